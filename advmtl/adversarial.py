@@ -1,0 +1,97 @@
+"""The adversarial objectives LSGAN, hinge and WGAN-GP, as values, and the gradient penalty.
+
+Scores are a discriminator's linear outputs, of any shape; every mean is over all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A pair of losses and what they ask of the discriminator.
+
+    Attributes:
+        name: key in configurations.
+        discriminator: (real scores, fake scores) -> scalar to minimise.
+        generator: fake scores -> scalar to minimise.
+        spectral: whether the discriminator's layers are spectrally normalised.
+        penalty: weight of the gradient penalty; 0 = none.
+    """
+
+    name: str
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    spectral: bool
+    penalty: float
+
+
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """½ [(D(x) − 1)² + D(G)²] (Mao et al. 2017, Eq. 9)."""
+    return 0.5 * ((real - 1).square().mean() + fake.square().mean())
+
+
+def lsgan_generator(fake: Tensor) -> Tensor:
+    """½ (D(G) − 1)² (Mao et al. 2017, Eq. 9)."""
+    return 0.5 * (fake - 1).square().mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """mean relu(1 − D(x)) + mean relu(1 + D(G)) (Miyato et al. 2018, Eq. 16)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """E[D(G)] − E[D(x)] (Gulrajani et al. 2017, Eq. 3, without the penalty)."""
+    return fake.mean() - real.mean()
+
+
+def negative_mean(fake: Tensor) -> Tensor:
+    """−E[D(G)], the generator's loss of the hinge and Wasserstein objectives (Miyato et al. 2018, Eq. 17)."""
+    return -fake.mean()
+
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+    {
+        "lsgan": Objective("lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0),
+        "hinge": Objective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0),
+        "wgan_gp": Objective(
+            "wgan_gp", wasserstein_discriminator, negative_mean, spectral=False, penalty=10.0
+        ),
+    }
+)
+
+
+def gradient_penalty(
+    discriminator: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """E[(‖∇D(x̂)‖₂ − 1)²] (Gulrajani et al. 2017, Eq. 3), to be multiplied by `Objective.penalty`.
+
+    x̂ lies between real and fake, with one random share per sample. The norm is per sample, over all of C, H, W.
+    A sample's score is the mean of its patches, as in the loss itself, so that what is held near slope 1 is the very
+    function whose expectations are compared. Computed in float32 also under autocast.
+
+    Args:
+        discriminator: [N,C,H,W] to scores [N,...].
+        real: real maps [N,C,H,W]; only their values are used.
+        fake: generated maps [N,C,H,W]; only their values are used.
+        generator: source of the shares; None is torch's global one.
+    """
+    where = generator.device if generator is not None else real.device
+    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=where).to(real.device)
+    with torch.autocast(real.device.type, enabled=False):
+        mixed = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
+        # Samples do not mix in a discriminator without batch norm, so one sum gives every sample's own gradient.
+        score = discriminator(mixed).flatten(1).mean(1).sum()
+        (slope,) = torch.autograd.grad(score, mixed, create_graph=True)
+        # vector_norm has gradient 0 at 0, where sqrt(sum of squares) has NaN.
+        norm = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+        return (norm - 1).square().mean()

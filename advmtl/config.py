@@ -1,0 +1,363 @@
+"""Typed, validated configurations: YAML plus `key=value` overrides. Imports no torch.
+
+A configuration file holds only what differs from the defaults below, so each file in `configs/` reads as the
+experiment it is. Unknown keys, wrong types and impossible combinations are one line naming the key.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from advmtl.tasks import TASKS
+from preprocessing.errors import InputError
+
+TaskName = Literal["segmentation", "depth"]
+LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
+ObjectiveName = Literal["lsgan", "hinge", "wgan_gp"]
+Seen = Literal["image", "segmentation", "depth"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+def parse_size(text: Any) -> tuple[int, int]:
+    """Read a picture size written as WIDTHxHEIGHT, e.g. `512x256`, into (width, height) [px]."""
+    if isinstance(text, str):
+        parts = text.lower().replace("×", "x").split("x")
+        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+            raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT, for example 512x256")
+        text = (int(parts[0]), int(parts[1]))
+    width, height = text
+    if width < 32 or height < 32:
+        raise ValueError(f"size {width}x{height} px is too small; both sides need 32 px or more")
+    return int(width), int(height)
+
+
+Size = Annotated[
+    tuple[int, int], BeforeValidator(parse_size), PlainSerializer(lambda size: f"{size[0]}x{size[1]}")
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Source(_Strict):
+    """Where frames come from. On the command line: `format:root[:split]`."""
+
+    format: Literal["cityscapes", "camvid", "folder"]
+    root: str
+    split: str | None = None
+    weight: PositiveFloat = 1.0
+    size: Size | None = None
+    depth: Literal["auto", "prepared", "dataset", "none"] = "auto"
+    labels: Literal["auto", "none"] = "auto"
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """Read `format:root[:split]`. Raises: InputError."""
+        parts = text.split(":")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise InputError(
+                f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val"
+            )
+        return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
+
+
+class Augment(_Strict):
+    """Training-time transforms; each is drawn from (seed, epoch, frame index) alone."""
+
+    flip: Fraction = 0.5
+    zoom: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.5)
+    rotation_deg: NonNegativeFloat = 2.0
+    brightness: NonNegativeFloat = 0.2
+    contrast: NonNegativeFloat = 0.2
+    saturation: NonNegativeFloat = 0.2
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+
+
+class DataConfig(_Strict):
+    """Sources, label set and sizes. Frames without some label are the normal case."""
+
+    train: list[Source] = []
+    val: list[Source] = []
+    classes: LabelSetName = "cityscapes19"
+    size: Size = (512, 256)
+    crop: Size | None = None
+    batch_size: PositiveInt = 8
+    workers: NonNegativeInt = 2
+    cache_mb: NonNegativeInt = 1024
+    augment: Augment = Augment()
+
+
+class DepthConfig(_Strict):
+    """Range of the network's depth [m]; max_m clips the target too."""
+
+    min_m: PositiveFloat = 1.0
+    max_m: PositiveFloat = 80.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DepthConfig":
+        if self.min_m >= self.max_m:
+            raise ValueError(f"min_m {self.min_m} must be below max_m {self.max_m}")
+        return self
+
+
+class EncoderConfig(_Strict):
+    """MobileNetV3-Small. weights: `imagenet` (torchvision's download), a file, or null for random."""
+
+    weights: str | None = "imagenet"
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class GeneratorConfig(_Strict):
+    """Shared generator: width of the shared representation, pooling stages of a CRP block."""
+
+    channels: PositiveInt = 64
+    crp_stages: NonNegativeInt = 4
+
+
+_OPTIONS_OF = {
+    "dice": {"epsilon"},
+    "scale_invariant": {"space", "lam"},
+    "berhu": {"space", "epsilon"},
+    "huber": {"space", "delta"},
+}
+
+
+class LossOptions(_Strict):
+    """Options of one loss; what is not given keeps the default of `advmtl/losses.py`."""
+
+    space: Literal["log", "metric"] | None = None
+    lam: Fraction | None = None
+    delta: PositiveFloat | None = None
+    epsilon: PositiveFloat | None = None
+
+
+class TaskConfig(_Strict):
+    """Weights of a task's losses (0 or absent = not used), their options, and the weight of the task as a whole."""
+
+    losses: dict[str, NonNegativeFloat]
+    options: dict[str, LossOptions] = {}
+    weight: PositiveFloat = 1.0
+
+    def options_of(self, loss: str) -> dict[str, Any]:
+        """Keyword arguments of one loss."""
+        return self.options[loss].model_dump(exclude_none=True) if loss in self.options else {}
+
+
+class PerceptualConfig(_Strict):
+    """Frozen network of the perceptual loss. weights: null = torchvision's download, or a file."""
+
+    network: Literal["vgg16", "squeezenet", "lpips"] = "vgg16"
+    weights: str | None = None
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class DiscriminatorConfig(_Strict):
+    """A discriminator is what it sees. weight 0: it learns, but the generator does not listen to it."""
+
+    sees: Annotated[list[Seen], Field(min_length=1)]
+    objective: ObjectiveName
+    weight: NonNegativeFloat = 0.02
+    channels: PositiveInt = 32
+    layers: PositiveInt = 3
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @property
+    def tasks(self) -> list[str]:
+        """The task maps among what it sees."""
+        return [name for name in self.sees if name != "image"]
+
+
+class BalanceConfig(_Strict):
+    """How rows (one per task, and the multi-task adversarial term) become one update."""
+
+    method: Literal["sum"] = "sum"
+    multi_task_row: Literal["own", "folded"] = "own"
+
+
+class TrainConfig(_Strict):
+    """Budget and optimisers."""
+
+    epochs: PositiveInt = 60
+    learning_rate: PositiveFloat = 1e-3
+    discriminator_learning_rate: PositiveFloat = 2e-4
+    weight_decay: NonNegativeFloat = 1e-4
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    warmup_steps: NonNegativeInt = 50
+    adversarial_start_step: NonNegativeInt = 0
+    discriminator_steps: PositiveInt = 1
+    gradient_clip_norm: PositiveFloat | None = 10.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    log_every: PositiveInt = 10
+    evaluate_every_epochs: PositiveInt = 1
+    checkpoint_every_steps: PositiveInt = 500
+    panels: NonNegativeInt = 4
+
+
+class Config(_Strict):
+    """A whole experiment. `hash` names it; two configurations with one hash train the same network."""
+
+    name: str = "run"
+    seed: NonNegativeInt = 0
+    data: DataConfig = DataConfig()
+    depth: DepthConfig = DepthConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
+    perceptual: PerceptualConfig = PerceptualConfig()
+    discriminators: dict[str, DiscriminatorConfig] = {}
+    balance: BalanceConfig = BalanceConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Config":
+        for task, settings in self.tasks.items():
+            unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in TASKS[task].losses]
+            if unknown:
+                raise ValueError(
+                    f"tasks.{task}.losses.{unknown[0]}: no such loss; {task} has {', '.join(TASKS[task].losses)}"
+                )
+            for loss, options in settings.options.items():
+                wrong = options.model_dump(exclude_none=True).keys() - _OPTIONS_OF.get(loss, set())
+                if wrong:
+                    raise ValueError(f"tasks.{task}.options.{loss}.{min(wrong)}: {loss} has no such option")
+            if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
+                raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
+        for name, critic in self.discriminators.items():
+            missing = [seen for seen in critic.tasks if seen not in self.tasks]
+            if missing:
+                raise ValueError(
+                    f"discriminators.{name}.sees: {missing[0]} is not among the tasks ({', '.join(self.tasks)})"
+                )
+            if not critic.tasks:
+                raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """First 12 hex digits of the SHA-256 of the resolved configuration."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_yaml(self) -> str:
+        """The resolved configuration; reading it back gives an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _keys_of(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Names of the fields beside the unknown key at `path`, for the suggestion."""
+    here: Any = model
+    for part in path[:-1]:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            here = here.model_fields[str(part)].annotation
+        else:
+            return []
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [part for part in first["loc"] if part != "[key]"]
+    key = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        known = _keys_of(model, path)
+        close = difflib.get_close_matches(str(path[-1]), known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}" if known else "remove it"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "is required"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {key + ': ' if key else ''}{message}{more}"
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], values: Any, where: str) -> M:
+    """Build `model` from plain values. Raises: InputError, one line naming `where` and the key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_one_line(error, model, where)) from None
+
+
+def config_folders() -> list[Path]:
+    """Where named configurations live: in an installed wheel, and in a checkout."""
+    package = Path(__file__).resolve().parent
+    return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
+
+
+def find_config(name: str) -> Path:
+    """Find a configuration by path or by name (`model3`). Raises: InputError listing the names there are."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return path / "config.yaml"
+    for folder in config_folders():
+        candidate = folder / f"{name}.yaml"
+        if candidate.is_file():
+            return candidate
+    names = sorted({file.stem for folder in config_folders() for file in folder.glob("*.yaml")})
+    raise InputError(f"configuration {name!r}: no such file or name; there are {', '.join(names)}")
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"override {text!r}: write key=value, e.g. train.epochs=5")
+    here = values
+    for part in parts[:-1]:
+        if not isinstance(here.get(part, {}), dict):
+            raise InputError(f"override {text!r}: {part} holds a value, not keys")
+        here = here.setdefault(part, {})
+    try:
+        # YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number.
+        parsed = yaml.safe_load(value)
+        here[parts[-1]] = _number(parsed) if isinstance(parsed, str) else parsed
+    except yaml.YAMLError:
+        raise InputError(f"override {text!r}: {value!r} is not readable as YAML") from None
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text) if text[:1].isdigit() or text[:1] in "+-." else text
+    except ValueError:
+        return text
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """Load a configuration by path, name or run folder and apply `key=value` overrides.
+
+    Raises: InputError, one line naming the file and the key.
+    """
+    path = find_config(name)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a configuration is a mapping of keys to values")
+    values.setdefault("name", path.stem)
+    for text in overrides:
+        _override(values, text)
+    return validate(Config, values, str(path))

@@ -1,0 +1,133 @@
+"""Patch critics over task maps, and the maps they are given.
+
+A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void pixels and
+pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only: the union would
+leave a critic of dense labels and lidar depth the 4 % of pixels that have both, and equal zeros on both sides are no
+tell, whichever channels they stand in.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from advmtl.generator import DepthRange
+from advmtl.tasks import TASKS
+
+IGNORE = 255
+_IMAGE_CHANNELS = 3
+
+
+class PatchDiscriminator(nn.Module):
+    """Strided convolutions to one linear score per patch: [N,in_channels,H,W] to [N,1,ceil(H/2^layers),ceil(W/2^layers)].
+
+    There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per sample
+    forbids, and lets real and fake batches be told apart by their statistics.
+
+    Args:
+        in_channels: channels of what it sees, `input_channels(sees, num_classes)`.
+        channels: width of the widest layer but one; see the source for the rest.
+        layers: number of stride-2 convolutions.
+        spectral: spectral normalisation of every convolution (Miyato et al. 2018), for LSGAN and hinge.
+    """
+
+    def __init__(self, in_channels: int, channels: int = 32, layers: int = 3, *, spectral: bool) -> None:
+        super().__init__()
+        widths = [max(channels // 2, 1) * 2 ** min(index, 2) for index in range(layers)]
+        stages: list[nn.Module] = []
+        for inputs, outputs in zip([in_channels, *widths[:-1]], widths, strict=True):
+            stages += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        stages.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        for stage in stages:
+            if isinstance(stage, nn.Conv2d):
+                nn.init.kaiming_normal_(stage.weight, a=0.2)
+                nn.init.zeros_(stage.bias)  # type: ignore[arg-type]
+                if spectral:
+                    spectral_norm(stage)
+        self.stages = nn.Sequential(*stages)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Score the patches of `maps` [N,in_channels,H,W]; higher = more real."""
+        return self.stages(maps)
+
+
+def input_channels(sees: Sequence[str], num_classes: int) -> int:
+    """Channels of a discriminator's input."""
+    return sum(_IMAGE_CHANNELS if name == "image" else TASKS[name].channels(num_classes) for name in sees)
+
+
+def validity(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which pixels have a label: bool [N,1,H,W] per task (segmentation [N,H,W] != 255, depth [N,1,H,W] > 0)."""
+    return {
+        name: (target != IGNORE).unsqueeze(1) if TASKS[name].activation == "softmax" else target > 0
+        for name, target in targets.items()
+    }
+
+
+def real_maps(
+    targets: Mapping[str, Tensor], num_classes: int, depth: DepthRange, smoothing: float = 0.0
+) -> dict[str, Tensor]:
+    """Labels as a discriminator sees them.
+
+    Args:
+        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid); any subset.
+        num_classes: K.
+        depth: range for the normalised log depth.
+        smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions are
+            themselves a tell (Luc et al. 2016).
+
+    Returns:
+        segmentation one-hot float32 [N,K,H,W], depth as log depth in [-1, 1] [N,1,H,W]. Not yet masked.
+    """
+    return {
+        name: _one_hot(target, num_classes, smoothing)
+        if TASKS[name].activation == "softmax"
+        else depth.normalised_log(target)
+        for name, target in targets.items()
+    }
+
+
+def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Tensor]:
+    """Predictions as a discriminator sees them: softmax of the logits (never argmax, which has no gradient) [N,K,H,W],
+    and log depth in [-1, 1] [N,1,H,W]. Not yet masked.
+    """
+    return {
+        name: F.softmax(output, dim=1)
+        if TASKS[name].activation == "softmax"
+        else depth.normalised_log(output)
+        for name, output in outputs.items()
+    }
+
+
+def discriminator_input(
+    maps: Mapping[str, Tensor], sees: Sequence[str], masks: Mapping[str, Tensor], image: Tensor | None = None
+) -> Tensor:
+    """Concatenate what a discriminator sees, each map zeroed where it has no label: [N,C,H,W].
+
+    Args:
+        maps: from `real_maps` or `fake_maps`.
+        sees: task names and `image`, in the order of the channels.
+        masks: from `validity`; the same for real and fake.
+        image: ImageNet-normalised [N,3,H,W], unmasked; needed where `sees` has "image".
+    """
+    parts = []
+    for name in sees:
+        if name == "image":
+            if image is None:
+                raise ValueError("a discriminator sees the image, but none was given")
+            parts.append(image)
+        else:
+            parts.append(maps[name] * masks[name])
+    return torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
+    low = smoothing / num_classes
+    n, h, w = labels.shape
+    # Written channels_last, the layout the convolutions want; ignored pixels get a class here and are masked later.
+    hot = torch.full((n, h, w, num_classes), low, device=labels.device)
+    index = labels.clamp(max=num_classes - 1).unsqueeze(-1)
+    return hot.scatter_(-1, index, 1 - smoothing + low).permute(0, 3, 1, 2)

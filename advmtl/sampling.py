@@ -1,0 +1,98 @@
+"""Which frame comes when: a pure function of (seed, epoch), so that any resume and any worker count agree."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FrameKey = tuple[int, int, int]
+"""(epoch, index of the frame, how often it came before in this epoch): all that a frame's augmentation depends on."""
+
+
+@dataclass
+class EpochSampler:
+    """Batches of frame keys over one epoch, for `DataLoader(batch_sampler=...)`.
+
+    The frames of all sources are numbered through, in the order of `lengths`. A weight says how often a frame of that
+    source comes, relative to the others; with equal weights an epoch is one permutation of all frames. Otherwise each
+    source fills its share of the epoch with whole permutations and a part of one more, so that its frames come
+    equally often but for one. Frames that do not fill the last batch are left out of this epoch.
+
+    Attributes:
+        lengths, weights: frames and weight of each source.
+        batch_size: frames per batch and process.
+        rank, world_size: this process's part of every global batch of `batch_size * world_size` frames.
+        epoch, start_batch: the position; `start_batch` batches are skipped without being loaded.
+    """
+
+    lengths: Sequence[int]
+    weights: Sequence[float]
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = 0
+    start_batch: int = 0
+
+    def set_position(self, epoch: int, start_batch: int = 0) -> None:
+        """Go to a batch of an epoch; holds for the next iteration."""
+        self.epoch, self.start_batch = epoch, start_batch
+
+    @property
+    def batches(self) -> int:
+        """Batches in a whole epoch; a set smaller than one batch still gives one, filled by repeating frames."""
+        return max(1, sum(self.lengths) // (self.batch_size * self.world_size))
+
+    def __len__(self) -> int:
+        return self.batches - self.start_batch
+
+    def __iter__(self) -> Iterator[list[FrameKey]]:
+        order = epoch_order(self.lengths, self.weights, self.seed, self.epoch)
+        total = self.batch_size * self.world_size
+        if len(order) < total:
+            order = np.resize(order, total)
+        keys = _with_occurrence(order, self.epoch)
+        for batch in range(self.start_batch, self.batches):
+            start = batch * total + self.rank * self.batch_size
+            yield keys[start : start + self.batch_size]
+
+
+def epoch_order(
+    lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int
+) -> NDArray[np.int64]:
+    """The frame indices of one epoch, as many as there are frames, in order."""
+    rng = np.random.default_rng((seed, epoch))
+    starts = np.cumsum([0, *lengths])
+    drawn = [
+        start + _fill(rng, length, share)
+        for start, length, share in zip(starts, lengths, shares(lengths, weights), strict=False)
+    ]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def shares(lengths: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """How many frames of an epoch each source gives: proportional to weight × length, by largest remainder."""
+    total = sum(lengths)
+    parts = np.asarray(lengths, dtype=np.float64) * np.asarray(weights, dtype=np.float64)
+    exact = total * parts / parts.sum()
+    # Equal weights must give exactly the lengths; float noise of 1e-16 must not take a frame away.
+    counts = np.floor(exact + 1e-9).astype(np.int64)
+    remainder = np.argsort(-(exact - counts), kind="stable")
+    counts[remainder[: total - int(counts.sum())]] += 1
+    return [int(count) for count in counts]
+
+
+def _fill(rng: np.random.Generator, length: int, count: int) -> NDArray[np.int64]:
+    passes = [rng.permutation(length) for _ in range(-(-count // length))] if length else []
+    return np.concatenate(passes)[:count] if passes else np.empty(0, dtype=np.int64)
+
+
+def _with_occurrence(order: NDArray[np.int64], epoch: int) -> list[FrameKey]:
+    seen: dict[int, int] = {}
+    keys = []
+    for index in order.tolist():
+        occurrence = seen.get(index, 0)
+        seen[index] = occurrence + 1
+        keys.append((epoch, index, occurrence))
+    return keys

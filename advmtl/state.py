@@ -1,0 +1,174 @@
+"""Everything a training run is made of, built from a configuration, saved and restored as one."""
+
+import copy
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advmtl.adversarial import OBJECTIVES
+from advmtl.config import Config
+from advmtl.discriminator import PatchDiscriminator, input_channels
+from advmtl.encoder import build_encoder
+from advmtl.generator import Generator, build_generator
+from advmtl.perceptual import Perceptual
+from advmtl.tasks import head_channels
+from preprocessing.labels import LABEL_SETS
+
+
+def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
+    """Build the generator a configuration describes; `pretrained=False` skips reading encoder weights."""
+    encoder = build_encoder(config.encoder.weights if pretrained else None, config.encoder.bn_momentum)
+    channels = head_channels(list(config.tasks), len(LABEL_SETS[config.data.classes].names))
+    return build_generator(
+        encoder,
+        channels,
+        channels=config.generator.channels,
+        crp_stages=config.generator.crp_stages,
+        min_m=config.depth.min_m,
+        max_m=config.depth.max_m,
+    )
+
+
+def _discriminators_from(config: Config) -> nn.ModuleDict:
+    classes = len(LABEL_SETS[config.data.classes].names)
+    return nn.ModuleDict(
+        {
+            name: PatchDiscriminator(
+                input_channels(critic.sees, classes),
+                channels=critic.channels,
+                layers=critic.layers,
+                spectral=OBJECTIVES[critic.objective].spectral,
+            )
+            for name, critic in config.discriminators.items()
+        }
+    )
+
+
+def _generator_optimizer(generator: nn.Module, config: Config) -> torch.optim.Optimizer:
+    # Weight decay on norms and biases pulls scales to zero and helps nothing.
+    decayed = [p for p in generator.parameters() if p.ndim > 1]
+    free = [p for p in generator.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.train.weight_decay}, {"params": free, "weight_decay": 0.0}],
+        lr=config.train.learning_rate,
+    )
+
+
+@dataclass
+class State:
+    """A training run between two steps. `epoch` and `batch` say where in the data it stands."""
+
+    config: Config
+    device: torch.device
+    generator: Generator
+    ema: Generator
+    discriminators: nn.ModuleDict
+    perceptual: Perceptual | None
+    optimizer: torch.optim.Optimizer
+    discriminator_optimizers: dict[str, torch.optim.Optimizer]
+    noise: torch.Generator
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: float = float("-inf")
+    log_bytes: int = 0
+    palette: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values only, so that it loads with `weights_only=True`."""
+        numpy_state: Any = np.random.get_state(legacy=False)
+        return {
+            "generator": self.generator.state_dict(),
+            "ema": self.ema.state_dict(),
+            "discriminators": self.discriminators.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
+            "noise": self.noise.get_state(),
+            "torch": torch.get_rng_state(),
+            "python": random.getstate(),
+            "numpy": (torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)), numpy_state["state"]["pos"]),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "best": self.best,
+            "log_bytes": self.log_bytes,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore everything `state_dict` holds."""
+        for name in ("generator", "ema", "discriminators", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        for name, optimizer in self.discriminator_optimizers.items():
+            optimizer.load_state_dict(state["discriminator_optimizers"][name])
+        self.noise.set_state(state["noise"])
+        torch.set_rng_state(state["torch"])
+        random.setstate(state["python"])
+        key, position = state["numpy"]
+        np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position))
+        for name in ("epoch", "batch", "step", "best", "log_bytes"):
+            setattr(self, name, state[name])
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Move the averaged generator towards the current one.
+
+        The decay warms up as (1 + step) / (10 + step), so that a short run does not average its random start.
+        Batch-norm statistics are averaged like weights; counters are copied.
+        """
+        decay = min(self.config.train.ema_decay, (1 + self.step) / (10 + self.step))
+        averaged, current = self.ema.state_dict(), self.generator.state_dict()
+        floats = [name for name, value in averaged.items() if value.is_floating_point()]
+        torch._foreach_lerp_([averaged[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        for name in averaged.keys() - set(floats):
+            averaged[name].copy_(current[name])
+
+
+def build(config: Config, device: torch.device) -> State:
+    """Build a fresh run: networks, optimisers and random state from the configuration's seed.
+
+    Raises: InputError where weights are missing or do not fit.
+    """
+    random.seed(config.seed)
+    np.random.seed(config.seed % 2**32)
+    torch.manual_seed(config.seed)
+    generator = generator_from(config).to(device, memory_format=torch.channels_last)
+    discriminators = _discriminators_from(config).to(device, memory_format=torch.channels_last)
+    wants_perceptual = any(task.losses.get("perceptual", 0) > 0 for task in config.tasks.values())
+    perceptual = None
+    if wants_perceptual:
+        perceptual = Perceptual(
+            config.perceptual.network, config.perceptual.weights, scale=config.perceptual.scale
+        ).to(device, memory_format=torch.channels_last)
+    palette = torch.from_numpy(LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255).to(device)
+    return State(
+        config=config,
+        device=device,
+        generator=generator,
+        ema=copy.deepcopy(generator).eval().requires_grad_(False),
+        discriminators=discriminators,
+        perceptual=perceptual,
+        optimizer=_generator_optimizer(generator, config),
+        # Momentum of the critics is low (0.5), as in pix2pix: their target moves.
+        discriminator_optimizers={
+            name: torch.optim.Adam(
+                critic.parameters(), lr=config.train.discriminator_learning_rate, betas=(0.5, 0.99)
+            )
+            for name, critic in discriminators.items()
+        },
+        noise=torch.Generator(device).manual_seed(config.seed + 1),
+        palette=palette,
+    )
+
+
+def learning_rate_factor(step: int, total: int, config: Config) -> float:
+    """Factor on the base learning rates at `step` of `total`: linear warm-up, then the schedule down to 0."""
+    settings = config.train
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    left = max(0.0, 1 - step / max(1, total))
+    shape = {"poly": left**0.9, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}
+    return warm * shape[settings.schedule]

@@ -1,0 +1,181 @@
+"""One alternating update: discriminators on detached maps, then the generator against frozen discriminators."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from advmtl.adversarial import OBJECTIVES, gradient_penalty
+from advmtl.backward import backward_sum, row_statistics
+from advmtl.config import DiscriminatorConfig
+from advmtl.data import Batch
+from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
+from advmtl.losses import LOSSES
+from advmtl.state import State
+
+Logs = dict[str, Tensor]
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became NaN or infinite; the message names it, the step and the frames of the batch."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one discriminator is shown in this step: the frames that carry every label it sees."""
+
+    name: str
+    settings: DiscriminatorConfig
+    real: Tensor  # [n, C, H, W], n >= 1
+    fake: Tensor  # [n, C, H, W], attached to the generator's graph
+
+
+def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[_View]:
+    config = state.config
+    if not config.discriminators or state.step < config.train.adversarial_start_step:
+        return []
+    depth, classes = state.generator.depth, state.palette.shape[0]
+    views = []
+    for name, settings in config.discriminators.items():
+        # `present` lives on the host, so choosing the frames costs no device sync.
+        chosen = [i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)]
+        if not chosen:
+            continue
+        frames = torch.tensor(chosen, device=batch.image.device)
+        truth = {task: batch.targets[task][frames] for task in settings.tasks}
+        valid = {task: masks[task][frames] for task in settings.tasks}
+        image = batch.image[frames] if "image" in settings.sees else None
+        real = real_maps(truth, classes, depth, settings.label_smoothing)
+        fake = fake_maps({task: outputs[task][frames] for task in settings.tasks}, depth)
+        views.append(
+            _View(
+                name,
+                settings,
+                discriminator_input(real, settings.sees, valid, image),
+                discriminator_input(fake, settings.sees, valid, image),
+            )
+        )
+    return views
+
+
+def discriminator_step(state: State, view: _View) -> Logs:
+    """Update one discriminator on the detached maps of `view`, `discriminator_steps` times."""
+    critic, objective = state.discriminators[view.name], OBJECTIVES[view.settings.objective]
+    optimizer, fake = state.discriminator_optimizers[view.name], view.fake.detach()
+    logs: Logs = {}
+    for _ in range(state.config.train.discriminator_steps):
+        # One pass over both halves; without batch norm the frames do not see each other.
+        real_scores, fake_scores = critic(torch.cat([view.real, fake])).chunk(2)
+        loss = objective.discriminator(real_scores, fake_scores)
+        if objective.penalty > 0:
+            penalty = gradient_penalty(critic, view.real, fake, state.noise)
+            logs[f"discriminator/{view.name}/gradient_penalty"] = penalty.detach()
+            loss = loss + objective.penalty * penalty
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        logs |= {
+            f"discriminator/{view.name}/loss": loss.detach(),
+            f"discriminator/{view.name}/score_real": real_scores.detach().mean(),
+            f"discriminator/{view.name}/score_fake": fake_scores.detach().mean(),
+        }
+        # Share of patches on the right side of the middle of the two mean scores: 0.5 is chance, 1 certainty.
+        middle = (real_scores.detach().mean() + fake_scores.detach().mean()) / 2
+        right = (real_scores.detach() > middle).float().mean() + (fake_scores.detach() < middle).float().mean()
+        logs[f"discriminator/{view.name}/accuracy"] = right / 2
+    return logs
+
+
+def supervised_losses(
+    state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """Every configured supervised loss, unweighted, by task and name (0-d tensors)."""
+    losses: dict[str, dict[str, Tensor]] = {}
+    for task, settings in state.config.tasks.items():
+        prediction, target, mask = outputs[task], batch.targets[task], masks[task]
+        losses[task] = {}
+        for name, weight in settings.losses.items():
+            if weight == 0:
+                continue
+            if name == "perceptual":
+                assert state.perceptual is not None
+                value = (
+                    state.perceptual.segmentation(prediction, target, mask, state.palette)
+                    if task == "segmentation"
+                    else state.perceptual.depth(prediction, target, mask)
+                )
+            elif name == "smoothness":
+                value = LOSSES[task][name](prediction, batch.image, mask)
+            else:
+                value = LOSSES[task][name](prediction, target, **settings.options_of(name))
+            losses[task][name] = value
+    return losses
+
+
+def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor]) -> Logs:
+    """Add each discriminator's generator term to its task's row, or to a row of its own."""
+    logs: Logs = {}
+    for view in views:
+        if view.settings.weight == 0:
+            continue
+        term = OBJECTIVES[view.settings.objective].generator(state.discriminators[view.name](view.fake))
+        logs[f"adversarial/{view.name}"] = term.detach()
+        weighted, tasks = view.settings.weight * term, view.settings.tasks
+        if len(tasks) == 1:
+            rows[tasks[0]] = rows[tasks[0]] + weighted
+        elif state.config.balance.multi_task_row == "own":
+            rows[view.name] = weighted
+        else:
+            for task in tasks:
+                rows[task] = rows[task] + weighted / len(tasks)
+    return logs
+
+
+def check_finite(logs: Logs, step: int, names: list[str]) -> None:
+    """Raise NonFiniteLoss where a logged value is not finite."""
+    # Host sync: one per step, on 0-d losses only; a poisoned update would cost far more than this read.
+    values = torch.stack([value.float() for value in logs.values()]).tolist()
+    for name, value in zip(logs, values, strict=True):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NonFiniteLoss(f"step {step}: {name} is {value}; frames of the batch: {', '.join(names)}")
+
+
+def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
+    """One update of every discriminator that has frames to see, then of the generator and its average.
+
+    Args:
+        state: the run; networks, optimisers and average are updated in place.
+        batch: frames on the run's device; any label may be missing on any frame.
+        statistics: also log each row's gradient norm at z and their cosines (one extra backward of the heads).
+    Returns: 0-d detached tensors by name. Raises: NonFiniteLoss before the generator's weights are touched.
+    """
+    generator, settings = state.generator.train(), state.config.train
+    masks = validity({task: batch.targets[task] for task in state.config.tasks})
+    z = generator.represent(batch.image)
+    outputs = generator.decode(z, batch.image.shape[-2:])
+    views = _views(state, batch, outputs, masks)
+    logs: Logs = {}
+    for view in views:
+        logs |= discriminator_step(state, view)
+
+    state.discriminators.requires_grad_(False)
+    rows: dict[str, Tensor] = {}
+    for task, losses in supervised_losses(state, batch, outputs, masks).items():
+        weights = state.config.tasks[task]
+        logs |= {f"{task}/{name}": value.detach() for name, value in losses.items()}
+        rows[task] = weights.weight * torch.stack([weights.losses[n] * v for n, v in losses.items()]).sum()
+        logs[f"{task}/supervised"] = rows[task].detach()
+    logs |= _adversarial_rows(state, views, rows)
+    check_finite(logs, state.step, batch.names)
+    if statistics:
+        logs |= row_statistics(rows, z)
+    state.optimizer.zero_grad(set_to_none=True)
+    backward_sum(rows)
+    clip = float("inf") if settings.gradient_clip_norm is None else settings.gradient_clip_norm
+    logs["gradient_norm"] = torch.nn.utils.clip_grad_norm_(generator.parameters(), clip)
+    state.optimizer.step()
+    state.discriminators.requires_grad_(True)
+    state.update_ema()
+    logs["combined"] = torch.stack([row.detach() for row in rows.values()]).sum()
+    return logs

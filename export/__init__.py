@@ -1,0 +1,1 @@
+"""From a trained run to one file that runs on a camera."""

@@ -1,0 +1,108 @@
+"""What an exported model says about itself: classes, units, sizes, the camera it learned from."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from preprocessing.cityscapes import Camera
+from preprocessing.errors import InputError
+
+FORMAT_VERSION = 1
+KEY = "advmtl"
+INPUT = "image"
+CLASSES = "classes"
+DEPTH = "depth_m"
+OUTPUTS = (CLASSES, DEPTH)
+
+LAYOUTS = {
+    INPUT: "uint8 [1,H,W,3] RGB, 0..255",
+    CLASSES: "uint8 [1,H,W], index into the class names",
+    DEPTH: "float32 [1,H,W], metres along the optical axis",
+}
+
+
+class Metadata(BaseModel):
+    """Everything a reader of the file needs to use its outputs, and where the model came from.
+
+    `size` is (width, height) of the network. `camera` is the camera of the training data at that size, if it is
+    known: metric depth of one network holds for this focal length, so another lens scales it. `normalisation`
+    happens inside the graph and is told for information: (pixel / 255 − mean) / deviation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format_version: int = FORMAT_VERSION
+    advmtl_version: str
+    size: tuple[int, int]
+    outputs: tuple[str, ...] = OUTPUTS
+    layouts: dict[str, str] = Field(default_factory=lambda: dict(LAYOUTS))
+    label_set: str = ""
+    class_names: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    ignore_id: int = 255
+    depth_range_m: tuple[float, float] | None = None
+    depth_unit: Literal["m"] = "m"
+    camera: Camera | None = None
+    configuration: str = ""
+    configuration_hash: str = ""
+    normalisation: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Metadata":
+        if not self.outputs or any(name not in OUTPUTS for name in self.outputs):
+            raise ValueError(f"outputs {self.outputs} are not among {OUTPUTS}")
+        if CLASSES in self.outputs and not self.class_names:
+            raise ValueError("no class names for the class map")
+        if len(self.class_names) != len(self.palette):
+            raise ValueError(f"{len(self.class_names)} class names, {len(self.palette)} colours")
+        if DEPTH in self.outputs and self.depth_range_m is None:
+            raise ValueError("no depth range for the depth map")
+        return self
+
+    @property
+    def colours(self) -> NDArray[np.uint8]:
+        """The palette as uint8 `[K, 3]`, RGB."""
+        return np.array(self.palette, dtype=np.uint8).reshape(-1, 3)
+
+
+def to_properties(metadata: Metadata) -> dict[str, str]:
+    """The metadata as ONNX properties: all of it as JSON under one key, the main facts readable beside it."""
+    width, height = metadata.size
+    properties = {
+        KEY: metadata.model_dump_json(),
+        f"{KEY}.format": str(metadata.format_version),
+        f"{KEY}.version": metadata.advmtl_version,
+        f"{KEY}.configuration": f"{metadata.configuration} {metadata.configuration_hash}".strip(),
+        f"{KEY}.input": f"{INPUT}: {LAYOUTS[INPUT]}, H={height}, W={width}",
+    }
+    if CLASSES in metadata.outputs:
+        properties[f"{KEY}.classes"] = ", ".join(metadata.class_names)
+    if metadata.depth_range_m is not None:
+        low, high = metadata.depth_range_m
+        properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+    if metadata.camera is not None:
+        properties[f"{KEY}.camera"] = (
+            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px at {width} px width"
+        )
+    return properties
+
+
+def from_properties(properties: Mapping[str, str], path: object) -> Metadata:
+    """Read the metadata back. Raises: InputError naming the file where it has none, or none this version reads."""
+    if KEY not in properties:
+        raise InputError(f"{path}: no advmtl metadata in this model; make the file with `advmtl export`")
+    try:
+        metadata = Metadata.model_validate_json(properties[KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "metadata"
+        raise InputError(f"{path}: garbled metadata ({place}: {first['msg']}); export it again") from None
+    if metadata.format_version > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: written in format {metadata.format_version} by advmtl {metadata.advmtl_version},"
+            f" this one reads up to {FORMAT_VERSION}; update advmtl"
+        )
+    return metadata

@@ -1,0 +1,176 @@
+"""One way to run a model, whatever runs it: ONNX Runtime's providers or torch.
+
+Nothing here imports torch unless a checkpoint is opened, so a vehicle needs only ONNX Runtime.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from export.metadata import CLASSES, DEPTH, INPUT, Metadata, from_properties
+from preprocessing.errors import InputError
+
+# Tried in this order by "auto".
+PROVIDERS = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+Network = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outputs for one frame at the network's size; None where the model has no such task.
+
+    classes: uint8 `[h, w]`, indices into the metadata's class names. depth_m: float32 `[h, w]`, metres.
+    """
+
+    classes: NDArray[np.uint8] | None
+    depth_m: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded model. `network` maps uint8 `[1, h, w, 3]` RGB of the network's size to its outputs by name.
+
+    The outputs are on the host when it returns, so timing a call needs no further synchronisation.
+    `provider` names what runs it, `note` says why that one.
+    """
+
+    metadata: Metadata
+    provider: str
+    note: str
+    network: Network
+
+    def run(self, frame: NDArray[np.uint8]) -> Result:
+        """Infer one frame, uint8 `[H, W, 3]` RGB of any size; it is resized, and results have network size."""
+        return unpack(self.network(prepare(frame, self.metadata.size)))
+
+
+def prepare(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bring a frame uint8 `[H, W, 3]` to the network's input uint8 `[1, h, w, 3]`; `size` is (width, height).
+
+    By area when shrinking, so that thin things do not alias away; bilinear when growing. A frame of another
+    aspect is stretched, as in training.
+    """
+    height, width = frame.shape[:2]
+    if (width, height) != size:
+        shrinks = width >= size[0] and height >= size[1]
+        resized = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        frame = np.asarray(resized, dtype=np.uint8)
+    return np.ascontiguousarray(frame)[None]
+
+
+def unpack(outputs: dict[str, NDArray[Any]]) -> Result:
+    """Drop the batch axis of the network's outputs."""
+    classes, depth = outputs.get(CLASSES), outputs.get(DEPTH)
+    return Result(None if classes is None else classes[0], None if depth is None else depth[0])
+
+
+def fit(result: Result, size: tuple[int, int]) -> Result:
+    """Bring results to another `size` (width, height), by nearest: no invented classes, no depth across edges."""
+
+    def nearest(map_: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if map_ is None else np.asarray(cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST))
+
+    return Result(nearest(result.classes), nearest(result.depth_m))
+
+
+def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> Session:
+    """Open an exported `.onnx` file, a run folder or a `.pt` checkpoint.
+
+    provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto` takes
+    the first that starts. threads: CPU threads of the network, 0 = one per core.
+    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
+    """
+    path = Path(path)
+    if provider not in ("auto", *PROVIDERS):
+        raise InputError(f"provider {provider!r}: choose auto, {', '.join(PROVIDERS)}")
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint"
+        )
+    if path.suffix == ".onnx":
+        return _open_onnx(path, provider, threads)
+    if path.is_dir() or path.suffix == ".pt":
+        return _open_torch(path, provider, threads)
+    raise InputError(f"{path}: not a model; give an exported .onnx file, a run folder or a .pt checkpoint")
+
+
+def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # warnings about nodes left on the CPU are not the user's business
+    offered = ort.get_available_providers()
+    wanted = list(PROVIDERS) if provider == "auto" else [provider]
+    tried: list[str] = []
+    for name in wanted:
+        if PROVIDERS[name] not in offered:
+            tried.append(f"{name}: not in this ONNX Runtime")
+            continue
+        order = list(PROVIDERS.values())
+        chain = [later for later in order[order.index(PROVIDERS[name]) :] if later in offered]
+        try:
+            session = ort.InferenceSession(str(path), options, providers=chain)
+        except Exception as error:  # ONNX Runtime's exceptions share no other parent
+            if name == "cpu":
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path}: ONNX Runtime cannot read it ({reason})") from None
+            tried.append(f"{name}: did not start")
+            continue
+        # A provider whose libraries are missing is left out silently, and the CPU would run under its name.
+        if session.get_providers()[0] == PROVIDERS[name]:
+            return session, "; ".join(tried)
+        tried.append(f"{name}: its libraries do not load")
+    raise InputError(f"{path}: provider {provider} cannot run here ({'; '.join(tried)}); try --provider auto")
+
+
+def _open_onnx(path: Path, provider: str, threads: int) -> Session:
+    session, note = _start(path, provider, threads)
+    metadata = from_properties(session.get_modelmeta().custom_metadata_map, path)
+    width, height = metadata.size
+    inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]
+    if inputs != [(INPUT, [1, height, width, 3], "tensor(uint8)")]:
+        raise InputError(f"{path}: its input {inputs} is not the one its metadata describe; export it again")
+    names = [value.name for value in session.get_outputs()]
+    if tuple(names) != metadata.outputs:
+        raise InputError(f"{path}: its outputs {names} are not those its metadata describe; export it again")
+
+    def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        return dict(zip(names, session.run(names, {INPUT: image}), strict=True))
+
+    return Session(metadata, session.get_providers()[0], note, network)
+
+
+def _open_torch(path: Path, provider: str, threads: int) -> Session:
+    import torch
+
+    from advmtl.checkpoint import load_generator
+    from export.deployable import Deployable
+    from export.to_onnx import describe
+
+    if provider == "tensorrt":
+        raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")
+    if provider == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"{path}: provider cuda cannot run here (torch finds no GPU); try --provider auto")
+    if threads:
+        torch.set_num_threads(threads)
+    device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
+    generator, config = load_generator(path)
+    model = Deployable(generator).eval().to(device, memory_format=torch.channels_last)
+
+    def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        with torch.inference_mode():
+            outputs = model(torch.from_numpy(image).to(device))
+        # The copy to the host waits for the device.
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    return Session(describe(config), f"torch {device.type}", "", network)

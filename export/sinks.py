@@ -1,0 +1,83 @@
+"""Where drawn frames go: a video, a folder of PNG files, or nowhere."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.errors import InputError
+from preprocessing.files import atomic_write, write_png
+
+Write = Callable[[str, NDArray[np.uint8]], None]
+
+
+def open_sink(out: Path | None, fps: float) -> AbstractContextManager[Write | None]:
+    """Open `out`: a path ending in `.mp4`, or a folder (made if missing); None gives None, nothing is written.
+
+    The context's value takes a frame's name and its picture, uint8 `[H, W, 3]` RGB, all of one size.
+    Raises: InputError where `out` is neither.
+    """
+    if out is None:
+        return nullcontext(None)
+    if out.suffix.lower() == ".mp4":
+        if out.is_dir():
+            raise InputError(f"{out}: is a folder; give another name for the video")
+        return _video(out, fps)
+    if out.suffix or out.is_file():
+        raise InputError(f"{out}: cannot write this; give a name ending in .mp4 or a folder")
+    return _folder(out)
+
+
+@contextmanager
+def _video(path: Path, fps: float) -> Iterator[Write]:
+    """MPEG-4 video. It gets its name only when complete: readable, and with as many frames as were written."""
+    with atomic_write(path) as temporary:
+        writer: cv2.VideoWriter | None = None
+        count = 0
+
+        def write(_: str, picture: NDArray[np.uint8]) -> None:
+            nonlocal writer, count
+            if writer is None:
+                height, width = picture.shape[:2]
+                writer = cv2.VideoWriter(
+                    str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height)
+                )
+                if not writer.isOpened():
+                    raise InputError(f"{path}: this OpenCV cannot write MPEG-4 there; give a folder instead")
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            count += 1
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.release()
+        if writer is None:
+            raise InputError(f"{path}: no frame to write")
+        _verify(temporary, path, count)
+
+
+def _verify(temporary: Path, path: Path, count: int) -> None:
+    # VideoWriter reports no failed write (a full disk, say), so the file is asked.
+    capture = cv2.VideoCapture(str(temporary))
+    held = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    if held != count:
+        raise OSError(f"{path}: holds {held} of {count} frames after writing; is the disk full?")
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Write]:
+    path.mkdir(parents=True, exist_ok=True)
+    used: set[str] = set()
+
+    def write(name: str, picture: NDArray[np.uint8]) -> None:
+        # a.png and a.jpg of one folder have the same stem.
+        unique = name if name not in used else f"{name}_{len(used):06d}"
+        used.add(unique)
+        write_png(path / f"{unique}.png", picture)
+
+    yield write

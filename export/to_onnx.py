@@ -1,0 +1,141 @@
+"""From a run to one checked ONNX file."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from advmtl import __version__
+from advmtl.config import Config
+from export.deployable import DEVIATION, MEAN, Deployable
+from export.metadata import CLASSES, DEPTH, INPUT, Metadata, to_properties
+from export.parity import ParityReport, check_parity
+from preprocessing.cityscapes import Camera, find_frames, read_camera
+from preprocessing.errors import InputError
+from preprocessing.files import atomic_write
+from preprocessing.labels import LABEL_SETS
+
+# Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What `export_run` wrote and how close it is to the checkpoint."""
+
+    path: Path
+    megabytes: float
+    metadata: Metadata
+    parity: ParityReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "megabytes": round(self.megabytes, 3),
+            "metadata": self.metadata.model_dump(mode="json"),
+            "parity": asdict(self.parity),
+        }
+
+
+def training_camera(config: Config, size: tuple[int, int]) -> Camera | None:
+    """The camera of the first training frame that has a camera file, scaled to `size` (width, height).
+
+    None where no training source has the Cityscapes layout, or its files are not on this machine.
+    """
+    for source in config.data.train:
+        if source.format != "cityscapes" or not Path(source.root).is_dir():
+            continue
+        for frame in find_frames(Path(source.root), source.split):
+            if frame.camera is not None:
+                with Image.open(frame.left) as image:
+                    width, height = image.size
+                return read_camera(frame.camera).scaled(size[0] / width, size[1] / height)
+    return None
+
+
+def describe(config: Config, size: tuple[int, int] | None = None) -> Metadata:
+    """The metadata of a model trained with `config`, for a network input of `size` (width, height)."""
+    size = size or config.data.size
+    labels = LABEL_SETS[config.data.classes]
+    segmentation, depth = "segmentation" in config.tasks, "depth" in config.tasks
+    return Metadata(
+        advmtl_version=__version__,
+        size=size,
+        outputs=(CLASSES,) * segmentation + (DEPTH,) * depth,
+        label_set=config.data.classes if segmentation else "",
+        class_names=labels.names if segmentation else (),
+        palette=tuple(tuple(map(int, colour)) for colour in labels.palette) if segmentation else (),
+        depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
+        camera=training_camera(config, size) if depth else None,
+        configuration=config.name,
+        configuration_hash=config.hash,
+        normalisation={"mean": MEAN, "deviation": DEVIATION},
+    )
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: they hold source paths of the exporting machine and a tenth of the bytes."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    del model.graph.metadata_props[:]
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
+        del value.metadata_props[:]
+
+
+def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
+    """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
+
+    Uses torch.export's exporter (`dynamo=True`): the TorchScript one is deprecated since torch 2.9 and leaves
+    shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked here;
+    see `export_run`. Raises: InputError where the metadata do not describe what the generator gives.
+    """
+    width, height = metadata.size
+    # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
+    plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
+    model = Deployable(plain).eval()
+    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    with torch.no_grad():
+        outputs = tuple(model(example))
+        if outputs != metadata.outputs:
+            raise InputError(f"{path}: the network gives {outputs}, its metadata say {metadata.outputs}")
+        program = torch.onnx.export(
+            model,
+            (example,),
+            input_names=[INPUT],
+            output_names=list(outputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    _strip(proto)
+    onnx.helper.set_model_props(proto, to_properties(metadata))
+    proto.producer_name, proto.producer_version = "advmtl", metadata.advmtl_version
+    onnx.checker.check_model(proto, full_check=True)
+    with atomic_write(path) as temporary:
+        onnx.save(proto, temporary)
+
+
+def export_checked(
+    generator: nn.Module, metadata: Metadata, path: Path, frames: Sequence[NDArray[np.uint8]]
+) -> ExportReport:
+    """Export and compare with the checkpoint on `frames` (uint8 `[H, W, 3]` RGB, any size).
+
+    Raises: ParityError where they differ; nothing is then left under `path` that was not there before.
+    """
+    with atomic_write(path) as temporary:
+        export_onnx(generator, metadata, temporary)
+        parity = check_parity(generator, temporary, frames)
+        megabytes = temporary.stat().st_size / 1e6
+    return ExportReport(path, megabytes, metadata, parity)

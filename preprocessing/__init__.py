@@ -1,0 +1,1 @@
+"""Stereo recordings to metric depth, and the scene generator."""

@@ -1,0 +1,62 @@
+"""Smooth noise and hashes over surface coordinates, the same for the same point whatever the view."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+_SIDE = 512
+_TEXELS_PER_CELL = 4
+_ROW = 1024
+
+
+@cache
+def _table() -> Floats:
+    """A tiling field of smooth noise [512,512] with mean 0 and standard deviation 1, one for every scene."""
+    white = np.random.default_rng(20210).standard_normal((_SIDE, _SIDE))
+    fx, fy = np.meshgrid(np.fft.fftfreq(_SIDE), np.fft.fftfreq(_SIDE))
+    blur = np.exp(-((fx**2 + fy**2) * (_TEXELS_PER_CELL * 1.55) ** 2))
+    field = np.fft.ifft2(np.fft.fft2(white) * blur).real
+    return (field / field.std()).astype(np.float32)
+
+
+def noise(u: Floats, v: Floats, wavelength: float) -> Floats:
+    """Smooth noise [n], mean 0 and deviation about 1, at surface coordinates [n] in metres."""
+    scale = _TEXELS_PER_CELL / wavelength
+    count = u.size
+    rows = -(-count // _ROW)
+    maps = np.zeros((2, rows * _ROW), np.float32)
+    # The period is taken off first: remap converts coordinates to 16 bit inside.
+    maps[0, :count] = np.mod(u * scale, _SIDE)
+    maps[1, :count] = np.mod(v * scale, _SIDE)
+    x, y = maps.reshape(2, rows, _ROW)
+    looked = cv2.remap(_table(), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(looked.reshape(-1)[:count], np.float32)
+
+
+def layered(u: Floats, v: Floats, waves: dict[float, float], footprint: Floats) -> Floats:
+    """A sum of noises {wavelength [m]: amplitude}; one finer than two pixel footprints [n] (metres) fades away."""
+    total = np.zeros(u.shape, np.float32)
+    for k, (wavelength, amplitude) in enumerate(waves.items()):
+        seen = np.clip(wavelength / footprint - 1.2, 0, 1)
+        where = np.nonzero(seen)[0]
+        if where.size:
+            shift = np.float32(37.7 * k + 11.3)
+            total[where] += amplitude * seen[where] * noise(u[where] + shift, v[where] - shift, wavelength)
+    return total
+
+
+def hashed(*keys: NDArray[np.generic] | float | int) -> Floats:
+    """A number in [0, 1) per row of integer keys (floored), fixed for ever for the same keys."""
+    state = np.uint32(0x9E3779B9)
+    total = np.full(np.broadcast_shapes(*(np.shape(k) for k in keys)), state, np.uint32)
+    for key in keys:
+        total = total ^ np.floor(np.asarray(key)).astype(np.int64).astype(np.uint32)
+        total = total * np.uint32(0x85EBCA6B)
+        total = (total ^ (total >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+        total = total ^ (total >> np.uint32(16))
+    return (total >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)

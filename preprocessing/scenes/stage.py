@@ -1,0 +1,123 @@
+"""What a scene is made of: labelled parts gathered into one triangle soup with per-part attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.scenes.mesh import Floats, Mesh, Pose, join, placed
+
+# Cityscapes labelIds (protocols.md, "Cityscapes on disk"; ids 1, 4 and 5 are void in every label set).
+EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8
+BUILDING, WALL, FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN = 11, 12, 13, 17, 19, 20
+VEGETATION, TERRAIN, SKY, PERSON, RIDER, CAR, TRUCK, BUS = 21, 22, 23, 24, 25, 26, 27, 28
+TRAIN, MOTORCYCLE, BICYCLE = 31, 32, 33
+THINGS = frozenset((PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE))
+
+Colour = tuple[float, float, float]
+PARAMS = 6
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a part is painted: a texture of textures.TEXTURES, its linear RGB albedo, and that texture's numbers."""
+
+    texture: str
+    colour: Colour
+    params: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object of the scene: its label id, where it stands (world metres) and the radius it takes up."""
+
+    label: int
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All triangles of a scene (F) and the parts they belong to (P)."""
+
+    corners: Floats  # [F,3,3] world
+    normals: Floats  # [F,3,3] world, unit
+    local: Floats  # [F,3,3] object coordinates: what textures are functions of
+    axis: NDArray[np.int8]  # [F] the object axis the face looks along most
+    part: NDArray[np.int32]  # [F]
+    label: NDArray[np.uint8]  # [P] Cityscapes labelIds
+    instance: NDArray[np.uint16]  # [P] Cityscapes instanceIds
+    texture: NDArray[np.str_]  # [P]
+    colour: Floats  # [P,3]
+    params: Floats  # [P,PARAMS]
+    seed: Floats  # [P] a number per object that shifts its noise
+
+
+@dataclass
+class Stage:
+    """Collects parts; `actor` starts an object."""
+
+    placed: list[Placed] = field(default_factory=list)
+    _rows: list[tuple[Mesh, Mesh, Look, int, int, float]] = field(default_factory=list)
+    _counts: dict[int, int] = field(default_factory=dict)
+    _objects: int = 0
+
+    def actor(self, label: int, where: Pose, radius: float = 0.3) -> Actor:
+        """A new object of class `label` at `where`; things get their own instance id (class * 1000 + k)."""
+        self._objects += 1
+        self.placed.append(Placed(label, float(where.offset[0]), float(where.offset[1]), radius))
+        instance = label
+        if label in THINGS:
+            instance = label * 1000 + self._counts.get(label, 0)
+            self._counts[label] = self._counts.get(label, 0) + 1
+        return Actor(self, label, instance, where, self._objects * 17.31)
+
+    def add(self, local: Mesh, actor: Actor, look: Look) -> None:
+        """Put one part of an actor on the stage."""
+        self.add_raw(placed(local, actor.where), local, actor, look)
+
+    def add_raw(self, world: Mesh, local: Mesh, actor: Actor, look: Look) -> None:
+        """Put a part on the stage whose world shape is not a rigid placement of its local one (the ground)."""
+        self._rows.append((world, local, look, actor.label, actor.instance, actor.seed))
+
+    def finish(self) -> Geometry:
+        """Everything added so far as arrays."""
+        rows = self._rows
+        world, local = join([r[0] for r in rows]), join([r[1] for r in rows])
+        sizes = [len(r[0].corners) for r in rows]
+        edges = local.corners[:, 1:] - local.corners[:, :1]
+        facing = np.abs(np.cross(edges[:, 0], edges[:, 1]))
+        params = np.zeros((len(rows), PARAMS), np.float32)
+        for k, row in enumerate(rows):
+            params[k, : len(row[2].params)] = row[2].params
+        return Geometry(
+            corners=world.corners,
+            normals=world.normals,
+            local=local.corners,
+            axis=facing.argmax(1).astype(np.int8),
+            part=np.repeat(np.arange(len(rows), dtype=np.int32), sizes),
+            label=np.array([r[3] for r in rows], np.uint8),
+            instance=np.array([r[4] for r in rows], np.uint16),
+            texture=np.array([r[2].texture for r in rows]),
+            colour=np.array([r[2].colour for r in rows], np.float32),
+            params=params,
+            seed=np.array([r[5] for r in rows], np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One object while it is being built."""
+
+    stage: Stage
+    label: int
+    instance: int
+    where: Pose
+    seed: float
+
+    def add(self, mesh: Mesh | list[Mesh], look: Look) -> None:
+        """Add a part given in object coordinates."""
+        self.stage.add(join(mesh) if isinstance(mesh, list) else mesh, self, look)
