@@ -75,9 +75,9 @@ def gradient_penalty(
 ) -> Tensor:
     """E[(‖∇D(x̂)‖₂ − 1)²] (Gulrajani et al. 2017, Eq. 3), to be multiplied by `Objective.penalty`.
 
-    x̂ lies between real and fake, with one random share per sample. The norm is per sample, over all of C, H, W.
-    A sample's score is the mean of its patches, as in the loss itself, so that what is held near slope 1 is the very
-    function whose expectations are compared. Computed in float32 also under autocast.
+    x̂ lies between real and fake, with one random share per sample. The norm is per sample, over all of C, H,
+    W. A sample's score is the mean of its patches, as in the loss itself, so that what is held near slope 1
+    is the very function whose expectations are compared. Computed in float32 also under autocast.
 
     Args:
         discriminator: [N,C,H,W] to scores [N,...].
@@ -89,7 +89,8 @@ def gradient_penalty(
     share = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=where).to(real.device)
     with torch.autocast(real.device.type, enabled=False):
         mixed = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
-        # Samples do not mix in a discriminator without batch norm, so one sum gives every sample's own gradient.
+        # Samples do not mix in a discriminator without batch norm, so one sum gives every sample's own
+        # gradient.
         score = discriminator(mixed).flatten(1).mean(1).sum()
         (slope,) = torch.autograd.grad(score, mixed, create_graph=True)
         # vector_norm has gradient 0 at 0, where sqrt(sum of squares) has NaN.

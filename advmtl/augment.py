@@ -29,7 +29,9 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Arrays:
-    """One frame: image RGB uint8 `[H,W,3]`, labels uint8 `[H,W]` (255 = ignore), depth float32 `[H,W]` [m] (0 = invalid)."""
+    """One frame: image RGB uint8 `[H,W,3]`, labels uint8 `[H,W]` (255 = ignore), depth float32 `[H,W]` [m] (0
+    = invalid).
+    """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -38,7 +40,9 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Colour factors: 1 leaves brightness, contrast and saturation alone, 0 turns the hue by nothing (in turns)."""
+    """Colour factors: 1 leaves brightness, contrast and saturation alone, 0 turns the hue by nothing (in
+    turns).
+    """
 
     brightness: float = 1.0
     contrast: float = 1.0
@@ -56,13 +60,12 @@ def augment(frame: Arrays, crop: Size, rng: np.random.Generator, settings: Augme
     return Arrays(apply_jitter(warped.image, jitter), warped.labels, warped.depth)
 
 
-def draw_geometry(
-    rng: np.random.Generator, size: Size, crop: Size, settings: Augment
-) -> Geometry:
+def draw_geometry(rng: np.random.Generator, size: Size, crop: Size, settings: Augment) -> Geometry:
     """Draw a window of `crop / zoom` source pixels that lies inside a frame of `size`.
 
-    Where the frame is smaller than the drawn window, the zoom is raised until the frame covers it; depth follows.
-    The zoom is drawn log-uniformly. Every call takes the same number of draws, whatever the settings.
+    Where the frame is smaller than the drawn window, the zoom is raised until the frame covers it; depth
+    follows. The zoom is drawn log-uniformly. Every call takes the same number of draws, whatever the
+    settings.
     """
     flip, zoom, rotation, x, y = rng.random(5)
     low, high = settings.zoom
@@ -70,9 +73,8 @@ def draw_geometry(
     factor = max(factor, crop[0] / size[0], crop[1] / size[1])
     window = (crop[0] / factor, crop[1] / factor)
     # A whole-pixel corner: at zoom 1 the crop is then an exact copy, not one blurred by half a pixel.
-    left = round(float(x) * (size[0] - window[0]))
-    top = round(float(y) * (size[1] - window[1]))
-    left, top = min(left, size[0] - window[0]), min(top, size[1] - window[1])
+    left = min(round(float(x) * (size[0] - window[0])), size[0] - window[0])
+    top = min(round(float(y) * (size[1] - window[1])), size[1] - window[1])
     return Geometry(
         center=(left + window[0] / 2 - 0.5, top + window[1] / 2 - 0.5),
         zoom=factor,
@@ -82,7 +84,7 @@ def draw_geometry(
 
 
 def window_matrix(crop: Size, geometry: Geometry) -> NDArray[np.float64]:
-    """The 2×3 matrix that maps an output pixel (x, y, 1) to source pixels; pixel centres are whole numbers."""
+    """The 2×3 matrix from an output pixel (x, y, 1) to source pixels; pixel centres are whole numbers."""
     angle = np.deg2rad(geometry.rotation_deg)
     cosine, sine = np.cos(angle) / geometry.zoom, np.sin(angle) / geometry.zoom
     linear = np.array([[cosine, -sine], [sine, cosine]])
@@ -95,8 +97,8 @@ def window_matrix(crop: Size, geometry: Geometry) -> NDArray[np.float64]:
 def warp(frame: Arrays, crop: Size, geometry: Geometry) -> Arrays:
     """Cut the window out of the frame at `crop` size: one warp, the image bilinear, labels and depth nearest.
 
-    What a rotation brings in from outside is ignored in the labels (255) and the depth (0) and mirrored in the image.
-    Depth is divided by the zoom.
+    What a rotation brings in from outside is ignored in the labels (255) and the depth (0) and mirrored in
+    the image. Depth is divided by the zoom.
     """
     matrix = window_matrix(crop, geometry)
     flags = cv2.WARP_INVERSE_MAP
@@ -125,7 +127,8 @@ def draw_jitter(rng: np.random.Generator, settings: Augment) -> Jitter:
 
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-# RGB -> YIQ (FCC 1953): a turn in the IQ plane changes the hue and leaves the luma.
+# RGB -> YIQ (FCC 1953): a turn in the IQ plane changes the hue and leaves the luma. As in HSV, a small turn
+# makes red yellowish.
 YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 RGB_FROM_YIQ = np.linalg.inv(YIQ)
 
@@ -133,12 +136,13 @@ RGB_FROM_YIQ = np.linalg.inv(YIQ)
 def jitter_matrix(jitter: Jitter, mean_luma: float) -> NDArray[np.float64]:
     """All four colour changes as one 3×4 matrix on (R, G, B, 1) in 0..255.
 
-    In order: brightness scales; contrast scales around the mean luma of the brightened image; saturation blends with
-    the luma; hue turns the IQ plane. One linear map instead of a way to HSV and back is several times faster.
+    In order: brightness scales; contrast scales around the mean luma of the brightened image; saturation
+    blends with the luma; hue turns the IQ plane. One linear map instead of a way to HSV and back is several
+    times faster.
     """
     turn = 2 * np.pi * jitter.hue
     rotation = np.array(
-        [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]], dtype=np.float64
+        [[1, 0, 0], [0, np.cos(turn), np.sin(turn)], [0, -np.sin(turn), np.cos(turn)]], dtype=np.float64
     )
     hue = RGB_FROM_YIQ @ rotation @ YIQ
     saturation = jitter.saturation * np.eye(3) + (1 - jitter.saturation) * np.tile(LUMA, (3, 1))

@@ -14,8 +14,9 @@ BYTES_PER_PIXEL = 8  # depth float32, image 3 × uint8, labels uint8
 class FrameCache:
     """Room for the first frames that fit into a budget; reading from it gives the same bits as from disk.
 
-    The memory is an anonymous shared mapping: forked workers fill it for each other, and it does not count against
-    /dev/shm, which containers keep small. It does not survive pickling (workers started by spawn): those read files.
+    The memory is an anonymous shared mapping: forked workers fill it for each other, and it does not count
+    against /dev/shm, which containers keep small. It does not survive pickling (workers started by spawn):
+    those read files.
     """
 
     def __init__(self, sizes: Sequence[Size], budget_mb: float) -> None:

@@ -1,22 +1,22 @@
 """Batches for the network, from any mix of sources whose frames may lack any label.
 
-**Bad files.** `check_frames` lists and drops what it can tell at the start. A file that breaks later, or whose damage shows only
-when decoded, does not end a training of hours: the frame is passed as black, without any label, so that no loss
-counts it, and `Batch.skipped` names it and the reason.
+**Bad files.** `check_frames` lists and drops what it can tell at the start. A file that breaks later, or
+whose damage shows only when decoded, does not end a training of hours: the frame is passed as black, without
+any label, so that no loss counts it, and `Batch.skipped` names it and the reason.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from advmtl.augment import Arrays, Size, augment
+from advmtl.batch import Batch as Batch  # part of this module's interface
+from advmtl.batch import Sample, collate
 from advmtl.cache import FrameCache
 from advmtl.config import Augment, Config, Source
 from advmtl.frames import BadFrame, FrameRecord, Role, check_frames, index_source, load_frame
@@ -24,62 +24,16 @@ from advmtl.sampling import EpochSampler, FrameKey
 from preprocessing.errors import InputError
 from preprocessing.labels import IGNORE
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-# A depth map that `preprocess` clipped holds exactly the bound where the scene is farther; 16 bits are 1/256 m apart.
+# A depth map that `preprocess` clipped holds exactly the bound where the scene is farther; 16 bits are 1/256
+# m apart.
 CAP_TOLERANCE_M = 1 / 512
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One frame as a worker hands it over; shapes and units as in `Arrays`, depth clipped for training."""
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    record: FrameRecord
-    fault: str | None = None
-
-
-@dataclass
-class Batch:
-    """What one step takes.
-
-    Attributes:
-        image: float32 `[N,3,H,W]`, channels_last, normalised by the ImageNet statistics.
-        targets: "segmentation" int64 `[N,H,W]` (255 = ignore) and "depth" float32 `[N,1,H,W]` [m] (0 = invalid). A label
-            that a frame lacks is all 255 or all 0.
-        present: per task and frame, whether the frame has that label. On the host.
-        names: frame names.
-        source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
-        skipped: frames of this batch that could not be read, and why.
-    """
-
-    image: Tensor
-    targets: dict[str, Tensor]
-    present: dict[str, list[bool]]
-    names: list[str]
-    source: int = 0
-    sources: list[int] = field(default_factory=list)
-    skipped: list[BadFrame] = field(default_factory=list)
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The batch on `device`; asynchronous where the memory is pinned."""
-        targets = {name: target.to(device, non_blocking=True) for name, target in self.targets.items()}
-        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets)
-
-    def pin_memory(self) -> "Batch":
-        """Called by DataLoader(pin_memory=True)."""
-        targets = {name: target.pin_memory() for name, target in self.targets.items()}
-        return replace(self, image=self.image.pin_memory(), targets=targets)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-@dataclass(frozen=True)
 class TrainView:
-    """How frames are shown in training: augmented by draws from (seed, key), cropped, depth clipped to the range [m]."""
+    """How frames are shown in training: augmented by draws from (seed, key), cropped, depth clipped to the
+    range [m].
+    """
 
     crop: Size
     augment: Augment
@@ -99,7 +53,7 @@ class FrameDataset(Dataset[Sample]):
         cache_mb: float = 0,
         strict: bool = False,
     ) -> None:
-        """`sizes` holds the network size of each source, by number. `strict`: a bad file raises InputError."""
+        """`sizes`: network size of each source, by number. `strict`: a bad file raises InputError."""
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.bad_frames: list[BadFrame] = []
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb)
@@ -152,47 +106,14 @@ def _blank(size: Size) -> Arrays:
     )
 
 
-def normalize(images: Tensor) -> Tensor:
-    """RGB uint8 `[N,H,W,3]` to float32 `[N,3,H,W]`, channels_last, by the ImageNet mean and deviation."""
-    scale = torch.tensor([1 / (255 * deviation) for deviation in IMAGENET_STD], device=images.device)
-    shift = torch.tensor(
-        [-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)],
-        device=images.device,
-    )
-    # [N,H,W,3] seen as [N,3,H,W] is the channels_last layout already: nothing is copied.
-    return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size."""
-    records = [sample.record for sample in samples]
-    readable = [sample.fault is None for sample in samples]
-    sources = [record.source for record in records]
-    present = {
-        "segmentation": [r.has_labels and ok for r, ok in zip(records, readable, strict=True)],
-        "depth": [r.has_depth and ok for r, ok in zip(records, readable, strict=True)],
-    }
-    targets = {
-        "segmentation": torch.from_numpy(np.stack([sample.labels for sample in samples])).long(),
-        "depth": torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None],
-    }
-    return Batch(
-        image=normalize(torch.from_numpy(np.stack([sample.image for sample in samples]))),
-        targets=targets,
-        present=present,
-        names=[record.name for record in records],
-        source=sources[0] if len(set(sources)) == 1 else -1,
-        sources=sources,
-        skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
-    )
-
-
 def train_loader(
     config: Config, *, epoch: int = 0, start_batch: int = 0, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Sample]:
-    """The training batches. Build it once and move `loader.batch_sampler` by `set_position(epoch, start_batch)`.
+    """The training batches. Build it once and move `loader.batch_sampler` by `set_position(epoch,
+    start_batch)`.
 
-    `loader.dataset.bad_frames` lists what was left out. Raises: InputError where a source is missing or no frame is good.
+    `loader.dataset.bad_frames` lists what was left out. Raises: InputError where a source is missing or no
+    frame is good.
     """
     data = config.data
     records, bad = _index(data.train, config, "train")
@@ -213,19 +134,22 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    return DataLoader(dataset, batch_sampler=sampler, **_loading(data.workers))  # type: ignore[arg-type]
+    return DataLoader(dataset, batch_sampler=sampler, **_loading(data.workers))
 
 
-def val_loaders(config: Config, sources: Sequence[Source] | None = None) -> list[tuple[str, DataLoader[Sample]]]:
-    """One loader per validation source, with its name: whole frames in order, not augmented, depth not clipped.
+def val_loaders(
+    config: Config, sources: Sequence[Source] | None = None, role: Role = "val"
+) -> list[tuple[str, DataLoader[Sample]]]:
+    """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
+    `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means.
     Raises: InputError where a source is missing or no frame of it is good.
     """
     data = config.data
     chosen = list(data.val if sources is None else sources)
     loaders: list[tuple[str, DataLoader[Sample]]] = []
     for number, source in enumerate(chosen):
-        records, bad = _index([source], config, "val")
+        records, bad = _index([source], config, role)
         records = [replace(record, source=number) for record in records]
         sizes = [one.size or data.size for one in chosen]
         dataset = FrameDataset(records, sizes, cache_mb=data.cache_mb * 0.25 / len(chosen))
@@ -240,9 +164,7 @@ def source_name(source: Source) -> str:
     return ":".join(part for part in (source.format, source.root, source.split) if part)
 
 
-def _index(
-    sources: Sequence[Source], config: Config, role: Role
-) -> tuple[list[FrameRecord], list[BadFrame]]:
+def _index(sources: Sequence[Source], config: Config, role: Role) -> tuple[list[FrameRecord], list[BadFrame]]:
     if not sources:
         raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
     good: list[FrameRecord] = []

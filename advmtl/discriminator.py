@@ -1,9 +1,9 @@
 """Patch critics over task maps, and the maps they are given.
 
-A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void pixels and
-pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only: the union would
-leave a critic of dense labels and lidar depth the 4 % of pixels that have both, and equal zeros on both sides are no
-tell, whichever channels they stand in.
+A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void
+pixels and pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only:
+the union would leave a critic of dense labels and lidar depth the 4 % of pixels that have both, and equal
+zeros on both sides are no tell, whichever channels they stand in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,16 @@ _IMAGE_CHANNELS = 3
 
 
 class PatchDiscriminator(nn.Module):
-    """Strided convolutions to one linear score per patch: [N,in_channels,H,W] to [N,1,ceil(H/2^layers),ceil(W/2^layers)].
+    """Strided convolutions to one linear score per patch: [N,C,H,W] to [N,1,ceil(H/2^L),ceil(W/2^L)].
 
-    There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per sample
-    forbids, and lets real and fake batches be told apart by their statistics.
+    There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per
+    sample forbids, and lets real and fake batches be told apart by their statistics.
 
     Args:
         in_channels: channels of what it sees, `input_channels(sees, num_classes)`.
-        channels: width of the widest layer but one; see the source for the rest.
-        layers: number of stride-2 convolutions.
+        channels: width of the second layer; the first, where a channel costs most, has half of it, the third
+            and all later ones twice.
+        layers: L, the number of stride-2 convolutions; 3 see 31 px of the map per score.
         spectral: spectral normalisation of every convolution (Miyato et al. 2018), for LSGAN and hinge.
     """
 
@@ -47,7 +48,7 @@ class PatchDiscriminator(nn.Module):
                 if spectral:
                     spectral_norm(stage)
         self.stages = nn.Sequential(*stages)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Score the patches of `maps` [N,in_channels,H,W]; higher = more real."""
@@ -60,7 +61,7 @@ def input_channels(sees: Sequence[str], num_classes: int) -> int:
 
 
 def validity(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Which pixels have a label: bool [N,1,H,W] per task (segmentation [N,H,W] != 255, depth [N,1,H,W] > 0)."""
+    """Which pixels have a label, bool [N,1,H,W] per task: class ids [N,H,W] != 255, depth [N,1,H,W] > 0."""
     return {
         name: (target != IGNORE).unsqueeze(1) if TASKS[name].activation == "softmax" else target > 0
         for name, target in targets.items()
@@ -73,11 +74,12 @@ def real_maps(
     """Labels as a discriminator sees them.
 
     Args:
-        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid); any subset.
+        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid); any
+            subset.
         num_classes: K.
         depth: range for the normalised log depth.
-        smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions are
-            themselves a tell (Luc et al. 2016).
+        smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions
+            are themselves a tell (Luc et al. 2016).
 
     Returns:
         segmentation one-hot float32 [N,K,H,W], depth as log depth in [-1, 1] [N,1,H,W]. Not yet masked.
@@ -91,8 +93,15 @@ def real_maps(
 
 
 def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Tensor]:
-    """Predictions as a discriminator sees them: softmax of the logits (never argmax, which has no gradient) [N,K,H,W],
-    and log depth in [-1, 1] [N,1,H,W]. Not yet masked.
+    """Predictions as a discriminator sees them.
+
+    Args:
+        outputs: of the generator: logits [N,K,H,W], depth in metres [N,1,H,W]; any subset.
+        depth: range for the normalised log depth.
+
+    Returns:
+        softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in [-1, 1]
+        [N,1,H,W]. Not yet masked.
     """
     return {
         name: F.softmax(output, dim=1)
@@ -127,7 +136,7 @@ def discriminator_input(
 def _one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
     low = smoothing / num_classes
     n, h, w = labels.shape
-    # Written channels_last, the layout the convolutions want; ignored pixels get a class here and are masked later.
+    # Written channels_last, as the convolutions want it; void pixels get a class here and are masked later.
     hot = torch.full((n, h, w, num_classes), low, device=labels.device)
     index = labels.clamp(max=num_classes - 1).unsqueeze(-1)
     return hot.scatter_(-1, index, 1 - smoothing + low).permute(0, 3, 1, 2)

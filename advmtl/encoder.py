@@ -10,9 +10,10 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
 from preprocessing.errors import InputError
 
-# Howard et al. 2019, Table 2: kernel, expansion (of the block's input), output channels, squeeze-excite, activation,
-# stride. At width 1 the channels are torchvision's; at other widths they are TensorFlow's, which expands the scaled
-# input (torchvision scales the expanded count instead, but has no weights at other widths).
+# Howard et al. 2019, Table 2: kernel, expansion (of the block's input), output channels, squeeze-excite,
+# activation, stride. At width 1 the channels are torchvision's; at other widths they are TensorFlow's, which
+# expands the scaled input (torchvision scales the expanded count instead, but has no weights at other
+# widths).
 _BLOCKS: tuple[tuple[int, float, int, bool, str, int], ...] = (
     (3, 1.0, 16, True, "RE", 2),
     (3, 4.5, 24, False, "RE", 2),
@@ -62,10 +63,11 @@ def build_encoder(weights: str | None = None, bn_momentum: float = 0.1, width: f
     """Build the encoder, with new weights or loaded ones.
 
     Args:
-        weights: None (random), "imagenet" (torchvision's, downloaded once), or the path of a state dict: a whole
-            torchvision MobileNetV3-Small or its features alone, with or without the prefix "features.".
-        bn_momentum: batch-norm momentum. torchvision's 0.01 lets the running statistics lag behind the weights when
-            training from scratch for a few hundred steps (evaluation then collapses to one class); 0.1 does not.
+        weights: None (random), "imagenet" (torchvision's, downloaded once), or the path of a state dict: a
+            whole torchvision MobileNetV3-Small or its features alone, with or without the prefix "features.".
+        bn_momentum: batch-norm momentum. torchvision's 0.01 lets the running statistics lag behind the
+            weights when training from scratch for a few hundred steps (evaluation then collapses to one
+            class); 0.1 does not.
         width: channel multiplier; 1.0 is torchvision's network.
 
     Raises:
@@ -82,7 +84,7 @@ def build_encoder(weights: str | None = None, bn_momentum: float = 0.1, width: f
                 f"encoder.weights: 'imagenet' has width 1.0 only, not {width}; give a path or set width: 1.0"
             )
         _load_features(features, _read_state(weights), weights)
-    return Encoder(features, channels).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return Encoder(features, channels).to(memory_format=torch.channels_last)
 
 
 def _settings(width: float) -> tuple[tuple[int, ...], list[InvertedResidualConfig]]:
@@ -115,7 +117,8 @@ def _read_state(weights: str) -> dict[str, Tensor]:
         except (OSError, RuntimeError) as error:  # no network; a truncated download has the wrong hash
             raise InputError(
                 f"encoder.weights: imagenet weights are not cached and cannot be downloaded ({error}); "
-                "set encoder.weights to the path of torchvision's mobilenet_v3_small file, or to null to train from scratch"
+                "set encoder.weights to the path of torchvision's mobilenet_v3_small file, "
+                "or to null to train from scratch"
             ) from None
         return dict(state)
     return read_state_dict(Path(weights), "encoder.weights")
@@ -162,23 +165,21 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     if missing or unknown:
         found = f"lacks {missing[0]}" if missing else f"has an unknown {unknown[0]}"
         raise InputError(
-            f"{where} does not fit: it {found} ({len(missing)} missing, {len(unknown)} unknown); give this network's weights"
+            f"{where} does not fit: it {found} ({len(missing)} missing, {len(unknown)} unknown); "
+            "give this network's weights"
         )
     if shapes:
         name = shapes[0]
+        theirs, ours = list(state[name].shape), list(own[name].shape)
         raise InputError(
-            f"{where} does not fit: {name} is {list(state[name].shape)} where the network has {list(own[name].shape)}; "
-            "give weights of this width"
+            f"{where} does not fit: {name} is {theirs}, the network has {ours}; give weights of its width"
         )
     module.load_state_dict(state)
 
 
 def _load_features(features: nn.Sequential, state: Mapping[str, Tensor], weights: str) -> None:
     names = {name.removeprefix("features."): value for name, value in state.items()}
-    classifier = (
-        "classifier.",
-        f"{len(_BLOCKS) + 1}.",
-    )  # the classifier, and the 1x1 convolution that feeds it
+    classifier = ("classifier.", f"{len(_BLOCKS) + 1}.")  # with the 1x1 convolution that feeds it
     load_strictly(
         features,
         {name: value for name, value in names.items() if not name.startswith(classifier)},

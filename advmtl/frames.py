@@ -29,7 +29,9 @@ TRAILERS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """Where one frame's files are. A label that the frame lacks is None; `depth` [m] goes before `disparity` [px]."""
+    """Where one frame's files are. A label that the frame lacks is None; `depth` [m] goes before `disparity`
+    [px].
+    """
 
     name: str
     image: Path
@@ -63,13 +65,15 @@ class BadFrame:
 def index_source(source: Source, classes: str, role: Role, number: int = 0) -> list[FrameRecord]:
     """List the frames of one source, sorted by name; `number` is its place among the sources.
 
-    `source.depth` "auto" takes, for training, the depth that `preprocess` wrote where it is there, else the set's
-    own disparity; for validation the other way round, so that a model is measured against the set's truth and not
-    against the matcher it learnt from.
+    `source.depth` "auto" takes, for training, the depth that `preprocess` wrote where it is there, else the
+    set's own disparity; for validation the other way round, so that a model is measured against the set's
+    truth and not against the matcher it learnt from.
     Raises: InputError where the root, split or an image folder is missing, or no frame is found.
     """
     build = {"cityscapes": _cityscapes, "camvid": _folder, "folder": _folder}[source.format]
     records = [replace(record, source=number) for record in build(source, classes, role)]
+    if source.frames is not None:
+        records = records[slice(*source.frames)]
     if source.labels == "none":
         records = [replace(record, labels=None) for record in records]
     if source.depth == "none":
@@ -123,8 +127,16 @@ def _part(root: Path, kind: str, split: str | None, required: bool = False) -> P
         return folder
     if not required:
         return None
-    existing = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
-    hint = f"there is {', '.join(existing)}" if existing else "expected ROOT/{images,labels,depth}/[SPLIT/]NAME.png"
+    existing = (
+        sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
+        if folder.parent.is_dir()
+        else []
+    )
+    hint = (
+        f"there is {', '.join(existing)}"
+        if existing
+        else "expected ROOT/{images,labels,depth}/[SPLIT/]NAME.png"
+    )
     raise InputError(f"{folder}: no such folder; {hint}")
 
 
@@ -136,7 +148,8 @@ def _files_by_name(folder: Path | None) -> dict[str, Path]:
 
 
 def load_frame(record: FrameRecord, size: Size) -> Arrays:
-    """Read one frame at network size: image area-averaged (or bilinear when growing), labels and depth nearest.
+    """Read one frame at network size: image area-averaged (or bilinear when growing), labels and depth
+    nearest.
 
     A label the frame lacks is all 255, a missing depth all 0. Depth is in metres and not yet clipped.
     Raises: InputError naming the file that is missing, truncated, of another size or holds unknown ids.
@@ -180,7 +193,8 @@ def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float
 def _same_size(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> NDArray[Any]:
     if array.shape[:2] != tuple(shape):
         raise InputError(
-            f"{path}: is {array.shape[1]}x{array.shape[0]} px, its image {shape[1]}x{shape[0]} px; they must agree"
+            f"{path}: is {array.shape[1]}x{array.shape[0]} px, its image {shape[1]}x{shape[0]} px; "
+            "they must agree"
         )
     return array
 
@@ -190,14 +204,16 @@ def check_frames(
 ) -> tuple[list[FrameRecord], list[BadFrame]]:
     """Split frames into good ones and bad ones, without decoding pictures or depth.
 
-    Each file must be there, open as an image, be whole to its last bytes and have its image's size; label files are
-    decoded, because an unknown id shows only there. Costs about 1 ms a frame at 512×256.
+    Each file must be there, open as an image, be whole to its last bytes and have its image's size; label
+    files are decoded, because an unknown id shows only there. Costs about 1 ms a frame at 512×256.
     """
     with ThreadPoolExecutor(max_workers=threads) as pool:
         reasons = list(pool.map(_fault, records))
     good = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
     bad = [
-        BadFrame(record.name, reason) for record, reason in zip(records, reasons, strict=True) if reason is not None
+        BadFrame(record.name, reason)
+        for record, reason in zip(records, reasons, strict=True)
+        if reason is not None
     ]
     return good, bad
 

@@ -22,18 +22,18 @@ class DepthRange:
     max_m: float
 
     def metres(self, x: Tensor) -> Tensor:
-        """Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin)): unbounded `x` to metres, in float32 or wider."""
+        """Unbounded `x` to Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin)) [m], in float32 or wider."""
         low, high = math.log(self.min_m), math.log(self.max_m)
         wide = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold log metres to 0.1 %
         return torch.exp(low + torch.sigmoid(wide) * (high - low)).clamp(self.min_m, self.max_m)
 
     def normalised_log(self, metres: Tensor) -> Tensor:
-        """Log depth scaled to [-1, 1] over the range; depths outside are clamped to it (so 0 = invalid is safe)."""
+        """Log depth scaled to [-1, 1] over the range; depths outside, 0 = invalid among them, are clamped."""
         low, high = math.log(self.min_m), math.log(self.max_m)
         return (torch.log(metres.clamp(self.min_m, self.max_m)) - low) * (2 / (high - low)) - 1
 
     def bias_for(self, metres: float) -> float:
-        """The `x` that `metres` maps to this depth [m]; 0 (the middle of the log range) if it lies outside."""
+        """The `x` that becomes this depth [m]; 0, the middle of the log range, if it lies outside."""
         share = math.log(metres / self.min_m) / math.log(self.max_m / self.min_m)
         return math.log(share / (1 - share)) if 0 < share < 1 else 0.0
 
@@ -65,7 +65,7 @@ class SharedGenerator(nn.Module):
     Args:
         in_channels: channels of the encoder's maps, finest first.
         channels: width of the decoder and of z.
-        crp_stages: stages of chained residual pooling, one number for all levels or one per level, finest first.
+        crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
     """
 
     def __init__(
@@ -116,11 +116,14 @@ class Generator(nn.Module):
         self.depth = depth
 
     def represent(self, image: Tensor) -> Tensor:
-        """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image [N,3,H,W]."""
+        """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image
+        [N,3,H,W].
+        """
         return self.shared(self.encoder(image))
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres [N,1,H,W].
+        """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres
+        [N,1,H,W].
 
         Heads are upsampled before the depth's sigmoid and exponential, so depth is interpolated in log space.
         """
@@ -164,7 +167,7 @@ def build_generator(
     for name, head in heads.items():
         _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
     generator = Generator(encoder, shared, heads, depth)
-    return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return generator.to(memory_format=torch.channels_last)
 
 
 def separable_convolution(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -3,9 +3,10 @@
 Segmentation: prediction logits [N,K,H,W], target int64 [N,H,W] (255 = ignore), mask bool [N,H,W].
 Depth: prediction and target in metres [N,1,H,W], mask bool [N,1,H,W].
 
-A pixel counts where its mask is true; a mask of None is made from the target (!= 255, > 0). Where nothing counts, a
-loss is 0 and its gradient 0. Nothing here waits for the device: counts stay tensors, and masked values are replaced
-before any logarithm or division, so that no NaN can reach a gradient through the branch not taken.
+A pixel counts where its mask is true; a mask of None is made from the target (!= 255, > 0). Where nothing
+counts, a loss is 0 and its gradient 0. Nothing here waits for the device: counts stay tensors, and masked
+values are replaced before any logarithm or division, so that no NaN can reach a gradient through the branch
+not taken.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from torch import Tensor
 
 IGNORE = 255
 Space = Literal["log", "metric"]
-# ImageNet's standard deviations: image gradients are weighed on the 0..1 scale, the network's input is normalised.
+# ImageNet's standard deviations, to bring the gradients of the normalised image back to the 0..1 scale.
 _IMAGE_STD = (0.229, 0.224, 0.225)
 
 
@@ -34,21 +35,24 @@ def cross_entropy(prediction: Tensor, target: Tensor, mask: Tensor | None = None
 def dice(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, epsilon: float = 1.0) -> Tensor:
     """Mean over the classes present of 1 − (2 I + ε) / (U + ε), on softmax probabilities (seed paper, Eq. 3).
 
-    Intersection and union are summed over the counting pixels of the whole batch, per class. Classes absent from the
-    target are left out of the mean: their intersection is 0 whatever is predicted, so their term could only be moved
-    by its ε; a probability spent on them is already missing from the classes present.
+    Intersection and union are summed over the counting pixels of the whole batch, per class. Classes absent
+    from the target are left out of the mean: their intersection is 0 whatever is predicted, so their term
+    could only be moved by its ε; a probability spent on them is already missing from the classes present.
     """
     mask = _labelled(target, mask)
     classes = prediction.shape[1]
-    flat = target.masked_fill(~mask, 0).flatten()
-    weight = mask.flatten().to(prediction.dtype)
-    # [pixels, K]: a view where the logits are channels_last, so the reductions below run over contiguous memory.
-    share = F.softmax(prediction, dim=1).permute(0, 2, 3, 1).reshape(-1, classes)
-    hot = F.one_hot(flat, classes).to(prediction.dtype) * weight.unsqueeze(1)
-    intersection = (share * hot).sum(0)
-    truth = hot.sum(0)
-    union = weight @ share + truth
-    present = (truth > 0).to(prediction.dtype)
+    index = target.masked_fill(~mask, 0).flatten().unsqueeze(1)
+    # Gathering the target's share and summing by matrix products is twice as fast as a product with the
+    # one-hot map. Half precision cannot count pixels, hence no autocast.
+    with torch.autocast(prediction.device.type, enabled=False):
+        # [pixels, K]: a view where the logits are channels_last.
+        share = F.softmax(_wide(prediction), dim=1).permute(0, 2, 3, 1).reshape(-1, classes)
+        counts = mask.flatten().to(share.dtype)
+        hot = torch.zeros_like(share).scatter_(1, index, 1.0)
+        intersection = (share.gather(1, index).squeeze(1) * counts) @ hot
+        truth = counts @ hot
+        union = counts @ share + truth
+    present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
     return (terms * present).sum() / present.sum().clamp(min=1)
 
@@ -61,11 +65,11 @@ def scale_invariant(
     space: Space = "log",
     lam: float = 0.5,
 ) -> Tensor:
-    """mean e² − λ (mean e)² per frame, averaged over the frames with a valid pixel (Eigen et al. 2014, Eq. 4).
+    """mean e² − λ (mean e)² per frame, averaged over frames with a valid pixel (Eigen et al. 2014, Eq. 4).
 
-    With e = ln p − ln g (space "log", unitless) a common factor of a frame's depths costs only 1 − λ of its square.
-    Space "metric" has e = p − g [m], as the seed paper prints it (Eq. 4). The means are per frame, since the scale
-    that is excused is a frame's.
+    With e = ln p − ln g (space "log", unitless) a common factor of a frame's depths costs only 1 − λ of its
+    square. Space "metric" has e = p − g [m], as the seed paper prints it (Eq. 4). The means are per frame,
+    since the scale that is excused is a frame's.
     """
     mask, error = _errors(prediction, target, mask, space)
     counts = mask.flatten(1).sum(1)
@@ -85,8 +89,9 @@ def berhu(
 ) -> Tensor:
     """Reverse Huber, the seed paper's "Inverse Huber" by name: |e| up to c, (e² + c²) / (2c) above.
 
-    c = 0.2 max |e| over the batch's counting pixels, detached and at least `epsilon` (Laina et al. 2016, Eq. 2). In
-    metres (space "metric", as published) the far half of a street dominates; space "log" weighs relative errors.
+    c = 0.2 max |e| over the batch's counting pixels, detached and at least `epsilon` (Laina et al. 2016,
+    Eq. 2). In metres (space "metric", as published) the far half of a street dominates; space "log" weighs
+    relative errors.
     """
     mask, error = _errors(prediction, target, mask, space)
     size = error.abs()
@@ -104,22 +109,25 @@ def huber(
     delta: float = 1.0,
     space: Space = "metric",
 ) -> Tensor:
-    """½ e² up to δ, δ (|e| − ½ δ) above: what the seed paper prints under "Inverse Huber" (Eq. 5). δ in units of e."""
+    """½ e² up to δ, δ (|e| − ½ δ) above: what the seed paper prints under "Inverse Huber" (Eq. 5).
+
+    δ is in the unit of e: metres, or none in space "log".
+    """
     mask, error = _errors(prediction, target, mask, space)
     total = F.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta)
     return total / mask.sum().clamp(min=1)
 
 
 def smoothness(prediction: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
-    """mean |∂x D̄| e^{−|∂x I|} + mean |∂y D̄| e^{−|∂y I|} (Godard et al. 2017, Eq. 5), D̄ = inverse depth over its mean.
+    """mean |∂x D̄| e^{−|∂x I|} + mean |∂y D̄| e^{−|∂y I|} (Godard et al. 2017, Eq. 5).
 
-    Needs no label, so it counts at every pixel of the frames it is given.
+    D̄ is inverse depth over its mean in the frame. Needs no label, so every pixel of a counting frame counts.
 
     Args:
         prediction: metres [N,1,H,W].
         image: ImageNet-normalised [N,3,H,W]; |∂I| is the mean over its channels on the 0..1 scale.
-        mask: bool [N,1,H,W]; a frame without any true pixel is left out (it has no depth label, so the depth task
-            does not learn from it). None: every frame counts.
+        mask: bool [N,1,H,W]; a frame without any true pixel is left out (it has no depth label, so the depth
+            task does not learn from it). None: every frame counts.
     """
     inverse = 1 / prediction
     relative = inverse / inverse.mean(dim=(1, 2, 3), keepdim=True)
@@ -145,6 +153,10 @@ LOSSES: Mapping[str, Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
 def _labelled(target: Tensor, mask: Tensor | None) -> Tensor:
     labelled = target != IGNORE
     return labelled if mask is None else labelled & mask
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None, space: Space) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Figures over a whole set: segmentation from one confusion matrix, depth from sums over pixels.
 
-Nothing here averages per image: a class seen in one frame of a hundred counts by its pixels (protocols.md, "Metrics").
-All state stays on the device; only `compute` copies to the host.
+Nothing here averages per image: a class seen in one frame of a hundred counts by its pixels (protocols.md,
+"Metrics"). All state stays on the device; only `compute` copies to the host.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,8 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
     """Count pixels by (true class, predicted class).
 
-    Args: class ids `[N,H,W]` of any integer type; `target` 255 = ignore. Returns: int64 `[K,K]`, rows are the truth.
+    Args: class ids `[N,H,W]` of any integer type; `target` 255 = ignore. Returns: int64 `[K,K]`, rows are the
+        truth.
     """
     # Ignored pixels fall into one bucket more, which needs no host sync as boolean indexing would.
     counted = target.long() * num_classes + prediction.long()
@@ -72,8 +73,11 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0)
 
 
-def merge_classes(confusion: NDArray[np.int64], table: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
-    """Add up the rows and columns of classes that one `table` entry joins: the confusion matrix of the coarser set.
+def merge_classes(
+    confusion: NDArray[np.int64], table: NDArray[np.uint8], num_classes: int
+) -> NDArray[np.int64]:
+    """Add up the rows and columns of classes that one `table` entry joins: the confusion matrix of the
+    coarser set.
 
     The same as mapping both label maps first, since mapping is per pixel.
     """
@@ -117,19 +121,24 @@ class SegmentationMetrics:
         self.frames += other.frames
 
     def compute(self) -> dict[str, Any]:
-        """The figures, 0..1, with None where undefined; classes in neither truth nor prediction are left out of means."""
+        """The figures, 0..1, with None where undefined; classes in neither truth nor prediction are left out
+        of means.
+        """
         if self.confusion is None:
             return {}
         confusion = self.confusion.cpu().numpy()  # host sync, once per set
         names = LABEL_SETS[self.label_set].names
         iou = iou_per_class(confusion)
-        categories = merge_classes(confusion, CATEGORIES_OF[self.label_set], len(LABEL_SETS["categories7"].names))
+        categories = merge_classes(
+            confusion, CATEGORIES_OF[self.label_set], len(LABEL_SETS["categories7"].names)
+        )
         return {
             "miou": mean_or_none(iou),
             "miou_categories": mean_or_none(iou_per_class(categories)),
             "pixel_accuracy": _ratio(float(np.trace(confusion)), float(confusion.sum())),
             "iou_per_class": {
-                name: None if np.isnan(value) else float(value) for name, value in zip(names, iou, strict=True)
+                name: None if np.isnan(value) else float(value)
+                for name, value in zip(names, iou, strict=True)
             },
             "classes_absent": int(np.isnan(iou).sum()),
             "frames": self.frames,
@@ -138,14 +147,20 @@ class SegmentationMetrics:
 
 @dataclass
 class DepthMetrics:
-    """The KITTI/Eigen figures over all pixels of a set whose true depth is within (1e-3 m, `max_m`); no median scaling."""
+    """The KITTI/Eigen figures over all pixels of a set whose true depth is within (1e-3 m, `max_m`); no
+    median scaling.
+    """
 
     max_m: float = 80.0
     sums: Tensor | None = field(default=None, repr=False)
     frames: int = 0
 
-    def update(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None, frames: int | None = None) -> None:
-        """Add metres `[N,1,H,W]`; `target` is the true depth before any clipping, 0 = invalid; `mask` bool removes more."""
+    def update(
+        self, prediction: Tensor, target: Tensor, mask: Tensor | None = None, frames: int | None = None
+    ) -> None:
+        """Add metres `[N,1,H,W]`; `target` is the true depth before any clipping, 0 = invalid; `mask` bool
+        removes more.
+        """
         sums = depth_sums(prediction, target, depth_mask(target, self.max_m, mask))
         self.sums = sums if self.sums is None else self.sums + sums
         self.frames += len(target) if frames is None else frames
@@ -183,7 +198,8 @@ def depth_mask(target: Tensor, max_m: float, mask: Tensor | None = None) -> Tens
 
 
 def depth_sums(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Sums over the masked pixels, float64 `[8]`: count, |p−g|/g, (p−g)²/g, (p−g)², (ln p − ln g)², and δ < 1.25^{1,2,3}.
+    """Sums over the masked pixels, float64 `[8]`: count, |p−g|/g, (p−g)²/g, (p−g)², (ln p − ln g)², and δ <
+    1.25^{1,2,3}.
 
     Eigen et al. 2014, section 4.2, with p the predicted and g the true depth [m].
     """

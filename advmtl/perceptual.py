@@ -15,8 +15,9 @@ from preprocessing.errors import InputError
 IGNORE = 255
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# Indices into torchvision's `features` whose outputs are compared. VGG16: relu1_2, 2_2, 3_3, 4_3 (Johnson et al.
-# 2016); SqueezeNet 1.1: the first ReLU and the fire modules before each pooling and at the end. LPIPS has its own.
+# Indices into torchvision's `features` whose outputs are compared. VGG16: relu1_2, 2_2, 3_3, 4_3 (Johnson et
+# al. 2016); SqueezeNet 1.1: the first ReLU and the fire modules before each pooling and at the end. LPIPS has
+# its own.
 _TAPS: Mapping[str, tuple[int, ...]] = {"vgg16": (3, 8, 15, 22), "squeezenet": (1, 4, 7, 12)}
 _LPIPS_TAPS: Mapping[str, tuple[int, ...]] = {
     "vgg16": (3, 8, 15, 22, 29),
@@ -29,11 +30,14 @@ NETWORKS = ("vgg16", "squeezenet", "lpips")
 
 
 class Perceptual(nn.Module):
-    """Frozen features and the distance over them: Σ_l mean ‖φ_l(ŷ) − φ_l(y)‖² (seed paper, Eq. 6).
+    """Frozen features and the distance over them: Σ_l ‖φ_l(ŷ) − φ_l(y)‖² / ‖φ_l(y)‖² (seed paper, Eq. 6).
 
-    The squares are averaged over a layer's positions and channels, so the value does not depend on the size. With
-    "lpips" the distance is that of Zhang et al. 2018: unit-length features, channels weighted by the calibration
-    that comes with the `lpips` package.
+    The paper prints no divisor. Without it a layer counts by the size of its activations, which differs a
+    thousandfold between SqueezeNet's layers and between networks; with it every layer adds about 0 to 1 and
+    one loss weight fits all networks and picture sizes. The divisor is per frame and carries no gradient.
+
+    With "lpips" the distance is that of Zhang et al. 2018 instead: unit-length features, channels weighted by
+    the calibration that comes with the `lpips` package.
 
     Args:
         network: "vgg16", "squeezenet" (1.1) or "lpips" (on VGG16, or on SqueezeNet if `weights` holds one).
@@ -43,6 +47,9 @@ class Perceptual(nn.Module):
     Raises:
         InputError: unknown network; or the weights are missing, do not fit, or cannot be downloaded.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: str, weights: str | None = None, scale: float = 1.0) -> None:
         super().__init__()
@@ -55,7 +62,7 @@ class Perceptual(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1))
         self.calibration = nn.ParameterList(_calibration(backbone) if network == "lpips" else [])
-        self.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
         self.eval()
 
     def train(self, mode: bool = True) -> "Perceptual":
@@ -64,23 +71,23 @@ class Perceptual(nn.Module):
         return super().train(False)
 
     def segmentation(self, logits: Tensor, target: Tensor, mask: Tensor | None, palette: Tensor) -> Tensor:
-        """Distance of softmax(logits) x palette to the target's colours; black in both where the label is void.
+        """Distance of softmax(logits) x palette to the target's colours; black in both where void.
 
         Args:
             logits: [N,K,H,W].
             target: int64 [N,H,W], 255 = ignore.
             mask: bool [N,H,W] of pixels that count, or None for all labelled ones.
-            palette: RGB 0..255 [K,3].
+            palette: RGB in 0..1 [K,3].
         """
         labelled = target != IGNORE
         labelled = (labelled if mask is None else labelled & mask).unsqueeze(1)
-        colours = palette.to(logits.device, logits.dtype) / 255
+        colours = palette.to(logits.device, logits.dtype)
         predicted = F.conv2d(F.softmax(logits, dim=1), colours.T[:, :, None, None])
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
         return self._mean_distance(predicted, true, labelled)
 
     def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-        """Distance of inverse depth, over the frame's largest true one, on 3 channels; 0 in both where invalid.
+        """Distance of inverse depths over the frame's largest true one, on 3 channels; 0 where invalid.
 
         Args:
             metres: predicted depth [N,1,H,W].
@@ -101,8 +108,10 @@ class Perceptual(nn.Module):
         for layer, (feature, reference) in enumerate(zip(self._compared(predicted), references, strict=True)):
             squares = (feature - reference).square()
             if self.calibration:
-                squares = F.conv2d(squares, self.calibration[layer])
-            distances = distances + squares.mean(dim=(1, 2, 3))
+                distances = distances + F.conv2d(squares, self.calibration[layer]).mean(dim=(1, 2, 3))
+            else:
+                power = reference.square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
+                distances = distances + squares.mean(dim=(1, 2, 3)) / power
         return distances
 
     def _mean_distance(self, predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
@@ -121,7 +130,7 @@ class Perceptual(nn.Module):
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
-                # F.normalize has gradient 0 where all channels are 0; the package's own division has NaN there.
+                # F.normalize has gradient 0 where all channels are 0; the package's division has NaN there.
                 maps.append(F.normalize(x, dim=1, eps=1e-10) if self.calibration else x)
         return maps
 
@@ -144,10 +153,11 @@ def _backbone(network: str, weights: str | None) -> tuple[str, dict[str, Tensor]
 
 
 def _features(backbone: str, state: Mapping[str, Tensor], weights: str | None, count: int) -> nn.Sequential:
-    """The classifier's first `count` feature layers, loaded; layers after them and the classifier are not needed."""
+    """The classifier's first `count` feature layers, loaded; nothing after them is needed."""
     with torch.device("meta"):  # VGG16's classifier alone is half a gigabyte that would be thrown away
-        layers = _BUILDERS[backbone](weights=None).features[:count]
-    features = layers.to_empty(device="cpu")
+        layers = _BUILDERS[backbone](weights=None).get_submodule("features")
+    assert isinstance(layers, nn.Sequential)
+    features = layers[:count].to_empty(device="cpu")
     names = {name.removeprefix("features."): value for name, value in state.items()}
     own = {name: value for name, value in names.items() if name.split(".")[0] in map(str, range(count))}
     load_strictly(features, own, f"perceptual.weights: {weights or backbone}")

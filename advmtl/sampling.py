@@ -7,17 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 FrameKey = tuple[int, int, int]
-"""(epoch, index of the frame, how often it came before in this epoch): all that a frame's augmentation depends on."""
+"""(epoch, index of the frame, how often it came before in this epoch): all that a frame's augmentation
+depends on.
+"""
 
 
 @dataclass
 class EpochSampler:
     """Batches of frame keys over one epoch, for `DataLoader(batch_sampler=...)`.
 
-    The frames of all sources are numbered through, in the order of `lengths`. A weight says how often a frame of that
-    source comes, relative to the others; with equal weights an epoch is one permutation of all frames. Otherwise each
-    source fills its share of the epoch with whole permutations and a part of one more, so that its frames come
-    equally often but for one. Frames that do not fill the last batch are left out of this epoch.
+    The frames of all sources are numbered through, in the order of `lengths`. A weight says how often a frame
+    of that source comes, relative to the others; with equal weights an epoch is one permutation of all
+    frames. Otherwise each source fills its share of the epoch with whole permutations and a part of one more,
+    so that its frames come equally often but for one. Frames that do not fill the last batch are left out of
+    this epoch.
 
     Attributes:
         lengths, weights: frames and weight of each source.
@@ -41,7 +44,7 @@ class EpochSampler:
 
     @property
     def batches(self) -> int:
-        """Batches in a whole epoch; a set smaller than one batch still gives one, filled by repeating frames."""
+        """Batches in a whole epoch; a set smaller than one batch gives one, filled by repeating frames."""
         return max(1, sum(self.lengths) // (self.batch_size * self.world_size))
 
     def __len__(self) -> int:
@@ -58,9 +61,7 @@ class EpochSampler:
             yield keys[start : start + self.batch_size]
 
 
-def epoch_order(
-    lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int
-) -> NDArray[np.int64]:
+def epoch_order(lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> NDArray[np.int64]:
     """The frame indices of one epoch, as many as there are frames, in order."""
     rng = np.random.default_rng((seed, epoch))
     starts = np.cumsum([0, *lengths])
@@ -72,7 +73,7 @@ def epoch_order(
 
 
 def shares(lengths: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """How many frames of an epoch each source gives: proportional to weight × length, by largest remainder."""
+    """Frames of an epoch from each source: proportional to weight × length, by largest remainder."""
     total = sum(lengths)
     parts = np.asarray(lengths, dtype=np.float64) * np.asarray(weights, dtype=np.float64)
     exact = total * parts / parts.sum()

@@ -54,7 +54,10 @@ def _generator_optimizer(generator: nn.Module, config: Config) -> torch.optim.Op
     decayed = [p for p in generator.parameters() if p.ndim > 1]
     free = [p for p in generator.parameters() if p.ndim <= 1]
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.train.weight_decay}, {"params": free, "weight_decay": 0.0}],
+        [
+            {"params": decayed, "weight_decay": config.train.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ],
         lr=config.train.learning_rate,
     )
 
@@ -91,7 +94,10 @@ class State:
             "noise": self.noise.get_state(),
             "torch": torch.get_rng_state(),
             "python": random.getstate(),
-            "numpy": (torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)), numpy_state["state"]["pos"]),
+            "numpy": (
+                torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
+                numpy_state["state"]["pos"],
+            ),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,

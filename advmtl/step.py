@@ -31,7 +31,9 @@ class _View:
     fake: Tensor  # [n, C, H, W], attached to the generator's graph
 
 
-def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[_View]:
+def _views(
+    state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+) -> list[_View]:
     config = state.config
     if not config.discriminators or state.step < config.train.adversarial_start_step:
         return []
@@ -39,7 +41,9 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
     views = []
     for name, settings in config.discriminators.items():
         # `present` lives on the host, so choosing the frames costs no device sync.
-        chosen = [i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)]
+        chosen = [
+            i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)
+        ]
         if not chosen:
             continue
         frames = torch.tensor(chosen, device=batch.image.device)
@@ -82,7 +86,9 @@ def discriminator_step(state: State, view: _View) -> Logs:
         }
         # Share of patches on the right side of the middle of the two mean scores: 0.5 is chance, 1 certainty.
         middle = (real_scores.detach().mean() + fake_scores.detach().mean()) / 2
-        right = (real_scores.detach() > middle).float().mean() + (fake_scores.detach() < middle).float().mean()
+        right = (real_scores.detach() > middle).float().mean() + (
+            fake_scores.detach() < middle
+        ).float().mean()
         logs[f"discriminator/{view.name}/accuracy"] = right / 2
     return logs
 
@@ -101,9 +107,9 @@ def supervised_losses(
             if name == "perceptual":
                 assert state.perceptual is not None
                 value = (
-                    state.perceptual.segmentation(prediction, target, mask, state.palette)
+                    state.perceptual.segmentation(prediction, target, None, state.palette)
                     if task == "segmentation"
-                    else state.perceptual.depth(prediction, target, mask)
+                    else state.perceptual.depth(prediction, target, None)
                 )
             elif name == "smoothness":
                 value = LOSSES[task][name](prediction, batch.image, mask)

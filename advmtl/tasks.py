@@ -1,4 +1,4 @@
-"""The tasks a network can learn: what each emits, from which label, under which losses and metrics. No torch."""
+"""The tasks a network can learn: what each emits, from which label, under which losses and metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,5 +59,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 
 
 def head_channels(tasks: list[str], num_classes: int) -> dict[str, int]:
-    """Channels per head for the named tasks, as `build_generator` takes them. Raises KeyError on an unknown task."""
+    """Channels per head for the named tasks, as `build_generator` takes them. Raises KeyError on an unknown
+    task.
+    """
     return {name: TASKS[name].channels(num_classes) for name in tasks}

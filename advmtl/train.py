@@ -1,6 +1,7 @@
 """The training loop: build or restore a run, step through the epochs, measure, save."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from advmtl.checkpoint import load_checkpoint, save_checkpoint
+from advmtl.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
@@ -68,7 +69,9 @@ def open_run(config: Config, run: Run, device: torch.device) -> State:
         saved, there = load_checkpoint(run.last)
         changed = difference(there.model_dump(mode="json"), config.model_dump(mode="json"))
         if changed:
-            raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
+            raise InputError(
+                f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite"
+            )
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": None})})
     state = build(config, device)
     if saved is not None:
@@ -79,6 +82,14 @@ def open_run(config: Config, run: Run, device: torch.device) -> State:
     with atomic_write(run.folder / "config.yaml") as temporary:
         temporary.write_text(state.config.to_yaml())
     return state
+
+
+def clear_run(folder: Path) -> None:
+    """Remove what a run wrote into `folder`, and nothing else that may lie there."""
+    for name in ("checkpoints", "panels", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("config.yaml", "metrics.jsonl", "evaluation.json", "evolution.gif"):
+        (folder / name).unlink(missing_ok=True)
 
 
 class Log:
@@ -227,7 +238,10 @@ def fit(config: Config, folder: Path, device: torch.device, console: Console) ->
             while state.epoch < config.train.epochs:
                 loop.epoch(loader, total, bar.advance)
                 state.epoch, state.batch = state.epoch + 1, 0
-                if state.epoch % config.train.evaluate_every_epochs == 0 or state.epoch == config.train.epochs:
+                if (
+                    state.epoch % config.train.evaluate_every_epochs == 0
+                    or state.epoch == config.train.epochs
+                ):
                     metrics = loop.measure(loaders)
                     console.print(f"epoch {state.epoch}: {headline(metrics)}")
                 loop.save(run.last)
@@ -239,16 +253,16 @@ def fit(config: Config, folder: Path, device: torch.device, console: Console) ->
     return finish(run, config, loaders, device, evolution)
 
 
-def finish(run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution) -> dict[str, Any]:
+def finish(
+    run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution
+) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
-    from advmtl.checkpoint import load_generator
-
     generator, _ = load_generator(run.best)
     generator = generator.to(device)
     metrics = evaluate(generator, loaders, config, device)
     write_json(run.folder / "evaluation.json", metrics)
     print_table(metrics)
-    evolution.gif(run.folder / "evolution.gif")
+    evolution.finish(generator, run.folder / "evolution.gif", device)
     return metrics
 
 

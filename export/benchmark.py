@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from export.latency import Latency, latency_table, summarise
+from export.latency import Latency, print_latencies, summarise
 from export.runtime import Session, fit, prepare, unpack
+from preprocessing.errors import InputError
 
 
 @dataclass(frozen=True)
 class BenchmarkReport:
     """Latencies of `iterations` frames of `frame_size`, one after the other, after `warm_up` uncounted ones.
 
-    pre: the camera frame to the network's size. net: the network with its normalisation and arg max, copies to
-    and from the device included. post: class map and depth back to the frame's size. Sizes are (width, height).
+    pre: the camera frame to the network's size. net: the network with its normalisation and arg max, copies
+    to and from the device included. post: class map and depth back to the frame's size. Sizes are (width,
+    height).
     """
 
     provider: str
@@ -43,11 +45,13 @@ def benchmark(
     warm_up: int = 10,
     iterations: int = 100,
 ) -> BenchmarkReport:
-    """Time `session` on `frames` (uint8 `[H, W, 3]` RGB of one size, used in turn), or on noise of `frame_size`.
+    """Time `session` on `frames` (uint8 `[H, W, 3]` RGB of one size, in turn), or on noise of `frame_size`.
 
     Without either, frames have the network's size and pre and post have nothing to resize. A session returns
     only when its outputs are on the host, so each time is that of finished work.
     """
+    if iterations < 1 or warm_up < 0:
+        raise InputError(f"{iterations} iterations after {warm_up} to warm up: measure at least one")
     if not frames:
         width, height = frame_size or session.metadata.size
         random = np.random.default_rng(0)
@@ -82,7 +86,7 @@ def print_benchmark(report: BenchmarkReport, console: Console | None = None) -> 
     """Print the report as a table."""
     console = console or Console()
     frame, model = (f"{width}x{height}" for width, height in (report.frame_size, report.model_size))
-    console.print(latency_table(f"{report.provider}, frames {frame}, network {model}", report.stages))
+    print_latencies(console, f"{report.provider}, frames {frame}, network {model}", report.stages)
     if report.note:
         console.print(report.note, highlight=False)
     console.print(

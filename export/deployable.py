@@ -13,9 +13,9 @@ DEVIATION = (0.229, 0.224, 0.225)
 class Deployable(nn.Module):
     """Wrap a generator with its pre- and post-processing; which outputs there are depends on its tasks.
 
-    `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of `classes`, uint8 `[1, H, W]` (arg max of the
-    full-size logits), and `depth_m`, float32 `[1, H, W]` in metres. Probabilities never leave the graph: at 19
-    classes they would be 76 bytes a pixel to copy instead of one.
+    `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of `classes`, uint8 `[1, H, W]` (arg max of
+    the full-size logits), and `depth_m`, float32 `[1, H, W]` in metres. Probabilities never leave the graph:
+    at 19 classes they would be 76 bytes a pixel to copy instead of one.
     """
 
     shift: Tensor

@@ -1,12 +1,12 @@
-"""One picture of a result: the frame under its classes on the left, depth with its scale in metres on the right."""
+"""One picture of a result: the frame under its classes, and beside it depth with its scale in metres."""
 
 import math
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.visualize import color_depth, overlay
 from export.metadata import Metadata
 from export.runtime import Result
 
@@ -19,31 +19,6 @@ MARGIN = 6
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 BACKGROUND, INK = 24, (235, 235, 235)
 TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
-
-
-@lru_cache(maxsize=1)
-def turbo() -> Picture:
-    """The turbo colours, uint8 `[256, 3]` RGB, from blue to red."""
-    ramp = np.arange(256, dtype=np.uint8)[:, None]
-    colours = np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO), dtype=np.uint8)
-    return np.ascontiguousarray(colours[:, 0, ::-1])
-
-
-def colour_depth(depth_m: NDArray[np.float32], range_m: tuple[float, float]) -> Picture:
-    """Metres `[H, W]` to turbo `[H, W, 3]`, logarithmic over `range_m`: near is red, far is blue, invalid black."""
-    low, high = math.log(range_m[0]), math.log(range_m[1])
-    valid = np.isfinite(depth_m) & (depth_m > 0)
-    share = (high - np.log(np.where(valid, depth_m, range_m[1]))) / (high - low)
-    picture = turbo()[np.clip(255 * share, 0, 255).astype(np.uint8)]
-    picture[~valid] = 0
-    return picture
-
-
-def overlay(image: Picture, classes: NDArray[np.uint8], palette: Picture) -> Picture:
-    """Blend the colours of a class map `[H, W]` into an image `[H, W, 3]`; ids beyond the palette stay black."""
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[: len(palette)] = palette
-    return np.asarray(cv2.addWeighted(image, 1 - OVERLAY, table[classes], OVERLAY, 0), dtype=np.uint8)
 
 
 def _text(picture: Picture, text: str, x: int, baseline: int) -> None:
@@ -72,12 +47,12 @@ def class_legend(names: tuple[str, ...], palette: Picture, width: int) -> Pictur
 
 
 def depth_scale(range_m: tuple[float, float], width: int) -> Picture:
-    """A strip `[h, width, 3]` with the colours of `colour_depth` and their depth in metres."""
+    """A strip `[h, width, 3]` with the colours of the depth panel and their depth in metres."""
     strip = np.full((2 * MARGIN + 2 * ROW, width, 3), BACKGROUND, dtype=np.uint8)
     unit = "m"
     left, right = 3 * MARGIN, width - 5 * MARGIN - _width(unit)
     logs = np.linspace(math.log(range_m[0]), math.log(range_m[1]), right - left)
-    strip[MARGIN : MARGIN + ROW - 4, left:right] = colour_depth(np.exp(logs, dtype=np.float32)[None], range_m)
+    strip[MARGIN : MARGIN + ROW - 4, left:right] = color_depth(np.exp(logs, dtype=np.float32)[None], *range_m)
     end = -MARGIN
     for metres in TICKS_M:
         share = math.log(metres / range_m[0]) / math.log(range_m[1] / range_m[0])
@@ -122,10 +97,10 @@ class Painter:
         """Draw `result` beside its frame at network size, uint8 `[h, w, 3]` RGB, with the legends below."""
         panels = []
         if result.classes is not None:
-            panels.append(overlay(image, result.classes, self.metadata.colours))
+            panels.append(overlay(image, result.classes, self.metadata.colours, OVERLAY))
         if result.depth_m is not None:
             assert self.metadata.depth_range_m is not None
-            panels.append(colour_depth(result.depth_m, self.metadata.depth_range_m))
+            panels.append(color_depth(result.depth_m, *self.metadata.depth_range_m))
         row = np.hstack(panels)
         if self.factor > 1:
             size = (self.factor * row.shape[1], self.factor * row.shape[0])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 
@@ -26,14 +27,15 @@ def summarise(seconds: Sequence[float]) -> Latency:
     return Latency(len(ms), round(float(ms.mean()), 4), round(float(p50), 4), round(float(p99), 4))
 
 
-def latency_table(title: str, stages: Mapping[str, Latency]) -> Table:
-    """A table of one row per stage, in milliseconds."""
-    table = Table(title=title, title_justify="left")
+def print_latencies(console: Console, heading: str, stages: Mapping[str, Latency]) -> None:
+    """Print one row per stage, in milliseconds, under a heading."""
+    table = Table()
     table.add_column("stage")
-    for heading in ("p50 [ms]", "p99 [ms]", "mean [ms]", "frames"):
-        table.add_column(heading, justify="right")
+    for column in ("p50, ms", "p99, ms", "mean, ms", "frames"):
+        table.add_column(column, justify="right")
     for name, stage in stages.items():
         table.add_row(
             name, f"{stage.p50_ms:.2f}", f"{stage.p99_ms:.2f}", f"{stage.mean_ms:.2f}", str(stage.count)
         )
-    return table
+    console.print(heading, highlight=False, markup=False, soft_wrap=True)
+    console.print(table)

@@ -27,7 +27,8 @@ LAYOUTS = {
 class Metadata(BaseModel):
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
-    `size` is (width, height) of the network. `camera` is the camera of the training data at that size, if it is
+    `size` is (width, height) of the network. `camera` is the camera of the training data at that size, if it
+    is
     known: metric depth of one network holds for this focal length, so another lens scales it. `normalisation`
     happens inside the graph and is told for information: (pixel / 255 − mean) / deviation.
     """
@@ -85,13 +86,14 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
     if metadata.camera is not None:
         properties[f"{KEY}.camera"] = (
-            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px at {width} px width"
+            f"baseline {metadata.camera.baseline_m:g} m,"
+            f" focal length {metadata.camera.fx_px:g} px at {width} px width"
         )
     return properties
 
 
 def from_properties(properties: Mapping[str, str], path: object) -> Metadata:
-    """Read the metadata back. Raises: InputError naming the file where it has none, or none this version reads."""
+    """Read the metadata back. Raises: InputError naming the file without metadata that this version reads."""
     if KEY not in properties:
         raise InputError(f"{path}: no advmtl metadata in this model; make the file with `advmtl export`")
     try:

@@ -49,7 +49,7 @@ class Session:
     network: Network
 
     def run(self, frame: NDArray[np.uint8]) -> Result:
-        """Infer one frame, uint8 `[H, W, 3]` RGB of any size; it is resized, and results have network size."""
+        """Infer one frame, uint8 `[H, W, 3]` RGB of any size; the results have the network's size."""
         return unpack(self.network(prepare(frame, self.metadata.size)))
 
 
@@ -74,7 +74,7 @@ def unpack(outputs: dict[str, NDArray[Any]]) -> Result:
 
 
 def fit(result: Result, size: tuple[int, int]) -> Result:
-    """Bring results to another `size` (width, height), by nearest: no invented classes, no depth across edges."""
+    """Bring results to another `size` (width, height) by nearest: no class or depth invented at edges."""
 
     def nearest(map_: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if map_ is None else np.asarray(cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST))
@@ -85,9 +85,10 @@ def fit(result: Result, size: tuple[int, int]) -> Result:
 def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> Session:
     """Open an exported `.onnx` file, a run folder or a `.pt` checkpoint.
 
-    provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto` takes
-    the first that starts. threads: CPU threads of the network, 0 = one per core.
-    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
+    provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
+    takes the first that starts. threads: CPU threads of the network, 0 = one per core.
+    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine
+    lacks.
     """
     path = Path(path)
     if provider not in ("auto", *PROVIDERS):
@@ -165,7 +166,7 @@ def _open_torch(path: Path, provider: str, threads: int) -> Session:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
     generator, config = load_generator(path)
-    model = Deployable(generator).eval().to(device, memory_format=torch.channels_last)
+    model = Deployable(generator).eval().to(device).to(memory_format=torch.channels_last)
 
     def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         with torch.inference_mode():

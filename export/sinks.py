@@ -15,7 +15,7 @@ Write = Callable[[str, NDArray[np.uint8]], None]
 
 
 def open_sink(out: Path | None, fps: float) -> AbstractContextManager[Write | None]:
-    """Open `out`: a path ending in `.mp4`, or a folder (made if missing); None gives None, nothing is written.
+    """Open `out`: a path ending in `.mp4`, or a folder (made if missing); with None nothing is written.
 
     The context's value takes a frame's name and its picture, uint8 `[H, W, 3]` RGB, all of one size.
     Raises: InputError where `out` is neither.
@@ -33,7 +33,7 @@ def open_sink(out: Path | None, fps: float) -> AbstractContextManager[Write | No
 
 @contextmanager
 def _video(path: Path, fps: float) -> Iterator[Write]:
-    """MPEG-4 video. It gets its name only when complete: readable, and with as many frames as were written."""
+    """MPEG-4 video. It gets its name only when it can be read back with all the frames written."""
     with atomic_write(path) as temporary:
         writer: cv2.VideoWriter | None = None
         count = 0

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,15 @@ class Skipped:
     reason: str
 
 
+Frames = Generator[Loaded | Skipped, None, None]
+
+
 @dataclass(frozen=True)
 class Source:
-    """Frames to be read once. `total` is None where unknown; a `live` source does not wait for a slow reader."""
+    """Frames to be read once. `total` is None where unknown; a `live` source waits for no slow reader."""
 
     description: str
-    frames: Callable[[], Iterator[Loaded | Skipped]]
+    frames: Callable[[], Frames]
     total: int | None
     fps: float
     live: bool = False
@@ -84,7 +87,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def _pictures(paths: list[Path], description: str) -> Source:
-    def frames() -> Iterator[Loaded | Skipped]:
+    def frames() -> Frames:
         for path in paths:
             try:
                 yield Loaded(path.stem, read_image(path))
@@ -97,7 +100,7 @@ def _pictures(paths: list[Path], description: str) -> Source:
 def _open_capture(address: int | str, description: str, live: bool) -> Source:
     # FFmpeg's and V4L's own complaints would stand beside the one line that we raise.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.setLogLevel(2)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(address)
     if not capture.isOpened():
         capture.release()
@@ -109,7 +112,7 @@ def _open_capture(address: int | str, description: str, live: bool) -> Source:
     if not (math.isfinite(fps) and 0 < fps <= 1000):
         fps = DEFAULT_FPS
 
-    def frames() -> Iterator[Loaded | Skipped]:
+    def frames() -> Frames:
         count = 0
         try:
             while True:

@@ -1,20 +1,20 @@
 """Run a model over a stream: decoding, inference and drawing overlap in three threads."""
 
-import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from export.draw import Painter
-from export.latency import Latency, latency_table, summarise
+from export.latency import Latency, print_latencies, summarise
+from export.pipe import Pipe
 from export.runtime import Result, Session, prepare, unpack
 from export.sinks import Write, open_sink
 from export.sources import Skipped, Source, open_source
@@ -23,20 +23,16 @@ from preprocessing.progress import progress
 
 # The first frames pay for allocation, kernel choice and thread start; they are drawn but not timed.
 WARM_UP = 3
-# Frames waiting between two stages: enough to hide one slow frame, few enough to stay fresh and small.
-DEPTH = 4
-_POLL_S = 0.05
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class StreamReport:
     """What a run over a stream did and how fast.
 
-    `stages` has decode (read and resize; for a camera it includes waiting for the next frame), net, and, where
-    something is written, draw (draw and encode). They overlap, so frames_per_second is more than their sum
-    gives. The first `warm_up` frames count in `frames` only. `dropped` frames of a live source came too fast.
+    `stages` has decode (read and resize; for a camera it includes waiting for the next frame), net, and,
+    where something is written, draw (draw and encode). They overlap, so frames_per_second is more than their
+    sum gives. The first `warm_up` frames count in `frames` only. `dropped` frames of a live source came too
+    fast.
     """
 
     source: str
@@ -55,47 +51,6 @@ class StreamReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
-
-
-class _Pipe(Generic[T]):
-    """A bounded queue that ends: None after `close`, and at once for everyone when `stop` is set."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._queue: queue.Queue[T | None] = queue.Queue(DEPTH)
-        self._stop = stop
-
-    def put(self, item: T | None) -> None:
-        while not self._stop.is_set():
-            try:
-                return self._queue.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-        return None
-
-    def offer(self, item: T) -> int:
-        """Put without waiting; the oldest goes where it is full. Returns how many went."""
-        lost = 0
-        while True:
-            try:
-                self._queue.put_nowait(item)
-                return lost
-            except queue.Full:
-                try:
-                    self._queue.get_nowait()
-                    lost += 1
-                except queue.Empty:
-                    continue
-
-    def get(self) -> T | None:
-        while not self._stop.is_set():
-            try:
-                return self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-        return None
-
-    def close(self) -> None:
-        self.put(None)
 
 
 @dataclass
@@ -119,7 +74,7 @@ class _Job:
     result: Result | None = None
 
 
-def _thread(run: _Run, body: Callable[[], None]) -> threading.Thread:
+def _thread(run: _Run, name: str, body: Callable[[], None]) -> threading.Thread:
     """A thread whose error stops the others and waits in `run.error` for the main thread."""
 
     def guarded() -> None:
@@ -129,31 +84,30 @@ def _thread(run: _Run, body: Callable[[], None]) -> threading.Thread:
             run.error = run.error or error
             run.stop.set()
 
-    return threading.Thread(target=guarded, name=body.__name__, daemon=True)
+    return threading.Thread(target=guarded, name=name, daemon=True)
 
 
-def _decode(run: _Run, source: Source, size: tuple[int, int], limit: int | None, pipe: _Pipe[_Job]) -> None:
-    frames = source.frames()
-    count = 0
-    while not (run.enough.is_set() or run.stop.is_set()) and (limit is None or count < limit):
-        start = time.perf_counter()
-        frame = next(frames, None)
-        if frame is None:
-            break
-        if isinstance(frame, Skipped):
-            run.skipped.append((frame.name, frame.reason))
-            continue
-        job = _Job(frame.name, prepare(frame.image, size))
-        run.seconds["decode"].append(time.perf_counter() - start)
-        count += 1
-        if source.live:
-            run.dropped += pipe.offer(job)
-        else:
-            pipe.put(job)
+def _decode(run: _Run, source: Source, size: tuple[int, int], limit: int | None, pipe: Pipe[_Job]) -> None:
+    decoded = run.seconds["decode"]
+    with closing(source.frames()) as frames:
+        while not (run.enough.is_set() or run.stop.is_set()) and (limit is None or len(decoded) < limit):
+            start = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                break
+            if isinstance(frame, Skipped):
+                run.skipped.append((frame.name, frame.reason))
+                continue
+            job = _Job(frame.name, prepare(frame.image, size))
+            decoded.append(time.perf_counter() - start)
+            if source.live:
+                run.dropped += pipe.offer(job)
+            else:
+                pipe.put(job)
     pipe.close()
 
 
-def _draw(run: _Run, painter: Painter, write: Write, pipe: _Pipe[_Job]) -> None:
+def _draw(run: _Run, painter: Painter, write: Write, pipe: Pipe[_Job]) -> None:
     while (job := pipe.get()) is not None:
         assert job.result is not None
         start = time.perf_counter()
@@ -164,7 +118,7 @@ def _draw(run: _Run, painter: Painter, write: Write, pipe: _Pipe[_Job]) -> None:
 
 
 def _network(
-    run: _Run, session: Session, decoded: _Pipe[_Job], drawn: _Pipe[_Job] | None, advance: Callable
+    run: _Run, session: Session, decoded: Pipe[_Job], drawn: Pipe[_Job] | None, advance: Callable
 ) -> None:
     while (job := decoded.get()) is not None:
         start = time.perf_counter()
@@ -188,8 +142,8 @@ def infer(
 ) -> StreamReport:
     """Run `session` over `source` and write drawn frames to `out` (`.mp4`, a folder, or None for nowhere).
 
-    limit: frames at most. fps: rate of the written video, 0 = that of the source. A frame that cannot be read is
-    listed and left out. Ctrl-C ends the run and finishes the file; any error leaves no video behind.
+    limit: frames at most. fps: rate of the written video, 0 = that of the source. A frame that cannot be read
+    is listed and left out. Ctrl-C ends the run and finishes the file; any error leaves no video behind.
     Raises: InputError for a source or sink that cannot be opened, or where no frame can be read.
     """
     if limit is not None and limit < 1:
@@ -201,6 +155,8 @@ def infer(
         _overlap(run, session, opened, write, limit)
         if run.error is not None:
             raise run.error
+        if not run.done and run.interrupted:
+            raise KeyboardInterrupt
         if not run.done:
             first = f"; {run.skipped[0][1]}" if run.skipped else ""
             raise InputError(f"{opened.description}: no frame could be read{first}")
@@ -209,29 +165,33 @@ def infer(
 
 def _overlap(run: _Run, session: Session, source: Source, write: Write | None, limit: int | None) -> None:
     """Start the threads, infer in this one, and wait; what went wrong in a thread is in `run.error`."""
-    decoded: _Pipe[_Job] = _Pipe(run.stop)
-    drawn: _Pipe[_Job] | None = None
-    threads = [_thread(run, lambda: _decode(run, source, session.metadata.size, limit, decoded))]
+    decoded: Pipe[_Job] = Pipe(run.stop)
+    drawn: Pipe[_Job] | None = None
+    threads = [
+        _thread(run, "export-decode", lambda: _decode(run, source, session.metadata.size, limit, decoded))
+    ]
     if write is not None:
-        painter, pipe = Painter(session.metadata), _Pipe[_Job](run.stop)
-        threads.append(_thread(run, lambda: _draw(run, painter, write, pipe)))
+        painter, pipe = Painter(session.metadata), Pipe[_Job](run.stop)
+        threads.append(_thread(run, "export-draw", lambda: _draw(run, painter, write, pipe)))
         drawn = pipe
-    with ExitStack() as stack:
-        stack.callback(run.stop.set)  # whatever happens below, the threads end
-        total = source.total if limit is None else min(limit, source.total or limit)
-        bar = stack.enter_context(progress("infer", total))
+    total = source.total if limit is None else min(limit, source.total or limit)
+    for thread in threads:
+        thread.start()
+    try:
+        with progress("infer", total) as bar:
+            try:
+                _network(run, session, decoded, drawn, bar.advance)
+            except KeyboardInterrupt:
+                run.interrupted = True
+                run.enough.set()
+            if drawn is not None:
+                drawn.close()
+                threads[-1].join()
+    finally:
+        run.stop.set()
         for thread in threads:
-            thread.start()
-        try:
-            _network(run, session, decoded, drawn, bar.advance)
-        except KeyboardInterrupt:
-            run.interrupted = True
-            run.enough.set()
-        if drawn is not None:
-            drawn.close()
-            threads[-1].join()
-    # A camera may block in its read for as long as it likes; the thread is a daemon and need not be awaited then.
-    threads[0].join(timeout=2.0)
+            # A camera may block in its read for long; its thread is a daemon and is not awaited then.
+            thread.join(timeout=2.0)
 
 
 def _report(run: _Run, session: Session, source: Source, out: Path | None, start: float) -> StreamReport:
@@ -258,7 +218,7 @@ def print_report(report: StreamReport, console: Console | None = None) -> None:
     """Print the report as a table, and every frame that was left out."""
     console = console or Console()
     size = f"{report.model_size[0]}x{report.model_size[1]}"
-    console.print(latency_table(f"{report.source} on {report.provider}, network {size}", report.stages))
+    print_latencies(console, f"{report.source} on {report.provider}, network {size}", report.stages)
     left_out = f"; {report.dropped} dropped" if report.dropped else ""
     console.print(
         f"{report.frames} frames, {report.frames_per_second:.1f} frames/s with the stages overlapped"

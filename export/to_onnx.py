@@ -11,16 +11,21 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from torch import nn
 
 from advmtl import __version__
+from advmtl.checkpoint import load_generator
 from advmtl.config import Config
+from advmtl.frames import index_source
 from export.deployable import DEVIATION, MEAN, Deployable
 from export.metadata import CLASSES, DEPTH, INPUT, Metadata, to_properties
-from export.parity import ParityReport, check_parity
+from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, ParityReport, check_parity
+from export.sources import find_images
 from preprocessing.cityscapes import Camera, find_frames, read_camera
 from preprocessing.errors import InputError
-from preprocessing.files import atomic_write
+from preprocessing.files import atomic_write, read_image
 from preprocessing.labels import LABEL_SETS
 
 # Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
@@ -83,7 +88,7 @@ def describe(config: Config, size: tuple[int, int] | None = None) -> Metadata:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Remove the exporter's notes: they hold source paths of the exporting machine and a tenth of the bytes."""
+    """Remove the exporter's notes: source paths of the exporting machine, and a tenth of the bytes."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.ClearField("doc_string")
@@ -96,8 +101,8 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
     """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
 
     Uses torch.export's exporter (`dynamo=True`): the TorchScript one is deprecated since torch 2.9 and leaves
-    shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked here;
-    see `export_run`. Raises: InputError where the metadata do not describe what the generator gives.
+    shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked
+    here; see `export_run`. Raises: InputError where the metadata do not describe what the generator gives.
     """
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
@@ -139,3 +144,64 @@ def export_checked(
         parity = check_parity(generator, temporary, frames)
         megabytes = temporary.stat().st_size / 1e6
     return ExportReport(path, megabytes, metadata, parity)
+
+
+def parity_frames(config: Config, folder: Path | None, count: int) -> list[NDArray[np.uint8]]:
+    """Up to `count` real pictures, evenly spaced: of `folder`, else of the validation sources.
+
+    Raises: InputError where there are none on this machine.
+    """
+    if folder is not None:
+        paths = find_images(folder)
+    else:
+        records = [r for source in config.data.val for r in index_source(source, config.data.classes, "val")]
+        paths = [record.image for record in records]
+    if not paths:
+        raise InputError("export: the configuration names no validation data; give pictures with --frames")
+    step = max(1, len(paths) // count)
+    return [read_image(path) for path in paths[::step][:count]]
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: Path | None = None,
+    count: int = 20,
+) -> ExportReport:
+    """Export a run folder or `.pt` checkpoint (its EMA weights) to `out` and check it on `count` real frames.
+
+    size: (width, height) of the network's input, that of the training by default. frames: a folder of
+    pictures to compare on, the validation data of the run by default.
+    Raises: InputError; ParityError, and `out` is left as it was.
+    """
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the model's name must end in .onnx")
+    if count < 1:
+        raise InputError(f"{count} frames: parity needs at least one")
+    generator, config = load_generator(run)
+    pictures = parity_frames(config, frames, count)
+    return export_checked(generator, describe(config, size), out, pictures)
+
+
+def print_export(report: ExportReport, console: Console | None = None) -> None:
+    """Print what was written and how close it is."""
+    console = console or Console()
+    parity, (width, height) = report.parity, report.metadata.size
+    table = Table()
+    table.add_column(f"against the checkpoint, {parity.frames} frames")
+    table.add_column("measured", justify="right")
+    table.add_column("bound", justify="right")
+    if parity.class_agreement is not None:
+        table.add_row("class agreement", f"{parity.class_agreement:.4%}", f"≥ {CLASS_AGREEMENT:.1%}")
+    if parity.depth_max_relative is not None:
+        table.add_row("depth difference, mean", f"{parity.depth_mean_relative:.5%}", "")
+        table.add_row("depth difference, 99.9th percentile", f"{parity.depth_p999_relative:.5%}", "")
+        table.add_row(
+            "depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}"
+        )
+    console.print(
+        f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True
+    )
+    console.print(table)

@@ -55,11 +55,16 @@ class Camera:
     def scaled(self, sx: float, sy: float) -> "Camera":
         """Return the camera of the image resized by `sx` in x and `sy` in y; the baseline stays."""
         return Camera(
-            self.baseline_m, self.fx_px * sx, self.fy_px * sy, self.u0_px * sx, self.v0_px * sy, self.is_default
+            self.baseline_m,
+            self.fx_px * sx,
+            self.fy_px * sy,
+            self.u0_px * sx,
+            self.v0_px * sy,
+            self.is_default,
         )
 
     def at_width(self, width_px: int) -> "Camera":
-        """Return the camera for images of this width: the defaults are for 2048 px, a camera that was read fits its own recording."""
+        """Return the camera for images of this width: the defaults are for 2048 px, a file for its images."""
         ratio = width_px / DEFAULT_WIDTH_PX
         return self.scaled(ratio, ratio) if self.is_default else self
 
@@ -102,7 +107,9 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
     """
     folder = root / KINDS["left"][0]
     if not folder.is_dir():
-        raise InputError(f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout")
+        raise InputError(
+            f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout"
+        )
     splits = sorted(p.name for p in folder.iterdir() if p.is_dir())
     if split is not None and split not in splits:
         raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")
@@ -158,14 +165,16 @@ def _list(folder: Path) -> Iterator[str]:
 def read_camera(path: Path | None) -> Camera:
     """Read `camera.json`: `extrinsic.baseline` [m], `intrinsic.fx, fy, u0, v0` [px]; fy defaults to fx.
 
-    None gives the paper's defaults (0.209313 m, 2262.52 px at 2048 px width) with a warning: they differ from recording to recording.
+    None gives the paper's defaults (0.209313 m, 2262.52 px at 2048 px width) with a warning: they differ
+    from recording to recording.
 
     Raises:
-        InputError: The file is unreadable, lacks a key, or holds a baseline or focal length that is not a positive number.
+        InputError: The file is unreadable, lacks a key, or holds a baseline or focal length that is not a
+        positive number.
     """
     if path is None:
         warnings.warn(
-            f"no camera file: baseline {DEFAULT_BASELINE_M} m and focal length {DEFAULT_FOCAL_PX} px at 2048 px width are assumed",
+            f"no camera file: {DEFAULT_BASELINE_M} m and {DEFAULT_FOCAL_PX} px at width 2048 assumed",
             stacklevel=2,
         )
         return DEFAULT_CAMERA

@@ -30,8 +30,8 @@ def disparity_to_depth(
 ) -> Float32:
     """Convert disparity to depth by Eq. 1 of seed 004, Z = B * f / (d + epsilon), clipped to `max_depth_m`.
 
-    A disparity of exactly 0 is a match at infinity: it has no metric depth and is masked before dividing. By default it is left
-    invalid; `infinity="clip"` gives it `max_depth_m`, as any other point beyond that.
+    A disparity of exactly 0 is a match at infinity: it has no metric depth and is masked before dividing. By
+    default it is left invalid; `infinity="clip"` gives it `max_depth_m`, as any other point beyond that.
 
     Args:
         disparity: float32 [H, W], px at the width that `camera` is for.
@@ -61,7 +61,8 @@ def depth_to_disparity(depth_m: Float32, camera: Camera) -> tuple[Float32, Bool]
 
 
 def resize_nearest(array: npt.NDArray[T], size: tuple[int, int]) -> npt.NDArray[T]:
-    """Resize labels, validity or depth [H, W] to `size` = (width, height), taking the value of the nearest pixel centre.
+    """Resize labels, validity or depth [H, W] to `size` = (width, height), taking the value of the nearest
+    pixel centre.
 
     Values are never mixed: a mean of two class ids, or of a car's depth and the wall's behind it, is neither.
     """
@@ -93,18 +94,23 @@ def read_depth(path: Path) -> Float32:
     """
     stored = read_grey_or_index(path)
     if stored.dtype != np.uint16:
-        raise InputError(f"{path}: a depth file has 16 bits (metres * {DEPTH_SCALE}), this one has {stored.dtype}")
+        raise InputError(
+            f"{path}: a depth file has 16 bits (metres * {DEPTH_SCALE}), this one has {stored.dtype}"
+        )
     return stored.astype(np.float32) / np.float32(DEPTH_SCALE)
 
 
 def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None) -> None:
-    """Write depth [H, W] in metres, 0 = invalid, as a 16-bit PNG with its unit and scale in text chunks, atomically.
+    """Write depth [H, W] in metres, 0 = invalid, as a 16-bit PNG with its unit and scale in text chunks,
+    atomically.
 
     Raises:
         ValueError: A depth is negative, not finite, or beyond 255.996 m, which 16 bits cannot hold.
     """
     if depth_m.size and not (depth_m.min() >= 0 and depth_m.max() <= MAX_STORED_DEPTH_M):
-        raise ValueError(f"depth must be within 0..{MAX_STORED_DEPTH_M:.3f} m; it spans {depth_m.min()}..{depth_m.max()}")
+        raise ValueError(
+            f"depth must be within 0..{MAX_STORED_DEPTH_M:.3f} m; it spans {depth_m.min()}..{depth_m.max()}"
+        )
     stored = np.rint(depth_m.astype(np.float64) * DEPTH_SCALE).astype(np.uint16)
     stored[(depth_m > 0) & (stored == 0)] = 1  # nearer than 2 mm: still valid
     chunks = {"unit": "metre", "scale": str(DEPTH_SCALE), "invalid": "0"}

@@ -68,7 +68,9 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
     """
     array = _load(path, None)
     if array.ndim != 2:
-        raise InputError(f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)")
+        raise InputError(
+            f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)"
+        )
     if array.dtype == np.int32:  # Pillow opens some 16-bit PNGs as 32-bit integers
         array = array.astype(np.uint16)
     if array.dtype == np.bool_:

@@ -1,7 +1,7 @@
 """Class ids: the sources' own id tables, the label sets they are mapped to, and the palettes.
 
-Every mapping is one look-up table of 256 entries applied in a single pass. Remapping in place, id by id, corrupts labels as soon
-as a new id equals a source id that is still to come.
+Every mapping is one look-up table of 256 entries applied in a single pass. Remapping in place, id by id,
+corrupts labels as soon as a new id equals a source id that is still to come.
 """
 
 from collections.abc import Mapping
@@ -97,7 +97,8 @@ LABEL_SETS: dict[str, LabelSet] = {
     ),
 }
 
-# Cityscapes labelIds that are classes -> their names in "cityscapes19" (cityscapesScripts, helpers/labels.py).
+# Cityscapes labelIds that are classes -> their names in "cityscapes19" (cityscapesScripts,
+# helpers/labels.py).
 _CITYSCAPES_CLASSES: dict[int, str] = {
     7: "road",
     8: "sidewalk",
@@ -145,7 +146,8 @@ _CITYSCAPES_TO_CATEGORY: dict[str, str] = {
     "motorcycle": "vehicle",
     "bicycle": "vehicle",
 }
-# CamVid's 11 classes are groups of its 32 (SegNet's grouping); these are the groups that hold the Cityscapes class.
+# CamVid's 11 classes are groups of its 32 (SegNet's grouping); these are the groups that hold the Cityscapes
+# class.
 _CITYSCAPES_TO_CAMVID: dict[str, str] = {
     "road": "road",
     "sidewalk": "pavement",
@@ -229,11 +231,12 @@ CATEGORIES_OF: dict[str, UInt8] = {
 def lookup_table(ids: str, label_set: str) -> UInt8:
     """Return the table that maps a source's ids to train ids.
 
-    The 7 categories are those of the 19 training classes: what the 19 ignore (parking, rail track, bridge, caravan, ...) stays
-    ignored, as the published 7-class results have it.
+    The 7 categories are those of the 19 training classes: what the 19 ignore (parking, rail track, bridge,
+    caravan, ...) stays ignored, as the published 7-class results have it.
 
     Args:
-        ids: "cityscapes" (labelIds, 255 = id -1), "camvid" (0..10, 11 = void) or "train" (already train ids of `label_set`).
+        ids: "cityscapes" (labelIds, 255 = id -1), "camvid" (0..10, 11 = void) or "train" (already train ids
+            of `label_set`).
         label_set: A key of `LABEL_SETS`.
 
     Returns:
@@ -246,7 +249,9 @@ def lookup_table(ids: str, label_set: str) -> UInt8:
         return _TABLES[ids, label_set]
     except KeyError:
         offered = ", ".join(sorted(s for i, s in _TABLES if i == ids)) or "nothing: no such ids"
-        raise InputError(f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}") from None
+        raise InputError(
+            f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}"
+        ) from None
 
 
 def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
@@ -256,7 +261,9 @@ def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
         InputError: An id of `raw` does not exist in the source's table; names `path` and the ids.
     """
     if raw.dtype != np.uint8 or raw.ndim != 2:
-        raise InputError(f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions")
+        raise InputError(
+            f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions"
+        )
     mapped: UInt8 = table[raw]
     unknown = mapped == UNKNOWN
     if unknown.any():

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 T = TypeVar("T")
+_shown = False
 
 
 class Bar(Protocol):
@@ -55,9 +56,16 @@ def progress(description: str, total: int | None, unit: str = "frames") -> Itera
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
+    global _shown
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield _RichBar(bar, bar.add_task(description, total=total, note=""))
+    # A bar inside a bar (a measurement during training) would fight with it for the same lines.
+    hidden = _shown or not console.is_terminal
+    _shown = _shown or not hidden
+    try:
+        with Progress(*columns, console=console, disable=hidden) as bar:
+            yield _RichBar(bar, bar.add_task(description, total=total, note=""))
+    finally:
+        _shown = _shown and hidden
 
 
 def track(iterable: Iterable[T], description: str, total: int | None, unit: str = "frames") -> Iterator[T]:

@@ -84,7 +84,10 @@ def build_ground(stage: Stage, street: Street, colours: dict[str, tuple[float, f
     s_lines, t_lines = _rows(street), _bands(street)
     kinds = np.array(
         [
-            [surface_at(street, (a + b) / 2, (c + d) / 2) for c, d in zip(t_lines[:-1], t_lines[1:], strict=True)]
+            [
+                surface_at(street, (a + b) / 2, (c + d) / 2)
+                for c, d in zip(t_lines[:-1], t_lines[1:], strict=True)
+            ]
             for a, b in zip(s_lines[:-1], s_lines[1:], strict=True)
         ]
     )
@@ -95,7 +98,9 @@ def build_ground(stage: Stage, street: Street, colours: dict[str, tuple[float, f
     _kerbs(stage, street, kinds, (s_lines, t_lines), colours["kerb"])
 
 
-def _add(stage: Stage, street: Street, label: int, look: Look, points: NDArray[np.float64], quads: Cells) -> None:
+def _add(
+    stage: Stage, street: Street, label: int, look: Look, points: NDArray[np.float64], quads: Cells
+) -> None:
     """Add vertices given as (s, t, height); textures see (s, t, height) too."""
     world = smooth(street.ground_point(points[:, 0], points[:, 1], points[:, 2]), quads)
     local = smooth(points, quads)

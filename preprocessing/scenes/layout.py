@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,7 +126,9 @@ def _centre_line(rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
     return heading, x - x[origin], y - y[origin], z - z[origin]
 
 
-def _plots(rng: np.random.Generator, side: int, junction: tuple[float, float] | None, theme: str) -> list[Plot]:
+def _plots(
+    rng: np.random.Generator, side: int, junction: tuple[float, float] | None, theme: str
+) -> list[Plot]:
     odds = {"city": [0.72, 0.1, 0.08, 0.08, 0.02], "suburb": [0.45, 0.2, 0.12, 0.18, 0.05]}
     odds["avenue"] = [0.45, 0.35, 0.08, 0.08, 0.04]
     plots, s = [], NEAR
@@ -148,8 +150,11 @@ def _side(rng: np.random.Generator, theme: str) -> Side:
     return Side(parking, verge, float(rng.uniform(1.8, 4.2)))
 
 
-def plan_street(rng: np.random.Generator, *, rails: bool, theme: str) -> Street:
-    """A random street; `rails` lays tram tracks in the inner lanes, `theme` is city, suburb or avenue."""
+def plan_street(rng: np.random.Generator, *, rails: bool, theme: str, wanted: frozenset[str]) -> Street:
+    """A random street; `rails` lays tram tracks in the inner lanes, `theme` is city, suburb or avenue.
+
+    A "wall" or "fence" in `wanted` puts one on a plot that can be seen.
+    """
     heading, x, y, z = _centre_line(rng)
     junction = None
     if rng.random() < 0.5:
@@ -158,6 +163,11 @@ def plan_street(rng: np.random.Generator, *, rails: bool, theme: str) -> Street:
     many = rng.random() < (0.45 if theme == "avenue" else 0.15) or rails
     lanes_right = 2 if many else 1
     lanes_left = 2 if (many and rng.random() < 0.6) or rails else 1
+    plots = _plots(rng, -1, junction, theme) + _plots(rng, 1, junction, theme)
+    for kind in sorted(wanted & {"wall", "fence"}):
+        seen = [k for k, plot in enumerate(plots) if plot.start < 40 and plot.end > 14]
+        k = seen[int(rng.integers(len(seen)))]
+        plots[k] = replace(plots[k], kind=kind)
     return Street(
         heading=heading,
         x=x,
@@ -169,7 +179,7 @@ def plan_street(rng: np.random.Generator, *, rails: bool, theme: str) -> Street:
         left=_side(rng, theme),
         right=_side(rng, theme),
         junction=junction,
-        plots=tuple(_plots(rng, -1, junction, theme) + _plots(rng, 1, junction, theme)),
+        plots=tuple(plots),
         rails=rails,
         one_way=bool(rng.random() < 0.08 and not rails),
         theme=theme,

@@ -107,7 +107,9 @@ def slab(size: ArrayLike, centre: ArrayLike) -> Mesh:
     return box(middle - half, middle + half)
 
 
-def tube(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8) -> Mesh:
+def tube(
+    start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8
+) -> Mesh:
     """A capped round bar from `start` to `end`, its radius changing linearly."""
     a, b = np.asarray(start, float), np.asarray(end, float)
     axis = (b - a) / (np.linalg.norm(b - a) + 1e-9)
@@ -127,8 +129,28 @@ def _icosphere(subdivisions: int) -> tuple[Floats, NDArray[np.int64]]:
     g = (1 + 5**0.5) / 2
     points = [[-1, g, 0], [1, g, 0], [-1, -g, 0], [1, -g, 0], [0, -1, g], [0, 1, g]]
     points += [[0, -1, -g], [0, 1, -g], [g, 0, -1], [g, 0, 1], [-g, 0, -1], [-g, 0, 1]]
-    faces = [[0, 11, 5], [0, 5, 1], [0, 1, 7], [0, 7, 10], [0, 10, 11], [1, 5, 9], [5, 11, 4], [11, 10, 2], [10, 7, 6]]
-    faces += [[7, 1, 8], [3, 9, 4], [3, 4, 2], [3, 2, 6], [3, 6, 8], [3, 8, 9], [4, 9, 5], [2, 4, 11], [6, 2, 10]]
+    faces = [
+        [0, 11, 5],
+        [0, 5, 1],
+        [0, 1, 7],
+        [0, 7, 10],
+        [0, 10, 11],
+        [1, 5, 9],
+        [5, 11, 4],
+        [11, 10, 2],
+        [10, 7, 6],
+    ]
+    faces += [
+        [7, 1, 8],
+        [3, 9, 4],
+        [3, 4, 2],
+        [3, 2, 6],
+        [3, 6, 8],
+        [3, 8, 9],
+        [4, 9, 5],
+        [2, 4, 11],
+        [6, 2, 10],
+    ]
     faces += [[8, 6, 7], [9, 8, 1]]
     vertices, index = np.array(points, float), np.array(faces)
     for _ in range(subdivisions):
@@ -138,7 +160,9 @@ def _icosphere(subdivisions: int) -> tuple[Floats, NDArray[np.int64]]:
         ab, bc, ca = (len(vertices) + inverse.reshape(3, -1)).tolist()
         vertices = np.concatenate([vertices, middle])
         a, b, c = index.T
-        index = np.concatenate([np.stack(f, 1) for f in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))])
+        index = np.concatenate(
+            [np.stack(f, 1) for f in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
+        )
         vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
     return (vertices / np.linalg.norm(vertices, axis=1, keepdims=True)).astype(np.float32), index
 

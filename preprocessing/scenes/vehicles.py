@@ -36,9 +36,13 @@ def _wheel(x: float, y: float, radius: float, width: float) -> tuple[Mesh, Mesh]
     return tyre, rim
 
 
-def add_wheels(actor: Actor, axles: list[float], half_width: float, radius: float, width: float = 0.22) -> None:
+def add_wheels(
+    actor: Actor, axles: list[float], half_width: float, radius: float, width: float = 0.22
+) -> None:
     """Wheels on both sides at every axle position x, with dark arches behind them."""
-    pairs = [_wheel(x, side * (half_width - width / 2 + 0.01), radius, width) for x in axles for side in (-1, 1)]
+    pairs = [
+        _wheel(x, side * (half_width - width / 2 + 0.01), radius, width) for x in axles for side in (-1, 1)
+    ]
     actor.add([p[0] for p in pairs], TYRE)
     actor.add([p[1] for p in pairs], HUB)
     reach = half_width + 0.004
@@ -48,7 +52,13 @@ def add_wheels(actor: Actor, axles: list[float], half_width: float, radius: floa
 def _section(x: float, half: float, low: float, high: float, corner: float) -> NDArray[np.float64]:
     """A rounded rectangle in the plane x, anticlockwise seen from +x."""
     c = min(corner, half * 0.8, (high - low) * 0.45)
-    yz = [(-half + c * 0.4, low), (half - c * 0.4, low), (half, low + c * 0.6), (half, high - c), (half - c, high)]
+    yz = [
+        (-half + c * 0.4, low),
+        (half - c * 0.4, low),
+        (half, low + c * 0.6),
+        (half, high - c),
+        (half - c, high),
+    ]
     yz += [(-half + c, high), (-half, high - c), (-half, low + c * 0.6)]
     return np.array([(x, y, z) for y, z in yz])
 
@@ -85,9 +95,15 @@ def add_car(stage: Stage, rng: np.random.Generator, where: Pose, moving: bool) -
     rear = -length / 2
     foot = [rear + share * length for share in cabin]
     body = [(0.0, 0.86, 0.34, belt - 0.2), (0.02, 0.95, 0.28, belt - 0.06), (0.12, 1.0, 0.2, belt)]
-    body += [(cabin[3] - 0.02, 1.0, 0.2, belt), (0.93, 0.97, 0.22, bonnet - 0.06), (0.985, 0.9, 0.27, bonnet - 0.16)]
+    body += [
+        (cabin[3] - 0.02, 1.0, 0.2, belt),
+        (0.93, 0.97, 0.22, bonnet - 0.06),
+        (0.985, 0.9, 0.27, bonnet - 0.16),
+    ]
     body += [(1.0, 0.78, 0.36, bonnet - 0.32)]
-    actor.add(loft([_section(rear + p * length, half * w, low, high, 0.12) for p, w, low, high in body]), look)
+    actor.add(
+        loft([_section(rear + p * length, half * w, low, high, 0.12) for p, w, low, high in body]), look
+    )
     sink = belt - 0.05
     heights = [belt - 0.03, height, height + 0.01, height - 0.03, belt - 0.03]
     stations = [foot[0], foot[1], (foot[1] + foot[2]) / 2, foot[2], foot[3]]
@@ -110,7 +126,9 @@ def _car_details(
     braking = moving and rng.random() < 0.35
     tails = [slab([0.14, 0.2, 0.2], [rear + 0.055, y * (half - 0.2), tail]) for y in sides]
     actor.add(tails, BRAKELIGHT if braking else TAILLIGHT)
-    actor.add([slab([0.05, 0.52, 0.11], [rear - 0.005, 0, 0.62]), slab([0.05, 0.52, 0.11], [front, 0, 0.42])], PLATE)
+    actor.add(
+        [slab([0.05, 0.52, 0.11], [rear - 0.005, 0, 0.62]), slab([0.05, 0.52, 0.11], [front, 0, 0.42])], PLATE
+    )
     grille = [slab([0.05, half * 1.0, 0.12], [front - 0.012, 0, 0.58])]
     grille += [slab([0.1, half * 1.75, 0.12], [e, 0, 0.33]) for e in (rear + 0.02, front - 0.03)]
     actor.add(grille, DARK)
@@ -127,12 +145,19 @@ def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     cab = [(front - 1.95, 0.98, 0.5, cab_top - 0.03), (front - 1.0, 1.0, 0.45, cab_top)]
     cab += [(front - 0.35, 1.0, 0.45, cab_top - 0.1), (front, 0.94, 0.45, 1.55)]
     actor.add(loft([_section(x, half * w, low, high, 0.14) for x, w, low, high in cab]), look)
-    pane = loft([_section(x, half * 0.86, 1.55, h, 0.06) for x, h in ((front - 0.6, cab_top - 0.25), (front + 0.01, 1.6))])
+    pane = loft(
+        [
+            _section(x, half * 0.86, 1.55, h, 0.06)
+            for x, h in ((front - 0.6, cab_top - 0.25), (front + 0.01, 1.6))
+        ]
+    )
     side = box([front - 1.35, -half - 0.012, 1.5], [front - 0.55, half + 0.012, cab_top - 0.35])
     actor.add([pane, side], GLASS)
     actor.add(box([rear, -half * 0.8, 0.55], [front - 1.0, half * 0.8, 0.95]), DARK)
     cargo = str(rng.choice(["box", "tarpaulin", "bed"], p=[0.5, 0.3, 0.2]))
-    tint = tuple(float(c) for c in rng.choice([[0.7, 0.7, 0.7], [0.1, 0.2, 0.4], [0.5, 0.12, 0.08], [0.2, 0.35, 0.2]]))
+    tint = tuple(
+        float(c) for c in rng.choice([[0.7, 0.7, 0.7], [0.1, 0.2, 0.4], [0.5, 0.12, 0.08], [0.2, 0.35, 0.2]])
+    )
     high = 1.75 if cargo == "bed" else top
     load = Look("tarpaulin" if cargo == "tarpaulin" else "panel", tint)  # type: ignore[arg-type]
     actor.add(box([rear, -half, 0.95], [front - 2.15, half, high], 0.02), load)
@@ -167,7 +192,10 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     """A tram of two or three cars; its class is train."""
     cars, length, half, top = int(rng.integers(2, 4)), rng.uniform(7.5, 9.5), 1.2, 3.35
     actor = stage.actor(TRAIN, where, cars * length / 2)
-    colour = tuple(float(c) for c in rng.choice([[0.55, 0.06, 0.06], [0.65, 0.5, 0.1], [0.08, 0.3, 0.22], [0.65, 0.66, 0.68]]))
+    colour = tuple(
+        float(c)
+        for c in rng.choice([[0.55, 0.06, 0.06], [0.65, 0.5, 0.1], [0.08, 0.3, 0.22], [0.65, 0.66, 0.68]])
+    )
     look = Look("coach", colour, (1.15, 2.5, 1.25, half, 0.9))  # type: ignore[arg-type]
     total = cars * length + (cars - 1) * 0.6
     first = -total / 2 + length / 2
@@ -177,7 +205,10 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
         sections = [_section(middle + p * length, half * w, 0.28, top - d, 0.16) for p, w, d in rounds]
         actor.add(loft(sections), look)
         actor.add(box([middle - 1.6, -0.9, top - 0.02], [middle + 1.6, 0.9, top + 0.25], 0.1), DARK)
-        bogies = [box([middle + x - 0.9, -1.0, 0.06], [middle + x + 0.9, 1.0, 0.45]) for x in (-length / 3, length / 3)]
+        bogies = [
+            box([middle + x - 0.9, -1.0, 0.06], [middle + x + 0.9, 1.0, 0.45])
+            for x in (-length / 3, length / 3)
+        ]
         actor.add(bogies, DARK)
     joints = [box([first + (k + 0.5) * (length + 0.6) - 0.4, -1.05, 0.4], [first + (k + 0.5) * (length + 0.6) + 0.4, 1.05, top - 0.2]) for k in range(cars - 1)]  # fmt: skip
     actor.add(joints, Look("tarpaulin", (0.05, 0.05, 0.055)))
@@ -190,5 +221,8 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
 def add_bonnet(stage: Stage, rng: np.random.Generator, where: Pose, label: int) -> None:
     """The bonnet of the recording car, below the camera; `where` is the camera's own place on the road."""
     actor = stage.actor(label, where, 0)
-    sections = [_section(x, half, 0.3, z, 0.2) for x, half, z in ((0.9, 0.95, 0.92), (1.5, 0.93, 0.9), (2.0, 0.85, 0.8), (2.15, 0.7, 0.6))]
+    sections = [
+        _section(x, half, 0.3, z, 0.2)
+        for x, half, z in ((0.9, 0.95, 0.92), (1.5, 0.93, 0.9), (2.0, 0.85, 0.8), (2.15, 0.7, 0.6))
+    ]
     actor.add(moved(join([loft(sections)]), 0, 0, rng.uniform(-0.06, 0.02)), paint(rng))

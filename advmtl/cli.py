@@ -1,0 +1,334 @@
+"""The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
+
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from preprocessing.errors import InputError
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+_errors = Console(stderr=True, soft_wrap=True)
+
+
+class _Commands(TyperGroup):
+    """Turns errors a user can mend into one line and an exit code; `--debug` shows the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _complain(ctx, str(error))
+            raise typer.Exit(EXIT_BAD_INPUT) from None
+        except KeyboardInterrupt:
+            _errors.print("[yellow]interrupted[/]; what was finished is kept")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except (RuntimeError, OSError) as error:
+            lines = str(error).splitlines()
+            _complain(
+                ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)"
+            )
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def _complain(ctx: Any, message: str) -> None:
+    if ctx.params.get("debug"):
+        traceback.print_exc()
+    _errors.print("[bold red]error[/]: ", end="")
+    _errors.print(message, markup=False, highlight=False)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _advmtl(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Class and metric distance of every pixel of a street, from stereo recordings to a model on a camera.
+
+    The commands come in the order in which data flows: synth, preprocess, train, evaluate, predict, export, infer,
+    benchmark. Exit codes: 0 done, 1 failed, 2 bad input (file, key or setting), 130 interrupted.
+
+    A data source is written format:root[:split]; formats are cityscapes, camvid and folder.
+    """
+
+
+def _size(text: str) -> tuple[int, int]:
+    from advmtl.config import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise InputError(f"--size: {error}") from None
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name!r}: write auto, cpu or cuda[:N]") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {name}: torch sees no CUDA device here; use --device cpu")
+    return device
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for the new set.")],
+    scenes: Annotated[int, typer.Option(min=1, help="Stereo pairs to make.")] = 200,
+    size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    workers: Workers = 2,
+    val_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")
+    ] = 0.15,
+) -> None:
+    """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
+
+    Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
+    """
+    from preprocessing.synth import generate
+
+    summary = generate(out, scenes, _size(size), seed, workers, val_fraction=val_fraction)
+    Console().print(
+        f"{summary}\nnext: advmtl preprocess {out}", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
+def preprocess(
+    root: Annotated[Path, typer.Argument(help="A set in the layout of Cityscapes.")],
+    matcher: Annotated[str, typer.Option(help="sgbm, or dataset for the set's own disparity.")] = "sgbm",
+    split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
+    workers: Workers = 2,
+    max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
+    left_right: Annotated[float, typer.Option(help="Left-right check [px]; 0 = off.")] = 1.0,
+    inpaint: Annotated[str, typer.Option(help="Fill small holes: off, telea or background.")] = "telea",
+    median: Annotated[int, typer.Option(help="Median window: 0 = off, 3 or 5.")] = 3,
+    pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
+    again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
+) -> None:
+    """Turn stereo pairs into disparity and metric depth: ROOT/depth/<split>/<city>/<frame>_depth.png.
+
+    Depth is 16-bit PNG, metres × 256, 0 = invalid. A bad frame is listed and the rest goes on.
+    """
+    from preprocessing.disparity import CleanSettings
+    from preprocessing.pipeline import PreprocessSettings
+    from preprocessing.pipeline import preprocess as run
+
+    clean = CleanSettings(left_right_px=left_right or None, inpaint=inpaint, median=median)  # type: ignore[arg-type]
+    settings = PreprocessSettings(
+        matcher=matcher,
+        split=split,
+        out=out,
+        workers=workers,
+        pictures=pictures,
+        max_depth_m=max_depth,
+        again=again,
+        clean=clean,
+    )
+    report = run(root, settings)
+    console = Console()
+    for name, reason in report.skipped:
+        console.print(f"skipped {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    percentiles = ", ".join(f"{p} %: {m:.1f} m" for p, m in report.depth_percentiles_m.items())
+    console.print(
+        f"{report.done} frames with depth ({report.reused} from before), {len(report.skipped)} skipped, "
+        f"{report.density_mean:.1%} of pixels valid, {report.seconds:.1f} s\n"
+        f"depth percentiles: {percentiles}\npictures: {report.out / 'depth' / 'pictures'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _sources(data: list[str], val: list[str]) -> list[str]:
+    """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
+    import yaml
+
+    from advmtl.config import Source
+
+    if not data and not val:
+        return []
+    train = [Source.parse(text) for text in data]
+    train = [s if s.split or s.format == "folder" else s.model_copy(update={"split": "train"}) for s in train]
+    measured = [Source.parse(text) for text in val]
+    if not val:
+        measured = [s.model_copy(update={"split": "val"}) for s in train if s.format != "folder"]
+        if not measured:
+            raise InputError("--data names only folders; name what to validate on with --val format:root[:split]")
+    texts = []
+    for key, sources in (("data.train", train), ("data.val", measured)):
+        if sources:
+            plain = [source.model_dump(mode="json", exclude_defaults=True) for source in sources]
+            texts.append(f"{key}={yaml.safe_dump(plain, default_flow_style=True, width=10**6).strip()}")
+    return texts
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A name (model3, baseline, demo, …) or a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. train.epochs=5.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Training source format:root[:split]; repeatable.")] = None,
+    val: Annotated[list[str] | None, typer.Option(help="Validation source; default: split val of --data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")] = False,
+) -> None:
+    """Train a configuration into a run folder; a folder that holds the same run is continued.
+
+    Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
+    """
+    from advmtl.config import load_config
+    from advmtl.train import clear_run, fit
+
+    texts = [*_sources(data or [], val or []), *(overrides or [])]
+    if seed is not None:
+        texts.append(f"seed={seed}")
+    settings = load_config(config, texts)
+    folder = out or Path("runs") / settings.name
+    target = _device(device)
+    if overwrite:
+        clear_run(folder)
+    fit(settings, folder, target, Console(soft_wrap=True))
+    Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
+    data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file; default evaluation.json in the run folder.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure a run: metrics with their units as table and JSON."""
+    from advmtl.checkpoint import load_generator
+    from advmtl.config import Source
+    from advmtl.data import val_loaders
+    from advmtl.evaluate import evaluate as measure
+    from advmtl.evaluate import print_table
+    from preprocessing.files import write_json
+
+    generator, config = load_generator(run)
+    target = _device(device)
+    loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
+    metrics = measure(generator.to(target), loaders, config, target)
+    print_table(metrics)
+    out = out or (run if run.is_dir() else run.parent) / "evaluation.json"
+    write_json(out, metrics)
+    Console(soft_wrap=True).print(f"written: {out}", highlight=False)
+
+
+Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run folder, .pt checkpoint or exported .onnx.")],
+    source: Annotated[str, typer.Argument(help="Picture, folder, or labelled source format:root[:split].")],
+    out: Annotated[Path, typer.Option(help="Folder for the panels.")] = Path("predictions"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write class ids and depth as PNG.")] = False,
+    provider: Provider = "auto",
+) -> None:
+    """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels."""
+    from export.predict import predict as draw
+    from export.runtime import open_session
+
+    done, skipped = draw(open_session(model, provider), source, out, limit=limit, raw=raw)
+    console = Console(soft_wrap=True)
+    for one in skipped:
+        console.print(f"skipped {one.name}: {one.reason}", markup=False, highlight=False)
+    console.print(f"{done} panels in {out}, {len(skipped)} skipped", highlight=False)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
+    out: Annotated[Path | None, typer.Option(help="The .onnx file; default model.onnx in the run folder.")] = None,
+    size: Annotated[str | None, typer.Option(help="Network size, WIDTHxHEIGHT; default: as trained.")] = None,
+    frames: Annotated[Path | None, typer.Option(help="Pictures to check on; default: validation data.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Pictures to check on, at most.")] = 20,
+) -> None:
+    """Write one ONNX file, frame in, classes and metres out, and check it against the checkpoint.
+
+    Fails, and writes nothing, where classes agree on less than 99.9 % of pixels or depth differs by more than 0.1 %.
+    """
+    from export.to_onnx import export_run, print_export
+    from preprocessing.files import write_json
+
+    out = out or (run if run.is_dir() else run.parent) / "model.onnx"
+    report = export_run(run, out, size=_size(size) if size else None, frames=frames, count=count)
+    print_export(report)
+    write_json(out.with_suffix(".json"), report.to_dict())
+    Console(soft_wrap=True).print(f"next: advmtl infer {out} VIDEO --out result.mp4", highlight=False)
+
+
+@app.command()
+def infer(
+    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
+    source: Annotated[str, typer.Argument(help="Folder of pictures, video file, camera (0, /dev/video0) or URL.")],
+    out: Annotated[Path | None, typer.Option(help="A .mp4 file or a folder for pictures; default: nothing.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Frames at most.")] = None,
+    fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
+    provider: Provider = "auto",
+    report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
+) -> None:
+    """Run a model on a video, folder or camera: class overlay and depth in metres, frames/s and latency.
+
+    Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
+    """
+    from export.runtime import open_session
+    from export.stream import infer as run
+    from export.stream import print_report
+    from preprocessing.files import write_json
+
+    result = run(open_session(model, provider), source, out, limit=limit, fps=fps)
+    print_report(result)
+    if report is not None:
+        write_json(report, result.to_dict())
+
+
+@app.command()
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
+    size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: the network's.")] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Timed frames.")] = 100,
+    provider: Provider = "auto",
+    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Measure latency and throughput of a model, split into pre, net and post [ms]."""
+    from export.benchmark import benchmark as measure
+    from export.benchmark import print_benchmark
+    from export.runtime import open_session
+    from preprocessing.files import write_json
+
+    frame_size = _size(size) if size else None
+    result = measure(open_session(model, provider), frame_size=frame_size, iterations=iterations)
+    print_benchmark(result)
+    if report is not None:
+        write_json(report, result.to_dict())
+
+
+def main() -> None:
+    """Entry point of the `advmtl` command."""
+    app()

@@ -1,0 +1,238 @@
+"""Measuring a generator on validation sources, and the constant prediction it has to beat."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from advmtl.batch import Batch
+from advmtl.config import Config
+from advmtl.data import val_loaders
+from advmtl.edges import BoundaryIoU, DepthEdges
+from advmtl.frames import BadFrame
+from advmtl.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
+from preprocessing.progress import progress
+
+NamedLoader = tuple[str, Any]  # (source name, DataLoader of Batch)
+
+
+class Meters:
+    """All figures of one source, or of several once merged."""
+
+    def __init__(self, label_set: str, max_m: float) -> None:
+        self.segmentation = SegmentationMetrics(label_set)
+        self.boundary = BoundaryIoU(label_set)
+        self.depth = DepthMetrics(max_m)
+        self.edges = DepthEdges(max_m)
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Batch) -> None:
+        """Add a batch: "segmentation" logits `[N,K,H,W]`, "depth" metres `[N,1,H,W]`; frames without the
+        label add nothing.
+        """
+        labelled = sum(batch.present["segmentation"])
+        if "segmentation" in outputs and labelled:
+            target = batch.targets["segmentation"]
+            classes = outputs["segmentation"].argmax(dim=1)
+            self.segmentation.update(classes, target, labelled)
+            self.boundary.update(classes, target)
+        measured = sum(batch.present["depth"])
+        if "depth" in outputs and measured:
+            depth, target = outputs["depth"].float(), batch.targets["depth"]
+            self.depth.update(depth, target, frames=measured)
+            self.edges.update(depth, target)
+
+    def merge(self, other: "Meters") -> None:
+        """Add what another source has counted, pixel by pixel."""
+        self.segmentation.merge(other.segmentation)
+        self.boundary.merge(other.boundary)
+        self.depth.merge(other.depth)
+        self.edges.merge(other.edges)
+
+    def compute(self) -> dict[str, dict[str, Any]]:
+        """Figures nested by task, without the tasks that no pixel had a label for."""
+        result = {
+            "segmentation": {**self.segmentation.compute(), **self.boundary.compute()},
+            "depth": {**self.depth.compute(), **self.edges.compute()},
+        }
+        counted = {"segmentation": "pixel_accuracy", "depth": "abs_rel"}
+        return {task: figures for task, figures in result.items() if figures.get(counted[task]) is not None}
+
+
+def evaluate(
+    generator: nn.Module,
+    loaders: Sequence[NamedLoader],
+    config: Config,
+    device: torch.device | str = "cpu",
+    autocast: torch.dtype | None = None,
+) -> dict[str, Any]:
+    """Measure `generator` on every source, at the network's size, and on all sources together.
+
+    Args:
+        generator: image `[N,3,H,W]`, normalised -> {"segmentation": logits `[N,K,H,W]`, "depth": metres
+            `[N,1,H,W]`} or one of them. In evaluation mode meanwhile, in its former mode afterwards.
+        loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
+        config: names the label set, and the depth beyond which the truth does not count.
+        autocast: precision of the forward pass, None = float32.
+
+    Returns: {"segmentation": {...}, "depth": {...}, "sources": {name: the same} where there are several,
+        "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
+        undefined. Units: `metrics.UNITS`.
+    """
+    total = Meters(config.data.classes, config.depth.max_m)
+    sources: dict[str, Any] = {}
+    skipped: list[BadFrame] = []
+    batches = sum(len(loader) for _, loader in loaders)
+    with evaluating(generator), progress("evaluate", batches, "batches") as bar:
+        for name, loader in loaders:
+            meters = Meters(config.data.classes, config.depth.max_m)
+            for batch in loader:
+                skipped += batch.skipped
+                batch = batch.to(device)
+                meters.update(_forward(generator, batch.image, autocast), batch)
+                bar.advance(1)
+            sources[_unused(name, sources)] = meters.compute()
+            skipped += getattr(loader.dataset, "bad_frames", [])
+            total.merge(meters)
+    result: dict[str, Any] = total.compute()
+    if len(sources) > 1:
+        result["sources"] = sources
+    if skipped:
+        result["skipped"] = [{"name": frame.name, "reason": frame.reason} for frame in skipped]
+    return result
+
+
+def _forward(generator: nn.Module, image: Tensor, autocast: torch.dtype | None) -> Mapping[str, Tensor]:
+    with torch.autocast(image.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        outputs: Mapping[str, Tensor] = generator(image.contiguous(memory_format=torch.channels_last))
+    return outputs
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    return name if name not in taken else f"{name}#{sum(key.startswith(name) for key in taken) + 1}"
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no autograd inside; afterwards every submodule's former mode (some are frozen)."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+class ConstantDepth(nn.Module):
+    """Predicts one depth [m] everywhere: what a network has to beat."""
+
+    def __init__(self, depth_m: float) -> None:
+        super().__init__()
+        self.depth_m = depth_m
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image `[N,3,H,W]` -> {"depth": metres `[N,1,H,W]`}."""
+        return {"depth": torch.full_like(image[:, :1], self.depth_m)}
+
+
+@dataclass(frozen=True)
+class DepthPrior:
+    """Mean and median of the valid training depths [m], and how many pixels they are from."""
+
+    mean_m: float
+    median_m: float
+    pixels: int
+
+
+def depth_prior(batches: Iterable[Batch], max_depth_m: float = 80.0) -> DepthPrior:
+    """Statistics of the true depth within (1e-3 m, `max_depth_m`), frames weighted by their pixels.
+
+    The median is exact to 1/16 m (a histogram). Raises: ValueError where no pixel is valid.
+    """
+    bins = math.ceil(max_depth_m * 16)
+    histogram = torch.zeros(bins, dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in batches:
+        depth = batch.targets["depth"].cpu()
+        depth = depth[depth_mask(depth, max_depth_m)].double()
+        histogram += torch.histc(depth, bins=bins, min=0, max=bins / 16)
+        total += depth.sum()
+    pixels = int(histogram.sum())
+    if not pixels:
+        raise ValueError("no frame has a valid depth; there is nothing to take a mean of")
+    middle = int(torch.searchsorted(histogram.cumsum(0), pixels / 2))
+    return DepthPrior(float(total) / pixels, (middle + 0.5) / 16, pixels)
+
+
+def mean_depth_baseline(config: Config, loaders: Sequence[NamedLoader]) -> dict[str, Any]:
+    """What predicting the mean, and the median, depth of the training frames (not augmented) scores on
+    `loaders`.
+
+    Returns: {"mean": {"depth_m", "abs_rel", ...}, "median": {...}}. Raises: ValueError without any training
+        depth.
+    """
+    train = val_loaders(config, config.data.train, "train")
+    prior = depth_prior((batch for _, loader in train for batch in loader), config.depth.max_m)
+    constants = {"mean": prior.mean_m, "median": prior.median_m}
+    return {
+        name: {"depth_m": value, **evaluate(ConstantDepth(value), loaders, config).get("depth", {})}
+        for name, value in constants.items()
+    }
+
+
+def result_table(result: Mapping[str, Any], title: str = "Evaluation") -> Table:
+    """Figures with their units, one column for all sources and one for each where there are several."""
+    columns = {"all": result, **result["sources"]} if "sources" in result else {"value": result}
+    table = Table(title=title)
+    table.add_column("figure", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for name in columns:
+        table.add_column(_short(name), justify="right", overflow="fold")
+    for task in ("segmentation", "depth"):
+        parts = [column.get(task, {}) for column in columns.values()]
+        figures = [figure for figure in UNITS if any(figure in part for part in parts)]
+        if figures:
+            table.add_row(task, style="bold")
+        for figure in figures:
+            table.add_row(f"  {figure}", UNITS[figure], *(_cell(part.get(figure)) for part in parts))
+        table.add_section()
+    return table
+
+
+def _short(source: str) -> str:
+    """`format:root[:split]` with only the root's last part; the whole name stands in evaluation.json."""
+    return ":".join(part.rstrip("/").rpartition("/")[2] for part in source.split(":"))
+
+
+def _cell(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:.4f}"
+
+
+def class_table(result: Mapping[str, Any]) -> Table:
+    """IoU of every class; – where a class is in neither truth nor prediction."""
+    table = Table(title="IoU per class (1 = perfect)")
+    table.add_column("class")
+    table.add_column("IoU", justify="right")
+    for name, value in result.get("segmentation", {}).get("iou_per_class", {}).items():
+        table.add_row(name, _cell(value))
+    return table
+
+
+def print_table(result: Mapping[str, Any], title: str = "Evaluation", console: Console | None = None) -> None:
+    """Print the figures of `evaluate` with their units, and the frames that could not be read."""
+    console = console or Console()
+    console.print(result_table(result, title))
+    if result.get("segmentation", {}).get("iou_per_class"):
+        console.print(class_table(result))
+    for frame in result.get("skipped", []):
+        console.print(f"skipped {frame['name']}: {frame['reason']}", style="yellow", highlight=False)

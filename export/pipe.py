@@ -1,0 +1,53 @@
+"""A bounded queue between two threads that can be closed and stopped, so that nobody waits for ever."""
+
+import queue
+import threading
+from typing import Generic, TypeVar
+
+# Frames waiting between two stages: enough to hide one slow frame, few enough to stay fresh and small.
+LENGTH = 4
+# How soon a waiting thread notices a stop [s].
+POLL_S = 0.05
+
+T = TypeVar("T")
+
+
+class Pipe(Generic[T]):
+    """A bounded queue that ends: None after `close`, and at once for everyone when `stop` is set."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._queue: queue.Queue[T | None] = queue.Queue(LENGTH)
+        self._stop = stop
+
+    def put(self, item: T | None) -> None:
+        while not self._stop.is_set():
+            try:
+                return self._queue.put(item, timeout=POLL_S)
+            except queue.Full:
+                continue
+        return None
+
+    def offer(self, item: T) -> int:
+        """Put without waiting; the oldest goes where it is full. Returns how many went."""
+        lost = 0
+        while True:
+            try:
+                self._queue.put_nowait(item)
+                return lost
+            except queue.Full:
+                try:
+                    self._queue.get_nowait()
+                    lost += 1
+                except queue.Empty:
+                    continue
+
+    def get(self) -> T | None:
+        while not self._stop.is_set():
+            try:
+                return self._queue.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+        return None
+
+    def close(self) -> None:
+        self.put(None)

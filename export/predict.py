@@ -1,0 +1,116 @@
+"""Panels and raw maps of a model on still pictures, beside the truth where a labelled source is given."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advmtl.visualize import result_panel
+from export.runtime import Session, prepare
+from export.sources import Skipped, find_images
+from preprocessing.depth import write_depth
+from preprocessing.errors import InputError
+from preprocessing.files import read_image, write_png
+from preprocessing.labels import LabelSet
+from preprocessing.progress import progress
+
+Maps = dict[str, NDArray[Any]]
+LABELLED = re.compile(r"^(cityscapes|camvid|folder):")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    image: NDArray[np.uint8]
+    truth: Maps
+
+
+def _pictures(paths: list[Path]) -> Iterator[_Picture | Skipped]:
+    for path in paths:
+        try:
+            yield _Picture(path.stem, read_image(path), {})
+        except InputError as error:
+            yield Skipped(path.name, str(error))
+
+
+def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
+    from advmtl.frames import load_frame
+
+    for record in records:
+        try:
+            frame = load_frame(record, size)
+        except InputError as error:
+            yield Skipped(record.name, str(error))
+            continue
+        truth: Maps = {}
+        if record.has_labels:
+            truth["segmentation"] = frame.labels
+        if record.has_depth:
+            truth["depth"] = frame.depth
+        yield _Picture(record.name, frame.image, truth)
+
+
+def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | Skipped]]:
+    if LABELLED.match(text):
+        from advmtl.config import Source
+        from advmtl.frames import index_source
+
+        classes = session.metadata.label_set or "cityscapes19"
+        records = index_source(Source.parse(text), classes, "val")
+        return records, _labelled(records, session.metadata.size)
+    path = Path(text)
+    if not path.exists():
+        raise InputError(f"{path}: no such picture, folder or data source (format:root:split)")
+    paths = find_images(path) if path.is_dir() else [path]
+    return paths, _pictures(paths)
+
+
+def predict(
+    session: Session, source: str, out: Path, *, limit: int | None = None, raw: bool = False
+) -> tuple[int, list[Skipped]]:
+    """Write one panel `<name>.png` per picture of `source` into `out`: image | truth | prediction for every task.
+
+    Args:
+        session: an opened model.
+        source: a picture, a folder of pictures, or a labelled source `format:root[:split]`.
+        out: folder; made where missing.
+        limit: pictures at most.
+        raw: also write `<name>_classes.png` (uint8 ids) and `<name>_depth.png` (uint16 = metres * 256), at the
+            network's size.
+    Returns: how many were written, and what was skipped. Raises: InputError where there is nothing to read.
+    """
+    everything, pictures = _open(source, session)
+    meta = session.metadata
+    labels = LabelSet(meta.label_set, meta.class_names, meta.colours)
+    total = min(len(everything), limit or len(everything))
+    done, skipped = 0, []
+    with progress("predict", total, "pictures") as bar:
+        for picture in pictures:
+            if done == total:
+                break
+            if isinstance(picture, Skipped):
+                skipped.append(picture)
+                continue
+            result = session.run(picture.image)
+            outputs: Maps = {}
+            if result.classes is not None:
+                outputs["segmentation"] = result.classes
+            if result.depth_m is not None:
+                outputs["depth"] = result.depth_m
+            image = prepare(picture.image, meta.size)[0]
+            panel = result_panel(image, outputs, picture.truth, labels, meta.depth_range_m or (1.0, 80.0))
+            name = picture.name.replace("/", "_")
+            write_png(out / f"{name}.png", panel)
+            if raw and result.classes is not None:
+                write_png(out / f"{name}_classes.png", result.classes)
+            if raw and result.depth_m is not None:
+                write_depth(out / f"{name}_depth.png", result.depth_m)
+            done += 1
+            bar.advance()
+    if not done:
+        raise InputError(f"{source}: no picture could be read; the first: {skipped[0].reason}")
+    return done, skipped

@@ -1,0 +1,88 @@
+"""Light on surfaces: sky, contact shade, haze, and the way from radiance to 8-bit pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.scenes.compose import Light
+from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.noise import layered
+from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN, Geometry
+
+_CELL = 0.25
+_REACH = 70.0
+_FAR = 175.0
+
+
+def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
+    """Radiance [n,3] of the sky in unit directions [n,3]; below the horizon, of far ground."""
+    up = directions[:, 2]
+    high = np.clip(up, 0, 1) ** 0.55
+    colour = light.horizon_colour + (light.sky_colour - light.horizon_colour) * high[:, None]
+    if clouds:
+        flat = directions[:, :2] / (np.clip(up, 0.02, 1) + 0.12)[:, None]
+        puffs = layered(flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02))
+        cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
+        body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
+        colour = colour + (body[:, None] * np.float32([1, 1.01, 1.03]) - colour) * (0.85 * cover)[:, None]
+    near_sun = np.clip(directions @ light.sun.astype(np.float32), 0, 1)
+    glare = 0.35 * near_sun**24 + 0.15 * near_sun**4
+    return np.asarray(colour + glare[:, None] * light.sun_colour * 0.35, np.float32)
+
+
+def environment(directions: Floats, light: Light) -> Floats:
+    """What a glossy surface mirrors: sky above, a dim street front below 20 degrees."""
+    share = np.clip((directions[:, 2] - 0.12) * 4, 0, 1)[:, None]
+    street = 0.16 * (light.horizon_colour + light.sky_colour)
+    return np.asarray(street + (sky(directions, light, clouds=False) - street) * share, np.float32)
+
+
+@dataclass(frozen=True)
+class ContactShade:
+    """How much sky the ground loses to what stands near, on a world grid of 0.25 m cells."""
+
+    grid: Floats
+
+    def at(self, x: Floats, y: Floats) -> Floats:
+        """Share [n] of ambient light left at world (x, y)."""
+        count, row = x.size, 1024
+        maps = np.zeros((2, -(-count // row) * row), np.float32)
+        maps[0, :count], maps[1, :count] = (x + _REACH) / _CELL, (y + 10) / _CELL
+        columns, rows = maps.reshape(2, -1, row)
+        looked = cv2.remap(self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
+        return np.asarray(looked.reshape(-1)[:count], np.float32)
+
+
+def contact_shade(geometry: Geometry) -> ContactShade:
+    """Draw the outline of every low triangle that is not ground on a map and blur it."""
+    width, height = int(2 * _REACH / _CELL), int((_FAR + 10) / _CELL)
+    solid = ~np.isin(geometry.label, (ROAD, SIDEWALK, TERRAIN))[geometry.part]
+    low = geometry.local[:, :, 2].min(1) < 1.0
+    corners = geometry.corners[solid & low][:, :, :2]
+    covered = np.zeros((height, width), np.uint8)
+    pixels = np.round((corners + np.float32([_REACH, 10])) / _CELL * 16).astype(np.int32)
+    inside = (np.abs(pixels).max((1, 2)) < 16 * 4 * max(width, height)) & (pixels.max((1, 2)) > 0)
+    for triangle in pixels[inside]:
+        cv2.fillConvexPoly(covered, triangle, 255, shift=4)
+    mask = covered.astype(np.float32) / 255
+    near, wide = cv2.GaussianBlur(mask, (0, 0), 0.45 / _CELL), cv2.GaussianBlur(mask, (0, 0), 1.8 / _CELL)
+    return ContactShade(1 - 0.5 * near - 0.3 * wide)
+
+
+def hazed(colour: Floats, distance: Floats, light: Light) -> Floats:
+    """Colour [n,3] seen through `distance` metres [n] of air."""
+    share = 1 - np.exp(-light.haze_per_m * distance)
+    return np.asarray(colour + (light.horizon_colour * 0.92 - colour) * share[:, None], np.float32)
+
+
+def developed(radiance: Floats, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Radiance [H,W,3] as an 8-bit picture: exposure, white balance, soft shoulder, gamma, sensor noise."""
+    x = np.clip(radiance * (light.exposure * light.tint), 0, None)
+    x = x * (1 + x * 0.12) / (1 + x * 0.75)
+    grey = 255 * np.power(np.clip(x, 0, 1), 1 / 2.2)
+    grey += rng.standard_normal(grey.shape, np.float32) * np.float32(light.noise)
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8)

@@ -1,0 +1,102 @@
+"""Trees, bushes and hedges: trunks and crowns of leafy blobs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocessing.scenes.layout import Street
+from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, flat, join, smooth, sphere_points, tube
+from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage
+
+_LEAVES: tuple[Colour, ...] = ((0.07, 0.13, 0.03), (0.09, 0.15, 0.035), (0.05, 0.1, 0.03), (0.12, 0.14, 0.03))
+_AUTUMN: tuple[Colour, ...] = ((0.25, 0.13, 0.03), (0.2, 0.15, 0.03), (0.16, 0.06, 0.02), (0.12, 0.13, 0.03))
+
+
+def leaf_look(rng: np.random.Generator, autumn: bool) -> Look:
+    """A leaf colour of the season."""
+    colour = (_AUTUMN if autumn else _LEAVES)[int(rng.integers(4))]
+    return Look("foliage", tuple(float(c * rng.uniform(0.8, 1.25)) for c in colour))  # type: ignore[arg-type]
+
+
+def blob(rng: np.random.Generator, centre: Floats, radii: Floats, detail: int) -> Mesh:
+    """An ellipsoid with an uneven surface."""
+    points, index = sphere_points(detail)
+    waves = rng.normal(size=(4, 3)) * np.array([[2.5], [3.5], [5.0], [7.0]])
+    phase = rng.uniform(0, 6.3, 4)
+    bump = 1 + 0.07 * np.sin(points @ waves.T + phase).sum(1)
+    return smooth(points * bump[:, None] * radii + centre, index)
+
+
+def leaves(rng: np.random.Generator, centre: Floats, radii: Floats, count: int, size: float) -> Mesh:
+    """Loose quadrilateral sprays standing out of a blob's surface, so that its outline is leafy."""
+    out = rng.normal(size=(count, 3))
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    middle = centre + out * radii * rng.uniform(0.92, 1.12, (count, 1))
+    a, b = rng.normal(size=(2, count, 3)) * size
+    points = np.stack([middle - a, middle + b, middle + a, middle - b], 1).reshape(-1, 3)
+    first = np.arange(count)[:, None] * 4
+    mesh = flat(points, np.concatenate([first + [0, 1, 2], first + [0, 2, 3]]))
+    # Sprays are lit like the crown they belong to: their own normals would sparkle.
+    normals = np.repeat(np.concatenate([out, out])[:, None], 3, axis=1).astype(np.float32)
+    return Mesh(mesh.corners, normals)
+
+
+def add_tree(stage: Stage, rng: np.random.Generator, where: Pose, look: Look, far: bool) -> None:
+    """A broad-leaved tree, 5 to 13 m tall; `far` ones have fewer triangles."""
+    actor = stage.actor(VEGETATION, where, 0.35)
+    tall, radius = rng.uniform(5, 13), rng.uniform(0.12, 0.28)
+    fork = tall * rng.uniform(0.3, 0.42)
+    spread = tall * rng.uniform(0.2, 0.32)
+    lean = rng.normal(0, 0.2, 2)
+    wood = [tube([0, 0, -0.4], [lean[0], lean[1], fork], radius * 1.15, radius * 0.75)]
+    crown = []
+    for _ in range(5 if far else int(rng.integers(7, 12))):
+        angle, out = rng.uniform(0, 2 * np.pi), spread * rng.uniform(0.15, 0.75)
+        centre = np.array(
+            [out * np.cos(angle), out * np.sin(angle), rng.uniform(fork + 0.12 * tall, tall * 0.9)]
+        )
+        radii = spread * rng.uniform(0.42, 0.7) * np.array([1, 1, rng.uniform(0.7, 1.0)])
+        crown.append(blob(rng, centre, radii, 1 if far else 2))
+        crown.append(leaves(rng, centre, radii, 25 if far else 80, 0.22 if far else 0.15))
+        if not far and len(wood) < 5:
+            wood.append(tube([lean[0], lean[1], fork - 0.1], centre, radius * 0.5, radius * 0.2, sides=6))
+    actor.add(wood, Look("bark", (0.1, 0.075, 0.05)))
+    actor.add(crown, look)
+
+
+def add_conifer(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) -> None:
+    """A spruce of stacked cones."""
+    actor = stage.actor(VEGETATION, where, 0.35)
+    tall, wide = rng.uniform(5, 12), rng.uniform(1.3, 2.2)
+    actor.add(tube([0, 0, -0.4], [0, 0, tall * 0.5], 0.16, 0.08), Look("bark", (0.09, 0.06, 0.04)))
+    tiers = []
+    for k in range(6):
+        low = tall * (0.1 + 0.14 * k)
+        spread = wide * (1 - k / 6.5)
+        tiers.append(tube([0, 0, low], [0, 0, low + tall * 0.27], spread, 0.05, sides=10))
+        tiers.append(leaves(rng, np.array([0, 0, low + 0.2]), np.array([spread, spread, 0.35]), 50, 0.2))
+    actor.add(tiers, Look(look.texture, (look.colour[0] * 0.6, look.colour[1] * 0.75, look.colour[2])))
+
+
+def add_bush(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) -> None:
+    """A rounded shrub."""
+    size = rng.uniform(0.5, 1.3)
+    crown = []
+    for _ in range(3):
+        centre = np.array([*rng.normal(0, size * 0.4, 2), size * 0.6])
+        radii = size * rng.uniform(0.5, 0.8) * np.ones(3)
+        crown += [blob(rng, centre, radii, 2), leaves(rng, centre, radii, 60, 0.07)]
+    stage.actor(VEGETATION, where, size).add(crown, look)
+
+
+def add_hedge(
+    stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float, look: Look
+) -> None:
+    """A clipped hedge along the frontage line."""
+    tall, half = rng.uniform(0.8, 1.8), 0.4
+    for s in np.arange(span[0], span[1], 1.1):
+        actor = stage.actor(VEGETATION, street.upright(float(s), t, 0.13), 0.6)
+        radii = np.array([0.85, half, tall * 0.5])
+        centre = np.array([0, 0, tall * 0.48])
+        body = join([blob(rng, centre, radii * 1.15, 2), ellipsoid(centre, radii)])
+        actor.add([body, leaves(rng, centre, radii * 1.12, 45, 0.06)], look)

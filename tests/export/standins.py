@@ -1,0 +1,69 @@
+"""A small network with the contract of `advmtl.generator.Generator`, and sessions that need no model file."""
+
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.metadata import CLASSES, DEPTH, Metadata
+from export.runtime import Session
+
+SIZE = (160, 96)
+NAMES = ("road", "building", "sky", "car", "person")
+PALETTE = ((128, 64, 128), (70, 70, 70), (70, 130, 180), (0, 0, 142), (220, 20, 60))
+
+
+class SmallGenerator(nn.Module):
+    """Image [N,3,H,W] to five-class logits and metres in 1..80, decided at stride 4, as the real one does."""
+
+    def __init__(self, tasks: tuple[str, ...] = ("segmentation", "depth")) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 5, stride=4, padding=2)
+        channels = {"segmentation": len(NAMES), "depth": 1}
+        self.heads = nn.ModuleDict({task: nn.Conv2d(8, channels[task], 3, padding=1) for task in tasks})
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        z, size = torch.tanh(self.body(image)), image.shape[-2:]
+        maps = {}
+        for task, head in self.heads.items():
+            maps[task] = F.interpolate(head(z), size=size, mode="bilinear", align_corners=False)
+        if "depth" in maps:
+            maps["depth"] = torch.exp(torch.sigmoid(3 * maps["depth"]) * 4.382)
+        return maps
+
+
+def make_generator(*tasks: str, seed: int = 0) -> SmallGenerator:
+    torch.manual_seed(seed)
+    return SmallGenerator(tasks or ("segmentation", "depth")).eval()
+
+
+def make_metadata(size: tuple[int, int] = SIZE, outputs: tuple[str, ...] = (CLASSES, DEPTH)) -> Metadata:
+    return Metadata(
+        advmtl_version="0.1.0",
+        size=size,
+        outputs=outputs,
+        class_names=NAMES if CLASSES in outputs else (),
+        palette=PALETTE if CLASSES in outputs else (),
+        depth_range_m=(1.0, 80.0) if DEPTH in outputs else None,
+    )
+
+
+def make_session(size: tuple[int, int] = SIZE, delay_s: float = 0.0) -> Session:
+    """Class = red channel modulo the classes, depth = 1 m + green channel / 4; takes `delay_s` per frame."""
+
+    def network(image: NDArray[np.uint8]) -> dict[str, NDArray]:
+        time.sleep(delay_s)
+        return {CLASSES: image[..., 0] % len(NAMES), DEPTH: 1 + image[..., 1].astype(np.float32) / 4}
+
+    return Session(make_metadata(size), "fake", "", network)
+
+
+def make_frame(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """A smooth random picture: noise alone would put every pixel near a class border."""
+    random = np.random.default_rng(seed)
+    coarse = torch.from_numpy(random.uniform(0, 255, (1, 3, 6, 9)))
+    smooth = F.interpolate(coarse, size=(size[1], size[0]), mode="bicubic", align_corners=True)
+    return np.ascontiguousarray(smooth[0].permute(1, 2, 0).clamp(0, 255).numpy().astype(np.uint8))

@@ -1,0 +1,157 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from standins import SIZE, make_frame, make_generator, make_metadata
+
+from advmtl import checkpoint
+from advmtl.config import Config
+from export.metadata import to_properties
+from export.runtime import Result, fit, open_session, prepare
+from preprocessing.errors import InputError
+
+
+def test_prepare_averages_areas_when_shrinking() -> None:
+    frame = np.zeros((4, 6, 3), dtype=np.uint8)
+    frame[:2, :2, 0] = [[10, 20], [30, 40]]
+    small = prepare(frame, (3, 2))
+    assert small.shape == (1, 2, 3, 3)
+    assert small[0, 0, 0].tolist() == [25, 0, 0]
+    assert small.sum() == 25
+
+
+def test_prepare_keeps_a_frame_of_the_right_size_and_grows_others() -> None:
+    frame = make_frame(0)
+    np.testing.assert_array_equal(prepare(frame, SIZE)[0], frame)
+    assert prepare(frame, (200, 50)).shape == (1, 50, 200, 3)
+    assert prepare(frame[:, ::-1], SIZE).flags.c_contiguous
+
+
+def test_fit_takes_the_nearest_value() -> None:
+    result = Result(np.array([[1, 7]], np.uint8), np.array([[2.0, 50.0]], np.float32))
+    fitted = fit(result, (4, 2))
+    assert fitted.classes is not None and fitted.depth_m is not None
+    assert fitted.classes.tolist() == [[1, 1, 7, 7]] * 2
+    assert fitted.depth_m.tolist() == [[2.0, 2.0, 50.0, 50.0]] * 2
+    assert fit(Result(None, result.depth_m), (4, 2)).classes is None
+
+
+def test_onnx_session(model_path: Path) -> None:
+    session = open_session(model_path, threads=1)
+    assert session.metadata == make_metadata()
+    assert session.provider in ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")
+    result = session.run(make_frame(0, (333, 201)))
+    assert result.classes is not None and result.depth_m is not None
+    assert result.classes.shape == result.depth_m.shape == (SIZE[1], SIZE[0])
+    assert (result.classes.dtype, result.depth_m.dtype) == (np.uint8, np.float32)
+
+
+def test_torch_session_gives_the_same(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {"segmentation": {"losses": {"dice": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
+    config = Config.model_validate({"tasks": losses, "data": {"size": f"{SIZE[0]}x{SIZE[1]}"}})
+    monkeypatch.setattr(checkpoint, "load_generator", lambda run: (make_generator(), config))
+    (tmp_path / "last.pt").touch()
+    ours, theirs = open_session(model_path, "cpu", 1), open_session(tmp_path / "last.pt", "cpu")
+    assert theirs.provider == "torch cpu"
+    frame = make_frame(1, (200, 120))
+    a, b = ours.run(frame), theirs.run(frame)
+    assert a.classes is not None and np.mean(a.classes == b.classes) > 0.9995
+    np.testing.assert_allclose(a.depth_m, b.depth_m, rtol=1e-5)  # type: ignore[arg-type]
+
+
+def _save(path: Path, height: int, output: str, properties: dict[str, str]) -> Path:
+    """A model that passes one channel through as classes."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, 160, 3])
+    out = helper.make_tensor_value_info(output, TensorProto.UINT8, [1, height, 160])
+    nodes = [
+        helper.make_node("Constant", [], ["channel"], value_int=0),
+        helper.make_node("Gather", ["image", "channel"], [output], axis=3),
+    ]
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [image], [out]), opset_imports=opset, ir_version=9
+    )
+    helper.set_model_props(model, properties)
+    onnx.save(model, path)
+    return path
+
+
+def test_files_that_are_not_ours(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.onnx"
+    garbage.write_bytes(b"no protobuf at all")
+    ours = to_properties(make_metadata(outputs=("classes",)))
+    cases = [
+        (tmp_path / "absent.onnx", "no such model"),
+        (garbage, "cannot read it"),
+        (_save(tmp_path / "foreign.onnx", 96, "classes", {}), "no advmtl metadata"),
+        (_save(tmp_path / "input.onnx", 64, "classes", ours), "its input"),
+        (_save(tmp_path / "output.onnx", 96, "logits", ours), "its outputs"),
+    ]
+    (tmp_path / "model.txt").touch()
+    cases.append((tmp_path / "model.txt", "not a model"))
+    for path, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            open_session(path, "cpu")
+        assert path.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert (
+        open_session(_save(tmp_path / "good.onnx", 96, "classes", ours), "cpu").run(make_frame(0)).depth_m
+        is None
+    )
+
+
+def test_truncated_model(model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(model_path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"cut\.onnx: ONNX Runtime cannot read it"):
+        open_session(path, "cpu")
+
+
+def test_unknown_and_missing_providers(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    with pytest.raises(InputError, match="choose auto, tensorrt, cuda, cpu"):
+        open_session(model_path, "metal")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(InputError, match="provider cuda cannot run here"):
+        open_session(model_path, "cuda")
+    session = open_session(model_path, "auto", 1)
+    assert session.provider == "CPUExecutionProvider"
+    assert "cuda: not in this ONNX Runtime" in session.note
+
+
+def test_a_provider_that_silently_falls_back_is_not_believed(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *rest, providers: real(*rest, providers=providers[-1:])
+    )
+    assert "cuda: its libraries do not load" in open_session(model_path, "auto", 1).note
+    with pytest.raises(InputError, match="its libraries do not load"):
+        open_session(model_path, "cuda")
+
+
+def test_running_an_exported_model_imports_no_torch(model_path: Path) -> None:
+    code = (
+        "import sys, numpy as np, export.stream, export.benchmark\n"
+        "from export.runtime import open_session\n"
+        f"open_session({str(model_path)!r}, 'cpu', 1).run(np.zeros((50, 70, 3), np.uint8))\n"
+        "print('torch' in sys.modules, 'onnx' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

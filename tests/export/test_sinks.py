@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from standins import make_frame
+
+from export import sinks
+from export.sinks import open_sink
+from preprocessing.errors import InputError
+from preprocessing.files import read_image
+
+
+def test_video_holds_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.mp4"
+    with open_sink(path, 8.0) as write:
+        assert write is not None
+        for i in range(9):
+            write(str(i), np.full((96, 160, 3), (200, 40, 10 * i), np.uint8))
+        assert not path.exists(), "nothing under the final name before it is complete"
+    capture = cv2.VideoCapture(str(path))
+    assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)) == (9, 8.0)
+    good, first = capture.read()
+    assert good and abs(int(first[50, 50, 2]) - 200) < 8, "red is the last channel of OpenCV"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_no_video(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), open_sink(tmp_path / "out.mp4", 8.0) as write:
+        assert write is not None
+        write("a", make_frame(0))
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_incomplete_video_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = cv2.VideoWriter
+
+    class Forgetful:
+        def __init__(self, *rest: object) -> None:
+            self.writer, self.count = real(*rest), 0
+
+        def write(self, picture: object) -> None:
+            self.count += 1
+            if self.count != 2:
+                self.writer.write(picture)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.writer, name)
+
+    Forgetful.fourcc = real.fourcc  # type: ignore[attr-defined]
+    monkeypatch.setattr(sinks.cv2, "VideoWriter", Forgetful)
+    with pytest.raises(OSError, match="holds 2 of 3 frames"), open_sink(tmp_path / "out.mp4", 8.0) as write:
+        assert write is not None
+        for i in range(3):
+            write(str(i), make_frame(i))
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_keeps_names_and_pixels(tmp_path: Path) -> None:
+    with open_sink(tmp_path / "out", 8.0) as write:
+        assert write is not None
+        for i, name in enumerate(["a", "b", "a"]):
+            write(name, make_frame(i))
+    names = ["a.png", "a_000002.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a_000002.png"), make_frame(2))
+
+
+def test_nowhere_and_wrong_names(tmp_path: Path) -> None:
+    with open_sink(None, 8.0) as write:
+        assert write is None
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    for path in (tmp_path / "out.avi", tmp_path / "file", tmp_path / "folder.mp4"):
+        with pytest.raises(InputError, match=path.name):
+            open_sink(path, 8.0)

@@ -1,0 +1,191 @@
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+from standins import make_frame, make_session
+
+from export import stream
+from export.runtime import open_session
+from export.sources import Frames, Loaded, Skipped, Source, open_source
+from export.stream import infer, print_report
+from preprocessing.errors import InputError
+
+
+def make_source(count: int, delay_s: float = 0.0, live: bool = False, bad: int = -1) -> Source:
+    def frames() -> Frames:
+        for i in range(count):
+            time.sleep(delay_s)
+            yield Skipped(f"{i}.png", f"{i}.png: broken") if i == bad else Loaded(f"{i:03d}", make_frame(i))
+
+    return Source("made", frames, count, 10.0, live)
+
+
+def frame_count(path: Path) -> int:
+    return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+
+
+def threads_of_ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("export-")]
+
+
+def test_video_in_video_out(tmp_path: Path, model_path: Path, picture_folder: Callable[[int], Path]) -> None:
+    first, second = tmp_path / "first.mp4", tmp_path / "second.mp4"
+    session = open_session(model_path, "cpu", 1)
+    report = infer(session, picture_folder(11), first)
+    assert (report.frames, frame_count(first)) == (11, 11)
+    report = infer(session, first, second, fps=5)
+    assert (report.frames, frame_count(second), report.skipped) == (11, 11, [])
+    assert cv2.VideoCapture(str(second)).get(cv2.CAP_PROP_FPS) == 5
+    assert set(report.stages) == {"decode", "net", "draw"}
+
+
+def test_a_broken_picture_is_listed_and_the_rest_done(
+    tmp_path: Path, picture_folder: Callable[[int], Path]
+) -> None:
+    folder = picture_folder(4)
+    (folder / "002.png").write_bytes((folder / "002.png").read_bytes()[:500])
+    report = infer(make_session(), folder, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000.png", "001.png", "003.png"]
+    assert [name for name, _ in report.skipped] == ["002.png"]
+    assert "not a readable image" in report.skipped[0][1]
+
+
+def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Recorder:
+        def __init__(self, metadata: object) -> None: ...
+
+        def paint(self, image: np.ndarray, result: stream.Result) -> np.ndarray:
+            assert result.classes is not None
+            np.testing.assert_array_equal(result.classes, image[..., 0] % 5)
+            seen.append(int(image.sum()))
+            return image
+
+    monkeypatch.setattr(stream, "Painter", Recorder)
+    infer(make_session(), make_source(12), tmp_path / "out")
+    assert seen == [int(make_frame(i).sum()) for i in range(12)]
+
+
+def test_percentiles_and_rate_of_known_times() -> None:
+    """Decode takes 2 ms, net 20 ms: the slower stage sets the rate, 50 frames/s, and not their sum."""
+    report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.002))
+    assert (report.frames, report.warm_up) == (20, 3)
+    assert set(report.stages) == {"decode", "net"}
+    assert {stage.count for stage in report.stages.values()} == {17}
+    assert 20 <= report.stages["net"].p50_ms < 28
+    assert report.stages["net"].p50_ms <= report.stages["net"].p99_ms
+    assert 2 <= report.stages["decode"].p50_ms < 20
+    assert 30 < report.frames_per_second <= 50
+
+
+def test_first_frames_are_not_timed() -> None:
+    session, calls = make_session(), []
+
+    def slow_start(image: np.ndarray) -> dict[str, np.ndarray]:
+        calls.append(1)
+        time.sleep(0.2 if len(calls) <= 3 else 0)
+        return session.network(image)
+
+    report = infer(replace(session, network=slow_start), make_source(8))
+    assert report.stages["net"].p99_ms < 100
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_very_short_streams_still_report(count: int) -> None:
+    report = infer(make_session(), make_source(count))
+    assert (report.frames, report.warm_up) == (count, count - 1)
+    assert report.stages["net"].count == 1
+    assert report.frames_per_second > 0
+
+
+def test_limit(tmp_path: Path) -> None:
+    report = infer(make_session(), make_source(50, bad=1), tmp_path / "out.mp4", limit=6)
+    assert (report.frames, frame_count(tmp_path / "out.mp4")) == (6, 6)
+    with pytest.raises(InputError, match="limit 0"):
+        infer(make_session(), make_source(3), limit=0)
+
+
+def test_live_source_drops_and_others_wait() -> None:
+    live = infer(make_session(delay_s=0.02), make_source(40, delay_s=0.001, live=True))
+    assert live.dropped > 0
+    assert live.frames + live.dropped == 40
+    patient = infer(make_session(delay_s=0.002), make_source(40))
+    assert (patient.frames, patient.dropped) == (40, 0)
+
+
+@pytest.mark.parametrize("stage", ["decode", "net", "draw"])
+def test_an_error_in_any_stage_ends_all_and_leaves_nothing(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, source = make_session(), make_source(200)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"{stage} broke")
+
+    def broken() -> Frames:
+        yield from (Loaded(f"{i}", make_frame(i)) for i in range(5))
+        fail()
+
+    if stage == "decode":
+        source = replace(source, frames=broken)
+    elif stage == "net":
+        session = replace(session, network=fail)  # type: ignore[arg-type]
+    else:
+        monkeypatch.setattr(stream.Painter, "paint", fail)
+    start = time.perf_counter()
+    with pytest.raises(RuntimeError, match=f"{stage} broke"):
+        infer(session, source, tmp_path / "out.mp4")
+    assert time.perf_counter() - start < 3
+    assert not list(tmp_path.iterdir())
+    assert not threads_of_ours()
+
+
+def test_interrupt_finishes_the_file(tmp_path: Path) -> None:
+    def frames() -> Frames:
+        for i in range(500):
+            if i == 15:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.005)
+            yield Loaded(f"{i}", make_frame(i))
+
+    report = infer(make_session(delay_s=0.005), Source("made", frames, 500, 10.0), tmp_path / "out.mp4")
+    assert report.interrupted
+    assert 1 <= report.frames < 30
+    assert frame_count(tmp_path / "out.mp4") == report.frames
+    assert not threads_of_ours()
+
+
+def test_no_readable_frame_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no frame could be read; 0\.png: broken"):
+        infer(make_session(), make_source(1, bad=0), tmp_path / "out.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_is_json_and_a_table() -> None:
+    report = infer(make_session(), make_source(6, bad=2))
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert values["stages"]["net"]["count"] == 2
+    assert values["skipped"] == [["2.png", "2.png: broken"]]
+    console = Console(record=True, width=120)
+    print_report(report, console)
+    text = console.export_text()
+    for part in ("p50, ms", "p99, ms", "net", "frames/s", "first 3 not timed", "skipped 2.png"):
+        assert part in text
+
+
+def test_real_sequence(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
+    if not folder.is_dir():
+        pytest.skip("no CamVid beside the repository")
+    report = infer(make_session((256, 128)), open_source(folder), tmp_path / "out.mp4", limit=5)
+    assert (report.frames, frame_count(tmp_path / "out.mp4")) == (5, 5)

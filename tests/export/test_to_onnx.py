@@ -1,0 +1,151 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from standins import SIZE, SmallGenerator, make_frame, make_generator, make_metadata
+
+from advmtl.config import Config
+from export import to_onnx
+from export.deployable import Deployable
+from export.metadata import KEY
+from export.parity import ParityError
+from export.to_onnx import describe, export_checked, export_onnx, export_run, parity_frames, training_camera
+from preprocessing.cityscapes import Camera, frame_path, write_camera
+from preprocessing.errors import InputError
+
+LOSSES = {"segmentation": {"losses": {"cross_entropy": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
+
+
+def make_config(**values: object) -> Config:
+    return Config.model_validate({"name": "test", "tasks": LOSSES, **values})
+
+
+@pytest.fixture
+def stereo_set(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    for i in range(5):
+        left = frame_path(root, "left", "train", "town", f"town_000000_{i:06d}")
+        left.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(make_frame(i, (400, 192))).save(left)
+    camera = frame_path(root, "camera", "train", "town", "town_000000_000001")
+    camera.parent.mkdir(parents=True)
+    write_camera(camera, Camera(0.25, 500.0, 510.0, 200.0, 96.0))
+    return root
+
+
+def test_file_equals_eager_torch(generator: SmallGenerator, model_path: Path) -> None:
+    session = onnxruntime.InferenceSession(model_path, providers=["CPUExecutionProvider"])
+    image = make_frame(7)[None]
+    classes, depth = session.run(["classes", "depth_m"], {"image": image})
+    with torch.no_grad():
+        wanted = Deployable(generator)(torch.from_numpy(image))
+    assert (classes.dtype, depth.dtype) == (np.uint8, np.float32)
+    assert len(np.unique(classes)) > 1
+    assert np.mean(classes == wanted["classes"].numpy()) >= 0.9995
+    np.testing.assert_allclose(depth, wanted["depth_m"].numpy(), rtol=1e-5)
+
+
+def test_graph_is_fixed_checked_and_plain(model_path: Path) -> None:
+    model = onnx.load(model_path)
+    onnx.checker.check_model(model, full_check=True)
+    shapes = {
+        value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        for value in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {"image": [1, 96, 160, 3], "classes": [1, 96, 160], "depth_m": [1, 96, 160]}
+    kinds = {node.op_type for node in model.graph.node}
+    assert "ArgMax" in kinds
+    assert not kinds & {"Softmax", "Identity", "Shape", "Constant", "If", "Loop"}
+    assert {entry.key for entry in model.metadata_props} > {KEY, "advmtl.classes", "advmtl.depth"}
+
+
+def test_file_tells_nothing_of_the_exporting_machine(model_path: Path) -> None:
+    content = model_path.read_bytes()
+    assert str(Path(to_onnx.__file__).parent).encode() not in content
+    assert b"stack_trace" not in content
+    assert list(model_path.parent.iterdir()) == [model_path], "weights belong inside the file"
+
+
+@pytest.mark.parametrize(("task", "output"), [("segmentation", "classes"), ("depth", "depth_m")])
+def test_single_task_at_an_odd_size(tmp_path: Path, task: str, output: str) -> None:
+    generator, size = make_generator(task), (90, 50)
+    frames = [make_frame(i, (120, 70)) for i in range(2)]
+    report = export_checked(generator, make_metadata(size, (output,)), tmp_path / "one.onnx", frames)
+    assert [value.name for value in onnx.load(report.path).graph.output] == [output]
+    assert (report.parity.class_agreement is None) == (task == "depth")
+    assert (report.parity.depth_max_relative is None) == (task == "segmentation")
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_generator_is_left_as_it_was(tmp_path: Path) -> None:
+    generator = make_generator("depth").to(memory_format=torch.channels_last)
+    strides = [parameter.stride() for parameter in generator.parameters()]
+    export_onnx(generator, make_metadata(outputs=("depth_m",)), tmp_path / "model.onnx")
+    assert [parameter.stride() for parameter in generator.parameters()] == strides
+
+
+def test_metadata_must_fit_the_network(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the network gives"):
+        export_onnx(make_generator("depth"), make_metadata(), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_failing_parity_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    wrong = make_generator(seed=1)
+    monkeypatch.setattr(to_onnx, "export_onnx", lambda _, *rest: export_onnx(wrong, *rest))
+    with pytest.raises(ParityError, match=r"the bound is .*no model was written"):
+        export_checked(make_generator(seed=0), make_metadata(), path, [make_frame(0)])
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_description_of_a_configuration() -> None:
+    config = make_config(data={"classes": "categories7", "size": "320x160"}, depth={"min_m": 2, "max_m": 60})
+    metadata = describe(config)
+    assert metadata.size == (320, 160)
+    assert metadata.class_names[0] == "flat"
+    assert metadata.depth_range_m == (2, 60)
+    assert metadata.configuration_hash == config.hash
+    assert metadata.camera is None
+    assert describe(config, (64, 32)).size == (64, 32)
+    only_depth = describe(make_config(tasks={"depth": LOSSES["depth"]}))
+    assert (only_depth.outputs, only_depth.class_names) == (("depth_m",), ())
+
+
+def test_training_camera_is_scaled_to_the_network(stereo_set: Path) -> None:
+    source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
+    camera = training_camera(make_config(data={"train": [source]}), (200, 64))
+    # 400x192 to 200x64: x by 1/2, y by 1/3; the baseline stays.
+    assert camera == Camera(0.25, 250.0, 170.0, 100.0, 32.0)
+    gone = {"format": "cityscapes", "root": str(stereo_set / "gone"), "split": "train"}
+    assert training_camera(make_config(data={"train": [gone]}), (200, 64)) is None
+
+
+def test_parity_frames_are_spread_over_the_set(stereo_set: Path) -> None:
+    source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
+    frames = parity_frames(make_config(data={"val": [source]}), None, 2)
+    assert [np.array_equal(frame, make_frame(i, (400, 192))) for i, frame in zip((0, 2), frames, strict=True)]
+    assert len(parity_frames(make_config(data={"val": [source]}), None, 20)) == 5
+    with pytest.raises(InputError, match="--frames"):
+        parity_frames(make_config(), None, 2)
+
+
+def test_export_run(tmp_path: Path, stereo_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(tasks={"depth": LOSSES["depth"]}, data={"size": "128x64"})
+    monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator("depth"), config))
+    pictures = stereo_set / "leftImg8bit" / "train" / "town"
+    report = export_run(tmp_path / "run", tmp_path / "model.onnx", size=SIZE, frames=pictures, count=3)
+    assert (report.parity.frames, report.metadata.size) == (3, SIZE)
+    assert report.megabytes == (tmp_path / "model.onnx").stat().st_size / 1e6
+    to_onnx.print_export(report)
+    with pytest.raises(InputError, match=r"end in \.onnx"):
+        export_run(tmp_path / "run", tmp_path / "model.pb")
+    with pytest.raises(InputError, match="at least one"):
+        export_run(tmp_path / "run", tmp_path / "model.onnx", count=0)

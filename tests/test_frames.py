@@ -1,0 +1,138 @@
+"""advmtl.frames"""
+
+import numpy as np
+import pytest
+
+from advmtl.config import Source
+from advmtl.frames import check_frames, index_source, load_frame
+from preprocessing.cityscapes import frame_path
+from preprocessing.depth import write_depth
+from preprocessing.errors import InputError
+from preprocessing.files import write_png
+from preprocessing.labels import IGNORE
+from tests.shared import shared_file
+from tests.street_set import SIZE, noise, write_cityscapes, write_folder
+
+
+def source(root, kind="cityscapes", split=None, **more):
+    return Source(format=kind, root=str(root), split=split, **more)
+
+
+def test_cityscapes_frame_has_mapped_classes_and_metric_depth(tmp_path):
+    write_cityscapes(tmp_path)
+    records = index_source(source(tmp_path, split="train"), "cityscapes19", "train")
+    assert [record.name for record in records] == [f"town_000000_{number:06d}" for number in range(6)]
+    frame = load_frame(records[3], (48, 24))
+    # Road is train id 0, car 13, void is ignored; disparity 8 px and B·f = 0.5 m · 200 px give 12.5 m, whatever
+    # the size the frame is resized to.
+    assert frame.labels[20, 5] == 0 and frame.labels[20, 40] == 13 and (frame.labels[:2] == IGNORE).all()
+    np.testing.assert_allclose(frame.depth[2:], 12.5, rtol=1e-5)
+    assert (frame.depth[:2] == 0).all()
+    assert frame.image.shape == (24, 48, 3)
+
+
+def test_seven_categories(tmp_path):
+    write_cityscapes(tmp_path)
+    frame = load_frame(index_source(source(tmp_path), "categories7", "train")[0], SIZE)
+    assert frame.labels[20, 5] == 0 and frame.labels[20, 90] == 6
+
+
+def test_auto_depth_trains_on_the_prepared_one_and_validates_on_the_sets_own(tmp_path):
+    names = write_cityscapes(tmp_path)
+    prepared = frame_path(tmp_path, "depth", "train", "town", names[0])
+    write_depth(prepared, np.full((SIZE[1], SIZE[0]), 33.0, np.float32))
+    found = {}
+    for rule in ("auto", "prepared", "dataset", "none"):
+        for role in ("train", "val"):
+            records = index_source(source(tmp_path, depth=rule), "cityscapes19", role)
+            depths = [load_frame(record, SIZE).depth[-1, -1] for record in records[:2]]
+            found[rule, role] = [round(float(depth), 3) for depth in depths]
+    own = [20.0, round(100 / 6, 3)]
+    # Only the first frame has prepared depth.
+    assert found["auto", "train"] == [33.0, own[1]]
+    assert found["auto", "val"] == found["dataset", "train"] == found["dataset", "val"] == own
+    assert found["prepared", "train"] == found["prepared", "val"] == [33.0, 0.0]
+    assert found["none", "train"] == [0.0, 0.0]
+
+
+def test_folder_frames_may_lack_any_label(tmp_path):
+    write_folder(tmp_path / "a", depth_m=7.0)
+    write_folder(tmp_path / "b", labels=True)
+    only_depth = index_source(source(tmp_path / "a", "folder"), "cityscapes19", "train", number=2)
+    only_labels = index_source(source(tmp_path / "b", "folder"), "cityscapes19", "train")
+    assert [(r.has_labels, r.has_depth, r.source) for r in only_depth[:1]] == [(False, True, 2)]
+    frame = load_frame(only_depth[1], SIZE)
+    assert (frame.labels == IGNORE).all() and frame.depth[-1, 0] == 7.0 and frame.depth[0, 0] == 0
+    frame = load_frame(only_labels[3], SIZE)
+    assert (frame.labels == 3).all() and (frame.depth == 0).all()
+    hidden = index_source(source(tmp_path / "b", "folder", labels="none"), "cityscapes19", "train")
+    assert not hidden[0].has_labels
+
+
+def test_impossible_sources_name_what_is_there(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "images" / "day").mkdir()
+    with pytest.raises(InputError, match="night.*there is day"):
+        index_source(source(tmp_path, "folder", "night"), "cityscapes19", "train")
+    with pytest.raises(InputError, match="no frames found"):
+        index_source(source(tmp_path, "folder", "day"), "cityscapes19", "train")
+    with pytest.raises(InputError, match="camvid.*cityscapes19"):
+        write_folder(tmp_path / "c", labels=True)
+        index_source(source(tmp_path / "c", "camvid"), "cityscapes19", "train")
+
+
+def damage(tmp_path):
+    """Six frames of which number 0 is good and each of the others is broken in another way."""
+    names = write_cityscapes(tmp_path)
+    path = {
+        kind: [frame_path(tmp_path, kind, "train", "town", name) for name in names]
+        for kind in ("left", "labels", "disparity", "camera")
+    }
+    whole = path["left"][1].read_bytes()
+    path["left"][1].write_bytes(whole[: len(whole) // 2])
+    write_png(path["labels"][2], np.full((10, 20), 7, np.uint8))
+    unknown = np.full((SIZE[1], SIZE[0]), 7, np.uint8)
+    unknown[0, 0] = 77
+    write_png(path["labels"][3], unknown)
+    path["disparity"][4].write_bytes(b"no picture at all")
+    path["camera"][5].write_text('{"extrinsic": {"baseline": 0}}')
+    return index_source(source(tmp_path), "cityscapes19", "train")
+
+
+def test_check_frames_lists_each_bad_frame_with_file_and_reason(tmp_path):
+    good, bad = check_frames(damage(tmp_path))
+    assert [record.name[-1] for record in good] == ["0"]
+    assert [frame.name[-1] for frame in bad] == ["1", "2", "3", "4", "5"]
+    for frame, file, reason in zip(
+        bad,
+        ("1_leftImg8bit.png", "2_gtFine_labelIds.png", "3_gtFine_labelIds.png", "4_disparity.png", "5_camera.json"),
+        ("truncated", "20x10 px, its image 96x48 px", "77", "not a readable image", "fx"),
+        strict=True,
+    ):
+        assert file in frame.reason and reason in frame.reason and "\n" not in frame.reason
+
+
+def test_load_raises_the_same_naming_the_file(tmp_path):
+    for record, file in zip(damage(tmp_path)[1:], ("left", "labelIds", "labelIds", "disparity", "camera"), strict=True):
+        with pytest.raises(InputError, match=file):
+            load_frame(record, SIZE)
+
+
+def test_image_is_averaged_when_it_shrinks(tmp_path):
+    write_png(tmp_path / "images" / "a.png", np.repeat(noise(1, (32, 32)), 2, axis=0).repeat(2, axis=1))
+    frame = load_frame(index_source(source(tmp_path, "folder"), "cityscapes19", "val")[0], (32, 32))
+    np.testing.assert_array_equal(frame.image, noise(1, (32, 32)))
+
+
+def test_real_camvid_and_lidar():
+    camvid = index_source(source(shared_file("data/camvid"), "camvid", "val"), "camvid11", "val")
+    assert len(camvid) == 101
+    frame = load_frame(camvid[50], (240, 180))
+    assert set(np.unique(frame.labels)) <= {*range(11), IGNORE} and not frame.depth.any()
+    road = frame.labels[-10:] == 3  # camvid11: road
+    assert road.mean() > 0.5, "a driving video has road under the camera"
+    drive = index_source(source(shared_file("data/kitti_drive"), "folder"), "camvid11", "val")
+    good, bad = check_frames([*camvid, *drive])
+    assert len(good) == 101 + 39 and not bad
+    depth = load_frame(drive[0], (621, 188)).depth
+    assert 0.02 < (depth > 0).mean() < 0.05 and 2 < depth[depth > 0].min() and depth.max() < 90
