@@ -89,9 +89,8 @@ def gradient_penalty(
     share = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=where).to(real.device)
     with torch.autocast(real.device.type, enabled=False):
         mixed = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
-        # Samples do not mix in a discriminator without batch norm, so one sum gives every sample's own
-        # gradient.
-        score = discriminator(mixed).flatten(1).mean(1).sum()
+        # Samples do not mix in a discriminator without batch norm: one sum gives every sample's own gradient.
+        score = discriminator(mixed).reshape(len(mixed), -1).mean(1).sum()
         (slope,) = torch.autograd.grad(score, mixed, create_graph=True)
         # vector_norm has gradient 0 at 0, where sqrt(sum of squares) has NaN.
         norm = torch.linalg.vector_norm(slope.flatten(1), dim=1)

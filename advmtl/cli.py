@@ -122,8 +122,8 @@ def preprocess(
     workers: Workers = 2,
     max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
     left_right: Annotated[float, typer.Option(help="Left-right check [px]; 0 = off.")] = 1.0,
-    inpaint: Annotated[str, typer.Option(help="Fill small holes: off, telea or background.")] = "telea",
-    median: Annotated[int, typer.Option(help="Median window: 0 = off, 3 or 5.")] = 3,
+    inpaint: Annotated[str, typer.Option(help="Fill small holes: off, telea or background.")] = "off",
+    median: Annotated[int, typer.Option(help="Median window: 0 = off, 3 or 5.")] = 5,
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
 ) -> None:

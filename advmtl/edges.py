@@ -146,7 +146,7 @@ class DepthEdges:
 
 
 def _edge_counts(logarithms: list[Tensor], mask: Tensor, axis: int) -> Tensor:
-    """Contours along one axis in both directions, int64 `[3, thresholds, 2]`: in both, in truth, in prediction."""
+    """Contours along one axis, int64 `[3, thresholds, 2 directions]`: in both, in truth, in prediction."""
     size = mask.shape[axis] - 1
     pairs = mask.narrow(axis, 0, size) & mask.narrow(axis, 1, size)
     steps = [(log.narrow(axis, 1, size) - log.narrow(axis, 0, size)) * pairs for log in logarithms]

@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.cityscapes import KINDS, Camera, Frame, frame_path, read_camera
-from preprocessing.depth import MAX_STORED_DEPTH_M, Float32, disparity_to_depth, read_depth, write_depth
+from preprocessing.depth import (
+    DEPTH_SCALE,
+    MAX_STORED_DEPTH_M,
+    Float32,
+    disparity_to_depth,
+    read_depth,
+    write_depth,
+)
 from preprocessing.disparity import CleanSettings, clean, write_disparity
 from preprocessing.errors import InputError
 from preprocessing.figure import draw_frame
@@ -199,8 +206,9 @@ def _is_done(task: FrameTask, inputs: dict[str, list[int]]) -> bool:
 
 def depth_histogram(depth_m: Float32) -> npt.NDArray[np.int64]:
     """Count the valid pixels of depth [H, W] in bins of 1/16 m, up to the largest depth that a file holds."""
-    bins = (depth_m[depth_m > 0] * BINS_PER_M).astype(np.int64)
-    return np.bincount(bins, minlength=256 * BINS_PER_M)
+    # Counted as stored, so that a frame counts the same whether it was just made or read back from its file.
+    stored = np.rint(depth_m[depth_m > 0].astype(np.float64) * DEPTH_SCALE).astype(np.int64)
+    return np.bincount(stored * BINS_PER_M // DEPTH_SCALE, minlength=256 * BINS_PER_M)
 
 
 def settings_key(shaping: dict[str, Any]) -> str:

@@ -27,8 +27,8 @@ SGBM_MODES: dict[str, int] = {
 class SgbmSettings:
     """Semi-global block matching (Hirschmüller 2008) as OpenCV has it.
 
-    The defaults were measured on KITTI's two example pairs (0.2 s a pair on one core, both ways): "3way"
-    answers 91 % of the lidar's points with 0.56 px mean error. "hh4" has 0.54 px, but 89 % and three times the
+    The defaults were measured on KITTI's two example pairs (0.2 s a pair and core, both ways): "3way"
+    answers 91 % of the lidar's points with 0.56 px mean error. "hh4" has 0.54 px, but 89 % and triple the
     time; the other two are worse. Colour instead of grey costs 4 % of the points and gains nothing.
 
     Attributes:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from advmtl.config import Config, validate
 from preprocessing.cityscapes import Camera, frame_path, write_camera
@@ -10,10 +11,21 @@ from preprocessing.depth import write_depth
 from preprocessing.disparity import write_disparity
 from preprocessing.files import write_png
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = (96, 48)  # width, height of the stored pictures
 CAMERA = Camera(0.5, 200.0, 200.0, 48.0, 24.0)  # Z = 100 / d
 TASKS = {"segmentation": {"losses": {"cross_entropy": 1}}, "depth": {"losses": {"berhu": 1}}}
-PLAIN = {"flip": 0, "zoom": [1, 1], "rotation_deg": 0, "brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+PLAIN = {
+    **{"flip": 0, "zoom": [1, 1], "rotation_deg": 0},
+    **{"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0},
+}
+
+
+def shared_file(name: str) -> Path:
+    """Path of `../shared/NAME` beside a development checkout; skips the test where it is absent."""
+    if not (SHARED / name).exists():
+        pytest.skip(f"../shared/{name} is absent")
+    return SHARED / name
 
 
 def noise(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -22,11 +34,12 @@ def noise(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def write_cityscapes(root: Path, split: str = "train", frames: int = 6) -> list[str]:
-    """`frames` frames: left half road (id 7), right half car (id 26), top rows void (0); disparity 5 + number px."""
+    """Left half road (id 7), right half car (id 26), 4 top rows void (0); disparity 5 + number px; camera."""
     names = [f"town_000000_{number:06d}" for number in range(frames)]
     for number, name in enumerate(names):
         paths = {
-            kind: frame_path(root, kind, split, "town", name) for kind in ("left", "labels", "disparity", "camera")
+            kind: frame_path(root, kind, split, "town", name)
+            for kind in ("left", "labels", "disparity", "camera")
         }
         labels = np.full((SIZE[1], SIZE[0]), 7, np.uint8)
         labels[:, SIZE[0] // 2 :] = 26
@@ -40,7 +53,7 @@ def write_cityscapes(root: Path, split: str = "train", frames: int = 6) -> list[
 
 
 def write_folder(root: Path, frames: int = 4, *, labels: bool = False, depth_m: float | None = None) -> None:
-    """A plain folder set without splits: labels are train id = number, depth is `depth_m` in the lower half."""
+    """A plain folder set without splits: labels are train id = number, the lower half is at `depth_m`."""
     for number in range(frames):
         write_png(root / "images" / f"f{number}.png", noise(100 + number))
         if labels:

@@ -31,7 +31,7 @@ def test_values_by_hand(name, discriminator, generator):
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
 def test_descent_separates_and_the_generator_follows(name):
-    """Lowering the discriminator's loss raises real scores and lowers fake ones; the generator raises fake ones."""
+    """The discriminator's loss wants real scores up and fake ones down, the generator's fake ones up."""
     real, fake = (torch.tensor([0.3, -0.2, 0.1], requires_grad=True) for _ in range(2))
     OBJECTIVES[name].discriminator(real, fake).backward()
     assert (real.grad < 0).all() and fake.grad.sum() > 0
@@ -64,14 +64,14 @@ def test_penalty_of_a_linear_critic():
 
 
 def test_penalty_takes_the_norm_per_sample():
-    """D(x) = ½ ‖x‖² has gradient x. Samples of norm 3 and 1: (4 + 0) / 2 = 2; one norm over both gives 4.7."""
+    """D(x) = ½ ‖x‖² has gradient x. Norms 3 and 1: (4 + 0) / 2 = 2; one norm over both gives 4.7."""
     x = torch.zeros(2, 1, 2, 3)
     x[0, 0, 1, 2], x[1, 0, 0, 0] = 3.0, 1.0
     assert gradient_penalty(lambda v: 0.5 * v.square().sum((1, 2, 3)), x, x).item() == pytest.approx(2.0)
 
 
 def test_penalty_mixes_per_sample():
-    """Real 0 and fake 1 in one number per sample: x̂ is the share itself, in [0, 1] and different per sample."""
+    """Real 0, fake 1: x̂ is the share itself, in [0, 1], one number per sample and different for each."""
     seen = []
 
     def critic(x):
@@ -82,7 +82,7 @@ def test_penalty_mixes_per_sample():
     gradient_penalty(critic, torch.zeros(6, 1, 2, 3), torch.ones(6, 1, 2, 3), noise)
     shares = seen[0][:, 0, 0, 0]
     assert (seen[0] == shares.view(-1, 1, 1, 1)).all()
-    assert 0 <= shares.min() and shares.max() <= 1 and len(shares.unique()) == 6
+    assert shares.min() >= 0 and shares.max() <= 1 and len(shares.unique()) == 6
     again = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(4)).flatten()
     torch.testing.assert_close(shares, again)
 

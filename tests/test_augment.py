@@ -57,7 +57,7 @@ def test_a_crop_at_zoom_one_copies_its_window() -> None:
 
 
 def test_zoom_divides_depth_and_enlarges_objects() -> None:
-    # A wall at 30 m with a sign 6 px wide and 4 px high at (27..32, 18..21). At zoom 2 it is 12×8 px, at 15 m.
+    # A wall at 30 m with a sign 6 px wide and 4 px high at (27..32, 18..21). At zoom 2: 12×8 px, at 15 m.
     depth = np.full((40, 60), 30, np.float32)
     labels = np.zeros((40, 60), np.uint8)
     labels[18:22, 27:33] = 7
@@ -71,9 +71,9 @@ def test_zoom_divides_depth_and_enlarges_objects() -> None:
 def test_zoom_keeps_metric_shape_of_a_slanted_plane() -> None:
     """A road plane y = h below a camera of focal length f at principal row v0 has Z = f·h/(v − v0).
 
-    Zooming by z about v0 shows, r rows below the horizon, what was r/z rows below it: at f·h·z/r. Divided by z that
-    is f·h/r again, the plane a camera of focal length f sees: one geometry fits all zooms, which neither the
-    undivided nor the multiplied depth does.
+    Zooming by z about v0 shows, r rows below the horizon, what was r/z rows below it: at f·h·z/r. Divided by
+    z that is f·h/r again, the plane a camera of focal length f sees: one geometry fits all zooms, which
+    neither the undivided nor the multiplied depth does.
     """
     focal_height, horizon = 120.0, 19.5
     rows = np.arange(40) - horizon
@@ -82,7 +82,7 @@ def test_zoom_keeps_metric_shape_of_a_slanted_plane() -> None:
         np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8), np.tile(depth[:, None], (1, 60))
     )
     after = warp(before, (60, 40), Geometry(center=(29.5, horizon), zoom=3.0))
-    # Row 30 lies 10.5 below the horizon, which shows source row 23 (3.5 below it): 120 / 3.5 / 3 = 120 / 10.5.
+    # Row 30, 10.5 below the horizon, shows source row 23, 3.5 below it: 120 / 3.5 / 3 = 120 / 10.5.
     assert after.depth[30, 7] == pytest.approx(focal_height / 10.5, rel=1e-6)
     assert (after.depth[:19] == 0).all(), "invalid must stay invalid under a zoom"
 
@@ -122,7 +122,7 @@ def test_labels_and_depth_are_only_ever_picked_never_mixed() -> None:
 
 
 @pytest.mark.parametrize(("crop", "zoom"), [((75, 32), 1.5), ((40, 64), 2.0)])
-def test_a_frame_smaller_than_the_crop_is_zoomed_until_it_covers_it(crop: tuple[int, int], zoom: float) -> None:
+def test_a_small_frame_is_zoomed_until_it_covers_the_crop(crop: tuple[int, int], zoom: float) -> None:
     size = (50, 32)
     geometry = draw_geometry(np.random.default_rng(1), size, crop, PLAIN)
     assert geometry.zoom == zoom
@@ -158,9 +158,7 @@ def test_brightness_contrast_and_saturation_by_hand() -> None:
     # Luma of (100, 60, 20) is 29.9 + 35.22 + 2.28 = 67.4; half the saturation is the mean of colour and luma.
     np.testing.assert_array_equal(apply_jitter(image, Jitter(saturation=0.5))[0, 0], [84, 64, 44])
     # Mean luma is (67.4 + 40)/2 = 53.7; contrast 2 doubles the distance from it: 200 − 53.7 = 146.3, ...
-    np.testing.assert_array_equal(
-        apply_jitter(image, Jitter(contrast=2.0))[0], [[146, 66, 0], [26, 26, 26]]
-    )
+    np.testing.assert_array_equal(apply_jitter(image, Jitter(contrast=2.0))[0], [[146, 66, 0], [26, 26, 26]])
     assert apply_jitter(image, Jitter(brightness=9.0)).max() == 255
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from street_set import PLAIN, SIZE, config, noise, write_cityscapes, write_folder
 
 from advmtl.batch import IMAGENET_MEAN, IMAGENET_STD, normalize
 from advmtl.cache import FrameCache
@@ -10,7 +11,6 @@ from advmtl.data import FrameDataset, train_loader, val_loaders
 from preprocessing.cityscapes import frame_path
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
-from tests.street_set import PLAIN, SIZE, config, noise, write_cityscapes, write_folder
 
 
 def same(first, second):
@@ -95,8 +95,8 @@ def test_only_labels_of_the_configured_tasks_are_read(sets):
 
 
 def test_training_clips_depth_and_keeps_the_preprocessing_clip_far_under_zoom(tmp_path):
-    # Left half: 80 m, where `preprocess` clips; right half: 60 m. At zoom 2, 30 m is right for the latter, but
-    # 40 m for the former would be a lie: it is "80 m or more".
+    # Left half: 80 m, where `preprocess` clips; right half: 60 m. At zoom 2, 30 m is right for the latter,
+    # but 40 m for the former would be a lie: it is "80 m or more".
     write_folder(tmp_path, frames=4)
     depth = np.full((SIZE[1], SIZE[0]), 80.0, np.float32)
     depth[:, SIZE[0] // 2 :] = 60.0

@@ -27,7 +27,7 @@ def test_order_depends_on_seed_and_epoch_only():
 def test_shares_by_hand():
     # 40 frames: 10 of weight 3 and 30 of weight 1 -> 30 : 30 of 60 -> 20 and 20.
     assert shares([10, 30], [3, 1]) == [20, 20]
-    # 7 frames, parts 2·1 : 5·2 = 1/6 : 5/6 -> 1.1667 and 5.8333 -> floors 1, 5; the larger remainder gets one.
+    # 7 frames, parts 2·1 : 5·2 = 1/6 : 5/6 -> 1.17 and 5.83 -> 1 and 5; the larger remainder gets one.
     assert shares([2, 5], [1, 2]) == [1, 6]
     assert shares([3, 4, 5], [1, 1, 1]) == [3, 4, 5]
 
@@ -62,7 +62,7 @@ def test_starting_at_batch_k_equals_the_tail_and_other_epochs_differ():
 def test_processes_share_every_global_batch_without_overlap(world):
     one = [sorted(batch) for batch in sampler(batch_size=2 * world)]
     parts = [list(sampler(batch_size=2, rank=rank, world_size=world)) for rank in range(world)]
-    together = [sorted(sum(batches, [])) for batches in zip(*parts, strict=True)]
+    together = [sorted(key for batch in batches for key in batch) for batches in zip(*parts, strict=True)]
     assert together == one
 
 

@@ -65,18 +65,20 @@ class Scene:
 
 
 def _light(rng: np.random.Generator) -> Light:
-    weather = str(rng.choice(["clear", "cloudy", "overcast", "low"], p=[0.4, 0.25, 0.2, 0.15]))
+    weather = str(rng.choice(["clear", "cloudy", "overcast", "low"], p=[0.5, 0.2, 0.15, 0.15]))
     height = np.radians(rng.uniform(12, 25) if weather == "low" else rng.uniform(28, 62))
     bearing = rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(height) * np.sin(bearing), np.cos(height) * np.cos(bearing), np.sin(height)])
     warm = np.clip((np.radians(40) - height) / np.radians(30), 0, 1)
-    strength = {"clear": 2.6, "cloudy": 1.7, "overcast": 0.12, "low": 2.0}[weather]
+    strength = {"clear": 3.4, "cloudy": 2.3, "overcast": 0.12, "low": 2.9}[weather]
     sun_colour = strength * np.array([1.0, 0.95 - 0.17 * warm, 0.86 - 0.42 * warm])
     blue = {"clear": 0.85, "cloudy": 0.5, "overcast": 0.05, "low": 0.6}[weather]
-    sky = np.array([0.62, 0.65, 0.68]) * (1 - blue) + np.array([0.22, 0.4, 0.75]) * blue
-    horizon = np.array([0.78, 0.8, 0.83]) * (1 - 0.3 * warm) + np.array([0.25, 0.1, -0.08]) * warm
-    haze = float(rng.choice([0.0008, 0.002, 0.005, 0.011], p=[0.4, 0.33, 0.2, 0.07]))
-    bright = {"clear": 0.72, "cloudy": 0.85, "overcast": 1.25, "low": 0.85}[weather]
+    sky = np.array([0.62, 0.65, 0.68]) * (1 - blue) + np.array([0.16, 0.34, 0.72]) * blue
+    horizon = (np.array([0.84, 0.88, 0.93]) + np.array([-0.1, 0.0, 0.1]) * blue) * (
+        1 - 0.25 * warm
+    ) + np.array([0.25, 0.1, -0.08]) * warm
+    haze = float(rng.choice([0.0006, 0.0015, 0.0035, 0.008], p=[0.42, 0.33, 0.18, 0.07]))
+    bright = {"clear": 0.8, "cloudy": 0.92, "overcast": 1.4, "low": 1.0}[weather]
     return Light(
         sun=sun,
         sun_colour=sun_colour.astype(np.float32),

@@ -25,7 +25,9 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
     colour = light.horizon_colour + (light.sky_colour - light.horizon_colour) * high[:, None]
     if clouds:
         flat = directions[:, :2] / (np.clip(up, 0.02, 1) + 0.12)[:, None]
-        puffs = layered(flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02))
+        puffs = layered(
+            flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02)
+        )
         cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
         body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
         colour = colour + (body[:, None] * np.float32([1, 1.01, 1.03]) - colour) * (0.85 * cover)[:, None]
@@ -53,7 +55,9 @@ class ContactShade:
         maps = np.zeros((2, -(-count // row) * row), np.float32)
         maps[0, :count], maps[1, :count] = (x + _REACH) / _CELL, (y + 10) / _CELL
         columns, rows = maps.reshape(2, -1, row)
-        looked = cv2.remap(self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
+        looked = cv2.remap(
+            self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0
+        )
         return np.asarray(looked.reshape(-1)[:count], np.float32)
 
 
@@ -66,8 +70,12 @@ def contact_shade(geometry: Geometry) -> ContactShade:
     covered = np.zeros((height, width), np.uint8)
     pixels = np.round((corners + np.float32([_REACH, 10])) / _CELL * 16).astype(np.int32)
     inside = (np.abs(pixels).max((1, 2)) < 16 * 4 * max(width, height)) & (pixels.max((1, 2)) > 0)
-    for triangle in pixels[inside]:
+    pixels = pixels[inside]
+    large = (pixels.max(1) - pixels.min(1)).max(1) > 16 * 1.5
+    for triangle in pixels[large]:
         cv2.fillConvexPoly(covered, triangle, 255, shift=4)
+    dots = np.clip(pixels[~large].mean(1) / 16, 0, (width - 1, height - 1)).astype(int)
+    covered[dots[:, 1], dots[:, 0]] = 255
     mask = covered.astype(np.float32) / 255
     near, wide = cv2.GaussianBlur(mask, (0, 0), 0.45 / _CELL), cv2.GaussianBlur(mask, (0, 0), 1.8 / _CELL)
     return ContactShade(1 - 0.5 * near - 0.3 * wide)
@@ -82,7 +90,7 @@ def hazed(colour: Floats, distance: Floats, light: Light) -> Floats:
 def developed(radiance: Floats, light: Light, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Radiance [H,W,3] as an 8-bit picture: exposure, white balance, soft shoulder, gamma, sensor noise."""
     x = np.clip(radiance * (light.exposure * light.tint), 0, None)
-    x = x * (1 + x * 0.12) / (1 + x * 0.75)
+    x = x * (1 + x * 0.22) / (1 + x * 0.62)
     grey = 255 * np.power(np.clip(x, 0, 1), 1 / 2.2)
     grey += rng.standard_normal(grey.shape, np.float32) * np.float32(light.noise)
     return np.clip(np.round(grey), 0, 255).astype(np.uint8)

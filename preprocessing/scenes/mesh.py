@@ -57,10 +57,16 @@ def join(meshes: list[Mesh]) -> Mesh:
     return Mesh(np.concatenate([m.corners for m in meshes]), np.concatenate([m.normals for m in meshes]))
 
 
+def _cross(a: Floats, b: Floats) -> Floats:
+    """The cross product of rows [F,3]; np.cross spends ten times as long on small meshes."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+
+
 def flat(vertices: ArrayLike, faces: ArrayLike) -> Mesh:
     """A faceted mesh from vertices [V,3] and triangles [F,3], anticlockwise seen from outside."""
     corners = np.asarray(vertices, np.float32)[np.asarray(faces)]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
     return Mesh(corners, np.repeat(normal[:, None], 3, axis=1).astype(np.float32))
 
@@ -69,7 +75,7 @@ def smooth(vertices: ArrayLike, faces: ArrayLike) -> Mesh:
     """A mesh whose normals are averaged at shared vertices (weighted by area)."""
     points, index = np.asarray(vertices, np.float32), np.asarray(faces)
     corners = points[index]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(points)
     for k in range(3):
         np.add.at(normals, index[:, k], area)

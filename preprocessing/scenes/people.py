@@ -70,16 +70,18 @@ def add_person(stage: Stage, rng: np.random.Generator, where: Pose, walking: boo
     top = Look("cloth", _pick(rng, _CLOTHES))
     broad = rng.uniform(0.17, 0.23)
     torso = [
-        ellipsoid([0, 0, 1.17], [0.125, broad, 0.33], 2),
+        ellipsoid([0, 0, 1.19], [0.125, broad, 0.33], 2),
         ellipsoid([0, 0, 0.93], [0.125, 0.17, 0.16], 2),
     ]
     if rng.random() < 0.35:  # a coat or a skirt
         torso.append(tube([0, 0, 0.55], [0, 0, 1.1], 0.21, 0.14, sides=10))
-    for y, way in ((broad + 0.04, -1), (-broad - 0.04, 1)):
+    for y, way in ((broad + 0.015, -1), (-broad - 0.015, 1)):
         ahead = swing * way * 0.8
         torso.append(
             _arm(
-                [0, y * 0.93, 1.4], [ahead * 0.35 - 0.03, y * 1.15, 1.13], [ahead * 0.9 + 0.06, y * 1.1, 0.9]
+                [0, y * 0.86, 1.38],
+                [ahead * 0.35 - 0.03, y * 1.06, 1.13],
+                [ahead * 0.9 + 0.06, y * 1.02, 0.9],
             )
         )
     actor.add(torso, top)

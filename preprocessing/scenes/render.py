@@ -101,7 +101,13 @@ class Renderer:
         colour[away] = sky(unit[away], light)
         seen = np.nonzero(~away)[0]
         if seen.size:
-            lit = self._surface(_Hits(*(getattr(hits, f)[seen] for f in ("face", "depth", "weights")), hits.directions[seen], hits.origin))
+            lit = self._surface(
+                _Hits(
+                    *(getattr(hits, f)[seen] for f in ("face", "depth", "weights")),
+                    hits.directions[seen],
+                    hits.origin,
+                )
+            )
             colour[seen] = hazed(lit, hits.depth[seen], light)
         return colour
 
@@ -122,8 +128,8 @@ class Renderer:
         ground = np.isin(label, (ROAD, SIDEWALK, TERRAIN))
         contact = self._contact.at(point[:, 0], point[:, 1])
         open_sky = np.where(ground, contact, 1 - 0.42 * np.exp(-np.clip(height, 0, 50) / 0.5))
-        ambient = (0.62 + 0.38 * normal[:, 2:]) * light.sky_colour * 0.75 + 0.12 * light.horizon_colour
-        ambient = ambient + 0.07 * np.clip(0.5 - normal[:, 2:], 0, 1) * light.sun_colour
+        ambient = (0.62 + 0.38 * normal[:, 2:]) * light.sky_colour * 0.62 + 0.1 * light.horizon_colour
+        ambient = ambient + 0.09 * np.clip(0.5 - normal[:, 2:], 0, 1) * light.sun_colour
         radiance = albedo * (ambient * open_sky[:, None] + sun[:, None] * light.sun_colour)
         mirrored = 2 * np.abs(facing)[:, None] * normal - outlook
         fresnel = gloss * (0.25 + 0.75 * (1 - np.clip(np.abs(facing), 0, 1)) ** 3)
@@ -146,7 +152,9 @@ class Renderer:
         for k in np.unique(kind):
             at = np.nonzero(kind == k)[0]
             p = part[at]
-            points = Points(local[at], u[at], v[at], axis[at], geometry.colour[p], geometry.params[p], seed[at], size[at])
+            points = Points(
+                local[at], u[at], v[at], axis[at], geometry.colour[p], geometry.params[p], seed[at], size[at]
+            )
             finish = TEXTURES[str(names[k])](points, self.scene.street)
             albedo[at], gloss[at], glow[at] = finish.albedo, finish.gloss, finish.glow
         return albedo, gloss, glow, local[:, 2]

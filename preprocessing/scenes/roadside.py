@@ -62,7 +62,9 @@ def _front_garden(plan: Plan, plot: Plot, setback: float, autumn: bool) -> None:
         vegetation.add_hedge(plan.stage, rng, street, span, t, vegetation.leaf_look(rng, autumn))
     for _ in range(int((span[1] - span[0]) / 7)):
         s = float(rng.uniform(*span))
-        where = street.upright(s, plot.side * (street.frontage(plot.side) + rng.uniform(1.2, setback - 1)), KERB)
+        where = street.upright(
+            s, plot.side * (street.frontage(plot.side) + rng.uniform(1.2, setback - 1)), KERB
+        )
         look = vegetation.leaf_look(rng, autumn)
         vegetation.add_bush(plan.stage, rng, where, look)
 
@@ -73,7 +75,10 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
     length, edge = plot.end - plot.start, street.frontage(plot.side)
     dense = {"park": 1.0, "wall": 0.7, "fence": 0.6, "open": 0.25}[plot.kind]
     for _ in range(int(length * dense * rng.uniform(0.12, 0.3))):
-        s, t = float(rng.uniform(plot.start, plot.end)), plot.side * float(edge + 2.5 + 30 * rng.random() ** 1.5)
+        s, t = (
+            float(rng.uniform(plot.start, plot.end)),
+            plot.side * float(edge + 2.5 + 30 * rng.random() ** 1.5),
+        )
         where = street.upright(s, t, ground_height(street, s, t) - 0.1, float(rng.uniform(0, 6)))
         look = vegetation.leaf_look(rng, autumn)
         if plan.chance(0.2):
@@ -81,7 +86,7 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
         elif plan.chance(0.25):
             vegetation.add_bush(plan.stage, rng, where, look)
         else:
-            vegetation.add_tree(plan.stage, rng, where, look, far=s > 50 or abs(t) > edge + 14)
+            vegetation.add_tree(plan.stage, rng, where, look, far=s > 35 or abs(t) > edge + 10)
     if plan.chance(0.7):
         for s in np.arange(plot.start + 8, plot.end, 22):
             where = street.upright(float(s), plot.side * (edge + rng.uniform(34, 40)), 0.0)
@@ -101,7 +106,14 @@ def add_backdrop(plan: Plan, autumn: bool) -> None:
         while t < high - 8:
             width = float(rng.uniform(9, 18))
             if plan.chance(0.8):
-                add_house(plan.stage, rng, street.upright(s, t + width / 2, KERB - 0.3, -np.pi / 2), width - 0.02, side, street.theme)
+                add_house(
+                    plan.stage,
+                    rng,
+                    street.upright(s, t + width / 2, KERB - 0.3, -np.pi / 2),
+                    width - 0.02,
+                    side,
+                    street.theme,
+                )
             else:
                 tree = street.upright(s - side * 4, t + width / 2, 0.0)
                 vegetation.add_tree(plan.stage, rng, tree, vegetation.leaf_look(rng, autumn), far=True)
@@ -121,7 +133,7 @@ def add_street_trees(plan: Plan, autumn: bool) -> None:
             if street.in_junction(float(s), 5) or plan.chance(0.12) or not plan.claim(float(s), t, 1.0, 0.7):
                 continue
             where = street.upright(float(s), t, KERB, float(rng.uniform(0, 6)))
-            vegetation.add_tree(plan.stage, rng, where, look, far=s > 55)
+            vegetation.add_tree(plan.stage, rng, where, look, far=s > 38)
 
 
 def add_lamps(plan: Plan) -> None:
@@ -153,7 +165,10 @@ def add_signs(plan: Plan) -> None:
     look = Look("metal", (0.33, 0.33, 0.34))
     for k in range(int(rng.integers(3, 8))):
         near = k == 0
-        side, s = (1 if near or plan.chance(0.6) else -1), float(rng.uniform(8, 24) if near else rng.uniform(10, 90))
+        side, s = (
+            (1 if near or plan.chance(0.6) else -1),
+            float(rng.uniform(8, 24) if near else rng.uniform(10, 90)),
+        )
         t = side * (street.kerb(side) + 0.5)
         if street.in_junction(s, 0.5) or not plan.claim(s, t, 0.4, 0.5):
             continue
@@ -165,7 +180,11 @@ def add_signals(plan: Plan) -> None:
     """Traffic lights at the junction, or at a crossing where the scene wants one and has no junction."""
     street, rng = plan.street, plan.rng
     if street.junction is not None and (plan.chance(0.7) or "light" in plan.wanted):
-        stops = [(street.junction[0] - 5.0, 0.0), (street.junction[1] + 4.5, 0.0), (street.junction[1] + 4.5, np.pi)]
+        stops = [
+            (street.junction[0] - 5.0, 0.0),
+            (street.junction[1] + 4.5, 0.0),
+            (street.junction[1] + 4.5, np.pi),
+        ]
     elif "light" in plan.wanted or plan.chance(0.15):
         stops = [(float(rng.uniform(12, 32)), 0.0)]
     else:
@@ -176,4 +195,6 @@ def add_signals(plan: Plan) -> None:
             t = side * (street.kerb(side) + 0.4)
             if plan.claim(s, t, 0.4, 0.4):
                 out = mast if side > 0 and turn == 0.0 else 0.0
-                furniture.add_traffic_light(plan.stage, rng, street.upright(s, t, KERB, turn + rng.normal(0, 0.05)), out)
+                furniture.add_traffic_light(
+                    plan.stage, rng, street.upright(s, t, KERB, turn + rng.normal(0, 0.05)), out
+                )

@@ -8,7 +8,12 @@ from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, flat, join, smooth, sphere_points, tube
 from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage
 
-_LEAVES: tuple[Colour, ...] = ((0.07, 0.13, 0.03), (0.09, 0.15, 0.035), (0.05, 0.1, 0.03), (0.12, 0.14, 0.03))
+_LEAVES: tuple[Colour, ...] = (
+    (0.085, 0.16, 0.035),
+    (0.11, 0.18, 0.04),
+    (0.06, 0.125, 0.035),
+    (0.15, 0.18, 0.04),
+)
 _AUTUMN: tuple[Colour, ...] = ((0.25, 0.13, 0.03), (0.2, 0.15, 0.03), (0.16, 0.06, 0.02), (0.12, 0.13, 0.03))
 
 

@@ -132,7 +132,9 @@ def _car_details(
     grille = [slab([0.05, half * 1.0, 0.12], [front - 0.012, 0, 0.58])]
     grille += [slab([0.1, half * 1.75, 0.12], [e, 0, 0.33]) for e in (rear + 0.02, front - 0.03)]
     actor.add(grille, DARK)
-    actor.add([slab([0.12, 0.2, 0.13], [length * 0.2, y * (half + 0.06), belt + 0.06]) for y in sides], DARK)
+    actor.add(
+        [slab([0.08, 0.17, 0.12], [length * 0.17, y * (half + 0.07), belt + 0.03]) for y in sides], DARK
+    )
 
 
 def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:

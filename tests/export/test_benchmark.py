@@ -15,7 +15,7 @@ from preprocessing.errors import InputError
 def test_known_times() -> None:
     report = benchmark(make_session(delay_s=0.01), frame_size=(320, 200), warm_up=2, iterations=8)
     assert list(report.stages) == ["pre", "net", "post", "end to end"]
-    assert 10 <= report.stages["net"].p50_ms < 18
+    assert 10 <= report.stages["net"].p50_ms < 25
     assert report.stages["end to end"].p50_ms >= report.stages["net"].p50_ms
     assert 0 < report.stages["pre"].p50_ms < 10
     assert {stage.count for stage in report.stages.values()} == {8}

@@ -77,15 +77,15 @@ def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: py
 
 
 def test_percentiles_and_rate_of_known_times() -> None:
-    """Decode takes 2 ms, net 20 ms: the slower stage sets the rate, 50 frames/s, and not their sum."""
-    report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.002))
+    """Decode and net take 20 ms each: overlapped that is up to 50 frames/s, one after the other only 25."""
+    report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.02))
     assert (report.frames, report.warm_up) == (20, 3)
     assert set(report.stages) == {"decode", "net"}
     assert {stage.count for stage in report.stages.values()} == {17}
-    assert 20 <= report.stages["net"].p50_ms < 28
-    assert report.stages["net"].p50_ms <= report.stages["net"].p99_ms
-    assert 2 <= report.stages["decode"].p50_ms < 20
-    assert 30 < report.frames_per_second <= 50
+    for stage in report.stages.values():
+        assert 20 <= stage.p50_ms < 35
+        assert stage.p50_ms <= stage.p99_ms
+    assert 28 < report.frames_per_second <= 50
 
 
 def test_first_frames_are_not_timed() -> None:

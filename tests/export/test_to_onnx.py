@@ -10,13 +10,18 @@ from PIL import Image
 from standins import SIZE, SmallGenerator, make_frame, make_generator, make_metadata
 
 from advmtl.config import Config
+from advmtl.encoder import build_encoder
+from advmtl.generator import build_generator
 from export import to_onnx
 from export.deployable import Deployable
 from export.metadata import KEY
 from export.parity import ParityError
+from export.runtime import prepare
+from export.sources import find_images
 from export.to_onnx import describe, export_checked, export_onnx, export_run, parity_frames, training_camera
 from preprocessing.cityscapes import Camera, frame_path, write_camera
 from preprocessing.errors import InputError
+from preprocessing.files import read_image
 
 LOSSES = {"segmentation": {"losses": {"cross_entropy": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
 
@@ -69,6 +74,24 @@ def test_file_tells_nothing_of_the_exporting_machine(model_path: Path) -> None:
     assert str(Path(to_onnx.__file__).parent).encode() not in content
     assert b"stack_trace" not in content
     assert list(model_path.parent.iterdir()) == [model_path], "weights belong inside the file"
+
+
+def test_the_real_network_agrees_on_real_or_made_pictures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).train()
+    with torch.no_grad():
+        for i in range(3):  # batch statistics, so that the maps are not flat
+            generator(torch.from_numpy(make_frame(i)[None]).permute(0, 3, 1, 2) / 128 - 1)
+        for head in generator.heads.values():
+            head.emit.weight.mul_(10)
+    folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
+    paths = find_images(folder)[:60:20] if folder.is_dir() else []
+    frames = [read_image(path) for path in paths] or [make_frame(i, (240, 180)) for i in range(3)]
+    report = export_checked(generator.eval(), make_metadata((144, 80)), tmp_path / "real.onnx", frames)
+    assert report.parity.class_agreement is not None and report.parity.class_agreement >= 0.999
+    assert report.parity.depth_max_relative is not None and report.parity.depth_max_relative < 1e-4
+    outputs = Deployable(generator)(torch.from_numpy(prepare(frames[0], (144, 80))))
+    assert len(outputs["classes"].unique()) > 1 and outputs["depth_m"].std() > 1e-2
 
 
 @pytest.mark.parametrize(("task", "output"), [("segmentation", "classes"), ("depth", "depth_m")])

@@ -29,7 +29,7 @@ def full(shape: tuple[int, int], value: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_codec_by_hand(tmp_path: Path) -> None:
-    """p = 0 invalid; p = 1 is d = 0, a valid match at infinity; p = 257 is 1 px; p = 65535 is 65534 / 256 px."""
+    """p = 0 invalid; 1 is d = 0, a valid match at infinity; 257 is 1 px; 65535 is 65534 / 256 px."""
     stored = np.array([[0, 1, 257], [2, 65535, 0]], dtype=np.uint16)
     write_png(tmp_path / "d.png", stored)
     disparity, valid = read_disparity(tmp_path / "d.png")

@@ -1,0 +1,45 @@
+"""Imports walk one way: preprocessing -> advmtl -> export."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = {
+    "preprocessing": {"torch", "torchvision", "advmtl", "export"},
+    "advmtl": {"export"},
+    "export": set(),
+}
+# Only the command line looks forward, and only inside its command bodies.
+LOOKS_FORWARD = ROOT / "advmtl" / "cli.py"
+
+
+def imports(tree: ast.AST, top_only: bool) -> set[str]:
+    nodes = tree.body if top_only and isinstance(tree, ast.Module) else ast.walk(tree)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def modules() -> list[Path]:
+    return [path for room in FORBIDDEN for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_walk_one_way(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    tree = ast.parse(path.read_text())
+    anywhere, top = imports(tree, False), imports(tree, True)
+    rooms = set(FORBIDDEN) & FORBIDDEN[room]
+    seen = top if path == LOOKS_FORWARD else anywhere
+    assert not seen & rooms, f"{path} imports {seen & rooms}"
+    assert not top & FORBIDDEN[room]
+
+
+def test_the_rule_can_fail() -> None:
+    assert imports(ast.parse("def f():\n    from export.stream import infer"), False) == {"export"}
