@@ -64,13 +64,16 @@ class Batch:
 
 def normalize(images: Tensor) -> Tensor:
     """RGB uint8 `[N,H,W,3]` to float32 `[N,3,H,W]`, channels_last, by the ImageNet mean and deviation."""
-    scale = torch.tensor([1 / (255 * deviation) for deviation in IMAGENET_STD], device=images.device)
+    width = images.shape[2]
+    # Over whole rows of width × 3 values: broadcasting over the last 3 alone is three times slower.
+    scale = torch.tensor([1 / (255 * deviation) for deviation in IMAGENET_STD] * width, device=images.device)
     shift = torch.tensor(
-        [-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)],
+        [-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)] * width,
         device=images.device,
     )
+    rows = images.flatten(2).float().mul_(scale).add_(shift)
     # [N,H,W,3] seen as [N,3,H,W] is the channels_last layout already: nothing is copied.
-    return torch.addcmul(shift, images.float(), scale).permute(0, 3, 1, 2)
+    return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

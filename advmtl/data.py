@@ -24,8 +24,7 @@ from advmtl.sampling import EpochSampler, FrameKey
 from preprocessing.errors import InputError
 from preprocessing.labels import IGNORE
 
-# A depth map that `preprocess` clipped holds exactly the bound where the scene is farther; 16 bits are 1/256
-# m apart.
+# Where the scene is farther, a depth map that `preprocess` clipped holds exactly the bound (steps: 1/256 m).
 CAP_TOLERANCE_M = 1 / 512
 
 
@@ -154,7 +153,9 @@ def val_loaders(
         sizes = [one.size or data.size for one in chosen]
         dataset = FrameDataset(records, sizes, cache_mb=data.cache_mb * 0.25 / len(chosen))
         dataset.bad_frames = bad
-        loader = DataLoader(dataset, batch_size=data.batch_size, shuffle=False, **_loading(data.workers))
+        # Its workers live for one pass only: between two measurements they would hold memory for nothing.
+        loading = {**_loading(data.workers), "persistent_workers": False}
+        loader = DataLoader(dataset, batch_size=data.batch_size, shuffle=False, **loading)
         loaders.append((source_name(source), loader))
     return loaders
 

@@ -186,8 +186,9 @@ def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float
     disparity, valid = read_disparity(record.disparity)
     _same_size(disparity, shape, record.disparity)
     # The disparity is in pixels of the stored picture, as the camera's focal length is: neither is scaled.
+    camera = read_camera(record.camera).at_width(disparity.shape[1])
     # Not clipped here: metrics mask by the true depth, and training clips after the zoom.
-    return disparity_to_depth(disparity, valid, read_camera(record.camera), max_depth_m=np.inf)
+    return disparity_to_depth(disparity, valid, camera, max_depth_m=np.inf)
 
 
 def _same_size(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> NDArray[Any]:

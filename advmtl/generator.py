@@ -77,7 +77,7 @@ class SharedGenerator(nn.Module):
             raise ValueError(f"{len(stages)} crp_stages for {len(in_channels)} levels")
         self.laterals = nn.ModuleList(_lateral(inputs, channels) for inputs in in_channels)
         self.pooling = nn.ModuleList(ChainedResidualPooling(channels, count) for count in stages)
-        self.adapters = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in in_channels[1:])
+        self.adapters = nn.ModuleList(_lateral(channels, channels) for _ in in_channels[1:])
         self.fuse = separable_convolution(channels, channels)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
@@ -164,6 +164,11 @@ def build_generator(
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for block in shared.pooling:
+        for convolution in block.convolutions:
+            # Pooling maxima are large and positive: at the usual scale four stages amplify tenfold per level and the
+            # finer levels' own maps are lost in it.
+            nn.init.normal_(convolution.weight, std=0.3 / math.sqrt(channels))
     for name, head in heads.items():
         _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
     generator = Generator(encoder, shared, heads, depth)

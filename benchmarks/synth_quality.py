@@ -25,11 +25,11 @@ BAD_PX = 3.0
 
 
 def plain_sgbm(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Disparity float32 [H,W] px by OpenCV's SGBM on grey pictures with its textbook settings; negative = no answer."""
+    """Disparity float32 [H,W] px by OpenCV's SGBM with its textbook settings; negative = no answer."""
     block = 5
     matcher = cv2.StereoSGBM.create(
         minDisparity=0,
-        numDisparities=128,
+        numDisparities=64,
         blockSize=block,
         P1=8 * block**2,
         P2=32 * block**2,
@@ -44,7 +44,7 @@ def plain_sgbm(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.
 
 
 def errors_px(pair: Pair) -> NDArray[np.float32]:
-    """Absolute disparity errors [px] of the pixels where both SGBM answers and the exact disparity is valid."""
+    """Absolute disparity errors [px] where SGBM answers and the exact disparity is valid."""
     found = plain_sgbm(pair.left, pair.right)
     both = (found >= 0) & pair.valid
     return np.abs(found - pair.disparity)[both]

@@ -27,10 +27,10 @@ LAYOUTS = {
 class Metadata(BaseModel):
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
-    `size` is (width, height) of the network. `camera` is the camera of the training data at that size, if it
-    is
-    known: metric depth of one network holds for this focal length, so another lens scales it. `normalisation`
-    happens inside the graph and is told for information: (pixel / 255 − mean) / deviation.
+    `size` is (width, height) of the network. `camera` is the camera of the training data, if it is known, in
+    pixels of the training size: a network learns metric depth for one focal length in its own pixels, and a
+    lens twice as long makes everything look half as far. `normalisation` happens inside the graph and is told
+    for information: (pixel / 255 − mean) / deviation.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -87,7 +87,7 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     if metadata.camera is not None:
         properties[f"{KEY}.camera"] = (
             f"baseline {metadata.camera.baseline_m:g} m,"
-            f" focal length {metadata.camera.fx_px:g} px at {width} px width"
+            f" focal length {metadata.camera.fx_px:g} px of the training size"
         )
     return properties
 

@@ -51,14 +51,15 @@ class ExportReport:
         }
 
 
-def training_camera(config: Config, size: tuple[int, int]) -> Camera | None:
-    """The camera of the first training frame that has a camera file, scaled to `size` (width, height).
+def training_camera(config: Config) -> Camera | None:
+    """The camera of the first training frame with depth and a camera file, in pixels of the training size.
 
-    None where no training source has the Cityscapes layout, or its files are not on this machine.
+    None where no such source has the Cityscapes layout, or its files are not on this machine.
     """
     for source in config.data.train:
-        if source.format != "cityscapes" or not Path(source.root).is_dir():
+        if source.format != "cityscapes" or source.depth == "none" or not Path(source.root).is_dir():
             continue
+        size = source.size or config.data.size
         for frame in find_frames(Path(source.root), source.split):
             if frame.camera is not None:
                 with Image.open(frame.left) as image:
@@ -80,7 +81,7 @@ def describe(config: Config, size: tuple[int, int] | None = None) -> Metadata:
         class_names=labels.names if segmentation else (),
         palette=tuple(tuple(map(int, colour)) for colour in labels.palette) if segmentation else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
-        camera=training_camera(config, size) if depth else None,
+        camera=training_camera(config) if depth else None,
         configuration=config.name,
         configuration_hash=config.hash,
         normalisation={"mean": MEAN, "deviation": DEVIATION},

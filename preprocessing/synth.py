@@ -72,7 +72,7 @@ class _Task:
 
 
 def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]:
-    """Return (split, city, name) of scene `index`; every scene is a street of its own, every city of one split.
+    """Return (split, city, name) of scene `index`; every scene is its own street, every city in one split.
 
     Validation scenes are spread evenly: with the default 1/8, scenes 7, 15, 23, ...
     """
@@ -83,7 +83,7 @@ def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]
 
 
 def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE) -> Pair:
-    """Make scene `index` of the set with this seed as arrays; `size` is (width, height) in pixels.
+    """Make scene `index` of the set with this seed as arrays; `size` is (width, height) [px].
 
     The same arguments give the same bytes, in any process. Raises: InputError where embreex is not installed.
     """
@@ -122,10 +122,10 @@ def generate(
     workers: int | None = None,
     val_fraction: float = 1 / 8,
 ) -> Summary:
-    """Write `scenes` stereo pairs under `out` in the full Cityscapes layout, with `out`/synth.json beside them.
+    """Write `scenes` stereo pairs under `out` in the Cityscapes layout, and `out`/synth.json beside them.
 
-    A scene depends on (seed, index, size) alone: more workers or a longer set change no byte of it. Frames that
-    are already there are kept, so an interrupted run goes on where it stopped.
+    A scene depends on (seed, index, size) alone: more workers or a longer set change no byte of it. Frames
+    that are already there are kept, so an interrupted run goes on where it stopped.
 
     Args:
         size: (width, height) in pixels.

@@ -1,5 +1,5 @@
 """The parts of the street-scene generator: shapes, streets, what stands in them, textures, ray casting.
 
-Coordinates are metres. The world has x to the right, y forward, z up; an object has x forward, y to its left, z up
-and stands on z = 0. A street is laid out in (s, t): s along its centre line, t to the right of it.
+Coordinates are metres. The world has x to the right, y forward, z up; an object has x forward, y to its
+left, z up and stands on z = 0. A street is laid out in (s, t): s along its centre line, t to the right of it.
 """

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.scenes.mesh import Pose, box, flat, sheet, tube
-from preprocessing.scenes.stage import BUILDING, Actor, Colour, Look, Stage
+from preprocessing.scenes.mesh import Mesh, Pose, box, flat, sheet, tube
+from preprocessing.scenes.stage import BUILDING, Actor, Colour, Look, Stage, pick, tinted
 
 _RENDER: tuple[Colour, ...] = (
-    (0.55, 0.48, 0.36), (0.6, 0.57, 0.5), (0.5, 0.4, 0.28), (0.42, 0.4, 0.38), (0.55, 0.42, 0.36), (0.62, 0.52, 0.3),
-    (0.4, 0.42, 0.4), (0.35, 0.22, 0.16), (0.66, 0.64, 0.6), (0.36, 0.42, 0.46), (0.5, 0.34, 0.26), (0.3, 0.28, 0.26),
+    (0.55, 0.48, 0.36), (0.6, 0.57, 0.5), (0.5, 0.4, 0.28), (0.42, 0.4, 0.38), (0.55, 0.42, 0.36),
+    (0.62, 0.52, 0.3), (0.4, 0.42, 0.4), (0.35, 0.22, 0.16), (0.66, 0.64, 0.6), (0.36, 0.42, 0.46),
+    (0.5, 0.34, 0.26), (0.3, 0.28, 0.26),
 )  # fmt: skip
 _BRICK: tuple[Colour, ...] = ((0.3, 0.12, 0.075), (0.25, 0.13, 0.09), (0.36, 0.2, 0.12), (0.22, 0.17, 0.14))
+_AWNINGS: tuple[Colour, ...] = ((0.4, 0.05, 0.05), (0.06, 0.2, 0.1), (0.07, 0.12, 0.3), (0.5, 0.4, 0.2))
 _ROOF: tuple[Colour, ...] = ((0.26, 0.09, 0.05), (0.16, 0.08, 0.06), (0.09, 0.09, 0.1), (0.14, 0.12, 0.11))
 
 
 def add_house(
     stage: Stage, rng: np.random.Generator, where: Pose, width: float, side: int, theme: str
 ) -> None:
-    """A house `width` metres wide: `where` is the middle of its front at the pavement, local x along the street.
+    """A house `width` metres wide: `where` is the middle of its front, local x along the street.
 
     Its body lies on the side of the street it belongs to: -y for the right (+1), +y for the left (-1).
     """
@@ -31,11 +33,11 @@ def add_house(
     tall = floors * storey + 0.6
     brick = rng.random() < 0.3
     palette = _BRICK if brick else _RENDER
-    colour = np.array(palette[int(rng.integers(len(palette)))]) * rng.uniform(0.8, 1.15)
+    colour = tinted(pick(rng, palette), rng.uniform(0.8, 1.15))
     bay = width / max(round(width / rng.uniform(1.9, 3.4)), 1)
     shop = 1.0 if theme != "suburb" and rng.random() < 0.45 else 0.0
     style = float(rng.integers(1 << 12)) + (0.5 if brick else 0.0)
-    look = Look("facade", tuple(float(c) for c in colour), (bay, storey, width / 2, shop, style, tall))  # type: ignore[arg-type]
+    look = Look("facade", colour, (bay, storey, width / 2, shop, style, tall))
     y0, y1 = (-depth, 0.0) if side > 0 else (0.0, depth)
     actor.add(box([-width / 2, y0, -1.5], [width / 2, y1, tall]), look)
     _roof(actor, rng, (width, y0, y1, tall), pitched=theme == "suburb" or rng.random() < 0.55)
@@ -47,7 +49,7 @@ def _roof(
 ) -> None:
     width, y0, y1, tall = shape
     half, middle = width / 2, (y0 + y1) / 2
-    look = Look("roof", _ROOF[int(rng.integers(len(_ROOF)))])
+    look = Look("roof", pick(rng, _ROOF))
     if pitched:
         rise, eave = rng.uniform(2.2, 4.5), 0.35
         ends = [[-half, y0 - eave, tall - 0.1], [half, y0 - eave, tall - 0.1], [half, y1 + eave, tall - 0.1]]
@@ -72,17 +74,17 @@ def _roof(
 def _relief(
     actor: Actor, rng: np.random.Generator, look: Look, shape: tuple[float, float, int], outward: int
 ) -> None:
-    """Cornices, balconies, awnings and down-pipes in front of the facade; `outward` is the sign of local y there."""
+    """Cornices, balconies, awnings and down-pipes; `outward` is the sign of local y in front."""
     width, storey, floors = shape
     half, bay = width / 2, look.params[0]
-    trim = Look("concrete", tuple(min(c * 1.25, 0.8) for c in look.colour))  # type: ignore[arg-type]
+    trim = Look("concrete", tinted(look.colour, 1.25, 0.8))
 
-    def strip(x0: float, x1: float, z0: float, z1: float, out: float) -> object:
+    def strip(x0: float, x1: float, z0: float, z1: float, out: float) -> Mesh:
         y0, y1 = sorted((0.0, outward * out))
         return box([x0, y0, z0], [x1, y1, z1])
 
     if rng.random() < 0.6:
-        actor.add(strip(-half, half, storey + 0.02, storey + 0.2, 0.12), trim)  # type: ignore[arg-type]
+        actor.add(strip(-half, half, storey + 0.02, storey + 0.2, 0.12), trim)
     if rng.random() < 0.35 and floors > 2:
         metal = Look("metal", (0.1, 0.1, 0.11))
         columns = rng.choice(int(width / bay), size=max(int(width / bay) // 2, 1), replace=False)
@@ -90,7 +92,7 @@ def _relief(
             x0 = -half + float(column) * bay + 0.1
             for floor in range(1, floors):
                 z = floor * storey + 0.35
-                actor.add(strip(x0, x0 + bay - 0.2, z, z + 0.14, 1.0), trim)  # type: ignore[arg-type]
+                actor.add(strip(x0, x0 + bay - 0.2, z, z + 0.14, 1.0), trim)
                 y = outward * 0.97
                 panel = [
                     [x0, y, z + 0.14],
@@ -100,13 +102,10 @@ def _relief(
                 ]
                 actor.add(sheet(panel), metal if column % 2 else trim)
     if look.params[3] > 0 and rng.random() < 0.6:
-        colour = tuple(
-            float(c)
-            for c in rng.choice([[0.4, 0.05, 0.05], [0.06, 0.2, 0.1], [0.07, 0.12, 0.3], [0.5, 0.4, 0.2]])
-        )
+        colour = pick(rng, _AWNINGS)
         z, out, x1 = storey * 0.86, outward * 1.2, half * rng.uniform(0.2, 0.9)
         awning = [[-half + 0.2, 0, z], [x1, 0, z], [x1, out, z - 0.5], [-half + 0.2, out, z - 0.5]]
-        actor.add(sheet(awning), Look("awning", colour))  # type: ignore[arg-type]
+        actor.add(sheet(awning), Look("awning", colour))
     if rng.random() < 0.5:
         actor.add(
             tube(

@@ -45,7 +45,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Rig:
-    """A stereo camera in the world: the rows of `axes` are right, down and forward; `centre` is the left eye."""
+    """A stereo camera in the world: rows of `axes` are right, down, forward; `centre` is the left eye."""
 
     camera: Camera
     centre: NDArray[np.float64]
@@ -93,7 +93,7 @@ def _light(rng: np.random.Generator) -> Light:
 
 
 def _rig(rng: np.random.Generator, street: Street, ego_t: float, size: tuple[int, int]) -> Rig:
-    """Near Cityscapes' own camera: focal length and baseline vary by 4 %, height, pitch, roll and yaw a little."""
+    """Near Cityscapes' own camera: focal length and baseline vary by 4 %, its height and angles a little."""
     width, height = size
     focal = DEFAULT_FOCAL_PX * width / DEFAULT_WIDTH_PX * float(rng.uniform(0.96, 1.04))
     camera = Camera(
@@ -113,7 +113,7 @@ def _rig(rng: np.random.Generator, street: Street, ego_t: float, size: tuple[int
 
 
 def compose(seed: int, index: int, size: tuple[int, int]) -> Scene:
-    """Scene `index` of the set with this seed, for images of (width, height): the same whoever asks and when."""
+    """Scene `index` of the set with this seed, for images of (width, height); the same whoever asks."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     wanted = RARE[index % len(RARE)]
     theme = str(rng.choice(["city", "suburb", "avenue"], p=[0.5, 0.28, 0.22]))

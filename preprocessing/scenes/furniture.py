@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Mesh, Pose, box, ellipsoid, slab, tube
+from preprocessing.scenes.mesh import Mesh, Pose, box, ellipsoid, flat, pose, slab, tube
 from preprocessing.scenes.stage import (
     FENCE,
     POLE,
@@ -16,14 +18,25 @@ from preprocessing.scenes.stage import (
     Colour,
     Look,
     Stage,
+    pick,
+    tinted,
 )
 
 _STEEL: tuple[Colour, ...] = ((0.3, 0.31, 0.32), (0.12, 0.13, 0.13), (0.05, 0.12, 0.08), (0.22, 0.2, 0.18))
 
+_RAILS: tuple[Colour, ...] = ((0.3, 0.31, 0.32), (0.06, 0.14, 0.09), (0.5, 0.5, 0.48))
+_WALLS: dict[str, Colour] = {
+    "brick": (0.3, 0.12, 0.07),
+    "concrete": (0.38, 0.37, 0.35),
+    "stone": (0.3, 0.27, 0.22),
+}
+# By kind of sign: prohibition (round), command (round), warning (triangle), notice (square).
+_PLATES: tuple[Colour, ...] = ((0.75, 0.75, 0.75), (0.05, 0.16, 0.5), (0.75, 0.75, 0.75), (0.04, 0.15, 0.45))
+
 
 def steel(rng: np.random.Generator) -> Look:
     """A post's paint."""
-    return Look("metal", _STEEL[int(rng.integers(len(_STEEL)))])
+    return Look("metal", pick(rng, _STEEL))
 
 
 def add_lamp(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) -> None:
@@ -96,7 +109,7 @@ def add_sign(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) ->
         3: slab([0.03, 0.62, 0.62], [0, 0, middle]),
     }
     plate = shapes.get(kind, _triangle(middle, size * 1.15))
-    colour: Colour = [(0.75, 0.75, 0.75), (0.05, 0.16, 0.5), (0.75, 0.75, 0.75), (0.04, 0.15, 0.45)][kind]  # type: ignore[assignment]
+    colour = _PLATES[kind]
     actor.add(plate, Look("sign", colour, (float(kind), middle, size)))
     if rng.random() < 0.4:
         extra = slab([0.025, 0.5, 0.24], [0, 0, middle - size - 0.22])
@@ -104,8 +117,6 @@ def add_sign(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) ->
 
 
 def _triangle(z: float, size: float) -> Mesh:
-    from preprocessing.scenes.mesh import flat
-
     front = [[-0.015, size * np.sin(a), z + size * np.cos(a)] for a in np.arange(3) * 2 * np.pi / 3]
     back = [[0.015, y, h] for _, y, h in front]
     return flat(front + back, [[0, 1, 2], [3, 5, 4]])
@@ -137,10 +148,7 @@ def add_wall(
     """A free-standing brick, stone or concrete wall along the frontage line."""
     tall = rng.uniform(1.0, 2.6)
     texture = str(rng.choice(["brick", "concrete", "stone"]))
-    colour: Colour = {"brick": (0.3, 0.12, 0.07), "concrete": (0.38, 0.37, 0.35), "stone": (0.3, 0.27, 0.22)}[
-        texture
-    ]  # type: ignore[assignment]
-    look = Look(texture, tuple(float(c * rng.uniform(0.8, 1.2)) for c in colour))  # type: ignore[arg-type]
+    look = Look(texture, tinted(_WALLS[texture], rng.uniform(0.8, 1.2, 3)))
     cap = Look("concrete", (0.4, 0.39, 0.37))
     for a, b in _pieces(span, 5.0):
         where, length = _along(street, a, b, t)
@@ -155,11 +163,8 @@ def add_fence(
     """A fence: boards of uneven height and width, a slatted panel, or a rail with posts."""
     kind = str(rng.choice(["boards", "panel", "rail"], p=[0.4, 0.35, 0.25]))
     tall = 1.05 if kind == "rail" else rng.uniform(1.0, 1.9)
-    wood = Look("wood", tuple(float(c * rng.uniform(0.7, 1.3)) for c in (0.24, 0.15, 0.08)))  # type: ignore[arg-type]
-    metal = Look(
-        "metal",
-        tuple(float(c) for c in rng.choice([[0.3, 0.31, 0.32], [0.06, 0.14, 0.09], [0.5, 0.5, 0.48]])),
-    )  # type: ignore[arg-type]
+    wood = Look("wood", tinted((0.24, 0.15, 0.08), rng.uniform(0.7, 1.3, 3)))
+    metal = Look("metal", pick(rng, _RAILS))
     for a, b in _pieces(span, 2.5):
         where, length = _along(street, a, b, t)
         actor = stage.actor(FENCE, where, 0.2)
@@ -185,13 +190,12 @@ def add_fence(
 def _pieces(span: tuple[float, float], step: float) -> list[tuple[float, float]]:
     count = max(int((span[1] - span[0]) / step), 1)
     edges = np.linspace(span[0], span[1], count + 1)
-    return [(float(a), float(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(float(a), float(b)) for a, b in pairwise(edges)]
 
 
 def _along(street: Street, a: float, b: float, t: float) -> tuple[Pose, float]:
     """A frame at (a, t) whose x axis points to (b, t), and the distance between them."""
-    from preprocessing.scenes.mesh import pose
-
     start, end = street.ground_point(a, t, 0.13), street.ground_point(b, t, 0.13)
     gap = end - start
-    return pose(*start.tolist(), heading=float(np.arctan2(gap[1], gap[0]))), float(np.hypot(gap[0], gap[1]))
+    heading, length = float(np.arctan2(gap[1], gap[0])), float(np.hypot(gap[0], gap[1]))
+    return pose(start[0], start[1], start[2], heading), length

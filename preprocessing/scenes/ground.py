@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.layout import FAR, KERB, NEAR, Plot, Street
-from preprocessing.scenes.mesh import Mesh, smooth
+from preprocessing.scenes.mesh import smooth
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN, Look, Stage
 
 _OUTER = np.array([0, 1.5, 4, 8, 14, 22, 32, 45, 62, 85.0])
-Cells = NDArray[np.float64]
 
 
 def hills(street: Street, s: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,11 +85,8 @@ def build_ground(stage: Stage, street: Street, colours: dict[str, tuple[float, f
     s_lines, t_lines = _rows(street), _bands(street)
     kinds = np.array(
         [
-            [
-                surface_at(street, (a + b) / 2, (c + d) / 2)
-                for c, d in zip(t_lines[:-1], t_lines[1:], strict=True)
-            ]
-            for a, b in zip(s_lines[:-1], s_lines[1:], strict=True)
+            [surface_at(street, (a + b) / 2, (c + d) / 2) for c, d in pairwise(t_lines)]
+            for a, b in pairwise(s_lines)
         ]
     )
     for kind, texture in _LOOKS.items():
@@ -99,13 +97,18 @@ def build_ground(stage: Stage, street: Street, colours: dict[str, tuple[float, f
 
 
 def _add(
-    stage: Stage, street: Street, label: int, look: Look, points: NDArray[np.float64], quads: Cells
+    stage: Stage,
+    street: Street,
+    label: int,
+    look: Look,
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
 ) -> None:
     """Add vertices given as (s, t, height); textures see (s, t, height) too."""
-    world = smooth(street.ground_point(points[:, 0], points[:, 1], points[:, 2]), quads)
-    local = smooth(points, quads)
+    world = smooth(street.ground_point(points[:, 0], points[:, 1], points[:, 2]), faces)
+    local = smooth(points, faces)
     actor = stage.actor(label, street.pose(0, 0), radius=0)
-    stage.add_raw(world, Mesh(local.corners, local.normals), actor, look)
+    stage.add_raw(world, local, actor, look)
 
 
 def _lay(
@@ -150,5 +153,5 @@ def _kerbs(
         points += [[s, ends[0], 0], [s, ends[1], 0], [s, ends[1], KERB], [s, ends[0], KERB]]
     if points:
         first = np.arange(0, len(points), 4)[:, None]
-        quads = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
+        quads = np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])])
         _add(stage, street, SIDEWALK, Look("kerb", colour), np.array(points), quads)

@@ -1,14 +1,15 @@
-"""The plan of a street: its centre line, its bands, its junction and what lines it. Pure numbers, no triangles."""
+"""The plan of a street: its centre line, its bands, its junction and what lines it, as numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from preprocessing.scenes.mesh import Pose, pose
 
+Station = float | NDArray[np.float64]
 NEAR, FAR = -14.0, 168.0
 KERB = 0.13
 _STEP = 0.5
@@ -16,7 +17,7 @@ _STEP = 0.5
 
 @dataclass(frozen=True)
 class Plot:
-    """A stretch [start, end] of one side (-1 left, +1 right) behind the pavement; kind names what stands there."""
+    """A stretch [start, end] of one side (-1 left, +1 right) behind the pavement; kind: what stands there."""
 
     side: int
     start: float
@@ -80,11 +81,11 @@ class Street:
         """Whether s lies in the crossing street, widened by a margin."""
         return self.junction is not None and self.junction[0] - margin < s < self.junction[1] + margin
 
-    def heading_at(self, s: ArrayLike) -> NDArray[np.float64]:
+    def heading_at(self, s: Station) -> NDArray[np.float64]:
         """Clockwise angle of the centre line from world y, radians."""
-        return np.interp(s, _stations(), self.heading)
+        return np.asarray(np.interp(s, _stations(), self.heading))
 
-    def ground_point(self, s: ArrayLike, t: ArrayLike, level: ArrayLike = 0.0) -> NDArray[np.float64]:
+    def ground_point(self, s: Station, t: Station, level: Station = 0.0) -> NDArray[np.float64]:
         """World position [...,3] at (s, t), `level` metres above the carriageway."""
         station, heading = _stations(), self.heading_at(s)
         x = np.interp(s, station, self.x) + np.asarray(t) * np.cos(heading)
@@ -93,7 +94,7 @@ class Street:
         return np.stack(np.broadcast_arrays(x, y, z), -1)
 
     def pose(self, s: float, t: float, level: float = 0.0, turn: float = 0.0) -> Pose:
-        """Standing at (s, t) facing along the street, turned anticlockwise by `turn` radians, leaning with its grade."""
+        """Standing at (s, t), facing along the street, turned anticlockwise by `turn`, leaning with it."""
         x, y, z = self.ground_point(s, t, level)
         rise = np.interp([s - 1, s + 1], _stations(), self.z)
         grade = float(np.arctan2(rise[1] - rise[0], 2.0)) * np.cos(turn)

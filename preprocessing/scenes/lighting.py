@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.compose import Light
-from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.mesh import Floats, rgb
 from preprocessing.scenes.noise import layered
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN, Geometry
 
@@ -30,7 +30,7 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
         )
         cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
         body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
-        colour = colour + (body[:, None] * np.float32([1, 1.01, 1.03]) - colour) * (0.85 * cover)[:, None]
+        colour = colour + (body[:, None] * rgb(1, 1.01, 1.03) - colour) * (0.85 * cover)[:, None]
     near_sun = np.clip(directions @ light.sun.astype(np.float32), 0, 1)
     glare = 0.35 * near_sun**24 + 0.15 * near_sun**4
     return np.asarray(colour + glare[:, None] * light.sun_colour * 0.35, np.float32)
@@ -68,13 +68,13 @@ def contact_shade(geometry: Geometry) -> ContactShade:
     low = geometry.local[:, :, 2].min(1) < 1.0
     corners = geometry.corners[solid & low][:, :, :2]
     covered = np.zeros((height, width), np.uint8)
-    pixels = np.round((corners + np.float32([_REACH, 10])) / _CELL * 16).astype(np.int32)
+    pixels = np.round((corners + np.array([_REACH, 10], np.float32)) / _CELL * 16).astype(np.int32)
     inside = (np.abs(pixels).max((1, 2)) < 16 * 4 * max(width, height)) & (pixels.max((1, 2)) > 0)
     pixels = pixels[inside]
     large = (pixels.max(1) - pixels.min(1)).max(1) > 16 * 1.5
     for triangle in pixels[large]:
         cv2.fillConvexPoly(covered, triangle, 255, shift=4)
-    dots = np.clip(pixels[~large].mean(1) / 16, 0, (width - 1, height - 1)).astype(int)
+    dots = np.clip(pixels[~large].mean(1) / 16, 0, [width - 1, height - 1]).astype(np.int64)
     covered[dots[:, 1], dots[:, 0]] = 255
     mask = covered.astype(np.float32) / 255
     near, wide = cv2.GaussianBlur(mask, (0, 0), 0.45 / _CELL), cv2.GaussianBlur(mask, (0, 0), 1.8 / _CELL)

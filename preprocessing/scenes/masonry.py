@@ -1,11 +1,11 @@
-"""Paint for what is built and laid: facades, roofs, walls, carriageway, paving, grass. Same rules as textures.py."""
+"""Paint for what is built and laid: facades, roofs, walls, road, paving, grass; rules as in textures.py."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.mesh import Floats, rgb
 from preprocessing.scenes.noise import hashed, layered, noise
 from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, _mix, _shade, band
 
@@ -66,7 +66,7 @@ def roof(p: Points, street: Street) -> Finish:
 
 
 def facade(p: Points, street: Street) -> Finish:
-    """A house front; params: bay and storey [m], half width, shop (0/1), style number (+0.5: brick), height [m]."""
+    """A house front; params: bay, storey, half width [m], shop (0/1), style (+0.5: brick), height [m]."""
     bay, storey, half, shop, style, tall = p.params.T
     across = np.where(p.axis == 0, p.local[:, 1], p.local[:, 0] + half).astype(np.float32)
     z = p.local[:, 2]
@@ -121,11 +121,11 @@ def _pane(p: Points, cell: Floats, soft: Floats) -> Floats:
         + 0.12 * hashed(column, floor, p.seed, 12) * up
         + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
     )
-    albedo = np.clip(room, 0.01, 1)[:, None] * np.float32([0.85, 0.95, 1.1])
+    albedo = np.clip(room, 0.01, 1)[:, None] * rgb(0.85, 0.95, 1.1)
     folds = 0.42 * (1 + layered(p.u * 3, p.v * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size * 2))
     drawn = np.where(luck < 0.25, np.abs(x) > wide * (0.2 + 0.8 * hashed(column, floor, 13)), False)
     blind = (luck > 0.78) & (up > hashed(column, floor, p.seed, 14))
-    albedo = _mix(albedo, folds[:, None] * np.float32([1, 0.96, 0.88]), (drawn | blind).astype(np.float32))
+    albedo = _mix(albedo, folds[:, None] * rgb(1, 0.96, 0.88), (drawn | blind).astype(np.float32))
     bars = np.maximum(band(np.abs(x), -1, 0.035, soft), band(np.abs(up - 0.68), -1, 0.02, soft / 2))
     return _mix(albedo, [0.5, 0.5, 0.48], bars * (wide < 1.0) * 0.9)
 

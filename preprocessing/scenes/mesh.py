@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,28 @@ class Pose:
 
 
 def pose(x: float, y: float, z: float, heading: float = 0.0, pitch: float = 0.0, scale: float = 1.0) -> Pose:
-    """A placement at (x, y, z) whose local x axis points along `heading` (radians from world x, anticlockwise)."""
+    """A placement at (x, y, z) with local x along `heading` (radians from world x, anticlockwise)."""
     ch, sh, cp, sp = np.cos(heading), np.sin(heading), np.cos(pitch), np.sin(pitch)
     yaw = np.array([[ch, -sh, 0], [sh, ch, 0], [0, 0, 1]])
     tilt = np.array([[cp, 0, -sp], [0, 1, 0], [sp, 0, cp]])
     return Pose(yaw @ tilt * scale, np.array([x, y, z], float))
 
 
+def rgb(red: float, green: float, blue: float) -> NDArray[np.float32]:
+    """A linear RGB colour as an array [3]."""
+    return np.array([red, green, blue], np.float32)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows [n,3] scaled to length 1."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) + 1e-12
+    return np.asarray(vectors / length[:, None])
+
+
 def placed(mesh: Mesh, where: Pose) -> Mesh:
     """The mesh moved by a pose; normals stay unit length."""
     matrix = where.matrix.astype(np.float32)
-    normals = mesh.normals @ matrix.T
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-12
+    normals = unit((mesh.normals @ matrix.T).reshape(-1, 3)).reshape(-1, 3, 3)
     return Mesh(mesh.corners @ matrix.T + where.offset.astype(np.float32), normals)
 
 
@@ -66,8 +77,7 @@ def _cross(a: Floats, b: Floats) -> Floats:
 def flat(vertices: ArrayLike, faces: ArrayLike) -> Mesh:
     """A faceted mesh from vertices [V,3] and triangles [F,3], anticlockwise seen from outside."""
     corners = np.asarray(vertices, np.float32)[np.asarray(faces)]
-    normal = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    normal = unit(_cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     return Mesh(corners, np.repeat(normal[:, None], 3, axis=1).astype(np.float32))
 
 
@@ -79,8 +89,7 @@ def smooth(vertices: ArrayLike, faces: ArrayLike) -> Mesh:
     normals = np.zeros_like(points)
     for k in range(3):
         np.add.at(normals, index[:, k], area)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    return Mesh(corners, normals[index])
+    return Mesh(corners, unit(normals)[index])
 
 
 def grid_faces(rows: int, columns: int, closed: bool) -> NDArray[np.int64]:
@@ -100,11 +109,9 @@ def box(low: ArrayLike, high: ArrayLike, inset: float = 0.0) -> Mesh:
     """An axis-aligned box from corner `low` to corner `high`; `inset` draws its top in on every side."""
     (x0, y0, z0), (x1, y1, z1) = np.asarray(low, float), np.asarray(high, float)
     i = inset
-    return flat(
-        [[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0]]
-        + [[x0 + i, y0 + i, z1], [x1 - i, y0 + i, z1], [x1 - i, y1 - i, z1], [x0 + i, y1 - i, z1]],
-        _BOX_FACES,
-    )
+    foot = [[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0]]
+    head = [[x0 + i, y0 + i, z1], [x1 - i, y0 + i, z1], [x1 - i, y1 - i, z1], [x0 + i, y1 - i, z1]]
+    return flat([*foot, *head], _BOX_FACES)
 
 
 def slab(size: ArrayLike, centre: ArrayLike) -> Mesh:
@@ -182,8 +189,7 @@ def ellipsoid(centre: ArrayLike, radii: ArrayLike, subdivisions: int = 1) -> Mes
     """An ellipsoid with half axes `radii` along x, y, z."""
     points, index = _icosphere(subdivisions)
     half = np.asarray(radii, np.float32)
-    normals = points / half
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = unit(points / half)
     return Mesh((points * half + np.asarray(centre, np.float32))[index], normals[index].astype(np.float32))
 
 
@@ -195,7 +201,7 @@ def capsule(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float |
 
 
 def loft(sections: ArrayLike) -> Mesh:
-    """A closed smooth body through cross-sections [K,P,3], each a ring anticlockwise seen from its positive end."""
+    """A closed smooth body through cross-sections [K,P,3], each a ring anticlockwise seen from the last."""
     rings = np.asarray(sections, float)
     count, around, _ = rings.shape
     body = smooth(rings.reshape(-1, 3), grid_faces(count, around, closed=True))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 _SIDE = 512
 _TEXELS_PER_CELL = 4
 _ROW = 1024
@@ -39,7 +40,7 @@ def noise(u: Floats, v: Floats, wavelength: float) -> Floats:
 
 
 def layered(u: Floats, v: Floats, waves: dict[float, float], footprint: Floats) -> Floats:
-    """A sum of noises {wavelength [m]: amplitude}; one finer than two pixel footprints [n] (metres) fades away."""
+    """A sum of noises {wavelength [m]: amplitude}; those finer than two pixel footprints [n] [m] fade."""
     total = np.zeros(u.shape, np.float32)
     for k, (wavelength, amplitude) in enumerate(waves.items()):
         seen = np.clip(wavelength / footprint - 1.2, 0, 1)

@@ -1,4 +1,4 @@
-"""People, bicycles, motorcycles and their riders. Local x points ahead, z = 0 is the ground, sizes in metres."""
+"""People, bicycles, motorcycles and their riders. Local x points ahead, z = 0 is the ground, sizes in m."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from preprocessing.scenes.mesh import (
     slab,
     tube,
 )
-from preprocessing.scenes.stage import BICYCLE, DYNAMIC, MOTORCYCLE, PERSON, RIDER, Actor, Colour, Look, Stage
+from preprocessing.scenes.stage import (
+    BICYCLE,
+    DYNAMIC,
+    MOTORCYCLE,
+    PERSON,
+    RIDER,
+    Actor,
+    Colour,
+    Look,
+    Stage,
+    pick,
+)
 from preprocessing.scenes.vehicles import DARK, HEADLIGHT, TAILLIGHT, TYRE, paint
 
 _CLOTHES: tuple[Colour, ...] = (
-    (0.03, 0.03, 0.04), (0.05, 0.06, 0.12), (0.1, 0.12, 0.25), (0.35, 0.05, 0.05), (0.6, 0.6, 0.58), (0.25, 0.22, 0.17),
-    (0.08, 0.18, 0.1), (0.5, 0.35, 0.06), (0.18, 0.18, 0.19), (0.45, 0.2, 0.3), (0.1, 0.3, 0.4), (0.06, 0.03, 0.02),
+    (0.03, 0.03, 0.04), (0.05, 0.06, 0.12), (0.1, 0.12, 0.25), (0.35, 0.05, 0.05), (0.6, 0.6, 0.58),
+    (0.25, 0.22, 0.17), (0.08, 0.18, 0.1), (0.5, 0.35, 0.06), (0.18, 0.18, 0.19), (0.45, 0.2, 0.3),
+    (0.1, 0.3, 0.4), (0.06, 0.03, 0.02),
 )  # fmt: skip
 _SKIN: tuple[Colour, ...] = ((0.5, 0.3, 0.21), (0.42, 0.24, 0.16), (0.25, 0.13, 0.08), (0.1, 0.05, 0.035))
 _HAIR: tuple[Colour, ...] = ((0.02, 0.015, 0.012), (0.1, 0.05, 0.02), (0.3, 0.2, 0.08), (0.3, 0.3, 0.3))
-
-
-def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    return colours[int(rng.integers(len(colours)))]
 
 
 def _leg(hip: list[float], knee: list[float], foot: list[float]) -> Mesh:
@@ -45,13 +53,13 @@ def _arm(shoulder: list[float], elbow: list[float], hand: list[float]) -> Mesh:
 
 def _head(actor: Actor, rng: np.random.Generator, at: list[float], helmet: bool) -> None:
     x, y, z = at
-    actor.add([ellipsoid(at, [0.1, 0.085, 0.125], 2), capsule([x - 0.02, y, z - 0.16], [x, y, z - 0.08], 0.055)],
-              Look("skin", _pick(rng, _SKIN)))  # fmt: skip
+    neck = capsule([x - 0.02, y, z - 0.16], [x, y, z - 0.08], 0.055)
+    actor.add([ellipsoid(at, [0.1, 0.085, 0.125], 2), neck], Look("skin", pick(rng, _SKIN)))
     cover = [x - 0.022, y, z + 0.03]
     if helmet:
-        actor.add(ellipsoid(cover, [0.135, 0.11, 0.115], 2), Look("paint", _pick(rng, _CLOTHES)))
+        actor.add(ellipsoid(cover, [0.135, 0.11, 0.115], 2), Look("paint", pick(rng, _CLOTHES)))
     else:
-        actor.add(ellipsoid(cover, [0.1, 0.092, 0.11], 2), Look("cloth", _pick(rng, _HAIR)))
+        actor.add(ellipsoid(cover, [0.1, 0.092, 0.11], 2), Look("cloth", pick(rng, _HAIR)))
 
 
 def add_person(stage: Stage, rng: np.random.Generator, where: Pose, walking: bool = True) -> None:
@@ -66,8 +74,8 @@ def add_person(stage: Stage, rng: np.random.Generator, where: Pose, walking: boo
         lift = 0.07 * max(-way * np.sign(swing), 0) * (abs(swing) > 0.1)
         legs.append(_leg([0, y, 0.88], [ahead * 0.6 + 0.04, y, 0.48], [ahead, y, 0.06 + lift]))
     bare = rng.random() < 0.12
-    actor.add(legs, Look("skin", _pick(rng, _SKIN)) if bare else Look("cloth", _pick(rng, _CLOTHES)))
-    top = Look("cloth", _pick(rng, _CLOTHES))
+    actor.add(legs, Look("skin", pick(rng, _SKIN)) if bare else Look("cloth", pick(rng, _CLOTHES)))
+    top = Look("cloth", pick(rng, _CLOTHES))
     broad = rng.uniform(0.17, 0.23)
     torso = [
         ellipsoid([0, 0, 1.19], [0.125, broad, 0.33], 2),
@@ -92,13 +100,13 @@ def add_person(stage: Stage, rng: np.random.Generator, where: Pose, walking: boo
             if rng.random() < 0.5
             else slab([0.3, 0.12, 0.3], [0.05, broad + 0.1, 0.7])
         )
-        actor.add(bag, Look("cloth", _pick(rng, _CLOTHES)))
+        actor.add(bag, Look("cloth", pick(rng, _CLOTHES)))
 
 
 def add_pram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     """A pram (class dynamic: void)."""
     actor = stage.actor(DYNAMIC, where, 0.5)
-    actor.add(ellipsoid([0, 0, 0.75], [0.42, 0.24, 0.28], 2), Look("cloth", _pick(rng, _CLOTHES)))
+    actor.add(ellipsoid([0, 0, 0.75], [0.42, 0.24, 0.28], 2), Look("cloth", pick(rng, _CLOTHES)))
     wheels = [ring([x, y, 0.15], 0.13, 0.03, 12) for x in (-0.35, 0.35) for y in (-0.22, 0.22)]
     bars = [tube([-0.4, y, 0.85], [-0.75, y, 1.05], 0.015) for y in (-0.2, 0.2)]
     actor.add([*wheels, *bars, tube([-0.35, 0, 0.15], [0.3, 0, 0.55], 0.02)], DARK)
@@ -173,7 +181,7 @@ def add_rider(stage: Stage, rng: np.random.Generator, where: Pose, motorcycle: b
     for y, (fx, fz) in zip((0.13, -0.13), foot, strict=True):
         knee = [fx + 0.25, y * 1.3, (hip + fz) / 2 + 0.16]
         legs.append(_leg([seat, y * 0.7, hip], knee, [fx, y * 1.2, fz]))
-    actor.add(legs, Look("cloth", _pick(rng, _CLOTHES)))
+    actor.add(legs, Look("cloth", pick(rng, _CLOTHES)))
     lean = rng.uniform(0.1, 0.3)
     shoulder = [seat + lean, 0.0, hip + 0.5]
     chest = placed(
@@ -183,5 +191,5 @@ def add_rider(stage: Stage, rng: np.random.Generator, where: Pose, motorcycle: b
     for y in (0.2, -0.2):
         elbow = [(shoulder[0] + hand[0]) / 2 - 0.02, y * 1.4, (shoulder[2] + hand[1]) / 2 - 0.08]
         arms.append(_arm([shoulder[0], y, shoulder[2] - 0.05], elbow, [hand[0], y * 1.2, hand[1]]))
-    actor.add([chest, *arms], Look("cloth", _pick(rng, _CLOTHES)))
+    actor.add([chest, *arms], Look("cloth", pick(rng, _CLOTHES)))
     _head(actor, rng, [shoulder[0] + 0.06, 0, shoulder[2] + 0.23], helmet=motorcycle or rng.random() < 0.5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from preprocessing.scenes.compose import Scene
 from preprocessing.scenes.lighting import ContactShade, contact_shade, environment, hazed, sky
 from preprocessing.scenes.masonry import TEXTURES
-from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.mesh import Floats, unit
 from preprocessing.scenes.stage import ROAD, SIDEWALK, SKY, TERRAIN
 from preprocessing.scenes.textures import Points
 
@@ -22,7 +22,7 @@ _SUBPIXELS = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25
 
 @dataclass(frozen=True)
 class View:
-    """One eye's picture. Radiance is float32 [H,W,3]; labels and instances are Cityscapes ids; depth [m], 0 = sky."""
+    """One eye's picture. Radiance [H,W,3]; labels and instances as Cityscapes ids; depth [m], 0 = sky."""
 
     radiance: Floats
     labels: NDArray[np.uint8]
@@ -39,6 +39,15 @@ class _Hits:
     origin: Floats
 
 
+def _blend(corners: Floats, hits: _Hits) -> Floats:
+    """Values at the corners [F,3,3] interpolated at the hits: [n,3]."""
+    found, weights = corners[hits.face], hits.weights
+    blended = found[:, 0] * weights[:, :1]
+    blended += found[:, 1] * weights[:, 1:2]
+    blended += found[:, 2] * weights[:, 2:]
+    return np.asarray(blended)
+
+
 class Renderer:
     """Holds the ray-casting structure of one scene; both eyes use it."""
 
@@ -50,15 +59,14 @@ class Renderer:
         self._contact: ContactShade = contact_shade(scene.geometry)
 
     def view(self, size: tuple[int, int], shift_m: float) -> View:
-        """The picture of the eye `shift_m` metres to the right of the left one, for (width, height) pixels."""
+        """The picture of the eye `shift_m` metres to the right of the left one, (width, height) pixels."""
         width, height = size
         v, u = np.mgrid[0:height, 0:width].astype(np.float32).reshape(2, -1)
         hits = self._cast(u, v, shift_m)
         radiance = self._shade(hits)
         fine = self._busy(hits, radiance, size)
         if fine.size:
-            samples = (fine[:, None] * 0 + np.arange(4)).reshape(-1)
-            where = np.repeat(fine, 4)
+            samples, where = np.tile(np.arange(4), fine.size), np.repeat(fine, 4)
             finer = self._cast(u[where] + _SUBPIXELS[samples, 0], v[where] + _SUBPIXELS[samples, 1], shift_m)
             radiance[fine] = np.minimum(self._shade(finer), 4).reshape(-1, 4, 3).mean(1)
         part = self.scene.geometry.part[hits.face]
@@ -95,17 +103,14 @@ class Renderer:
 
     def _shade(self, hits: _Hits) -> Floats:
         light = self.scene.light
-        unit = hits.directions / np.linalg.norm(hits.directions, axis=1, keepdims=True)
-        colour = np.empty((len(unit), 3), np.float32)
+        colour = np.empty((len(hits.face), 3), np.float32)
         away = hits.face < 0
-        colour[away] = sky(unit[away], light)
+        colour[away] = sky(unit(hits.directions[away]), light)
         seen = np.nonzero(~away)[0]
         if seen.size:
             lit = self._surface(
                 _Hits(
-                    *(getattr(hits, f)[seen] for f in ("face", "depth", "weights")),
-                    hits.directions[seen],
-                    hits.origin,
+                    hits.face[seen], hits.depth[seen], hits.weights[seen], hits.directions[seen], hits.origin
                 )
             )
             colour[seen] = hazed(lit, hits.depth[seen], light)
@@ -113,14 +118,11 @@ class Renderer:
 
     def _surface(self, hits: _Hits) -> Floats:
         geometry, light = self.scene.geometry, self.scene.light
-        spread = hits.weights[:, :, None]
         point = hits.origin + hits.directions * hits.depth[:, None]
-        normal = (geometry.normals[hits.face] * spread).sum(1)
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+        normal = unit(_blend(geometry.normals, hits))
         # Sheets are lit from both sides; the left eye decides for both views, so that they agree.
-        outlook = self.scene.rig.centre.astype(np.float32) - point
-        outlook /= np.linalg.norm(outlook, axis=1, keepdims=True)
-        facing = (normal * outlook).sum(1)
+        outlook = unit(self.scene.rig.centre.astype(np.float32) - point)
+        facing = np.einsum("ij,ij->i", normal, outlook)
         normal = np.where((facing < -0.15)[:, None], -normal, normal)
         albedo, gloss, glow, height = self._painted(hits, np.abs(facing))
         sun = self._sunlight(point, normal)
@@ -140,7 +142,7 @@ class Renderer:
         """Albedo [n,3], gloss [n], glow [n] and height above the object's foot [n]."""
         geometry = self.scene.geometry
         part = geometry.part[hits.face]
-        local = (geometry.local[hits.face] * hits.weights[:, :, None]).sum(1)
+        local = _blend(geometry.local, hits)
         axis, seed = geometry.axis[hits.face], geometry.seed[part]
         u = np.where(axis == 0, local[:, 1], local[:, 0]) + seed
         v = np.where(axis == 2, local[:, 1], local[:, 2]) + np.where(axis == 2, seed, 0)

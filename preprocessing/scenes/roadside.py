@@ -7,7 +7,7 @@ import numpy as np
 from preprocessing.scenes import furniture, vegetation
 from preprocessing.scenes.buildings import add_house
 from preprocessing.scenes.ground import ground_height
-from preprocessing.scenes.layout import FAR, KERB, Plot, Street
+from preprocessing.scenes.layout import FAR, KERB, Plot
 from preprocessing.scenes.populate import Plan
 from preprocessing.scenes.stage import Look
 
@@ -94,7 +94,7 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
 
 
 def add_backdrop(plan: Plan, autumn: bool) -> None:
-    """Houses along the crossing street and across the far end, so that few gaps show the edge of the world."""
+    """Houses along the crossing street and across the far end, so that no gap shows the edge of the world."""
     street, rng = plan.street, plan.rng
     rows = [(FAR - 3, -1, -90.0, 90.0)]
     if street.junction is not None:
@@ -133,7 +133,7 @@ def add_street_trees(plan: Plan, autumn: bool) -> None:
             if street.in_junction(float(s), 5) or plan.chance(0.12) or not plan.claim(float(s), t, 1.0, 0.7):
                 continue
             where = street.upright(float(s), t, KERB, float(rng.uniform(0, 6)))
-            vegetation.add_tree(plan.stage, rng, where, look, far=s > 38)
+            vegetation.add_tree(plan.stage, rng, where, look, far=bool(s > 38))
 
 
 def add_lamps(plan: Plan) -> None:

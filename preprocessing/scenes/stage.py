@@ -20,9 +20,20 @@ Colour = tuple[float, float, float]
 PARAMS = 6
 
 
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
+    """One of several colours."""
+    return colours[int(rng.integers(len(colours)))]
+
+
+def tinted(colour: Colour, factor: float | NDArray[np.float64], most: float = 1.0) -> Colour:
+    """A colour brightened by a factor, or by one per channel, up to `most`."""
+    red, green, blue = np.minimum(np.array(colour) * factor, most)
+    return float(red), float(green), float(blue)
+
+
 @dataclass(frozen=True)
 class Look:
-    """How a part is painted: a texture of textures.TEXTURES, its linear RGB albedo, and that texture's numbers."""
+    """How a part is painted: a key of masonry.TEXTURES, its linear RGB albedo, and that texture's numbers."""
 
     texture: str
     colour: Colour
@@ -80,7 +91,7 @@ class Stage:
         self.add_raw(placed(local, actor.where), local, actor, look)
 
     def add_raw(self, world: Mesh, local: Mesh, actor: Actor, look: Look) -> None:
-        """Put a part on the stage whose world shape is not a rigid placement of its local one (the ground)."""
+        """Put a part on the stage whose world shape is no rigid placement of its local one (the ground)."""
         self._rows.append((world, local, look, actor.label, actor.instance, actor.seed))
 
     def finish(self) -> Geometry:

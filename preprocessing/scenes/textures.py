@@ -1,7 +1,7 @@
 """Paint for surfaces: albedo, gloss and glow as functions of the point on the surface.
 
-Nothing here knows the pixel or the view beyond its footprint on the surface, so both cameras see the same paint.
-Albedo is linear RGB; coordinates are object metres (for the ground: s, t and height).
+Nothing here knows the pixel or the view beyond its footprint on the surface, so both cameras see the same
+paint. Albedo is linear RGB; coordinates are object metres (for the ground: s, t and height).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.mesh import Floats, rgb
 from preprocessing.scenes.noise import hashed, layered
 
 
@@ -108,7 +108,7 @@ def _seams(p: Points) -> Floats:
 
 
 def cabin(p: Points, street: Street) -> Finish:
-    """The upper body of a car: glass between pillars; params: belt, roof, rear roof x, front roof x, half width, van."""
+    """The upper body of a car: glass between pillars; params: belt, roof, roof ends x, half width, van."""
     x, y, z = p.local.T
     belt, top, rear, front, half, van = p.params.T
     soft = np.clip(p.size, 0.01, 0.2)
@@ -116,7 +116,6 @@ def cabin(p: Points, street: Street) -> Finish:
     flank = p.axis == 1
     middle = (rear + front) / 2
     pillar = band(np.abs(x - middle), 0, 0.05, soft)
-    pillar = np.maximum(pillar, band(x, rear - 3, rear + 0.06, soft) * 0.0)
     side = upright * (1 - pillar) * np.where((van > 0) & (x < middle), 0, 1)
     slope = np.maximum((rear + 0.02 - x), (x - front - 0.02))
     edge = np.maximum(band(slope, 0.0, 0.09, soft), 0)
@@ -212,7 +211,7 @@ def sign(p: Points, street: Street) -> Finish:
     face = _mix(p.colour, ink.astype(np.float32), (rows * words).astype(np.float32))
     face = _mix(face, [0.6, 0.02, 0.03], rim.astype(np.float32))
     back = (p.axis != 0) | (p.local[:, 0] > 0.0)
-    face = np.where(back[:, None], np.float32([0.3, 0.3, 0.31]), face)
+    face = np.where(back[:, None], rgb(0.3, 0.3, 0.31), face)
     return Finish(_shade(face, 1 + p.noise({0.5: 0.06, 0.15: 0.06, 0.05: 0.05})), 0.05)
 
 
@@ -253,7 +252,7 @@ def awning(p: Points, street: Street) -> Finish:
 
 
 MATERIALS: dict[str, Texture] = {
-    "plain": plain, "cloth": cloth, "skin": skin, "metal": metal, "rubber": rubber, "paint": paint, "cabin": cabin,
-    "glass": glass, "coach": coach, "panel": panel, "tarpaulin": tarpaulin, "glow": glow, "display": display,
-    "sign": sign, "foliage": foliage, "bark": bark, "wood": wood, "awning": awning,
+    "plain": plain, "cloth": cloth, "skin": skin, "metal": metal, "rubber": rubber, "paint": paint,
+    "cabin": cabin, "glass": glass, "coach": coach, "panel": panel, "tarpaulin": tarpaulin, "glow": glow,
+    "display": display, "sign": sign, "foliage": foliage, "bark": bark, "wood": wood, "awning": awning,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, flat, join, smooth, sphere_points, tube
-from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage
+from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage, pick, tinted
 
 _LEAVES: tuple[Colour, ...] = (
     (0.085, 0.16, 0.035),
@@ -19,8 +19,7 @@ _AUTUMN: tuple[Colour, ...] = ((0.25, 0.13, 0.03), (0.2, 0.15, 0.03), (0.16, 0.0
 
 def leaf_look(rng: np.random.Generator, autumn: bool) -> Look:
     """A leaf colour of the season."""
-    colour = (_AUTUMN if autumn else _LEAVES)[int(rng.integers(4))]
-    return Look("foliage", tuple(float(c * rng.uniform(0.8, 1.25)) for c in colour))  # type: ignore[arg-type]
+    return Look("foliage", tinted(pick(rng, _AUTUMN if autumn else _LEAVES), rng.uniform(0.8, 1.25, 3)))
 
 
 def blob(rng: np.random.Generator, centre: Floats, radii: Floats, detail: int) -> Mesh:
@@ -40,7 +39,7 @@ def leaves(rng: np.random.Generator, centre: Floats, radii: Floats, count: int, 
     a, b = rng.normal(size=(2, count, 3)) * size
     points = np.stack([middle - a, middle + b, middle + a, middle - b], 1).reshape(-1, 3)
     first = np.arange(count)[:, None] * 4
-    mesh = flat(points, np.concatenate([first + [0, 1, 2], first + [0, 2, 3]]))
+    mesh = flat(points, np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])]))
     # Sprays are lit like the crown they belong to: their own normals would sparkle.
     normals = np.repeat(np.concatenate([out, out])[:, None], 3, axis=1).astype(np.float32)
     return Mesh(mesh.corners, normals)

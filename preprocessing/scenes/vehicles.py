@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.mesh import Mesh, Pose, box, join, loft, moved, slab, tube
-from preprocessing.scenes.stage import BUS, CAR, TRAIN, TRUCK, Actor, Colour, Look, Stage
+from preprocessing.scenes.stage import BUS, CAR, TRAIN, TRUCK, Actor, Colour, Look, Stage, pick, tinted
 
 TYRE = Look("rubber", (0.018, 0.018, 0.02))
 DARK = Look("plain", (0.03, 0.03, 0.032))
@@ -17,16 +17,22 @@ BRAKELIGHT = Look("glow", (0.9, 0.05, 0.04), (0.6,))
 PLATE = Look("plain", (0.75, 0.75, 0.7))
 GLASS = Look("glass", (0.03, 0.04, 0.05))
 PAINTS: tuple[Colour, ...] = (
-    (0.55, 0.56, 0.58), (0.3, 0.31, 0.33), (0.8, 0.8, 0.8), (0.03, 0.03, 0.035), (0.09, 0.1, 0.12), (0.4, 0.03, 0.03),
-    (0.03, 0.06, 0.22), (0.06, 0.14, 0.3), (0.28, 0.24, 0.17), (0.05, 0.16, 0.09), (0.5, 0.2, 0.04), (0.6, 0.5, 0.1),
+    (0.55, 0.56, 0.58), (0.3, 0.31, 0.33), (0.8, 0.8, 0.8), (0.03, 0.03, 0.035), (0.09, 0.1, 0.12),
+    (0.4, 0.03, 0.03), (0.03, 0.06, 0.22), (0.06, 0.14, 0.3), (0.28, 0.24, 0.17), (0.05, 0.16, 0.09),
+    (0.5, 0.2, 0.04), (0.6, 0.5, 0.1),
 )  # fmt: skip
+_BUSES: tuple[Colour, ...] = (
+    (0.6, 0.45, 0.06), (0.5, 0.04, 0.05), (0.7, 0.7, 0.7), (0.08, 0.25, 0.5), (0.1, 0.35, 0.2),
+)  # fmt: skip
+_TRAMS: tuple[Colour, ...] = ((0.55, 0.06, 0.06), (0.65, 0.5, 0.1), (0.08, 0.3, 0.22), (0.65, 0.66, 0.68))
+_LOADS: tuple[Colour, ...] = ((0.7, 0.7, 0.7), (0.1, 0.2, 0.4), (0.5, 0.12, 0.08), (0.2, 0.35, 0.2))
 
 
 def paint(rng: np.random.Generator) -> Look:
     """A car colour, most often grey, white or black."""
     weights = np.array([4, 4, 4, 4, 2, 1.5, 1.5, 1.5, 1, 0.6, 0.5, 0.4])
     colour = PAINTS[int(rng.choice(len(PAINTS), p=weights / weights.sum()))]
-    return Look("paint", tuple(float(c) for c in np.array(colour) * rng.uniform(0.8, 1.15)))  # type: ignore[arg-type]
+    return Look("paint", tinted(colour, float(rng.uniform(0.8, 1.15))))
 
 
 def _wheel(x: float, y: float, radius: float, width: float) -> tuple[Mesh, Mesh]:
@@ -72,8 +78,8 @@ def _cabin_section(x: float, half_low: float, low: float, high: float) -> NDArra
     return np.array([(x, y, z) for y, z in yz])
 
 
-# length, width, height, belt, bonnet height, then the cabin's (rear foot, rear roof, front roof, windscreen foot)
-# as shares of the length from the rear end.
+# length, width, height, belt, bonnet height, then the cabin's rear foot, rear roof, front roof and
+# windscreen foot as shares of the length from the rear end.
 CARS: dict[str, tuple[float, ...]] = {
     "hatchback": (4.1, 1.76, 1.47, 0.92, 0.82, 0.01, 0.12, 0.56, 0.74),
     "saloon": (4.7, 1.82, 1.45, 0.93, 0.82, 0.12, 0.3, 0.56, 0.72),
@@ -157,11 +163,9 @@ def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     actor.add([pane, side], GLASS)
     actor.add(box([rear, -half * 0.8, 0.55], [front - 1.0, half * 0.8, 0.95]), DARK)
     cargo = str(rng.choice(["box", "tarpaulin", "bed"], p=[0.5, 0.3, 0.2]))
-    tint = tuple(
-        float(c) for c in rng.choice([[0.7, 0.7, 0.7], [0.1, 0.2, 0.4], [0.5, 0.12, 0.08], [0.2, 0.35, 0.2]])
-    )
+    tint = pick(rng, _LOADS)
     high = 1.75 if cargo == "bed" else top
-    load = Look("tarpaulin" if cargo == "tarpaulin" else "panel", tint)  # type: ignore[arg-type]
+    load = Look("tarpaulin" if cargo == "tarpaulin" else "panel", tint)
     actor.add(box([rear, -half, 0.95], [front - 2.15, half, high], 0.02), load)
     actor.add([slab([0.06, 0.3, 0.14], [rear - 0.01, y * (half - 0.25), 0.8]) for y in (-1, 1)], TAILLIGHT)
     actor.add([slab([0.08, 0.34, 0.2], [front - 0.01, y * (half - 0.3), 0.75]) for y in (-1, 1)], HEADLIGHT)
@@ -173,8 +177,8 @@ def add_bus(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     """A city bus with a window band and a destination sign."""
     length, half, top = rng.uniform(9.5, 12.5), 1.27, rng.uniform(2.95, 3.2)
     actor = stage.actor(BUS, where, length / 2)
-    colour = tuple(float(c) for c in rng.choice([[0.6, 0.45, 0.06], [0.5, 0.04, 0.05], [0.7, 0.7, 0.7], [0.08, 0.25, 0.5], [0.1, 0.35, 0.2]]))  # fmt: skip
-    _coach(actor, (length, half, top, 0.35), Look("coach", colour, (1.0, 2.35, 1.5, half, 1.1)))  # type: ignore[arg-type]
+    colour = pick(rng, _BUSES)
+    _coach(actor, (length, half, top, 0.35), Look("coach", colour, (1.0, 2.35, 1.5, half, 1.1)))
     ends = [-length / 2, length / 2]
     actor.add([slab([0.04, 1.5, 0.26], [x, 0, top - 0.24]) for x in ends], Look("display", (0.9, 0.55, 0.05)))
     actor.add([slab([0.06, 0.16, 0.4], [ends[0], y * (half - 0.2), 0.9]) for y in (-1, 1)], TAILLIGHT)
@@ -194,11 +198,8 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     """A tram of two or three cars; its class is train."""
     cars, length, half, top = int(rng.integers(2, 4)), rng.uniform(7.5, 9.5), 1.2, 3.35
     actor = stage.actor(TRAIN, where, cars * length / 2)
-    colour = tuple(
-        float(c)
-        for c in rng.choice([[0.55, 0.06, 0.06], [0.65, 0.5, 0.1], [0.08, 0.3, 0.22], [0.65, 0.66, 0.68]])
-    )
-    look = Look("coach", colour, (1.15, 2.5, 1.25, half, 0.9))  # type: ignore[arg-type]
+    colour = pick(rng, _TRAMS)
+    look = Look("coach", colour, (1.15, 2.5, 1.25, half, 0.9))
     total = cars * length + (cars - 1) * 0.6
     first = -total / 2 + length / 2
     for k in range(cars):
@@ -212,7 +213,8 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
             for x in (-length / 3, length / 3)
         ]
         actor.add(bogies, DARK)
-    joints = [box([first + (k + 0.5) * (length + 0.6) - 0.4, -1.05, 0.4], [first + (k + 0.5) * (length + 0.6) + 0.4, 1.05, top - 0.2]) for k in range(cars - 1)]  # fmt: skip
+    gaps = [first + (k + 0.5) * (length + 0.6) for k in range(cars - 1)]
+    joints = [box([x - 0.4, -1.05, 0.4], [x + 0.4, 1.05, top - 0.2]) for x in gaps]
     actor.add(joints, Look("tarpaulin", (0.05, 0.05, 0.055)))
     ends = [-total / 2, total / 2]
     actor.add([slab([0.05, 1.2, 0.24], [x, 0, top - 0.32]) for x in ends], Look("display", (0.9, 0.6, 0.1)))

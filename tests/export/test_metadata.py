@@ -18,7 +18,7 @@ def test_properties_hold_everything_and_read_back_equal() -> None:
     assert properties["advmtl.classes"] == "road, building, sky, car, person"
     assert properties["advmtl.depth"] == "1 to 80 m"
     assert properties["advmtl.input"].endswith("H=96, W=160")
-    assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px at 160 px width"
+    assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px of the training size"
     assert all(isinstance(value, str) for value in properties.values())
 
 

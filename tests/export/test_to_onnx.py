@@ -142,13 +142,16 @@ def test_description_of_a_configuration() -> None:
     assert (only_depth.outputs, only_depth.class_names) == (("depth_m",), ())
 
 
-def test_training_camera_is_scaled_to_the_network(stereo_set: Path) -> None:
+def test_training_camera_is_in_pixels_of_the_training_size(stereo_set: Path) -> None:
     source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
-    camera = training_camera(make_config(data={"train": [source]}), (200, 64))
     # 400x192 to 200x64: x by 1/2, y by 1/3; the baseline stays.
-    assert camera == Camera(0.25, 250.0, 170.0, 100.0, 32.0)
-    gone = {"format": "cityscapes", "root": str(stereo_set / "gone"), "split": "train"}
-    assert training_camera(make_config(data={"train": [gone]}), (200, 64)) is None
+    wanted = Camera(0.25, 250.0, 170.0, 100.0, 32.0)
+    assert training_camera(make_config(data={"train": [source], "size": "200x64"})) == wanted
+    own_size = {**source, "size": "200x64"}
+    config = make_config(data={"train": [own_size], "size": "512x256"})
+    assert training_camera(config) == describe(config).camera == wanted
+    gone = {**source, "root": str(stereo_set / "gone")}
+    assert training_camera(make_config(data={"train": [gone]})) is None
 
 
 def test_parity_frames_are_spread_over_the_set(stereo_set: Path) -> None:

@@ -1,0 +1,5 @@
+"""`python -m advmtl`."""
+
+from advmtl.cli import main
+
+main()
