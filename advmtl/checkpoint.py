@@ -33,7 +33,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], Config]:
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: damaged checkpoint ({_first_line(error)})") from None
     except pickle.UnpicklingError:
         raise InputError(f"{path}: refused, the file holds more than tensors and plain values") from None
     if not isinstance(payload, dict) or not {"format", "config", "state"} <= payload.keys():
@@ -41,6 +41,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], Config]:
     if payload["format"] != FORMAT:
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     return payload["state"], validate(Config, payload["config"], str(path))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def checkpoint_path(run: Path) -> Path:

@@ -197,6 +197,9 @@ def _loading(workers: int) -> dict[str, Any]:
         "pin_memory": torch.cuda.is_available(),
         "persistent_workers": workers > 0,
         "worker_init_fn": _one_thread,
+        # Every `iter()` draws a worker seed. Nothing here uses it, but drawn from the global generator it would
+        # make the random state depend on how often a run was resumed.
+        "generator": torch.Generator(),
     }
 
 

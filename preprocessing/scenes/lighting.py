@@ -31,7 +31,7 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
         cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
         body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
         colour = colour + (body[:, None] * rgb(1, 1.01, 1.03) - colour) * (0.85 * cover)[:, None]
-    near_sun = np.clip(directions @ light.sun.astype(np.float32), 0, 1)
+    near_sun = np.clip(np.einsum("ij,j->i", directions, light.sun.astype(np.float32)), 0, 1)
     glare = 0.35 * near_sun**24 + 0.15 * near_sun**4
     return np.asarray(colour + glare[:, None] * light.sun_colour * 0.35, np.float32)
 

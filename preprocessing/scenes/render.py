@@ -83,7 +83,9 @@ class Renderer:
         rig = self.scene.rig
         x, y = (u - rig.camera.u0_px) / rig.camera.fx_px, (v - rig.camera.v0_px) / rig.camera.fy_px
         # The forward component is 1, so the ray parameter of a hit is its depth Z.
-        directions = (np.stack([x, y, np.ones_like(x)], 1) @ rig.axes).astype(np.float32)
+        # Written out: BLAS may round a row differently by where it falls among its threads.
+        right, down, forward = rig.axes
+        directions = (x[:, None] * right + y[:, None] * down + forward).astype(np.float32)
         origin = (rig.centre + shift_m * rig.axes[0]).astype(np.float32)
         found = self._embree.run(np.tile(origin, (len(x), 1)), directions, query="INTERSECT", output=True)
         a, b = found["u"], found["v"]
@@ -164,7 +166,7 @@ class Renderer:
     def _sunlight(self, point: Floats, normal: Floats) -> Floats:
         """Cosine of the sun's incidence [n], 0 in shadow."""
         sun = self.scene.light.sun.astype(np.float32)
-        cosine = np.clip(normal @ sun, 0, None)
+        cosine = np.clip(np.einsum("ij,j->i", normal, sun), 0, None)
         at = np.nonzero(cosine > 0)[0]
         start = point[at] + normal[at] * 0.012 + sun * 0.004
         blocked = self._embree.run(start, np.tile(sun, (at.size, 1)), query="OCCLUDED")

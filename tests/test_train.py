@@ -1,0 +1,200 @@
+"""A run from start to end on a tiny set: what it leaves, and that a resume gives the same bits."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from street_set import TASKS, write_cityscapes
+
+from advmtl import train as train_module
+from advmtl.checkpoint import load_checkpoint, load_generator
+from advmtl.config import Config, validate
+from advmtl.state import build, learning_rate_factor
+from advmtl.train import Run, clear_run, difference, fit, flatten, open_run, score
+from preprocessing.errors import InputError
+from preprocessing.files import read_image
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("streets")
+    write_cityscapes(root, "train", 6)
+    write_cityscapes(root, "val", 3)
+    return root
+
+
+def make_config(streets: Path, **train: object) -> Config:
+    sources = {
+        role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")
+    }
+    values = {
+        "name": "tiny",
+        "seed": 3,
+        "tasks": TASKS,
+        "encoder": {"weights": None},
+        "generator": {"channels": 16, "crp_stages": 1},
+        "discriminators": {
+            "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}
+        },
+        "data": {**sources, "size": "64x32", "batch_size": 2, "workers": 0, "cache_mb": 0},
+        "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 2, **train},
+    }
+    return validate(Config, values, "test")
+
+
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def finished(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    fit(make_config(streets), folder, CPU, quiet())
+    return folder
+
+
+def test_a_run_folder_holds_what_the_design_says(finished: Path) -> None:
+    for name in ("config.yaml", "metrics.jsonl", "evaluation.json", "evolution.gif", "checkpoints/last.pt"):
+        assert (finished / name).stat().st_size > 0
+    assert list((finished / "tensorboard").glob("events*")) and (finished / "checkpoints/best.pt").is_file()
+    assert len(list((finished / "panels").glob("epoch_*.png"))) == 2
+    panel = read_image(next((finished / "panels").glob("town_*.png")))
+    assert panel.shape[0] > 2 * 32 and panel.shape[1] > 3 * 64 and panel.std() > 10
+    assert not list(finished.rglob(".*"))  # no temporary file is left
+
+
+def test_metrics_have_units_in_their_names_and_lie_in_range(finished: Path) -> None:
+    metrics = json.loads((finished / "evaluation.json").read_text())
+    assert {"miou", "miou_categories", "pixel_accuracy", "iou_per_class", "boundary_iou", "frames"} <= metrics[
+        "segmentation"
+    ].keys()
+    assert {"abs_rel", "sq_rel_m", "rmse_m", "rmse_log", "delta1", "delta2", "delta3", "pixels"} <= metrics[
+        "depth"
+    ].keys()
+    assert metrics["segmentation"]["frames"] == 3 and 0 <= metrics["segmentation"]["miou"] <= 1
+    assert 0 <= metrics["depth"]["delta1"] <= metrics["depth"]["delta2"] <= metrics["depth"]["delta3"] <= 1
+
+
+def test_every_step_is_logged_once_in_order(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").open()]
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [3, 6]
+    assert {"combined", "gradient_norm", "discriminator/both/score_fake", "learning_rate"} <= rows[0].keys()
+
+
+class _PulledPlugError(Exception):
+    """Stands for a power loss: the loop does not handle it."""
+
+
+@pytest.mark.parametrize("stop_after", [2, 4])
+def test_a_resume_in_mid_epoch_gives_the_same_bits(
+    stop_after: int, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(streets, checkpoint_every_steps=1)
+    reference = tmp_path / "reference"
+    fit(config, reference, CPU, quiet())
+    taken, real = 0, train_module.train_step
+
+    def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
+        nonlocal taken
+        if taken == stop_after:
+            raise _PulledPlugError
+        taken += 1
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    folder = tmp_path / "resumed"
+    monkeypatch.setattr(train_module, "train_step", step_until_the_plug_is_pulled)
+    with pytest.raises(_PulledPlugError):
+        fit(config, folder, CPU, quiet())
+    monkeypatch.setattr(train_module, "train_step", real)
+    fit(config, folder, CPU, quiet())
+    (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (reference, folder))
+    assert_equal(a, b)
+    assert (folder / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert (folder / "evaluation.json").read_bytes() == (reference / "evaluation.json").read_bytes()
+
+
+def assert_equal(a: object, b: object, where: str = "state") -> None:
+    """Bitwise equality of nested plain values and tensors."""
+    if isinstance(a, torch.Tensor):
+        assert isinstance(b, torch.Tensor) and torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert isinstance(b, dict) and a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert isinstance(b, list | tuple) and len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def test_a_non_finite_loss_leaves_a_checkpoint(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(*args: object, **options: object) -> object:
+        raise train_module.NonFiniteLoss("step 0: depth/berhu is nan; frames of the batch: a")
+
+    monkeypatch.setattr(train_module, "train_step", poisoned)
+    with pytest.raises(train_module.NonFiniteLoss):
+        fit(make_config(streets), tmp_path / "run", CPU, quiet())
+    state, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["step"] == 0
+
+
+def test_a_folder_with_another_run_is_left_alone(streets: Path, finished: Path) -> None:
+    other = make_config(streets, learning_rate=0.5)
+    with pytest.raises(InputError, match=r"holds another run \(train.learning_rate is 0.001 there and 0.5 here\)"):
+        open_run(other, Run(finished), CPU)
+
+
+def test_clear_run_removes_only_what_a_run_wrote(tmp_path: Path) -> None:
+    for name in ("checkpoints/last.pt", "config.yaml", "notes.txt", "model.onnx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    clear_run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "notes.txt"]
+
+
+def test_the_averaged_generator_is_what_loads(finished: Path) -> None:
+    generator, config = load_generator(finished)
+    state, _ = load_checkpoint(finished / "checkpoints" / "best.pt")
+    assert config.name == "tiny" and not generator.training
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, state["ema"][name])
+
+
+def test_ema_follows_its_formula(streets: Path) -> None:
+    """Step 0: decay (1 + 0) / (10 + 0) = 0.1, so the average becomes 0.1·old + 0.9·new."""
+    state = build(make_config(streets), CPU)
+    weight, average = state.generator.shared.fuse[1].weight, state.ema.shared.fuse[1].weight
+    before = average.clone()
+    with torch.no_grad():
+        weight.add_(1.0)
+    state.update_ema()
+    assert torch.allclose(average, 0.1 * before + 0.9 * weight, atol=1e-6)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero(streets: Path) -> None:
+    config = make_config(streets, warmup_steps=4, schedule="cosine")
+    factors = [learning_rate_factor(step, 100, config) for step in range(101)]
+    assert factors[0] == pytest.approx(0.25) and factors[3] == pytest.approx(1.0, abs=0.01)
+    assert factors[50] == pytest.approx(0.5) and factors[100] == 0.0
+    assert all(a >= b for a, b in zip(factors[4:], factors[5:], strict=False))
+
+
+def test_difference_names_the_first_key() -> None:
+    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c is 2 there and 3 here"
+    assert difference({"a": [1]}, {"a": [1]}) is None
+
+
+def test_score_and_flatten() -> None:
+    """(0.5 + 0.9) / 2 = 0.7."""
+    metrics = {"segmentation": {"miou": 0.5, "iou_per_class": {"road": 0.8}}, "depth": {"delta1": 0.9, "x": None}}
+    assert score(metrics) == pytest.approx(0.7)
+    assert flatten(metrics) == {"segmentation/miou": 0.5, "segmentation/iou_per_class/road": 0.8, "depth/delta1": 0.9}
