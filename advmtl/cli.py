@@ -20,6 +20,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):  # RuntimeErrors by birth: --help leaves this way
+            raise
         except InputError as error:
             _complain(ctx, str(error))
             raise typer.Exit(EXIT_BAD_INPUT) from None

@@ -32,9 +32,9 @@ NETWORKS = ("vgg16", "squeezenet", "lpips")
 class Perceptual(nn.Module):
     """Frozen features and the distance over them: Σ_l ‖φ_l(ŷ) − φ_l(y)‖² / ‖φ_l(y)‖² (seed paper, Eq. 6).
 
-    The paper prints no divisor. Without it a layer counts by the size of its activations, which differs a
-    thousandfold between SqueezeNet's layers and between networks; with it every layer adds about 0 to 1 and
-    one loss weight fits all networks and picture sizes. The divisor is per frame and carries no gradient.
+    The paper prints no divisor. Without it a layer counts by the size of its activations, whose mean square
+    is 85 to 3100 in SqueezeNet's layers and different again in VGG16's; with it every layer adds about 0 to 1
+    and one loss weight fits all networks and picture sizes. The divisor is per frame, without gradient.
 
     With "lpips" the distance is that of Zhang et al. 2018 instead: unit-length features, channels weighted by
     the calibration that comes with the `lpips` package.

@@ -72,15 +72,18 @@ def open_source(text: str | Path) -> Source:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures directly in `folder`, sorted by name; hidden files are not looked at.
+    """The pictures in `folder`, sorted by name, or where it holds only folders, those in its sub-folders.
 
-    Raises: InputError where there are none.
+    Hidden files are not looked at. Raises: InputError where there are none.
     """
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of pictures")
+
+    def pictures(pattern: str) -> list[Path]:
+        found = (path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
+        return sorted(path for path in found if not path.name.startswith(".") and path.is_file())
+
+    paths = pictures("*") or pictures("**/*")
     if not paths:
         raise InputError(f"{folder}: no pictures in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
     return paths
