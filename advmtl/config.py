@@ -201,7 +201,7 @@ class TrainConfig(_Strict):
 
     epochs: PositiveInt = 60
     learning_rate: PositiveFloat = 1e-3
-    discriminator_learning_rate: PositiveFloat = 2e-4
+    discriminator_learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-4
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup_steps: NonNegativeInt = 50

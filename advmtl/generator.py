@@ -159,16 +159,7 @@ def build_generator(
     depth = DepthRange(min_m, max_m)
     shared = SharedGenerator(encoder.channels, channels, crp_stages)
     heads = nn.ModuleDict({name: TaskGenerator(channels, count) for name, count in task_channels.items()})
-    for module in (*shared.modules(), *heads.modules()):
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    for block in shared.pooling:
-        for convolution in block.convolutions:
-            # Pooling maxima are large and positive: at the usual scale four stages amplify eightfold per level,
-            # and what the finer levels add is lost in it (measured: std 1 against 300).
-            nn.init.normal_(convolution.weight, std=0.3 / math.sqrt(channels))
+    _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
     generator = Generator(encoder, shared, heads, depth)
@@ -187,6 +178,21 @@ def separable_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
 
 def _lateral(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+
+def _initialise(decoder: nn.Module) -> None:
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in decoder.modules():
+        if isinstance(module, ChainedResidualPooling):
+            for stage in module.convolutions:
+                assert isinstance(stage, nn.Conv2d)
+                # Pooling maxima are large and positive: at the usual scale four stages amplify eightfold per
+                # level, and what the finer levels add is lost in it (measured: std 1 against 300).
+                nn.init.normal_(stage.weight, std=0.3 / math.sqrt(stage.in_channels))
 
 
 @torch.no_grad()

@@ -37,29 +37,32 @@ def _views(
     config = state.config
     if not config.discriminators or state.step < config.train.adversarial_start_step:
         return []
-    depth, classes = state.generator.depth, state.palette.shape[0]
+    # The maps are the same for every discriminator: made once, chosen and joined per discriminator.
+    tasks = {task for settings in config.discriminators.values() for task in settings.tasks}
+    fake = fake_maps({task: outputs[task] for task in tasks}, state.generator.depth)
+    real: dict[float, dict[str, Tensor]] = {}
     views = []
     for name, settings in config.discriminators.items():
         # `present` lives on the host, so choosing the frames costs no device sync.
-        chosen = [
-            i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)
-        ]
+        chosen = [i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)]
         if not chosen:
             continue
-        frames = torch.tensor(chosen, device=batch.image.device)
-        truth = {task: batch.targets[task][frames] for task in settings.tasks}
-        valid = {task: masks[task][frames] for task in settings.tasks}
-        image = batch.image[frames] if "image" in settings.sees else None
-        real = real_maps(truth, classes, depth, settings.label_smoothing)
-        fake = fake_maps({task: outputs[task][frames] for task in settings.tasks}, depth)
-        views.append(
-            _View(
-                name,
-                settings,
-                discriminator_input(real, settings.sees, valid, image),
-                discriminator_input(fake, settings.sees, valid, image),
+        if settings.label_smoothing not in real:
+            real[settings.label_smoothing] = real_maps(
+                {task: batch.targets[task] for task in tasks},
+                state.palette.shape[0],
+                state.generator.depth,
+                settings.label_smoothing,
             )
-        )
+        image = batch.image if "image" in settings.sees else None
+        joined = [
+            discriminator_input(maps, settings.sees, masks, image)
+            for maps in (real[settings.label_smoothing], fake)
+        ]
+        if len(chosen) < len(batch.names):
+            frames = torch.tensor(chosen, device=batch.image.device)
+            joined = [maps[frames] for maps in joined]
+        views.append(_View(name, settings, *joined))
     return views
 
 

@@ -50,7 +50,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             activation="log_range",
             target="float32 [N,1,H,W] metres, 0 = invalid",
             losses=MappingProxyType(
-                {"scale_invariant": 1.0, "berhu": 0.1, "huber": 0.0, "smoothness": 0.0, "perceptual": 0.0}
+                {"scale_invariant": 1.0, "berhu": 0.02, "huber": 0.0, "smoothness": 0.0, "perceptual": 0.0}
             ),
             metrics=("abs_rel", "rmse_m", "delta1", "edge_f1"),
         ),

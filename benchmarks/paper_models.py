@@ -41,7 +41,7 @@ def command(args: argparse.Namespace, name: str, seed: int) -> list[str]:
         *(sys.executable, "-m", "advmtl", "train", name),
         *("--data", f"cityscapes:{args.data}", "--out", str(args.out / f"{name}_s{seed}"), "--seed", str(seed)),
         *("encoder.weights=null", "data.size=256x128", f"train.epochs={args.epochs}"),
-        *("train.learning_rate=3e-3", "train.ema_decay=0.99", "train.evaluate_every_epochs=4", "data.workers=0"),
+        *("train.learning_rate=5e-3", "train.ema_decay=0.99", "train.evaluate_every_epochs=5", "data.workers=0"),
         *(perceptual if args.perceptual else without),
         *args.override,
     ]
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/paper"))
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
     parser.add_argument("--perceptual", type=Path, help="SqueezeNet 1.1 weights; none: no perceptual losses")

@@ -73,6 +73,19 @@ def test_pooling_stages_may_differ_per_level():
         SharedGenerator((5, 6, 7), 8, (1, 1))
 
 
+def test_no_level_drowns_another_at_the_start():
+    """Blanking any one of the encoder's maps moves z by more than a tenth of its deviation."""
+    torch.manual_seed(3)
+    generator = build_generator(build_encoder(), {"depth": 1})
+    with torch.no_grad():
+        maps = generator.encoder(torch.randn(4, 3, 96, 128))
+        z = generator.shared(maps)
+        for level in range(4):
+            blanked = [torch.zeros_like(m) if i == level else m for i, m in enumerate(maps)]
+            change = (generator.shared(blanked) - z).std() / z.std()
+            assert change > 0.1, f"level {level}: {change:.3f}"
+
+
 @pytest.mark.parametrize(("height", "width"), [(96, 160), (97, 163), (35, 50)])
 def test_any_size(generator, height, width):
     image = torch.randn(2, 3, height, width)

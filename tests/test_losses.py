@@ -7,15 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from advmtl.losses import (
-    LOSSES,
-    berhu,
-    cross_entropy,
-    dice,
-    huber,
-    scale_invariant,
-    smoothness,
-)
+from advmtl.losses import LOSSES, berhu, cross_entropy, dice, huber, scale_invariant, smoothness
 
 N, K, H, W = 2, 3, 4, 5
 SEGMENTATION = {"cross_entropy": cross_entropy, "dice": dice}
@@ -99,8 +91,9 @@ def test_dice_counts_in_float32_under_autocast(labelled):
 
 def test_scale_invariant_by_hand():
     """e = ln 2, 0 (the third is invalid): mean e² = ½ ln² 2, mean e = ½ ln 2; λ = ½: (½ − ⅛) ln² 2."""
-    loss = scale_invariant(metres(4, 5, 70), metres(2, 5, 0))
-    assert loss.item() == pytest.approx(0.375 * math.log(2) ** 2)
+    assert scale_invariant(metres(4, 5, 70), metres(2, 5, 0)).item() == pytest.approx(
+        0.375 * math.log(2) ** 2
+    )
 
 
 def test_scale_invariant_in_metres_by_hand():
@@ -128,8 +121,7 @@ def test_berhu_by_hand():
 
     The mean over four is 7.25; a maximum over the invalid pixel (|e| = 80) would make c 16.
     """
-    loss = berhu(metres(20, 8, 11, 5, 80), metres(10, 10, 10, 5, 0))
-    assert loss.item() == pytest.approx(7.25)
+    assert berhu(metres(20, 8, 11, 5, 80), metres(10, 10, 10, 5, 0)).item() == pytest.approx(7.25)
 
 
 def test_berhu_in_log_space_by_hand():
@@ -153,8 +145,7 @@ def test_berhu_of_a_perfect_prediction_is_finite():
 
 def test_huber_by_hand():
     """δ = 2: |e| = 1 gives ½, |e| = 5 gives 2 (5 − 1) = 8; one pixel is invalid."""
-    loss = huber(metres(4, 5, 9), metres(3, 10, 0), delta=2.0)
-    assert loss.item() == pytest.approx(4.25)
+    assert huber(metres(4, 5, 9), metres(3, 10, 0), delta=2.0).item() == pytest.approx(4.25)
 
 
 def test_smoothness_by_hand():
@@ -221,25 +212,22 @@ def test_smoothness_gradients(measured):
 @pytest.mark.parametrize("loss", SEGMENTATION.values(), ids=list(SEGMENTATION))
 def test_no_label_is_zero_with_zero_gradient(labelled, loss):
     logits, target = labelled
-    value = loss(logits, torch.full_like(target, 255))
-    value.backward()
+    (value := loss(logits, torch.full_like(target, 255))).backward()
     assert value.item() == 0 and (logits.grad == 0).all()
 
 
 @pytest.mark.parametrize("name", list(DEPTH))
 def test_no_depth_is_zero_with_zero_gradient(measured, name):
     prediction, target = measured
-    value = DEPTH[name](prediction, torch.zeros_like(target))
-    value.backward()
+    (value := DEPTH[name](prediction, torch.zeros_like(target))).backward()
     assert value.item() == 0 and (prediction.grad == 0).all()
 
 
 @pytest.mark.parametrize("loss", SEGMENTATION.values(), ids=list(SEGMENTATION))
 def test_void_pixels_change_nothing(labelled, loss):
-    """Neither the prediction under a void label, nor a mask against the same pixels written as void."""
+    """Not the prediction under a void label; and a mask is the same as those pixels written as void."""
     logits, target = labelled
-    before = loss(logits, target)
-    before.backward()
+    (before := loss(logits, target)).backward()
     void = (target == 255).unsqueeze(1)
     assert (logits.grad * void == 0).all() and (logits.grad.abs().sum(1, keepdim=True) > 0).equal(~void)
     assert torch.equal(loss(torch.where(void, 30 * torch.randn_like(logits), logits), target), before)
