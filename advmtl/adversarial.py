@@ -60,9 +60,7 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     {
         "lsgan": Objective("lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0),
         "hinge": Objective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0),
-        "wgan_gp": Objective(
-            "wgan_gp", wasserstein_discriminator, negative_mean, spectral=False, penalty=10.0
-        ),
+        "wgan_gp": Objective("wgan_gp", wasserstein_discriminator, negative_mean, spectral=False, penalty=10.0),
     }
 )
 

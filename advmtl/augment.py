@@ -102,9 +102,7 @@ def warp(frame: Arrays, crop: Size, geometry: Geometry) -> Arrays:
     """
     matrix = window_matrix(crop, geometry)
     flags = cv2.WARP_INVERSE_MAP
-    image = cv2.warpAffine(
-        frame.image, matrix, crop, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
+    image = cv2.warpAffine(frame.image, matrix, crop, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     nearest = flags | cv2.INTER_NEAREST
     labels = cv2.warpAffine(frame.labels, matrix, crop, flags=nearest, borderValue=IGNORE)
     depth = cv2.warpAffine(frame.depth, matrix, crop, flags=nearest, borderValue=0)

@@ -20,12 +20,9 @@ def representation_gradients(rows: Mapping[str, Tensor], representation: Tensor)
     Returns: `[rows, z.numel()]`; a row that does not reach z is zero.
     """
     gradients = [
-        torch.autograd.grad(row, representation, retain_graph=True, allow_unused=True)[0]
-        for row in rows.values()
+        torch.autograd.grad(row, representation, retain_graph=True, allow_unused=True)[0] for row in rows.values()
     ]
-    return torch.stack(
-        [(torch.zeros_like(representation) if g is None else g).reshape(-1) for g in gradients]
-    )
+    return torch.stack([(torch.zeros_like(representation) if g is None else g).reshape(-1) for g in gradients])
 
 
 def row_statistics(rows: Mapping[str, Tensor], representation: Tensor) -> dict[str, Tensor]:

@@ -66,7 +66,5 @@ def load_generator(run: Path) -> tuple[Generator, Config]:
     try:
         generator.load_state_dict(state["ema"], strict=True)
     except (RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})"
-        ) from None
+        raise InputError(f"{path}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
     return generator.eval(), config

@@ -30,9 +30,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (RuntimeError, OSError) as error:
             lines = str(error).splitlines()
-            _complain(
-                ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)"
-            )
+            _complain(ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)")
             raise typer.Exit(EXIT_FAILED) from None
 
 
@@ -99,9 +97,7 @@ def synth(
     size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     workers: Workers = 2,
-    val_fraction: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")
-    ] = 0.15,
+    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")] = 0.15,
 ) -> None:
     """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
@@ -110,8 +106,12 @@ def synth(
     from preprocessing.synth import generate
 
     summary = generate(out, scenes, _size(size), seed, workers, val_fraction=val_fraction)
-    Console().print(
-        f"{summary}\nnext: advmtl preprocess {out}", markup=False, highlight=False, soft_wrap=True
+    classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
+    Console(soft_wrap=True).print(
+        f"{summary.train} train and {summary.val} val pairs in {out}; "
+        f"{summary.made} made now in {summary.seconds:.1f} s\n"
+        f"pairs with each class: {classes}\nnext: advmtl preprocess {out}",
+        highlight=False,
     )
 
 
@@ -220,6 +220,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
     data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; default evaluation.json in the run folder.")] = None,
+    constant: Annotated[
+        bool, typer.Option("--constant", help="Also measure predicting the training frames' mean and median depth.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Measure a run: metrics with their units as table and JSON."""
@@ -227,7 +230,7 @@ def evaluate(
     from advmtl.config import Source
     from advmtl.data import val_loaders
     from advmtl.evaluate import evaluate as measure
-    from advmtl.evaluate import print_table
+    from advmtl.evaluate import mean_depth_baseline, print_table
     from preprocessing.files import write_json
 
     generator, config = load_generator(run)
@@ -235,6 +238,10 @@ def evaluate(
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
     metrics = measure(generator.to(target), loaders, config, target)
     print_table(metrics)
+    if constant:
+        metrics["constant_depth"] = mean_depth_baseline(config, loaders)
+        for name, figures in metrics["constant_depth"].items():
+            print_table({"depth": figures}, f"Predicting the {name} depth, {figures['depth_m']:.2f} m, everywhere")
     out = out or (run if run.is_dir() else run.parent) / "evaluation.json"
     write_json(out, metrics)
     Console(soft_wrap=True).print(f"written: {out}", highlight=False)

@@ -49,9 +49,7 @@ def parse_size(text: Any) -> tuple[int, int]:
     return int(width), int(height)
 
 
-Size = Annotated[
-    tuple[int, int], BeforeValidator(parse_size), PlainSerializer(lambda size: f"{size[0]}x{size[1]}")
-]
+Size = Annotated[tuple[int, int], BeforeValidator(parse_size), PlainSerializer(lambda size: f"{size[0]}x{size[1]}")]
 
 
 class _Strict(BaseModel):
@@ -78,9 +76,7 @@ class Source(_Strict):
             raise InputError(
                 f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val"
             )
-        return validate(
-            cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}"
-        )
+        return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
 
 
 class Augment(_Strict):
@@ -123,17 +119,18 @@ class DepthConfig(_Strict):
 
 
 class EncoderConfig(_Strict):
-    """MobileNetV3-Small. weights: `imagenet` (torchvision's download), a file, or null for random."""
+    """MobileNetV3-Small. weights: `imagenet` (torchvision's download, width 1), a file, or null for random."""
 
     weights: str | None = "imagenet"
+    width: PositiveFloat = 1.0
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
 class GeneratorConfig(_Strict):
-    """Shared generator: width of the shared representation, pooling stages of a CRP block."""
+    """Shared generator: width of z; stages of its pooling blocks, one number or one per level (finest first)."""
 
     channels: PositiveInt = 64
-    crp_stages: NonNegativeInt = 4
+    crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = 4
 
 
 _OPTIONS_OF = {
@@ -233,9 +230,7 @@ class Config(_Strict):
     @model_validator(mode="after")
     def _possible(self) -> "Config":
         for task, settings in self.tasks.items():
-            unknown = [
-                loss for loss in (*settings.losses, *settings.options) if loss not in TASKS[task].losses
-            ]
+            unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in TASKS[task].losses]
             if unknown:
                 raise ValueError(
                     f"tasks.{task}.losses.{unknown[0]}: no such loss; {task} has {', '.join(TASKS[task].losses)}"
@@ -245,9 +240,7 @@ class Config(_Strict):
                 if wrong:
                     raise ValueError(f"tasks.{task}.options.{loss}.{min(wrong)}: {loss} has no such option")
             if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
-                raise ValueError(
-                    f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt"
-                )
+                raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
         for name, critic in self.discriminators.items():
             missing = [seen for seen in critic.tasks if seen not in self.tasks]
             if missing:
@@ -255,17 +248,13 @@ class Config(_Strict):
                     f"discriminators.{name}.sees: {missing[0]} is not among the tasks ({', '.join(self.tasks)})"
                 )
             if not critic.tasks:
-                raise ValueError(
-                    f"discriminators.{name}.sees: names no task map, so there is nothing to judge"
-                )
+                raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
         return self
 
     @property
     def hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the resolved configuration."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
-            :12
-        ]
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
 
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""
@@ -290,13 +279,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
     if first["type"] == "extra_forbidden":
         known = _keys_of(model, path)
         close = difflib.get_close_matches(str(path[-1]), known, 1)
-        hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else f"known here: {', '.join(known)}"
-            if known
-            else "remove it"
-        )
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}" if known else "remove it"
         message = f"unknown key; {hint}"
     elif first["type"] == "missing":
         message = "is required"

@@ -117,9 +117,7 @@ def train_loader(
     data = config.data
     records, bad = _index(data.train, config, "train")
     sizes = [source.size or data.size for source in data.train]
-    view = TrainView(
-        data.crop or data.size, data.augment, config.seed, (config.depth.min_m, config.depth.max_m)
-    )
+    view = TrainView(data.crop or data.size, data.augment, config.seed, (config.depth.min_m, config.depth.max_m))
     dataset = FrameDataset(records, sizes, view, cache_mb=data.cache_mb * 0.75)
     dataset.bad_frames = bad
     numbers = range(len(data.train))

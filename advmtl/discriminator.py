@@ -104,9 +104,7 @@ def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Ten
         [N,1,H,W]. Not yet masked.
     """
     return {
-        name: F.softmax(output, dim=1)
-        if TASKS[name].activation == "softmax"
-        else depth.normalised_log(output)
+        name: F.softmax(output, dim=1) if TASKS[name].activation == "softmax" else depth.normalised_log(output)
         for name, output in outputs.items()
     }
 

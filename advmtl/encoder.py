@@ -95,9 +95,7 @@ def _settings(width: float) -> tuple[tuple[int, ...], list[InvertedResidualConfi
     settings, taps = [], []
     for index, (kernel, expansion, out, excite, activation, stride) in enumerate(_BLOCKS, start=1):
         expanded, out = _divisible(here * expansion), _divisible(out * width)
-        settings.append(
-            InvertedResidualConfig(here, kernel, expanded, out, excite, activation, stride, 1, 1.0)
-        )
+        settings.append(InvertedResidualConfig(here, kernel, expanded, out, excite, activation, stride, 1, 1.0))
         here = out
         if index in _TAPS:
             taps.append(here)
@@ -138,16 +136,10 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
         raise InputError(f"{key}: no file {path}; give the path of a PyTorch state dict")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch.load raises many kinds (pickle, zip, EOF, runtime) on a file that is not its own
+    except Exception as error:  # torch.load raises many kinds (pickle, zip, EOF, runtime) on a file that is not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{key}: {path} is no PyTorch state dict ({reason}); give another file") from None
-    if (
-        not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(value, Tensor) for value in state.values())
-    ):
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{key}: {path} holds no tensors by name; save model.state_dict() alone")
     return dict(state)
 
@@ -171,9 +163,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     if shapes:
         name = shapes[0]
         theirs, ours = list(state[name].shape), list(own[name].shape)
-        raise InputError(
-            f"{where} does not fit: {name} is {theirs}, the network has {ours}; give weights of its width"
-        )
+        raise InputError(f"{where} does not fit: {name} is {theirs}, the network has {ours}; give weights of its width")
     module.load_state_dict(state)
 
 

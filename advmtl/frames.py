@@ -127,16 +127,8 @@ def _part(root: Path, kind: str, split: str | None, required: bool = False) -> P
         return folder
     if not required:
         return None
-    existing = (
-        sorted(path.name for path in folder.parent.iterdir() if path.is_dir())
-        if folder.parent.is_dir()
-        else []
-    )
-    hint = (
-        f"there is {', '.join(existing)}"
-        if existing
-        else "expected ROOT/{images,labels,depth}/[SPLIT/]NAME.png"
-    )
+    existing = sorted(path.name for path in folder.parent.iterdir() if path.is_dir()) if folder.parent.is_dir() else []
+    hint = f"there is {', '.join(existing)}" if existing else "expected ROOT/{images,labels,depth}/[SPLIT/]NAME.png"
     raise InputError(f"{folder}: no such folder; {hint}")
 
 
@@ -194,15 +186,12 @@ def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float
 def _same_size(array: NDArray[Any], shape: tuple[int, ...], path: Path) -> NDArray[Any]:
     if array.shape[:2] != tuple(shape):
         raise InputError(
-            f"{path}: is {array.shape[1]}x{array.shape[0]} px, its image {shape[1]}x{shape[0]} px; "
-            "they must agree"
+            f"{path}: is {array.shape[1]}x{array.shape[0]} px, its image {shape[1]}x{shape[0]} px; they must agree"
         )
     return array
 
 
-def check_frames(
-    records: Sequence[FrameRecord], *, threads: int = 4
-) -> tuple[list[FrameRecord], list[BadFrame]]:
+def check_frames(records: Sequence[FrameRecord], *, threads: int = 4) -> tuple[list[FrameRecord], list[BadFrame]]:
     """Split frames into good ones and bad ones, without decoding pictures or depth.
 
     Each file must be there, open as an image, be whole to its last bytes and have its image's size; label
@@ -211,11 +200,7 @@ def check_frames(
     with ThreadPoolExecutor(max_workers=threads) as pool:
         reasons = list(pool.map(_fault, records))
     good = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
-    bad = [
-        BadFrame(record.name, reason)
-        for record, reason in zip(records, reasons, strict=True)
-        if reason is not None
-    ]
+    bad = [BadFrame(record.name, reason) for record, reason in zip(records, reasons, strict=True) if reason is not None]
     return good, bad
 
 

@@ -68,9 +68,7 @@ class SharedGenerator(nn.Module):
         crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
     """
 
-    def __init__(
-        self, in_channels: Sequence[int], channels: int = 64, crp_stages: int | Sequence[int] = 4
-    ) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int = 64, crp_stages: int | Sequence[int] = 4) -> None:
         super().__init__()
         stages = [crp_stages] * len(in_channels) if isinstance(crp_stages, int) else list(crp_stages)
         if len(stages) != len(in_channels):
@@ -106,9 +104,7 @@ class TaskGenerator(nn.Module):
 class Generator(nn.Module):
     """Image to full-size task maps: `decode(represent(image), size)`."""
 
-    def __init__(
-        self, encoder: Encoder, shared: SharedGenerator, heads: nn.ModuleDict, depth: DepthRange
-    ) -> None:
+    def __init__(self, encoder: Encoder, shared: SharedGenerator, heads: nn.ModuleDict, depth: DepthRange) -> None:
         super().__init__()
         self.encoder = encoder
         self.shared = shared

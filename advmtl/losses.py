@@ -26,9 +26,7 @@ _IMAGE_STD = (0.229, 0.224, 0.225)
 def cross_entropy(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean over counting pixels of −log softmax at the target (seed paper, Eq. 2)."""
     mask = _labelled(target, mask)
-    total = F.cross_entropy(
-        prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum"
-    )
+    total = F.cross_entropy(prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
     return total / mask.sum().clamp(min=1)
 
 

@@ -73,9 +73,7 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0)
 
 
-def merge_classes(
-    confusion: NDArray[np.int64], table: NDArray[np.uint8], num_classes: int
-) -> NDArray[np.int64]:
+def merge_classes(confusion: NDArray[np.int64], table: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
     """Add up the rows and columns of classes that one `table` entry joins: the confusion matrix of the
     coarser set.
 
@@ -129,16 +127,13 @@ class SegmentationMetrics:
         confusion = self.confusion.cpu().numpy()  # host sync, once per set
         names = LABEL_SETS[self.label_set].names
         iou = iou_per_class(confusion)
-        categories = merge_classes(
-            confusion, CATEGORIES_OF[self.label_set], len(LABEL_SETS["categories7"].names)
-        )
+        categories = merge_classes(confusion, CATEGORIES_OF[self.label_set], len(LABEL_SETS["categories7"].names))
         return {
             "miou": mean_or_none(iou),
             "miou_categories": mean_or_none(iou_per_class(categories)),
             "pixel_accuracy": _ratio(float(np.trace(confusion)), float(confusion.sum())),
             "iou_per_class": {
-                name: None if np.isnan(value) else float(value)
-                for name, value in zip(names, iou, strict=True)
+                name: None if np.isnan(value) else float(value) for name, value in zip(names, iou, strict=True)
             },
             "classes_absent": int(np.isnan(iou).sum()),
             "frames": self.frames,
@@ -155,9 +150,7 @@ class DepthMetrics:
     sums: Tensor | None = field(default=None, repr=False)
     frames: int = 0
 
-    def update(
-        self, prediction: Tensor, target: Tensor, mask: Tensor | None = None, frames: int | None = None
-    ) -> None:
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None, frames: int | None = None) -> None:
         """Add metres `[N,1,H,W]`; `target` is the true depth before any clipping, 0 = invalid; `mask` bool
         removes more.
         """

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from advmtl.adversarial import OBJECTIVES, gradient_penalty
 from advmtl.backward import backward_sum, row_statistics
-from advmtl.config import DiscriminatorConfig
+from advmtl.config import DiscriminatorConfig, TaskName
 from advmtl.data import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
 from advmtl.losses import LOSSES
@@ -31,9 +31,7 @@ class _View:
     fake: Tensor  # [n, C, H, W], attached to the generator's graph
 
 
-def _views(
-    state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> list[_View]:
+def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[_View]:
     config = state.config
     if not config.discriminators or state.step < config.train.adversarial_start_step:
         return []
@@ -56,8 +54,7 @@ def _views(
             )
         image = batch.image if "image" in settings.sees else None
         joined = [
-            discriminator_input(maps, settings.sees, masks, image)
-            for maps in (real[settings.label_smoothing], fake)
+            discriminator_input(maps, settings.sees, masks, image) for maps in (real[settings.label_smoothing], fake)
         ]
         if len(chosen) < len(batch.names):
             frames = torch.tensor(chosen, device=batch.image.device)
@@ -89,18 +86,16 @@ def discriminator_step(state: State, view: _View) -> Logs:
         }
         # Share of patches on the right side of the middle of the two mean scores: 0.5 is chance, 1 certainty.
         middle = (real_scores.detach().mean() + fake_scores.detach().mean()) / 2
-        right = (real_scores.detach() > middle).float().mean() + (
-            fake_scores.detach() < middle
-        ).float().mean()
+        right = (real_scores.detach() > middle).float().mean() + (fake_scores.detach() < middle).float().mean()
         logs[f"discriminator/{view.name}/accuracy"] = right / 2
     return logs
 
 
 def supervised_losses(
     state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-) -> dict[str, dict[str, Tensor]]:
+) -> dict[TaskName, dict[str, Tensor]]:
     """Every configured supervised loss, unweighted, by task and name (0-d tensors)."""
-    losses: dict[str, dict[str, Tensor]] = {}
+    losses: dict[TaskName, dict[str, Tensor]] = {}
     for task, settings in state.config.tasks.items():
         prediction, target, mask = outputs[task], batch.targets[task], masks[task]
         losses[task] = {}
@@ -162,7 +157,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     generator, settings = state.generator.train(), state.config.train
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
     z = generator.represent(batch.image)
-    outputs = generator.decode(z, batch.image.shape[-2:])
+    outputs = generator.decode(z, (batch.image.shape[-2], batch.image.shape[-1]))
     views = _views(state, batch, outputs, masks)
     logs: Logs = {}
     for view in views:

@@ -69,9 +69,7 @@ def open_run(config: Config, run: Run, device: torch.device) -> State:
         saved, there = load_checkpoint(run.last)
         changed = difference(there.model_dump(mode="json"), config.model_dump(mode="json"))
         if changed:
-            raise InputError(
-                f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite"
-            )
+            raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
         config = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": None})})
     state = build(config, device)
     if saved is not None:
@@ -225,7 +223,7 @@ def fit(config: Config, folder: Path, device: torch.device, console: Console) ->
     batches = loader.batch_sampler.batches  # type: ignore[union-attr]
     total = batches * config.train.epochs
     log = Log(run, state)
-    evolution = Evolution(folder / "panels", [loader.dataset for _, loader in loaders], config)
+    evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
     loop = _Loop(state, run, log, console, evolution)
     console.print(
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames, {batches} steps an epoch, "  # type: ignore[arg-type]
@@ -238,10 +236,7 @@ def fit(config: Config, folder: Path, device: torch.device, console: Console) ->
             while state.epoch < config.train.epochs:
                 loop.epoch(loader, total, bar.advance)
                 state.epoch, state.batch = state.epoch + 1, 0
-                if (
-                    state.epoch % config.train.evaluate_every_epochs == 0
-                    or state.epoch == config.train.epochs
-                ):
+                if state.epoch % config.train.evaluate_every_epochs == 0 or state.epoch == config.train.epochs:
                     metrics = loop.measure(loaders)
                     console.print(f"epoch {state.epoch}: {headline(metrics)}")
                 loop.save(run.last)
@@ -253,9 +248,7 @@ def fit(config: Config, folder: Path, device: torch.device, console: Console) ->
     return finish(run, config, loaders, device, evolution)
 
 
-def finish(
-    run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution
-) -> dict[str, Any]:
+def finish(run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     generator, _ = load_generator(run.best)
     generator = generator.to(device)

@@ -162,9 +162,7 @@ def denormalize(image: NDArray[np.floating[Any]]) -> RGB:
     return np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
 
 
-def batch_panels(
-    batch: Any, outputs: Mapping[str, Any], labels: LabelSet, range_m: tuple[float, float]
-) -> list[RGB]:
+def batch_panels(batch: Any, outputs: Mapping[str, Any], labels: LabelSet, range_m: tuple[float, float]) -> list[RGB]:
     """One `result_panel` per frame of a `data.Batch` and the generator's outputs (tensors on any device)."""
     images = batch.image.detach().float().cpu().numpy()
     predicted: dict[str, NDArray[Any]] = {}
@@ -188,9 +186,7 @@ def batch_panels(
     ]
 
 
-def evolution_gif(
-    frames: Sequence[RGB], path: Path | str, milliseconds: int = 400, hold_ms: int = 2000
-) -> None:
+def evolution_gif(frames: Sequence[RGB], path: Path | str, milliseconds: int = 400, hold_ms: int = 2000) -> None:
     """Write pictures of one size as a looping GIF, the last one held longer. Raises: ValueError without a
     picture.
     """

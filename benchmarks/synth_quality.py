@@ -74,8 +74,7 @@ def measure(pairs: int, size: tuple[int, int], seed: int, first: int) -> dict[st
         "sgbm_worse_than_3px": bad / answered,
         "sgbm_answered": answered / valid,
         "worst_pairs": [
-            {"index": i, "worse_than_3px": b, "mean_error_px": e}
-            for b, e, i in sorted(worst, reverse=True)[:5]
+            {"index": i, "worse_than_3px": b, "mean_error_px": e} for b, e, i in sorted(worst, reverse=True)[:5]
         ],
         "cpu_seconds_per_pair": float(np.median(seconds)),
         "class_frames": dict(zip(names, seen.tolist(), strict=True)),
@@ -98,9 +97,7 @@ def main() -> int:
     print(f"  mean error         {result['sgbm_mean_error_px']:.3f} px")
     print(f"  worse than 3 px    {100 * float(str(result['sgbm_worse_than_3px'])):.2f} %")
     print(f"  answered           {100 * float(str(result['sgbm_answered'])):.1f} % of the valid pixels")
-    print(
-        f"Rendering            {result['cpu_seconds_per_pair']:.2f} s of one core per pair (median, without writing)"
-    )
+    print(f"Rendering            {result['cpu_seconds_per_pair']:.2f} s of one core per pair (median, without writing)")
     print("Frames with the class:")
     for name, count in result["class_frames"].items():  # type: ignore[attr-defined]
         print(f"  {name:<14}{count:>4} of {arguments.pairs}")

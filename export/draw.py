@@ -87,10 +87,7 @@ class Painter:
             strips.append(depth_scale(metadata.depth_range_m, width))
         height = max(len(strip) for strip in strips)
         self.footer = np.hstack(
-            [
-                np.pad(strip, ((0, height - len(strip)), (0, 0), (0, 0)), constant_values=BACKGROUND)
-                for strip in strips
-            ]
+            [np.pad(strip, ((0, height - len(strip)), (0, 0), (0, 0)), constant_values=BACKGROUND) for strip in strips]
         )
 
     def paint(self, image: Picture, result: Result) -> Picture:

@@ -34,8 +34,6 @@ def print_latencies(console: Console, heading: str, stages: Mapping[str, Latency
     for column in ("p50, ms", "p99, ms", "mean, ms", "frames"):
         table.add_column(column, justify="right")
     for name, stage in stages.items():
-        table.add_row(
-            name, f"{stage.p50_ms:.2f}", f"{stage.p99_ms:.2f}", f"{stage.mean_ms:.2f}", str(stage.count)
-        )
+        table.add_row(name, f"{stage.p50_ms:.2f}", f"{stage.p99_ms:.2f}", f"{stage.mean_ms:.2f}", str(stage.count))
     console.print(heading, highlight=False, markup=False, soft_wrap=True)
     console.print(table)

@@ -86,8 +86,7 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
     if metadata.camera is not None:
         properties[f"{KEY}.camera"] = (
-            f"baseline {metadata.camera.baseline_m:g} m,"
-            f" focal length {metadata.camera.fx_px:g} px of the training size"
+            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px of the training size"
         )
     return properties
 

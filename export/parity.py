@@ -42,18 +42,14 @@ class ParityReport:
         Bounds: class agreement ≥ 99.9 %, and at every pixel depth within 0.1 % (the maximum, not the mean).
         """
         if self.class_agreement is not None and self.class_agreement < CLASS_AGREEMENT:
-            return (
-                f"classes agree on {self.class_agreement:.4%} of pixels, the bound is {CLASS_AGREEMENT:.1%}"
-            )
+            return f"classes agree on {self.class_agreement:.4%} of pixels, the bound is {CLASS_AGREEMENT:.1%}"
         worst = self.depth_max_relative
         if worst is not None and worst > DEPTH_RELATIVE:
             return f"depth differs by up to {worst:.3%}, the bound is {DEPTH_RELATIVE:.1%}"
         return None
 
 
-def _relative(
-    exported: NDArray[np.float32], reference: NDArray[np.float32], frame: int
-) -> NDArray[np.float64]:
+def _relative(exported: NDArray[np.float32], reference: NDArray[np.float32], frame: int) -> NDArray[np.float64]:
     for name, depth in (("the exported model", exported), ("the checkpoint", reference)):
         if not np.isfinite(depth).all():
             raise ParityError(f"parity: depth of {name} is not finite on frame {frame}; the model is broken")

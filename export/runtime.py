@@ -94,9 +94,7 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> 
     if provider not in ("auto", *PROVIDERS):
         raise InputError(f"provider {provider!r}: choose auto, {', '.join(PROVIDERS)}")
     if not path.exists():
-        raise InputError(
-            f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint"
-        )
+        raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
     if path.suffix == ".onnx":
         return _open_onnx(path, provider, threads)
     if path.is_dir() or path.suffix == ".pt":

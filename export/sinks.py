@@ -42,9 +42,7 @@ def _video(path: Path, fps: float) -> Iterator[Write]:
             nonlocal writer, count
             if writer is None:
                 height, width = picture.shape[:2]
-                writer = cv2.VideoWriter(
-                    str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height)
-                )
+                writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
                 if not writer.isOpened():
                     raise InputError(f"{path}: this OpenCV cannot write MPEG-4 there; give a folder instead")
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

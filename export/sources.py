@@ -122,15 +122,11 @@ def _open_capture(address: int | str, description: str, live: bool) -> Source:
                 good, frame = capture.read()
                 if not good:
                     break
-                yield Loaded(
-                    f"frame_{count:06d}", np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-                )
+                yield Loaded(f"frame_{count:06d}", np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
                 count += 1
         finally:
             capture.release()
         if total is not None and count < total:
-            yield Skipped(
-                f"frame_{count:06d}", f"{description}: ends after {count} of the {total} frames announced"
-            )
+            yield Skipped(f"frame_{count:06d}", f"{description}: ends after {count} of the {total} frames announced")
 
     return Source(description, frames, total, float(fps), live)

@@ -117,9 +117,7 @@ def _draw(run: _Run, painter: Painter, write: Write, pipe: Pipe[_Job]) -> None:
         run.done.append(end)
 
 
-def _network(
-    run: _Run, session: Session, decoded: Pipe[_Job], drawn: Pipe[_Job] | None, advance: Callable
-) -> None:
+def _network(run: _Run, session: Session, decoded: Pipe[_Job], drawn: Pipe[_Job] | None, advance: Callable) -> None:
     while (job := decoded.get()) is not None:
         start = time.perf_counter()
         result = unpack(session.network(job.image))
@@ -167,9 +165,7 @@ def _overlap(run: _Run, session: Session, source: Source, write: Write | None, l
     """Start the threads, infer in this one, and wait; what went wrong in a thread is in `run.error`."""
     decoded: Pipe[_Job] = Pipe(run.stop)
     drawn: Pipe[_Job] | None = None
-    threads = [
-        _thread(run, "export-decode", lambda: _decode(run, source, session.metadata.size, limit, decoded))
-    ]
+    threads = [_thread(run, "export-decode", lambda: _decode(run, source, session.metadata.size, limit, decoded))]
     if write is not None:
         painter, pipe = Painter(session.metadata), Pipe[_Job](run.stop)
         threads.append(_thread(run, "export-draw", lambda: _draw(run, painter, write, pipe)))

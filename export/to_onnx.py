@@ -199,10 +199,6 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     if parity.depth_max_relative is not None:
         table.add_row("depth difference, mean", f"{parity.depth_mean_relative:.5%}", "")
         table.add_row("depth difference, 99.9th percentile", f"{parity.depth_p999_relative:.5%}", "")
-        table.add_row(
-            "depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}"
-        )
-    console.print(
-        f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True
-    )
+        table.add_row("depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}")
+    console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)

@@ -69,9 +69,7 @@ class Camera:
         return self.scaled(ratio, ratio) if self.is_default else self
 
 
-DEFAULT_CAMERA = Camera(
-    DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True
-)
+DEFAULT_CAMERA = Camera(DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True)
 """Baseline and focal length of seed 004, at 2048 px width."""
 
 
@@ -107,9 +105,7 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
     """
     folder = root / KINDS["left"][0]
     if not folder.is_dir():
-        raise InputError(
-            f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout"
-        )
+        raise InputError(f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout")
     splits = sorted(p.name for p in folder.iterdir() if p.is_dir())
     if split is not None and split not in splits:
         raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")

@@ -146,9 +146,7 @@ def _convert(task: FrameTask, inputs: dict[str, list[int]]) -> Outcome:
         infinity=settings.infinity,
     )
     if not (depth_m > 0).any():
-        raise InputError(
-            f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?"
-        )
+        raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
     write_disparity(task.disparity_path, disparity, valid)
     if task.draw:
         mask = None if labels is None else colorize(labels, LABEL_SETS["cityscapes19"].palette)

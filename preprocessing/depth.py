@@ -94,9 +94,7 @@ def read_depth(path: Path) -> Float32:
     """
     stored = read_grey_or_index(path)
     if stored.dtype != np.uint16:
-        raise InputError(
-            f"{path}: a depth file has 16 bits (metres * {DEPTH_SCALE}), this one has {stored.dtype}"
-        )
+        raise InputError(f"{path}: a depth file has 16 bits (metres * {DEPTH_SCALE}), this one has {stored.dtype}")
     return stored.astype(np.float32) / np.float32(DEPTH_SCALE)
 
 

@@ -92,9 +92,7 @@ def read_disparity(path: Path) -> tuple[Float32, Bool]:
     """
     stored = read_grey_or_index(path)
     if stored.dtype != np.uint16:
-        raise InputError(
-            f"{path}: a disparity file has 16 bits, this one has {stored.dtype}; take the original PNG"
-        )
+        raise InputError(f"{path}: a disparity file has 16 bits, this one has {stored.dtype}; take the original PNG")
     valid = stored > 0
     return (np.maximum(stored, 1) - 1).astype(np.float32) / np.float32(DISPARITY_SCALE), valid
 
@@ -108,9 +106,7 @@ def write_disparity(path: Path, disparity: Float32, valid: Bool) -> None:
     """
     good = disparity[valid]
     if good.size and not (good.min() >= 0 and good.max() <= MAX_STORED_PX):
-        raise ValueError(
-            f"disparity must be within 0..{MAX_STORED_PX:.3f} px; it spans {good.min()}..{good.max()}"
-        )
+        raise ValueError(f"disparity must be within 0..{MAX_STORED_PX:.3f} px; it spans {good.min()}..{good.max()}")
     stored = np.zeros(disparity.shape, dtype=np.uint16)
     stored[valid] = np.rint(good.astype(np.float64) * DISPARITY_SCALE).astype(np.uint16) + 1
     write_png(path, stored, {"unit": "px", "scale": str(DISPARITY_SCALE), "offset": "1", "invalid": "0"})

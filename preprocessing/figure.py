@@ -13,9 +13,7 @@ _TITLE_HEIGHT = 20
 _LEGEND_WIDTH = 58
 
 
-def colour_values(
-    values: Float32, valid: Bool, low: float, high: float, *, logarithmic: bool = False
-) -> UInt8:
+def colour_values(values: Float32, valid: Bool, low: float, high: float, *, logarithmic: bool = False) -> UInt8:
     """Colour values [H, W] from `low` (blue) to `high` (red), invalid ones black: RGB uint8 [H, W, 3]."""
     scaled = np.clip(values, low, high)
     share = np.log(scaled / low) / np.log(high / low) if logarithmic else (scaled - low) / (high - low)
@@ -77,9 +75,7 @@ def _panel(title: str, picture: UInt8, ticks: list[str] | None) -> UInt8:
     canvas[_TITLE_HEIGHT:, :width] = picture
     if ticks is not None:
         ramp = np.linspace(255, 0, height).round().astype(np.uint8)[:, None]
-        canvas[_TITLE_HEIGHT:, width + 4 : width + 14] = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[
-            ..., ::-1
-        ]
+        canvas[_TITLE_HEIGHT:, width + 4 : width + 14] = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[..., ::-1]
     drawing = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(drawing), ImageFont.load_default(12)
     pen.text((4, 3), title, fill=(0, 0, 0), font=font)

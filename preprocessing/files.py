@@ -41,9 +41,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 def _load(path: Path | str, mode: str | None) -> NDArray[Any]:
     try:
         with Image.open(path) as image:
-            if mode is not None and image.mode != mode:
-                image = image.convert(mode)
-            return np.array(image)
+            return np.array(image if mode is None or image.mode == mode else image.convert(mode))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
@@ -68,9 +66,7 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
     """
     array = _load(path, None)
     if array.ndim != 2:
-        raise InputError(
-            f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)"
-        )
+        raise InputError(f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)")
     if array.dtype == np.int32:  # Pillow opens some 16-bit PNGs as 32-bit integers
         array = array.astype(np.uint16)
     if array.dtype == np.bool_:

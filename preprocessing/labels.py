@@ -209,9 +209,7 @@ _TABLES: dict[tuple[str, str], UInt8] = {
         "camvid11", _through(_CITYSCAPES_CLASSES, _CITYSCAPES_TO_CAMVID), _CITYSCAPES_IDS
     ),
     ("camvid", "camvid11"): _table("camvid11", _CAMVID_CLASSES, _CAMVID_IDS),
-    ("camvid", "categories7"): _table(
-        "categories7", _through(_CAMVID_CLASSES, _CAMVID_TO_CATEGORY), _CAMVID_IDS
-    ),
+    ("camvid", "categories7"): _table("categories7", _through(_CAMVID_CLASSES, _CAMVID_TO_CATEGORY), _CAMVID_IDS),
     **{("train", name): _table(name, dict(enumerate(s.names)), (IGNORE,)) for name, s in LABEL_SETS.items()},
 }
 
@@ -249,9 +247,7 @@ def lookup_table(ids: str, label_set: str) -> UInt8:
         return _TABLES[ids, label_set]
     except KeyError:
         offered = ", ".join(sorted(s for i, s in _TABLES if i == ids)) or "nothing: no such ids"
-        raise InputError(
-            f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}"
-        ) from None
+        raise InputError(f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}") from None
 
 
 def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
@@ -261,9 +257,7 @@ def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
         InputError: An id of `raw` does not exist in the source's table; names `path` and the ids.
     """
     if raw.dtype != np.uint8 or raw.ndim != 2:
-        raise InputError(
-            f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions"
-        )
+        raise InputError(f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions")
     mapped: UInt8 = table[raw]
     unknown = mapped == UNKNOWN
     if unknown.any():

@@ -72,13 +72,9 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     if out != root:
         _link_inputs(root, out)
     manifest = Manifest(out / KINDS["depth"][0] / "preprocess.json", settings, frames)
-    drawn = set(
-        np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist()
-    )
+    drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
     tasks = [
-        FrameTask(
-            f, out, settings, manifest.settings_key, None if settings.again else manifest.row(f), i in drawn
-        )
+        FrameTask(f, out, settings, manifest.settings_key, None if settings.again else manifest.row(f), i in drawn)
         for i, f in enumerate(frames)
     ]
     outcomes = _run(tasks, settings.workers)
@@ -94,15 +90,11 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     return _report(manifest, out, histogram, reused, time.monotonic() - started)
 
 
-def _report(
-    manifest: Manifest, out: Path, histogram: npt.NDArray[np.int64], reused: int, seconds: float
-) -> Report:
+def _report(manifest: Manifest, out: Path, histogram: npt.NDArray[np.int64], reused: int, seconds: float) -> Report:
     rows, skipped = manifest.rows, manifest.skipped
     if not rows:
         name, reason = skipped[0]
-        raise InputError(
-            f"{out}: none of {len(skipped)} frames could be preprocessed; the first, {name}: {reason}"
-        )
+        raise InputError(f"{out}: none of {len(skipped)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
     if defaults:
         warnings.warn(
@@ -140,15 +132,11 @@ def _run(tasks: list[FrameTask], workers: int) -> Iterator[Outcome]:
             cv2.setNumThreads(threads)
         return
     # Spawned, since a fork of a process with running threads (OpenCV's, torch's) may hang.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     try:
         yield from _from_pool(pool, tasks, waiting=4 * workers)
     except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a worker process died, perhaps for want of memory: run again with fewer workers"
-        ) from error
+        raise RuntimeError("a worker process died, perhaps for want of memory: run again with fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -90,9 +90,7 @@ def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE) -> Pair:
     try:
         from preprocessing.scenes.render import Renderer
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"making scenes needs {error.name}: install the extra, pip install 'advmtl[synth]'"
-        ) from None
+        raise InputError(f"making scenes needs {error.name}: install the extra, pip install 'advmtl[synth]'") from None
     from preprocessing.scenes.compose import compose
     from preprocessing.scenes.lighting import developed
     from preprocessing.scenes.stage import EGO_VEHICLE
@@ -171,9 +169,7 @@ def _claim_folder(out: Path, settings: dict[str, object]) -> None:
     if manifest.exists():
         found = read_json(manifest)
         if found != settings:
-            other = sorted(
-                key for key in settings if not isinstance(found, dict) or found.get(key) != settings[key]
-            )
+            other = sorted(key for key in settings if not isinstance(found, dict) or found.get(key) != settings[key])
             raise InputError(
                 f"{manifest}: the set there was made with another {', '.join(other)}; choose another folder"
             )

@@ -38,8 +38,7 @@ def write_cityscapes(root: Path, split: str = "train", frames: int = 6) -> list[
     names = [f"town_000000_{number:06d}" for number in range(frames)]
     for number, name in enumerate(names):
         paths = {
-            kind: frame_path(root, kind, split, "town", name)
-            for kind in ("left", "labels", "disparity", "camera")
+            kind: frame_path(root, kind, split, "town", name) for kind in ("left", "labels", "disparity", "camera")
         }
         labels = np.full((SIZE[1], SIZE[0]), 7, np.uint8)
         labels[:, SIZE[0] // 2 :] = 26

@@ -101,9 +101,7 @@ def test_penalty_trains_the_critic_towards_slope_one():
 def test_flat_critic_has_no_nan():
     """Slope 0: the penalty is 1, and its gradient is 0 and not NaN."""
     scale = torch.zeros((), requires_grad=True)
-    penalty = gradient_penalty(
-        lambda x: (scale * x).sum((1, 2, 3)), torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2)
-    )
+    penalty = gradient_penalty(lambda x: (scale * x).sum((1, 2, 3)), torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2))
     penalty.backward()
     assert penalty.item() == 1.0 and scale.grad.item() == 0.0
 

@@ -78,9 +78,7 @@ def test_zoom_keeps_metric_shape_of_a_slanted_plane() -> None:
     focal_height, horizon = 120.0, 19.5
     rows = np.arange(40) - horizon
     depth = np.where(rows > 0, focal_height / np.maximum(rows, 0.5), 0).astype(np.float32)
-    before = Arrays(
-        np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8), np.tile(depth[:, None], (1, 60))
-    )
+    before = Arrays(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8), np.tile(depth[:, None], (1, 60)))
     after = warp(before, (60, 40), Geometry(center=(29.5, horizon), zoom=3.0))
     # Row 30, 10.5 below the horizon, shows source row 23, 3.5 below it: 120 / 3.5 / 3 = 120 / 10.5.
     assert after.depth[30, 7] == pytest.approx(focal_height / 10.5, rel=1e-6)
@@ -93,9 +91,7 @@ def test_rotation_turns_the_marker_and_marks_what_came_from_outside() -> None:
     size, center = 11, 5.0
     labels = np.zeros((size, size), np.uint8)
     labels[2, 6] = 9
-    before = Arrays(
-        np.zeros((size, size, 3), np.uint8), labels, np.where(labels == 9, 4.0, 8.0).astype(np.float32)
-    )
+    before = Arrays(np.zeros((size, size, 3), np.uint8), labels, np.where(labels == 9, 4.0, 8.0).astype(np.float32))
     turned = warp(before, (size, size), Geometry(center=(center, center), zoom=1.0, rotation_deg=90.0))
     assert [tuple(place) for place in np.argwhere(turned.labels == 9)] == [(4, 2)]
     assert turned.depth[4, 2] == 4.0

@@ -109,9 +109,7 @@ def test_synth_makes_a_set_that_preprocess_reads(tmp_path: Path) -> None:
     assert result.exit_code == 0 and "2 frames with depth" in result.stdout
 
 
-def test_a_truncated_picture_and_a_label_of_another_size_are_left_out_and_named(
-    streets: Path, tmp_path: Path
-) -> None:
+def test_a_truncated_picture_and_a_label_of_another_size_are_left_out_and_named(streets: Path, tmp_path: Path) -> None:
     names = write_cityscapes(tmp_path, "train", 5)
     write_cityscapes(tmp_path, "val", 1)
     left = frame_path(tmp_path, "left", "train", "town", names[0])

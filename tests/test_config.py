@@ -97,7 +97,7 @@ def test_unknown_name_lists_the_names_there_are() -> None:
 def test_unreadable_yaml_names_the_file(tmp_path: Path) -> None:
     for text in ("a: [1", "- 1\n- 2\n"):
         (tmp_path / "x.yaml").write_text(text)
-        with pytest.raises(InputError, match="x.yaml"):
+        with pytest.raises(InputError, match=r"x\.yaml"):
             load_config(str(tmp_path / "x.yaml"))
 
 

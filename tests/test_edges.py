@@ -150,9 +150,7 @@ def test_counts_against_the_published_formula_per_threshold():
     meter = DepthEdges()
     meter.update(prediction[None, None], target[None, None])
     for row, threshold in enumerate(EDGE_THRESHOLDS):
-        for column, (p, g) in enumerate(
-            zip(contours(prediction, threshold), contours(target, threshold), strict=True)
-        ):
+        for column, (p, g) in enumerate(zip(contours(prediction, threshold), contours(target, threshold), strict=True)):
             assert meter.counts[:, row, column].tolist() == [int((p & g).sum()), int(g.sum()), int(p.sum())]
 
 

@@ -102,9 +102,7 @@ def test_depth_prior_by_hand():
 def test_mean_depth_baseline(sets):
     settings = config(sets[1:], sets[1:])
     result = mean_depth_baseline(settings, val_loaders(settings))
-    assert result["mean"]["depth_m"] == pytest.approx(25.0) and result["mean"]["abs_rel"] == pytest.approx(
-        0.0
-    )
+    assert result["mean"]["depth_m"] == pytest.approx(25.0) and result["mean"]["abs_rel"] == pytest.approx(0.0)
 
 
 def test_table_names_units_and_skipped_frames(sets):

@@ -91,9 +91,7 @@ def test_dice_counts_in_float32_under_autocast(labelled):
 
 def test_scale_invariant_by_hand():
     """e = ln 2, 0 (the third is invalid): mean e² = ½ ln² 2, mean e = ½ ln 2; λ = ½: (½ − ⅛) ln² 2."""
-    assert scale_invariant(metres(4, 5, 70), metres(2, 5, 0)).item() == pytest.approx(
-        0.375 * math.log(2) ** 2
-    )
+    assert scale_invariant(metres(4, 5, 70), metres(2, 5, 0)).item() == pytest.approx(0.375 * math.log(2) ** 2)
 
 
 def test_scale_invariant_in_metres_by_hand():

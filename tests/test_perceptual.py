@@ -32,9 +32,7 @@ def vgg(tmp_path_factory):
     torch.manual_seed(0)
     with torch.device("meta"):
         features = vgg16(weights=None).features[:30]
-    state = {
-        f"features.{name}": torch.randn(value.shape) * 0.05 for name, value in features.state_dict().items()
-    }
+    state = {f"features.{name}": torch.randn(value.shape) * 0.05 for name, value in features.state_dict().items()}
     path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
     torch.save(state, path)
     return path
@@ -158,9 +156,7 @@ def test_frames_without_labels_do_not_dilute(squeezenet, frames):
     logits, metres = torch.randn(2, 3, H, W), torch.rand(2, 1, H, W) * 40 + 3
     both = perceptual.segmentation(logits, labels, None, PALETTE)
     torch.testing.assert_close(both, perceptual.segmentation(logits[:1], labels[:1], None, PALETTE))
-    torch.testing.assert_close(
-        perceptual.depth(metres, depth, None), perceptual.depth(metres[:1], depth[:1], None)
-    )
+    torch.testing.assert_close(perceptual.depth(metres, depth, None), perceptual.depth(metres[:1], depth[:1], None))
 
 
 def test_nothing_labelled_is_zero_with_zero_gradient(squeezenet):

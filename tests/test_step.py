@@ -95,9 +95,7 @@ def test_the_adversary_reaches_the_segmentation_head() -> None:
     """With every supervised pixel right out of reach of the weights, only the critic could move the head."""
     state = build(make_config(), CPU)
     silent = copy.deepcopy(state)
-    silent.config = make_config(
-        discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()}
-    )
+    silent.config = make_config(discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()})
     batch = make_batch([True] * 2, [True] * 2)
     train_step(state, batch)
     train_step(silent, batch)

@@ -1,6 +1,7 @@
 """A run from start to end on a tiny set: what it leaves, and that a resume gives the same bits."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_config(streets: Path, **train: object) -> Config:
-    sources = {
-        role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")
-    }
+    sources = {role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")}
     values = {
         "name": "tiny",
         "seed": 3,
@@ -134,9 +133,7 @@ def assert_equal(a: object, b: object, where: str = "state") -> None:
         assert a == b, where
 
 
-def test_a_non_finite_loss_leaves_a_checkpoint(
-    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_non_finite_loss_leaves_a_checkpoint(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def poisoned(*args: object, **options: object) -> object:
         raise train_module.NonFiniteLoss("step 0: depth/berhu is nan; frames of the batch: a")
 
@@ -185,7 +182,7 @@ def test_learning_rate_warms_up_and_ends_at_zero(streets: Path) -> None:
     factors = [learning_rate_factor(step, 100, config) for step in range(101)]
     assert factors[0] == pytest.approx(0.25) and factors[3] == pytest.approx(1.0, abs=0.01)
     assert factors[50] == pytest.approx(0.5) and factors[100] == 0.0
-    assert all(a >= b for a, b in zip(factors[4:], factors[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[4:]))
 
 
 def test_difference_names_the_first_key() -> None:

@@ -17,9 +17,7 @@ _AWNINGS: tuple[Colour, ...] = ((0.4, 0.05, 0.05), (0.06, 0.2, 0.1), (0.07, 0.12
 _ROOF: tuple[Colour, ...] = ((0.26, 0.09, 0.05), (0.16, 0.08, 0.06), (0.09, 0.09, 0.1), (0.14, 0.12, 0.11))
 
 
-def add_house(
-    stage: Stage, rng: np.random.Generator, where: Pose, width: float, side: int, theme: str
-) -> None:
+def add_house(stage: Stage, rng: np.random.Generator, where: Pose, width: float, side: int, theme: str) -> None:
     """A house `width` metres wide: `where` is the middle of its front, local x along the street.
 
     Its body lies on the side of the street it belongs to: -y for the right (+1), +y for the left (-1).
@@ -44,9 +42,7 @@ def add_house(
     _relief(actor, rng, look, (width, storey, floors), -1 if side < 0 else 1)
 
 
-def _roof(
-    actor: Actor, rng: np.random.Generator, shape: tuple[float, float, float, float], pitched: bool
-) -> None:
+def _roof(actor: Actor, rng: np.random.Generator, shape: tuple[float, float, float, float], pitched: bool) -> None:
     width, y0, y1, tall = shape
     half, middle = width / 2, (y0 + y1) / 2
     look = Look("roof", pick(rng, _ROOF))
@@ -71,9 +67,7 @@ def _roof(
         actor.add(box([x - 1.5, middle - 1.5, tall], [x + 1.5, middle + 1.5, tall + 2.4]), edge)
 
 
-def _relief(
-    actor: Actor, rng: np.random.Generator, look: Look, shape: tuple[float, float, int], outward: int
-) -> None:
+def _relief(actor: Actor, rng: np.random.Generator, look: Look, shape: tuple[float, float, int], outward: int) -> None:
     """Cornices, balconies, awnings and down-pipes; `outward` is the sign of local y in front."""
     width, storey, floors = shape
     half, bay = width / 2, look.params[0]
@@ -108,8 +102,6 @@ def _relief(
         actor.add(sheet(awning), Look("awning", colour))
     if rng.random() < 0.5:
         actor.add(
-            tube(
-                [half - 0.15, outward * 0.08, 0], [half - 0.15, outward * 0.08, look.params[5]], 0.05, sides=6
-            ),
+            tube([half - 0.15, outward * 0.08, 0], [half - 0.15, outward * 0.08, look.params[5]], 0.05, sides=6),
             Look("metal", (0.3, 0.3, 0.3)),
         )

@@ -74,9 +74,9 @@ def _light(rng: np.random.Generator) -> Light:
     sun_colour = strength * np.array([1.0, 0.95 - 0.17 * warm, 0.86 - 0.42 * warm])
     blue = {"clear": 0.85, "cloudy": 0.5, "overcast": 0.05, "low": 0.6}[weather]
     sky = np.array([0.62, 0.65, 0.68]) * (1 - blue) + np.array([0.16, 0.34, 0.72]) * blue
-    horizon = (np.array([0.84, 0.88, 0.93]) + np.array([-0.1, 0.0, 0.1]) * blue) * (
-        1 - 0.25 * warm
-    ) + np.array([0.25, 0.1, -0.08]) * warm
+    horizon = (np.array([0.84, 0.88, 0.93]) + np.array([-0.1, 0.0, 0.1]) * blue) * (1 - 0.25 * warm) + np.array(
+        [0.25, 0.1, -0.08]
+    ) * warm
     haze = float(rng.choice([0.0006, 0.0015, 0.0035, 0.008], p=[0.42, 0.33, 0.18, 0.07]))
     bright = {"clear": 0.8, "cloudy": 0.92, "overcast": 1.4, "low": 1.0}[weather]
     return Light(

@@ -79,9 +79,7 @@ def add_traffic_light(stage: Stage, rng: np.random.Generator, where: Pose, mast:
         shell = [slab([0.22, 0.34, 1.0], [x, y, z + 0.5]), slab([0.02, 0.5, 1.16], [x + 0.1, y, z + 0.5])]
         actor.add(shell, Look("plain", (0.025, 0.028, 0.025)))
         for k, colour in enumerate(colours):
-            lens = tube(
-                [x - 0.1, y, z + 0.18 + 0.32 * k], [x - 0.13, y, z + 0.18 + 0.32 * k], 0.115, sides=12
-            )
+            lens = tube([x - 0.1, y, z + 0.18 + 0.32 * k], [x - 0.13, y, z + 0.18 + 0.32 * k], 0.115, sides=12)
             dim: Colour = (colour[0] * 0.12, colour[1] * 0.12, colour[2] * 0.12)
             actor.add(lens, Look("glow", colour if k == lit else dim, (1.2 if k == lit else 0.0,)))
 
@@ -142,9 +140,7 @@ def add_bin(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
         actor.add(box([-0.65, -0.4, 0.1], [0.65, 0.4, 1.2], -0.06), Look("plain", (0.04, 0.09, 0.05)))
 
 
-def add_wall(
-    stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float
-) -> None:
+def add_wall(stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float) -> None:
     """A free-standing brick, stone or concrete wall along the frontage line."""
     tall = rng.uniform(1.0, 2.6)
     texture = str(rng.choice(["brick", "concrete", "stone"]))
@@ -157,9 +153,7 @@ def add_wall(
         actor.add(box([-0.05, -0.2, tall], [length + 0.05, 0.2, tall + 0.09]), cap)
 
 
-def add_fence(
-    stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float
-) -> None:
+def add_fence(stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float) -> None:
     """A fence: boards of uneven height and width, a slatted panel, or a rail with posts."""
     kind = str(rng.choice(["boards", "panel", "rail"], p=[0.4, 0.35, 0.25]))
     tall = 1.05 if kind == "rail" else rng.uniform(1.0, 1.9)

@@ -84,10 +84,7 @@ def build_ground(stage: Stage, street: Street, colours: dict[str, tuple[float, f
     """Lay the ground; `colours` gives the albedo of road, walk, verge and park."""
     s_lines, t_lines = _rows(street), _bands(street)
     kinds = np.array(
-        [
-            [surface_at(street, (a + b) / 2, (c + d) / 2) for c, d in pairwise(t_lines)]
-            for a, b in pairwise(s_lines)
-        ]
+        [[surface_at(street, (a + b) / 2, (c + d) / 2) for c, d in pairwise(t_lines)] for a, b in pairwise(s_lines)]
     )
     for kind, texture in _LOOKS.items():
         rows, columns = np.nonzero(kinds == kind)

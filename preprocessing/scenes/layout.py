@@ -127,9 +127,7 @@ def _centre_line(rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
     return heading, x - x[origin], y - y[origin], z - z[origin]
 
 
-def _plots(
-    rng: np.random.Generator, side: int, junction: tuple[float, float] | None, theme: str
-) -> list[Plot]:
+def _plots(rng: np.random.Generator, side: int, junction: tuple[float, float] | None, theme: str) -> list[Plot]:
     odds = {"city": [0.72, 0.1, 0.08, 0.08, 0.02], "suburb": [0.45, 0.2, 0.12, 0.18, 0.05]}
     odds["avenue"] = [0.45, 0.35, 0.08, 0.08, 0.04]
     plots, s = [], NEAR

@@ -25,9 +25,7 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
     colour = light.horizon_colour + (light.sky_colour - light.horizon_colour) * high[:, None]
     if clouds:
         flat = directions[:, :2] / (np.clip(up, 0.02, 1) + 0.12)[:, None]
-        puffs = layered(
-            flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02)
-        )
+        puffs = layered(flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02))
         cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
         body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
         colour = colour + (body[:, None] * rgb(1, 1.01, 1.03) - colour) * (0.85 * cover)[:, None]
@@ -55,9 +53,7 @@ class ContactShade:
         maps = np.zeros((2, -(-count // row) * row), np.float32)
         maps[0, :count], maps[1, :count] = (x + _REACH) / _CELL, (y + 10) / _CELL
         columns, rows = maps.reshape(2, -1, row)
-        looked = cv2.remap(
-            self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0
-        )
+        looked = cv2.remap(self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
         return np.asarray(looked.reshape(-1)[:count], np.float32)
 
 

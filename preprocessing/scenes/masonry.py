@@ -45,9 +45,7 @@ def concrete(p: Points, street: Street) -> Finish:
     streaks = layered(p.u * 2.2, p.v * 0.25, {0.9: 0.1, 0.3: 0.12}, p.size * 2)
     seam = band(np.mod(p.u, 2.4), 0, 0.03, 0.02) * np.clip(0.06 / p.size, 0, 1)
     return Finish(
-        _shade(
-            p.colour, (1 + streaks + p.noise({1.5: 0.1, 0.5: 0.1, 0.16: 0.09, 0.05: 0.08})) * (1 - 0.5 * seam)
-        )
+        _shade(p.colour, (1 + streaks + p.noise({1.5: 0.1, 0.5: 0.1, 0.16: 0.09, 0.05: 0.08})) * (1 - 0.5 * seam))
     )
 
 
@@ -59,8 +57,7 @@ def roof(p: Points, street: Street) -> Finish:
     return Finish(
         _shade(
             p.colour,
-            (1 + 0.5 * tone * np.clip(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12}))
-            * (1 - 0.35 * edge),
+            (1 + 0.5 * tone * np.clip(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12})) * (1 - 0.35 * edge),
         )
     )
 
@@ -83,9 +80,7 @@ def facade(p: Points, street: Street) -> Finish:
     sill = np.where(ground & (shop > 0), 0.45, np.where(door, 0.05, sill))
     head = np.where(ground & (shop > 0), storey * 0.74, np.where(door, 2.15, head))
     off = np.abs(x - bay / 2)
-    blind_wall = (
-        (p.axis == 2) | (floor < 0) | (z > tall - 0.45) | ((p.axis == 0) & (hashed(column, p.seed, 9) < 0.5))
-    )
+    blind_wall = (p.axis == 2) | (floor < 0) | (z > tall - 0.45) | ((p.axis == 0) & (hashed(column, p.seed, 9) < 0.5))
     hole = band(h, sill, head, soft) * band(off, -1, wide, soft) * ~blind_wall
     frame = band(h, sill - 0.12, head + 0.12, soft) * band(off, -1, wide + 0.12, soft) * ~blind_wall
     frame_tone = np.where(hashed(style, 4) < 0.6, 0.62, 0.16)[:, None] * np.ones(3, np.float32)
@@ -116,11 +111,7 @@ def _pane(p: Points, cell: Floats, soft: Floats) -> Floats:
     column, floor, x, h, sill, head, wide = cell.T
     luck = hashed(column, floor, p.seed, 11)
     up = (h - sill) / np.maximum(head - sill, 0.1)
-    room = (
-        0.03
-        + 0.12 * hashed(column, floor, p.seed, 12) * up
-        + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
-    )
+    room = 0.03 + 0.12 * hashed(column, floor, p.seed, 12) * up + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
     albedo = np.clip(room, 0.01, 1)[:, None] * rgb(0.85, 0.95, 1.1)
     folds = 0.42 * (1 + layered(p.u * 3, p.v * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size * 2))
     drawn = np.where(luck < 0.25, np.abs(x) > wide * (0.2 + 0.8 * hashed(column, floor, 13)), False)
@@ -155,9 +146,7 @@ def asphalt(p: Points, street: Street) -> Finish:
     tone = tone - 0.35 * np.clip(1 - crack / 0.03, 0, 1) * np.clip(0.06 / p.size, 0, 1)
     albedo = _shade(p.colour, 1 + tone)
     hole = np.hypot(np.mod(s, 17.0) - 8, np.mod(t + street.seed % 3, 5.1) - 2.5)
-    albedo = _shade(
-        albedo, 1 - 0.5 * band(hole, -1, 0.32, p.size + 0.02) * (hashed(s / 17, t / 5.1, 3) < 0.5)
-    )
+    albedo = _shade(albedo, 1 - 0.5 * band(hole, -1, 0.32, p.size + 0.02) * (hashed(s / 17, t / 5.1, 3) < 0.5))
     wear = np.clip(0.85 + p.noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
     albedo = _mix(albedo, [0.62, 0.62, 0.6], markings(s, t, p.size, street) * wear)
     if street.rails:
@@ -181,9 +170,7 @@ def markings(s: Floats, t: Floats, size: Floats, street: Street) -> Floats:
     dashes = band(np.mod(s, 9.0), 0, 3.0, soft)
     solid = street.seed % 3 == 0
     middle = band(np.abs(t), -1, 0.07, soft) * (1 if solid else dashes)
-    for edge in [street.lane_width] * (street.lanes_right > 1) + [-street.lane_width] * (
-        street.lanes_left > 1
-    ):
+    for edge in [street.lane_width] * (street.lanes_right > 1) + [-street.lane_width] * (street.lanes_left > 1):
         middle = np.maximum(middle, band(np.abs(t - edge), -1, 0.06, soft) * dashes)
     for side in (-1, 1):
         if street.side(side).parking or street.seed % 2:
@@ -208,9 +195,7 @@ def paving(p: Points, street: Street) -> Finish:
     side = 0.3 + 0.3 * float(street.seed % 4) / 3
     joint, tone = _courses(p, side * 1.4, side, 0.016)
     grime = p.noise({5.0: 0.07, 1.7: 0.08, 0.55: 0.09, 0.18: 0.09, 0.06: 0.1, 0.022: 0.08})
-    return Finish(
-        _shade(p.colour, (1 + 0.35 * tone + grime) * (1 - 0.4 * joint * np.clip(0.03 / p.size, 0, 1)))
-    )
+    return Finish(_shade(p.colour, (1 + 0.35 * tone + grime) * (1 - 0.4 * joint * np.clip(0.03 / p.size, 0, 1))))
 
 
 def kerb(p: Points, street: Street) -> Finish:

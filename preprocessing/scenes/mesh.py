@@ -120,9 +120,7 @@ def slab(size: ArrayLike, centre: ArrayLike) -> Mesh:
     return box(middle - half, middle + half)
 
 
-def tube(
-    start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8
-) -> Mesh:
+def tube(start: ArrayLike, end: ArrayLike, radius: float, end_radius: float | None = None, sides: int = 8) -> Mesh:
     """A capped round bar from `start` to `end`, its radius changing linearly."""
     a, b = np.asarray(start, float), np.asarray(end, float)
     axis = (b - a) / (np.linalg.norm(b - a) + 1e-9)
@@ -173,9 +171,7 @@ def _icosphere(subdivisions: int) -> tuple[Floats, NDArray[np.int64]]:
         ab, bc, ca = (len(vertices) + inverse.reshape(3, -1)).tolist()
         vertices = np.concatenate([vertices, middle])
         a, b, c = index.T
-        index = np.concatenate(
-            [np.stack(f, 1) for f in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))]
-        )
+        index = np.concatenate([np.stack(f, 1) for f in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))])
         vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
     return (vertices / np.linalg.norm(vertices, axis=1, keepdims=True)).astype(np.float32), index
 

@@ -42,9 +42,7 @@ _HAIR: tuple[Colour, ...] = ((0.02, 0.015, 0.012), (0.1, 0.05, 0.02), (0.3, 0.2,
 
 def _leg(hip: list[float], knee: list[float], foot: list[float]) -> Mesh:
     toe = [foot[0] + 0.12, foot[1], foot[2] - 0.01]
-    return join(
-        [capsule(hip, knee, 0.09, 0.065), capsule(knee, foot, 0.062, 0.045), capsule(foot, toe, 0.05, 0.04)]
-    )
+    return join([capsule(hip, knee, 0.09, 0.065), capsule(knee, foot, 0.062, 0.045), capsule(foot, toe, 0.05, 0.04)])
 
 
 def _arm(shoulder: list[float], elbow: list[float], hand: list[float]) -> Mesh:
@@ -184,9 +182,7 @@ def add_rider(stage: Stage, rng: np.random.Generator, where: Pose, motorcycle: b
     actor.add(legs, Look("cloth", pick(rng, _CLOTHES)))
     lean = rng.uniform(0.1, 0.3)
     shoulder = [seat + lean, 0.0, hip + 0.5]
-    chest = placed(
-        ellipsoid([0, 0, 0], [0.14, 0.2, 0.34], 2), pose(seat + lean * 0.5, 0, hip + 0.24, 0, -lean * 1.3)
-    )
+    chest = placed(ellipsoid([0, 0, 0], [0.14, 0.2, 0.34], 2), pose(seat + lean * 0.5, 0, hip + 0.24, 0, -lean * 1.3))
     arms = []
     for y in (0.2, -0.2):
         elbow = [(shoulder[0] + hand[0]) / 2 - 0.02, y * 1.4, (shoulder[2] + hand[1]) / 2 - 0.08]

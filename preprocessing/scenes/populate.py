@@ -87,9 +87,7 @@ def add_traffic(plan: Plan, ego_t: float) -> None:
     for t, way in lanes:
         for s in np.cumsum(rng.exponential(1 / busy, 8)) + 8:
             if s < 140:
-                _vehicle(
-                    plan, str(rng.choice(["car", "truck", "bus"], p=[0.93, 0.05, 0.02])), float(s), t, way
-                )
+                _vehicle(plan, str(rng.choice(["car", "truck", "bus"], p=[0.93, 0.05, 0.02])), float(s), t, way)
 
 
 def add_parked(plan: Plan) -> None:
@@ -131,9 +129,7 @@ def add_pedestrians(plan: Plan) -> None:
         if plan.chance(0.3) and plan.claim(s + 0.1, t + 0.62, 0.5, 0.4):
             people.add_person(plan.stage, rng, street.upright(s + 0.1, t + 0.62, KERB, turn + 0.1))
         elif plan.chance(0.06):
-            people.add_pram(
-                plan.stage, rng, street.upright(s + 1.0 * np.cos(turn), t - 1.0 * np.sin(turn), KERB, turn)
-            )
+            people.add_pram(plan.stage, rng, street.upright(s + 1.0 * np.cos(turn), t - 1.0 * np.sin(turn), KERB, turn))
     if street.junction is not None:
         s = street.junction[0] - 2.7
         for _ in range(int(rng.integers(0, 5))):

@@ -111,9 +111,7 @@ class Renderer:
         seen = np.nonzero(~away)[0]
         if seen.size:
             lit = self._surface(
-                _Hits(
-                    hits.face[seen], hits.depth[seen], hits.weights[seen], hits.directions[seen], hits.origin
-                )
+                _Hits(hits.face[seen], hits.depth[seen], hits.weights[seen], hits.directions[seen], hits.origin)
             )
             colour[seen] = hazed(lit, hits.depth[seen], light)
         return colour

@@ -62,9 +62,7 @@ def _front_garden(plan: Plan, plot: Plot, setback: float, autumn: bool) -> None:
         vegetation.add_hedge(plan.stage, rng, street, span, t, vegetation.leaf_look(rng, autumn))
     for _ in range(int((span[1] - span[0]) / 7)):
         s = float(rng.uniform(*span))
-        where = street.upright(
-            s, plot.side * (street.frontage(plot.side) + rng.uniform(1.2, setback - 1)), KERB
-        )
+        where = street.upright(s, plot.side * (street.frontage(plot.side) + rng.uniform(1.2, setback - 1)), KERB)
         look = vegetation.leaf_look(rng, autumn)
         vegetation.add_bush(plan.stage, rng, where, look)
 

@@ -100,9 +100,7 @@ def _seams(p: Points) -> Floats:
     """Dark door gaps on the flanks and around the bonnet, in car coordinates."""
     x, y = p.local[:, 0], p.local[:, 1]
     flank = (p.axis == 1) & (p.local[:, 2] > 0.3)
-    gap = np.maximum(
-        band(np.abs(x + 0.05), 0.0, 0.02, 0.015), band(np.abs(np.abs(x + 0.1) - 0.95), 0, 0.02, 0.015)
-    )
+    gap = np.maximum(band(np.abs(x + 0.05), 0.0, 0.02, 0.015), band(np.abs(np.abs(x + 0.1) - 0.95), 0, 0.02, 0.015))
     gap = np.maximum(gap * flank, band(np.abs(np.abs(y) - 0.7), 0, 0.012, 0.01) * (p.axis == 2))
     return np.asarray(1 - 0.75 * gap * np.clip(0.03 / p.size, 0, 1), np.float32)
 
@@ -200,9 +198,7 @@ def sign(p: Points, street: Street) -> Finish:
     radius = np.where(kind == 2, np.maximum(-z * 2, np.abs(y) * 1.732 + z), np.hypot(y, z))
     rim = band(radius, size * np.where(kind == 2, 0.72, 0.76), 9, soft)
     rim = rim * np.isin(kind, (0, 2))
-    picture = band(np.abs(y + 0.05 * np.sin(z * 40)), 0, size * 0.16, soft) * band(
-        np.abs(z), 0, size * 0.45, soft
-    )
+    picture = band(np.abs(y + 0.05 * np.sin(z * 40)), 0, size * 0.16, soft) * band(np.abs(z), 0, size * 0.45, soft)
     rows = np.where(kind >= 4, band(np.mod(z + size, size * 0.5), size * 0.14, size * 0.36, soft), picture)
     words = np.where(kind >= 4, hashed(y / 0.09, (z + size) / (size * 0.5), p.seed) > 0.3, True) * (
         np.abs(y) < size * 1.7
@@ -237,8 +233,7 @@ def wood(p: Points, street: Street) -> Finish:
     return Finish(
         _shade(
             p.colour,
-            (1 + 0.6 * board * np.clip(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1}))
-            * (1 - 0.7 * gap),
+            (1 + 0.6 * board * np.clip(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1})) * (1 - 0.7 * gap),
         )
     )
 
@@ -246,9 +241,7 @@ def wood(p: Points, street: Street) -> Finish:
 def awning(p: Points, street: Street) -> Finish:
     """Striped canvas."""
     stripe = np.where(np.mod(p.local[:, 0], 0.7) < 0.35, 1.0, 0.0).astype(np.float32)
-    return Finish(
-        _mix(_shade(p.colour, 1 + p.noise(GRAIN)), [0.6, 0.58, 0.5], stripe * (hashed(p.seed) > 0.4))
-    )
+    return Finish(_mix(_shade(p.colour, 1 + p.noise(GRAIN)), [0.6, 0.58, 0.5], stripe * (hashed(p.seed) > 0.4)))
 
 
 MATERIALS: dict[str, Texture] = {

@@ -56,9 +56,7 @@ def add_tree(stage: Stage, rng: np.random.Generator, where: Pose, look: Look, fa
     crown = []
     for _ in range(5 if far else int(rng.integers(7, 12))):
         angle, out = rng.uniform(0, 2 * np.pi), spread * rng.uniform(0.15, 0.75)
-        centre = np.array(
-            [out * np.cos(angle), out * np.sin(angle), rng.uniform(fork + 0.12 * tall, tall * 0.9)]
-        )
+        centre = np.array([out * np.cos(angle), out * np.sin(angle), rng.uniform(fork + 0.12 * tall, tall * 0.9)])
         radii = spread * rng.uniform(0.42, 0.7) * np.array([1, 1, rng.uniform(0.7, 1.0)])
         crown.append(blob(rng, centre, radii, 1 if far else 2))
         crown.append(leaves(rng, centre, radii, 25 if far else 80, 0.22 if far else 0.15))

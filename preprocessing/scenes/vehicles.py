@@ -42,13 +42,9 @@ def _wheel(x: float, y: float, radius: float, width: float) -> tuple[Mesh, Mesh]
     return tyre, rim
 
 
-def add_wheels(
-    actor: Actor, axles: list[float], half_width: float, radius: float, width: float = 0.22
-) -> None:
+def add_wheels(actor: Actor, axles: list[float], half_width: float, radius: float, width: float = 0.22) -> None:
     """Wheels on both sides at every axle position x, with dark arches behind them."""
-    pairs = [
-        _wheel(x, side * (half_width - width / 2 + 0.01), radius, width) for x in axles for side in (-1, 1)
-    ]
+    pairs = [_wheel(x, side * (half_width - width / 2 + 0.01), radius, width) for x in axles for side in (-1, 1)]
     actor.add([p[0] for p in pairs], TYRE)
     actor.add([p[1] for p in pairs], HUB)
     reach = half_width + 0.004
@@ -107,9 +103,7 @@ def add_car(stage: Stage, rng: np.random.Generator, where: Pose, moving: bool) -
         (0.985, 0.9, 0.27, bonnet - 0.16),
     ]
     body += [(1.0, 0.78, 0.36, bonnet - 0.32)]
-    actor.add(
-        loft([_section(rear + p * length, half * w, low, high, 0.12) for p, w, low, high in body]), look
-    )
+    actor.add(loft([_section(rear + p * length, half * w, low, high, 0.12) for p, w, low, high in body]), look)
     sink = belt - 0.05
     heights = [belt - 0.03, height, height + 0.01, height - 0.03, belt - 0.03]
     stations = [foot[0], foot[1], (foot[1] + foot[2]) / 2, foot[2], foot[3]]
@@ -132,15 +126,11 @@ def _car_details(
     braking = moving and rng.random() < 0.35
     tails = [slab([0.14, 0.2, 0.2], [rear + 0.055, y * (half - 0.2), tail]) for y in sides]
     actor.add(tails, BRAKELIGHT if braking else TAILLIGHT)
-    actor.add(
-        [slab([0.05, 0.52, 0.11], [rear - 0.005, 0, 0.62]), slab([0.05, 0.52, 0.11], [front, 0, 0.42])], PLATE
-    )
+    actor.add([slab([0.05, 0.52, 0.11], [rear - 0.005, 0, 0.62]), slab([0.05, 0.52, 0.11], [front, 0, 0.42])], PLATE)
     grille = [slab([0.05, half * 1.0, 0.12], [front - 0.012, 0, 0.58])]
     grille += [slab([0.1, half * 1.75, 0.12], [e, 0, 0.33]) for e in (rear + 0.02, front - 0.03)]
     actor.add(grille, DARK)
-    actor.add(
-        [slab([0.08, 0.17, 0.12], [length * 0.17, y * (half + 0.07), belt + 0.03]) for y in sides], DARK
-    )
+    actor.add([slab([0.08, 0.17, 0.12], [length * 0.17, y * (half + 0.07), belt + 0.03]) for y in sides], DARK)
 
 
 def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
@@ -154,10 +144,7 @@ def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     cab += [(front - 0.35, 1.0, 0.45, cab_top - 0.1), (front, 0.94, 0.45, 1.55)]
     actor.add(loft([_section(x, half * w, low, high, 0.14) for x, w, low, high in cab]), look)
     pane = loft(
-        [
-            _section(x, half * 0.86, 1.55, h, 0.06)
-            for x, h in ((front - 0.6, cab_top - 0.25), (front + 0.01, 1.6))
-        ]
+        [_section(x, half * 0.86, 1.55, h, 0.06) for x, h in ((front - 0.6, cab_top - 0.25), (front + 0.01, 1.6))]
     )
     side = box([front - 1.35, -half - 0.012, 1.5], [front - 0.55, half + 0.012, cab_top - 0.35])
     actor.add([pane, side], GLASS)
@@ -208,10 +195,7 @@ def add_tram(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
         sections = [_section(middle + p * length, half * w, 0.28, top - d, 0.16) for p, w, d in rounds]
         actor.add(loft(sections), look)
         actor.add(box([middle - 1.6, -0.9, top - 0.02], [middle + 1.6, 0.9, top + 0.25], 0.1), DARK)
-        bogies = [
-            box([middle + x - 0.9, -1.0, 0.06], [middle + x + 0.9, 1.0, 0.45])
-            for x in (-length / 3, length / 3)
-        ]
+        bogies = [box([middle + x - 0.9, -1.0, 0.06], [middle + x + 0.9, 1.0, 0.45]) for x in (-length / 3, length / 3)]
         actor.add(bogies, DARK)
     gaps = [first + (k + 0.5) * (length + 0.6) for k in range(cars - 1)]
     joints = [box([x - 0.4, -1.05, 0.4], [x + 0.4, 1.05, top - 0.2]) for x in gaps]

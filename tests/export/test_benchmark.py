@@ -37,9 +37,7 @@ def test_warm_up_is_left_out_and_every_frame_used() -> None:
 
 
 def test_exported_model(model_path: Path) -> None:
-    report = benchmark(
-        open_session(model_path, "cpu", 1), [make_frame(0, (200, 120))], warm_up=1, iterations=3
-    )
+    report = benchmark(open_session(model_path, "cpu", 1), [make_frame(0, (200, 120))], warm_up=1, iterations=3)
     json.dumps(report.to_dict(), allow_nan=False)
     console = Console(record=True, width=100)
     print_benchmark(report, console)

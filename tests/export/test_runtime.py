@@ -50,9 +50,7 @@ def test_onnx_session(model_path: Path) -> None:
     assert (result.classes.dtype, result.depth_m.dtype) == (np.uint8, np.float32)
 
 
-def test_torch_session_gives_the_same(
-    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_session_gives_the_same(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = {"segmentation": {"losses": {"dice": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
     config = Config.model_validate({"tasks": losses, "data": {"size": f"{SIZE[0]}x{SIZE[1]}"}})
     monkeypatch.setattr(checkpoint, "load_generator", lambda run: (make_generator(), config))
@@ -74,9 +72,7 @@ def _save(path: Path, height: int, output: str, properties: dict[str, str]) -> P
         helper.make_node("Gather", ["image", "channel"], [output], axis=3),
     ]
     opset = [helper.make_opsetid("", 18)]
-    model = helper.make_model(
-        helper.make_graph(nodes, "g", [image], [out]), opset_imports=opset, ir_version=9
-    )
+    model = helper.make_model(helper.make_graph(nodes, "g", [image], [out]), opset_imports=opset, ir_version=9)
     helper.set_model_props(model, properties)
     onnx.save(model, path)
     return path
@@ -100,10 +96,7 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
             open_session(path, "cpu")
         assert path.name in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert (
-        open_session(_save(tmp_path / "good.onnx", 96, "classes", ours), "cpu").run(make_frame(0)).depth_m
-        is None
-    )
+    assert open_session(_save(tmp_path / "good.onnx", 96, "classes", ours), "cpu").run(make_frame(0)).depth_m is None
 
 
 def test_truncated_model(model_path: Path, tmp_path: Path) -> None:
@@ -126,9 +119,7 @@ def test_unknown_and_missing_providers(model_path: Path, monkeypatch: pytest.Mon
     assert "cuda: not in this ONNX Runtime" in session.note
 
 
-def test_a_provider_that_silently_falls_back_is_not_believed(
-    model_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
@@ -137,9 +128,7 @@ def test_a_provider_that_silently_falls_back_is_not_believed(
     monkeypatch.setattr(
         onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(
-        onnxruntime, "InferenceSession", lambda *rest, providers: real(*rest, providers=providers[-1:])
-    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *rest, providers: real(*rest, providers=providers[-1:]))
     assert "cuda: its libraries do not load" in open_session(model_path, "auto", 1).note
     with pytest.raises(InputError, match="its libraries do not load"):
         open_session(model_path, "cuda")

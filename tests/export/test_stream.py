@@ -48,9 +48,7 @@ def test_video_in_video_out(tmp_path: Path, model_path: Path, picture_folder: Ca
     assert set(report.stages) == {"decode", "net", "draw"}
 
 
-def test_a_broken_picture_is_listed_and_the_rest_done(
-    tmp_path: Path, picture_folder: Callable[[int], Path]
-) -> None:
+def test_a_broken_picture_is_listed_and_the_rest_done(tmp_path: Path, picture_folder: Callable[[int], Path]) -> None:
     folder = picture_folder(4)
     (folder / "002.png").write_bytes((folder / "002.png").read_bytes()[:500])
     report = infer(make_session(), folder, tmp_path / "out")

@@ -44,8 +44,6 @@ def write_set(root: Path, names: tuple[str, ...], split: str = "train", city: st
         for kind, picture in (("left", left), ("right", right), ("labels", labels)):
             write_png(frame_path(root, kind, split, city, name), picture)
         exact = true_disparity()
-        write_disparity(
-            frame_path(root, "disparity", split, city, name), exact, np.ones(exact.shape, dtype=bool)
-        )
+        write_disparity(frame_path(root, "disparity", split, city, name), exact, np.ones(exact.shape, dtype=bool))
         write_camera(frame_path(root, "camera", split, city, name), CAMERA)
     return root

@@ -88,9 +88,7 @@ def test_disparity_file_holds_baseline_times_focal_over_depth(written: Path) -> 
     view = Renderer(compose(5, 0, SIZE)).view(SIZE, 0.0)
     seen = (view.depth > 0) & (view.labels != stage.EGO_VEHICLE)
     assert np.array_equal(valid, seen)
-    assert (
-        np.abs(disparity - camera.baseline_m * camera.fx_px / np.maximum(view.depth, 0.1))[seen].max() < 0.003
-    )
+    assert np.abs(disparity - camera.baseline_m * camera.fx_px / np.maximum(view.depth, 0.1))[seen].max() < 0.003
 
 
 def test_sky_and_only_sky_has_no_disparity(pair: Pair) -> None:

@@ -1,0 +1,77 @@
+"""Reading pictures with errors that name them, and writing so that nothing half written stays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocessing.errors import InputError
+from preprocessing.files import atomic_write, read_grey_or_index, read_image, read_json, write_json, write_png
+
+NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+
+
+def test_colour_and_16_bit_round_trip(tmp_path: Path) -> None:
+    write_png(tmp_path / "c.png", NOISE, {"unit": "m"})
+    assert np.array_equal(read_image(tmp_path / "c.png"), NOISE)
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.text == {"unit": "m"}
+    deep = np.arange(1500, dtype=np.uint16).reshape(30, 50) * 43
+    write_png(tmp_path / "d.png", deep)
+    found = read_grey_or_index(tmp_path / "d.png")
+    assert found.dtype == np.uint16 and np.array_equal(found, deep)
+
+
+def test_a_grey_picture_becomes_three_equal_channels(tmp_path: Path) -> None:
+    write_png(tmp_path / "g.png", NOISE[..., 0])
+    assert np.array_equal(read_image(tmp_path / "g.png"), np.repeat(NOISE[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_truncated_picture_is_named(tmp_path: Path, share: float, suffix: str) -> None:
+    path = tmp_path / f"street{suffix}"
+    Image.fromarray(NOISE).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="street"):
+        read_image(path)
+
+
+def test_a_damaged_png_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "x.png", NOISE)
+    content = bytearray((tmp_path / "x.png").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.png: not a readable image"):
+        read_image(tmp_path / "x.png")
+
+
+def test_missing_and_wrong_kind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_image(tmp_path / "none.png")
+    write_png(tmp_path / "c.png", NOISE)
+    with pytest.raises(InputError, match="has 3 channels where one is expected"):
+        read_grey_or_index(tmp_path / "c.png")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == ".txt"
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_json_has_no_nan_and_names_a_garbled_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"δ1": [1, 2.5]})
+    assert read_json(tmp_path / "a.json") == {"δ1": [1, 2.5]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert read_json(tmp_path / "a.json") == {"δ1": [1, 2.5]}
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(InputError, match=r"b\.json"):
+        read_json(tmp_path / "b.json")
