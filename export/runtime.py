@@ -156,7 +156,7 @@ def _open_torch(path: Path, provider: str, threads: int) -> Session:
 
     from advmtl.checkpoint import load_generator
     from export.deployable import Deployable
-    from export.to_onnx import describe
+    from export.description import describe
 
     if provider == "tensorrt":
         raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from standins import SmallGenerator, make_frame, make_generator, make_metadata
 
 from export.to_onnx import export_onnx
+from preprocessing.cityscapes import Camera, frame_path, write_camera
 from preprocessing.files import write_png
 
 
@@ -33,3 +35,16 @@ def picture_folder(tmp_path: Path) -> Callable[[int], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def stereo_set(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    for i in range(5):
+        left = frame_path(root, "left", "train", "town", f"town_000000_{i:06d}")
+        left.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(make_frame(i, (400, 192))).save(left)
+    camera = frame_path(root, "camera", "train", "town", "town_000000_000001")
+    camera.parent.mkdir(parents=True)
+    write_camera(camera, Camera(0.25, 500.0, 510.0, 200.0, 96.0))
+    return root

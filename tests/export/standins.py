@@ -8,12 +8,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from advmtl.config import Config
 from export.metadata import CLASSES, DEPTH, Metadata
 from export.runtime import Session
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")
 PALETTE = ((128, 64, 128), (70, 70, 70), (70, 130, 180), (0, 0, 142), (220, 20, 60))
+
+
+LOSSES = {"segmentation": {"losses": {"cross_entropy": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
+
+
+def make_config(**values: object) -> Config:
+    """A configuration of both tasks with the given changes."""
+    return Config.model_validate({"name": "test", "tasks": LOSSES, **values})
 
 
 class SmallGenerator(nn.Module):

@@ -6,10 +6,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from PIL import Image
-from standins import SIZE, SmallGenerator, make_frame, make_generator, make_metadata
+from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata
 
-from advmtl.config import Config
 from advmtl.encoder import build_encoder
 from advmtl.generator import build_generator
 from export import to_onnx
@@ -18,29 +16,9 @@ from export.metadata import KEY
 from export.parity import ParityError
 from export.runtime import prepare
 from export.sources import find_images
-from export.to_onnx import describe, export_checked, export_onnx, export_run, parity_frames, training_camera
-from preprocessing.cityscapes import Camera, frame_path, write_camera
+from export.to_onnx import export_checked, export_onnx, export_run, parity_frames
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
-
-LOSSES = {"segmentation": {"losses": {"cross_entropy": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
-
-
-def make_config(**values: object) -> Config:
-    return Config.model_validate({"name": "test", "tasks": LOSSES, **values})
-
-
-@pytest.fixture
-def stereo_set(tmp_path: Path) -> Path:
-    root = tmp_path / "set"
-    for i in range(5):
-        left = frame_path(root, "left", "train", "town", f"town_000000_{i:06d}")
-        left.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(make_frame(i, (400, 192))).save(left)
-    camera = frame_path(root, "camera", "train", "town", "town_000000_000001")
-    camera.parent.mkdir(parents=True)
-    write_camera(camera, Camera(0.25, 500.0, 510.0, 200.0, 96.0))
-    return root
 
 
 def test_file_equals_eager_torch(generator: SmallGenerator, model_path: Path) -> None:
@@ -129,35 +107,10 @@ def test_failing_parity_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_description_of_a_configuration() -> None:
-    config = make_config(data={"classes": "categories7", "size": "320x160"}, depth={"min_m": 2, "max_m": 60})
-    metadata = describe(config)
-    assert metadata.size == (320, 160)
-    assert metadata.class_names[0] == "flat"
-    assert metadata.depth_range_m == (2, 60)
-    assert metadata.configuration_hash == config.hash
-    assert metadata.camera is None
-    assert describe(config, (64, 32)).size == (64, 32)
-    only_depth = describe(make_config(tasks={"depth": LOSSES["depth"]}))
-    assert (only_depth.outputs, only_depth.class_names) == (("depth_m",), ())
-
-
-def test_training_camera_is_in_pixels_of_the_training_size(stereo_set: Path) -> None:
-    source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
-    # 400x192 to 200x64: x by 1/2, y by 1/3; the baseline stays.
-    wanted = Camera(0.25, 250.0, 170.0, 100.0, 32.0)
-    assert training_camera(make_config(data={"train": [source], "size": "200x64"})) == wanted
-    own_size = {**source, "size": "200x64"}
-    config = make_config(data={"train": [own_size], "size": "512x256"})
-    assert training_camera(config) == describe(config).camera == wanted
-    gone = {**source, "root": str(stereo_set / "gone")}
-    assert training_camera(make_config(data={"train": [gone]})) is None
-
-
 def test_parity_frames_are_spread_over_the_set(stereo_set: Path) -> None:
     source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
     frames = parity_frames(make_config(data={"val": [source]}), None, 2)
-    assert [np.array_equal(frame, make_frame(i, (400, 192))) for i, frame in zip((0, 2), frames, strict=True)]
+    assert all(np.array_equal(frame, make_frame(i, (400, 192))) for i, frame in zip((0, 2), frames, strict=True))
     assert len(parity_frames(make_config(data={"val": [source]}), None, 20)) == 5
     with pytest.raises(InputError, match="--frames"):
         parity_frames(make_config(), None, 2)
