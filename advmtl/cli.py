@@ -1,5 +1,6 @@
 """The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
 
+import re
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ from typer.core import TyperGroup
 from preprocessing.errors import InputError
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+# ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _errors = Console(stderr=True, soft_wrap=True)
 
 
@@ -20,7 +23,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort):  # RuntimeErrors by birth: --help leaves this way
+        except (typer.Exit, typer.Abort, _UsageError):  # --help leaves this way; typer explains wrong options itself
             raise
         except InputError as error:
             _complain(ctx, str(error))
@@ -28,7 +31,7 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             _errors.print("[yellow]interrupted[/]; what was finished is kept")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # a defect or a full disk: still one line; --debug shows where
             lines = str(error).splitlines()
             _complain(ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)")
             raise typer.Exit(EXIT_FAILED) from None
@@ -125,7 +128,13 @@ def preprocess(
     max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
     left_right: Annotated[float, typer.Option(help="Left-right check [px]; 0 = off.")] = 1.0,
     inpaint: Annotated[str, typer.Option(help="Fill small holes: off, telea or background.")] = "off",
+    max_hole: Annotated[float, typer.Option(help="Largest hole filled [millionths of the image].")] = 40.0,
     median: Annotated[int, typer.Option(help="Median window: 0 = off, 3 or 5.")] = 5,
+    speckle: Annotated[float, typer.Option(help="Islands up to this are dropped [millionths of the image].")] = 1000.0,
+    clip: Annotated[
+        tuple[float, float] | None, typer.Option(help="Least and greatest disparity kept [px]; default: all.")
+    ] = None,
+    infinity: Annotated[str, typer.Option(help="Disparity 0 becomes invalid, or clip: --max-depth.")] = "invalid",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
 ) -> None:
@@ -137,7 +146,14 @@ def preprocess(
     from preprocessing.pipeline import PreprocessSettings
     from preprocessing.pipeline import preprocess as run
 
-    clean = CleanSettings(left_right_px=left_right or None, inpaint=inpaint, median=median)  # type: ignore[arg-type]
+    clean = CleanSettings(
+        **({"clip_px": clip} if clip else {}),
+        left_right_px=left_right or None,
+        speckle_ppm=speckle,
+        inpaint=inpaint,  # type: ignore[arg-type]
+        max_hole_ppm=max_hole,
+        median=median,  # type: ignore[arg-type]
+    )
     settings = PreprocessSettings(
         matcher=matcher,
         split=split,
@@ -145,6 +161,7 @@ def preprocess(
         workers=workers,
         pictures=pictures,
         max_depth_m=max_depth,
+        infinity=infinity,  # type: ignore[arg-type]
         again=again,
         clean=clean,
     )
@@ -201,7 +218,7 @@ def train(
     Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
     """
     from advmtl.config import load_config
-    from advmtl.train import clear_run, fit
+    from advmtl.train import fit
 
     texts = [*_sources(data or [], val or []), *(overrides or [])]
     if seed is not None:
@@ -209,9 +226,7 @@ def train(
     settings = load_config(config, texts)
     folder = out or Path("runs") / settings.name
     target = _device(device)
-    if overwrite:
-        clear_run(folder)
-    fit(settings, folder, target, Console(soft_wrap=True))
+    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite)
     Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 
@@ -219,7 +234,7 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
     data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file; default evaluation.json in the run folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
     constant: Annotated[
         bool, typer.Option("--constant", help="Also measure predicting the training frames' mean and median depth.")
     ] = False,
@@ -242,7 +257,10 @@ def evaluate(
         metrics["constant_depth"] = mean_depth_baseline(config, loaders)
         for name, figures in metrics["constant_depth"].items():
             print_table({"depth": figures}, f"Predicting the {name} depth, {figures['depth_m']:.2f} m, everywhere")
-    out = out or (run if run.is_dir() else run.parent) / "evaluation.json"
+    # Another source gets a file of its own: evaluation.json belongs to the run's validation data.
+    suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
+    name = f"evaluation{suffix}.json"
+    out = out or (run if run.is_dir() else run.parent) / name
     write_json(out, metrics)
     Console(soft_wrap=True).print(f"written: {out}", highlight=False)
 

@@ -7,6 +7,7 @@ experiment it is. Unknown keys, wrong types and impossible combinations are one 
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -43,6 +44,8 @@ def parse_size(text: Any) -> tuple[int, int]:
         if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
             raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT, for example 512x256")
         text = (int(parts[0]), int(parts[1]))
+    if not isinstance(text, list | tuple) or len(text) != 2 or not all(isinstance(side, int) for side in text):
+        raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT, for example 512x256")
     width, height = text
     if width < 32 or height < 32:
         raise ValueError(f"size {width}x{height} px is too small; both sides need 32 px or more")
@@ -133,6 +136,10 @@ class GeneratorConfig(_Strict):
     crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = 4
 
 
+_CRITIC_NAME = re.compile(r"[A-Za-z]\w*")
+# Values that say how a run is carried out and not what it computes: they may change between stop and resume.
+OPERATIONAL = ("data.workers", "data.cache_mb", "train.log_every", "train.panels", "train.checkpoint_every_steps")
+
 _OPTIONS_OF = {
     "dice": {"epsilon"},
     "scale_invariant": {"space", "lam"},
@@ -179,6 +186,7 @@ class DiscriminatorConfig(_Strict):
     channels: PositiveInt = 32
     layers: PositiveInt = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    learning_rate: PositiveFloat | None = None  # None: train.discriminator_learning_rate
 
     @property
     def tasks(self) -> list[str]:
@@ -242,6 +250,8 @@ class Config(_Strict):
             if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
                 raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
         for name, critic in self.discriminators.items():
+            if not _CRITIC_NAME.fullmatch(name):
+                raise ValueError(f"discriminators.{name}: a name has letters, digits and _ only")
             missing = [seen for seen in critic.tasks if seen not in self.tasks]
             if missing:
                 raise ValueError(
@@ -253,8 +263,17 @@ class Config(_Strict):
 
     @property
     def hash(self) -> str:
-        """First 12 hex digits of the SHA-256 of the resolved configuration."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+        """First 12 hex digits of the SHA-256 of the resolved configuration, name and operational keys left out."""
+        values = self.computed()
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+    def computed(self) -> dict[str, Any]:
+        """Plain values of everything that shapes the result."""
+        values = self.model_dump(mode="json", exclude={"name"})
+        for key in OPERATIONAL:
+            section, _, name = key.partition(".")
+            del values[section][name]
+        return values
 
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""

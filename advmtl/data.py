@@ -25,7 +25,6 @@ from preprocessing.errors import InputError
 from preprocessing.labels import IGNORE
 
 # Where the scene is farther, a depth map that `preprocess` clipped holds exactly the bound (steps: 1/256 m).
-CAP_TOLERANCE_M = 1 / 512
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class FrameDataset(Dataset[Sample]):
         record = self.records[index]
         frame, fault = self._load(index)
         if self.view is not None:
-            frame = self._show(frame, record, (0, index, 0) if isinstance(key, int) else key)
+            frame = self._show(frame, (0, index, 0) if isinstance(key, int) else key)
         return Sample(frame.image, frame.labels, frame.depth, record, fault)
 
     def _load(self, index: int) -> tuple[Arrays, str | None]:
@@ -83,13 +82,9 @@ class FrameDataset(Dataset[Sample]):
         self._cache.put(index, frame)
         return frame, None
 
-    def _show(self, frame: Arrays, record: FrameRecord, key: FrameKey) -> Arrays:
+    def _show(self, frame: Arrays, key: FrameKey) -> Arrays:
         assert self.view is not None
         low, high = self.view.depth_range_m
-        if record.depth is not None:
-            # Beyond the clip of `preprocess` the true depth is unknown: it must stay "far" under any zoom.
-            capped = np.abs(frame.depth - high) <= CAP_TOLERANCE_M
-            frame = replace(frame, depth=np.where(capped, np.float32(np.inf), frame.depth))
         rng = np.random.default_rng((self.view.seed, *key))
         shown = augment(frame, self.view.crop, rng, self.view.augment)
         depth = np.where(shown.depth > 0, np.clip(shown.depth, low, high), np.float32(0))

@@ -18,6 +18,9 @@ from advmtl.tasks import TASKS
 
 IGNORE = 255
 _IMAGE_CHANNELS = 3
+# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
+# (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
+DEPTH_CONTRAST = 4.0
 
 
 class PatchDiscriminator(nn.Module):
@@ -82,12 +85,13 @@ def real_maps(
             are themselves a tell (Luc et al. 2016).
 
     Returns:
-        segmentation one-hot float32 [N,K,H,W], depth as log depth in [-1, 1] [N,1,H,W]. Not yet masked.
+        segmentation one-hot float32 [N,K,H,W], depth as log depth in
+        ±DEPTH_CONTRAST [N,1,H,W]. Not yet masked.
     """
     return {
         name: _one_hot(target, num_classes, smoothing)
         if TASKS[name].activation == "softmax"
-        else depth.normalised_log(target)
+        else DEPTH_CONTRAST * depth.normalised_log(target)
         for name, target in targets.items()
     }
 
@@ -100,11 +104,13 @@ def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Ten
         depth: range for the normalised log depth.
 
     Returns:
-        softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in [-1, 1]
-        [N,1,H,W]. Not yet masked.
+        softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in
+        ±DEPTH_CONTRAST [N,1,H,W]. Not yet masked.
     """
     return {
-        name: F.softmax(output, dim=1) if TASKS[name].activation == "softmax" else depth.normalised_log(output)
+        name: F.softmax(output, dim=1)
+        if TASKS[name].activation == "softmax"
+        else DEPTH_CONTRAST * depth.normalised_log(output)
         for name, output in outputs.items()
     }
 

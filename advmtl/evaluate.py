@@ -17,6 +17,7 @@ from advmtl.data import val_loaders
 from advmtl.edges import BoundaryIoU, DepthEdges
 from advmtl.frames import BadFrame
 from advmtl.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
+from preprocessing.errors import InputError
 from preprocessing.progress import progress
 
 NamedLoader = tuple[str, Any]  # (source name, DataLoader of Batch)
@@ -99,7 +100,7 @@ def evaluate(
             sources[_unused(name, sources)] = meters.compute()
             skipped += getattr(loader.dataset, "bad_frames", [])
             total.merge(meters)
-    result: dict[str, Any] = total.compute()
+    result: dict[str, Any] = {**total.compute(), "measured_on": list(sources)}
     if len(sources) > 1:
         result["sources"] = sources
     if skipped:
@@ -155,7 +156,7 @@ class DepthPrior:
 def depth_prior(batches: Iterable[Batch], max_depth_m: float = 80.0) -> DepthPrior:
     """Statistics of the true depth within (1e-3 m, `max_depth_m`), frames weighted by their pixels.
 
-    The median is exact to 1/16 m (a histogram). Raises: ValueError where no pixel is valid.
+    The median is exact to 1/16 m (a histogram). Raises: InputError where no pixel is valid.
     """
     bins = math.ceil(max_depth_m * 16)
     histogram = torch.zeros(bins, dtype=torch.float64)
@@ -167,7 +168,7 @@ def depth_prior(batches: Iterable[Batch], max_depth_m: float = 80.0) -> DepthPri
         total += depth.sum()
     pixels = int(histogram.sum())
     if not pixels:
-        raise ValueError("no frame has a valid depth; there is nothing to take a mean of")
+        raise InputError("no training frame has a valid depth; there is no constant depth to compare with")
     middle = int(torch.searchsorted(histogram.cumsum(0), pixels / 2))
     return DepthPrior(float(total) / pixels, (middle + 0.5) / 16, pixels)
 
@@ -176,7 +177,7 @@ def mean_depth_baseline(config: Config, loaders: Sequence[NamedLoader]) -> dict[
     """What predicting the mean, and the median, depth of the training frames (not augmented) scores on
     `loaders`.
 
-    Returns: {"mean": {"depth_m", "abs_rel", ...}, "median": {...}}. Raises: ValueError without any training
+    Returns: {"mean": {"depth_m", "abs_rel", ...}, "median": {...}}. Raises: InputError without any training
         depth.
     """
     train = val_loaders(config, config.data.train, "train")

@@ -15,7 +15,7 @@ from PIL import Image
 from advmtl.augment import Arrays, Size
 from advmtl.config import Source
 from preprocessing.cityscapes import Frame, find_frames, read_camera
-from preprocessing.depth import disparity_to_depth, read_depth, resize_nearest
+from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
 from preprocessing.disparity import read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image
@@ -24,6 +24,8 @@ from preprocessing.labels import IGNORE, lookup_table, map_labels
 Role = Literal["train", "val"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # What a whole file of each kind ends with; a truncated one does not. (JPEGs may carry padding behind it.)
+# 16-bit depth is 1/256 m apart.
+CLIP_TOLERANCE_M = 1 / 512
 TRAILERS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 
 
@@ -65,11 +67,14 @@ class BadFrame:
 def index_source(source: Source, classes: str, role: Role, number: int = 0) -> list[FrameRecord]:
     """List the frames of one source, sorted by name; `number` is its place among the sources.
 
+    A source without a split means the split of its role, `train` or `val`; a `folder` may have none.
     `source.depth` "auto" takes, for training, the depth that `preprocess` wrote where it is there, else the
     set's own disparity; for validation the other way round, so that a model is measured against the set's
     truth and not against the matcher it learnt from.
     Raises: InputError where the root, split or an image folder is missing, or no frame is found.
     """
+    if source.split is None and source.format != "folder":
+        source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
     build = {"cityscapes": _cityscapes, "camvid": _folder, "folder": _folder}[source.format]
     records = [replace(record, source=number) for record in build(source, classes, role)]
     if source.frames is not None:
@@ -173,7 +178,10 @@ def _read_labels(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint
 
 def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if record.depth is not None:
-        return _same_size(read_depth(record.depth), shape, record.depth)
+        depth = _same_size(read_depth(record.depth), shape, record.depth)
+        clip = read_depth_clip(record.depth)
+        # At the clip the true depth is unknown but far: it must stay far under any zoom, and no metric may count it.
+        return depth if clip is None else np.where(depth >= clip - CLIP_TOLERANCE_M, np.float32(np.inf), depth)
     assert record.disparity is not None
     disparity, valid = read_disparity(record.disparity)
     _same_size(disparity, shape, record.disparity)

@@ -25,12 +25,12 @@ class Evolution:
 
     def __init__(self, folder: Path, datasets: Sequence[FrameDataset], config: Config) -> None:
         self._folder, self._config = folder, config
-        share = -(-config.train.panels // max(1, len(datasets)))
+        wanted, sources = config.train.panels, max(1, len(datasets))
         self._batches: list[Batch] = []
-        for dataset in datasets:
-            chosen = np.linspace(0, len(dataset) - 1, min(share, len(dataset))).astype(int)
-            self._batches += [collate([dataset[int(index)]]) for index in dict.fromkeys(chosen.tolist())]
-        self._batches = self._batches[: config.train.panels]
+        for number, dataset in enumerate(datasets):
+            count = min(wanted // sources + (number < wanted % sources), len(dataset))
+            chosen = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
+            self._batches += [collate([dataset[index]]) for index in chosen]
 
     def _panels(self, generator: nn.Module, device: torch.device) -> list[NDArray[np.uint8]]:
         labels = LABEL_SETS[self._config.data.classes]

@@ -17,6 +17,7 @@ from advmtl.encoder import build_encoder
 from advmtl.generator import Generator, build_generator
 from advmtl.perceptual import Perceptual
 from advmtl.tasks import head_channels
+from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
 
 
@@ -37,6 +38,9 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
 
 def _discriminators_from(config: Config) -> nn.ModuleDict:
     classes = len(LABEL_SETS[config.data.classes].names)
+    clash = next((name for name in config.discriminators if hasattr(nn.ModuleDict, name)), None)
+    if clash is not None:
+        raise InputError(f"discriminators.{clash}: the name is taken by torch; choose another")
     return nn.ModuleDict(
         {
             name: PatchDiscriminator(
@@ -135,8 +139,10 @@ class State:
             averaged[name].copy_(current[name])
 
 
-def build(config: Config, device: torch.device) -> State:
+def build(config: Config, device: torch.device, *, pretrained: bool = True) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
+
+    `pretrained=False` leaves the encoder's weights random, for a state that is about to be loaded.
 
     Raises: InputError where weights are missing or do not fit.
     """
@@ -144,7 +150,7 @@ def build(config: Config, device: torch.device) -> State:
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
     # The networks come in channels_last already: on a CPU it is several times faster than the default layout.
-    generator = generator_from(config).to(device)
+    generator = generator_from(config, pretrained=pretrained).to(device)
     discriminators = _discriminators_from(config).to(device)
     wants_perceptual = any(task.losses.get("perceptual", 0) > 0 for task in config.tasks.values())
     perceptual = None

@@ -63,7 +63,7 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
     return views
 
 
-def discriminator_step(state: State, view: _View) -> Logs:
+def discriminator_step(state: State, view: _View, names: list[str]) -> Logs:
     """Update one discriminator on the detached maps of `view`, `discriminator_steps` times."""
     critic, objective = state.discriminators[view.name], OBJECTIVES[view.settings.objective]
     optimizer, fake = state.discriminator_optimizers[view.name], view.fake.detach()
@@ -76,6 +76,7 @@ def discriminator_step(state: State, view: _View) -> Logs:
             penalty = gradient_penalty(critic, view.real, fake, state.noise)
             logs[f"discriminator/{view.name}/gradient_penalty"] = penalty.detach()
             loss = loss + objective.penalty * penalty
+        check_finite({f"discriminator/{view.name}/loss": loss.detach()}, state.step, names)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -129,7 +130,7 @@ def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor])
         if len(tasks) == 1:
             rows[tasks[0]] = rows[tasks[0]] + weighted
         elif state.config.balance.multi_task_row == "own":
-            rows[view.name] = weighted
+            rows[f"adversarial/{view.name}"] = weighted  # a critic may bear a task's name
         else:
             for task in tasks:
                 rows[task] = rows[task] + weighted / len(tasks)
@@ -138,7 +139,7 @@ def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor])
 
 def check_finite(logs: Logs, step: int, names: list[str]) -> None:
     """Raise NonFiniteLoss where a logged value is not finite."""
-    # Host sync: one per step, on 0-d losses only; a poisoned update would cost far more than this read.
+    # Host sync, before each optimiser step, on 0-d values: a poisoned update would cost far more than this read.
     values = torch.stack([value.float() for value in logs.values()]).tolist()
     for name, value in zip(logs, values, strict=True):
         if value != value or value in (float("inf"), float("-inf")):
@@ -161,7 +162,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     views = _views(state, batch, outputs, masks)
     logs: Logs = {}
     for view in views:
-        logs |= discriminator_step(state, view)
+        logs |= discriminator_step(state, view, batch.names)
 
     state.discriminators.requires_grad_(False)
     rows: dict[str, Tensor] = {}
@@ -171,13 +172,13 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
         rows[task] = weights.weight * torch.stack([weights.losses[n] * v for n, v in losses.items()]).sum()
         logs[f"{task}/supervised"] = rows[task].detach()
     logs |= _adversarial_rows(state, views, rows)
-    check_finite(logs, state.step, batch.names)
     if statistics:
         logs |= row_statistics(rows, z)
     state.optimizer.zero_grad(set_to_none=True)
     backward_sum(rows)
     clip = float("inf") if settings.gradient_clip_norm is None else settings.gradient_clip_norm
     logs["gradient_norm"] = torch.nn.utils.clip_grad_norm_(generator.parameters(), clip)
+    check_finite(logs, state.step, batch.names)
     state.optimizer.step()
     state.discriminators.requires_grad_(True)
     state.update_ema()

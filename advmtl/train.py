@@ -1,7 +1,5 @@
-"""The training loop: build or restore a run, step through the epochs, measure, save."""
+"""The training loop: step through the epochs of a run, measure, save."""
 
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,129 +8,18 @@ from typing import Any
 import torch
 from rich.console import Console
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from advmtl.checkpoint import load_checkpoint, load_generator, save_checkpoint
+from advmtl.checkpoint import load_generator, save_checkpoint
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
 from advmtl.panels import Evolution
-from advmtl.state import State, build, learning_rate_factor
+from advmtl.runs import Interrupt, Log, Run, flatten, open_run
+from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
 from preprocessing.errors import InputError
-from preprocessing.files import atomic_write, write_json
+from preprocessing.files import write_json
 from preprocessing.progress import progress
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder and what lies in it."""
-
-    folder: Path
-
-    @property
-    def last(self) -> Path:
-        """The whole state after the newest save."""
-        return self.folder / "checkpoints" / "last.pt"
-
-    @property
-    def best(self) -> Path:
-        """The whole state at the best validation score."""
-        return self.folder / "checkpoints" / "best.pt"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON object a line: training losses and validation metrics."""
-        return self.folder / "metrics.jsonl"
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
-    """The first key at which two plain configurations differ, with both values, or None."""
-    for key in old.keys() | new.keys():
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found = difference(a, b, f"{prefix}{key}.")
-            if found:
-                return found
-        elif a != b:
-            return f"{prefix}{key} is {a} there and {b} here"
-    return None
-
-
-def open_run(config: Config, run: Run, device: torch.device) -> State:
-    """A fresh state, or the one in the run folder where it holds one.
-
-    Raises: InputError where the folder's run has another configuration, or its checkpoint is damaged.
-    """
-    saved = None
-    if run.last.is_file():
-        saved, there = load_checkpoint(run.last)
-        changed = difference(there.model_dump(mode="json"), config.model_dump(mode="json"))
-        if changed:
-            raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
-        config = config.model_copy(update={"encoder": config.encoder.model_copy(update={"weights": None})})
-    state = build(config, device)
-    if saved is not None:
-        # The encoder's weights come from the checkpoint, so the pretrained file is not asked for again.
-        state.config = there
-        state.load_state_dict(saved)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(run.folder / "config.yaml") as temporary:
-        temporary.write_text(state.config.to_yaml())
-    return state
-
-
-def clear_run(folder: Path) -> None:
-    """Remove what a run wrote into `folder`, and nothing else that may lie there."""
-    for name in ("checkpoints", "panels", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.jsonl", "evaluation.json", "evolution.gif"):
-        (folder / name).unlink(missing_ok=True)
-
-
-class Log:
-    """`metrics.jsonl` and TensorBoard, continued where the state stands."""
-
-    def __init__(self, run: Run, state: State) -> None:
-        # What was logged after the checkpoint belongs to steps that will be taken again.
-        run.metrics.touch()
-        with run.metrics.open("r+b") as file:
-            file.truncate(state.log_bytes)
-        self._file = run.metrics.open("ab")
-        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.step)
-
-    def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append one row and its scalars. Non-finite values (a loss with nothing to count) are left out of JSON."""
-        row = {"kind": kind, "step": step, "epoch": epoch, **values}
-        self._file.write((json.dumps(row) + "\n").encode())
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
-
-    def picture(self, name: str, picture: Any, step: int) -> None:
-        """Show an RGB uint8 [H,W,3] picture."""
-        self._board.add_image(name, picture, step, dataformats="HWC")
-
-    @property
-    def bytes(self) -> int:
-        """Length of `metrics.jsonl` so far; kept in the checkpoint."""
-        return self._file.tell()
-
-    def close(self) -> None:
-        """Flush and close both."""
-        self._file.close()
-        self._board.close()
-
-
-def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested metrics as `task/name` to number; lists and texts are left out."""
-    flat: dict[str, float] = {}
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
-    return flat
 
 
 def score(metrics: Mapping[str, Any]) -> float:
@@ -148,9 +35,10 @@ class _Loop:
     log: Log
     console: Console
     evolution: Evolution
+    interrupt: Interrupt
 
     def save(self, path: Path) -> None:
-        self.state.log_bytes = self.log.bytes
+        self.state.log_bytes = self.log.sync()
         save_checkpoint(path, self.state.state_dict(), self.state.config)
 
     def epoch(self, loader: Any, total: int, advance: Callable[[int, str], None]) -> None:
@@ -173,6 +61,26 @@ class _Loop:
                 advance(1, "")
             if state.step % settings.checkpoint_every_steps == 0:
                 self.save(self.run.last)
+            self.interrupt.check()
+
+    def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
+        """All epochs that are left. Each is measured before it counts as done, so that no measurement can be lost."""
+        state, settings = self.state, self.state.config.train
+        try:
+            while state.epoch < settings.epochs:
+                self.epoch(loader, total, advance)
+                done = state.epoch + 1
+                if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
+                    metrics = self.measure(loaders)
+                    self.console.print(f"epoch {done}: {headline(metrics)}")
+                state.epoch, state.batch = done, 0
+                self.save(self.run.last)
+        except KeyboardInterrupt:
+            self.save(self.run.last)
+            raise
+        except NonFiniteLoss as error:
+            self.save(self.run.failed)
+            raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
 
     def _report_skipped(self, batch: Batch) -> None:
         for bad in batch.skipped:
@@ -180,10 +88,10 @@ class _Loop:
 
     def measure(self, loaders: list[Any]) -> dict[str, Any]:
         """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
-        state = self.state
+        state, epoch = self.state, self.state.epoch + 1
         metrics = evaluate(state.ema, loaders, state.config, state.device)
-        self.log.write("validation", state.step, state.epoch, flatten(metrics))
-        picture = self.evolution.draw(state.ema, state.epoch, state.device)
+        self.log.write("validation", state.step, epoch, flatten(metrics))
+        picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
             self.log.picture("panels", picture, state.step)
         now = score(metrics)
@@ -203,46 +111,67 @@ def _set_learning_rate(state: State, total: int) -> None:
     factor, settings = learning_rate_factor(state.step, total, state.config), state.config.train
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
-    for optimizer in state.discriminator_optimizers.values():
+    for name, optimizer in state.discriminator_optimizers.items():
+        own = state.config.discriminators[name].learning_rate
         for group in optimizer.param_groups:
-            group["lr"] = settings.discriminator_learning_rate * factor
+            group["lr"] = (own or settings.discriminator_learning_rate) * factor
 
 
-def fit(config: Config, folder: Path, device: torch.device, console: Console) -> dict[str, Any]:
+def count_labels(config: Config, train: Any, val: list[Any]) -> str:
+    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
+    parts = []
+    for task in config.tasks:
+        count = _labelled(train, task)
+        if not count:
+            raise InputError(f"tasks.{task}: no training frame has this label; remove the task or add a source with it")
+        parts.append(f"{task} {count} train, {sum(_labelled(loader, task) for loader in val)} val")
+    if not any(_labelled(loader, task) for loader in val for task in config.tasks):
+        raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")
+    return "; ".join(parts)
+
+
+def _labelled(loader: Any, task: str) -> int:
+    records = loader.dataset.records
+    return sum(record.has_labels if task == "segmentation" else record.has_depth for record in records)
+
+
+def fit(
+    config: Config, folder: Path, device: torch.device, console: Console, *, overwrite: bool = False
+) -> dict[str, Any]:
     """Train to the end of the configuration, continuing the run folder where it holds a run.
 
     Writes config.yaml, checkpoints/{last,best}.pt, metrics.jsonl, tensorboard/, panels/, evolution.gif and
-    evaluation.json (of the best checkpoint). An interrupt or a non-finite loss leaves a checkpoint.
+    evaluation.json (of the best checkpoint). Ctrl-C saves after the step in hand. A non-finite loss keeps the last good
+    checkpoint and writes the state as it was found to checkpoints/failed.pt.
 
+    Args:
+        config: the experiment.
+        folder: run folder.
+        device: where to compute.
+        console: for what is left out, and a line per measured epoch.
+        overwrite: start anew; the old run is removed once the new one has been built.
     Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss.
     """
     run = Run(folder)
     loader, loaders = train_loader(config), val_loaders(config)
-    _report_bad(console, [loader, *(loader for _, loader in loaders)])
-    state = open_run(config, run, device)
+    everything = [loader, *(val for _, val in loaders)]
+    _report_bad(console, everything)
+    labels = count_labels(config, loader, everything[1:])
+    state = open_run(config, run, device, overwrite=overwrite)
     batches = loader.batch_sampler.batches  # type: ignore[union-attr]
     total = batches * config.train.epochs
-    log = Log(run, state)
-    evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
-    loop = _Loop(state, run, log, console, evolution)
     console.print(
-        f"{config.name} ({config.hash}): {len(loader.dataset)} frames, {batches} steps an epoch, "  # type: ignore[arg-type]
+        f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), {batches} steps an epoch, "  # type: ignore[arg-type]
         f"{config.train.epochs} epochs, {sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
         + (f", continued at step {state.step}" if state.step else "")
     )
+    evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
+    log = Log(run, state)
     try:
-        with progress("training", total, "steps") as bar:
+        with Interrupt() as interrupt, progress("training", total, "steps") as bar:
+            loop = _Loop(state, run, log, console, evolution, interrupt)
             bar.advance(state.step)
-            while state.epoch < config.train.epochs:
-                loop.epoch(loader, total, bar.advance)
-                state.epoch, state.batch = state.epoch + 1, 0
-                if state.epoch % config.train.evaluate_every_epochs == 0 or state.epoch == config.train.epochs:
-                    metrics = loop.measure(loaders)
-                    console.print(f"epoch {state.epoch}: {headline(metrics)}")
-                loop.save(run.last)
-    except (KeyboardInterrupt, NonFiniteLoss):
-        loop.save(run.last)
-        raise
+            loop.run_epochs(loader, loaders, total, bar.advance)
     finally:
         log.close()
     return finish(run, config, loaders, device, evolution)

@@ -1,39 +1,52 @@
 """What a model says about itself, read off the configuration it was trained with."""
 
-from pathlib import Path
-
 from PIL import Image
 
 from advmtl import __version__
-from advmtl.config import Config
+from advmtl.augment import Size
+from advmtl.config import Config, Source
+from advmtl.frames import index_source
 from export.deployable import DEVIATION, MEAN
 from export.metadata import CLASSES, DEPTH, Metadata
-from preprocessing.cityscapes import Camera, find_frames, read_camera
+from preprocessing.cityscapes import Camera, read_camera
+from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
 
 
-def training_camera(config: Config) -> Camera | None:
-    """The camera of the first training frame with depth and a camera file, in pixels of the training size.
+def training_camera(config: Config) -> tuple[Camera, Size] | None:
+    """The camera of the first training frame with depth and a camera file, and the size it is for.
 
-    None where no such source has the Cityscapes layout, or its files are not on this machine.
+    Returns: the camera in pixels of the training size, and that size, (width, height). None where no source
+    tells: a model opens on a machine without its training set, or with one that has changed since.
     """
     for source in config.data.train:
-        if source.format != "cityscapes" or source.depth == "none" or not Path(source.root).is_dir():
+        if source.format != "cityscapes" or source.depth == "none":
             continue
         size = source.size or config.data.size
-        for frame in find_frames(Path(source.root), source.split):
-            if frame.camera is not None:
-                with Image.open(frame.left) as image:
-                    width, height = image.size
-                return read_camera(frame.camera).scaled(size[0] / width, size[1] / height)
+        try:
+            camera = _camera_of(source, config.data.classes, size)
+        except (InputError, OSError, RuntimeError):  # RuntimeError: a ~user that this machine does not have
+            continue
+        if camera is not None:
+            return camera, size
     return None
 
 
-def describe(config: Config, size: tuple[int, int] | None = None) -> Metadata:
+def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
+    for record in index_source(source, classes, "train"):
+        if record.has_depth and record.camera is not None:
+            with Image.open(record.image) as image:
+                width, height = image.size
+            return read_camera(record.camera).scaled(size[0] / width, size[1] / height)
+    return None
+
+
+def describe(config: Config, size: Size | None = None) -> Metadata:
     """The metadata of a model trained with `config`, for a network input of `size` (width, height)."""
     size = size or config.data.size
     labels = LABEL_SETS[config.data.classes]
     segmentation, depth = "segmentation" in config.tasks, "depth" in config.tasks
+    camera, camera_size = (training_camera(config) if depth else None) or (None, None)
     return Metadata(
         advmtl_version=__version__,
         size=size,
@@ -42,7 +55,8 @@ def describe(config: Config, size: tuple[int, int] | None = None) -> Metadata:
         class_names=labels.names if segmentation else (),
         palette=tuple(tuple(map(int, colour)) for colour in labels.palette) if segmentation else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
-        camera=training_camera(config) if depth else None,
+        camera=camera,
+        camera_size=camera_size,
         configuration=config.name,
         configuration_hash=config.hash,
         normalisation={"mean": MEAN, "deviation": DEVIATION},

@@ -28,9 +28,10 @@ class Metadata(BaseModel):
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
     `size` is (width, height) of the network. `camera` is the camera of the training data, if it is known, in
-    pixels of the training size: a network learns metric depth for one focal length in its own pixels, and a
-    lens twice as long makes everything look half as far. `normalisation` happens inside the graph and is told
-    for information: (pixel / 255 − mean) / deviation.
+    pixels of pictures of `camera_size` (width, height), the training size, which need not be `size`; None in
+    files that do not tell. A network learns metric depth for one focal length in its own pixels, and a lens
+    twice as long makes everything look half as far. `normalisation` happens inside the graph and is told for
+    information: (pixel / 255 − mean) / deviation.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -47,6 +48,7 @@ class Metadata(BaseModel):
     depth_range_m: tuple[float, float] | None = None
     depth_unit: Literal["m"] = "m"
     camera: Camera | None = None
+    camera_size: tuple[int, int] | None = None
     configuration: str = ""
     configuration_hash: str = ""
     normalisation: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
@@ -85,8 +87,11 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         low, high = metadata.depth_range_m
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
     if metadata.camera is not None:
+        at = "of the training size"
+        if metadata.camera_size is not None:
+            at = f"at {metadata.camera_size[0]}x{metadata.camera_size[1]} px"
         properties[f"{KEY}.camera"] = (
-            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px of the training size"
+            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px {at}"
         )
     return properties
 

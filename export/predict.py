@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from advmtl.visualize import result_panel
 from export.runtime import Session, prepare
+from export.sinks import unique_name
 from export.sources import Skipped, find_images
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
@@ -29,12 +30,13 @@ class _Picture:
     truth: Maps
 
 
-def _pictures(paths: list[Path]) -> Iterator[_Picture | Skipped]:
+def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
     for path in paths:
+        relative = path.relative_to(root)
         try:
-            yield _Picture(path.stem, read_image(path), {})
+            yield _Picture(str(relative.with_suffix("")), read_image(path), {})
         except InputError as error:
-            yield Skipped(path.name, str(error))
+            yield Skipped(str(relative), str(error))
 
 
 def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
@@ -65,14 +67,26 @@ def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | S
     path = Path(text)
     if not path.exists():
         raise InputError(f"{path}: no such picture, folder or data source (format:root:split)")
-    paths = find_images(path) if path.is_dir() else [path]
-    return paths, _pictures(paths)
+    if path.is_dir():
+        paths = find_images(path)
+        return paths, _pictures(paths, path)
+    return [path], _pictures([path], path.parent)
+
+
+def _write_depth(path: Path, depth_m: NDArray[np.float32]) -> None:
+    # Clipping it would give a file of wrong metres that looks right.
+    try:
+        write_depth(path, depth_m)
+    except ValueError as error:
+        raise InputError(f"--raw: {path.name} cannot be written, {error}; leave --raw out") from None
 
 
 def predict(
     session: Session, source: str, out: Path, *, limit: int | None = None, raw: bool = False
 ) -> tuple[int, list[Skipped]]:
     """Write one panel `<name>.png` per picture of `source` into `out`: image | truth | prediction for every task.
+
+    A picture of a sub-folder is named `<sub-folder>_<name>`; a name that is taken gets a number.
 
     Args:
         session: an opened model.
@@ -81,13 +95,15 @@ def predict(
         limit: pictures at most.
         raw: also write `<name>_classes.png` (uint8 ids) and `<name>_depth.png` (uint16 = metres * 256), at the
             network's size.
-    Returns: how many were written, and what was skipped. Raises: InputError where there is nothing to read.
+    Returns: how many were written, and what was skipped. Raises: InputError where there is nothing to read, or
+    where `raw` depth is beyond what its file can hold, 255.996 m.
     """
     everything, pictures = _open(source, session)
     meta = session.metadata
     labels = LabelSet(meta.label_set, meta.class_names, meta.colours)
     total = min(len(everything), limit or len(everything))
-    done, skipped = 0, []
+    endings = ("", "_classes", "_depth") if raw else ("",)
+    done, skipped, used = 0, [], set[str]()
     with progress("predict", total, "pictures") as bar:
         for picture in pictures:
             if done == total:
@@ -103,12 +119,12 @@ def predict(
                 outputs["depth"] = result.depth_m
             image = prepare(picture.image, meta.size)[0]
             panel = result_panel(image, outputs, picture.truth, labels, meta.depth_range_m or (1.0, 80.0))
-            name = picture.name.replace("/", "_")
+            name = unique_name(picture.name.replace("/", "_"), used, endings)
             write_png(out / f"{name}.png", panel)
             if raw and result.classes is not None:
                 write_png(out / f"{name}_classes.png", result.classes)
             if raw and result.depth_m is not None:
-                write_depth(out / f"{name}_depth.png", result.depth_m)
+                _write_depth(out / f"{name}_depth.png", result.depth_m)
             done += 1
             bar.advance()
     if not done:

@@ -67,15 +67,24 @@ def _verify(temporary: Path, path: Path, count: int) -> None:
         raise OSError(f"{path}: holds {held} of {count} frames after writing; is the disk full?")
 
 
+def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> str:
+    """`name`, or `name` with a number where a file of that name with one of `endings` is in `used`.
+
+    The names with their endings are added to `used`. Without this, a.jpg's result would overwrite a.png's.
+    """
+    unique, number = name, len(used)
+    while any(f"{unique}{ending}" in used for ending in endings):
+        unique, number = f"{name}_{number:06d}", number + 1
+    used.update(f"{unique}{ending}" for ending in endings)
+    return unique
+
+
 @contextmanager
 def _folder(path: Path) -> Iterator[Write]:
     path.mkdir(parents=True, exist_ok=True)
     used: set[str] = set()
 
     def write(name: str, picture: NDArray[np.uint8]) -> None:
-        # a.png and a.jpg of one folder have the same stem.
-        unique = name if name not in used else f"{name}_{len(used):06d}"
-        used.add(unique)
-        write_png(path / f"{unique}.png", picture)
+        write_png(path / f"{unique_name(name, used)}.png", picture)
 
     yield write

@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from rich.table import Table
 from torch import nn
 
 from advmtl.checkpoint import load_generator
-from advmtl.config import Config
+from advmtl.config import Config, Source
 from advmtl.frames import index_source
 from export.deployable import Deployable
 from export.description import describe
 from export.metadata import INPUT, Metadata, to_properties
 from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, ParityReport, check_parity
-from export.sources import find_images
+from export.sources import Skipped, find_images
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write, read_image
 
@@ -31,12 +32,13 @@ OPSET = 18
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What `export_run` wrote and how close it is to the checkpoint."""
+    """What `export_run` wrote, how close it is to the checkpoint, and the frames that could not be compared."""
 
     path: Path
     megabytes: float
     metadata: Metadata
     parity: ParityReport
+    skipped: list[Skipped] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -45,6 +47,7 @@ class ExportReport:
             "megabytes": round(self.megabytes, 3),
             "metadata": self.metadata.model_dump(mode="json"),
             "parity": asdict(self.parity),
+            "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
 
@@ -107,20 +110,42 @@ def export_checked(
     return ExportReport(path, megabytes, metadata, parity)
 
 
-def parity_frames(config: Config, folder: Path | None, count: int) -> list[NDArray[np.uint8]]:
-    """Up to `count` real pictures, evenly spaced: of `folder`, else of the validation sources.
+def parity_frames(config: Config, folder: Path | None, count: int) -> tuple[list[NDArray[np.uint8]], list[Skipped]]:
+    """Up to `count` real pictures, evenly spaced from first to last: of `folder`, else of all validation sources.
 
-    Raises: InputError where there are none on this machine.
+    In the place of a picture that cannot be read comes the next one that can, before the next in turn.
+    Returns: the pictures, uint8 `[H, W, 3]` RGB, and what could not be read.
+    Raises: InputError where none can be read on this machine.
     """
+    skipped: list[Skipped] = []
     if folder is not None:
         paths = find_images(folder)
+    elif config.data.val:
+        paths = [path for source in config.data.val for path in _validation_images(source, config, skipped)]
     else:
-        records = [r for source in config.data.val for r in index_source(source, config.data.classes, "val")]
-        paths = [record.image for record in records]
-    if not paths:
         raise InputError("export: the configuration names no validation data; give pictures with --frames")
-    step = max(1, len(paths) // count)
-    return [read_image(path) for path in paths[::step][:count]]
+    starts = np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int).tolist()
+    pictures = []
+    for start, end in pairwise([*starts, len(paths)]):
+        for path in paths[start:end]:
+            try:
+                pictures.append(read_image(path))
+                break
+            except InputError as error:
+                skipped.append(Skipped(path.name, str(error)))
+    if not pictures:
+        raise InputError(
+            f"export: no picture to compare on could be read; the first: {skipped[0].reason}; give others with --frames"
+        )
+    return pictures, skipped
+
+
+def _validation_images(source: Source, config: Config, skipped: list[Skipped]) -> list[Path]:
+    try:
+        return [record.image for record in index_source(source, config.data.classes, "val")]
+    except InputError as error:
+        skipped.append(Skipped(source.root, str(error)))
+        return []
 
 
 def export_run(
@@ -142,8 +167,8 @@ def export_run(
     if count < 1:
         raise InputError(f"{count} frames: parity needs at least one")
     generator, config = load_generator(run)
-    pictures = parity_frames(config, frames, count)
-    return export_checked(generator, describe(config, size), out, pictures)
+    pictures, skipped = parity_frames(config, frames, count)
+    return replace(export_checked(generator, describe(config, size), out, pictures), skipped=skipped)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
@@ -162,3 +187,5 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         table.add_row("depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}")
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
+    for one in report.skipped:
+        console.print(f"skipped {one.name}: {one.reason}", highlight=False, markup=False, soft_wrap=True)

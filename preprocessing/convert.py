@@ -9,6 +9,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from preprocessing.cityscapes import KINDS, Camera, Frame, frame_path, read_camera
 from preprocessing.depth import (
@@ -43,7 +44,8 @@ class PreprocessSettings:
         max_depth_m: Farther points are clipped to it [m].
         epsilon_px: The epsilon of Eq. 1 [px].
         infinity: What a match at d = 0 becomes: "invalid", or "clip" for `max_depth_m`.
-        again: Redo frames that an earlier run finished with the same settings and inputs.
+        again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
+            files that are not on record.
         sgbm, clean: Settings of the matcher and of the cleaning.
     """
 
@@ -107,27 +109,69 @@ class FrameTask:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a frame: a row for the record and a histogram of depth in bins of 1/16 m, or a reason."""
+    """What came of a frame: a row for the record and a histogram of depth in bins of 1/16 m, or a reason.
+
+    `removed` says that an earlier run's files of the frame were stale and are gone.
+    """
 
     frame: Frame
     row: dict[str, Any] | None = None
     histogram: npt.NDArray[np.int64] | None = None
     reason: str = ""
     reused: bool = False
+    removed: bool = False
 
 
 def convert_frame(task: FrameTask) -> Outcome:
-    """Do one frame; a bad input gives an `Outcome` with its reason and leaves no output of the frame."""
+    """Do one frame; a bad input gives an `Outcome` with its reason.
+
+    What an earlier run wrote for a bad frame stays, unless the record shows it to be stale: made with these very
+    settings from an input that has been replaced since. A depth file that no run recorded is never touched,
+    except `settings.again` says so.
+    """
+    inputs: dict[str, list[int]] = {}
     try:
-        inputs = _fingerprint(task.frame)
-        if _is_done(task, inputs):
-            return Outcome(task.frame, task.row, depth_histogram(read_depth(task.depth_path)), reused=True)
+        inputs = _fingerprint(task.frame, task.settings.matcher)
+        depth_m = _finished_depth(task, inputs)
+        if depth_m is not None:
+            return Outcome(task.frame, task.row, depth_histogram(depth_m), reused=True)
+        _check_overwrite(task)
         return _convert(task, inputs)
     except (InputError, cv2.error) as error:
-        # Left behind, an older depth map would be taken for one that follows from these inputs and settings.
-        for path in (task.depth_path, task.disparity_path, task.picture_path):
-            path.unlink(missing_ok=True)
-        return Outcome(task.frame, reason=" ".join(str(error).split()))
+        stale = _is_stale(task, inputs)
+        if stale:
+            for path in (task.depth_path, task.disparity_path, task.picture_path):
+                path.unlink(missing_ok=True)
+        return Outcome(task.frame, reason=" ".join(str(error).split()), removed=stale)
+
+
+def _check_overwrite(task: FrameTask) -> None:
+    """Raise InputError where the depth file is there and not on record: then it is somebody else's."""
+    path = task.depth_path
+    if task.settings.again or task.row is not None or not path.exists():
+        return
+    # A run that was killed leaves its last files without rows: they bear the mark of its settings.
+    if _settings_mark(path) != task.settings_key:
+        raise InputError(f"{path}: is there, but not on record as written by preprocess; --again overwrites it")
+
+
+def _settings_mark(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            return image.info.get("settings")
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _is_stale(task: FrameTask, inputs: dict[str, list[int]]) -> bool:
+    """Say whether these settings made the frame's files from an input other than the one that is there now.
+
+    An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
+    """
+    if task.row is None or task.row.get("settings") != task.settings_key:
+        return False
+    earlier = task.row.get("inputs", {})
+    return any(earlier.get(kind) != state for kind, state in inputs.items())
 
 
 def _convert(task: FrameTask, inputs: dict[str, list[int]]) -> Outcome:
@@ -153,7 +197,8 @@ def _convert(task: FrameTask, inputs: dict[str, list[int]]) -> Outcome:
         write_png(task.picture_path, draw_frame(left, mask, disparity, valid, depth_m))
     # Depth comes last: where it is, the frame is done.
     text = {"max_depth_m": str(settings.max_depth_m), "baseline_m": str(camera.baseline_m)}
-    write_depth(task.depth_path, depth_m, {**text, "fx_px": str(camera.fx_px), "matcher": settings.matcher})
+    text |= {"fx_px": str(camera.fx_px), "matcher": settings.matcher, "settings": task.settings_key}
+    write_depth(task.depth_path, depth_m, text)
     row = {
         "settings": task.settings_key,
         "camera": asdict(camera),
@@ -179,10 +224,10 @@ def _camera(frame: Frame, left: UInt8) -> Camera:
         return read_camera(frame.camera).at_width(left.shape[1])
 
 
-def _fingerprint(frame: Frame) -> dict[str, list[int]]:
-    """Size and time of change of each input, by which a later run knows it again."""
+def _fingerprint(frame: Frame, matcher: str) -> dict[str, list[int]]:
+    """Size and time of change of each input that is read, by which a later run knows it again."""
     found: dict[str, list[int]] = {}
-    for kind in ("left", "right", "labels", "disparity", "camera"):
+    for kind in ("left", "disparity" if matcher == "dataset" else "right", "labels", "camera"):
         path: Path | None = getattr(frame, kind)
         if path is None:
             continue
@@ -194,12 +239,18 @@ def _fingerprint(frame: Frame) -> dict[str, list[int]]:
     return found
 
 
-def _is_done(task: FrameTask, inputs: dict[str, list[int]]) -> bool:
+def _finished_depth(task: FrameTask, inputs: dict[str, list[int]]) -> Float32 | None:
+    """Read the depth [m] that an earlier run made with these settings and inputs; None where there is none."""
     row = task.row
-    if row is None or row.get("inputs") != inputs or row.get("settings") != task.settings_key:
-        return False
+    if task.settings.again or row is None or row.get("inputs") != inputs or row.get("settings") != task.settings_key:
+        return None
     outputs = [task.depth_path, task.disparity_path, *([task.picture_path] if task.draw else [])]
-    return all(path.is_file() for path in outputs)
+    if not all(path.is_file() for path in outputs):
+        return None
+    try:
+        return read_depth(task.depth_path)
+    except InputError:
+        return None  # damaged: made anew
 
 
 def depth_histogram(depth_m: Float32) -> npt.NDArray[np.int64]:

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from preprocessing.cityscapes import Camera
 from preprocessing.errors import InputError
@@ -96,6 +97,17 @@ def read_depth(path: Path) -> Float32:
     if stored.dtype != np.uint16:
         raise InputError(f"{path}: a depth file has 16 bits (metres * {DEPTH_SCALE}), this one has {stored.dtype}")
     return stored.astype(np.float32) / np.float32(DEPTH_SCALE)
+
+
+def read_depth_clip(path: Path) -> float | None:
+    """The depth [m] at which `preprocess` clipped this file: what stands there is that far or farther. None where the
+    file does not say. Reads the header only.
+    """
+    try:
+        with Image.open(path) as image:
+            return float(image.info["max_depth_m"])
+    except (OSError, SyntaxError, KeyError, ValueError):
+        return None
 
 
 def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None) -> None:

@@ -77,8 +77,9 @@ class CleanSettings:
             raise InputError(f"inpaint: {self.inpaint!r}; offered: off, telea, background")
         if self.median not in (0, 3, 5):
             raise InputError(f"median: {self.median} must be 0 (off), 3 or 5")
-        if not (self.speckle_ppm >= 0 and self.max_hole_ppm >= 0):
-            raise InputError("speckle_ppm and max_hole_ppm must not be negative")
+        for name in ("speckle_ppm", "max_hole_ppm"):
+            if not 0 <= getattr(self, name) <= 1e6:
+                raise InputError(f"{name}: {getattr(self, name)} must be within 0..1000000, millionths of the image")
 
 
 def read_disparity(path: Path) -> tuple[Float32, Bool]:

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,24 +38,50 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _load(path: Path | str, mode: str | None) -> NDArray[Any]:
+def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> NDArray[Any]:
     try:
         with Image.open(path) as image:
-            return np.array(image if mode is None or image.mode == mode else image.convert(mode))
+            return to_array(image)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         # Pillow raises SyntaxError on a broken PNG chunk and OSError on a truncated stream.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable image ({reason}); replace the file") from None
 
 
-def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Read a picture as RGB, grey pictures with their channel repeated.
+def _sixteen_bit(array: NDArray[Any]) -> NDArray[np.uint16]:
+    """Narrow what Pillow opens as 32-bit or big-endian integers; wrapping round would make up values."""
+    if array.size and not (array.min() >= 0 and array.max() <= 65535):
+        raise InputError(f"values {array.min()}..{array.max()} do not fit into 16 bits")
+    return array.astype(np.uint16)
 
-    Returns: uint8 `[H, W, 3]`. Raises: InputError naming the file where it is missing, truncated or no image.
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would saturate it at 255
+        grey = (_sixteen_bit(np.array(image)) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise InputError("pixels are floating point, expected 8-bit or 16-bit integers")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """Read a picture as RGB, grey pictures with their channel repeated, 16 bits cut to the upper 8.
+
+    The 16 bits are taken to be used in full (value >> 8): recordings with 12 bits in 16 come out dark, though
+    alike in both views. Other numbers of bits must be stretched before.
+
+    Returns: uint8 `[H, W, 3]`. Raises: InputError naming the file where it is missing, truncated, no image or
+    has floating-point pixels.
     """
-    return _load(path, "RGB")
+    return _load(path, _rgb)
+
+
+def _stored(image: Image.Image) -> NDArray[Any]:
+    return _sixteen_bit(np.array(image)) if image.mode.startswith("I") else np.array(image)
 
 
 def read_grey_or_index(path: Path | str) -> NDArray[Any]:
@@ -64,11 +90,9 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
     Returns: uint8 or uint16 `[H, W]`. Raises: InputError naming the file where it is missing, truncated or has
     several channels.
     """
-    array = _load(path, None)
+    array = _load(path, _stored)
     if array.ndim != 2:
         raise InputError(f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)")
-    if array.dtype == np.int32:  # Pillow opens some 16-bit PNGs as 32-bit integers
-        array = array.astype(np.uint16)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
     if array.dtype not in (np.uint8, np.uint16):

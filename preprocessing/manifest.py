@@ -18,18 +18,21 @@ def _key(frame: Frame) -> str:
 
 
 class Manifest:
-    """`depth/preprocess.json`, carried on from run to run: rows of the splits not touched now stay."""
+    """`depth/preprocess.json`, carried on from run to run.
+
+    A row stays until its frame is done again or its files are removed, so that it tells how the depth file
+    beside it was made; a frame that is now skipped may have one. Reasons for skipping are of the last run over
+    their split.
+    """
 
     def __init__(self, path: Path, settings: PreprocessSettings, frames: list[Frame]) -> None:
         self.path = path
         shaping = settings.shaping()
         self.settings_key = settings_key(shaping)
         content = self._read()
-        self._wanted = {_key(frame) for frame in frames}
         splits = {frame.split for frame in frames}
         self.settings: dict[str, Any] = {**content.get("settings", {}), self.settings_key: shaping}
         self._earlier: dict[str, dict[str, Any]] = content.get("frames", {})
-        self._kept = {k: r for k, r in self._earlier.items() if k.split("/")[0] not in splits}
         skipped: dict[str, str] = content.get("skipped", {})
         self._kept_skipped = {k: r for k, r in skipped.items() if k.split("/")[0] not in splits}
         self._done: dict[str, dict[str, Any]] = {}
@@ -55,6 +58,8 @@ class Manifest:
             self._done[_key(outcome.frame)] = outcome.row
         else:
             self._skipped[_key(outcome.frame)] = (outcome.frame, outcome.reason)
+            if outcome.removed:
+                self._earlier.pop(_key(outcome.frame), None)
         if time.monotonic() - self._saved > _SAVE_EVERY_S:
             self.save()
 
@@ -69,10 +74,10 @@ class Manifest:
         return [(frame.name, reason) for _, (frame, reason) in sorted(self._skipped.items())]
 
     def save(self) -> None:
-        """Write the record atomically. Frames that this run has not come to yet keep their earlier row."""
-        seen = self._done.keys() | self._skipped.keys()
-        waiting = {key: row for key, row in self._earlier.items() if key in self._wanted - seen}
-        frames = dict(sorted((self._kept | waiting | self._done).items()))
+        """Write the record atomically, if this run has come to a frame yet."""
+        if not (self._done or self._skipped):
+            return
+        frames = dict(sorted((self._earlier | self._done).items()))
         skipped = self._kept_skipped | {key: reason for key, (_, reason) in self._skipped.items()}
         used = {row["settings"] for row in frames.values()}
         write_json(

@@ -60,6 +60,8 @@ class SgbmSettings:
             raise InputError(
                 f"sgbm.jump_price: {self.jump_price} must exceed step_price {self.step_price}, both positive"
             )
+        if not 0 <= self.uniqueness < 100:
+            raise InputError(f"sgbm.uniqueness: {self.uniqueness} must be within 0..99 percent")
         if self.mode not in SGBM_MODES:
             raise InputError(f"sgbm.mode: {self.mode!r}; offered: {', '.join(SGBM_MODES)}")
 

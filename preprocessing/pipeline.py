@@ -8,11 +8,10 @@ a frame) and a few pictures in `depth/pictures/`.
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -24,6 +23,7 @@ from preprocessing.convert import BINS_PER_M, FrameTask, Outcome, PreprocessSett
 from preprocessing.errors import InputError
 from preprocessing.manifest import Manifest
 from preprocessing.progress import progress
+from preprocessing.workers import worker_pool
 
 __all__ = ["PERCENTILES", "PreprocessSettings", "Report", "preprocess"]
 
@@ -36,8 +36,9 @@ class Report:
 
     Attributes:
         out: The root that now holds `depth/`.
-        done: Frames that have a depth map, `reused` of them from an earlier run.
-        skipped: (name, reason) of the frames that could not be done; the reason names the file.
+        done: Frames that have a depth map made with these settings, `reused` of them from an earlier run.
+        skipped: (name, reason) of the frames that could not be done; the reason names the file. One that an
+            earlier run did with other settings still has that depth map.
         default_cameras: Frames without a camera file, done with the paper's values.
         density_mean: Mean share of pixels with a depth, 0..1.
         depth_percentiles_m: Percent -> depth [m] over all valid pixels of the set, to 1/16 m.
@@ -58,8 +59,11 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     """Write a depth map for every frame under `root` that allows it, and say why for those that do not.
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
-    garbled, or where its labels hold an unknown id. What an earlier run wrote for such a frame is removed,
-    since it no longer follows from the inputs.
+    garbled, where its labels hold an unknown id, or where a depth file is there that no run recorded (only
+    `settings.again` overwrites such a file). What an earlier run wrote for a bad frame stays, file and row,
+    unless the record shows it to be stale: same settings, but an input has been replaced since.
+
+    Cut off by Ctrl-C, it has on record what is finished, and the next run goes on from there.
 
     Raises:
         InputError: `root` or the split is missing, a setting is impossible, or not one frame could be done.
@@ -74,19 +78,19 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     manifest = Manifest(out / KINDS["depth"][0] / "preprocess.json", settings, frames)
     drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
     tasks = [
-        FrameTask(f, out, settings, manifest.settings_key, None if settings.again else manifest.row(f), i in drawn)
-        for i, f in enumerate(frames)
+        FrameTask(f, out, settings, manifest.settings_key, manifest.row(f), i in drawn) for i, f in enumerate(frames)
     ]
-    outcomes = _run(tasks, settings.workers)
     histogram, reused = np.zeros(256 * BINS_PER_M, dtype=np.int64), 0
-    with progress("preprocess", total=len(tasks), unit="frames") as bar:
-        for outcome in outcomes:
-            manifest.add(outcome)
-            reused += outcome.reused
-            if outcome.histogram is not None:
-                histogram += outcome.histogram
-            bar.advance(note=f"{len(manifest.skipped)} skipped" if manifest.skipped else "")
-    manifest.save()
+    try:
+        with closing(_run(tasks, settings.workers)) as outcomes, progress("preprocess", len(tasks), "frames") as bar:
+            for outcome in outcomes:
+                manifest.add(outcome)
+                reused += outcome.reused
+                if outcome.histogram is not None:
+                    histogram += outcome.histogram
+                bar.advance(note=f"{len(manifest.skipped)} skipped" if manifest.skipped else "")
+    finally:
+        manifest.save()
     return _report(manifest, out, histogram, reused, time.monotonic() - started)
 
 
@@ -120,7 +124,7 @@ def _percentiles(histogram: npt.NDArray[np.int64]) -> dict[int, float]:
     return {percent: (index + 0.5) / BINS_PER_M for percent, index in zip(PERCENTILES, bins, strict=True)}
 
 
-def _run(tasks: list[FrameTask], workers: int) -> Iterator[Outcome]:
+def _run(tasks: list[FrameTask], workers: int) -> Generator[Outcome, None, None]:
     """Yield outcomes as they come: in this process for one worker, else from a pool."""
     workers = min(workers, len(tasks))
     if workers == 1:
@@ -131,27 +135,27 @@ def _run(tasks: list[FrameTask], workers: int) -> Iterator[Outcome]:
         finally:
             cv2.setNumThreads(threads)
         return
-    # Spawned, since a fork of a process with running threads (OpenCV's, torch's) may hang.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
-    try:
+    with worker_pool(workers) as pool:
         yield from _from_pool(pool, tasks, waiting=4 * workers)
-    except BrokenProcessPool as error:
-        raise RuntimeError("a worker process died, perhaps for want of memory: run again with fewer workers") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _from_pool(pool: ProcessPoolExecutor, tasks: list[FrameTask], waiting: int) -> Iterator[Outcome]:
     """Keep only a few frames submitted at a time: the results of a large set would fill the memory."""
     pending: set[Future[Outcome]] = set()
-    for task in tasks:
-        pending.add(pool.submit(convert_frame, task))
-        if len(pending) >= waiting:
+    try:
+        for task in tasks:
+            pending.add(pool.submit(convert_frame, task))
+            if len(pending) >= waiting:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in finished)
-    while pending:
-        finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in finished)
+    except KeyboardInterrupt:
+        # The workers finish the frames they are at, and what is written belongs on record.
+        pool.shutdown(cancel_futures=True)
+        yield from (future.result() for future in pending if not future.cancelled())
+        raise
 
 
 def _link_inputs(root: Path, out: Path) -> None:

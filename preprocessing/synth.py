@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator
+from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_json, write_json, write_png
 from preprocessing.labels import IGNORE, LABEL_SETS, lookup_table
 from preprocessing.progress import progress
+from preprocessing.workers import worker_pool
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
 SIZE = (512, 256)
@@ -139,9 +140,10 @@ def generate(
     tasks = [_Task(out, index, seed, size, val_fraction) for index in range(scenes)]
     missing = [task for task in tasks if not _complete(task)]
     present: dict[int, tuple[int, ...]] = {}
-    with progress("Scenes", len(tasks), "pairs") as bar:
+    made = _run(missing, workers or os.cpu_count() or 1)
+    with closing(made), progress("Scenes", len(tasks), "pairs") as bar:
         bar.advance(len(tasks) - len(missing))
-        for index, classes in _run(missing, workers or os.cpu_count() or 1):
+        for index, classes in made:
             present[index] = classes
             bar.advance()
     for task in tasks:
@@ -185,25 +187,13 @@ def _complete(task: _Task) -> bool:
     return all(_path(task, kind).exists() for kind in _KINDS)
 
 
-def _run(tasks: list[_Task], workers: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, tuple[int, ...]], None, None]:
     if workers == 1 or len(tasks) < 2:
         yield from map(_make, tasks)
         return
-    # Not fork: the parent may hold threads of OpenCV, embree or torch.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_one_thread) as pool:
-        jobs = [pool.submit(_make, task) for task in tasks]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
+    with worker_pool(min(workers, len(tasks))) as pool:
+        for job in as_completed([pool.submit(_make, task) for task in tasks]):
+            yield job.result()
 
 
 def _make(task: _Task) -> tuple[int, tuple[int, ...]]:

@@ -53,6 +53,12 @@ def test_the_four_models_are_those_of_table_1(name: str) -> None:
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
         ({"data": {"size": "512"}}, "data.size: '512' is no size; write WIDTHxHEIGHT"),
         ({"data": {"size": "16x512"}}, "too small"),
+        ({"data": {"size": 512}}, "data.size: 512 is no size; write WIDTHxHEIGHT"),
+        ({"data": {"size": ["a", "b"]}}, "is no size"),
+        (
+            {"discriminators": {"a.b": {"sees": ["segmentation"], "objective": "hinge"}}},
+            "discriminators.a.b: a name has letters",
+        ),
         ({"depth": {"min_m": 90}}, "depth: min_m 90.0 must be below max_m 80.0"),
         ({"tasks": {"colour": {"losses": {}}}}, "tasks.colour"),
         ({"tasks": {"depth": {"losses": {"dice": 1}}}}, "tasks.depth.losses.dice: no such loss"),
@@ -85,8 +91,9 @@ def test_a_malformed_override_is_named(text: str) -> None:
         load_config("baseline", [text])
 
 
-def test_hash_differs_with_any_value() -> None:
+def test_hash_differs_with_any_value_that_shapes_the_result() -> None:
     assert load_config("baseline").hash != load_config("baseline", ["seed=1"]).hash
+    assert load_config("baseline").hash == load_config("baseline", ["data.workers=0", "name=x"]).hash
 
 
 def test_unknown_name_lists_the_names_there_are() -> None:

@@ -75,7 +75,7 @@ def test_a_step_moves_everything_that_learns_and_logs_it() -> None:
         "discriminator/depth/score_real",
         "gradient_norm",
         "gradient_cosine_at_z/segmentation~depth",
-        "gradient_norm_at_z/both",
+        "gradient_norm_at_z/adversarial/both",
     } <= logs.keys()
     assert all(value.ndim == 0 and not value.requires_grad for value in logs.values())
 
@@ -163,18 +163,36 @@ def test_a_multi_task_term_has_its_own_row_or_is_folded_into_the_tasks() -> None
     for row in ("own", "folded"):
         logs = train_step(build(make_config(balance={"multi_task_row": row}), CPU), batch, statistics=True)
         totals[row] = logs["combined"].item()
-        assert ("gradient_norm_at_z/both" in logs) == (row == "own")
+        assert ("gradient_norm_at_z/adversarial/both" in logs) == (row == "own")
     assert totals["own"] == pytest.approx(totals["folded"], rel=1e-5)  # under the plain sum they are one update
 
 
-def test_a_non_finite_loss_names_itself_the_step_and_the_frames_and_spares_the_weights() -> None:
-    state = build(make_config(discriminators={}), CPU)
+@pytest.mark.parametrize("critics", [{}, CRITICS], ids=["supervised", "adversarial"])
+def test_a_non_finite_loss_names_itself_the_step_and_the_frames_and_spares_the_weights(critics: dict) -> None:
+    state = build(make_config(discriminators=critics), CPU)
     batch = make_batch([True, True], [True, True])
     batch.image[0, 0, 0, 0] = float("nan")
-    before = snapshot(state.generator)
-    with pytest.raises(NonFiniteLoss, match=r"step 0: segmentation/cross_entropy is nan.*frame0, frame1"):
+    before, critics_before = snapshot(state.generator), snapshot(state.discriminators)
+    with pytest.raises(NonFiniteLoss, match=r"step 0: .* is nan.*frame0, frame1"):
         train_step(state, batch)
+    assert not changed(before, state.generator) and not changed(critics_before, state.discriminators)
+
+
+def test_a_non_finite_gradient_under_a_finite_loss_is_caught_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = build(make_config(discriminators={}), CPU)
+    before = snapshot(state.generator)
+    head = state.generator.heads["depth"].emit.weight
+    head.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(NonFiniteLoss, match="gradient_norm is nan"):
+        train_step(state, make_batch([True], [True]))
     assert not changed(before, state.generator)
+
+
+def test_a_critic_named_like_a_task_takes_nothing_from_its_row() -> None:
+    batch = make_batch([True] * 2, [True] * 2)
+    critic = {"sees": ["segmentation", "depth"], "objective": "hinge", "channels": 8}
+    named = [train_step(build(make_config(discriminators={name: critic}), CPU), batch) for name in ("depth", "both")]
+    assert named[0]["combined"].item() == named[1]["combined"].item()
 
 
 def test_adversary_waits_for_its_start_step() -> None:

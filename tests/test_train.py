@@ -1,19 +1,25 @@
 """A run from start to end on a tiny set: what it leaves, and that a resume gives the same bits."""
 
 import json
+import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
-from street_set import TASKS, write_cityscapes
+from street_set import TASKS, write_cityscapes, write_folder
+from street_set import config as folder_config
 
 from advmtl import train as train_module
 from advmtl.checkpoint import load_checkpoint, load_generator
-from advmtl.config import Config, validate
-from advmtl.state import build, learning_rate_factor
-from advmtl.train import Run, clear_run, difference, fit, flatten, open_run, score
+from advmtl.config import Config, EncoderConfig, validate
+from advmtl.data import Batch
+from advmtl.runs import flatten
+from advmtl.state import State, build, learning_rate_factor
+from advmtl.step import NonFiniteLoss
+from advmtl.train import fit, score
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 
@@ -133,29 +139,74 @@ def assert_equal(a: object, b: object, where: str = "state") -> None:
         assert a == b, where
 
 
-def test_a_non_finite_loss_leaves_a_checkpoint(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def poisoned(*args: object, **options: object) -> object:
-        raise train_module.NonFiniteLoss("step 0: depth/berhu is nan; frames of the batch: a")
+def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = train_module.train_step, 0
+
+    def poisoned(state: State, batch: Batch, **options: bool) -> object:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            batch.image[0, 0, 0, 0] = float("nan")
+        return real(state, batch, **options)
 
     monkeypatch.setattr(train_module, "train_step", poisoned)
-    with pytest.raises(train_module.NonFiniteLoss):
-        fit(make_config(streets), tmp_path / "run", CPU, quiet())
-    state, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
-    assert state["step"] == 0
+    folder = tmp_path / "run"
+    with pytest.raises(NonFiniteLoss, match=r"step 2: .* is nan; frames of the batch: town.*failed\.pt"):
+        fit(make_config(streets, checkpoint_every_steps=1), folder, CPU, quiet())
+    state, _ = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert state["step"] == 2
+    for part in ("generator", "ema", "discriminators"):
+        assert all(value.isfinite().all() for value in state[part].values())
+    assert (folder / "checkpoints" / "failed.pt").is_file()
 
 
-def test_a_folder_with_another_run_is_left_alone(streets: Path, finished: Path) -> None:
-    other = make_config(streets, learning_rate=0.5)
-    with pytest.raises(InputError, match=r"holds another run \(train.learning_rate is 0.001 there and 0.5 here\)"):
-        open_run(other, Run(finished), CPU)
+@pytest.mark.parametrize("moment", ["in a step", "in a measurement"])
+def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
+    moment: str, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(streets)
+    fit(config, tmp_path / "reference", CPU, quiet())
+    name = "train_step" if moment == "in a step" else "evaluate"
+    real = getattr(train_module, name)
+
+    def interrupted(*args: object, **options: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)
+
+    monkeypatch.setattr(train_module, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "resumed", CPU, quiet())
+    monkeypatch.setattr(train_module, name, real)
+    fit(config, tmp_path / "resumed", CPU, quiet())
+    (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
+    assert_equal(a, b)
+    logs = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("reference", "resumed")]
+    assert logs[0] == logs[1]
 
 
-def test_clear_run_removes_only_what_a_run_wrote(tmp_path: Path) -> None:
-    for name in ("checkpoints/last.pt", "config.yaml", "notes.txt", "model.onnx"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
-    clear_run(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "notes.txt"]
+def test_a_task_without_any_label_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pictures", 4, labels=True)
+    root = str(tmp_path / "pictures")
+    config = make_config(tmp_path, epochs=1).model_copy(
+        update={"data": folder_config([f"folder:{root}"], [f"folder:{root}"]).data}
+    )
+    with pytest.raises(InputError, match=r"tasks\.depth: no training frame has this label"):
+        fit(config, tmp_path / "run", CPU, quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_overwrite_spares_the_old_run_until_the_new_one_is_built(streets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    fit(make_config(streets, epochs=1), folder, CPU, quiet())
+    before = (folder / "checkpoints" / "last.pt").read_bytes()
+    broken = make_config(streets).model_copy(update={"encoder": EncoderConfig(weights=str(tmp_path / "none.pth"))})
+    with pytest.raises(InputError, match=r"none\.pth"):
+        fit(broken, folder, CPU, quiet(), overwrite=True)
+    assert (folder / "checkpoints" / "last.pt").read_bytes() == before
+    fit(make_config(streets, epochs=1, learning_rate=0.01), folder, CPU, quiet(), overwrite=True)
+    assert (folder / "checkpoints" / "last.pt").read_bytes() != before
 
 
 def test_the_averaged_generator_is_what_loads(finished: Path) -> None:
@@ -183,11 +234,6 @@ def test_learning_rate_warms_up_and_ends_at_zero(streets: Path) -> None:
     assert factors[0] == pytest.approx(0.25) and factors[3] == pytest.approx(1.0, abs=0.01)
     assert factors[50] == pytest.approx(0.5) and factors[100] == 0.0
     assert all(a >= b for a, b in pairwise(factors[4:]))
-
-
-def test_difference_names_the_first_key() -> None:
-    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c is 2 there and 3 here"
-    assert difference({"a": [1]}, {"a": [1]}) is None
 
 
 def test_score_and_flatten() -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from standins import SmallGenerator, make_frame, make_generator, make_metadata
 
 from export.to_onnx import export_onnx
 from preprocessing.cityscapes import Camera, frame_path, write_camera
+from preprocessing.depth import write_depth
 from preprocessing.files import write_png
 
 
@@ -39,12 +41,15 @@ def picture_folder(tmp_path: Path) -> Callable[[int], Path]:
 
 @pytest.fixture
 def stereo_set(tmp_path: Path) -> Path:
+    """Five frames, 400x192 px; frame 0 has a camera but no depth, frame 1 both, the others neither."""
     root = tmp_path / "set"
     for i in range(5):
         left = frame_path(root, "left", "train", "town", f"town_000000_{i:06d}")
         left.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(make_frame(i, (400, 192))).save(left)
-    camera = frame_path(root, "camera", "train", "town", "town_000000_000001")
-    camera.parent.mkdir(parents=True)
-    write_camera(camera, Camera(0.25, 500.0, 510.0, 200.0, 96.0))
+    for i, focal in enumerate((900.0, 500.0)):
+        camera = frame_path(root, "camera", "train", "town", f"town_000000_{i:06d}")
+        write_camera(camera, Camera(0.25, focal, 510.0, 200.0, 96.0))
+    depth = frame_path(root, "depth", "train", "town", "town_000000_000001")
+    write_depth(depth, np.full((192, 400), 20, np.float32))
     return root

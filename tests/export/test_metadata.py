@@ -11,15 +11,29 @@ from preprocessing.errors import InputError
 def test_properties_hold_everything_and_read_back_equal() -> None:
     camera = Camera(0.21, 565.5, 566.0, 250.0, 130.0)
     metadata = make_metadata().model_copy(
-        update={"camera": camera, "configuration_hash": "abc123", "normalisation": {"mean": (0.1, 0.2, 0.3)}}
+        update={
+            "camera": camera,
+            "camera_size": (512, 256),
+            "configuration_hash": "abc123",
+            "normalisation": {"mean": (0.1, 0.2, 0.3)},
+        }
     )
     properties = to_properties(metadata)
     assert from_properties(properties, "model.onnx") == metadata
     assert properties["advmtl.classes"] == "road, building, sky, car, person"
     assert properties["advmtl.depth"] == "1 to 80 m"
     assert properties["advmtl.input"].endswith("H=96, W=160")
-    assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px of the training size"
+    assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px at 512x256 px"
     assert all(isinstance(value, str) for value in properties.values())
+
+
+def test_a_file_without_the_size_of_its_camera_is_read() -> None:
+    metadata = make_metadata().model_copy(update={"camera": Camera(0.21, 565.5, 566.0, 250.0, 130.0)})
+    properties = to_properties(metadata)
+    assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px of the training size"
+    values = json.loads(properties[KEY])
+    del values["camera_size"]
+    assert from_properties({KEY: json.dumps(values)}, "model.onnx") == metadata
 
 
 def test_single_task_says_nothing_of_the_other() -> None:

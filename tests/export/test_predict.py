@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standins import SIZE
+from standins import SIZE, make_frame, make_metadata, make_session
 
+from export.metadata import DEPTH
 from export.predict import predict
-from export.runtime import open_session
+from export.runtime import Session, open_session
 from preprocessing.depth import read_depth
 from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image
+from preprocessing.files import read_grey_or_index, read_image, write_png
 
 
 def test_pictures_give_panels_and_raw_maps(
@@ -41,3 +42,43 @@ def test_nothing_to_read_is_an_input_error(model_path: Path, tmp_path: Path) -> 
         predict(session, str(tmp_path), tmp_path / "out")
     with pytest.raises(InputError, match="no such picture"):
         predict(session, str(tmp_path / "none"), tmp_path / "out")
+
+
+def test_pictures_of_one_stem_keep_their_own_results(tmp_path: Path) -> None:
+    """Class = red channel modulo the classes, so every raw map tells which picture it is of."""
+    tree, out = tmp_path / "drive", tmp_path / "out"
+    for i, camera in enumerate(("image_02", "image_03")):
+        write_png(tree / camera / "0000.png", make_frame(i))
+    (tree / "image_03" / "0001.png").write_bytes(b"broken")
+    done, skipped = predict(make_session(), str(tree), out, raw=True)
+    assert (done, [one.name for one in skipped]) == (2, ["image_03/0001.png"])
+    for i, name in enumerate(("image_02_0000", "image_03_0000")):
+        assert (out / f"{name}.png").is_file() and (out / f"{name}_depth.png").is_file()
+        assert np.array_equal(read_grey_or_index(out / f"{name}_classes.png"), make_frame(i)[..., 0] % 5)
+    assert len(list(out.iterdir())) == 6
+
+
+def test_results_of_one_picture_never_overwrite_those_of_another(tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    for i, name in enumerate(("a.jpg", "a.png", "a_classes.png")):
+        write_png(folder / name, make_frame(i))  # a PNG under a name of JPEG: read by its content
+    predict(make_session(), str(folder), out, raw=True)
+    maps = [read_grey_or_index(path) for path in out.glob("*_classes.png") if path.name != "a_classes.png"]
+    assert len(list(out.iterdir())) == 9
+    maps.append(read_grey_or_index(out / "a_classes.png"))
+    for i in range(3):
+        assert sum(np.array_equal(one, make_frame(i)[..., 0] % 5) for one in maps) == 1
+
+
+@pytest.mark.parametrize("far", [256.0, np.inf])
+def test_raw_depth_that_its_file_cannot_hold(far: float, tmp_path: Path) -> None:
+    metadata = make_metadata(outputs=(DEPTH,)).model_copy(update={"depth_range_m": (1.0, 300.0)})
+    depth = np.full((1, SIZE[1], SIZE[0]), 5, np.float32)
+    depth[0, 3, 4] = far
+    session = Session(metadata, "fake", "", lambda image: {DEPTH: depth})
+    write_png(tmp_path / "a.png", make_frame(0))
+    with pytest.raises(InputError, match=r"--raw: a_depth\.png .*within 0\.\.255\.996 m"):
+        predict(session, str(tmp_path / "a.png"), tmp_path / "out", raw=True)
+    assert not list((tmp_path / "out").glob("*_depth.png"))
+    if far == 256:
+        assert predict(session, str(tmp_path / "a.png"), tmp_path / "out") == (1, [])

@@ -6,7 +6,7 @@ import pytest
 from standins import make_frame
 
 from export import sinks
-from export.sinks import open_sink
+from export.sinks import open_sink, unique_name
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 
@@ -65,6 +65,14 @@ def test_folder_keeps_names_and_pixels(tmp_path: Path) -> None:
     names = ["a.png", "a_000002.png", "b.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a_000002.png"), make_frame(2))
+
+
+def test_unique_names_never_meet_one_that_is_taken() -> None:
+    used: set[str] = set()
+    assert [unique_name(name, used) for name in ("a", "a_000002", "a", "b")] == ["a", "a_000002", "a_000003", "b"]
+    used.clear()
+    names = [unique_name(name, used, ("", "_depth")) for name in ("a_depth", "a", "b")]
+    assert names == ["a_depth", "a_000002", "b"]
 
 
 def test_nowhere_and_wrong_names(tmp_path: Path) -> None:

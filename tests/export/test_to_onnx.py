@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from rich.console import Console
 from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata
 
 from advmtl.encoder import build_encoder
@@ -107,12 +108,53 @@ def test_failing_parity_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_parity_frames_are_spread_over_the_set(stereo_set: Path) -> None:
+def picked(frames: list[np.ndarray]) -> list[int]:
+    """The numbers of the frames of `stereo_set` that these are."""
+    known = [make_frame(i, (400, 192)) for i in range(5)]
+    return [next(i for i, one in enumerate(known) if np.array_equal(one, frame)) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"), [(1, [0]), (2, [0, 4]), (3, [0, 2, 4]), (4, [0, 1, 2, 4]), (20, [0, 1, 2, 3, 4])]
+)
+def test_parity_frames_are_spread_over_the_set(stereo_set: Path, count: int, wanted: list[int]) -> None:
     source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
-    frames = parity_frames(make_config(data={"val": [source]}), None, 2)
-    assert all(np.array_equal(frame, make_frame(i, (400, 192))) for i, frame in zip((0, 2), frames, strict=True))
-    assert len(parity_frames(make_config(data={"val": [source]}), None, 20)) == 5
-    with pytest.raises(InputError, match="--frames"):
+    frames, skipped = parity_frames(make_config(data={"val": [source]}), None, count)
+    assert (picked(frames), skipped) == (wanted, [])
+
+
+def test_parity_frames_are_spread_over_all_sources(stereo_set: Path) -> None:
+    """Frames 0, 1 of one source and 2, 3, 4 of another count as five in a row."""
+    source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
+    sources = [source | {"frames": [0, 2]}, source | {"frames": [2, 5]}]
+    frames, _ = parity_frames(make_config(data={"val": sources}), None, 3)
+    assert picked(frames) == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("bad", "wanted", "listed"),
+    [([2], [0, 3, 4], [2]), ([0, 1], [2, 4], [0, 1]), ([4], [0, 2], [4]), ([1, 3], [0, 2, 4], [])],
+)
+def test_the_next_readable_frame_takes_the_place(
+    stereo_set: Path, bad: list[int], wanted: list[int], listed: list[int]
+) -> None:
+    folder = stereo_set / "leftImg8bit" / "train" / "town"
+    paths = find_images(folder)
+    for i in bad:
+        paths[i].write_bytes(b"broken")
+    frames, skipped = parity_frames(make_config(), folder, 3)
+    assert picked(frames) == wanted
+    assert [one.name for one in skipped] == [paths[i].name for i in listed]
+
+
+def test_parity_frames_of_a_source_that_is_gone(stereo_set: Path) -> None:
+    source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
+    gone = source | {"root": str(stereo_set / "gone")}
+    frames, skipped = parity_frames(make_config(data={"val": [gone, source]}), None, 2)
+    assert picked(frames) == [0, 4] and [one.name for one in skipped] == [gone["root"]]
+    with pytest.raises(InputError, match=r"could be read; the first: .*gone.*--frames"):
+        parity_frames(make_config(data={"val": [gone]}), None, 2)
+    with pytest.raises(InputError, match=r"names no validation data.*--frames"):
         parity_frames(make_config(), None, 2)
 
 
@@ -120,10 +162,14 @@ def test_export_run(tmp_path: Path, stereo_set: Path, monkeypatch: pytest.Monkey
     config = make_config(tasks={"depth": LOSSES["depth"]}, data={"size": "128x64"})
     monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator("depth"), config))
     pictures = stereo_set / "leftImg8bit" / "train" / "town"
+    (pictures / "town_000000_000002_leftImg8bit.png").write_bytes(b"broken")
     report = export_run(tmp_path / "run", tmp_path / "model.onnx", size=SIZE, frames=pictures, count=3)
     assert (report.parity.frames, report.metadata.size) == (3, SIZE)
+    assert [name for name, _ in report.to_dict()["skipped"]] == ["town_000000_000002_leftImg8bit.png"]
     assert report.megabytes == (tmp_path / "model.onnx").stat().st_size / 1e6
-    to_onnx.print_export(report)
+    console = Console(record=True, width=120)
+    to_onnx.print_export(report, console)
+    assert "skipped town_000000_000002_leftImg8bit.png: " in console.export_text()
     with pytest.raises(InputError, match=r"end in \.onnx"):
         export_run(tmp_path / "run", tmp_path / "model.pb")
     with pytest.raises(InputError, match="at least one"):

@@ -163,8 +163,12 @@ def test_clean_settings_each_do_their_own() -> None:
         ("inpaint", "magic"),
         ("median", 4),
         ("speckle_ppm", -1.0),
+        ("speckle_ppm", np.nan),
+        ("max_hole_ppm", -1.0),
+        ("max_hole_ppm", np.inf),
+        ("left_right_px", np.nan),
     ],
 )
 def test_impossible_settings_name_the_key(key: str, value: object) -> None:
-    with pytest.raises(InputError, match=key):
+    with pytest.raises(InputError, match=rf"^{key}: "):
         CleanSettings(**{key: value})  # type: ignore[arg-type]

@@ -28,6 +28,32 @@ def test_a_grey_picture_becomes_three_equal_channels(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "g.png"), np.repeat(NOISE[..., :1], 3, axis=2))
 
 
+GREY_16 = np.array([[0, 255, 256, 4095], [32768, 65279, 65280, 65535]], dtype=np.uint16)
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [("<u2", ".png"), ("<u2", ".tif"), (">u2", ".tif"), ("<i4", ".tif")])
+def test_16_bit_grey_is_cut_to_its_upper_byte(tmp_path: Path, dtype: str, suffix: str) -> None:
+    """0, 255 -> 0; 256 -> 1; 4095 -> 15; 32768 -> 128; 65279 -> 254; 65280, 65535 -> 255."""
+    path = tmp_path / f"grey{suffix}"
+    Image.fromarray(GREY_16.astype(dtype)).save(path)
+    expected = np.array([[0, 0, 1, 15], [128, 254, 255, 255]], dtype=np.uint8)
+    found = read_image(path)
+    assert found.dtype == np.uint8 and np.array_equal(found, np.repeat(expected[..., None], 3, axis=2))
+    ids = read_grey_or_index(path)
+    assert ids.dtype == np.uint16 and np.array_equal(ids, GREY_16)
+
+
+def test_what_fits_no_16_bits_is_named(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 3), 0.5, dtype=np.float32)).save(tmp_path / "f.tif")
+    with pytest.raises(InputError, match=r"f\.tif: pixels are floating point"):
+        read_image(tmp_path / "f.tif")
+    for value in (-1, 65536):
+        Image.fromarray(np.full((2, 3), value, dtype=np.int32)).save(tmp_path / "i.tif")
+        for read in (read_image, read_grey_or_index):
+            with pytest.raises(InputError, match=rf"i\.tif: values {value}\.\.{value} do not fit into 16 bits"):
+                read(tmp_path / "i.tif")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_truncated_picture_is_named(tmp_path: Path, share: float, suffix: str) -> None:

@@ -63,7 +63,7 @@ def test_search_range_grows_with_width(width: int, expected: int) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("disparities", 40), ("disparities", 256), ("block", 4), ("jump_price", 3), ("mode", "fast")],
+    [("disparities", 40), ("disparities", 256), ("block", 4), ("jump_price", 3), ("uniqueness", -1), ("mode", "fast")],
 )
 def test_impossible_settings_name_the_key(key: str, value: object) -> None:
     with pytest.raises(InputError, match=key):

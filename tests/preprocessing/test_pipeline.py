@@ -1,15 +1,20 @@
 import json
+import shutil
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
 
-from preprocessing import convert
+from preprocessing import convert, pipeline
 from preprocessing.cityscapes import find_frames, frame_path
-from preprocessing.depth import read_depth
+from preprocessing.convert import FrameTask, Outcome, convert_frame
+from preprocessing.depth import read_depth, write_depth
 from preprocessing.disparity import CleanSettings, read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
@@ -205,11 +210,128 @@ def test_a_second_run_redoes_only_what_changed(root: Path) -> None:
     assert preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0, again=True)).reused == 0
 
 
-def test_what_was_written_for_a_frame_that_became_bad_is_removed(root: Path) -> None:
+def record_of(root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "depth/preprocess.json").read_text())
+    return content
+
+
+def test_what_follows_from_a_replaced_input_is_removed(root: Path) -> None:
     preprocess(root, PreprocessSettings(pictures=3))
-    corrupt(root, "right", "missing")
+    corrupt(root, "right", "truncated")
     assert preprocess(root, PreprocessSettings(pictures=3)).done == 2
     assert not [path for path in outputs(root) if "dots_0_2" in path]
+    assert sorted(record_of(root)["frames"]) == ["train/dots_0_1", "train/dots_0_3"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_an_unreadable_or_missing_input_led_to_stays(
+    root: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    preprocess(root, PreprocessSettings(pictures=3))
+    made, rows = times(root), record_of(root)["frames"]
+    shutil.rmtree(root / "rightImg8bit")  # as if its disk were not mounted
+    with pytest.raises(InputError, match="right image is missing"):
+        preprocess(root, PreprocessSettings(pictures=3, again=again))
+    write_set(root, NAMES)
+
+    def failing(path: Path) -> None:
+        raise InputError(f"{path}: not a readable image (Input/output error)")
+
+    monkeypatch.setattr(convert, "_fingerprint", lambda frame, _: failing(frame.left))
+    with pytest.raises(InputError, match="Input/output error"):
+        preprocess(root, PreprocessSettings(pictures=3, again=again))
+    assert times(root) == made
+    assert record_of(root)["frames"] == rows
+    assert sorted(record_of(root)["skipped"]) == sorted(rows)
+
+
+def test_an_input_that_the_matcher_does_not_read_may_change(root: Path) -> None:
+    preprocess(root, PreprocessSettings(pictures=0))
+    corrupt(root, "disparity", "truncated")
+    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 3
+
+
+def test_a_run_with_other_settings_that_fails_takes_nothing_away(root: Path) -> None:
+    preprocess(root, PreprocessSettings(pictures=1))
+    made, rows = {name: (root / name).read_bytes() for name in outputs(root)}, record_of(root)["frames"]
+    frame_path(root, "disparity", "train", "dots", "dots_0_1").unlink()
+    corrupt(root, "disparity", "truncated")
+    report = preprocess(root, PreprocessSettings(matcher="dataset", pictures=0))
+    assert (report.done, [name for name, _ in report.skipped]) == (1, ["dots_0_1", "dots_0_2"])
+    for name, content in made.items():
+        if "dots_0_3" not in name and not name.endswith(".json"):
+            assert (root / name).read_bytes() == content, name
+    record = record_of(root)
+    assert [record["frames"][f"train/{name}"] == rows[f"train/{name}"] for name in NAMES] == [True, True, False]
+    assert {value["matcher"] for value in record["settings"].values()} == {"sgbm", "dataset"}
+    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 2
+
+
+def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> None:
+    own = frame_path(root, "depth", "train", "dots", "dots_0_2")
+    write_depth(own, np.full((HEIGHT, WIDTH), 3.0, dtype=np.float32))
+    content = own.read_bytes()
+    report = preprocess(root, PreprocessSettings(pictures=0))
+    [(name, reason)] = report.skipped
+    assert (report.done, name) == (2, "dots_0_2")
+    assert str(own) in reason and "--again" in reason
+    corrupt(root, "right", "truncated")
+    assert preprocess(root, PreprocessSettings(pictures=0)).done == 2
+    assert own.read_bytes() == content
+    write_set(root, NAMES)
+    assert preprocess(root, PreprocessSettings(pictures=0, again=True)).done == 3
+    assert own.read_bytes() != content
+
+
+def test_depth_without_a_record_is_known_by_its_mark_to_the_same_settings_only(root: Path) -> None:
+    """A run that was killed leaves files without rows; those of other settings could be a copy of worth."""
+    preprocess(root, PreprocessSettings(pictures=0))
+    (root / "depth/preprocess.json").unlink()
+    with pytest.raises(InputError, match=r"none of 3 frames.*--again"):
+        preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0))
+    assert preprocess(root, PreprocessSettings(pictures=0)).done == 3
+
+
+def test_a_damaged_depth_file_is_made_anew(root: Path) -> None:
+    preprocess(root, PreprocessSettings(pictures=0))
+    corrupt(root, "depth", "truncated")
+    report = preprocess(root, PreprocessSettings(pictures=0))
+    assert (report.done, report.reused, report.skipped) == (3, 2, [])
+
+
+def test_ctrl_c_leaves_what_is_finished_on_record(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0))
+    rows = record_of(root)["frames"]
+
+    def interrupted(tasks: list[FrameTask], workers: int) -> Iterator[Outcome]:
+        yield convert_frame(tasks[0])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pipeline, "_run", interrupted)
+        preprocess(root, PreprocessSettings(pictures=0))
+    left = record_of(root)["frames"]
+    assert [left[f"train/{name}"] == rows[f"train/{name}"] for name in NAMES] == [False, True, True]
+    report = preprocess(root, PreprocessSettings(pictures=0))
+    assert (report.done, report.reused) == (3, 1)
+
+
+def test_ctrl_c_records_what_the_workers_still_finish(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return wait(*arguments, **options)
+
+    write_set(root, tuple(f"dots_1_{i}" for i in range(9)))
+    monkeypatch.setattr(pipeline, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(root, PreprocessSettings(pictures=0, workers=2))
+    rows = record_of(root)["frames"]
+    assert rows
+    assert sorted(times(root)) == [f"depth/train/dots/{key.removeprefix('train/')}_depth.png" for key in rows]
 
 
 def test_splits_share_one_record(root: Path) -> None:
@@ -230,13 +352,15 @@ def test_splits_share_one_record(root: Path) -> None:
         ("max_depth_m", 300.0),
         ("max_depth_m", 0.0),
         ("epsilon_px", 1.0),
+        ("epsilon_px", -1e-6),
+        ("epsilon_px", np.nan),
         ("infinity", "far"),
         ("workers", 0),
         ("pictures", -1),
     ],
 )
 def test_impossible_settings_name_the_key(key: str, value: object) -> None:
-    with pytest.raises(InputError, match=key):
+    with pytest.raises(InputError, match=rf"^{key}: "):
         PreprocessSettings(**{key: value})  # type: ignore[arg-type]
 
 
