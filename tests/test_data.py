@@ -102,10 +102,15 @@ def test_training_clips_depth_and_keeps_the_preprocessing_clip_far_under_zoom(tm
     depth[:, SIZE[0] // 2 :] = 60.0
     depth[0] = 0.5
     for number in range(4):
-        write_depth(tmp_path / "depth" / f"f{number}.png", depth)
+        write_depth(tmp_path / "depth" / f"f{number}.png", depth, {"max_depth_m": "80.0"})
     settings = config([f"folder:{tmp_path}"], augment={**PLAIN, "zoom": [2, 2]}, size="96x48")
-    values = next(iter(train_loader(settings))).targets["depth"].unique().tolist()
-    assert set(values) <= {1.0, 30.0, 80.0} and {30.0, 80.0} & set(values)
+    values = set(next(iter(train_loader(settings))).targets["depth"].unique().tolist())
+    assert values <= {1.0, 30.0, 80.0} and {30.0, 80.0} <= values
+    # Without the mark of `preprocess` a file says what it says.
+    for number in range(4):
+        write_depth(tmp_path / "depth" / f"f{number}.png", depth)
+    values = set(next(iter(train_loader(settings))).targets["depth"].unique().tolist())
+    assert 40.0 in values and 80.0 not in values
 
 
 def test_validation_shows_whole_frames_in_order_with_unclipped_depth(tmp_path):

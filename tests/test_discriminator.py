@@ -7,6 +7,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from advmtl.adversarial import OBJECTIVES
 from advmtl.discriminator import (
+    DEPTH_CONTRAST,
     PatchDiscriminator,
     discriminator_input,
     fake_maps,
@@ -82,7 +83,7 @@ def test_real_maps_by_hand(targets):
     maps = real_maps(targets, 3, DEPTH)
     assert maps["segmentation"][0, :, 0, 1].tolist() == [0, 0, 1]
     assert maps["segmentation"][0, :, 1, 0].tolist() == [0, 1, 0]
-    torch.testing.assert_close(maps["depth"][0, 0, 0], torch.tensor([-1.0, 0.0, 1.0]))
+    torch.testing.assert_close(maps["depth"][0, 0, 0], DEPTH_CONTRAST * torch.tensor([-1.0, 0.0, 1.0]))
 
 
 def test_label_smoothing(targets):
@@ -109,7 +110,7 @@ def test_holes_are_zero_on_both_sides_in_their_own_channels(targets, outputs):
         assert (side[0, 4:, 0, 2] == 0).all(), "void label"
         assert (side[0, 4:, 1, 0] != 0).any(), "the label under the invalid depth stays"
         assert torch.equal(side[:, 1:4], image)
-    assert real[0, 0, 0, 2] == 1, "the depth under the void label stays"
+    assert real[0, 0, 0, 2] == DEPTH_CONTRAST, "the depth under the void label stays"
     assert torch.equal((real[:, 4:] == 0).all(1), (fake[:, 4:] == 0).all(1))
 
 

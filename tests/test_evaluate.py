@@ -14,6 +14,7 @@ from advmtl.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
 from advmtl.data import train_loader, val_loaders
 from advmtl.evaluate import depth_prior, evaluate, evaluating, mean_depth_baseline, print_table
 from preprocessing.cityscapes import frame_path
+from preprocessing.errors import InputError
 
 
 class Oracle(nn.Module):
@@ -64,7 +65,7 @@ def test_figures_per_source_and_together(sets):
 def test_one_source_needs_no_list_of_sources(sets):
     settings = config([], sets[:1])
     result = evaluate(Oracle(), val_loaders(settings), settings)
-    assert set(result) == {"segmentation", "depth"}
+    assert set(result) == {"segmentation", "depth", "measured_on"} and len(result["measured_on"]) == 1
 
 
 def test_the_modes_of_all_parts_come_back_even_after_an_error():
@@ -95,7 +96,7 @@ def test_depth_prior_by_hand():
     assert prior.pixels == 6 and prior.mean_m == pytest.approx(20.0)
     assert prior.median_m == pytest.approx(10.0, abs=1 / 16)
     batch.targets["depth"] = torch.zeros(1, 1, 1, 5)
-    with pytest.raises(ValueError, match="no frame has a valid depth"):
+    with pytest.raises(InputError, match="no training frame has a valid depth"):
         depth_prior([batch])
 
 

@@ -43,7 +43,7 @@ def test_auto_depth_trains_on_the_prepared_one_and_validates_on_the_sets_own(tmp
     found = {}
     for rule in ("auto", "prepared", "dataset", "none"):
         for role in ("train", "val"):
-            records = index_source(source(tmp_path, depth=rule), "cityscapes19", role)
+            records = index_source(source(tmp_path, split="train", depth=rule), "cityscapes19", role)
             depths = [load_frame(record, SIZE).depth[-1, -1] for record in records[:2]]
             found[rule, role] = [round(float(depth), 3) for depth in depths]
     own = [20.0, round(100 / 6, 3)]
@@ -77,7 +77,27 @@ def test_impossible_sources_name_what_is_there(tmp_path):
         index_source(source(tmp_path, "folder", "day"), "cityscapes19", "train")
     with pytest.raises(InputError, match=r"camvid.*cityscapes19"):
         write_folder(tmp_path / "c", labels=True)
+        for kind in ("images", "labels"):
+            (tmp_path / "c" / kind).rename(tmp_path / "c" / "train")
+            (tmp_path / "c" / kind).mkdir()
+            (tmp_path / "c" / "train").rename(tmp_path / "c" / kind / "train")
         index_source(source(tmp_path / "c", "camvid"), "cityscapes19", "train")
+
+
+def test_a_source_without_a_split_means_the_split_of_its_role(tmp_path):
+    write_cityscapes(tmp_path, "train", frames=4)
+    write_cityscapes(tmp_path, "val", frames=2)
+    counts = [len(index_source(source(tmp_path), "cityscapes19", role)) for role in ("train", "val")]
+    assert counts == [4, 2]
+
+
+def test_a_part_of_the_frames_can_be_held_back(tmp_path):
+    write_folder(tmp_path, frames=6, depth_m=7.0)
+    names = [
+        [record.name for record in index_source(source(tmp_path, "folder", frames=part), "cityscapes19", "train")]
+        for part in ((0, 4), (5, 9))
+    ]
+    assert names == [["f0", "f1", "f2", "f3"], ["f5"]]
 
 
 def damage(tmp_path):
