@@ -85,17 +85,19 @@ def discriminator_step(state: State, view: _View, names: list[str]) -> Logs:
             f"discriminator/{view.name}/score_real": real_scores.detach().mean(),
             f"discriminator/{view.name}/score_fake": fake_scores.detach().mean(),
         }
-        logs[f"discriminator/{view.name}/accuracy"] = frame_accuracy(real_scores.detach(), fake_scores.detach())
+        real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)
+        logs[f"discriminator/{view.name}/accuracy"] = ordered_share(real_scores.mean(1), fake_scores.mean(1))
+        # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
+        logs[f"discriminator/{view.name}/patch_accuracy"] = (real_scores > fake_scores).float().mean()
     return logs
 
 
-def frame_accuracy(real: Tensor, fake: Tensor) -> Tensor:
-    """How well scores `[N,1,h,w]` tell real from generated frames: 0.5 is chance, 1 certainty.
+def ordered_share(real: Tensor, fake: Tensor) -> Tensor:
+    """How often a real score `[N]` is above a generated one `[M]`, over all pairs, ties counting half.
 
-    Over all pairs of a real and a generated frame, how often the real one has the greater mean score (the area under
-    the ROC curve). By frame, not by patch: on most patches of a depth map there is nothing to tell.
+    The area under the ROC curve: 0.5 is chance, 1 certainty. With a frame's mean score it says how well a
+    discriminator tells frames apart.
     """
-    real, fake = real.flatten(1).mean(1), fake.flatten(1).mean(1)
     ahead = real[:, None] - fake[None, :]
     return (ahead > 0).float().mean() + 0.5 * (ahead == 0).float().mean()
 

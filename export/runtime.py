@@ -3,6 +3,7 @@
 Nothing here imports torch unless a checkpoint is opened, so a vehicle needs only ONNX Runtime.
 """
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,17 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> 
     raise InputError(f"{path}: not a model; give an exported .onnx file, a run folder or a .pt checkpoint")
 
 
+def has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver library can be loaded."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
 def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
     import onnxruntime as ort
 
@@ -116,6 +128,10 @@ def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
     for name in wanted:
         if PROVIDERS[name] not in offered:
             tried.append(f"{name}: not in this ONNX Runtime")
+            continue
+        if name != "cpu" and not has_cuda_driver():
+            # Asked all the same, ONNX Runtime prints a page of loader errors before it falls back.
+            tried.append(f"{name}: no NVIDIA driver on this machine")
             continue
         order = list(PROVIDERS.values())
         chain = [later for later in order[order.index(PROVIDERS[name]) :] if later in offered]

@@ -8,7 +8,7 @@ import torch
 from advmtl.config import Config, validate
 from advmtl.data import Batch
 from advmtl.state import State, build
-from advmtl.step import NonFiniteLoss, frame_accuracy, train_step
+from advmtl.step import NonFiniteLoss, ordered_share, train_step
 
 CPU = torch.device("cpu")
 TASKS = {
@@ -208,8 +208,6 @@ def test_single_task_needs_no_other_label() -> None:
     assert "depth/berhu" in logs and not any(name.startswith("segmentation") for name in logs)
 
 
-def test_frame_accuracy_counts_ordered_pairs_of_frames() -> None:
-    """Mean scores real (3, 1), fake (2, 1): 3 > 2, 3 > 1, 1 < 2, 1 = 1: (1 + 1 + 0 + ½) / 4 = 0.625."""
-    real = torch.tensor([[[[2.0, 4.0]]], [[[1.0, 1.0]]]])
-    fake = torch.tensor([[[[2.0, 2.0]]], [[[0.0, 2.0]]]])
-    assert frame_accuracy(real, fake).item() == pytest.approx(0.625)
+def test_ordered_share_counts_pairs() -> None:
+    """Real (3, 1), fake (2, 1): 3 > 2, 3 > 1, 1 < 2, 1 = 1: (1 + 1 + 0 + ½) / 4 = 0.625."""
+    assert ordered_share(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0])).item() == pytest.approx(0.625)

@@ -10,6 +10,7 @@ from standins import SIZE, make_frame, make_generator, make_metadata
 
 from advmtl import checkpoint
 from advmtl.config import Config
+from export import runtime
 from export.metadata import to_properties
 from export.runtime import Result, fit, open_session, prepare
 from preprocessing.errors import InputError
@@ -122,9 +123,8 @@ def test_unknown_and_missing_providers(model_path: Path, monkeypatch: pytest.Mon
 def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
     real = onnxruntime.InferenceSession
+    monkeypatch.setattr(runtime, "has_cuda_driver", lambda: True)
     monkeypatch.setattr(
         onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
@@ -144,3 +144,13 @@ def test_running_an_exported_model_imports_no_torch(model_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_without_a_driver_the_cpu_runs_quietly_and_the_note_says_why(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtime, "has_cuda_driver", lambda: False)
+    session = open_session(model_path, "auto")
+    assert session.provider == "CPUExecutionProvider" and capfd.readouterr().err == ""
+    with pytest.raises(InputError, match="cuda"):
+        open_session(model_path, "cuda")
