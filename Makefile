@@ -20,7 +20,7 @@ install: $(READY)  ## .venv with everything the project uses
 DEMO := runs/demo
 # A clean clone gives the same figures on the same machine: the seed is fixed, and what is done is not done again.
 demo: $(READY)  ## stereo scenes -> depth -> training -> ONNX -> video, minutes on 2 cores
-	$(BIN)/advmtl synth data/demo --scenes 128 --size 512x256 --seed 1 --workers 2
+	$(BIN)/advmtl synth data/demo --scenes 192 --size 512x256 --seed 1 --workers 2
 	$(BIN)/advmtl preprocess data/demo --workers 2
 	$(BIN)/advmtl train demo --data cityscapes:data/demo --out $(DEMO)
 	$(BIN)/advmtl export $(DEMO)
