@@ -217,7 +217,7 @@ def train(
 
     Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
     """
-    from advmtl.config import load_config
+    from advmtl.config_files import load_config
     from advmtl.train import fit
 
     texts = [*_sources(data or [], val or []), *(overrides or [])]

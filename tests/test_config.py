@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advmtl.config import Config, Source, config_folders, find_config, load_config, parse_size, validate
+from advmtl.config import Config, Source, parse_size, validate
+from advmtl.config_files import load_config
 from preprocessing.errors import InputError
 
 MINIMAL = {"tasks": {"segmentation": {"losses": {"cross_entropy": 1}}}}
@@ -79,33 +80,9 @@ def test_a_mistake_is_one_line_that_names_the_key(values: dict, expected: str) -
     assert message.startswith("my.yaml: ") and expected in message and "\n" not in message
 
 
-def test_overrides_reach_nested_keys_and_numbers_written_like_1e_minus_3() -> None:
-    config = load_config("baseline", ["train.learning_rate=1e-3", "data.size=320x160", "encoder.weights=null"])
-    assert config.train.learning_rate == 1e-3 and config.data.size == (320, 160) and config.encoder.weights is None
-    assert config.tasks["depth"].losses == load_config("baseline").tasks["depth"].losses
-
-
-@pytest.mark.parametrize("text", ["train.epochs", "=3", "train..epochs=3", "name.x=1"])
-def test_a_malformed_override_is_named(text: str) -> None:
-    with pytest.raises(InputError, match="override"):
-        load_config("baseline", [text])
-
-
 def test_hash_differs_with_any_value_that_shapes_the_result() -> None:
     assert load_config("baseline").hash != load_config("baseline", ["seed=1"]).hash
     assert load_config("baseline").hash == load_config("baseline", ["data.workers=0", "name=x"]).hash
-
-
-def test_unknown_name_lists_the_names_there_are() -> None:
-    with pytest.raises(InputError, match=r"no such file or name; there are baseline, demo, model1"):
-        find_config("modell3")
-
-
-def test_unreadable_yaml_names_the_file(tmp_path: Path) -> None:
-    for text in ("a: [1", "- 1\n- 2\n"):
-        (tmp_path / "x.yaml").write_text(text)
-        with pytest.raises(InputError, match=r"x\.yaml"):
-            load_config(str(tmp_path / "x.yaml"))
 
 
 def test_source_on_the_command_line() -> None:
@@ -123,9 +100,5 @@ def test_size_is_width_then_height() -> None:
 
 
 def test_configurations_need_no_torch() -> None:
-    code = "import sys; import advmtl.config; sys.exit('torch' in sys.modules)"
+    code = "import sys; import advmtl.config_files; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_configs_folder_is_found() -> None:
-    assert config_folders() and FILES

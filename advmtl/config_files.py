@@ -1,0 +1,74 @@
+"""Configuration files: finding them by path or name, `key=value` overrides. Imports no torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from advmtl.config import Config, validate
+from preprocessing.errors import InputError
+
+
+def config_folders() -> list[Path]:
+    """Where named configurations live: in an installed wheel, and in a checkout."""
+    package = Path(__file__).resolve().parent
+    return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
+
+
+def find_config(name: str) -> Path:
+    """Find a configuration by path or by name (`model3`). Raises: InputError listing the names there are."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return path / "config.yaml"
+    for folder in config_folders():
+        candidate = folder / f"{name}.yaml"
+        if candidate.is_file():
+            return candidate
+    names = sorted({file.stem for folder in config_folders() for file in folder.glob("*.yaml")})
+    raise InputError(f"configuration {name!r}: no such file or name; there are {', '.join(names)}")
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"override {text!r}: write key=value, e.g. train.epochs=5")
+    here = values
+    for part in parts[:-1]:
+        if not isinstance(here.get(part, {}), dict):
+            raise InputError(f"override {text!r}: {part} holds a value, not keys")
+        here = here.setdefault(part, {})
+    try:
+        # YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number.
+        parsed = yaml.safe_load(value)
+        here[parts[-1]] = _number(parsed) if isinstance(parsed, str) else parsed
+    except yaml.YAMLError:
+        raise InputError(f"override {text!r}: {value!r} is not readable as YAML") from None
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text) if text[:1].isdigit() or text[:1] in "+-." else text
+    except ValueError:
+        return text
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """Load a configuration by path, name or run folder and apply `key=value` overrides.
+
+    Raises: InputError, one line naming the file and the key.
+    """
+    path = find_config(name)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a configuration is a mapping of keys to values")
+    values.setdefault("name", path.stem)
+    for text in overrides:
+        _override(values, text)
+    return validate(Config, values, str(path))
