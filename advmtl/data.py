@@ -5,6 +5,7 @@ whose damage shows only when decoded, does not end a training of hours: the fram
 any label, so that no loss counts it, and `Batch.skipped` names it and the reason.
 """
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -200,3 +201,5 @@ def _one_thread(worker: int) -> None:
     # Each worker is a core's work already; OpenCV's own pool would only fight over the cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # Ctrl-C reaches every process of the terminal; a worker that died of it would end the training before it can save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

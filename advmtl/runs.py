@@ -140,10 +140,13 @@ def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 class Interrupt:
-    """Ctrl-C, kept until the state is whole again, between two steps. A second one acts at once."""
+    """Ctrl-C, kept until the state is whole again, between two steps.
+
+    A second one acts at once: what the step in hand had changed is not saved, the last checkpoint stands.
+    """
 
     def __init__(self) -> None:
-        self._asked = False
+        self.asked = False
         self._former: Any = None
 
     def __enter__(self) -> "Interrupt":
@@ -156,11 +159,6 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._former)
 
     def _ask(self, *_: object) -> None:
-        if self._asked:
+        if self.asked:
             raise KeyboardInterrupt
-        self._asked = True
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where it was asked for."""
-        if self._asked:
-            raise KeyboardInterrupt
+        self.asked = True

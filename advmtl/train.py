@@ -61,7 +61,9 @@ class _Loop:
                 advance(1, "")
             if state.step % settings.checkpoint_every_steps == 0:
                 self.save(self.run.last)
-            self.interrupt.check()
+            if self.interrupt.asked:
+                self.save(self.run.last)
+                raise KeyboardInterrupt
 
     def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
         """All epochs that are left. Each is measured before it counts as done, so that no measurement can be lost."""
@@ -75,9 +77,6 @@ class _Loop:
                     self.console.print(f"epoch {done}: {headline(metrics)}")
                 state.epoch, state.batch = done, 0
                 self.save(self.run.last)
-        except KeyboardInterrupt:
-            self.save(self.run.last)
-            raise
         except NonFiniteLoss as error:
             self.save(self.run.failed)
             raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None

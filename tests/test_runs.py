@@ -1,6 +1,8 @@
 """A run folder: whose it is, what may differ on resume, and a log that survives accidents."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -78,14 +80,15 @@ def test_the_log_drops_rows_after_the_checkpoint_and_never_pads(tmp_path: Path) 
     assert b"\0" not in run.metrics.read_bytes()
 
 
-def test_interrupt_is_kept_until_asked_and_a_second_one_acts_at_once() -> None:
+def test_interrupt_is_kept_and_a_second_one_acts_at_once() -> None:
+    former = signal.getsignal(signal.SIGINT)
     with Interrupt() as interrupt:
-        interrupt.check()
-        interrupt._ask()
+        assert not interrupt.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
         with pytest.raises(KeyboardInterrupt):
-            interrupt.check()
-        with pytest.raises(KeyboardInterrupt):
-            interrupt._ask()
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is former
 
 
 def test_difference_names_the_first_key() -> None:

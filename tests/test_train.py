@@ -186,6 +186,27 @@ def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
     assert logs[0] == logs[1]
 
 
+def test_a_second_ctrl_c_in_a_step_leaves_the_last_whole_checkpoint(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = train_module.train_step, 0
+
+    def impatient(*args: object, **options: object) -> object:
+        nonlocal taken
+        taken += 1
+        logs = real(*args, **options)  # type: ignore[arg-type]
+        if taken == 3:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+        return logs
+
+    monkeypatch.setattr(train_module, "train_step", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_config(streets, checkpoint_every_steps=2), tmp_path / "run", CPU, quiet())
+    state, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["step"] == 2
+
+
 def test_a_task_without_any_label_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     write_folder(tmp_path / "pictures", 4, labels=True)
     root = str(tmp_path / "pictures")
