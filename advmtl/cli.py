@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from advmtl.cli_options import Device, Provider, device_of, size_of
+from advmtl.cli_stereo import preprocess, quality, synth
 from preprocessing.errors import InputError
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -59,124 +61,17 @@ def _advmtl(
 ) -> None:
     """Class and metric distance of every pixel of a street, from stereo recordings to a model on a camera.
 
-    The commands come in the order in which data flows: synth, preprocess, train, evaluate, predict, export, infer,
-    benchmark. Exit codes: 0 done, 1 failed, 2 bad input (file, key or setting), 130 interrupted.
+    The commands come in the order in which data flows: synth, preprocess, quality, train, evaluate, predict, export,
+    infer, benchmark. Exit codes: 0 done, 1 failed, 2 bad input (file, key or setting), 3 done but frames were left out,
+    130 interrupted.
 
     A data source is written format:root[:split]; formats are cityscapes, camvid and folder.
     """
 
 
-def _size(text: str) -> tuple[int, int]:
-    from advmtl.config import parse_size
-
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise InputError(f"--size: {error}") from None
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"--device {name!r}: write auto, cpu or cuda[:N]") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: torch sees no CUDA device here; use --device cpu")
-    return device
-
-
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
-
-
-@app.command()
-def synth(
-    out: Annotated[Path, typer.Argument(help="Folder for the new set.")],
-    scenes: Annotated[int, typer.Option(min=1, help="Stereo pairs to make.")] = 200,
-    size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
-    workers: Workers = 2,
-    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")] = 0.15,
-) -> None:
-    """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
-
-    Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
-    """
-    from preprocessing.synth import generate
-
-    summary = generate(out, scenes, _size(size), seed, workers, val_fraction=val_fraction)
-    classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
-    Console(soft_wrap=True).print(
-        f"{summary.train} train and {summary.val} val pairs in {out}; "
-        f"{summary.made} made now in {summary.seconds:.1f} s\n"
-        f"pairs with each class: {classes}\nnext: advmtl preprocess {out}",
-        highlight=False,
-    )
-
-
-@app.command()
-def preprocess(
-    root: Annotated[Path, typer.Argument(help="A set in the layout of Cityscapes.")],
-    matcher: Annotated[str, typer.Option(help="sgbm, or dataset for the set's own disparity.")] = "sgbm",
-    split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
-    workers: Workers = 2,
-    max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
-    left_right: Annotated[float, typer.Option(help="Left-right check [px]; 0 = off.")] = 1.0,
-    inpaint: Annotated[str, typer.Option(help="Fill small holes: off, telea or background.")] = "off",
-    max_hole: Annotated[float, typer.Option(help="Largest hole filled [millionths of the image].")] = 40.0,
-    median: Annotated[int, typer.Option(help="Median window: 0 = off, 3 or 5.")] = 5,
-    speckle: Annotated[float, typer.Option(help="Islands up to this are dropped [millionths of the image].")] = 1000.0,
-    clip: Annotated[
-        tuple[float, float] | None, typer.Option(help="Least and greatest disparity kept [px]; default: all.")
-    ] = None,
-    infinity: Annotated[str, typer.Option(help="Disparity 0 becomes invalid, or clip: --max-depth.")] = "invalid",
-    pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
-    again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
-) -> None:
-    """Turn stereo pairs into disparity and metric depth: ROOT/depth/<split>/<city>/<frame>_depth.png.
-
-    Depth is 16-bit PNG, metres × 256, 0 = invalid. A bad frame is listed and the rest goes on.
-    """
-    from preprocessing.disparity import CleanSettings
-    from preprocessing.pipeline import PreprocessSettings
-    from preprocessing.pipeline import preprocess as run
-
-    clean = CleanSettings(
-        **({"clip_px": clip} if clip else {}),
-        left_right_px=left_right or None,
-        speckle_ppm=speckle,
-        inpaint=inpaint,  # type: ignore[arg-type]
-        max_hole_ppm=max_hole,
-        median=median,  # type: ignore[arg-type]
-    )
-    settings = PreprocessSettings(
-        matcher=matcher,
-        split=split,
-        out=out,
-        workers=workers,
-        pictures=pictures,
-        max_depth_m=max_depth,
-        infinity=infinity,  # type: ignore[arg-type]
-        again=again,
-        clean=clean,
-    )
-    report = run(root, settings)
-    console = Console()
-    for name, reason in report.skipped:
-        console.print(f"skipped {name}: {reason}", markup=False, highlight=False, soft_wrap=True)
-    percentiles = ", ".join(f"{p} %: {m:.1f} m" for p, m in report.depth_percentiles_m.items())
-    console.print(
-        f"{report.done} frames with depth ({report.reused} from before), {len(report.skipped)} skipped, "
-        f"{report.density_mean:.1%} of pixels valid, {report.seconds:.1f} s\n"
-        f"depth percentiles: {percentiles}\npictures: {report.out / 'depth' / 'pictures'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+app.command()(synth)
+app.command()(preprocess)
+app.command()(quality)
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
@@ -225,7 +120,7 @@ def train(
         texts.append(f"seed={seed}")
     settings = load_config(config, texts)
     folder = out or Path("runs") / settings.name
-    target = _device(device)
+    target = device_of(device)
     fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite)
     Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
@@ -249,7 +144,7 @@ def evaluate(
     from preprocessing.files import write_json
 
     generator, config = load_generator(run)
-    target = _device(device)
+    target = device_of(device)
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
     metrics = measure(generator.to(target), loaders, config, target)
     print_table(metrics)
@@ -263,9 +158,6 @@ def evaluate(
     out = out or (run if run.is_dir() else run.parent) / name
     write_json(out, metrics)
     Console(soft_wrap=True).print(f"written: {out}", highlight=False)
-
-
-Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]
 
 
 @app.command()
@@ -304,7 +196,7 @@ def export(
     from preprocessing.files import write_json
 
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"
-    report = export_run(run, out, size=_size(size) if size else None, frames=frames, count=count)
+    report = export_run(run, out, size=size_of(size) if size else None, frames=frames, count=count)
     print_export(report)
     write_json(out.with_suffix(".json"), report.to_dict())
     Console(soft_wrap=True).print(f"next: advmtl infer {out} VIDEO --out result.mp4", highlight=False)
@@ -349,7 +241,7 @@ def benchmark(
     from export.runtime import open_session
     from preprocessing.files import write_json
 
-    frame_size = _size(size) if size else None
+    frame_size = size_of(size) if size else None
     result = measure(open_session(model, provider), frame_size=frame_size, iterations=iterations)
     print_benchmark(result)
     if report is not None:

@@ -14,11 +14,12 @@ from PIL import Image
 
 from advmtl.augment import Arrays, Size
 from advmtl.config import Source
-from preprocessing.cityscapes import Frame, find_frames, read_camera
+from preprocessing.cityscapes import at_width, find_frames, read_camera
 from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
 from preprocessing.disparity import read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image
+from preprocessing.frame import Frame
 from preprocessing.labels import IGNORE, lookup_table, map_labels
 
 Role = Literal["train", "val"]
@@ -186,7 +187,7 @@ def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float
     disparity, valid = read_disparity(record.disparity)
     _same_size(disparity, shape, record.disparity)
     # The disparity is in pixels of the stored picture, as the camera's focal length is: neither is scaled.
-    camera = read_camera(record.camera).at_width(disparity.shape[1])
+    camera = at_width(read_camera(record.camera), disparity.shape[1])
     # Not clipped here: metrics mask by the true depth, and training clips after the zoom.
     return disparity_to_depth(disparity, valid, camera, max_depth_m=np.inf)
 

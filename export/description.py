@@ -8,8 +8,9 @@ from advmtl.config import Config, Source
 from advmtl.frames import index_source
 from export.deployable import DEVIATION, MEAN
 from export.metadata import CLASSES, DEPTH, Metadata
-from preprocessing.cityscapes import Camera, read_camera
+from preprocessing.cityscapes import read_camera
 from preprocessing.errors import InputError
+from preprocessing.frame import Camera
 from preprocessing.labels import LABEL_SETS
 
 

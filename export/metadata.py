@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from preprocessing.cityscapes import Camera
 from preprocessing.errors import InputError
+from preprocessing.frame import Camera
 
 FORMAT_VERSION = 1
 KEY = "advmtl"

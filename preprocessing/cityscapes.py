@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
+from preprocessing.frame import Camera, Frame
+from preprocessing.listing import names_in
 
 DEFAULT_BASELINE_M = 0.209313
 DEFAULT_FOCAL_PX = 2262.52
@@ -34,59 +33,14 @@ _COARSE: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Camera:
-    """A rectified stereo camera.
-
-    Attributes:
-        baseline_m: Distance of the two optical centres [m].
-        fx_px, fy_px: Focal lengths [px] at the width and height of the recording.
-        u0_px, v0_px: Principal point [px].
-        is_default: True where no file was read and the paper's values stand in.
-    """
-
-    baseline_m: float
-    fx_px: float
-    fy_px: float
-    u0_px: float
-    v0_px: float
-    is_default: bool = False
-
-    def scaled(self, sx: float, sy: float) -> "Camera":
-        """Return the camera of the image resized by `sx` in x and `sy` in y; the baseline stays."""
-        return Camera(
-            self.baseline_m,
-            self.fx_px * sx,
-            self.fy_px * sy,
-            self.u0_px * sx,
-            self.v0_px * sy,
-            self.is_default,
-        )
-
-    def at_width(self, width_px: int) -> "Camera":
-        """Return the camera for images of this width: the defaults are for 2048 px, a file for its images."""
-        ratio = width_px / DEFAULT_WIDTH_PX
-        return self.scaled(ratio, ratio) if self.is_default else self
-
-
 DEFAULT_CAMERA = Camera(DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True)
 """Baseline and focal length of seed 004, at 2048 px width."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """The files of one frame, joined by its name `<city>_<seq>_<frame>`; None where a file is absent."""
-
-    name: str
-    split: str
-    city: str
-    left: Path
-    right: Path | None
-    labels: Path | None
-    instances: Path | None
-    disparity: Path | None
-    camera: Path | None
-    depth: Path | None
+def at_width(camera: Camera, width_px: int) -> Camera:
+    """Return the camera for images of this width: the defaults are for 2048 px, a file is for its own images."""
+    ratio = width_px / DEFAULT_WIDTH_PX
+    return camera.scaled(ratio, ratio) if camera.is_default else camera
 
 
 def frame_path(root: Path, kind: str, split: str, city: str, name: str) -> Path:
@@ -106,7 +60,7 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
     folder = root / KINDS["left"][0]
     if not folder.is_dir():
         raise InputError(f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout")
-    splits = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    splits = sorted(p.name for p in _folders(folder))
     if split is not None and split not in splits:
         raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")
     frames = [frame for one in splits if split in (None, one) for frame in _frames_of(root, one)]
@@ -116,15 +70,23 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
 
 
 def _frames_of(root: Path, split: str) -> list[Frame]:
-    ending = KINDS["left"][1]
+    kind, ending = KINDS["left"]
     frames: list[Frame] = []
-    for city_folder in sorted((root / KINDS["left"][0] / split).iterdir()):
-        if not city_folder.is_dir():
-            continue
+    for city_folder in sorted(_folders(root / kind / split)):
         listings = _Listings(root, split, city_folder.name)
-        names = (f.removesuffix(ending) for f in listings.of(KINDS["left"][0]) if f.endswith(ending))
+        files = listings.of(kind)
+        if files is None:
+            warnings.warn(f"{city_folder}: not readable: its frames are left out", stacklevel=3)
+        names = (f.removesuffix(ending) for f in files or () if f.endswith(ending))
         frames.extend(listings.frame(name) for name in names)
     return sorted(frames, key=lambda frame: frame.name)
+
+
+def _folders(folder: Path) -> list[Path]:
+    names = names_in(folder)
+    if names is None:
+        raise InputError(f"{folder}: not readable; set its permissions")
+    return [folder / name for name in names if (folder / name).is_dir()]
 
 
 class _Listings:
@@ -132,16 +94,17 @@ class _Listings:
 
     def __init__(self, root: Path, split: str, city: str) -> None:
         self.root, self.split, self.city = root, split, city
-        self._names: dict[str, frozenset[str]] = {}
+        self._names: dict[str, frozenset[str] | None] = {}
 
-    def of(self, folder: str) -> frozenset[str]:
+    def of(self, folder: str) -> frozenset[str] | None:
         if folder not in self._names:
-            self._names[folder] = frozenset(_list(self.root / folder / self.split / self.city))
+            self._names[folder] = names_in(self.root / folder / self.split / self.city)
         return self._names[folder]
 
     def _find(self, kind: str, name: str) -> Path | None:
         for folder, ending in filter(None, (KINDS[kind], _COARSE.get(kind))):
-            if f"{name}{ending}" in self.of(folder):
+            listed = self.of(folder)
+            if listed is None or f"{name}{ending}" in listed:  # of an unreadable folder, reading the file will say why
                 return self.root / folder / self.split / self.city / f"{name}{ending}"
         return None
 
@@ -149,13 +112,6 @@ class _Listings:
         left = frame_path(self.root, "left", self.split, self.city, name)
         others = {kind: self._find(kind, name) for kind in KINDS if kind != "left"}
         return Frame(name, self.split, self.city, left, **others)
-
-
-def _list(folder: Path) -> Iterator[str]:
-    try:
-        yield from os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
 
 
 def read_camera(path: Path | None) -> Camera:
@@ -185,13 +141,16 @@ def read_camera(path: Path | None) -> Camera:
             float(intrinsic.get("u0", 0.0)),
             float(intrinsic.get("v0", 0.0)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{path}: not a Cityscapes camera file ({type(error).__name__}: {error})".replace("\n", " ")
         ) from error
     for name, value in zip(("extrinsic.baseline", "intrinsic.fx", "intrinsic.fy"), numbers[:3], strict=True):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{path}: {name} is {value}; it must be a positive number")
+    for name, value in zip(("intrinsic.u0", "intrinsic.v0"), numbers[3:], strict=True):
+        if not math.isfinite(value):
+            raise InputError(f"{path}: {name} is {value}; it must be a number")
     return Camera(*numbers)
 
 

@@ -1,189 +1,130 @@
 """One frame from stereo pair to depth file: match, clean, convert by Eq. 1, write; what a worker runs."""
 
-import hashlib
+import errno
+import time
 import warnings
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from preprocessing.cityscapes import KINDS, Camera, Frame, frame_path, read_camera
-from preprocessing.depth import (
-    DEPTH_SCALE,
-    MAX_STORED_DEPTH_M,
-    Float32,
-    disparity_to_depth,
-    read_depth,
-    write_depth,
-)
-from preprocessing.disparity import CleanSettings, clean, write_disparity
+from preprocessing.depth import Float32, disparity_to_depth, write_depth
+from preprocessing.disparity import MAX_STORED_PX, Cleaned, Match, clean, write_disparity
 from preprocessing.errors import InputError
 from preprocessing.figure import draw_frame
-from preprocessing.files import read_grey_or_index, read_image, write_png
+from preprocessing.files import read_grey_or_index, read_image, sha256_of, write_png
+from preprocessing.frame import Camera, Frame
 from preprocessing.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
-from preprocessing.matchers import SgbmSettings, check_size, find_matcher
+from preprocessing.manifest import Row, append_row
+from preprocessing.matchers import DatasetSettings, check_size, match_dataset, match_pair
+from preprocessing.plan import FrameTask, Job, input_state, replaced, settings_mark
+from preprocessing.rectification import inspect_pair
+from preprocessing.regions import Regions, regions_from_labels
 
-BINS_PER_M = 16
-
-
-@dataclass(frozen=True)
-class PreprocessSettings:
-    """What `preprocess` does.
-
-    Attributes:
-        matcher: A key of `matchers.MATCHERS`.
-        split: One split, or None for all.
-        out: Where to write; None = into the set itself. Another folder becomes a set of its own, with links
-            to the input folders.
-        workers: Processes; a frame is one process's work.
-        pictures: How many frames, evenly spaced, are drawn.
-        max_depth_m: Farther points are clipped to it [m].
-        epsilon_px: The epsilon of Eq. 1 [px].
-        infinity: What a match at d = 0 becomes: "invalid", or "clip" for `max_depth_m`.
-        again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
-            files that are not on record.
-        sgbm, clean: Settings of the matcher and of the cleaning.
-    """
-
-    matcher: str = "sgbm"
-    split: str | None = None
-    out: Path | None = None
-    workers: int = 1
-    pictures: int = 4
-    max_depth_m: float = 80.0
-    epsilon_px: float = 1e-6
-    infinity: Literal["invalid", "clip"] = "invalid"
-    again: bool = False
-    sgbm: SgbmSettings = field(default_factory=SgbmSettings)
-    clean: CleanSettings = field(default_factory=CleanSettings)
-
-    def __post_init__(self) -> None:
-        find_matcher(self.matcher)
-        if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
-            raise InputError(f"max_depth_m: {self.max_depth_m} must be within 0..{MAX_STORED_DEPTH_M:.2f} m")
-        if not 0 <= self.epsilon_px < 1 / 256:
-            raise InputError(f"epsilon_px: {self.epsilon_px} must be within 0..1/256 px, or it shifts depth")
-        if self.infinity not in ("invalid", "clip"):
-            raise InputError(f"infinity: {self.infinity!r}; offered: invalid, clip")
-        if self.workers < 1:
-            raise InputError(f"workers: {self.workers} must be at least 1")
-        if self.pictures < 0:
-            raise InputError(f"pictures: {self.pictures} must not be negative")
-
-    def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape what is written, ready for JSON."""
-        kept: dict[str, Any] = {"matcher": self.matcher, "max_depth_m": self.max_depth_m}
-        kept |= {"epsilon_px": self.epsilon_px, "infinity": self.infinity, "clean": asdict(self.clean)}
-        kept["clean"]["clip_px"] = list(self.clean.clip_px)
-        return kept | ({"sgbm": asdict(self.sgbm)} if self.matcher == "sgbm" else {})
-
-
-@dataclass(frozen=True)
-class FrameTask:
-    """One frame to do: where to write it, what an earlier run recorded of it, whether to draw it."""
-
-    frame: Frame
-    out: Path
-    settings: PreprocessSettings
-    settings_key: str
-    row: dict[str, Any] | None
-    draw: bool
-
-    @property
-    def depth_path(self) -> Path:
-        return frame_path(self.out, "depth", self.frame.split, self.frame.city, self.frame.name)
-
-    @property
-    def disparity_path(self) -> Path:
-        folder = self.out / f"disparity_{self.settings.matcher}" / self.frame.split / self.frame.city
-        return folder / f"{self.frame.name}{KINDS['disparity'][1]}"
-
-    @property
-    def picture_path(self) -> Path:
-        return self.out / KINDS["depth"][0] / "pictures" / f"{self.frame.split}_{self.frame.name}.png"
+PERCENTILES = (5, 25, 50, 75, 95)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a frame: a row for the record and a histogram of depth in bins of 1/16 m, or a reason.
+    """What came of a frame: a row for the record, or the reason why there is no depth.
 
-    `removed` says that an earlier run's files of the frame were stale and are gone.
+    Attributes:
+        frame: Which.
+        row: What was put on record.
+        reason: Why it is bad; "" where it is good.
+        disk_full: The reason is want of space: the frames after it would end alike.
+        warnings: What a user should know of a good frame.
     """
 
     frame: Frame
-    row: dict[str, Any] | None = None
-    histogram: npt.NDArray[np.int64] | None = None
+    row: Row | None = None
     reason: str = ""
-    reused: bool = False
-    removed: bool = False
+    disk_full: bool = False
+    warnings: tuple[str, ...] = field(default_factory=tuple)
 
 
-def convert_frame(task: FrameTask) -> Outcome:
-    """Do one frame; a bad input gives an `Outcome` with its reason.
+def convert_frame(job: Job, task: FrameTask) -> Outcome:
+    """Do one frame and put it on record; whatever is wrong with it gives an `Outcome` with the reason.
 
     What an earlier run wrote for a bad frame stays, unless the record shows it to be stale: made with these very
     settings from an input that has been replaced since. A depth file that no run recorded is never touched,
     except `settings.again` says so.
     """
-    inputs: dict[str, list[int]] = {}
+    started = time.perf_counter()
+    inputs: dict[str, dict[str, Any]] = {}
     try:
-        inputs = _fingerprint(task.frame, task.settings.matcher)
-        depth_m = _finished_depth(task, inputs)
-        if depth_m is not None:
-            return Outcome(task.frame, task.row, depth_histogram(depth_m), reused=True)
-        _check_overwrite(task)
-        return _convert(task, inputs)
-    except (InputError, cv2.error) as error:
-        stale = _is_stale(task, inputs)
-        if stale:
-            for path in (task.depth_path, task.disparity_path, task.picture_path):
-                path.unlink(missing_ok=True)
-        return Outcome(task.frame, reason=" ".join(str(error).split()), removed=stale)
+        inputs = input_state(job, task.frame)
+        _check_overwrite(job, task)
+        row = _convert(job, task, inputs)
+        row["seconds"] = round(time.perf_counter() - started, 4)
+        append_row(job.journal, row)
+        return Outcome(task.frame, row, warnings=tuple(row["warnings"]))
+    except Exception as error:  # whatever one frame brings about must not cost the others
+        return record_problem(job, task, inputs, _reason(task.frame, error), disk_full=_is_full(error))
 
 
-def _check_overwrite(task: FrameTask) -> None:
+def record_problem(
+    job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]], reason: str, *, disk_full: bool = False
+) -> Outcome:
+    """Put on record why a frame has no depth of these settings."""
+    row = _problem_row(job, task, inputs, reason)
+    try:
+        append_row(job.journal, row)
+    except OSError as error:
+        disk_full = disk_full or _is_full(error)
+    return Outcome(task.frame, row, reason, disk_full)
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _reason(frame: Frame, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and not isinstance(error, InputError):
+        text = f"{error.filename or frame.left}: {error.strerror or text}"
+    elif not isinstance(error, InputError):
+        text = f"{frame.left}: {type(error).__name__}: {text}"
+    return text
+
+
+def _problem_row(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]], reason: str) -> Row:
+    earlier = task.row or {}
+    stale = earlier.get("settings") == job.settings_key and replaced(earlier, inputs)
+    if stale:
+        # An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
+        _remove_outputs(job, task.frame)
+    kept = {} if stale else earlier
+    return {**kept, "frame": task.frame.key, "problem": reason, "outputs": kept.get("outputs", {})}
+
+
+def _remove_outputs(job: Job, frame: Frame) -> None:
+    for path in (*(job.output(kind, frame) for kind in ("depth", "confidence", "disparity")), job.picture(frame)):
+        path.unlink(missing_ok=True)
+
+
+def _check_overwrite(job: Job, task: FrameTask) -> None:
     """Raise InputError where the depth file is there and not on record: then it is somebody else's."""
-    path = task.depth_path
-    if task.settings.again or task.row is not None or not path.exists():
+    path = job.output("depth", task.frame)
+    made_here = task.row is not None and "settings" in task.row  # a row of nothing but a problem made no file
+    if job.settings.again or made_here or not path.exists():
         return
-    # A run that was killed leaves its last files without rows: they bear the mark of its settings.
-    if _settings_mark(path) != task.settings_key:
+    # A run that was killed between a file and its line leaves the last file without: it bears the settings' mark.
+    if settings_mark(path) != job.settings_key:
         raise InputError(f"{path}: is there, but not on record as written by preprocess; --again overwrites it")
 
 
-def _settings_mark(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            return image.info.get("settings")
-    except (OSError, SyntaxError, ValueError):
-        return None
-
-
-def _is_stale(task: FrameTask, inputs: dict[str, list[int]]) -> bool:
-    """Say whether these settings made the frame's files from an input other than the one that is there now.
-
-    An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
-    """
-    if task.row is None or task.row.get("settings") != task.settings_key:
-        return False
-    earlier = task.row.get("inputs", {})
-    return any(earlier.get(kind) != state for kind, state in inputs.items())
-
-
-def _convert(task: FrameTask, inputs: dict[str, list[int]]) -> Outcome:
-    frame, settings = task.frame, task.settings
+def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
+    frame, settings = task.frame, job.settings
     left = read_image(frame.left)
     labels = _read_labels(frame, left)
-    camera = _camera(frame, left)
-    match = find_matcher(settings.matcher)(frame, left, settings.sgbm)
-    disparity, valid = clean(match, settings.clean)
+    camera, notes = _camera(job, frame, left)
+    match = _match(job, frame, left, camera, notes)
+    cleaned = clean(match, settings.clean, left, None if labels is None else labels[1])
     depth_m = disparity_to_depth(
-        disparity,
-        valid,
+        cleaned.disparity,
+        cleaned.valid,
         camera,
         epsilon=settings.epsilon_px,
         max_depth_m=settings.max_depth_m,
@@ -191,75 +132,101 @@ def _convert(task: FrameTask, inputs: dict[str, list[int]]) -> Outcome:
     )
     if not (depth_m > 0).any():
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
-    write_disparity(task.disparity_path, disparity, valid)
+    _announce(job, task)
     if task.draw:
-        mask = None if labels is None else colorize(labels, LABEL_SETS["cityscapes19"].palette)
-        write_png(task.picture_path, draw_frame(left, mask, disparity, valid, depth_m))
-    # Depth comes last: where it is, the frame is done.
-    text = {"max_depth_m": str(settings.max_depth_m), "baseline_m": str(camera.baseline_m)}
-    text |= {"fx_px": str(camera.fx_px), "matcher": settings.matcher, "settings": task.settings_key}
-    write_depth(task.depth_path, depth_m, text)
-    row = {
-        "settings": task.settings_key,
+        mask = None if labels is None else colorize(labels[0], LABEL_SETS["cityscapes19"].palette)
+        write_png(job.picture(frame), draw_frame(left, mask, cleaned.disparity, cleaned.valid, depth_m))
+    _write_maps(job, frame, cleaned, depth_m, camera)
+    return {
+        "frame": frame.key,
+        "problem": None,
+        "warnings": notes,
+        "settings": job.settings_key,
+        **job.shaping,
         "camera": asdict(camera),
+        "size_px": [left.shape[1], left.shape[0]],
         "density": round(float((depth_m > 0).mean()), 6),
-        "median_m": round(float(np.median(depth_m[depth_m > 0])), 3),
-        "inputs": inputs,
+        "matched": round(float(cleaned.matched.mean()), 6),
+        "depth_percentiles_m": percentiles(depth_m),
+        "seconds": None,
+        "inputs": {kind: {**state, "sha256": sha256_of(getattr(frame, kind))} for kind, state in inputs.items()},
+        "outputs": {kind: _file_record(job, frame, kind) for kind in ("depth", "disparity", "confidence")},
     }
-    return Outcome(frame, row, depth_histogram(depth_m))
 
 
-def _read_labels(frame: Frame, left: UInt8) -> UInt8 | None:
+def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]) -> Match:
+    if isinstance(job.settings.matcher, DatasetSettings):
+        return match_dataset(frame, left, job.layout)
+    right = _read_right(frame, left)
+    report = inspect_pair(left, right, camera.doffs_px)
+    if report.same or report.looks_swapped:
+        raise InputError(f"{frame.right}: {report.finding}")
+    if report.finding:
+        notes.append(f"{frame.right}: {report.finding}")
+    return match_pair(left, right, job.settings.matcher)
+
+
+def _read_right(frame: Frame, left: UInt8) -> UInt8:
+    if frame.right is None:
+        raise InputError(f"{frame.left}: its right image is missing")
+    right = read_image(frame.right)
+    check_size(frame.right, right, left)
+    return right
+
+
+def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, camera: Camera) -> None:
+    stored = np.minimum(cleaned.disparity, np.float32(MAX_STORED_PX))
+    write_disparity(job.output("disparity", frame), stored, cleaned.valid)
+    write_png(job.output("confidence", frame), store_confidence(cleaned), {"unit": "1", "meaning": CONFIDENCE_CODE})
+    # Depth comes last: where it is, the frame is done.
+    text = {"max_depth_m": str(job.settings.max_depth_m), "baseline_m": str(camera.baseline_m)}
+    text |= {"fx_px": str(camera.fx_px), "matcher": job.settings.matcher.name, "settings": job.settings_key}
+    write_depth(job.output("depth", frame), depth_m, text)
+
+
+CONFIDENCE_CODE = "0 invalid; 1..127 filled; 128..255 matched; rises with confidence"
+
+
+def store_confidence(cleaned: Cleaned) -> UInt8:
+    """Code confidence [H, W] in 8 bits: 0 invalid, 1..127 filled, 128..255 matched, rising with confidence."""
+    share = np.clip(cleaned.confidence, 0, 1)
+    filled, matched = 1 + np.rint(share * 126), 128 + np.rint(share * 127)
+    return np.where(cleaned.valid, np.where(cleaned.matched, matched, filled), 0).astype(np.uint8)
+
+
+def _announce(job: Job, task: FrameTask) -> None:
+    """Take back the record of what is about to be overwritten: a run that is killed in between must not leave a lie."""
+    if task.row is not None and task.row.get("outputs"):
+        reason = "unfinished: a run was cut off while doing it again; run preprocess once more"
+        append_row(job.journal, {**task.row, "problem": reason, "outputs": {}})
+
+
+def _file_record(job: Job, frame: Frame, kind: str) -> dict[str, Any]:
+    path = job.output(kind, frame)
+    return {"path": path.relative_to(job.out).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _read_labels(frame: Frame, left: UInt8) -> tuple[UInt8, Regions] | None:
     """Read and check the labels: a label that does not fit its image means that one of the two is wrong."""
     if frame.labels is None:
         return None
     raw = read_grey_or_index(frame.labels)
     check_size(frame.labels, raw, left)
-    return map_labels(raw, lookup_table("cityscapes", "cityscapes19"), frame.labels)
+    return map_labels(raw, lookup_table("cityscapes", "cityscapes19"), frame.labels), regions_from_labels(raw)
 
 
-def _camera(frame: Frame, left: UInt8) -> Camera:
+def _camera(job: Job, frame: Frame, left: UInt8) -> tuple[Camera, list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `preprocess` warns once for the set
-        return read_camera(frame.camera).at_width(left.shape[1])
+        camera = job.layout.read_camera(frame, (left.shape[1], left.shape[0]))
+    note = (
+        f"{frame.left}: its camera file {frame.name}_camera.json is missing; "
+        f"the paper's camera is assumed ({camera.baseline_m} m, {camera.fx_px:.1f} px)"
+    )
+    return camera, [note] if camera.is_default else []
 
 
-def _fingerprint(frame: Frame, matcher: str) -> dict[str, list[int]]:
-    """Size and time of change of each input that is read, by which a later run knows it again."""
-    found: dict[str, list[int]] = {}
-    for kind in ("left", "disparity" if matcher == "dataset" else "right", "labels", "camera"):
-        path: Path | None = getattr(frame, kind)
-        if path is None:
-            continue
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from error
-        found[kind] = [status.st_size, status.st_mtime_ns]
-    return found
-
-
-def _finished_depth(task: FrameTask, inputs: dict[str, list[int]]) -> Float32 | None:
-    """Read the depth [m] that an earlier run made with these settings and inputs; None where there is none."""
-    row = task.row
-    if task.settings.again or row is None or row.get("inputs") != inputs or row.get("settings") != task.settings_key:
-        return None
-    outputs = [task.depth_path, task.disparity_path, *([task.picture_path] if task.draw else [])]
-    if not all(path.is_file() for path in outputs):
-        return None
-    try:
-        return read_depth(task.depth_path)
-    except InputError:
-        return None  # damaged: made anew
-
-
-def depth_histogram(depth_m: Float32) -> npt.NDArray[np.int64]:
-    """Count the valid pixels of depth [H, W] in bins of 1/16 m, up to the largest depth that a file holds."""
-    # Counted as stored, so that a frame counts the same whether it was just made or read back from its file.
-    stored = np.rint(depth_m[depth_m > 0].astype(np.float64) * DEPTH_SCALE).astype(np.int64)
-    return np.bincount(stored * BINS_PER_M // DEPTH_SCALE, minlength=256 * BINS_PER_M)
-
-
-def settings_key(shaping: dict[str, Any]) -> str:
-    """Return a short name of settings: equal if and only if (up to chance) the settings are."""
-    return hashlib.sha256(repr(sorted(shaping.items())).encode()).hexdigest()[:12]
+def percentiles(depth_m: Float32) -> dict[str, float]:
+    """Return percent -> depth [m] over the valid pixels of depth [H, W], to a millimetre."""
+    values: npt.NDArray[np.float64] = np.percentile(depth_m[depth_m > 0], PERCENTILES)
+    return {str(percent): round(float(value), 3) for percent, value in zip(PERCENTILES, values, strict=True)}

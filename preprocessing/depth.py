@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from preprocessing.cityscapes import Camera
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
+from preprocessing.frame import Camera
 
 DEPTH_SCALE = 256
 """uint16 = metres * 256; 0 = invalid. The largest depth a file can hold is 65535 / 256 = 255.996 m."""
@@ -29,35 +29,39 @@ def disparity_to_depth(
     max_depth_m: float = 80.0,
     infinity: Literal["invalid", "clip"] = "invalid",
 ) -> Float32:
-    """Convert disparity to depth by Eq. 1 of seed 004, Z = B * f / (d + epsilon), clipped to `max_depth_m`.
+    """Convert disparity to depth by Eq. 1 of seed 004, Z = B * f / (d + doffs + epsilon), clipped to `max_depth_m`.
 
-    A disparity of exactly 0 is a match at infinity: it has no metric depth and is masked before dividing. By
-    default it is left invalid; `infinity="clip"` gives it `max_depth_m`, as any other point beyond that.
+    The paper has doffs = 0, as cameras have whose principal points were aligned. Where d + doffs is 0 the match is
+    at infinity (below 0: beyond it, by an error): it has no metric depth and is masked before dividing. By default it
+    is left invalid; `infinity="clip"` gives it `max_depth_m`, as any other point beyond that.
 
     Args:
         disparity: float32 [H, W], px at the width that `camera` is for.
         valid: bool [H, W].
-        camera: Baseline [m] and fx [px] at this very width.
+        camera: Baseline [m], fx and doffs [px] at this very width.
         epsilon: px; only guards the division, so keep it far below the codec's 1/256 px.
         max_depth_m: Farther points are clipped to it [m].
 
     Returns:
         float32 [H, W] in metres, 0 = invalid.
     """
-    finite = valid & (disparity > 0)
+    parallax = disparity.astype(np.float64) + camera.doffs_px  # what aligned principal points would give
+    finite = valid & (parallax > 0)
     depth = np.zeros(disparity.shape, dtype=np.float32)
-    constant = camera.baseline_m * camera.fx_px
-    depth[finite] = np.minimum(constant / (disparity[finite].astype(np.float64) + epsilon), max_depth_m)
+    depth[finite] = np.minimum(camera.baseline_m * camera.fx_px / (parallax[finite] + epsilon), max_depth_m)
     if infinity == "clip":
-        depth[valid & (disparity == 0)] = max_depth_m
+        depth[valid & (parallax <= 0)] = max_depth_m
     return depth
 
 
 def depth_to_disparity(depth_m: Float32, camera: Camera) -> tuple[Float32, Bool]:
-    """Invert Eq. 1 (epsilon = 0): depth [H, W] in metres, 0 = invalid, to disparity [px] and its validity."""
+    """Invert Eq. 1 (epsilon = 0): depth [H, W] in metres, 0 = invalid, to disparity [px] and its validity.
+
+    With doffs > 0, points beyond B * f / doffs have a negative disparity.
+    """
     valid = depth_m > 0
     disparity = np.zeros(depth_m.shape, dtype=np.float32)
-    disparity[valid] = camera.baseline_m * camera.fx_px / depth_m[valid].astype(np.float64)
+    disparity[valid] = camera.baseline_m * camera.fx_px / depth_m[valid].astype(np.float64) - camera.doffs_px
     return disparity, valid
 
 
@@ -81,7 +85,7 @@ def _nearest_index(old: int, new: int) -> npt.NDArray[np.intp]:
 def resize_disparity(disparity: Float32, valid: Bool, size: tuple[int, int]) -> tuple[Float32, Bool]:
     """Resize disparity to `size` = (width, height) with nearest; values are multiplied by the width ratio.
 
-    With fx scaled by the same ratio (`Camera.scaled`) the depth of a pixel does not change.
+    With fx and doffs scaled by the same ratio (`Camera.scaled`) the depth of a pixel does not change.
     """
     ratio = size[0] / disparity.shape[1]
     return resize_nearest(disparity, size) * np.float32(ratio), resize_nearest(valid, size)

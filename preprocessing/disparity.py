@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
+from preprocessing.regions import Regions
 
 DISPARITY_SCALE = 256
 MAX_STORED_PX = (65535 - 1) / DISPARITY_SCALE
@@ -20,6 +21,7 @@ MAX_STORED_PX = (65535 - 1) / DISPARITY_SCALE
 
 Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
+UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,23 @@ class Match:
     valid: Bool
     right_disparity: Float32 | None = None
     right_valid: Bool | None = None
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A disparity map that has been checked and, where asked for, filled.
+
+    Attributes:
+        disparity: float32 [H, W], px; 0 where not valid.
+        valid: bool [H, W]; answered or filled: what training sees.
+        matched: bool [H, W]; answered by the matcher and kept by every check; part of `valid`.
+        confidence: float32 [H, W], 0..1; 0 where not valid.
+    """
+
+    disparity: Float32
+    valid: Bool
+    matched: Bool
+    confidence: Float32
 
 
 @dataclass(frozen=True)
@@ -182,7 +201,7 @@ def median(disparity: Float32, valid: Bool, side: int) -> Float32:
     return np.where(whole, smooth, disparity).astype(np.float32)
 
 
-def clean(match: Match, settings: CleanSettings) -> tuple[Float32, Bool]:
+def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, regions: Regions | None = None) -> Cleaned:
     """Clip, check left against right, drop islands, inpaint, median; disparity is 0 where invalid."""
     valid = clip(match.disparity, match.valid, *settings.clip_px)
     if settings.left_right_px is not None:
@@ -191,9 +210,11 @@ def clean(match: Match, settings: CleanSettings) -> tuple[Float32, Bool]:
     speckle_px = round(settings.speckle_ppm * 1e-6 * disparity.size)
     if speckle_px:
         valid = remove_speckles(disparity, valid, speckle_px)
+    matched = valid
     hole_px = round(settings.max_hole_ppm * 1e-6 * disparity.size)
     if settings.inpaint != "off" and hole_px:
         disparity, valid = inpaint(disparity, valid, hole_px, settings.inpaint)
     if settings.median:
         disparity = median(disparity, valid, settings.median)
-    return np.where(valid, disparity, 0).astype(np.float32), valid
+    disparity = np.where(valid, disparity, 0).astype(np.float32)
+    return Cleaned(disparity, valid, matched & valid, valid.astype(np.float32))

@@ -1,9 +1,14 @@
 """Reading images and writing files so that nothing half written is ever left under a final name."""
 
+import hashlib
+import io
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import struct
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,19 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from preprocessing.errors import InputError
+
+_UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+_ZLIB_RLE = 3  # zlib's Z_RLE
 
 
 @contextmanager
@@ -38,17 +56,55 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_LEFTOVER = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?")
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove what `atomic_write` was at when its process was killed, of the files `names` of this folder only.
+
+    Nobody else may be writing these files.
+    """
+    try:
+        hidden = [name for name in os.listdir(folder) if name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in hidden:
+        match = _LEFTOVER.fullmatch(name)
+        if match and f"{match['stem']}{match['suffix'] or ''}" in names:
+            (folder / name).unlink(missing_ok=True)
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file in hexadecimal. Raises: InputError naming the file where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+# What a whole file of each format holds at its end; without it, decoding may give a picture all the same.
+_TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
 def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> NDArray[Any]:
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file:
+            content = file.read()
+        with Image.open(io.BytesIO(content)) as image:
+            if _TRAILERS.get(image.format or "", b"") not in content:
+                raise InputError("the file is truncated; replace it")
             return to_array(image)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         # Pillow raises SyntaxError on a broken PNG chunk and OSError on a truncated stream.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, OSError) and error.strerror:  # not Pillow's: permissions, a folder, a disk gone
+            raise InputError(f"{path}: {error.strerror}") from None
+        text = "" if isinstance(error, UnidentifiedImageError) else str(error)  # it names the buffer in memory
+        reason = text.splitlines()[0] if text else "no picture format is recognised"
         raise InputError(f"{path}: not a readable image ({reason}); replace the file") from None
 
 
@@ -100,14 +156,28 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
     return array
 
 
-def write_png(path: Path | str, array: NDArray[Any], text: Mapping[str, str] | None = None) -> None:
-    """Write uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
+def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> bytes:
+    """Encode uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
     information = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         information.add_text(key, value)
+    buffer = io.BytesIO()
+    # Measured at 2048x1024. Disparity and depth: run lengths alone are half the time of level 3 and 10 % smaller.
+    # Pictures: level 3 is three times faster than Pillow's default 6 and a few percent larger.
+    options = {"compress_level": 1, "compress_type": _ZLIB_RLE} if array.dtype == np.uint16 else {"compress_level": 3}
+    Image.fromarray(array).save(buffer, format="PNG", pnginfo=information, **options)
+    return buffer.getvalue()
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write a whole file atomically."""
     with atomic_write(path) as temporary:
-        # Level 3 writes about three times faster than Pillow's default 6 and is a few percent larger.
-        Image.fromarray(array).save(temporary, format="PNG", pnginfo=information, compress_level=3)
+        temporary.write_bytes(content)
+
+
+def write_png(path: Path | str, array: NDArray[Any], text: Mapping[str, str] | None = None) -> None:
+    """Write uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
+    write_bytes(path, encode_png(array, text))
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -1,95 +1,80 @@
-"""The record beside the depth maps: unit, scale, settings, and one row a frame."""
+"""The record beside the depth maps, `depth/manifest.jsonl`: one JSON object a line, one line a frame.
 
-import time
+While a run goes on, whoever has finished a frame appends its line at once; where a frame has two, the later one
+holds. At the end of a run the file is written anew, sorted, one line a frame. Under `torchrun` each process appends to
+a part of its own (appending from several machines to one file of a network disk loses lines), and the parts are
+folded into the one file at the end, or by the next run.
+"""
+
+import json
+import os
 from pathlib import Path
 from typing import Any
 
-from preprocessing.cityscapes import Frame
-from preprocessing.convert import Outcome, PreprocessSettings, settings_key
-from preprocessing.depth import DEPTH_SCALE
-from preprocessing.errors import InputError
-from preprocessing.files import read_json, write_json
+from preprocessing.files import atomic_write
+from preprocessing.shard import Shard
 
-_SAVE_EVERY_S = 10.0
-
-
-def _key(frame: Frame) -> str:
-    return f"{frame.split}/{frame.name}"
+Row = dict[str, Any]
+NAME = "manifest.jsonl"
+_PARTS = "manifest.*of*.jsonl"
 
 
-class Manifest:
-    """`depth/preprocess.json`, carried on from run to run.
+def journal_path(folder: Path, shard: Shard) -> Path:
+    """Return the file to which this process appends."""
+    return folder / (NAME if shard.count == 1 else f"manifest.{shard.index}of{shard.count}.jsonl")
 
-    A row stays until its frame is done again or its files are removed, so that it tells how the depth file
-    beside it was made; a frame that is now skipped may have one. Reasons for skipping are of the last run over
-    their split.
-    """
 
-    def __init__(self, path: Path, settings: PreprocessSettings, frames: list[Frame]) -> None:
-        self.path = path
-        shaping = settings.shaping()
-        self.settings_key = settings_key(shaping)
-        content = self._read()
-        splits = {frame.split for frame in frames}
-        self.settings: dict[str, Any] = {**content.get("settings", {}), self.settings_key: shaping}
-        self._earlier: dict[str, dict[str, Any]] = content.get("frames", {})
-        skipped: dict[str, str] = content.get("skipped", {})
-        self._kept_skipped = {k: r for k, r in skipped.items() if k.split("/")[0] not in splits}
-        self._done: dict[str, dict[str, Any]] = {}
-        self._skipped: dict[str, tuple[Frame, str]] = {}
-        self._saved = time.monotonic()
+def append_row(journal: Path, row: Row) -> None:
+    """Append one line in a single write: nothing of another process comes between, and a kill leaves all or nothing."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        line = _line(row).encode()
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a torn line of a machine that lost its power
+            line = b"\n" + line
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
 
-    def _read(self) -> dict[str, Any]:
-        if not self.path.exists():
-            return {}
+
+def read_manifest(folder: Path) -> dict[str, Row]:
+    """Return `Frame.key` -> row, of the file and of every part. A line that cannot be read counts as absent."""
+    # Parts before the file: they are removed only after it holds their rows, so that none is missed in between.
+    parts = [_read(path) for path in sorted(folder.glob(_PARTS), key=lambda path: path.stat().st_mtime_ns)]
+    rows = _read(folder / NAME)
+    for part in parts:
+        rows |= part
+    return rows
+
+
+def fold(folder: Path) -> dict[str, Row]:
+    """Write the one file anew, sorted, with the rows of all parts, remove the parts, and return the rows."""
+    parts = list(folder.glob(_PARTS))
+    rows = read_manifest(folder)
+    if rows:
+        with atomic_write(folder / NAME) as temporary:
+            temporary.write_text("".join(_line(rows[key]) for key in sorted(rows)), encoding="utf-8")
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> dict[str, Row]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}
+    rows: dict[str, Row] = {}
+    for line in lines:
         try:
-            content = read_json(self.path)
-        except InputError:
-            return {}  # every frame is then done again
-        return content if isinstance(content, dict) else {}
-
-    def row(self, frame: Frame) -> dict[str, Any] | None:
-        """Return what an earlier run recorded of the frame."""
-        return self._earlier.get(_key(frame))
-
-    def add(self, outcome: Outcome) -> None:
-        """Record a frame, and save now and then, so that a run that is cut off can be carried on."""
-        if outcome.row is not None:
-            self._done[_key(outcome.frame)] = outcome.row
-        else:
-            self._skipped[_key(outcome.frame)] = (outcome.frame, outcome.reason)
-            if outcome.removed:
-                self._earlier.pop(_key(outcome.frame), None)
-        if time.monotonic() - self._saved > _SAVE_EVERY_S:
-            self.save()
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of this run's finished frames."""
-        return [self._done[key] for key in sorted(self._done)]
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """(name, reason) of this run's bad frames, sorted."""
-        return [(frame.name, reason) for _, (frame, reason) in sorted(self._skipped.items())]
-
-    def save(self) -> None:
-        """Write the record atomically, if this run has come to a frame yet."""
-        if not (self._done or self._skipped):
-            return
-        frames = dict(sorted((self._earlier | self._done).items()))
-        skipped = self._kept_skipped | {key: reason for key, (_, reason) in self._skipped.items()}
-        used = {row["settings"] for row in frames.values()}
-        write_json(
-            self.path,
-            {
-                "unit": "metre",
-                "scale": DEPTH_SCALE,
-                "invalid": 0,
-                "formula": "Z = baseline * fx / (disparity + epsilon), stored as round(Z * scale)",
-                "settings": {key: value for key, value in self.settings.items() if key in used},
-                "frames": frames,
-                "skipped": dict(sorted(skipped.items())),
-            },
-        )
-        self._saved = time.monotonic()
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # its frame is then done again
+        if isinstance(row, dict) and isinstance(row.get("frame"), str):
+            rows[row["frame"]] = row
+    return rows

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.cityscapes import Camera, frame_path, write_camera
+from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.disparity import write_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_json, write_json, write_png
+from preprocessing.frame import Camera
 from preprocessing.labels import IGNORE, LABEL_SETS, lookup_table
 from preprocessing.progress import progress
 from preprocessing.workers import worker_pool

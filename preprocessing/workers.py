@@ -1,13 +1,19 @@
-"""Worker processes for frames: spawned, one OpenCV thread each, and deaf to Ctrl-C, which is the parent's."""
+"""Worker processes for frames: spawned, one OpenCV thread each, deaf to Ctrl-C, and gone when their parent is."""
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
 
 import cv2
+
+
+class WorkerDied(RuntimeError):
+    """A worker was killed from outside, most often for want of memory."""
 
 
 @contextmanager
@@ -15,15 +21,16 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of `count` processes; at the end, or on Ctrl-C, running jobs finish and waiting ones are dropped.
 
     Raises:
-        RuntimeError: A worker died.
+        WorkerDied: A worker died.
     """
     # Spawned, since a fork of a process with running threads (OpenCV's, embree's, torch's) may hang.
-    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_start)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(count,))
     try:
         _launch(pool, count)
         yield pool
     except BrokenProcessPool as error:
-        raise RuntimeError("a worker process died, perhaps for want of memory: run again with fewer workers") from error
+        raise WorkerDied("a worker process died, perhaps for want of memory: run again with fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -40,6 +47,17 @@ def _launch(pool: ProcessPoolExecutor, count: int) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start() -> None:
+def _start(count: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    # torch, where a matcher imports it, takes all cores in each process otherwise.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     cv2.setNumThreads(1)
+
+
+def _follow_parent() -> None:
+    """Leave as soon as the parent is gone: an orphan would go on writing beside the run that comes next."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

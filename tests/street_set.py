@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from advmtl.config import Config, validate
-from preprocessing.cityscapes import Camera, frame_path, write_camera
+from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.depth import write_depth
 from preprocessing.disparity import write_disparity
 from preprocessing.files import write_png
+from preprocessing.frame import Camera
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = (96, 48)  # width, height of the stored pictures

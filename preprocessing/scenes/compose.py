@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.cityscapes import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX, Camera
+from preprocessing.cityscapes import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
+from preprocessing.frame import Camera
 from preprocessing.scenes import populate, roadside, vehicles
 from preprocessing.scenes.ground import build_ground
 from preprocessing.scenes.layout import Street, plan_street

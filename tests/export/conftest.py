@@ -9,9 +9,10 @@ from PIL import Image
 from standins import SmallGenerator, make_frame, make_generator, make_metadata
 
 from export.to_onnx import export_onnx
-from preprocessing.cityscapes import Camera, frame_path, write_camera
+from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.depth import write_depth
 from preprocessing.files import write_png
+from preprocessing.frame import Camera
 
 
 @pytest.fixture(scope="session")

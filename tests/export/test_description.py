@@ -6,7 +6,8 @@ import pytest
 from standins import LOSSES, make_config
 
 from export.description import describe, training_camera
-from preprocessing.cityscapes import Camera, frame_path
+from preprocessing.cityscapes import frame_path
+from preprocessing.frame import Camera
 
 
 def test_description_of_a_configuration() -> None:

@@ -4,8 +4,8 @@ import pytest
 from standins import NAMES, PALETTE, make_metadata
 
 from export.metadata import CLASSES, DEPTH, FORMAT_VERSION, KEY, Metadata, from_properties, to_properties
-from preprocessing.cityscapes import Camera
 from preprocessing.errors import InputError
+from preprocessing.frame import Camera
 
 
 def test_properties_hold_everything_and_read_back_equal() -> None:

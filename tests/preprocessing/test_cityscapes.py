@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.cityscapes import KINDS, Camera, find_frames, frame_path, read_camera, write_camera
+from preprocessing.cityscapes import KINDS, at_width, find_frames, frame_path, read_camera, write_camera
 from preprocessing.errors import InputError
+from preprocessing.frame import Camera
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -80,10 +81,10 @@ def test_no_camera_file_gives_the_papers_values_with_a_warning() -> None:
 def test_default_camera_is_fitted_to_the_width_and_a_read_one_is_not() -> None:
     with pytest.warns(UserWarning):
         default = read_camera(None)
-    assert default.at_width(512).fx_px == pytest.approx(2262.52 / 4)
-    assert default.at_width(512).baseline_m == default.baseline_m
+    assert at_width(default, 512).fx_px == pytest.approx(2262.52 / 4)
+    assert at_width(default, 512).baseline_m == default.baseline_m
     read = Camera(0.5, 700.0, 710.0, 1.0, 2.0)
-    assert read.at_width(512) == read
+    assert at_width(read, 512) == read
 
 
 def test_scaled_treats_x_and_y_apart() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocessing.cityscapes import DEFAULT_CAMERA, Camera
+from preprocessing.cityscapes import DEFAULT_CAMERA
 from preprocessing.depth import (
     depth_to_disparity,
     disparity_to_depth,
@@ -17,6 +17,7 @@ from preprocessing.depth import (
 )
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
+from preprocessing.frame import Camera
 
 
 def f32(values: list[list[float]]) -> np.ndarray:
@@ -54,13 +55,52 @@ def test_a_match_at_zero_is_masked_before_dividing(infinity: str, expected: floa
     assert depth.tolist() == [[expected, 0.0, 10.0]]
 
 
-@given(st.floats(1.0, 79.0), st.floats(0.1, 1.0), st.floats(100, 3000))
-def test_depth_and_disparity_are_inverse(depth_m: float, baseline: float, focal: float) -> None:
-    camera = Camera(baseline, focal, focal, 0.0, 0.0)
+MOTORCYCLE = Camera(0.193001, 994.978, 994.978, 311.193, 254.877, doffs_px=31.086)
+
+
+def test_principal_points_apart_by_hand() -> None:
+    """Middlebury's motorcycle: Z = 0.193001 * 994.978 / (d + 31.086). At d = 0, 192.0317 / 31.086 = 6.1774 m: no
+    infinity; at 41.976, 192.0317 / 73.062 = 2.6283 m; at 64.9315, 192.0317 / 96.0175 = 2.0000 m."""
+    disparity = f32([[0.0, 41.976, 64.9315], [0.0, 41.976, 64.9315]])
+    valid = np.array([[True] * 3, [False] * 3])
+    depth = disparity_to_depth(disparity, valid, MOTORCYCLE)
+    assert depth[0] == pytest.approx([6.1774, 2.6283, 2.0], rel=1e-4)
+    assert depth[1].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("infinity", "expected"), [("invalid", 0.0), ("clip", 60.0)])
+def test_infinity_is_where_disparity_and_doffs_cancel(infinity: str, expected: float) -> None:
+    """With doffs = -4 and B f = 100: 4 px is infinity, 2 px beyond it, 6 px is 50 m and 14 px 10 m."""
+    camera = Camera(0.5, 200.0, 200.0, 0.0, 0.0, doffs_px=-4.0)
+    disparity = f32([[4.0, 2.0, 6.0, 14.0, 4.0]])
+    valid = np.array([[True, True, True, True, False]])
+    with np.errstate(all="raise"):
+        depth = disparity_to_depth(
+            disparity,
+            valid,
+            camera,
+            epsilon=0.0,
+            max_depth_m=60.0,
+            infinity=infinity,  # type: ignore[arg-type]
+        )
+    assert depth.tolist() == [[expected, expected, 50.0, 10.0, 0.0]]
+
+
+def test_beyond_the_shift_of_the_principal_points_disparity_is_negative() -> None:
+    """192.0317 / 10 - 31.086 = -11.8828 px."""
+    disparity, valid = depth_to_disparity(f32([[10.0, 2.0, 0.0]]), MOTORCYCLE)
+    assert disparity[0] == pytest.approx([-11.8828, 64.9298, 0.0], abs=2e-4)
+    assert valid.tolist() == [[True, True, False]]
+
+
+@given(st.floats(1.0, 79.0), st.floats(0.1, 1.0), st.floats(100, 3000), st.floats(-50, 50))
+def test_depth_and_disparity_are_inverse(depth_m: float, baseline: float, focal: float, doffs: float) -> None:
+    camera = Camera(baseline, focal, focal, 0.0, 0.0, doffs_px=doffs)
     depth = f32([[depth_m, 0.0]])
     disparity, valid = depth_to_disparity(depth, camera)
     assert valid.tolist() == [[True, False]]
     back = disparity_to_depth(disparity, valid, camera, epsilon=0.0)
+    # float32 disparities near 50 px are 4e-6 px apart; the smallest parallax here is 1.27 px.
     assert back[0] == pytest.approx([depth_m, 0.0], rel=1e-5)
 
 

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -11,16 +13,21 @@ import pytest
 from PIL import Image
 from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
 
-from preprocessing import convert, pipeline
+from preprocessing import convert, pipeline, run
 from preprocessing.cityscapes import find_frames, frame_path
-from preprocessing.convert import FrameTask, Outcome, convert_frame
+from preprocessing.convert import Outcome, convert_frame
 from preprocessing.depth import read_depth, write_depth
-from preprocessing.disparity import CleanSettings, read_disparity
+from preprocessing.disparity import CleanSettings, read_disparity, write_disparity
 from preprocessing.errors import InputError
-from preprocessing.files import write_png
-from preprocessing.pipeline import PreprocessSettings, Report, preprocess
+from preprocessing.files import sha256_of, write_png
+from preprocessing.manifest import read_manifest
+from preprocessing.matchers import DatasetSettings
+from preprocessing.pipeline import Report, make_plan, preprocess
+from preprocessing.plan import FrameTask, Job
+from preprocessing.settings import PreprocessSettings
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+FIRST = 11.0  # a disparity [px] that marks one frame
 NAMES = ("dots_0_1", "dots_0_2", "dots_0_3")
 
 
@@ -30,8 +37,30 @@ def root(tmp_path: Path) -> Path:
 
 
 def outputs(root: Path) -> list[str]:
-    folders = ("depth", "disparity_sgbm", "disparity_dataset")
+    folders = ("depth", "disparity_sgbm", "disparity_dataset", "confidence_sgbm", "confidence_dataset")
     return sorted(str(p.relative_to(root)) for f in folders for p in (root / f).rglob("*") if p.is_file())
+
+
+def good_rows(root: Path) -> dict[str, dict[str, Any]]:
+    rows = read_manifest(root / "depth")
+    return {key.rpartition("/")[2]: row for key, row in rows.items() if not row["problem"]}
+
+
+def same_files(one: Path, two: Path) -> None:
+    """Every file is the same to the byte; of the record all but seconds and times of change."""
+    assert outputs(one) == outputs(two)
+    for name in outputs(one):
+        if not name.endswith("manifest.jsonl"):
+            contents = [(root / name).read_bytes().replace(str(root).encode(), b"ROOT") for root in (one, two)]
+            assert contents[0] == contents[1], name
+    first, second = (read_manifest(root / "depth") for root in (one, two))
+    for root, rows in ((one, first), (two, second)):
+        for row in rows.values():
+            row["problem"] = (row["problem"] or "").replace(str(root), "ROOT")
+            row.pop("seconds", None)
+            for state in row.get("inputs", {}).values():
+                state.pop("mtime_ns")
+    assert first == second
 
 
 def depth_of(root: Path, name: str) -> np.ndarray:
@@ -56,27 +85,39 @@ def test_what_is_written(root: Path) -> None:
     preprocess(root, PreprocessSettings(pictures=2))
     written = outputs(root)
     assert written == [
-        "depth/pictures/train_dots_0_1.png",
-        "depth/pictures/train_dots_0_3.png",
+        *(f"confidence_sgbm/train/dots/{name}_confidence.png" for name in NAMES),
+        "depth/manifest.jsonl",
+        "depth/pictures/train_dots_dots_0_1.png",
+        "depth/pictures/train_dots_dots_0_3.png",
         "depth/preprocess.json",
         *(f"depth/train/dots/{name}_depth.png" for name in NAMES),
         *(f"disparity_sgbm/train/dots/{name}_disparity.png" for name in NAMES),
     ]
     record = json.loads((root / "depth/preprocess.json").read_text())
     assert (record["unit"], record["scale"], record["invalid"], record["skipped"]) == ("metre", 256, 0, {})
-    row = record["frames"]["train/dots_0_2"]
+    rows = [json.loads(line) for line in (root / "depth/manifest.jsonl").read_text().splitlines()]
+    assert [row["frame"] for row in rows] == [f"train/dots/{name}" for name in NAMES]
+    row = rows[1]
     assert row["camera"]["baseline_m"] == CAMERA.baseline_m
-    assert record["settings"][row["settings"]]["matcher"] == "sgbm"
+    assert (row["matcher"]["name"], row["problem"], row["size_px"]) == ("sgbm", None, [WIDTH, HEIGHT])
+    assert row["seconds"] > 0
     depth = depth_of(root, "dots_0_2")
     assert row["density"] == pytest.approx((depth > 0).mean(), abs=1e-6)
-    disparity, valid = read_disparity(root / "disparity_sgbm/train/dots/dots_0_2_disparity.png")
+    assert row["depth_percentiles_m"]["5"] == pytest.approx(np.percentile(depth[depth > 0], 5), abs=0.002)
+    for kind in ("left", "right", "labels", "camera"):
+        assert row["inputs"][kind]["sha256"] == sha256_of(root / row["inputs"][kind]["path"])
+    for kind in ("depth", "disparity", "confidence"):
+        path = root / row["outputs"][kind]["path"]
+        assert (row["outputs"][kind]["sha256"], row["outputs"][kind]["bytes"]) == (sha256_of(path), path.stat().st_size)
+    disparity, valid = read_disparity(root / row["outputs"]["disparity"]["path"])
     assert (valid & (disparity > 0)).tolist() == (depth > 0).tolist()
-    with Image.open(root / written[0]) as picture:
+    assert ((np.asarray(Image.open(root / row["outputs"]["confidence"]["path"])) > 0) == valid).all()
+    with Image.open(root / "depth/pictures/train_dots_dots_0_1.png") as picture:
         assert picture.width == 2 * (640 + 14 + 58)
 
 
 def test_the_sets_own_disparity_is_exact(root: Path) -> None:
-    settings = PreprocessSettings(matcher="dataset", clean=CleanSettings(median=0), pictures=0)
+    settings = PreprocessSettings(matcher=DatasetSettings(), clean=CleanSettings(median=0), pictures=0)
     report = preprocess(root, settings)
     assert report.density_mean == 1.0
     expected = np.full((HEIGHT, WIDTH), 20.0)
@@ -86,7 +127,7 @@ def test_the_sets_own_disparity_is_exact(root: Path) -> None:
 
 
 def test_far_points_are_clipped(root: Path) -> None:
-    preprocess(root, PreprocessSettings(matcher="dataset", max_depth_m=15.0, pictures=0))
+    preprocess(root, PreprocessSettings(matcher=DatasetSettings(), max_depth_m=15.0, pictures=0))
     depth = depth_of(root, "dots_0_1")
     assert depth.max() == 15.0
     assert depth[40, 95] == pytest.approx(8.0, abs=0.01)
@@ -98,8 +139,7 @@ def test_several_workers_write_the_same_bytes(root: Path, tmp_path: Path) -> Non
     report = preprocess(root, PreprocessSettings(out=two, workers=2))
     assert report.done == 3
     assert outputs(one) == outputs(two)
-    for name in outputs(one):
-        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    same_files(one, two)
 
 
 def test_another_folder_becomes_a_set_of_its_own(root: Path, tmp_path: Path) -> None:
@@ -130,8 +170,8 @@ def corrupt(root: Path, kind: str, how: str) -> None:
     ("kind", "how", "reason"),
     [
         ("right", "missing", "right image is missing"),
-        ("left", "truncated", "dots_0_2_leftImg8bit.png: not a readable image"),
-        ("right", "truncated", "dots_0_2_rightImg8bit.png: not a readable image"),
+        ("left", "truncated", "dots_0_2_leftImg8bit.png: the file is truncated"),
+        ("right", "truncated", "dots_0_2_rightImg8bit.png: the file is truncated"),
         ("right", "smaller", "dots_0_2_rightImg8bit.png: is 168x72, but its left image is 176x80"),
         ("labels", "smaller", "dots_0_2_gtFine_labelIds.png: is 168x72"),
         ("labels", "unknown id", "dots_0_2_gtFine_labelIds.png: unknown class id 77"),
@@ -143,19 +183,21 @@ def test_a_bad_frame_is_listed_and_the_rest_goes_on(root: Path, kind: str, how: 
     report = preprocess(root, PreprocessSettings(pictures=3))
     assert report.done == 2
     [(name, why)] = report.skipped
-    assert name == "dots_0_2"
+    assert name == "train/dots/dots_0_2"
     assert reason in why
     assert "\n" not in why
+    assert not report.complete
     assert not [path for path in outputs(root) if "dots_0_2" in path]
     record = json.loads((root / "depth/preprocess.json").read_text())
-    assert record["skipped"] == {"train/dots_0_2": why}
-    assert sorted(record["frames"]) == ["train/dots_0_1", "train/dots_0_3"]
+    assert record["skipped"] == {name: why}
+    assert read_manifest(root / "depth")[name] == {"frame": name, "problem": why, "outputs": {}}
+    assert sorted(good_rows(root)) == ["dots_0_1", "dots_0_3"]
 
 
 def test_bad_frames_are_listed_from_worker_processes_too(root: Path) -> None:
     corrupt(root, "right", "truncated")
     report = preprocess(root, PreprocessSettings(workers=2, pictures=0))
-    assert (report.done, [name for name, _ in report.skipped]) == (2, ["dots_0_2"])
+    assert (report.done, [name for name, _ in report.skipped]) == (2, ["train/dots/dots_0_2"])
 
 
 def test_not_one_frame_is_an_error(tmp_path: Path) -> None:
@@ -169,7 +211,7 @@ def test_a_missing_camera_means_the_papers_at_this_width_and_one_warning(root: P
     """B f = 473.575 at 2048 px is 40.698 at 176 px: the wall at 4 px is 10.17 m away."""
     for name in NAMES[:2]:
         frame_path(root, "camera", "train", "dots", name).unlink()
-    settings = PreprocessSettings(matcher="dataset", pictures=0)
+    settings = PreprocessSettings(matcher=DatasetSettings(), pictures=0)
     with pytest.warns(UserWarning, match="2 of 3 frames have no camera file") as caught:
         report = preprocess(root, settings)
     assert len(caught) == 1
@@ -178,15 +220,54 @@ def test_a_missing_camera_means_the_papers_at_this_width_and_one_warning(root: P
     assert depth_of(root, "dots_0_3")[5, 5] == pytest.approx(20.0, abs=0.01)
 
 
-def test_a_failing_write_leaves_nothing_half_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, written = convert.write_depth, []
 
-    monkeypatch.setattr(convert, "write_depth", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        preprocess(root, PreprocessSettings(pictures=0))
-    # The cleaned disparity of the first frame is whole; no depth map, and no temporary file, is there.
-    assert outputs(root) == ["disparity_sgbm/train/dots/dots_0_1_disparity.png"]
+    def full_after_one(path: Path, *rest: Any) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        written.append(path)
+        real(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "write_depth", full_after_one)
+        report = preprocess(root, PreprocessSettings(pictures=0))
+    [(name, reason)] = report.skipped
+    assert name == "train/dots/dots_0_2"
+    assert reason.endswith("dots_0_2_depth.png: No space left on device")
+    assert (report.done, report.untried, report.complete) == (1, 1, False)
+    assert list(good_rows(root)) == ["dots_0_1"]
+    assert not [path for path in root.rglob(".*") if path.is_file()]
+    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 1
+
+
+def test_whatever_one_frame_brings_about_does_not_cost_the_others(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = convert.clean
+
+    def odd(match: Any, *rest: Any) -> Any:
+        if float(match.disparity[0, 0]) == FIRST:
+            raise ZeroDivisionError("by zero")
+        return real(match, *rest)
+
+    exact = frame_path(root, "disparity", "train", "dots", "dots_0_2")
+    values = np.full((HEIGHT, WIDTH), FIRST, dtype=np.float32)
+    write_disparity(exact, values, np.ones(values.shape, dtype=bool))
+    monkeypatch.setattr(convert, "clean", odd)
+    report = preprocess(root, PreprocessSettings(matcher=DatasetSettings(), pictures=0))
+    [(_, reason)] = report.skipped
+    assert reason.endswith("dots_0_2_leftImg8bit.png: ZeroDivisionError: by zero")
+    assert report.done == 2
+
+
+def test_left_and_right_exchanged_is_told(root: Path) -> None:
+    left, right = (frame_path(root, kind, "train", "dots", "dots_0_2") for kind in ("left", "right"))
+    pictures = left.read_bytes(), right.read_bytes()
+    left.write_bytes(pictures[1])
+    right.write_bytes(pictures[0])
+    report = preprocess(root, PreprocessSettings(pictures=0))
+    [(name, reason)] = report.skipped
+    assert name == "train/dots/dots_0_2"
+    assert str(right) in reason and "exchanged" in reason
 
 
 def times(root: Path) -> dict[str, int]:
@@ -210,17 +291,12 @@ def test_a_second_run_redoes_only_what_changed(root: Path) -> None:
     assert preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0, again=True)).reused == 0
 
 
-def record_of(root: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((root / "depth/preprocess.json").read_text())
-    return content
-
-
 def test_what_follows_from_a_replaced_input_is_removed(root: Path) -> None:
     preprocess(root, PreprocessSettings(pictures=3))
     corrupt(root, "right", "truncated")
     assert preprocess(root, PreprocessSettings(pictures=3)).done == 2
     assert not [path for path in outputs(root) if "dots_0_2" in path]
-    assert sorted(record_of(root)["frames"]) == ["train/dots_0_1", "train/dots_0_3"]
+    assert sorted(good_rows(root)) == ["dots_0_1", "dots_0_3"]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -228,7 +304,7 @@ def test_what_an_unreadable_or_missing_input_led_to_stays(
     root: Path, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     preprocess(root, PreprocessSettings(pictures=3))
-    made, rows = times(root), record_of(root)["frames"]
+    made, rows = times(root), good_rows(root)
     shutil.rmtree(root / "rightImg8bit")  # as if its disk were not mounted
     with pytest.raises(InputError, match="right image is missing"):
         preprocess(root, PreprocessSettings(pictures=3, again=again))
@@ -237,12 +313,13 @@ def test_what_an_unreadable_or_missing_input_led_to_stays(
     def failing(path: Path) -> None:
         raise InputError(f"{path}: not a readable image (Input/output error)")
 
-    monkeypatch.setattr(convert, "_fingerprint", lambda frame, _: failing(frame.left))
+    monkeypatch.setattr(convert, "input_state", lambda _, frame: failing(frame.left))
     with pytest.raises(InputError, match="Input/output error"):
         preprocess(root, PreprocessSettings(pictures=3, again=again))
     assert times(root) == made
-    assert record_of(root)["frames"] == rows
-    assert sorted(record_of(root)["skipped"]) == sorted(rows)
+    left = {key.rpartition("/")[2]: row for key, row in read_manifest(root / "depth").items()}
+    assert all("Input/output error" in row["problem"] for row in left.values())
+    assert {name: {**row, "problem": None} for name, row in left.items()} == rows
 
 
 def test_an_input_that_the_matcher_does_not_read_may_change(root: Path) -> None:
@@ -253,18 +330,20 @@ def test_an_input_that_the_matcher_does_not_read_may_change(root: Path) -> None:
 
 def test_a_run_with_other_settings_that_fails_takes_nothing_away(root: Path) -> None:
     preprocess(root, PreprocessSettings(pictures=1))
-    made, rows = {name: (root / name).read_bytes() for name in outputs(root)}, record_of(root)["frames"]
+    made, rows = {name: (root / name).read_bytes() for name in outputs(root)}, good_rows(root)
     frame_path(root, "disparity", "train", "dots", "dots_0_1").unlink()
     corrupt(root, "disparity", "truncated")
-    report = preprocess(root, PreprocessSettings(matcher="dataset", pictures=0))
-    assert (report.done, [name for name, _ in report.skipped]) == (1, ["dots_0_1", "dots_0_2"])
+    report = preprocess(root, PreprocessSettings(matcher=DatasetSettings(), pictures=0))
+    assert report.done == 1
+    assert [name for name, _ in report.skipped] == ["train/dots/dots_0_1", "train/dots/dots_0_2"]
     for name, content in made.items():
-        if "dots_0_3" not in name and not name.endswith(".json"):
+        if "dots_0_3" not in name and not name.endswith((".json", ".jsonl")):
             assert (root / name).read_bytes() == content, name
-    record = record_of(root)
-    assert [record["frames"][f"train/{name}"] == rows[f"train/{name}"] for name in NAMES] == [True, True, False]
-    assert {value["matcher"] for value in record["settings"].values()} == {"sgbm", "dataset"}
-    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 2
+    left = read_manifest(root / "depth")
+    for name in NAMES[:2]:
+        row = left[f"train/dots/{name}"]
+        assert row["problem"] and {**row, "problem": None} == rows[name]
+    assert left["train/dots/dots_0_3"]["matcher"] == {"name": "dataset"}
 
 
 def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> None:
@@ -273,7 +352,7 @@ def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> No
     content = own.read_bytes()
     report = preprocess(root, PreprocessSettings(pictures=0))
     [(name, reason)] = report.skipped
-    assert (report.done, name) == (2, "dots_0_2")
+    assert (report.done, name) == (2, "train/dots/dots_0_2")
     assert str(own) in reason and "--again" in reason
     corrupt(root, "right", "truncated")
     assert preprocess(root, PreprocessSettings(pictures=0)).done == 2
@@ -286,7 +365,7 @@ def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> No
 def test_depth_without_a_record_is_known_by_its_mark_to_the_same_settings_only(root: Path) -> None:
     """A run that was killed leaves files without rows; those of other settings could be a copy of worth."""
     preprocess(root, PreprocessSettings(pictures=0))
-    (root / "depth/preprocess.json").unlink()
+    (root / "depth/manifest.jsonl").unlink()
     with pytest.raises(InputError, match=r"none of 3 frames.*--again"):
         preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0))
     assert preprocess(root, PreprocessSettings(pictures=0)).done == 3
@@ -301,17 +380,17 @@ def test_a_damaged_depth_file_is_made_anew(root: Path) -> None:
 
 def test_ctrl_c_leaves_what_is_finished_on_record(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0))
-    rows = record_of(root)["frames"]
+    rows = good_rows(root)
 
-    def interrupted(tasks: list[FrameTask], workers: int) -> Iterator[Outcome]:
-        yield convert_frame(tasks[0])
+    def interrupted(job: Job, tasks: list[FrameTask]) -> Iterator[Outcome]:
+        yield convert_frame(job, tasks[0])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pipeline, "_run", interrupted)
+        patch.setattr(pipeline, "run", interrupted)
         preprocess(root, PreprocessSettings(pictures=0))
-    left = record_of(root)["frames"]
-    assert [left[f"train/{name}"] == rows[f"train/{name}"] for name in NAMES] == [False, True, True]
+    left = good_rows(root)
+    assert [left[name] == rows[name] for name in NAMES] == [False, True, True]
     report = preprocess(root, PreprocessSettings(pictures=0))
     assert (report.done, report.reused) == (3, 1)
 
@@ -326,29 +405,40 @@ def test_ctrl_c_records_what_the_workers_still_finish(root: Path, monkeypatch: p
         return wait(*arguments, **options)
 
     write_set(root, tuple(f"dots_1_{i}" for i in range(9)))
-    monkeypatch.setattr(pipeline, "wait", interrupted)
+    monkeypatch.setattr(run, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         preprocess(root, PreprocessSettings(pictures=0, workers=2))
-    rows = record_of(root)["frames"]
+    rows = good_rows(root)
     assert rows
-    assert sorted(times(root)) == [f"depth/train/dots/{key.removeprefix('train/')}_depth.png" for key in rows]
+    assert sorted(times(root)) == [f"depth/train/dots/{name}_depth.png" for name in sorted(rows)]
 
 
 def test_splits_share_one_record(root: Path) -> None:
     write_set(root, ("dots_0_9",), split="val")
-    settings = {"pictures": 0, "matcher": "dataset"}
+    settings = {"pictures": 0, "matcher": DatasetSettings()}
     preprocess(root, PreprocessSettings(split="val", **settings))  # type: ignore[arg-type]
     report: Report = preprocess(root, PreprocessSettings(split="train", **settings))  # type: ignore[arg-type]
     assert report.done == 3
-    record = json.loads((root / "depth/preprocess.json").read_text())
-    assert sorted(record["frames"]) == [*(f"train/{name}" for name in NAMES), "val/dots_0_9"]
-    assert len(record["settings"]) == 1
+    rows = read_manifest(root / "depth")
+    assert sorted(rows) == [*(f"train/dots/{name}" for name in NAMES), "val/dots/dots_0_9"]
+    assert len({row["settings"] for row in rows.values()}) == 1
+
+
+def test_a_plan_says_why_and_writes_nothing(root: Path) -> None:
+    settings = PreprocessSettings(pictures=0)
+    assert [task.why for task in make_plan(root, settings).tasks] == ["new"] * 3
+    assert outputs(root) == []
+    preprocess(root, settings)
+    corrupt(root, "depth", "truncated")
+    os.utime(frame_path(root, "right", "train", "dots", "dots_0_3"), ns=(1, 1))
+    assert [task.why for task in make_plan(root, settings).tasks] == ["", "output damaged", "input changed"]
+    other = PreprocessSettings(pictures=0, max_depth_m=50.0)
+    assert [task.why for task in make_plan(root, other).tasks] == ["settings changed"] * 3
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("matcher", "crestereo"),
         ("max_depth_m", 300.0),
         ("max_depth_m", 0.0),
         ("epsilon_px", 1.0),

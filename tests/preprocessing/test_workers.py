@@ -6,7 +6,7 @@ import signal
 import cv2
 import pytest
 
-from preprocessing.workers import worker_pool
+from preprocessing.workers import WorkerDied, worker_pool
 
 
 def test_workers_ignore_ctrl_c_and_run_one_opencv_thread() -> None:
@@ -19,5 +19,5 @@ def test_workers_ignore_ctrl_c_and_run_one_opencv_thread() -> None:
 
 
 def test_a_dead_worker_is_explained() -> None:
-    with pytest.raises(RuntimeError, match="worker process died"), worker_pool(1) as pool:
+    with pytest.raises(WorkerDied, match="worker process died"), worker_pool(1) as pool:
         pool.submit(os._exit, 1).result()

@@ -1,0 +1,69 @@
+"""A rectified stereo camera and the files of one frame, whatever the layout of the set on disk."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A rectified stereo camera; depth is Z = baseline_m * fx_px / (disparity + doffs_px).
+
+    Attributes:
+        baseline_m: Distance of the two optical centres [m].
+        fx_px, fy_px: Focal lengths [px] at the width and height of the recording.
+        u0_px, v0_px: Principal point of the left camera [px].
+        is_default: True where no file was read and the paper's values stand in.
+        doffs_px: Right principal point less the left one in x [px]; 0 where rectification aligned them.
+    """
+
+    baseline_m: float
+    fx_px: float
+    fy_px: float
+    u0_px: float
+    v0_px: float
+    is_default: bool = False
+    doffs_px: float = 0.0
+
+    def scaled(self, sx: float, sy: float) -> "Camera":
+        """Return the camera of the image resized by `sx` in x and `sy` in y; the baseline stays."""
+        return replace(
+            self,
+            fx_px=self.fx_px * sx,
+            fy_px=self.fy_px * sy,
+            u0_px=self.u0_px * sx,
+            v0_px=self.v0_px * sy,
+            doffs_px=self.doffs_px * sx,
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The files of one frame, joined by its name; None where a file is absent.
+
+    Attributes:
+        name: Unique within its split: `<city>_<seq>_<frame>` in Cityscapes.
+        split, city: Folders below the kind's own; "" in a layout that has none.
+        left, right: The rectified pair.
+        labels, instances: Class and instance ids of the left image.
+        disparity: The set's own disparity, in its layout's codec.
+        camera: The calibration file that holds for this frame.
+        depth: What `preprocess` wrote.
+        lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
+    """
+
+    name: str
+    split: str
+    city: str
+    left: Path
+    right: Path | None
+    labels: Path | None
+    instances: Path | None
+    disparity: Path | None
+    camera: Path | None
+    depth: Path | None
+    lidar: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """Split, folder and name: unique in the set."""
+        return "/".join(part for part in (self.split, self.city, self.name) if part)

@@ -1,0 +1,141 @@
+"""What `preprocess` is asked to do, and the short name under which a later run knows the same settings again."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from preprocessing.depth import MAX_STORED_DEPTH_M
+from preprocessing.disparity import CleanSettings
+from preprocessing.errors import InputError
+from preprocessing.files import sha256_of
+from preprocessing.matchers import MatcherSettings, find_matcher
+from preprocessing.sgbm import SgbmSettings
+
+REVISION = 2
+"""Rises whenever the same settings give other maps than before, so that those are made anew."""
+# Where and in how many pieces a network runs does not say what is asked of it.
+_NOT_SHAPING = {"device"}
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """What `preprocess` does.
+
+    Attributes:
+        matcher: Settings of the matcher; their type says which.
+        clean: How its answer is checked and filled.
+        split: One split, or None for all.
+        out: Where to write; None = into the set itself. Another folder becomes a set of its own, with links
+            to the input folders.
+        workers: Processes; a frame is one process's work.
+        pictures: How many frames, evenly spaced, are drawn.
+        max_depth_m: Farther points are clipped to it [m].
+        epsilon_px: The epsilon of Eq. 1 [px].
+        infinity: What a match at d = 0 becomes: "invalid", or "clip" for `max_depth_m`.
+        again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
+            files that are not on record.
+    """
+
+    matcher: MatcherSettings = field(default_factory=SgbmSettings)
+    clean: CleanSettings = field(default_factory=CleanSettings)
+    split: str | None = None
+    out: Path | None = None
+    workers: int = 1
+    pictures: int = 4
+    max_depth_m: float = 80.0
+    epsilon_px: float = 1e-6
+    infinity: Literal["invalid", "clip"] = "invalid"
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
+            raise InputError(f"max_depth_m: {self.max_depth_m} must be within 0..{MAX_STORED_DEPTH_M:.2f} m")
+        if not 0 <= self.epsilon_px < 1 / 256:
+            raise InputError(f"epsilon_px: {self.epsilon_px} must be within 0..1/256 px, or it shifts depth")
+        if self.infinity not in ("invalid", "clip"):
+            raise InputError(f"infinity: {self.infinity!r}; offered: invalid, clip")
+        if self.workers < 1:
+            raise InputError(f"workers: {self.workers} must be at least 1")
+        if self.pictures < 0:
+            raise InputError(f"pictures: {self.pictures} must not be negative")
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that shape what is written, ready for JSON.
+
+        A file of weights counts by its content. Raises: InputError where it cannot be read.
+        """
+        matcher = {"name": self.matcher.name, **asdict(self.matcher)}
+        kept = {key: _plain(value) for key, value in matcher.items() if key not in _NOT_SHAPING}
+        return {
+            "matcher": kept,
+            "clean": {key: _plain(value) for key, value in asdict(self.clean).items()},
+            "max_depth_m": self.max_depth_m,
+            "epsilon_px": self.epsilon_px,
+            "infinity": self.infinity,
+            "revision": REVISION,
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return f"{value.name} sha256:{sha256_of(value)}"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def build_settings(matcher: str, given: dict[str, Any], texts: list[str]) -> tuple[MatcherSettings, CleanSettings]:
+    """Return the settings of the matcher of this name and of the cleaning.
+
+    Args:
+        matcher: A key of `matchers.MATCHERS`.
+        given: Values by field name, of either; None stands for the default.
+        texts: `matcher.FIELD=VALUE` and `clean.FIELD=VALUE`, which go before `given`.
+
+    Raises:
+        InputError: An unknown name or field, or a value that does not fit; names what is offered.
+    """
+    kinds = {"matcher": find_matcher(matcher), "clean": CleanSettings}
+    fields = {part: {field.name for field in dataclasses.fields(kind)} for part, kind in kinds.items()}
+    values: dict[str, dict[str, Any]] = {"matcher": {}, "clean": DEFAULT_CLEAN.get(matcher, {})}
+    for name, value in given.items():
+        if value is None:
+            continue
+        part = next((part for part in kinds if name in fields[part]), None)
+        if part is None:
+            raise InputError(f"--{name}: the matcher {matcher} has no such setting")
+        values[part] = {**values[part], name: value}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        part, _, name = key.partition(".")
+        if not equals or part not in kinds or name not in fields[part]:
+            offered = ", ".join(f"{part}.{name}" for part in kinds for name in sorted(fields[part]))
+            raise InputError(f"--set {text}: not one of KEY=VALUE with a key of: {offered}")
+        values[part] = {**values[part], name: _parsed(value)}
+    return _validated("matcher", kinds["matcher"], values), _validated("clean", CleanSettings, values)
+
+
+# A set's own disparity has been cleaned by who made it.
+DEFAULT_CLEAN: dict[str, dict[str, Any]] = {}
+
+
+def _parsed(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    return tuple(text.split(",")) if "," in text else text
+
+
+def _validated(part: str, kind: Any, values: dict[str, dict[str, Any]]) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(values[part])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{part}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def settings_key(shaping: dict[str, Any]) -> str:
+    """Return a short name of settings: equal if and only if (up to chance) the settings are."""
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
