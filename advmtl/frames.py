@@ -18,16 +18,14 @@ from preprocessing.cityscapes import at_width, find_frames, read_camera
 from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
 from preprocessing.disparity import read_disparity
 from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image
+from preprocessing.files import TRAILERS, read_grey_or_index, read_image
 from preprocessing.frame import Frame
 from preprocessing.labels import IGNORE, lookup_table, map_labels
 
 Role = Literal["train", "val"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-# What a whole file of each kind ends with; a truncated one does not. (JPEGs may carry padding behind it.)
 # 16-bit depth is 1/256 m apart.
 CLIP_TOLERANCE_M = 1 / 512
-TRAILERS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ def _check_file(path: Path) -> tuple[int, int]:
     """Height and width of a whole image file, from its header and its last bytes."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
+            (width, height), trailer = image.size, TRAILERS.get(image.format or "", b"")
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 64))
             tail = file.read()
@@ -241,7 +239,7 @@ def _check_file(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a readable image ({error}); replace the file") from None
-    if TRAILERS.get(path.suffix.lower(), b"") not in tail:
+    if trailer not in tail:  # JPEGs may carry padding behind it
         raise InputError(f"{path}: the file is truncated; replace it")
     return height, width
 

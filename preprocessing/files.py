@@ -84,7 +84,7 @@ def sha256_of(path: Path | str) -> str:
 
 
 # What a whole file of each format holds at its end; without it, decoding may give a picture all the same.
-_TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
 def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> NDArray[Any]:
@@ -92,7 +92,7 @@ def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> 
         with open(path, "rb") as file:
             content = file.read()
         with Image.open(io.BytesIO(content)) as image:
-            if _TRAILERS.get(image.format or "", b"") not in content:
+            if TRAILERS.get(image.format or "", b"") not in content:
                 raise InputError("the file is truncated; replace it")
             return to_array(image)
     except FileNotFoundError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write, write_json
-from preprocessing.layouts import Layout, detect_layout
+from preprocessing.layouts import CITYSCAPES, Layout, detect_layout
 from preprocessing.photometric import AGREE_PX, SHIFT_PX
 from preprocessing.progress import progress
 from preprocessing.quality_figures import figures
@@ -115,7 +115,7 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
         figures={"frames": total.frames, "frames_skipped": len(skipped), **figures(total)},
         rows=rows,
         skipped=skipped,
-        notes=_notes(total, settings),
+        notes=_notes(total, settings, jobs[0].layout),
         seconds=time.monotonic() - started,
     )
     _write(report, settings, {job.frame.key: job for job in jobs})
@@ -165,16 +165,16 @@ def _rank(found: dict[str, Any]) -> dict[str, Any]:
     return {"ranked_by": "1 - depth_share", "rank": round(1 - found["depth_share"], 6)}
 
 
-def _notes(sums: FrameSums, settings: QualitySettings) -> list[str]:
+def _notes(sums: FrameSums, settings: QualitySettings, layout: Layout) -> list[str]:
     notes = []
     if settings.matcher == "dataset":
         notes.append("The set's own disparity was converted, so it is no truth to measure against.")
     if not sums.truths:
         notes.append("There is no truth: how right a depth is cannot be said, only how well it fits both images.")
-    if "disparity" in sums.truths:
+    if "disparity" in sums.truths and layout is CITYSCAPES:
         notes.append(
-            "Truth “disparity” is what came with the set. In the published Cityscapes set that is another "
-            "matcher's answer, not a measurement."
+            "The set's own disparity counts as truth. In the published Cityscapes set it is another matcher's answer, "
+            "not a measurement."
         )
     of_all = f"of {sums.frames} frames"
     if sums.without_confidence:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip
+from preprocessing.depth import depth_to_disparity, disparity_to_depth, read_depth, read_depth_clip
 from preprocessing.disparity import Bool, Float32, read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image
@@ -155,20 +155,16 @@ def _depth(
 
 def _truths(job: FrameJob, left: UInt8, camera: Camera) -> dict[str, Truth]:
     frame, truths = job.frame, {}
-    constant = camera.baseline_m * camera.fx_px
     # What the matcher "dataset" wrote is the set's own disparity: no truth to itself.
     if frame.disparity is not None and job.matcher != "dataset":
         disparity, valid = job.layout.read_disparity(frame.disparity)
         check_size(frame.disparity, disparity, left)
-        shift = disparity + np.float32(camera.doffs_px)
-        valid = valid & (shift > 0)  # infinitely far has no depth, and neither has what lies beyond
-        depth_m = np.where(valid, constant / np.where(valid, shift, 1), 0).astype(np.float32)
-        truths["disparity"] = Truth(disparity, depth_m, valid)
+        depth_m = disparity_to_depth(disparity, valid, camera, epsilon=0, max_depth_m=np.inf)
+        truths["disparity"] = Truth(disparity, depth_m, depth_m > 0)  # what is infinitely far has no depth
     if frame.lidar is not None:
         depth_m = read_depth(frame.lidar)
         check_size(frame.lidar, depth_m, left)
-        valid = depth_m > 0
-        disparity = np.where(valid, constant / np.where(valid, depth_m, 1) - camera.doffs_px, 0).astype(np.float32)
+        disparity, valid = depth_to_disparity(depth_m, camera)
         truths["lidar"] = Truth(disparity, depth_m, valid)
     return truths
 

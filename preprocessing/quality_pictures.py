@@ -17,7 +17,8 @@ UInt8 = npt.NDArray[np.uint8]
 WIDTH_PX = 800
 _ERROR_PX = (0.1, 50.0)
 _ERROR_GREY = (0.0, 64.0)
-_SPARSE = 0.25  # less truth than this share of the image is drawn in blots
+_GREY = 112
+_SPARSE = 0.5  # less truth than this share of the image is drawn in blots
 
 
 @dataclass(frozen=True)
@@ -69,25 +70,30 @@ def _disparity_panel(maps: Maps, alt: str) -> Panel:
 
 
 def _error_panel(maps: Maps, source: str, truth: Truth) -> Panel:
-    both = truth.valid & maps.valid
+    both, missing = truth.valid & maps.valid, truth.valid & ~maps.valid
     error = np.where(both, np.abs(maps.disparity - truth.disparity), 0).astype(np.float32)
-    caption = "Logarithmic colours, from 0.1 px (blue) to 50 px (red); black = no truth or no disparity."
-    low, high = _ERROR_PX
-    share = float((error[both] > 3).mean()) if both.any() else 0.0
+    off = float((error[both] > 3).mean()) if both.any() else 0.0
+    without = missing.sum() / max(int(truth.valid.sum()), 1)
+    caption = "Logarithmic colours, from 0.1 px (blue) to 50 px (red); grey = no disparity; black = no truth."
     if truth.valid.mean() < _SPARSE:
-        error, both = _blots(error, both, maps.left.shape[1])
+        # Shrunk or not, single points would hardly be seen.
+        side = 1 + 2 * round(max(maps.left.shape[1] / WIDTH_PX, 1))
+        error, both, missing = _spread(error, side), _spread(both, side) > 0, _spread(missing, side) > 0
         caption += " Measured points are enlarged; where they meet, the larger error shows."
+    low, high = _ERROR_PX
     colours = colour_values(error, both, low, high, logarithmic=True)
+    colours[missing & ~both] = _GREY
     against = f"against {SOURCES[source]}"
-    alt = f"Map of disparity errors {against}: {share:.0%} of the compared pixels are off by more than 3 px."
+    alt = (
+        f"Map of disparity errors {against}: {off:.0%} of the compared pixels are off by more than 3 px, "
+        f"{without:.0%} of those with truth have no disparity."
+    )
     return _panel(f"Error {against}", caption, alt, colours, ("0.1 px", "2.2 px", "50 px"), exact=True)
 
 
-def _blots(error: Float32, valid: Bool, width: int) -> tuple[Float32, Bool]:
-    """Spread single points over a small square: shrunk or not, they would hardly be seen."""
-    side = 3 + 2 * round(width / WIDTH_PX)
-    window = np.ones((side, side), np.uint8)
-    return cv2.dilate(error, window).astype(np.float32), cv2.dilate(valid.astype(np.uint8), window) > 0
+def _spread(values: Float32 | Bool, side: int) -> Float32:
+    """Let each value [H, W] reach over a square of `side` pixels; the largest wins."""
+    return np.asarray(cv2.dilate(values.astype(np.float32), np.ones((side, side), np.uint8)), dtype=np.float32)
 
 
 def _photometric_panel(maps: Maps, right: UInt8) -> Panel:

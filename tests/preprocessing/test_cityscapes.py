@@ -1,4 +1,5 @@
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -64,6 +65,34 @@ def test_missing_root_and_split_name_what_exists(tmp_path: Path) -> None:
         find_frames(tmp_path, "test")
 
 
+def test_an_unreadable_folder_is_not_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the file then says why; an unreadable city is a warning and the others go on."""
+    for city in ("a", "b"):
+        touch(tmp_path, "left", "train", city, f"{city}_0_1")
+        touch(tmp_path, "right", "train", city, f"{city}_0_1")
+    closed = (tmp_path / "leftImg8bit/train/b", tmp_path / "rightImg8bit/train/a")
+    listdir = os.listdir
+
+    def refuse(folder: Path) -> list[str]:
+        if folder in closed:
+            raise PermissionError(13, "Permission denied")
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.warns(UserWarning, match="train/b: not readable"):
+        frames = find_frames(tmp_path)
+    assert [frame.name for frame in frames] == ["a_0_1"]
+    assert frames[0].right == frame_path(tmp_path, "right", "train", "a", "a_0_1")
+    assert frames[0].disparity is None
+
+
+def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    """macOS leaves ._NAME beside NAME on foreign disks."""
+    touch(tmp_path, "left", "train", "a", "a_0_1")
+    touch(tmp_path, "left", "train", "a", "._a_0_1")
+    assert [frame.name for frame in find_frames(tmp_path)] == ["a_0_1"]
+
+
 def test_camera_round_trip(tmp_path: Path) -> None:
     camera = Camera(0.21, 2262.5, 2265.25, 1096.5, 513.0)
     write_camera(tmp_path / "c.json", camera)
@@ -102,6 +131,10 @@ def test_scaled_treats_x_and_y_apart() -> None:
         '{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": -700}}',
         '{"extrinsic": {"baseline": NaN}, "intrinsic": {"fx": 700}}',
         '{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 700, "fy": 0}}',
+        '{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 700, "u0": NaN}}',
+        '{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 700, "v0": -Infinity}}',
+        '{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 1' + "0" * 400 + "}}",
+        "[" * 100_000,
     ],
 )
 def test_garbled_camera_is_one_line_that_names_the_file(tmp_path: Path, content: str) -> None:

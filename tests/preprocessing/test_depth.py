@@ -60,8 +60,8 @@ MOTORCYCLE = Camera(0.193001, 994.978, 994.978, 311.193, 254.877, doffs_px=31.08
 
 def test_principal_points_apart_by_hand() -> None:
     """Middlebury's motorcycle: Z = 0.193001 * 994.978 / (d + 31.086). At d = 0, 192.0317 / 31.086 = 6.1774 m: no
-    infinity; at 41.976, 192.0317 / 73.062 = 2.6283 m; at 64.9315, 192.0317 / 96.0175 = 2.0000 m."""
-    disparity = f32([[0.0, 41.976, 64.9315], [0.0, 41.976, 64.9315]])
+    infinity; at 41.976, 192.0317 / 73.062 = 2.6283 m; at 64.93, 192.0317 / 96.016 = 2.0000 m."""
+    disparity = f32([[0.0, 41.976, 64.93], [0.0, 41.976, 64.93]])
     valid = np.array([[True] * 3, [False] * 3])
     depth = disparity_to_depth(disparity, valid, MOTORCYCLE)
     assert depth[0] == pytest.approx([6.1774, 2.6283, 2.0], rel=1e-4)
@@ -100,13 +100,14 @@ def test_depth_and_disparity_are_inverse(depth_m: float, baseline: float, focal:
     disparity, valid = depth_to_disparity(depth, camera)
     assert valid.tolist() == [[True, False]]
     back = disparity_to_depth(disparity, valid, camera, epsilon=0.0)
-    # float32 disparities near 50 px are 4e-6 px apart; the smallest parallax here is 1.27 px.
-    assert back[0] == pytest.approx([depth_m, 0.0], rel=1e-5)
+    # float32 holds a disparity near 50 px to 2e-6 px, and the least parallax here is 0.127 px.
+    assert back[0] == pytest.approx([depth_m, 0.0], rel=3e-5)
 
 
-def test_resizing_leaves_depth_as_it_is() -> None:
-    """Half the width and a third of the height: d and fx halve, so Z = B f / d stays."""
-    camera = Camera(0.5, 200.0, 210.0, 12.0, 6.0)
+@pytest.mark.parametrize("doffs_px", [0.0, 7.0])
+def test_resizing_leaves_depth_as_it_is(doffs_px: float) -> None:
+    """Half the width and a third of the height: d, doffs and fx halve, so Z = B f / (d + doffs) stays."""
+    camera = Camera(0.5, 200.0, 210.0, 12.0, 6.0, doffs_px=doffs_px)
     disparity = np.arange(1, 73, dtype=np.float32).reshape(6, 12)
     valid = disparity != 17
     small, small_valid = resize_disparity(disparity, valid, (6, 2))

@@ -50,6 +50,7 @@ def test_a_hole_is_left_unexplained() -> None:
     sums = compare(*dot_pair(), true_disparity(), valid)
     assert unexplained(sums) == pytest.approx(0.5, abs=0.05)
     assert sums.pixels <= valid.sum()
+    assert sums.explained <= valid.sum()
 
 
 def test_exposure_changes_the_error_but_not_what_is_explained() -> None:

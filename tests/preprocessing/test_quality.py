@@ -94,7 +94,8 @@ def cut(path: Path) -> None:
 
 
 def grow(path: Path) -> None:
-    write_png(path, np.full((HEIGHT, WIDTH + 8), 256, dtype=np.uint16))
+    dtype = np.uint16 if path.parents[2].name.startswith(("depth", "disparity")) else np.uint8
+    write_png(path, np.full((HEIGHT, WIDTH + 8), 200, dtype=dtype))
 
 
 @pytest.mark.parametrize("damage", [cut, grow, Path.unlink], ids=["cut", "of another size", "missing"])
@@ -112,6 +113,7 @@ def test_a_damaged_file_is_listed_and_the_rest_goes_on(root: Path, kind: str, da
     assert [name for name, _ in report.skipped] == ["train/dots/dots_0_2"]
     assert str(path) in report.skipped[0][1]
     assert "\n" not in report.skipped[0][1]
+    assert damage is not grow or f"is {WIDTH + 8}x{HEIGHT}" in report.skipped[0][1]
     assert [row["frame"] for row in report.rows] == ["train/dots/dots_0_1", "train/dots/dots_0_3"]
     assert written(report)["skipped"] == dict(report.skipped)
     assert path.name in report.page.read_text()
@@ -143,6 +145,7 @@ def test_another_output_root_and_one_split(tmp_path: Path) -> None:
     report = check_quality(root, QualitySettings(split="val", out=out))
     assert [row["frame"] for row in report.rows] == ["val/dots/dots_0_2"]
     assert report.page == out / "depth" / "quality.html"
+    assert report.skipped == []
     assert not (root / "depth").exists()
     assert any("no confidence file" in note for note in report.notes)
 

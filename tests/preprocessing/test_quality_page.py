@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -88,7 +89,7 @@ def test_every_worst_frame_has_its_pictures_and_figures(html: str) -> None:
     assert len(images) == 8
     assert all(len(image["alt"]) > 20 for image in images)
     assert sum(image["alt"].startswith("train/R&B/dots_0_2: ") for image in images) == 4
-    assert "100% of the compared pixels are off by more than 3 px" in images[3]["alt"]
+    assert "100% of the compared pixels are off by more than 3 px, 0% of those" in images[3]["alt"]
     assert "0% of the compared" in images[7]["alt"]
     captions = [text for text in outline.text["figcaption"] if text]
     assert [caption.split()[0] for caption in captions] == ["Left", "Disparity", "Confidence", "Error"] * 2
@@ -107,6 +108,7 @@ def test_the_skipped_frame_is_listed_with_its_file(html: str) -> None:
     assert "train/R&amp;B/dots_0_4" in skipped
     assert "dots_0_4_leftImg8bit.png" in skipped
     assert "Skipped frames (1)" in skipped
+    assert "R&B" not in html
 
 
 def test_figures_stand_with_unit_and_meaning(html: str) -> None:
@@ -180,3 +182,24 @@ def test_pictures_are_shrunk_and_single_lidar_points_are_seen() -> None:
 
 def test_without_truth_the_photometric_error_is_drawn() -> None:
     assert draw_panels(maps(240, {}))[-1].title == "Photometric error"
+
+
+def test_the_image_keeps_its_colours() -> None:
+    one = maps(240, {})
+    one.left[...] = (200, 100, 30)
+    picture = cv2.imdecode(np.frombuffer(draw_panels(one)[0].jpeg, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_allclose(picture[..., ::-1].mean(axis=(0, 1)), (200, 100, 30), atol=3)
+
+
+def test_truth_without_a_disparity_is_grey_and_no_truth_is_black() -> None:
+    """Columns 0..79 have no truth, 80..159 no disparity, 160..239 an error of 45 px, which is red."""
+    truth = np.full((80, 240), 50, dtype=np.float32)
+    known, one = np.ones(truth.shape, dtype=bool), maps(240, {})
+    known[:, :80], one.valid[:, 80:160] = False, False
+    panel = draw_panels(replace(one, truths={"disparity": Truth(truth, truth, known)}))[-1]
+    picture = cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    none, missing, wrong = (picture[:, start + 10 : start + 70].mean(axis=(0, 1)) for start in (0, 80, 160))
+    np.testing.assert_allclose(none, 0, atol=3)
+    np.testing.assert_allclose(missing, 112, atol=3)
+    assert wrong[2] > 100 > 60 > wrong[0]
+    assert "100% of the compared" in panel.alt and "50% of those with truth have no disparity" in panel.alt
