@@ -5,13 +5,14 @@ is what it looks like from 1/z of the distance, so **depth is divided by z** (pr
 multiplied). Labels and depth are only ever picked from existing pixels, never averaged.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.config import Augment
+from advmtl.instances import IGNORED_INSTANCE
 from preprocessing.labels import IGNORE
 
 Size = tuple[int, int]  # (width, height) [px]
@@ -30,12 +31,14 @@ class Geometry:
 @dataclass(frozen=True)
 class Arrays:
     """One frame: image RGB uint8 `[H,W,3]`, labels uint8 `[H,W]` (255 = ignore), depth float32 `[H,W]` [m] (0
-    = invalid).
+    = invalid), instances uint16 `[H,W]` as `map_instances` gives them (0 = none, 65535 = ignore), or None where
+    nobody asks for them.
     """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     depth: NDArray[np.float32]
+    instances: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,12 @@ class Jitter:
 
 
 def augment(frame: Arrays, crop: Size, rng: np.random.Generator, settings: Augment) -> Arrays:
-    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all three arrays."""
+    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays."""
     height, width = frame.labels.shape
     geometry = draw_geometry(rng, (width, height), crop, settings)
     jitter = draw_jitter(rng, settings)
     warped = warp(frame, crop, geometry)
-    return Arrays(apply_jitter(warped.image, jitter), warped.labels, warped.depth)
+    return replace(warped, image=apply_jitter(warped.image, jitter))
 
 
 def draw_geometry(rng: np.random.Generator, size: Size, crop: Size, settings: Augment) -> Geometry:
@@ -97,8 +100,9 @@ def window_matrix(crop: Size, geometry: Geometry) -> NDArray[np.float64]:
 def warp(frame: Arrays, crop: Size, geometry: Geometry) -> Arrays:
     """Cut the window out of the frame at `crop` size: one warp, the image bilinear, labels and depth nearest.
 
-    What a rotation brings in from outside is ignored in the labels (255) and the depth (0) and mirrored in
-    the image. Depth is divided by the zoom.
+    What a rotation brings in from outside is ignored in the labels (255), the depth (0) and the instances (65535) and
+    mirrored in the image. Depth is divided by the zoom. Offsets to instances' centres are computed only from the ids
+    that come out, so they need no rule of their own for mirror, zoom or rotation.
     """
     matrix = window_matrix(crop, geometry)
     flags = cv2.WARP_INVERSE_MAP
@@ -108,7 +112,10 @@ def warp(frame: Arrays, crop: Size, geometry: Geometry) -> Arrays:
     depth = cv2.warpAffine(frame.depth, matrix, crop, flags=nearest, borderValue=0)
     if geometry.zoom != 1.0:
         depth *= np.float32(1 / geometry.zoom)
-    return Arrays(image, labels, depth)
+    instances = frame.instances
+    if instances is not None:
+        instances = cv2.warpAffine(instances, matrix, crop, flags=nearest, borderValue=IGNORED_INSTANCE)
+    return Arrays(image, labels, depth, instances)
 
 
 def draw_jitter(rng: np.random.Generator, settings: Augment) -> Jitter:

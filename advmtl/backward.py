@@ -1,9 +1,16 @@
-"""From rows (one scalar per task, and the multi-task adversarial term) to gradients in `.grad`."""
+"""From rows (one scalar per task, and the multi-task adversarial term) to gradients in `.grad`.
 
-from collections.abc import Mapping
+What a gradient-based balancer costs: each row goes back through its losses and heads once, as in a plain sum, to the
+shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one
+backward takes the weighted gradient from z through the encoder. Nothing is passed twice but what two rows share.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from torch import Tensor, nn
 
 
 def backward_sum(rows: Mapping[str, Tensor]) -> None:
@@ -11,28 +18,143 @@ def backward_sum(rows: Mapping[str, Tensor]) -> None:
     torch.stack(list(rows.values())).sum().backward()
 
 
-def representation_gradients(rows: Mapping[str, Tensor], representation: Tensor) -> Tensor:
-    """Gradient of every row at the shared representation z, the graph kept.
+def backward_weighted(rows: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """One ordinary backward of Σ wᵢ Lᵢ; a row without a weight has 1."""
+    torch.stack([weights.get(name, 1.0) * row for name, row in rows.items()]).sum().backward()
 
-    It costs one backward through the heads per row and none through the encoder (MGDA-UB's observation, seed 003),
-    so it also serves to look at how the rows pull while the update itself is a plain sum.
 
-    Returns: `[rows, z.numel()]`; a row that does not reach z is zero.
+@dataclass(frozen=True)
+class Pull:
+    """How each row pulls, before anything is decided.
+
+    Attributes:
+        names: the rows.
+        z: the shared representation, its graph whole.
+        at_z: gradients at z [m, z.numel()]; a row that does not reach z is 0.
+        heads: the heads' parameters, and per row its gradient of each, or None.
     """
-    gradients = [
-        torch.autograd.grad(row, representation, retain_graph=True, allow_unused=True)[0] for row in rows.values()
-    ]
-    return torch.stack([(torch.zeros_like(representation) if g is None else g).reshape(-1) for g in gradients])
+
+    names: tuple[str, ...]
+    z: Tensor
+    at_z: Tensor
+    heads: tuple[Sequence[nn.Parameter], list[Sequence[Tensor | None]]]
 
 
-def row_statistics(rows: Mapping[str, Tensor], representation: Tensor) -> dict[str, Tensor]:
-    """Norm of each row's gradient at z and the cosine of every pair, as 0-d tensors for the log."""
-    gradients = representation_gradients(rows, representation)
-    norms = gradients.norm(dim=1)
-    unit = gradients / norms.clamp_min(1e-12)[:, None]
-    names = list(rows)
+def pull(
+    rows: Mapping[str, Tensor], representation: Tensor, heads: Sequence[nn.Parameter] = (), *, keep: bool = False
+) -> Pull:
+    """Gradient of every row at z and at the heads' parameters: one backward through losses and heads per row.
+
+    The graph of the rows is used up, unless `keep`; that from the parameters to z stays.
+    """
+    found: list[Tensor] = []
+    own: list[Sequence[Tensor | None]] = []
+    for index, row in enumerate(rows.values(), 1):
+        # Rows may share a head (a critic of two tasks), so buffers stay until the last one.
+        retain = keep or index < len(rows)
+        at_z, *rest = torch.autograd.grad(row, [representation, *heads], retain_graph=retain, allow_unused=True)
+        found.append((torch.zeros_like(representation) if at_z is None else at_z).reshape(-1))
+        own.append(rest)
+    return Pull(tuple(rows), representation, torch.stack(found), (heads, own))
+
+
+def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Gradient of every row at the shared parameters [m, Σ numel], averaged over the processes.
+
+    One backward through the encoder per row: this is what `at: parameters` costs more.
+    """
+    matrix = []
+    for index, at_z in enumerate(pulled.at_z, 1):
+        retain = index < len(pulled.at_z)
+        gradients = torch.autograd.grad(
+            pulled.z, parameters, at_z.view_as(pulled.z), retain_graph=retain, allow_unused=True
+        )
+        pairs = zip(parameters, gradients, strict=True)
+        matrix.append(torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs]))
+    return reduce_rows(torch.stack(matrix))
+
+
+def push(pulled: Pull, weights: Tensor) -> None:
+    """Write Σ wᵢ ∂Lᵢ/∂θ into `.grad` of everything before z: one backward through the encoder."""
+    combined = (weights.to(pulled.at_z) @ pulled.at_z).view_as(pulled.z)
+    torch.autograd.backward(pulled.z, combined)
+
+
+def push_vector(pulled: Pull, vector: Tensor) -> None:
+    """The same for a gradient at z [z.numel()] that is no weighted sum."""
+    torch.autograd.backward(pulled.z, vector.view_as(pulled.z))
+
+
+def write(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:
+    """Write one gradient of the shared parameters [Σ numel] into `.grad`."""
+    for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter).clone(memory_format=torch.preserve_format)
+
+
+def write_heads(pulled: Pull, weights: Sequence[float] | None) -> None:
+    """Write the heads' gradients into `.grad`: Σ wᵢ ∂Lᵢ/∂θ, or each row with weight 1 where `weights` is None."""
+    parameters, rows = pulled.heads
+    for index, parameter in enumerate(parameters):
+        parts = [
+            gradient if weights is None else weights[row] * gradient
+            for row, gradients in enumerate(rows)
+            if (gradient := gradients[index]) is not None
+        ]
+        if parts:
+            parameter.grad = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+
+
+def gramian_at_z(pulled: Pull) -> Tensor:
+    """Inner products of the rows' gradients at z, float64 [m,m] on the host.
+
+    Under several processes each holds the part of the rows that belongs to its own frames, so the whole rows' products
+    are the sums of the parts'.
+    """
+    products = (pulled.at_z @ pulled.at_z.T).double()
+    if _processes() > 1:
+        dist.all_reduce(products)
+        products /= _processes() ** 2  # the loss is the mean over the processes
+    return products.cpu()  # Host sync: m × m numbers, for the solvers.
+
+
+def gramian_of(matrix: Tensor) -> Tensor:
+    """Inner products of rows [m,n] that are whole on every process, float64 [m,m] on the host."""
+    return (matrix @ matrix.T).double().cpu()  # Host sync.
+
+
+def reduce_rows(rows: Tensor) -> Tensor:
+    """Average over the processes, in place: per-row gradients or losses, before they are balanced.
+
+    Does nothing for one process.
+    """
+    if _processes() > 1:
+        dist.all_reduce(rows)
+        rows /= _processes()
+    return rows
+
+
+def agree(values: Tensor, device: torch.device) -> Tensor:
+    """The first process's values everywhere: some methods draw, and solvers may differ in the last bit.
+
+    `device` is where the processes exchange tensors. Does nothing for one process.
+    """
+    if _processes() > 1:
+        shared = values.to(device)
+        dist.broadcast(shared, src=0)
+        return shared.to(values.device)
+    return values
+
+
+def _processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def row_statistics(names: Sequence[str], gramian: Tensor) -> dict[str, Tensor]:
+    """Norm of each row's gradient and cosine of every pair, from the Gram matrix at z, as 0-d tensors for the log."""
+    norms = gramian.diagonal().sqrt()
     statistics = {f"gradient_norm_at_z/{name}": norms[i] for i, name in enumerate(names)}
     for i, first in enumerate(names):
         for j in range(i + 1, len(names)):
-            statistics[f"gradient_cosine_at_z/{first}~{names[j]}"] = unit[i] @ unit[j]
+            cosine = gramian[i, j] / (norms[i] * norms[j]).clamp_min(1e-24)
+            statistics[f"gradient_cosine_at_z/{first}~{names[j]}"] = cosine
     return statistics

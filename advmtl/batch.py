@@ -16,13 +16,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame as a worker hands it over; shapes and units as in `Arrays`, depth clipped for training."""
+    """One frame as a worker hands it over; shapes and units as in `Arrays`, depth clipped for training.
+
+    `instance`: float32 `[3,H,W]` as `instance_target` gives it, None where no task asks for it.
+    """
 
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     depth: NDArray[np.float32]
     record: FrameRecord
     fault: str | None = None
+    instance: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -32,8 +36,9 @@ class Batch:
     Attributes:
         image: float32 `[N,3,H,W]`, channels_last, normalised by the ImageNet statistics.
         targets: "segmentation" int64 `[N,H,W]` (255 = ignore) and "depth" float32 `[N,1,H,W]` [m] (0 =
-            invalid). A label
-            that a frame lacks is all 255 or all 0.
+            invalid); where the task is configured, "instance" float32 `[N,3,H,W]`: offsets dy, dx from the
+            instance's centre [px], and its id (0 = none, 65535 = ignore; the offsets are 0 there). A label
+            that a frame lacks is all 255, all 0 or all id 65535.
         present: per task and frame, whether the frame has that label. On the host.
         names: frame names.
         source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
@@ -81,14 +86,14 @@ def collate(samples: Sequence[Sample]) -> Batch:
     records = [sample.record for sample in samples]
     readable = [sample.fault is None for sample in samples]
     sources = [record.source for record in records]
-    present = {
-        "segmentation": [r.has_labels and ok for r, ok in zip(records, readable, strict=True)],
-        "depth": [r.has_depth and ok for r, ok in zip(records, readable, strict=True)],
-    }
     targets = {
         "segmentation": torch.from_numpy(np.stack([sample.labels for sample in samples])).long(),
         "depth": torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None],
     }
+    instances = [sample.instance for sample in samples if sample.instance is not None]
+    if instances:
+        targets["instance"] = torch.from_numpy(np.stack(instances))
+    present = {task: [r.has(task) and ok for r, ok in zip(records, readable, strict=True)] for task in targets}
     return Batch(
         image=normalize(torch.from_numpy(np.stack([sample.image for sample in samples]))),
         targets=targets,

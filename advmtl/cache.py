@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from advmtl.augment import Arrays, Size
+from advmtl.instances import IGNORED_INSTANCE
 
 BYTES_PER_PIXEL = 8  # depth float32, image 3 × uint8, labels uint8
+INSTANCE_BYTES = 2  # ids uint16, where a task asks for them
 
 
 class FrameCache:
@@ -19,8 +21,10 @@ class FrameCache:
     those read files.
     """
 
-    def __init__(self, sizes: Sequence[Size], budget_mb: float) -> None:
-        ends = np.cumsum([width * height * BYTES_PER_PIXEL for width, height in sizes], dtype=np.int64)
+    def __init__(self, sizes: Sequence[Size], budget_mb: float, *, instances: bool = False) -> None:
+        self._instances = instances
+        per_pixel = BYTES_PER_PIXEL + INSTANCE_BYTES * instances
+        ends = np.cumsum([width * height * per_pixel for width, height in sizes], dtype=np.int64)
         self.frames = int(np.searchsorted(ends, budget_mb * 2**20, side="right"))
         self._sizes = list(sizes[: self.frames])
         self._starts = [0, *ends[: self.frames].tolist()]
@@ -31,8 +35,9 @@ class FrameCache:
         if self._memory is None or index >= self.frames or not self._memory[self._starts[-1] + index]:
             return None
         arrays = self._views(index)
-        for array in (arrays.image, arrays.labels, arrays.depth):
-            array.flags.writeable = False
+        for array in (arrays.image, arrays.labels, arrays.depth, arrays.instances):
+            if array is not None:
+                array.flags.writeable = False
         return arrays
 
     def put(self, index: int, frame: Arrays) -> None:
@@ -41,13 +46,19 @@ class FrameCache:
             return
         views = self._views(index)
         views.image[:], views.labels[:], views.depth[:] = frame.image, frame.labels, frame.depth
+        if views.instances is not None:  # a frame without the label is ignored everywhere
+            views.instances[:] = IGNORED_INSTANCE if frame.instances is None else frame.instances
         self._memory[self._starts[-1] + index] = 1  # last, so that nobody reads a half-written frame
 
     def _views(self, index: int) -> Arrays:
         width, height = self._sizes[index]
         pixels, start = width * height, self._starts[index]
         buffer: Any = self._memory
+        instances = None
+        if self._instances:
+            instances = np.frombuffer(buffer, np.uint16, pixels, start + 8 * pixels).reshape(height, width)
         return Arrays(
+            instances=instances,
             image=np.frombuffer(buffer, np.uint8, 3 * pixels, start + 4 * pixels).reshape(height, width, 3),
             labels=np.frombuffer(buffer, np.uint8, pixels, start + 7 * pixels).reshape(height, width),
             depth=np.frombuffer(buffer, np.float32, pixels, start).reshape(height, width),

@@ -166,7 +166,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="Picture, folder, or labelled source format:root[:split].")],
     out: Annotated[Path, typer.Option(help="Folder for the panels.")] = Path("predictions"),
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Also write class ids and depth as PNG.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write class ids, depth and instances as PNG.")] = False,
     provider: Provider = "auto",
 ) -> None:
     """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels."""
@@ -188,9 +188,10 @@ def export(
     frames: Annotated[Path | None, typer.Option(help="Pictures to check on; default: validation data.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures to check on, at most.")] = 20,
 ) -> None:
-    """Write one ONNX file, frame in, classes and metres out, and check it against the checkpoint.
+    """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
 
-    Fails, and writes nothing, where classes agree on less than 99.9 % of pixels or depth differs by more than 0.1 %.
+    Fails, and writes nothing, where classes agree on less than 99.9 % of pixels, depth differs by more than 0.1 % or an
+    offset by more than 0.01 px.
     """
     from export.to_onnx import export_run, print_export
     from preprocessing.files import write_json
@@ -212,7 +213,7 @@ def infer(
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
 ) -> None:
-    """Run a model on a video, folder or camera: class overlay and depth in metres, frames/s and latency.
+    """Run a model on a video, folder or camera: class overlay, depth in metres, instances, frames/s and latency.
 
     Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
     """

@@ -26,13 +26,14 @@ from pydantic import (
     model_validator,
 )
 
+from advmtl.balancing.methods import check_balance
 from advmtl.tasks import TASKS
 from preprocessing.errors import InputError
 
-TaskName = Literal["segmentation", "depth"]
+TaskName = Literal["segmentation", "depth", "instance"]
 LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
 ObjectiveName = Literal["lsgan", "hinge", "wgan_gp"]
-Seen = Literal["image", "segmentation", "depth"]
+Seen = Literal["image", "segmentation", "depth", "instance"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -144,6 +145,7 @@ _OPTIONS_OF = {
     "scale_invariant": {"space", "lam"},
     "berhu": {"space", "epsilon"},
     "huber": {"space", "delta"},
+    "smooth_l1": {"delta"},
 }
 
 
@@ -194,9 +196,26 @@ class DiscriminatorConfig(_Strict):
 
 
 class BalanceConfig(_Strict):
-    """How rows (one per task, and the multi-task adversarial term) become one update."""
+    """How rows (one per task, and the multi-task adversarial term) become one update.
 
-    method: Literal["sum"] = "sum"
+    A critic of one task always belongs to its task's row. One of several tasks has a row of its own, or is folded into
+    theirs in equal parts. Scalarizations weigh the tasks by their supervised losses alone, since a critic's score has
+    no zero point: a task's critic shares its task's weight, a critic's own row has weight 1.
+
+    Attributes:
+        method: key of `advmtl.balancing.methods.METHODS`.
+        at: where gradient-based methods compare gradients: at the shared representation z, at about the price of a sum,
+            or at all shared parameters, one backward through the encoder per row.
+        heads: under gradient-based methods a head learns from its own loss unweighted, as in Sener & Koltun 2018,
+            Algorithm 2, and seed 001, Algorithm 1 ("own"), or weighted like all else ("weighted").
+        options: of the method.
+        multi_task_row: see above.
+    """
+
+    method: str = "sum"
+    at: Literal["representation", "parameters"] = "representation"
+    heads: Literal["own", "weighted"] = "own"
+    options: dict[str, Any] = {}
     multi_task_row: Literal["own", "folded"] = "own"
 
 
@@ -258,7 +277,19 @@ class Config(_Strict):
                 )
             if not critic.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        balance = self.balance
+        check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
         return self
+
+    @property
+    def rows(self) -> list[str]:
+        """What a gradient-based balancer balances: the tasks, and the multi-task critics that have a row."""
+        own = [
+            f"adversarial/{name}"
+            for name, critic in self.discriminators.items()
+            if len(critic.tasks) > 1 and critic.weight > 0 and self.balance.multi_task_row == "own"
+        ]
+        return [*self.tasks, *own]
 
     @property
     def hash(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from advmtl.augment import Arrays, Size, augment
@@ -21,6 +22,7 @@ from advmtl.batch import Sample, collate
 from advmtl.cache import FrameCache
 from advmtl.config import Augment, Config, Source
 from advmtl.frames import BadFrame, FrameRecord, Role, check_frames, index_source, load_frame
+from advmtl.instances import IGNORED_INSTANCE, instance_target
 from advmtl.sampling import EpochSampler, FrameKey
 from preprocessing.errors import InputError
 from preprocessing.labels import IGNORE
@@ -51,11 +53,16 @@ class FrameDataset(Dataset[Sample]):
         *,
         cache_mb: float = 0,
         strict: bool = False,
+        instances: bool = False,
     ) -> None:
-        """`sizes`: network size of each source, by number. `strict`: a bad file raises InputError."""
+        """`sizes`: network size of each source, by number. `strict`: a bad file raises InputError. `instances`: whether
+        samples carry the instance target, ignored everywhere where a frame has no such label.
+        """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
+        self.instances = instances
         self.bad_frames: list[BadFrame] = []
-        self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb)
+        shapes = [self.sizes[record.source] for record in self.records]
+        self._cache = FrameCache(shapes, cache_mb, instances=instances)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -66,7 +73,14 @@ class FrameDataset(Dataset[Sample]):
         frame, fault = self._load(index)
         if self.view is not None:
             frame = self._show(frame, (0, index, 0) if isinstance(key, int) else key)
-        return Sample(frame.image, frame.labels, frame.depth, record, fault)
+        return Sample(frame.image, frame.labels, frame.depth, record, fault, self._target(frame))
+
+    def _target(self, frame: Arrays) -> NDArray[np.float32] | None:
+        """Offsets of what is shown, after every transform: the centre is that of the pixels in the picture."""
+        if not self.instances:
+            return None
+        ids = frame.instances
+        return instance_target(np.full(frame.labels.shape, IGNORED_INSTANCE, np.uint16) if ids is None else ids)
 
     def _load(self, index: int) -> tuple[Arrays, str | None]:
         cached = self._cache.get(index)
@@ -114,7 +128,7 @@ def train_loader(
     records, bad = _index(data.train, config, "train")
     sizes = [source.size or data.size for source in data.train]
     view = TrainView(data.crop or data.size, data.augment, config.seed, (config.depth.min_m, config.depth.max_m))
-    dataset = FrameDataset(records, sizes, view, cache_mb=data.cache_mb * 0.75)
+    dataset = FrameDataset(records, sizes, view, cache_mb=data.cache_mb * 0.75, instances="instance" in config.tasks)
     dataset.bad_frames = bad
     numbers = range(len(data.train))
     sampler = EpochSampler(
@@ -145,7 +159,8 @@ def val_loaders(
         records, bad = _index([source], config, role)
         records = [replace(record, source=number) for record in records]
         sizes = [one.size or data.size for one in chosen]
-        dataset = FrameDataset(records, sizes, cache_mb=data.cache_mb * 0.25 / len(chosen))
+        cache_mb = data.cache_mb * 0.25 / len(chosen)
+        dataset = FrameDataset(records, sizes, cache_mb=cache_mb, instances="instance" in config.tasks)
         dataset.bad_frames = bad
         # Its workers live for one pass only: between two measurements they would hold memory for nothing.
         loading = {**_loading(data.workers), "persistent_workers": False}
@@ -181,6 +196,8 @@ def _only_tasks(record: FrameRecord, tasks: Sequence[str]) -> FrameRecord:
         record = replace(record, labels=None)
     if "depth" not in tasks:
         record = replace(record, depth=None, disparity=None, camera=None)
+    if "instance" not in tasks:
+        record = replace(record, instances=None)
     return record
 
 

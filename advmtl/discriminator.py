@@ -6,7 +6,7 @@ the union would leave a critic of dense labels and lidar depth the 4 % of pixels
 zeros on both sides are no tell, whichever channels they stand in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from advmtl.generator import DepthRange
-from advmtl.tasks import TASKS
+from advmtl.losses import instance_mask
+from advmtl.tasks import OFFSET_SHARE, TASKS, Activation
 
 IGNORE = 255
 _IMAGE_CHANNELS = 3
@@ -64,11 +65,15 @@ def input_channels(sees: Sequence[str], num_classes: int) -> int:
 
 
 def validity(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Which pixels have a label, bool [N,1,H,W] per task: class ids [N,H,W] != 255, depth [N,1,H,W] > 0."""
-    return {
-        name: (target != IGNORE).unsqueeze(1) if TASKS[name].activation == "softmax" else target > 0
-        for name, target in targets.items()
+    """Which pixels have a label, bool [N,1,H,W] per task: class ids [N,H,W] != 255, depth [N,1,H,W] > 0, offsets
+    [N,3,H,W] of an instance.
+    """
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda target: (target != IGNORE).unsqueeze(1),
+        "log_range": lambda target: target > 0,
+        "offset": instance_mask,
     }
+    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
 
 
 def real_maps(
@@ -77,8 +82,8 @@ def real_maps(
     """Labels as a discriminator sees them.
 
     Args:
-        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid); any
-            subset.
+        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid), instance
+            offsets and ids [N,3,H,W]; any subset.
         num_classes: K.
         depth: range for the normalised log depth.
         smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions
@@ -86,33 +91,34 @@ def real_maps(
 
     Returns:
         segmentation one-hot float32 [N,K,H,W], depth as log depth in
-        ±DEPTH_CONTRAST [N,1,H,W]. Not yet masked.
+        ±DEPTH_CONTRAST [N,1,H,W], instance offsets dy, dx in units of 1/32 of the width [N,2,H,W]. Not yet masked.
     """
-    return {
-        name: _one_hot(target, num_classes, smoothing)
-        if TASKS[name].activation == "softmax"
-        else DEPTH_CONTRAST * depth.normalised_log(target)
-        for name, target in targets.items()
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda target: _one_hot(target, num_classes, smoothing),
+        "log_range": lambda target: DEPTH_CONTRAST * depth.normalised_log(target),
+        "offset": lambda target: _unitless(target[:, :2]),
     }
+    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
 
 
 def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Tensor]:
     """Predictions as a discriminator sees them.
 
     Args:
-        outputs: of the generator: logits [N,K,H,W], depth in metres [N,1,H,W]; any subset.
+        outputs: of the generator: logits [N,K,H,W], depth in metres [N,1,H,W], offsets in pixels [N,2,H,W]; any
+            subset.
         depth: range for the normalised log depth.
 
     Returns:
         softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in
-        ±DEPTH_CONTRAST [N,1,H,W]. Not yet masked.
+        ±DEPTH_CONTRAST [N,1,H,W], offsets in units of 1/32 of the width [N,2,H,W]. Not yet masked.
     """
-    return {
-        name: F.softmax(output, dim=1)
-        if TASKS[name].activation == "softmax"
-        else DEPTH_CONTRAST * depth.normalised_log(output)
-        for name, output in outputs.items()
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda output: F.softmax(output, dim=1),
+        "log_range": lambda output: DEPTH_CONTRAST * depth.normalised_log(output),
+        "offset": _unitless,
     }
+    return {name: rules[TASKS[name].activation](output) for name, output in outputs.items()}
 
 
 def discriminator_input(
@@ -135,6 +141,11 @@ def discriminator_input(
         else:
             parts.append(maps[name] * masks[name])
     return torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _unitless(offsets: Tensor) -> Tensor:
+    """Offsets [px] as the losses see them: of the size of 1, so that a critic of bounded slope can tell them apart."""
+    return offsets / (OFFSET_SHARE * offsets.shape[-1])
 
 
 def _one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:

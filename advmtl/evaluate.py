@@ -17,6 +17,8 @@ from advmtl.data import val_loaders
 from advmtl.edges import BoundaryIoU, DepthEdges
 from advmtl.frames import BadFrame
 from advmtl.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
+from advmtl.panoptic import InstanceMetrics
+from advmtl.tasks import TASKS
 from preprocessing.errors import InputError
 from preprocessing.progress import progress
 
@@ -31,10 +33,11 @@ class Meters:
         self.boundary = BoundaryIoU(label_set)
         self.depth = DepthMetrics(max_m)
         self.edges = DepthEdges(max_m)
+        self.instance = InstanceMetrics(label_set)
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch) -> None:
-        """Add a batch: "segmentation" logits `[N,K,H,W]`, "depth" metres `[N,1,H,W]`; frames without the
-        label add nothing.
+        """Add a batch: "segmentation" logits `[N,K,H,W]`, "depth" metres `[N,1,H,W]`, "instance" offsets [px]
+        `[N,2,H,W]`; frames without the label add nothing.
         """
         labelled = sum(batch.present["segmentation"])
         if "segmentation" in outputs and labelled:
@@ -47,6 +50,11 @@ class Meters:
             depth, target = outputs["depth"].float(), batch.targets["depth"]
             self.depth.update(depth, target, frames=measured)
             self.edges.update(depth, target)
+        told_apart = sum(batch.present.get("instance", []))
+        if "instance" in outputs and told_apart:
+            # Without classes, as in a network of this task alone, only the offsets can be measured.
+            known = outputs["segmentation"].argmax(dim=1) if "segmentation" in outputs else None
+            self.instance.update(outputs["instance"].float(), batch.targets["instance"], known, told_apart)
 
     def merge(self, other: "Meters") -> None:
         """Add what another source has counted, pixel by pixel."""
@@ -54,14 +62,16 @@ class Meters:
         self.boundary.merge(other.boundary)
         self.depth.merge(other.depth)
         self.edges.merge(other.edges)
+        self.instance.merge(other.instance)
 
     def compute(self) -> dict[str, dict[str, Any]]:
         """Figures nested by task, without the tasks that no pixel had a label for."""
         result = {
             "segmentation": {**self.segmentation.compute(), **self.boundary.compute()},
             "depth": {**self.depth.compute(), **self.edges.compute()},
+            "instance": self.instance.compute(),
         }
-        counted = {"segmentation": "pixel_accuracy", "depth": "abs_rel"}
+        counted = {"segmentation": "pixel_accuracy", "depth": "abs_rel", "instance": "offset_rmse_px"}
         return {task: figures for task, figures in result.items() if figures.get(counted[task]) is not None}
 
 
@@ -76,13 +86,14 @@ def evaluate(
 
     Args:
         generator: image `[N,3,H,W]`, normalised -> {"segmentation": logits `[N,K,H,W]`, "depth": metres
-            `[N,1,H,W]`} or one of them. In evaluation mode meanwhile, in its former mode afterwards.
+            `[N,1,H,W]`, "instance": offsets [px] `[N,2,H,W]`} or some of them. In evaluation mode meanwhile, in its
+            former mode afterwards.
         loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
         config: names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
 
-    Returns: {"segmentation": {...}, "depth": {...}, "sources": {name: the same} where there are several,
-        "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
+    Returns: {"segmentation": {...}, "depth": {...}, "instance": {...}, "sources": {name: the same} where there are
+        several, "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
         undefined. Units: `metrics.UNITS`.
     """
     total = Meters(config.data.classes, config.depth.max_m)
@@ -197,7 +208,7 @@ def result_table(result: Mapping[str, Any], title: str = "Evaluation") -> Table:
     table.add_column("unit", no_wrap=True)
     for name in columns:
         table.add_column(_short(name), justify="right", overflow="fold")
-    for task in ("segmentation", "depth"):
+    for task in TASKS:
         parts = [column.get(task, {}) for column in columns.values()]
         figures = [figure for figure in UNITS if any(figure in part for part in parts)]
         if figures:
@@ -220,12 +231,13 @@ def _cell(value: float | int | None) -> str:
 
 
 def class_table(result: Mapping[str, Any]) -> Table:
-    """IoU of every class; – where a class is in neither truth nor prediction."""
-    table = Table(title="IoU per class (1 = perfect)")
-    table.add_column("class")
-    table.add_column("IoU", justify="right")
+    """IoU of every class, PQ of those with instances; – where a class is in neither truth nor prediction."""
+    quality = result.get("instance", {}).get("pq_per_class", {})
+    table = Table(title="Per class (1 = perfect)" if quality else "IoU per class (1 = perfect)")
+    for column in ("class", "IoU", "PQ")[: 3 if quality else 2]:
+        table.add_column(column, justify="left" if column == "class" else "right")
     for name, value in result.get("segmentation", {}).get("iou_per_class", {}).items():
-        table.add_row(name, _cell(value))
+        table.add_row(name, _cell(value), *([_cell(quality[name])] if name in quality else []))
     return table
 
 

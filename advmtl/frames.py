@@ -1,6 +1,6 @@
 """Frames of a data source: finding them, telling what labels each has, reading them, listing the bad ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +14,7 @@ from PIL import Image
 
 from advmtl.augment import Arrays, Size
 from advmtl.config import Source
+from advmtl.instances import map_instances
 from preprocessing.cityscapes import at_width, find_frames, read_camera
 from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
 from preprocessing.disparity import read_disparity
@@ -43,6 +44,7 @@ class FrameRecord:
     depth: Path | None = None
     disparity: Path | None = None
     camera: Path | None = None
+    instances: Path | None = None
 
     @property
     def has_labels(self) -> bool:
@@ -53,6 +55,14 @@ class FrameRecord:
     def has_depth(self) -> bool:
         """Whether the frame has depth, prepared or from the set's own disparity."""
         return self.depth is not None or self.disparity is not None
+
+    def has(self, task: str) -> bool:
+        """Whether the frame has the label of a task."""
+        return {
+            "segmentation": self.has_labels,
+            "depth": self.has_depth,
+            "instance": self.instances is not None,
+        }[task]
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def index_source(source: Source, classes: str, role: Role, number: int = 0) -> l
     if source.frames is not None:
         records = records[slice(*source.frames)]
     if source.labels == "none":
-        records = [replace(record, labels=None) for record in records]
+        records = [replace(record, labels=None, instances=None) for record in records]
     if source.depth == "none":
         records = [replace(record, depth=None, disparity=None, camera=None) for record in records]
     if not records:
@@ -108,6 +118,7 @@ def _cityscapes_record(frame: Frame, rule: str, classes: str, role: Role) -> Fra
         depth=prepared,
         disparity=own,
         camera=frame.camera,
+        instances=frame.instances,
     )
 
 
@@ -147,7 +158,8 @@ def load_frame(record: FrameRecord, size: Size) -> Arrays:
     """Read one frame at network size: image area-averaged (or bilinear when growing), labels and depth
     nearest.
 
-    A label the frame lacks is all 255, a missing depth all 0. Depth is in metres and not yet clipped.
+    A label the frame lacks is all 255, a missing depth all 0, missing instances None. Depth is in metres and
+    not yet clipped.
     Raises: InputError naming the file that is missing, truncated, of another size or holds unknown ids.
     """
     image = read_image(record.image)
@@ -158,10 +170,13 @@ def load_frame(record: FrameRecord, size: Size) -> Arrays:
         labels = resize_nearest(_read_labels(record, shape), size)
     if record.has_depth:
         depth = resize_nearest(_read_depth(record, shape), size)
+    instances = None
+    if record.instances is not None:
+        instances = resize_nearest(_read_instances(record.instances, shape), size)
     if shape != (size[1], size[0]):
         shrinking = size[0] <= shape[1] and size[1] <= shape[0]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    return Arrays(image, labels, depth)
+    return Arrays(image, labels, depth, instances)
 
 
 @lru_cache(maxsize=8)
@@ -173,6 +188,10 @@ def _read_labels(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint
     assert record.labels is not None
     raw = _same_size(read_grey_or_index(record.labels), shape, record.labels)
     return map_labels(raw, _table(record.ids, record.classes), record.labels)
+
+
+def _read_instances(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    return map_instances(_same_size(read_grey_or_index(path), shape, path), path)
 
 
 def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -217,6 +236,9 @@ def _fault(record: FrameRecord) -> str | None:
         if record.labels is not None:
             _check_file(record.labels)
             _read_labels(record, shape)
+        if record.instances is not None:
+            _check_file(record.instances)
+            _read_instances(record.instances, shape)
         for path in (record.depth, record.disparity):
             if path is not None and _check_file(path) != shape:
                 raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
@@ -242,11 +264,3 @@ def _check_file(path: Path) -> tuple[int, int]:
     if trailer not in tail:  # JPEGs may carry padding behind it
         raise InputError(f"{path}: the file is truncated; replace it")
     return height, width
-
-
-def describe(records: Iterable[FrameRecord]) -> str:
-    """One line for the log: how many frames, and how many have which label."""
-    records = list(records)
-    labelled = sum(record.has_labels for record in records)
-    measured = sum(record.has_depth for record in records)
-    return f"{len(records)} frames, {labelled} with classes, {measured} with depth"

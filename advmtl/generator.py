@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.encoder import Encoder
-from advmtl.tasks import TASKS
+from advmtl.tasks import OFFSET_SHARE, TASKS
 
 _INITIAL_DEPTH_M = 15.0  # about the geometric mean depth of a street scene
 
@@ -104,12 +104,21 @@ class TaskGenerator(nn.Module):
 class Generator(nn.Module):
     """Image to full-size task maps: `decode(represent(image), size)`."""
 
-    def __init__(self, encoder: Encoder, shared: SharedGenerator, heads: nn.ModuleDict, depth: DepthRange) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        shared: SharedGenerator,
+        heads: nn.ModuleDict,
+        depth: DepthRange,
+        offset_unit_px: float = 512 * OFFSET_SHARE,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.shared = shared
         self.heads = heads
         self.depth = depth
+        # A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is shown.
+        self.offset_unit_px = offset_unit_px
 
     def represent(self, image: Tensor) -> Tensor:
         """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image
@@ -119,15 +128,21 @@ class Generator(nn.Module):
 
     def decode(self, z: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres
-        [N,1,H,W].
+        [N,1,H,W], instance offsets dy, dx in pixels [N,2,H,W].
 
         Heads are upsampled before the depth's sigmoid and exponential, so depth is interpolated in log space.
         """
         maps = {}
         for name, head in self.heads.items():
             x = F.interpolate(head(z), size=size, mode="bilinear", align_corners=False)
-            maps[name] = self.depth.metres(x) if TASKS[name].activation == "log_range" else x
+            maps[name] = self._activate(name, x)
         return maps
+
+    def _activate(self, name: str, x: Tensor) -> Tensor:
+        activation = TASKS[name].activation
+        if activation == "log_range":
+            return self.depth.metres(x)
+        return x * self.offset_unit_px if activation == "offset" else x
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
@@ -141,6 +156,7 @@ def build_generator(
     crp_stages: int | Sequence[int] = 4,
     min_m: float = 1.0,
     max_m: float = 80.0,
+    offset_unit_px: float = 512 * OFFSET_SHARE,
 ) -> Generator:
     """Put the deployed network together, in channels_last.
 
@@ -151,6 +167,7 @@ def build_generator(
         crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
         min_m: smallest depth the network can express [m].
         max_m: largest depth [m].
+        offset_unit_px: instance offset [px] of a head's output of 1; `OFFSET_SHARE` of the training width.
     """
     depth = DepthRange(min_m, max_m)
     shared = SharedGenerator(encoder.channels, channels, crp_stages)
@@ -158,7 +175,7 @@ def build_generator(
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
-    generator = Generator(encoder, shared, heads, depth)
+    generator = Generator(encoder, shared, heads, depth, offset_unit_px)
     return generator.to(memory_format=torch.channels_last)
 
 

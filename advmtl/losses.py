@@ -1,9 +1,10 @@
-"""Dense losses of segmentation and depth: `name(prediction, target, mask, *, options) -> scalar`.
+"""Dense losses of segmentation, depth and instance offsets: `name(prediction, target, mask, *, options) -> scalar`.
 
 Segmentation: prediction logits [N,K,H,W], target int64 [N,H,W] (255 = ignore), mask bool [N,H,W].
 Depth: prediction and target in metres [N,1,H,W], mask bool [N,1,H,W].
+Instance: prediction dy, dx [N,2,H,W] and target dy, dx, id [N,3,H,W] in pixels, mask bool [N,1,H,W].
 
-A pixel counts where its mask is true; a mask of None is made from the target (!= 255, > 0). Where nothing
+A pixel counts where its mask is true; a mask of None is made from the target (!= 255, > 0, an id). Where nothing
 counts, a loss is 0 and its gradient 0. Nothing here waits for the device: counts stay tensors, and masked
 values are replaced before any logarithm or division, so that no NaN can reach a gradient through the branch
 not taken.
@@ -16,6 +17,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from advmtl.instances import IGNORED_INSTANCE, NO_INSTANCE
+from advmtl.tasks import OFFSET_SHARE
 
 IGNORE = 255
 Space = Literal["log", "metric"]
@@ -137,6 +141,27 @@ def smoothness(prediction: Tensor, image: Tensor, mask: Tensor | None = None) ->
     return (per_frame * counts).sum() / counts.sum().clamp(min=1)
 
 
+def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean |e| over the counting pixels' two components; e in units of 1/32 of the picture's width, so of no unit.
+
+    Kendall et al. 2018 learn offsets so. Less moved than `mse` by the one car that fills half of the picture.
+    """
+    counts, error = _offset_errors(prediction, target, mask)
+    return error.abs().sum() / counts
+
+
+def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean e² over the counting pixels' two components (seed paper 001, section 5.4.2); unit as in `l1`."""
+    counts, error = _offset_errors(prediction, target, mask)
+    return error.square().sum() / counts
+
+
+def smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, delta: float = 1.0) -> Tensor:
+    """Mean of ½ e²/δ up to δ, |e| − ½ δ above (Girshick 2015, Eq. 3, for δ = 1); unit of e and δ as in `l1`."""
+    counts, error = _offset_errors(prediction, target, mask)
+    return F.smooth_l1_loss(error, torch.zeros_like(error), reduction="sum", beta=delta) / counts
+
+
 # What a configuration may name, apart from "perceptual", which needs a network: see `perceptual.Perceptual`.
 LOSSES: Mapping[str, Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
     {
@@ -144,6 +169,7 @@ LOSSES: Mapping[str, Mapping[str, Callable[..., Tensor]]] = MappingProxyType(
         "depth": MappingProxyType(
             {"scale_invariant": scale_invariant, "berhu": berhu, "huber": huber, "smoothness": smoothness}
         ),
+        "instance": MappingProxyType({"l1": l1, "mse": mse, "smooth_l1": smooth_l1}),
     }
 )
 
@@ -163,6 +189,20 @@ def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None, space: Spac
     one = torch.ones((), dtype=prediction.dtype, device=prediction.device)
     p, g = torch.where(mask, prediction, one), torch.where(mask, target.to(prediction.dtype), one)
     return mask, torch.log(p) - torch.log(g) if space == "log" else p - g
+
+
+def instance_mask(target: Tensor) -> Tensor:
+    """Pixels of an instance, bool [N,1,H,W], of a target dy, dx, id [N,3,H,W]."""
+    ids = target[:, 2:]
+    return (ids != NO_INSTANCE) & (ids != IGNORED_INSTANCE)
+
+
+def _offset_errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """How many values count, at least 1, and e there; exactly 0, without gradient, elsewhere."""
+    valid = instance_mask(target)
+    mask = valid if mask is None else valid & mask
+    error = torch.where(mask, prediction - target[:, :2].to(prediction.dtype), 0)
+    return 2 * mask.sum().clamp(min=1), error / (OFFSET_SHARE * prediction.shape[-1])
 
 
 def _edge_aware(relative: Tensor, picture: Tensor, dim: int) -> Tensor:

@@ -30,10 +30,18 @@ UNITS: dict[str, str] = {
     "delta2": "1",
     "delta3": "1",
     "edge_f1": "1",
+    "offset_rmse_px": "px",
+    "zero_rmse_px": "px",
+    "width_px": "px",
+    "pq": "1",
+    "sq": "1",
+    "rq": "1",
     "classes_absent": "classes",
     "frames": "frames",
     "pixels": "px",
     "edge_frames": "frames",
+    "instances": "instances",
+    "instances_found": "instances",
 }
 # Whether more is better, for the figures that rank models.
 HIGHER_IS_BETTER: dict[str, bool] = {
@@ -49,6 +57,10 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "delta2": True,
     "delta3": True,
     "edge_f1": True,
+    "offset_rmse_px": False,
+    "pq": True,
+    "sq": True,
+    "rq": True,
 }
 
 

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.adversarial import OBJECTIVES
+from advmtl.balancing.build import build_balancer
+from advmtl.balancing.kinds import Balancer
+from advmtl.balancing.rotation import RotatedHead
 from advmtl.config import Config
 from advmtl.discriminator import PatchDiscriminator, input_channels
 from advmtl.encoder import build_encoder
 from advmtl.generator import Generator, build_generator
 from advmtl.perceptual import Perceptual
-from advmtl.tasks import head_channels
+from advmtl.tasks import OFFSET_SHARE, head_channels
 from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
 
@@ -26,14 +29,19 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
     settings = config.encoder
     encoder = build_encoder(settings.weights if pretrained else None, settings.bn_momentum, settings.width)
     channels = head_channels(list(config.tasks), len(LABEL_SETS[config.data.classes].names))
-    return build_generator(
+    generator = build_generator(
         encoder,
         channels,
         channels=config.generator.channels,
         crp_stages=config.generator.crp_stages,
         min_m=config.depth.min_m,
         max_m=config.depth.max_m,
+        offset_unit_px=config.data.size[0] * OFFSET_SHARE,
     )
+    if config.balance.method == "rotograd":  # its rotations are part of the network
+        for name, head in generator.heads.items():
+            generator.heads[name] = RotatedHead(head, config.generator.channels)
+    return generator
 
 
 def _discriminators_from(config: Config) -> nn.ModuleDict:
@@ -54,14 +62,14 @@ def _discriminators_from(config: Config) -> nn.ModuleDict:
     )
 
 
-def _generator_optimizer(generator: nn.Module, config: Config) -> torch.optim.Optimizer:
+def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Config) -> torch.optim.Optimizer:
     # Weight decay on norms and biases pulls scales to zero and helps nothing.
     decayed = [p for p in generator.parameters() if p.ndim > 1]
     free = [p for p in generator.parameters() if p.ndim <= 1]
     return torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": config.train.weight_decay},
-            {"params": free, "weight_decay": 0.0},
+            {"params": [*free, *balancer.parameters()], "weight_decay": 0.0},
         ],
         lr=config.train.learning_rate,
     )
@@ -76,6 +84,7 @@ class State:
     generator: Generator
     ema: Generator
     discriminators: nn.ModuleDict
+    balancer: Balancer
     perceptual: Perceptual | None
     optimizer: torch.optim.Optimizer
     discriminator_optimizers: dict[str, torch.optim.Optimizer]
@@ -94,6 +103,7 @@ class State:
             "generator": self.generator.state_dict(),
             "ema": self.ema.state_dict(),
             "discriminators": self.discriminators.state_dict(),
+            "balancer": self.balancer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
             "noise": self.noise.get_state(),
@@ -114,6 +124,8 @@ class State:
         """Restore everything `state_dict` holds."""
         for name in ("generator", "ema", "discriminators", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
+        # A run from before there were balancers is a plain sum, which has no state.
+        self.balancer.load_state_dict(state.get("balancer", {}))
         for name, optimizer in self.discriminator_optimizers.items():
             optimizer.load_state_dict(state["discriminator_optimizers"][name])
         self.noise.set_state(state["noise"])
@@ -152,6 +164,8 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
     # The networks come in channels_last already: on a CPU it is several times faster than the default layout.
     generator = generator_from(config, pretrained=pretrained).to(device)
     discriminators = _discriminators_from(config).to(device)
+    balance = config.balance
+    balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.rows)
     wants_perceptual = any(task.losses.get("perceptual", 0) > 0 for task in config.tasks.values())
     perceptual = None
     if wants_perceptual:
@@ -165,8 +179,9 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         generator=generator,
         ema=copy.deepcopy(generator).eval().requires_grad_(False),
         discriminators=discriminators,
+        balancer=balancer,
         perceptual=perceptual,
-        optimizer=_generator_optimizer(generator, config),
+        optimizer=_generator_optimizer(generator, balancer, config),
         # Momentum of the critics is low (0.5), as in pix2pix: their target moves.
         discriminator_optimizers={
             name: torch.optim.Adam(critic.parameters(), lr=config.train.discriminator_learning_rate, betas=(0.5, 0.99))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from advmtl.adversarial import OBJECTIVES, gradient_penalty
-from advmtl.backward import backward_sum, row_statistics
+from advmtl.balancing.kinds import NonFiniteRow
+from advmtl.combine import balanced_backward
 from advmtl.config import DiscriminatorConfig, TaskName
 from advmtl.data import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
@@ -156,13 +157,34 @@ def check_finite(logs: Logs, step: int, names: list[str]) -> None:
             raise NonFiniteLoss(f"step {step}: {name} is {value}; frames of the batch: {', '.join(names)}")
 
 
+def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], logs: Logs, statistics: bool) -> Logs:
+    """Rows to `.grad`; what the balancer cannot take is named as a loss would be."""
+    tasks = state.config.tasks
+    state.balancer.begin_epoch(state.epoch)
+    try:
+        return balanced_backward(
+            state.balancer,
+            state.config.balance,
+            state.generator,
+            z,
+            rows,
+            {task: logs[f"{task}/supervised"] for task in tasks},
+            {task: any(batch.present[task]) for task in tasks},
+            statistics=statistics,
+        )
+    except NonFiniteRow as error:
+        check_finite(logs, state.step, batch.names)  # the loss that spoilt its row says more
+        raise NonFiniteLoss(f"step {state.step}: {error}; frames of the batch: {', '.join(batch.names)}") from None
+
+
 def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """One update of every discriminator that has frames to see, then of the generator and its average.
 
     Args:
         state: the run; networks, optimisers and average are updated in place.
         batch: frames on the run's device; any label may be missing on any frame.
-        statistics: also log each row's gradient norm at z and their cosines (one extra backward of the heads).
+        statistics: also log each row's gradient norm at z, their cosines and the balancer's weights (under a plain sum
+            or a scalarization one extra backward of the heads).
     Returns: 0-d detached tensors by name. Raises: NonFiniteLoss before the generator's weights are touched.
     """
     generator, settings = state.generator.train(), state.config.train
@@ -182,10 +204,8 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
         rows[task] = weights.weight * torch.stack([weights.losses[n] * v for n, v in losses.items()]).sum()
         logs[f"{task}/supervised"] = rows[task].detach()
     logs |= _adversarial_rows(state, views, rows)
-    if statistics:
-        logs |= row_statistics(rows, z)
     state.optimizer.zero_grad(set_to_none=True)
-    backward_sum(rows)
+    logs |= _balance(state, batch, z, rows, logs, statistics)
     clip = float("inf") if settings.gradient_clip_norm is None else settings.gradient_clip_norm
     logs["gradient_norm"] = torch.nn.utils.clip_grad_norm_(generator.parameters(), clip)
     check_finite(logs, state.step, batch.names)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Activation = Literal["softmax", "log_range"]
+Activation = Literal["softmax", "log_range", "offset"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,9 @@ class Task:
     Attributes:
         name: key of the task in configurations, outputs and targets.
         fixed_channels: channels of its head, or None for one per class of the label set.
-        activation: what turns the head's output into a map: "softmax" (the head emits logits) or "log_range"
-            (the head emits metres, Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin))).
+        activation: what turns the head's output into a map: "softmax" (the head emits logits), "log_range"
+            (the head emits metres, Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin))) or "offset" (the head emits
+            pixels, x times the generator's unit).
         target: the label as the data give it, with shape, unit and the value that means "no label".
         losses: the losses that may be configured, with the weight each has where none is given (0 = off).
         metrics: the main figures of `evaluation.json`.
@@ -54,8 +55,20 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             metrics=("abs_rel", "rmse_m", "delta1", "edge_f1"),
         ),
+        "instance": Task(
+            name="instance",
+            fixed_channels=2,
+            activation="offset",
+            target="float32 [N,3,H,W]: dy, dx from the instance's centre [px], and its id; 0 = none, 65535 = ignore",
+            losses=MappingProxyType({"l1": 1.0, "mse": 0.0, "smooth_l1": 0.0}),
+            metrics=("offset_rmse_px", "pq"),
+        ),
     }
 )
+
+
+OFFSET_SHARE = 1 / 32
+"""Offsets are learnt in units of this share of the picture's width [px]: at any size, most are then within ±1."""
 
 
 def head_channels(tasks: list[str], num_classes: int) -> dict[str, int]:

@@ -23,8 +23,13 @@ from preprocessing.progress import progress
 
 
 def score(metrics: Mapping[str, Any]) -> float:
-    """What `best.pt` is chosen by: mean of mIoU and δ1 over the tasks that were measured (both 0..1)."""
+    """What `best.pt` is chosen by: mean over the tasks that were measured of mIoU, δ1 and, for offsets, 1 less the RMSE
+    over that of predicting none (all at most 1, more is better).
+    """
     parts = [metrics[t][k] for t, k in (("segmentation", "miou"), ("depth", "delta1")) if metrics.get(t)]
+    if metrics.get("instance"):
+        offsets = metrics["instance"]
+        parts.append(1 - offsets["offset_rmse_px"] / max(offsets["zero_rmse_px"], 1e-6))
     return sum(parts) / len(parts) if parts else float("-inf")
 
 
@@ -131,7 +136,7 @@ def count_labels(config: Config, train: Any, val: list[Any]) -> str:
 
 def _labelled(loader: Any, task: str) -> int:
     records = loader.dataset.records
-    return sum(record.has_labels if task == "segmentation" else record.has_depth for record in records)
+    return sum(record.has(task) for record in records)
 
 
 def fit(
@@ -195,6 +200,10 @@ def headline(metrics: Mapping[str, Any]) -> str:
     if metrics.get("depth"):
         depth = metrics["depth"]
         parts.append(f"AbsRel {depth['abs_rel']:.3f}, RMSE {depth['rmse_m']:.2f} m, δ1 {depth['delta1']:.3f}")
+    if metrics.get("instance"):
+        instance = metrics["instance"]
+        quality = "" if instance.get("pq") is None else f", PQ {instance['pq']:.3f}"
+        parts.append(f"offset RMSE {instance['offset_rmse_px']:.2f} px{quality}")
     return " · ".join(parts)
 
 

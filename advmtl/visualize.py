@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from advmtl.instance_colors import color_instances, color_offsets, longest_offset, offset_legend
+from advmtl.instances import group, thing_classes
 from preprocessing.files import atomic_write
 from preprocessing.labels import LabelSet, colorize
 
@@ -140,6 +142,33 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return np.where(near < 1e6, near, np.float32(0))
 
 
+def instance_rows(
+    image: RGB,
+    truth: NDArray[np.floating[Any]] | None,
+    offsets: NDArray[np.floating[Any]],
+    instances: NDArray[np.integer[Any]] | None,
+) -> list[RGB]:
+    """Two rows: offsets as a colour wheel, and, where there are any, instances over the image, each in its own colour.
+
+    `truth`: offsets dy, dx [px] and ids `[3,H,W]`; `offsets`: `[2,H,W]`; `instances`: ids `[H,W]`, 0 = none, outside of
+    which offsets mean nothing and are left black.
+    """
+    if instances is not None:
+        offsets = np.where(instances > 0, offsets, np.float32(0))
+    longest = longest_offset(image.shape[1])
+    legend, nothing = offset_legend(image.shape[0] + CAPTION_HEIGHT, longest), _nothing(image)
+    true, shown = caption(nothing, "offsets: no truth"), caption(nothing, "instances: no truth")
+    if truth is not None:
+        true = caption(color_offsets(truth[:2], longest), "offset from the centre, truth")
+        shown = caption(color_instances(image, truth[2].astype(np.int64)), "instances, truth")
+    predicted = caption(color_offsets(offsets, longest), "offset from the centre, prediction")
+    rows = [row_of([caption(image, "image"), true, predicted, legend])]
+    if instances is not None:
+        found = f"instances, prediction: {len(np.unique(instances[instances > 0]))}"
+        rows.append(row_of([caption(image, "image"), shown, caption(color_instances(image, instances), found)]))
+    return rows
+
+
 def result_panel(
     image: RGB,
     outputs: Mapping[str, NDArray[Any]],
@@ -147,12 +176,18 @@ def result_panel(
     labels: LabelSet,
     range_m: tuple[float, float],
 ) -> RGB:
-    """One frame, a row per predicted task. "segmentation": class ids `[H,W]`; "depth": metres `[H,W]`."""
+    """One frame, a row or two per predicted task.
+
+    "segmentation": class ids `[H,W]`; "depth": metres `[H,W]`; "instance": offsets dy, dx [px] `[2,H,W]`, in the truth
+    followed by the ids; "instances", predicted only: ids `[H,W]`, 0 = none.
+    """
     rows = []
     if "segmentation" in outputs:
         rows.append(segmentation_panel(image, truth.get("segmentation"), outputs["segmentation"], labels))
     if "depth" in outputs:
         rows.append(depth_panel(image, truth.get("depth"), outputs["depth"], range_m))
+    if "instance" in outputs:
+        rows += instance_rows(image, truth.get("instance"), outputs["instance"], outputs.get("instances"))
     return stack(rows)
 
 
@@ -170,10 +205,18 @@ def batch_panels(batch: Any, outputs: Mapping[str, Any], labels: LabelSet, range
         predicted["segmentation"] = outputs["segmentation"].detach().argmax(1).cpu().numpy().astype(np.uint8)
     if "depth" in outputs:
         predicted["depth"] = outputs["depth"].detach().float()[:, 0].cpu().numpy()
+    if "instance" in outputs:
+        predicted["instance"] = outputs["instance"].detach().float().cpu().numpy()
+    if {"instance", "segmentation"} <= outputs.keys():
+        pairs = zip(predicted["instance"], predicted["segmentation"], strict=True)
+        things = thing_classes(labels.name)
+        predicted["instances"] = np.stack([group(offsets, classes, things).ids for offsets, classes in pairs])
     truth = {
         "segmentation": batch.targets["segmentation"].cpu().numpy().astype(np.uint8),
         "depth": batch.targets["depth"][:, 0].cpu().numpy(),
     }
+    if "instance" in batch.targets:
+        truth["instance"] = batch.targets["instance"].cpu().numpy()
     return [
         result_panel(
             denormalize(images[number]),

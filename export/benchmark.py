@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from export.latency import Latency, print_latencies, summarise
-from export.runtime import Session, fit, prepare, unpack
+from export.runtime import Session, add_instances, fit, prepare, unpack
 from preprocessing.errors import InputError
 
 
@@ -19,8 +19,8 @@ class BenchmarkReport:
     """Latencies of `iterations` frames of `frame_size`, one after the other, after `warm_up` uncounted ones.
 
     pre: the camera frame to the network's size. net: the network with its normalisation and arg max, copies
-    to and from the device included. post: class map and depth back to the frame's size. Sizes are (width,
-    height).
+    to and from the device included. post: offsets grouped into instances, where there are any, and all maps back to the
+    frame's size. Sizes are (width, height).
     """
 
     provider: str
@@ -64,7 +64,7 @@ def benchmark(
         prepared = time.perf_counter()
         outputs = session.network(image)
         inferred = time.perf_counter()
-        fit(unpack(outputs), (width, height))
+        fit(add_instances(unpack(outputs), session.metadata.things), (width, height))
         done = time.perf_counter()
         if i >= warm_up:
             spans = (prepared - start, inferred - prepared, done - inferred, done - start)

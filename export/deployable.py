@@ -1,9 +1,9 @@
-"""The network as the vehicle sees it: a camera frame in, a class map and metres out."""
+"""The network as the vehicle sees it: a camera frame in, a class map, metres and instance offsets out."""
 
 import torch
 from torch import Tensor, nn
 
-from export.metadata import CLASSES, DEPTH
+from export.metadata import CLASSES, DEPTH, OFFSETS
 
 # ImageNet statistics of RGB in 0..1, those of torchvision's weights and of advmtl's data.
 MEAN = (0.485, 0.456, 0.406)
@@ -14,8 +14,10 @@ class Deployable(nn.Module):
     """Wrap a generator with its pre- and post-processing; which outputs there are depends on its tasks.
 
     `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of `classes`, uint8 `[1, H, W]` (arg max of
-    the full-size logits), and `depth_m`, float32 `[1, H, W]` in metres. Probabilities never leave the graph:
-    at 19 classes they would be 76 bytes a pixel to copy instead of one.
+    the full-size logits), `depth_m`, float32 `[1, H, W]` in metres, and `offsets_px`, float32 `[1, 2, H, W]`, dy and
+    dx from the instance's centre in pixels of this picture. Probabilities never leave the graph: at 19 classes they
+    would be 76 bytes a pixel to copy instead of one. Offsets are grouped into instances outside of it
+    (`runtime.add_instances`): counting votes and finding their maxima is not for a graph.
     """
 
     shift: Tensor
@@ -40,4 +42,6 @@ class Deployable(nn.Module):
             outputs[CLASSES] = maps["segmentation"].argmax(dim=1).to(torch.uint8)
         if "depth" in maps:
             outputs[DEPTH] = maps["depth"][:, 0].float()
+        if "instance" in maps:
+            outputs[OFFSETS] = maps["instance"].float()
         return outputs

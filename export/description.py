@@ -6,8 +6,9 @@ from advmtl import __version__
 from advmtl.augment import Size
 from advmtl.config import Config, Source
 from advmtl.frames import index_source
+from advmtl.instances import thing_classes
 from export.deployable import DEVIATION, MEAN
-from export.metadata import CLASSES, DEPTH, Metadata
+from export.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from preprocessing.cityscapes import read_camera
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
@@ -46,15 +47,16 @@ def describe(config: Config, size: Size | None = None) -> Metadata:
     """The metadata of a model trained with `config`, for a network input of `size` (width, height)."""
     size = size or config.data.size
     labels = LABEL_SETS[config.data.classes]
-    segmentation, depth = "segmentation" in config.tasks, "depth" in config.tasks
+    segmentation, depth, instance = (name in config.tasks for name in ("segmentation", "depth", "instance"))
     camera, camera_size = (training_camera(config) if depth else None) or (None, None)
     return Metadata(
         advmtl_version=__version__,
         size=size,
-        outputs=(CLASSES,) * segmentation + (DEPTH,) * depth,
+        outputs=(CLASSES,) * segmentation + (DEPTH,) * depth + (OFFSETS,) * instance,
         label_set=config.data.classes if segmentation else "",
         class_names=labels.names if segmentation else (),
         palette=tuple(tuple(map(int, colour)) for colour in labels.palette) if segmentation else (),
+        things=thing_classes(config.data.classes) if segmentation and instance else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
         camera=camera,
         camera_size=camera_size,

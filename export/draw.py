@@ -1,4 +1,4 @@
-"""One picture of a result: the frame under its classes, and beside it depth with its scale in metres."""
+"""One picture of a result: the frame under its classes, beside it depth with its scale in metres, and instances."""
 
 import math
 
@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.instance_colors import color_instances, color_offsets, longest_offset
 from advmtl.visualize import color_depth, overlay
-from export.metadata import Metadata
-from export.runtime import Result
+from export.metadata import OFFSETS, Metadata
+from export.runtime import Result, add_instances
 
 Picture = NDArray[np.uint8]
 
@@ -67,6 +68,20 @@ def depth_scale(range_m: tuple[float, float], width: int) -> Picture:
     return strip
 
 
+def instance_note(things: tuple[str, ...], longest_px: float, width: int) -> Picture:
+    """A strip `[h, width, 3]` that says what the colours of the instance panel mean."""
+    lines = ("instances, a colour each, of", ", ".join(things))
+    if not things:
+        lines = (
+            "offset from the instance's centre:",
+            f"hue is direction, brightness length, full at {longest_px:.0f} px",
+        )
+    strip = np.full((2 * MARGIN + 2 * ROW, width, 3), BACKGROUND, dtype=np.uint8)
+    for number, line in enumerate(lines, start=1):
+        _text(strip, line, MARGIN, MARGIN + number * ROW - 5)
+    return strip
+
+
 def _even(picture: Picture) -> Picture:
     """Pad to even sides: the video's chroma has half resolution."""
     height, width = picture.shape[:2]
@@ -85,6 +100,10 @@ class Painter:
             strips.append(class_legend(metadata.class_names, metadata.colours, width))
         if metadata.depth_range_m is not None:
             strips.append(depth_scale(metadata.depth_range_m, width))
+        self.longest_px = longest_offset(metadata.size[0])
+        if OFFSETS in metadata.outputs:
+            things = tuple(metadata.class_names[thing] for thing in metadata.things)
+            strips.append(instance_note(things, self.longest_px, width))
         height = max(len(strip) for strip in strips)
         self.footer = np.hstack(
             [np.pad(strip, ((0, height - len(strip)), (0, 0), (0, 0)), constant_values=BACKGROUND) for strip in strips]
@@ -98,6 +117,13 @@ class Painter:
         if result.depth_m is not None:
             assert self.metadata.depth_range_m is not None
             panels.append(color_depth(result.depth_m, *self.metadata.depth_range_m))
+        if result.offsets_px is not None:
+            found = result if result.instances is not None else add_instances(result, self.metadata.things)
+            panels.append(
+                color_offsets(result.offsets_px, self.longest_px)  # without classes there are no instances
+                if found.instances is None
+                else color_instances(image, found.instances)
+            )
         row = np.hstack(panels)
         if self.factor > 1:
             size = (self.factor * row.shape[1], self.factor * row.shape[0])

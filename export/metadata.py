@@ -15,12 +15,14 @@ KEY = "advmtl"
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
-OUTPUTS = (CLASSES, DEPTH)
+OFFSETS = "offsets_px"
+OUTPUTS = (CLASSES, DEPTH, OFFSETS)
 
 LAYOUTS = {
     INPUT: "uint8 [1,H,W,3] RGB, 0..255",
     CLASSES: "uint8 [1,H,W], index into the class names",
     DEPTH: "float32 [1,H,W], metres along the optical axis",
+    OFFSETS: "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture",
 }
 
 
@@ -30,7 +32,8 @@ class Metadata(BaseModel):
     `size` is (width, height) of the network. `camera` is the camera of the training data, if it is known, in
     pixels of pictures of `camera_size` (width, height), the training size, which need not be `size`; None in
     files that do not tell. A network learns metric depth for one focal length in its own pixels, and a lens
-    twice as long makes everything look half as far. `normalisation` happens inside the graph and is told for
+    twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere an offset
+    means nothing. `normalisation` happens inside the graph and is told for
     information: (pixel / 255 − mean) / deviation.
     """
 
@@ -39,12 +42,13 @@ class Metadata(BaseModel):
     format_version: int = FORMAT_VERSION
     advmtl_version: str
     size: tuple[int, int]
-    outputs: tuple[str, ...] = OUTPUTS
+    outputs: tuple[str, ...] = (CLASSES, DEPTH)
     layouts: dict[str, str] = Field(default_factory=lambda: dict(LAYOUTS))
     label_set: str = ""
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     ignore_id: int = 255
+    things: tuple[int, ...] = ()
     depth_range_m: tuple[float, float] | None = None
     depth_unit: Literal["m"] = "m"
     camera: Camera | None = None
@@ -63,6 +67,8 @@ class Metadata(BaseModel):
             raise ValueError(f"{len(self.class_names)} class names, {len(self.palette)} colours")
         if DEPTH in self.outputs and self.depth_range_m is None:
             raise ValueError("no depth range for the depth map")
+        if any(not 0 <= thing < len(self.class_names) for thing in self.things):
+            raise ValueError(f"things {self.things} are not among {len(self.class_names)} classes")
         return self
 
     @property
@@ -86,6 +92,9 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     if metadata.depth_range_m is not None:
         low, high = metadata.depth_range_m
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+    if OFFSETS in metadata.outputs:
+        things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
+        properties[f"{KEY}.offsets"] = f"{LAYOUTS[OFFSETS]}; instances of {things or 'unknown classes'}"
     if metadata.camera is not None:
         at = "of the training size"
         if metadata.camera_size is not None:

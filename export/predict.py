@@ -41,6 +41,7 @@ def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
 
 def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
     from advmtl.frames import load_frame
+    from advmtl.instances import instance_target
 
     for record in records:
         try:
@@ -53,6 +54,8 @@ def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | 
             truth["segmentation"] = frame.labels
         if record.has_depth:
             truth["depth"] = frame.depth
+        if frame.instances is not None:
+            truth["instance"] = instance_target(frame.instances)
         yield _Picture(record.name, frame.image, truth)
 
 
@@ -93,8 +96,8 @@ def predict(
         source: a picture, a folder of pictures, or a labelled source `format:root[:split]`.
         out: folder; made where missing.
         limit: pictures at most.
-        raw: also write `<name>_classes.png` (uint8 ids) and `<name>_depth.png` (uint16 = metres * 256), at the
-            network's size.
+        raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256) and
+            `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none), at the network's size.
     Returns: how many were written, and what was skipped. Raises: InputError where there is nothing to read, or
     where `raw` depth is beyond what its file can hold, 255.996 m.
     """
@@ -102,7 +105,7 @@ def predict(
     meta = session.metadata
     labels = LabelSet(meta.label_set, meta.class_names, meta.colours)
     total = min(len(everything), limit or len(everything))
-    endings = ("", "_classes", "_depth") if raw else ("",)
+    endings = ("", "_classes", "_depth", "_instances") if raw else ("",)
     done, skipped, used = 0, [], set[str]()
     with progress("predict", total, "pictures") as bar:
         for picture in pictures:
@@ -117,6 +120,10 @@ def predict(
                 outputs["segmentation"] = result.classes
             if result.depth_m is not None:
                 outputs["depth"] = result.depth_m
+            if result.offsets_px is not None:
+                outputs["instance"] = result.offsets_px
+            if result.instances is not None:
+                outputs["instances"] = result.instances
             image = prepare(picture.image, meta.size)[0]
             panel = result_panel(image, outputs, picture.truth, labels, meta.depth_range_m or (1.0, 80.0))
             name = unique_name(picture.name.replace("/", "_"), used, endings)
@@ -125,6 +132,8 @@ def predict(
                 write_png(out / f"{name}_classes.png", result.classes)
             if raw and result.depth_m is not None:
                 _write_depth(out / f"{name}_depth.png", result.depth_m)
+            if raw and result.instances is not None:
+                write_png(out / f"{name}_instances.png", result.instances)
             done += 1
             bar.advance()
     if not done:

@@ -4,8 +4,8 @@ Nothing here imports torch unless a checkpoint is opened, so a vehicle needs onl
 """
 
 import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.metadata import CLASSES, DEPTH, INPUT, Metadata, from_properties
+from advmtl.instances import group
+from export.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
 from preprocessing.errors import InputError
 
 # Tried in this order by "auto".
@@ -29,11 +30,15 @@ Network = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 class Result:
     """Outputs for one frame at the network's size; None where the model has no such task.
 
-    classes: uint8 `[h, w]`, indices into the metadata's class names. depth_m: float32 `[h, w]`, metres.
+    classes: uint8 `[h, w]`, indices into the metadata's class names. depth_m: float32 `[h, w]`, metres. offsets_px:
+    float32 `[2, h, w]`, dy and dx from the instance's centre, in pixels of this size. instances: uint16 `[h, w]`,
+    class * 1000 + number, 0 = none; None also where they were not asked for (`add_instances`).
     """
 
     classes: NDArray[np.uint8] | None
     depth_m: NDArray[np.float32] | None
+    offsets_px: NDArray[np.float32] | None = None
+    instances: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Session:
 
     def run(self, frame: NDArray[np.uint8]) -> Result:
         """Infer one frame, uint8 `[H, W, 3]` RGB of any size; the results have the network's size."""
-        return unpack(self.network(prepare(frame, self.metadata.size)))
+        return add_instances(unpack(self.network(prepare(frame, self.metadata.size))), self.metadata.things)
 
 
 def prepare(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -70,17 +75,31 @@ def prepare(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 def unpack(outputs: dict[str, NDArray[Any]]) -> Result:
     """Drop the batch axis of the network's outputs."""
-    classes, depth = outputs.get(CLASSES), outputs.get(DEPTH)
-    return Result(None if classes is None else classes[0], None if depth is None else depth[0])
+    first = {name: value[0] for name, value in outputs.items()}
+    return Result(first.get(CLASSES), first.get(DEPTH), first.get(OFFSETS))
+
+
+def add_instances(result: Result, things: Sequence[int]) -> Result:
+    """The result with its offsets grouped into instances of the classes `things`, where it has offsets and classes."""
+    if result.classes is None or result.offsets_px is None or not things:
+        return result
+    return replace(result, instances=group(result.offsets_px, result.classes, things).encoded())
 
 
 def fit(result: Result, size: tuple[int, int]) -> Result:
-    """Bring results to another `size` (width, height) by nearest: no class or depth invented at edges."""
+    """Bring results to another `size` (width, height) by nearest: no class or depth invented at edges.
+
+    Offsets are pixels of the new size: each component is multiplied by the ratio of its side.
+    """
 
     def nearest(map_: NDArray[Any] | None) -> NDArray[Any] | None:
         return None if map_ is None else np.asarray(cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST))
 
-    return Result(nearest(result.classes), nearest(result.depth_m))
+    offsets = result.offsets_px
+    if offsets is not None:
+        ratios = [new / old for new, old in zip(size[::-1], offsets.shape[1:], strict=True)]
+        offsets = np.stack([np.float32(r) * np.asarray(nearest(o)) for r, o in zip(ratios, offsets, strict=True)])
+    return Result(nearest(result.classes), nearest(result.depth_m), offsets, nearest(result.instances))
 
 
 def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> Session:

@@ -21,7 +21,7 @@ from advmtl.frames import index_source
 from export.deployable import Deployable
 from export.description import describe
 from export.metadata import INPUT, Metadata, to_properties
-from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, ParityReport, check_parity
+from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, OFFSET_PX, ParityReport, check_parity
 from export.sources import Skipped, find_images
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write, read_image
@@ -185,6 +185,9 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         table.add_row("depth difference, mean", f"{parity.depth_mean_relative:.5%}", "")
         table.add_row("depth difference, 99.9th percentile", f"{parity.depth_p999_relative:.5%}", "")
         table.add_row("depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}")
+    if parity.offset_max_px is not None:
+        table.add_row("offset difference, mean", f"{parity.offset_mean_px:.6f} px", "")
+        table.add_row("offset difference, largest", f"{parity.offset_max_px:.6f} px", f"≤ {OFFSET_PX} px")
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
     for one in report.skipped:

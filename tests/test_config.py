@@ -68,9 +68,18 @@ def test_the_four_models_are_those_of_table_1(name: str) -> None:
             {"tasks": {"depth": {"losses": {"berhu": 1}, "options": {"berhu": {"lam": 0.5}}}}},
             "tasks.depth.options.berhu.lam: berhu has no such option",
         ),
+        ({"tasks": {"instance": {"losses": {"perceptual": 1}}}}, "tasks.instance.losses.perceptual: no such loss"),
+        (
+            {"tasks": {"instance": {"losses": {"l1": 1}, "options": {"l1": {"delta": 2}}}}},
+            "tasks.instance.options.l1.delta: l1 has no such option",
+        ),
         ({"discriminators": {"d": {"sees": ["depth"], "objective": "hinge"}}}, "depth is not among the tasks"),
         ({"discriminators": {"d": {"sees": ["image"], "objective": "hinge"}}}, "names no task map"),
         ({"discriminators": {"d": {"sees": ["image"], "objective": "bce"}}}, "discriminators.d.objective"),
+        ({"balance": {"method": "pcgrads"}}, "balance.method: no 'pcgrads'; there are sum, mean,"),
+        ({"balance": {"method": "cagrad", "options": {"d": 1}}}, "balance.options.d: unknown; cagrad has c"),
+        ({"balance": {"method": "fairgrad"}}, "balance.options.alpha: is required; fairgrad has alpha, max_iters"),
+        ({"balance": {"at": "z"}}, "balance.at: Input should be 'representation' or 'parameters'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(values: dict, expected: str) -> None:
@@ -83,6 +92,12 @@ def test_a_mistake_is_one_line_that_names_the_key(values: dict, expected: str) -
 def test_hash_differs_with_any_value_that_shapes_the_result() -> None:
     assert load_config("baseline").hash != load_config("baseline", ["seed=1"]).hash
     assert load_config("baseline").hash == load_config("baseline", ["data.workers=0", "name=x"]).hash
+
+
+def test_rows_are_the_tasks_and_the_critics_that_have_one() -> None:
+    assert load_config("model3").rows == ["segmentation", "depth", "adversarial/multi_task"]
+    assert load_config("model3", ["balance.multi_task_row=folded"]).rows == ["segmentation", "depth"]
+    assert load_config("model1").rows == ["segmentation", "depth"]  # its multi-task critic has weight 0
 
 
 def test_source_on_the_command_line() -> None:

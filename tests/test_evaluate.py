@@ -3,16 +3,20 @@
 import io
 import json
 
+import numpy as np
 import pytest
 import torch
+from instance_set import instance_ids, write_instances
 from rich.console import Console
-from street_set import config, shared_file, write_cityscapes, write_folder
+from street_set import TASKS, config, shared_file, write_cityscapes, write_folder
 from torch import nn
 from torch.nn import functional
 
 from advmtl.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
+from advmtl.config import Config, validate
 from advmtl.data import train_loader, val_loaders
 from advmtl.evaluate import depth_prior, evaluate, evaluating, mean_depth_baseline, print_table
+from advmtl.instances import offsets_of
 from preprocessing.cityscapes import frame_path
 from preprocessing.errors import InputError
 
@@ -60,6 +64,51 @@ def test_figures_per_source_and_together(sets):
     assert result["depth"]["rmse_m"] > drive["depth"]["rmse_m"] * 0.1
     assert result["segmentation"] == streets["segmentation"]
     json.dumps(result, allow_nan=False)
+
+
+class ExactOffsets(Oracle):
+    """`Oracle`, and offsets of the two cars of `instance_set`, two pixels too far to the right."""
+
+    def forward(self, image):
+        ids = np.where(instance_ids() >= 1000, instance_ids(), 0)
+        offsets = torch.from_numpy(offsets_of(ids.astype(np.uint16)))[None].repeat(len(image), 1, 1, 1)
+        offsets[:, 1] += 2
+        return {**super().forward(image), "instance": offsets}
+
+
+def test_instances_are_measured_where_there_are_some(tmp_path):
+    names = write_cityscapes(tmp_path, "val", frames=3)
+    write_instances(tmp_path, "val", names[1:])
+    values = config([], [f"cityscapes:{tmp_path}:val"], size="96x48").model_dump(mode="json")
+    settings = validate(Config, {**values, "tasks": {**TASKS, "instance": {"losses": {"l1": 1}}}}, "test")
+    result = evaluate(ExactOffsets(), val_loaders(settings), settings)
+    figures = result["instance"]
+    # (0, 2) px of error at each of 2 · 44 · 48 pixels: √(4 / 2). Both cars are found in both frames.
+    assert figures["offset_rmse_px"] == pytest.approx(2**0.5, rel=1e-5) and figures["width_px"] == 96
+    assert (figures["pixels"], figures["frames"], figures["instances"]) == (2 * 44 * 48, 2, 4)
+    assert figures["pq"] == 1.0 and figures["pq_per_class"]["car"] == 1.0 and figures["pq_per_class"]["bus"] is None
+    # 32 columns: mean square of −15.5 … 15.5 is (32² − 1) / 12; 16 columns; 44 rows in both.
+    squares = (32 * (32**2 - 1) + 16 * (16**2 - 1)) / 48 / 12 + (44**2 - 1) / 12
+    assert figures["zero_rmse_px"] == pytest.approx((squares / 2) ** 0.5, rel=1e-5)
+    json.dumps(result, allow_nan=False)
+    output = io.StringIO()
+    print_table(result, console=Console(file=output, width=120))
+    assert "offset_rmse_px" in output.getvalue() and "PQ" in output.getvalue()
+
+
+def test_offsets_alone_are_measured_without_classes(tmp_path):
+    write_instances(tmp_path, "val", write_cityscapes(tmp_path, "val", frames=1))
+    values = config([], [f"cityscapes:{tmp_path}:val"], size="96x48").model_dump(mode="json")
+    settings = validate(Config, {**values, "tasks": {"instance": {"losses": {"l1": 1}}}}, "test")
+
+    class Zero(nn.Module):
+        def forward(self, image):
+            return {"instance": torch.zeros_like(image[:, :2])}
+
+    result = evaluate(Zero(), val_loaders(settings), settings)
+    assert set(result) == {"instance", "measured_on"}
+    assert result["instance"]["offset_rmse_px"] == pytest.approx(result["instance"]["zero_rmse_px"])
+    assert "pq" not in result["instance"]
 
 
 def test_one_source_needs_no_list_of_sources(sets):

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from instance_set import write_instances
 from street_set import SIZE, noise, shared_file, write_cityscapes, write_folder
 
 from advmtl.config import Source
 from advmtl.frames import check_frames, index_source, load_frame
+from advmtl.instances import IGNORED_INSTANCE
 from preprocessing.cityscapes import frame_path
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
@@ -34,6 +36,36 @@ def test_seven_categories(tmp_path):
     write_cityscapes(tmp_path)
     frame = load_frame(index_source(source(tmp_path), "categories7", "train")[0], SIZE)
     assert frame.labels[20, 5] == 0 and frame.labels[20, 90] == 6
+
+
+def test_instances_are_read_beside_the_classes_and_are_none_where_absent(tmp_path):
+    names = write_cityscapes(tmp_path, frames=3)
+    write_instances(tmp_path, "train", names[:2])
+    records = index_source(source(tmp_path), "categories7", "train")
+    assert [[record.has(task) for task in ("segmentation", "depth", "instance")] for record in records] == [
+        [True, True, True],
+        [True, True, True],
+        [True, True, False],
+    ]
+    ids = load_frame(records[1], (48, 24)).instances
+    assert ids.dtype == np.uint16 and (ids[:2] == IGNORED_INSTANCE).all() and (ids[2:, :24] == 0).all()
+    assert (ids[2:, 24:40] == 26000).all() and (ids[2:, 40:] == 26001).all()
+    assert load_frame(records[2], (48, 24)).instances is None
+    hidden = index_source(source(tmp_path, labels="none"), "cityscapes19", "train")
+    assert not any(record.has("instance") for record in hidden)
+
+
+def test_instance_files_are_checked_like_the_others(tmp_path):
+    names = write_cityscapes(tmp_path, frames=4)
+    write_instances(tmp_path, "train", names[:1])
+    write_instances(tmp_path, "train", names[1:2], np.full((10, 20), 7, np.uint16))
+    write_instances(tmp_path, "train", names[2:3], np.full((SIZE[1], SIZE[0]), 77, np.uint16))
+    frame_path(tmp_path, "instances", "train", "town", names[3]).write_bytes(b"no picture at all")
+    good, bad = check_frames(index_source(source(tmp_path), "cityscapes19", "train"))
+    assert [record.name for record in good] == names[:1]
+    reasons = ("20x10 px, its image 96x48 px", "unknown instance id 77", "not a readable image")
+    for frame, reason in zip(bad, reasons, strict=True):
+        assert "gtFine_instanceIds.png" in frame.reason and reason in frame.reason
 
 
 def test_auto_depth_trains_on_the_prepared_one_and_validates_on_the_sets_own(tmp_path):

@@ -49,6 +49,22 @@ def test_bias_is_the_inverse_of_metres():
     assert depth.bias_for(1.0) == 0.0
 
 
+def test_instance_offsets_are_the_head_times_the_unit_at_any_size():
+    """A unit of 4 px, twice: the same weights, so twice the offsets; and pixels stay pixels at another size."""
+    nets = []
+    for unit in (4.0, 8.0):
+        torch.manual_seed(0)
+        net = build_generator(build_encoder(), {"segmentation": 5, "instance": 2}, offset_unit_px=unit).eval()
+        nn.init.constant_(net.heads["instance"].emit.bias, 0.5)
+        nn.init.zeros_(net.heads["instance"].emit.weight)
+        nets.append(net)
+    for size in ((32, 64), (64, 96)):
+        four, eight = (net(torch.randn(1, 3, *size))["instance"] for net in nets)
+        assert four.shape == (1, 2, *size)
+        torch.testing.assert_close(four, torch.full_like(four, 2.0))
+        torch.testing.assert_close(eight, torch.full_like(four, 4.0))
+
+
 def test_chained_residual_pooling_by_hand():
     """A spike of 1 in 9x7 with identity convolutions.
 

@@ -2,27 +2,36 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
+from advmtl.config import TaskName
 from advmtl.losses import LOSSES
+from advmtl.metrics import HIGHER_IS_BETTER
 from advmtl.tasks import TASKS, head_channels
 
 
 def test_channels_follow_the_label_set():
     assert head_channels(["depth", "segmentation"], 11) == {"depth": 1, "segmentation": 11}
+    assert head_channels(["instance"], 11) == {"instance": 2}
 
 
 def test_unknown_task_is_an_error():
-    with pytest.raises(KeyError, match="instance"):
-        head_channels(["segmentation", "instance"], 7)
+    with pytest.raises(KeyError, match="normals"):
+        head_channels(["segmentation", "normals"], 7)
 
 
 @pytest.mark.parametrize("name", list(TASKS))
 def test_names_agree_across_the_tables(name):
     """Every loss a task lists can be computed; "perceptual" needs a network and has its own module."""
     assert TASKS[name].name == name
-    assert set(TASKS[name].losses) == {*LOSSES[name], "perceptual"}
+    assert set(TASKS[name].losses) - {"perceptual"} == set(LOSSES[name])
+    assert set(TASKS[name].metrics) <= set(HIGHER_IS_BETTER)
+
+
+def test_configurations_know_every_task():
+    assert get_args(TaskName) == tuple(TASKS)
 
 
 def test_the_table_needs_no_torch():

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from export.metadata import CLASSES, DEPTH, Metadata
+from export.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from export.runtime import Session
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")
+THINGS = (3, 4)
 PALETTE = ((128, 64, 128), (70, 70, 70), (70, 130, 180), (0, 0, 142), (220, 20, 60))
 
 
@@ -26,12 +27,14 @@ def make_config(**values: object) -> Config:
 
 
 class SmallGenerator(nn.Module):
-    """Image [N,3,H,W] to five-class logits and metres in 1..80, decided at stride 4, as the real one does."""
+    """Image [N,3,H,W] to five-class logits, metres in 1..80 and offsets of some pixels, decided at stride 4, as the
+    real one does.
+    """
 
     def __init__(self, tasks: tuple[str, ...] = ("segmentation", "depth")) -> None:
         super().__init__()
         self.body = nn.Conv2d(3, 8, 5, stride=4, padding=2)
-        channels = {"segmentation": len(NAMES), "depth": 1}
+        channels = {"segmentation": len(NAMES), "depth": 1, "instance": 2}
         self.heads = nn.ModuleDict({task: nn.Conv2d(8, channels[task], 3, padding=1) for task in tasks})
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -41,6 +44,8 @@ class SmallGenerator(nn.Module):
             maps[task] = F.interpolate(head(z), size=size, mode="bilinear", align_corners=False)
         if "depth" in maps:
             maps["depth"] = torch.exp(torch.sigmoid(3 * maps["depth"]) * 4.382)
+        if "instance" in maps:
+            maps["instance"] = 12 * maps["instance"]
         return maps
 
 
@@ -57,6 +62,7 @@ def make_metadata(size: tuple[int, int] = SIZE, outputs: tuple[str, ...] = (CLAS
         class_names=NAMES if CLASSES in outputs else (),
         palette=PALETTE if CLASSES in outputs else (),
         depth_range_m=(1.0, 80.0) if DEPTH in outputs else None,
+        things=THINGS if {CLASSES, OFFSETS} <= set(outputs) else (),
     )
 
 

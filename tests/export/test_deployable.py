@@ -29,7 +29,9 @@ def test_channel_order_is_rgb(image: torch.Tensor) -> None:
     assert not torch.equal(model(image)["depth_m"], model(image.flip(-1))["depth_m"])
 
 
-@pytest.mark.parametrize(("task", "output"), [("segmentation", "classes"), ("depth", "depth_m")])
+@pytest.mark.parametrize(
+    ("task", "output"), [("segmentation", "classes"), ("depth", "depth_m"), ("instance", "offsets_px")]
+)
 def test_a_single_task_gives_only_its_output(image: torch.Tensor, task: str, output: str) -> None:
     assert list(Deployable(make_generator(task))(image)) == [output]
 

@@ -1,0 +1,170 @@
+"""Common descent directions from the Gram matrix, and the tensioner that pulls on one."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from advmtl.balancing.kinds import GramBalancer
+
+
+def min_norm_weights(gramian: Tensor) -> Tensor:
+    """Weights on the simplex of the shortest vector in the gradients' convex hull, float64 [m,m] -> [m].
+
+    Désidéri 2012; Sener & Koltun 2018, Eq. 3; seed 001, Eq. 4.5. Two rows: Sener & Koltun's closed form (their
+    Algorithm 1). More: exact by non-negative least squares. min ‖F u‖² + (1ᵀu − 1)² over u ≥ 0, G = F Fᵀ, has its
+    minimum on the ray through the answer, since over the ray's length it is ‖Fw‖²/(1 + ‖Fw‖²).
+    """
+    m = len(gramian)
+    if m == 1:
+        return torch.ones_like(gramian[0])
+    if m == 2:
+        numerator = gramian[1, 1] - gramian[0, 1]
+        denominator = gramian[0, 0] + gramian[1, 1] - 2 * gramian[0, 1]
+        # Equal gradients: every weight gives the same vector.
+        first = float((numerator / denominator).clamp(0, 1)) if denominator > 0 else 0.5
+        return gramian.new_tensor([first, 1 - first])
+    norms = (gramian / gramian.diagonal().max()).diagonal().sqrt()
+    # The factor is that of the cosines, so that a short row keeps all its digits beside a long one.
+    values, vectors = torch.linalg.eigh(_cosines(gramian))
+    factor = norms[:, None] * vectors * values.clamp_min(0).sqrt()
+    system = np.vstack([factor.T.numpy(), np.ones(m)])
+    solution, _ = nnls(system, np.append(np.zeros(m), 1.0))
+    return torch.from_numpy(solution / solution.sum())
+
+
+def central_weights(gramian: Tensor) -> Tensor:
+    """Weights of the central direction: min-norm over unit gradients, then × γ, float64 [m,m] -> [m].
+
+    v = γ Σ k_m g_m/‖g_m‖ with γ = (Σ k_m/‖g_m‖)⁻¹ (Katrutsa et al. 2020; seed 001, Eq. 4.6-4.7): the weights
+    γ k_m/‖g_m‖ lie on the simplex, so v lies in the convex hull of the gradients. No row's gradient may be 0.
+    """
+    inverse = 1 / (gramian.diagonal() / gramian.diagonal().max()).sqrt()
+    scaled = min_norm_weights(_cosines(gramian)) * inverse
+    return scaled / scaled.sum()
+
+
+def _cosines(gramian: Tensor) -> Tensor:
+    norms = gramian.diagonal().sqrt()
+    cosines = gramian / norms[:, None] / norms[None, :]
+    return cosines.clamp(-1, 1).fill_diagonal_(1)
+
+
+class MinNorm(GramBalancer):
+    """MGDA with an exact solver; `at: representation` makes it MGDA-UB (seed 003).
+
+    `normalise` divides the gradients first, for the weights only, by what Sener & Koltun's code offers: their norm, the
+    loss, or both; "none" is the paper's.
+    """
+
+    def __init__(
+        self, rows: Sequence[str], *, normalise: Literal["none", "norm", "loss", "loss_norm"] = "none"
+    ) -> None:
+        super().__init__(rows)
+        self.normalise = normalise
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights on the simplex."""
+        del active
+        scale = torch.ones_like(losses)
+        if self.normalise in ("norm", "loss_norm"):
+            scale = gramian.diagonal().sqrt()
+        if self.normalise in ("loss", "loss_norm"):
+            scale = scale * losses
+        return min_norm_weights(gramian / scale[:, None] / scale[None, :])
+
+
+class CentralDirection(GramBalancer):
+    """The central direction of seed 001, Eq. 4.6-4.7: `central_weights`."""
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights on the simplex."""
+        del losses, active
+        return central_weights(gramian)
+
+
+BASES: dict[str, Callable[[Tensor], Tensor]] = {
+    "central_direction": central_weights,
+    "min_norm": min_norm_weights,
+}
+
+
+class Tensioner(GramBalancer):
+    """Pull a common direction towards the tasks that fall behind (seed 001, Eq. 4.8-4.12, Algorithms 1-2).
+
+    ζ_m(t) = mean of the last T gradient norms; δ_m = ζ_m(t)/ζ_m(t−1) + log10 L_m; c_m = α/(1 + e^{−eδ_m + e}) + 1 − α;
+    v_n = v + s Σ c_m (g_m − v)/‖g_m − v‖. From the first step t >= T (counted from 0) on; v before.
+
+    The constraint g_m·v_n >= 0 for all m is kept by s in [0, 1], the longest part of the pull that keeps it. s = 0
+    does: v of either base has g_m·v >= 0.
+
+    What the seed leaves open, and what is done:
+    - The text says that at α = 0 nothing pulls, Eq. 4.11 gives c = 1. For two tasks both hold, and both reproduce the
+      rows α = 0 of Tables 1 and 2, which do not depend on T: v lies between g_1 and g_2, so the two unit vectors are
+      opposite and equal c cancel (rubber bands stretched alike). The 1 − α cancels for any α. From three tasks
+      on it does not; `offset: false` leaves 1 − α out, and α = 0 is then v for any number of tasks.
+    - Eq. 4.12 pulls with unit vectors, whatever the gradients' length: on losses whose gradients are short (at a
+      representation of many elements they are) the pull outweighs v and only the constraint holds it. This is
+      `pull: unit`. `pull: relative` multiplies the pull by ‖v‖, and the method becomes scale-equivariant.
+    - Eq. 4.8 has another length, ‖g_m − v‖/‖g_m‖, and no direction; Eq. 4.12 is followed.
+
+    Args:
+        base: "central_direction" or "min_norm".
+        period: T.
+        alpha: α in [0, 1].
+        offset: keep the 1 − α of Eq. 4.11.
+        pull: "unit" or "relative".
+    """
+
+    norms: Tensor
+    seen: Tensor
+
+    def __init__(
+        self,
+        rows: Sequence[str],
+        *,
+        base: str = "central_direction",
+        period: int = 10,
+        alpha: float = 0.3,
+        offset: bool = True,
+        pull: Literal["unit", "relative"] = "unit",
+    ) -> None:
+        super().__init__(rows)
+        self.base, self.alpha, self.offset, self.pull = BASES[base], alpha, offset, pull
+        self.register_buffer("norms", torch.zeros(len(rows), period + 1, dtype=torch.float64))  # oldest first
+        self.register_buffer("seen", torch.zeros(len(rows), dtype=torch.int64))
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights of v_n; they may be negative or above 1."""
+        now = gramian.diagonal().sqrt()
+        self.norms[active] = torch.cat([self.norms[active][:, 1:], now[:, None]], dim=1)
+        self.seen[active] += 1
+        k = self.base(gramian)
+        if bool((self.seen[active] < self.norms.shape[1]).any()):
+            return k
+        return k + self._pull(gramian, k, self.tension(losses, active))
+
+    def tension(self, losses: Tensor, active: Tensor) -> Tensor:
+        """c_m of the active rows, Eq. 4.9-4.11."""
+        history = self.norms[active]
+        delta = history[:, 1:].mean(1) / history[:, :-1].mean(1) + torch.log10(losses)
+        c = self.alpha * torch.sigmoid(torch.e * (delta - 1))
+        return c + 1 - self.alpha if self.offset else c
+
+    def _pull(self, gramian: Tensor, k: Tensor, c: Tensor) -> Tensor:
+        """Weights of s Σ c_m (g_m − v)/‖g_m − v‖."""
+        towards = gramian @ k  # g_m · v
+        square = (k @ towards).clamp_min(0)  # ‖v‖²
+        distance = (gramian.diagonal() - 2 * towards + square).clamp_min(0).sqrt()
+        # Nothing pulls on a row that v equals; below the rounding of the squares a distance is noise.
+        apart = distance > 1e-7 * gramian.diagonal().max().sqrt()
+        each = torch.where(apart, c / distance.clamp_min(1e-300), 0)
+        if self.pull == "relative":
+            each = each * square.sqrt()
+        pull = each - each.sum() * k
+        change = gramian @ pull  # g_m · Σ …
+        limits = torch.where(change < 0, towards.clamp_min(0) / -change, 1.0)
+        return limits.min().clamp(max=1.0) * pull

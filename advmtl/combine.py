@@ -1,0 +1,150 @@
+"""One step's rows through the run's balancer into `.grad`."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from advmtl.backward import (
+    Pull,
+    agree,
+    backward_sum,
+    backward_weighted,
+    gramian_at_z,
+    gramian_of,
+    pull,
+    pull_back,
+    push,
+    push_vector,
+    reduce_rows,
+    row_statistics,
+    write,
+    write_heads,
+)
+from advmtl.balancing.kinds import Balancer, GramBalancer, JacobianBalancer, LossBalancer, Sum, refuse_non_finite
+from advmtl.balancing.progress import RotoGrad
+from advmtl.balancing.rotation import turn
+from advmtl.config import BalanceConfig
+from advmtl.generator import Generator
+
+Logs = dict[str, Tensor]
+
+
+def balanced_backward(
+    balancer: Balancer,
+    settings: BalanceConfig,
+    generator: Generator,
+    z: Tensor,
+    rows: Mapping[str, Tensor],
+    losses: Mapping[str, Tensor],
+    labelled: Mapping[str, bool],
+    *,
+    statistics: bool = False,
+) -> Logs:
+    """Write the gradient of one update into `.grad` of the generator, which must be unset.
+
+    Args:
+        balancer: told apart by type; its history moves on.
+        settings: where gradients are taken, and how the heads learn.
+        generator: whose parameters get gradients: the heads' are each task's own, all others are shared.
+        z: the shared representation that the rows were computed from.
+        rows: by name, 0-d with graph; the graph is used up.
+        losses: by task, detached: the supervised part of its row, by which progress is measured.
+        labelled: by task, whether any frame of the batch has its label.
+        statistics: also return the rows' norms and cosines at z and their weights.
+    Returns: 0-d tensors by name. Raises: NonFiniteRow.
+    """
+    if isinstance(balancer, GramBalancer | JacobianBalancer):
+        return _by_gradients(balancer, settings, generator, z, rows, losses, statistics)
+    logs = _statistics(pull(rows, z, keep=True)) if statistics else {}
+    if isinstance(balancer, LossBalancer):
+        weights = _by_losses(balancer, losses, labelled, z.device)
+        backward_weighted(rows, weights)
+        logs |= _weight_logs(weights, z) if statistics else {}
+    else:
+        assert isinstance(balancer, Sum)
+        backward_sum(rows)
+    return logs
+
+
+def _by_losses(
+    balancer: LossBalancer, losses: Mapping[str, Tensor], labelled: Mapping[str, bool], device: torch.device
+) -> dict[str, float]:
+    active = torch.tensor([labelled[name] for name in balancer.rows])
+    weights = balancer.weights(_host(balancer.rows, losses), active)
+    return dict(zip(balancer.rows, agree(weights, device).tolist(), strict=True))
+
+
+def _by_gradients(
+    balancer: GramBalancer | JacobianBalancer,
+    settings: BalanceConfig,
+    generator: Generator,
+    z: Tensor,
+    rows: Mapping[str, Tensor],
+    losses: Mapping[str, Tensor],
+    statistics: bool,
+) -> Logs:
+    heads, shared = split_parameters(generator)
+    pulled = pull(rows, z, heads)
+    logs = _statistics(pulled) if statistics else {}
+    matrix = pull_back(pulled, shared) if settings.at == "parameters" else None
+    if isinstance(balancer, JacobianBalancer):
+        _aggregate(balancer, pulled, matrix, shared)
+        write_heads(pulled, None)
+        return logs
+    gramian = gramian_at_z(pulled) if matrix is None else gramian_of(matrix)
+    weights = agree(_weigh(balancer, pulled.names, gramian, losses), z.device)
+    if isinstance(balancer, RotoGrad):
+        at_z = {name: row.view_as(z) for name, row in zip(pulled.names, pulled.at_z, strict=True)}
+        by_name = dict(zip(pulled.names, weights.tolist(), strict=True))
+        turn(dict(generator.heads.items()), at_z, by_name, balancer.angle, reduce_rows)
+    if matrix is None:
+        push(pulled, weights)
+    else:
+        write(shared, weights.to(matrix) @ matrix)
+    write_heads(pulled, weights.tolist() if settings.heads == "weighted" else None)
+    if statistics:
+        logs |= _weight_logs(dict(zip(pulled.names, weights.tolist(), strict=True)), z)
+    return logs
+
+
+def _weigh(balancer: GramBalancer, names: Sequence[str], gramian: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
+    """Weights of the rows there are, from a balancer that knows all rows there may be."""
+    there = torch.tensor([balancer.rows.index(name) for name in names])
+    whole = gramian.new_zeros(len(balancer.rows), len(balancer.rows))
+    whole[there[:, None], there[None, :]] = gramian
+    return balancer(whole, _host(balancer.rows, losses))[there]
+
+
+def _aggregate(balancer: JacobianBalancer, pulled: Pull, matrix: Tensor | None, shared: Sequence[nn.Parameter]) -> None:
+    rows = pulled.at_z if matrix is None else matrix
+    refuse_non_finite(pulled.names, rows.abs().amax(1), "largest gradient")  # Host sync.
+    whole = rows.new_zeros(len(balancer.rows), rows.shape[1])
+    whole[[balancer.rows.index(name) for name in pulled.names]] = rows
+    vector = balancer(whole)
+    if matrix is None:
+        push_vector(pulled, vector)
+    else:
+        write(shared, agree(vector, vector.device))
+
+
+def split_parameters(generator: Generator) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The heads' parameters, and the shared ones: all others."""
+    heads = list(generator.heads.parameters())
+    apart = {id(parameter) for parameter in heads}
+    return heads, [p for p in generator.parameters() if id(p) not in apart and p.requires_grad]
+
+
+def _host(names: Sequence[str], losses: Mapping[str, Tensor]) -> Tensor:
+    """Losses in the balancer's order, float64 on the host; 1 for a critic's row, whose scores have no zero point."""
+    one = torch.ones_like(next(iter(losses.values())))
+    return reduce_rows(torch.stack([losses.get(name, one) for name in names]).double()).cpu()  # Host sync.
+
+
+def _statistics(pulled: Pull) -> Logs:
+    statistics = row_statistics(pulled.names, gramian_at_z(pulled))
+    return {name: value.to(pulled.z) for name, value in statistics.items()}
+
+
+def _weight_logs(weights: Mapping[str, float], z: Tensor) -> Logs:
+    return {f"balance/weight/{name}": z.new_tensor(weight) for name, weight in weights.items()}

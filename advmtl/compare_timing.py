@@ -1,0 +1,111 @@
+"""Step times relative to the plain sum, measured in turn so that a busy machine slows both alike."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from advmtl.batch import Batch
+from advmtl.compare_figures import StepTime
+from advmtl.config import Config
+from advmtl.data import train_loader
+from advmtl.state import State, build
+from advmtl.step import train_step
+from preprocessing.errors import InputError
+from preprocessing.files import read_json, write_json
+from preprocessing.progress import progress
+
+STEPS = 20
+_WARM_UP = 3
+
+
+def step_times(
+    configs: Sequence[Config], plain: Config, device: torch.device, file: Path, console: Console
+) -> dict[str, StepTime]:
+    """Time some steps of each configuration, one in turn with one of `plain` (`compare_configs.plain_sum`).
+
+    One step is everything `train_step` does, discriminators at work; reading frames is left out. What `file` knows from
+    this device, thread count and plain sum is not measured again.
+
+    Args: distinct configurations; where to keep the times. Returns: by configuration hash, without those whose step
+        fails (said on `console`). Raises: InputError.
+    """
+    where = {"plain": plain.hash, "device": _name(device), "threads": torch.get_num_threads(), "steps": STEPS}
+    kept = _kept(file, where)
+    todo = [config for config in configs if config.hash not in kept]
+    with progress("timing", len(todo), "configurations") as bar:
+        batches: dict[Any, Batch] = {}
+        for config in todo:
+            try:
+                kept[config.hash] = _in_turn(plain, config, device, batches)
+            except InputError:
+                raise
+            except Exception as error:  # a step that fails is a row without a time, not the end of the table
+                console.print(f"no step time of {config.name}: {_first_line(error)}", markup=False, highlight=False)
+            bar.advance(1, config.name)
+    write_json(file, {**where, "times": {name: asdict(value) for name, value in kept.items()}})
+    return kept
+
+
+def _kept(file: Path, where: Mapping[str, Any]) -> dict[str, StepTime]:
+    if not file.is_file():
+        return {}
+    content = read_json(file)
+    if any(content.get(key) != value for key, value in where.items()):
+        return {}
+    return {name: StepTime(**value) for name, value in content["times"].items()}
+
+
+def _in_turn(plain: Config, config: Config, device: torch.device, batches: dict[Any, Batch]) -> StepTime:
+    if config.hash == plain.hash:  # against itself it would be 1 give or take the noise
+        state = _ready(plain, device)
+        seconds = median([_timed(state, _batch(plain, device, batches)) for _ in range(_WARM_UP + STEPS)][_WARM_UP:])
+        return StepTime(1.0, seconds, seconds)
+    pair = [(_ready(one, device), _batch(one, device, batches)) for one in (plain, config)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_WARM_UP + STEPS):
+        for (state, batch), taken in zip(pair, times, strict=True):
+            taken.append(_timed(state, batch))
+    plain_seconds, seconds = (median(taken[_WARM_UP:]) for taken in times)
+    return StepTime(seconds / plain_seconds, seconds, plain_seconds)
+
+
+def _ready(config: Config, device: torch.device) -> State:
+    """A fresh run with its discriminators at work and learning rate 0: weights do not matter, and must not diverge."""
+    state = build(config, device, pretrained=False)
+    state.step = config.train.adversarial_start_step
+    for optimizer in (state.optimizer, *state.discriminator_optimizers.values()):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+    return state
+
+
+def _batch(config: Config, device: torch.device, batches: dict[Any, Batch]) -> Batch:
+    """The first training batch, shared by configurations with the same data and tasks."""
+    key = (config.data.model_dump_json(), tuple(config.tasks))
+    if key not in batches:
+        alone = config.model_copy(update={"data": config.data.model_copy(update={"workers": 0})})
+        batches[key] = next(iter(train_loader(alone))).to(device)
+    return batches[key]
+
+
+def _timed(state: State, batch: Batch) -> float:
+    start = time.perf_counter()
+    train_step(state, batch)
+    state.step += 1
+    if state.device.type == "cuda":
+        torch.cuda.synchronize(state.device)
+    return time.perf_counter() - start
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
