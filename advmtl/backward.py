@@ -30,7 +30,8 @@ class Pull:
     Attributes:
         names: the rows.
         z: the shared representation, its graph whole.
-        at_z: gradients at z [m, z.numel()]; a row that does not reach z is 0.
+        at_z: gradients at z [m, z.numel()], each in z's own order in memory, so that nothing is transposed; a row that
+            does not reach z is 0.
         heads: the heads' parameters, and per row its gradient of each, or None.
     """
 
@@ -38,6 +39,10 @@ class Pull:
     z: Tensor
     at_z: Tensor
     heads: tuple[Sequence[nn.Parameter], list[Sequence[Tensor | None]]]
+
+    def like_z(self, vector: Tensor) -> Tensor:
+        """A row [z.numel()] in the shape and memory order of z."""
+        return _in_order_of(vector, self.z)
 
 
 def pull(
@@ -47,15 +52,21 @@ def pull(
 
     The graph of the rows is used up, unless `keep`; that from the parameters to z stays.
     """
-    found: list[Tensor] = []
+    found = representation.new_zeros(len(rows), representation.numel())
     own: list[Sequence[Tensor | None]] = []
     for index, row in enumerate(rows.values(), 1):
         # Rows may share a head (a critic of two tasks), so buffers stay until the last one.
         retain = keep or index < len(rows)
         at_z, *rest = torch.autograd.grad(row, [representation, *heads], retain_graph=retain, allow_unused=True)
-        found.append((torch.zeros_like(representation) if at_z is None else at_z).reshape(-1))
+        if at_z is not None:
+            _in_order_of(found[index - 1], representation).copy_(at_z)
         own.append(rest)
-    return Pull(tuple(rows), representation, torch.stack(found), (heads, own))
+    return Pull(tuple(rows), representation, found, (heads, own))
+
+
+def _in_order_of(vector: Tensor, like: Tensor) -> Tensor:
+    strides = torch.empty_like(like, device="meta").stride()  # those of `like` where it is dense
+    return vector.as_strided(like.shape, strides, vector.storage_offset())
 
 
 def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -67,7 +78,7 @@ def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
     for index, at_z in enumerate(pulled.at_z, 1):
         retain = index < len(pulled.at_z)
         gradients = torch.autograd.grad(
-            pulled.z, parameters, at_z.view_as(pulled.z), retain_graph=retain, allow_unused=True
+            pulled.z, parameters, pulled.like_z(at_z), retain_graph=retain, allow_unused=True
         )
         pairs = zip(parameters, gradients, strict=True)
         matrix.append(torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs]))
@@ -76,13 +87,12 @@ def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def push(pulled: Pull, weights: Tensor) -> None:
     """Write Σ wᵢ ∂Lᵢ/∂θ into `.grad` of everything before z: one backward through the encoder."""
-    combined = (weights.to(pulled.at_z) @ pulled.at_z).view_as(pulled.z)
-    torch.autograd.backward(pulled.z, combined)
+    push_vector(pulled, weights.to(pulled.at_z) @ pulled.at_z)
 
 
 def push_vector(pulled: Pull, vector: Tensor) -> None:
     """The same for a gradient at z [z.numel()] that is no weighted sum."""
-    torch.autograd.backward(pulled.z, vector.view_as(pulled.z))
+    torch.autograd.backward(pulled.z, pulled.like_z(vector))
 
 
 def write(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:

@@ -161,6 +161,38 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="CONFIG... [KEY=VALUE]...", help="CONFIG or CONFIG:key=value,key=value.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each configuration.")] = 3,
+    data: Annotated[list[str] | None, typer.Option(help="Training source format:root[:split]; repeatable.")] = None,
+    val: Annotated[list[str] | None, typer.Option(help="Validation source; default: split val of --data.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the tables.")] = Path("runs/compare"),
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="task.figure for Δm and win rate; repeatable. Default: see docs/method.md.")
+    ] = None,
+    timing: Annotated[bool, typer.Option(help="Also measure step times relative to the plain sum.")] = True,
+    device: Device = "auto",
+) -> None:
+    """Train configurations and single-task references with several seeds: one table, Δm, win rate, a picture.
+
+    Example: advmtl compare baseline baseline:balance.method=pcgrad model3 --data cityscapes:data/synth train.epochs=10
+
+    The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
+    """
+    from advmtl.compare import compare as run
+    from advmtl.compare_configs import read_configurations
+
+    configs = read_configurations(arguments, _sources(data or [], val or []))
+    console = Console(soft_wrap=True)
+    comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
+    console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)
+    if comparison.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Run folder, .pt checkpoint or exported .onnx.")],
     source: Annotated[str, typer.Argument(help="Picture, folder, or labelled source format:root[:split].")],

@@ -95,7 +95,7 @@ def _by_gradients(
     gramian = gramian_at_z(pulled) if matrix is None else gramian_of(matrix)
     weights = agree(_weigh(balancer, pulled.names, gramian, losses), z.device)
     if isinstance(balancer, RotoGrad):
-        at_z = {name: row.view_as(z) for name, row in zip(pulled.names, pulled.at_z, strict=True)}
+        at_z = {name: pulled.like_z(row) for name, row in zip(pulled.names, pulled.at_z, strict=True)}
         by_name = dict(zip(pulled.names, weights.tolist(), strict=True))
         turn(dict(generator.heads.items()), at_z, by_name, balancer.angle, reduce_rows)
     if matrix is None:

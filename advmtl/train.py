@@ -22,14 +22,21 @@ from preprocessing.files import write_json
 from preprocessing.progress import progress
 
 
-def score(metrics: Mapping[str, Any]) -> float:
-    """What `best.pt` is chosen by: mean over the tasks that were measured of mIoU, δ1 and, for offsets, 1 less the RMSE
-    over that of predicting none (all at most 1, more is better).
+def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """One figure per measured task, at most 1, more is better: mIoU, δ1, and for offsets 1 less the RMSE over that of
+    predicting none.
     """
-    parts = [metrics[t][k] for t, k in (("segmentation", "miou"), ("depth", "delta1")) if metrics.get(t)]
+    keys = (("segmentation", "miou"), ("depth", "delta1"))
+    found = {task: float(metrics[task][key]) for task, key in keys if metrics.get(task)}
     if metrics.get("instance"):
         offsets = metrics["instance"]
-        parts.append(1 - offsets["offset_rmse_px"] / max(offsets["zero_rmse_px"], 1e-6))
+        found["instance"] = 1 - offsets["offset_rmse_px"] / max(offsets["zero_rmse_px"], 1e-6)
+    return found
+
+
+def score(metrics: Mapping[str, Any]) -> float:
+    """What `best.pt` is chosen by: the mean over the measured tasks of their `figures`."""
+    parts = figures(metrics).values()
     return sum(parts) / len(parts) if parts else float("-inf")
 
 
@@ -94,6 +101,7 @@ class _Loop:
         """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
         state, epoch = self.state, self.state.epoch + 1
         metrics = evaluate(state.ema, loaders, state.config, state.device)
+        state.balancer.observe(figures(metrics))
         self.log.write("validation", state.step, epoch, flatten(metrics))
         picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
@@ -178,16 +186,18 @@ def fit(
             loop.run_epochs(loader, loaders, total, bar.advance)
     finally:
         log.close()
-    return finish(run, config, loaders, device, evolution)
+    return finish(run, config, loaders, device, evolution, console)
 
 
-def finish(run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution) -> dict[str, Any]:
+def finish(
+    run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution, console: Console
+) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     generator, _ = load_generator(run.best)
     generator = generator.to(device)
     metrics = evaluate(generator, loaders, config, device)
     write_json(run.folder / "evaluation.json", metrics)
-    print_table(metrics)
+    print_table(metrics, console=console)
     evolution.finish(generator, run.folder / "evolution.gif", device)
     return metrics
 

@@ -70,7 +70,9 @@ class Runs:
     def select(self, keep: Tensor) -> "Runs":
         """The runs of a mask [R]."""
         balance = Balance(**{f.name: getattr(self.balance, f.name)[keep] for f in fields(Balance)})
-        return Runs(*(getattr(self, f.name)[keep] for f in fields(self) if f.name != "balance"), balance)
+        return Runs(
+            **{f.name: getattr(self, f.name)[keep] for f in fields(self) if f.name != "balance"}, balance=balance
+        )
 
     def done(self) -> Tensor:
         """[R] epochs the run needed: the later of its tasks' first times; 0 where it has not converged."""

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 T = TypeVar("T")
-_shown = False
+_outer: "_RichBar | None" = None
 
 
 class Bar(Protocol):
@@ -44,6 +44,22 @@ class _RichBar:
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._bar.update(self._task, advance=steps, **({"note": note} if note else {}))  # type: ignore[arg-type]
 
+    def inner(self, text: str) -> None:
+        """Show what a job within this one is at."""
+        self._bar.update(self._task, inner=text)  # type: ignore[arg-type]
+
+
+class _InnerBar:
+    """A bar inside a bar (a measurement during training, a run of a comparison) is a few words in the outer one."""
+
+    def __init__(self, outer: "_RichBar | None", description: str, total: int | None) -> None:
+        self._outer, self._description, self._total, self._done = outer, description, total, 0
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._done += steps
+        if self._outer is not None:
+            self._outer.inner(f"{self._description} {self._done}" + (f"/{self._total}" if self._total else ""))
+
 
 @contextmanager
 def progress(description: str, total: int | None, unit: str = "frames") -> Iterator[Bar]:
@@ -55,17 +71,21 @@ def progress(description: str, total: int | None, unit: str = "frames") -> Itera
         _RateColumn(unit),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[inner]}", style="dim"),
     )
-    global _shown
+    global _outer
     console = Console(stderr=True)
-    # A bar inside a bar (a measurement during training) would fight with it for the same lines.
-    hidden = _shown or not console.is_terminal
-    _shown = _shown or not hidden
-    try:
-        with Progress(*columns, console=console, disable=hidden) as bar:
-            yield _RichBar(bar, bar.add_task(description, total=total, note=""))
-    finally:
-        _shown = _shown and hidden
+    if _outer is not None or not console.is_terminal:
+        yield _InnerBar(_outer, description, total)
+        if _outer is not None:
+            _outer.inner("")
+        return
+    with Progress(*columns, console=console) as bar:
+        _outer = _RichBar(bar, bar.add_task(description, total=total, note="", inner=""))
+        try:
+            yield _outer
+        finally:
+            _outer = None
 
 
 def track(iterable: Iterable[T], description: str, total: int | None, unit: str = "frames") -> Iterator[T]:

@@ -76,6 +76,19 @@ def test_pull_push_and_write_by_hand() -> None:
     assert p.grad.item() == 7
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_rows_at_z_come_back_in_its_shape(layout: torch.memory_format) -> None:
+    """z [2,3,4,5] in either order in memory; a gradient arrives in the other one, or as a view of half of a tensor."""
+    p = nn.Parameter(torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)))
+    z = (2 * p).contiguous(memory_format=layout)
+    weight = torch.arange(120.0).view(2, 3, 4, 5)
+    half = torch.arange(240.0).view(2, 3, 4, 10)[..., ::2]
+    pulled = pull({"a": (weight * z).sum(), "b": (half * z).sum()}, z)
+    assert torch.equal(pulled.like_z(pulled.at_z[1]), half)
+    push(pulled, torch.tensor([1.0, 3.0]))
+    assert p.grad is not None and torch.equal(p.grad, 2 * (weight + 3 * half))
+
+
 def _in_two_processes(rank: int, folder: str, results: str) -> None:
     dist.init_process_group(
         "gloo",

@@ -171,8 +171,16 @@ def test_predict_on_plain_pictures_skips_what_is_no_picture(run: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "command", ["synth", "preprocess", "train", "evaluate", "predict", "export", "infer", "benchmark"]
+    "command",
+    ["synth", "preprocess", "quality", "train", "evaluate", "compare", "predict", "export", "infer", "benchmark"],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = advmtl(command, "--help")
     assert result.exit_code == 0 and len(result.stdout.splitlines()) > 8
+
+
+def test_compare_refuses_what_is_no_comparison(streets: Path, tmp_path: Path) -> None:
+    arguments = ("baseline", "baseline:train.epochs=3", "--data", f"cityscapes:{streets}", "--out", tmp_path / "out")
+    assert_one_line(advmtl("compare", *arguments), "train.epochs is 60 in baseline and 3 in baseline-epochs-3")
+    assert_one_line(advmtl("compare", "train.epochs=3"), "name a configuration")
+    assert not (tmp_path / "out").exists()

@@ -45,7 +45,8 @@ def test_delta_m_is_unknown_where_it_is_undefined() -> None:
 
 
 def test_win_rate_takes_strictly_better_only() -> None:
-    assert win_rate([0.6, 0.6, 0.1, 0.3], [0.5, 0.6, 0.2, 0.2], [True, True, False, False]) == pytest.approx(0.5)
+    higher = [True, True, False, False, False]
+    assert win_rate([0.6, 0.6, 0.1, 0.3, 0.2], [0.5, 0.6, 0.2, 0.2, 0.2], higher) == pytest.approx(2 / 5)
     assert win_rate([0.6], [0.5], [False]) == 0
     assert win_rate([], [], []) is None
 

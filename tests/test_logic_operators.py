@@ -14,6 +14,7 @@ from logic_balance import Balance, central_pair, min_norm_pair, tensioned_pair
 from logic_tables import COMPARED, METHODS, PAPER, Method, claims, describe, markdown
 
 from advmtl.balancing.build import build_balancer
+from advmtl.balancing.directions import BASE_FLOOR
 
 ROWS = ("and", "xor")
 
@@ -48,10 +49,10 @@ def test_tensioner_with_history_equals_the_balancer(base):
     pulled = 0
     for step in range(steps):
         gramian = rows[step] @ rows[step].mT
-        ours = balance.weigh(gramian, losses[step], step, 0.0)
+        ours = balance.weigh(gramian, losses[step], step, BASE_FLOOR)
         theirs = torch.stack([b(g, loss) for b, g, loss in zip(balancers, gramian, losses[step], strict=True)])
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
-        plain = central_pair(gramian) if base == "central_direction" else min_norm_pair(gramian)
+        plain = central_pair(gramian) if base == "central_direction" else min_norm_pair(gramian, BASE_FLOOR)
         moved = ((ours - plain).abs() > 1e-4).any(1)
         assert step >= period or not moved.any()  # Algorithm 1: from i = T on
         pulled += int(moved.sum())

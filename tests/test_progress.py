@@ -82,6 +82,8 @@ def test_prioritisation_by_hand() -> None:
     assert balancer.weights(wide([1.0, 3.0]), BOTH).tolist() == pytest.approx(expected)
     balancer.observe({"a": 0.7})
     assert balancer.figures.tolist() == pytest.approx([0.6, 0.8])
+    balancer.observe({"a": -0.4})  # worse than predicting nothing counts as 0, not as never measured
+    assert balancer.figures.tolist() == pytest.approx([0.3, 0.8])
 
 
 def test_a_task_stops_goes_and_never_do_all_stand() -> None:

@@ -36,6 +36,12 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
     return torch.from_numpy(solution / solution.sum())
 
 
+def kept_inside(weights: Tensor, floor: float) -> Tensor:
+    """Weights on the simplex, none below `floor`: what they have above it is shrunk to make room, [m] -> [m]."""
+    spare = (weights - floor).clamp_min(0)
+    return floor + spare * (1 - len(weights) * floor) / spare.sum()
+
+
 def central_weights(gramian: Tensor) -> Tensor:
     """Weights of the central direction: min-norm over unit gradients, then × γ, float64 [m,m] -> [m].
 
@@ -57,14 +63,18 @@ class MinNorm(GramBalancer):
     """MGDA with an exact solver; `at: representation` makes it MGDA-UB (seed 003).
 
     `normalise` divides the gradients first, for the weights only, by what Sener & Koltun's code offers: their norm, the
-    loss, or both; "none" is the paper's.
+    loss, or both; "none" is the paper's. `floor` is the least weight of a row: 0 is exact; their code has 0.001.
     """
 
     def __init__(
-        self, rows: Sequence[str], *, normalise: Literal["none", "norm", "loss", "loss_norm"] = "none"
+        self,
+        rows: Sequence[str],
+        *,
+        normalise: Literal["none", "norm", "loss", "loss_norm"] = "none",
+        floor: float = 0.0,
     ) -> None:
         super().__init__(rows)
-        self.normalise = normalise
+        self.normalise, self.floor = normalise, floor
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         """Weights on the simplex."""
@@ -74,7 +84,8 @@ class MinNorm(GramBalancer):
             scale = gramian.diagonal().sqrt()
         if self.normalise in ("loss", "loss_norm"):
             scale = scale * losses
-        return min_norm_weights(gramian / scale[:, None] / scale[None, :])
+        weights = min_norm_weights(gramian / scale[:, None] / scale[None, :])
+        return kept_inside(weights, self.floor) if self.floor and len(weights) > 1 else weights
 
 
 class CentralDirection(GramBalancer):
@@ -86,9 +97,19 @@ class CentralDirection(GramBalancer):
         return central_weights(gramian)
 
 
+# The exact shortest vector is often a row's own gradient: that row then pulls nowhere, and the other's pull, which has
+# length 1 whatever the gradients', is not answered. Sener & Koltun's code keeps every weight at least this large.
+BASE_FLOOR = 1e-3
+
+
+def _min_norm_base(gramian: Tensor) -> Tensor:
+    weights = min_norm_weights(gramian)
+    return kept_inside(weights, BASE_FLOOR) if len(weights) > 1 else weights
+
+
 BASES: dict[str, Callable[[Tensor], Tensor]] = {
     "central_direction": central_weights,
-    "min_norm": min_norm_weights,
+    "min_norm": _min_norm_base,
 }
 
 
@@ -112,7 +133,7 @@ class Tensioner(GramBalancer):
     - Eq. 4.8 has another length, ‖g_m − v‖/‖g_m‖, and no direction; Eq. 4.12 is followed.
 
     Args:
-        base: "central_direction" or "min_norm".
+        base: "central_direction" or "min_norm" (its weights at least `BASE_FLOOR`).
         period: T.
         alpha: α in [0, 1].
         offset: keep the 1 − α of Eq. 4.11.

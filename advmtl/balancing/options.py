@@ -93,9 +93,10 @@ class Mgda(Options):
 
 
 class MinNorm(Options):
-    """normalise: what gradients are divided by for the weights."""
+    """normalise: what gradients are divided by for the weights. floor: the least weight of a row."""
 
     normalise: Literal["none", "norm", "loss", "loss_norm"] = "none"
+    floor: Annotated[float, Field(ge=0, le=0.1)] = 0.0
 
 
 class Tensioner(Options):

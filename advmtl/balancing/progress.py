@@ -99,9 +99,8 @@ class Prioritisation(LossBalancer):
         """Take in one validation."""
         for index, name in enumerate(self.rows):
             if name in figures:
-                old = self.figures[index]
-                moved = self.discount * figures[name] + (1 - self.discount) * old
-                self.figures[index] = figures[name] if old < 0 else moved
+                figure, old = max(figures[name], 0.0), float(self.figures[index])  # a share of error left may exceed 1
+                self.figures[index] = figure if old < 0 else self.discount * figure + (1 - self.discount) * old
 
     def forward(self, losses: Tensor) -> Tensor:
         """Σ of the weighted losses."""
@@ -144,7 +143,7 @@ class StopAndGo(LossBalancer):
         for index, name in enumerate(self.rows):
             if name not in figures:
                 continue
-            figure = figures[name]
+            figure = max(figures[name], 0.0)
             best = max(figure, float(self.bests[index, -1]))
             self.bests[index] = torch.cat([self.bests[index, 1:], self.bests.new_tensor([best])])
             self.seen[index] += 1
