@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from advmtl.cli_options import Workers, size_of
 
@@ -93,11 +94,12 @@ def preprocess(
         _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
+    complete = report.complete
     if report.index == 0:
         _print_report(report)
         if check:
-            quality(root, matcher=matcher, split=split, out=out, workers=workers)
-    if not report.complete:
+            complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
+    if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 
@@ -119,11 +121,11 @@ def _print_report(report: Any) -> None:
     )
 
 
-def _print_lines(console: Console, prefix: str, lines: list[str]) -> None:
+def _print_lines(console: Console, prefix: str, lines: list[str], record: str = "depth/manifest.jsonl") -> None:
     for line in lines[:_LISTED]:
         console.print(f"{prefix}{line}", markup=False, highlight=False)
     if len(lines) > _LISTED:
-        console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in depth/manifest.jsonl", highlight=False)
+        console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in {record}", highlight=False)
 
 
 def _print_plan(plan: Any) -> None:
@@ -153,8 +155,24 @@ def quality(
     Against the set's own disparity or lidar where there is some: density, end-point error [px], D1, errors in metres by
     distance. Without truth: photometric error of the right image warped by the disparity.
     """
-    from preprocessing.quality import QualitySettings, check_quality, print_quality
+    if not _measure(root, matcher=matcher, split=split, out=out, worst=worst, workers=workers):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
+    """Measure, print, and say whether every frame could be measured."""
+    from preprocessing.quality.check import QualitySettings, check_quality
+    from preprocessing.quality.words import headlines
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
     report = check_quality(root, settings)
-    print_quality(report)
+    table = Table("figure", "value", "what it means", title=f"Depth of {root} by {matcher}")
+    for line in headlines(report.figures):
+        table.add_row(line.name, line.value, line.meaning)
+    console = Console(soft_wrap=True)
+    Console().print(table)
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False)
+    _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped], "depth/quality.json")
+    console.print(f"look at: {report.page}; every figure: {report.json}", markup=False, highlight=False)
+    return not report.skipped

@@ -189,6 +189,7 @@ class _UpdateBlock(nn.Module):
 
     def forward(self, state: Tensor, context: Tensor, flow: Tensor, iterations: int, correlate: Correlate) -> Tensor:
         """Refine `flow` so many times and return it at four times the sides, in pixels of these."""
+        flow = flow.contiguous(memory_format=torch.channels_last)  # as all else is: one other slows all down
         passes = self.gru.prepare(context)
         for iteration in range(iterations):
             motion = self.encoder(flow, correlate(flow, iteration % 2 == 1))

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
-from preprocessing.regions import Regions
+from preprocessing.filling import confidence, fill_holes
+from preprocessing.regions import Regions, guess_sky
 
 DISPARITY_SCALE = 256
 MAX_STORED_PX = (65535 - 1) / DISPARITY_SCALE
@@ -62,28 +63,30 @@ class Cleaned:
 class CleanSettings:
     """How `clean` treats a match, in this order.
 
-    The defaults were measured against the lidar of KITTI's two example pairs. Matched pixels have a depth
-    AbsRel of 0.022 there. Filled ones have 0.063 in holes of up to 40 ppm (0.5 % more pixels), 0.076 up to
-    200 ppm and 0.141 in all: so holes are kept and left to the validity mask. Islands: 0.0233 with none
-    dropped, 0.0222 at 1000 ppm for 0.8 % fewer pixels; more gains a little and loses small objects. Shares of
-    the image mean the same at any size.
+    Figures: the two KITTI example pairs, as share of the lidar's points; D1 = off by more than 3 px and 5 %. Shares of
+    the image mean the same at any size. docs/stereo.md has the tables.
 
     Attributes:
         clip_px: (least, greatest) disparity kept, px at the images' own width; what lies outside becomes
             invalid.
-        left_right_px: Greatest disagreement of the left and the right match [px]; None = no check.
-        speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all.
-        inpaint: "off" keeps holes; "telea" fills them smoothly from around (cv2.inpaint); "background" with
-            the farther of the valid ends of the row, as an occlusion is hidden part of the background.
-        max_hole_ppm: Only holes of at most so many millionths of the image are filled.
-        median: Side of the median window, 0 = off, else 3 or 5.
+        left_right_px: Greatest disagreement of the left and the right match [px]; None = no check. @LR@
+        speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all. @SP@
+        sky: "labels" drops what the class labels call sky; "guess" also guesses it where there are no labels
+            (`regions.guess_sky`); "off" keeps it. Sky has no texture: what is matched there is made up.
+        ego_rows: Share of the height at the lower border that shows the ego vehicle and becomes invalid.
+        fill: "off" keeps holes; "confident" fills those that are at least `least_confidence`; "all" fills
+            everything but sky, ego vehicle and what labels call out of the region of interest. @FI@
+        least_confidence: The least confidence of a filled pixel with fill "confident"; filled ones reach 0.5.
+        median: Side of the median window over matched and filled pixels, 0 = off, else 3 or 5. @ME@
     """
 
     clip_px: tuple[float, float] = (0.0, MAX_STORED_PX)
-    left_right_px: float | None = 1.0
-    speckle_ppm: float = 1000.0
-    inpaint: Literal["off", "telea", "background"] = "off"
-    max_hole_ppm: float = 40.0
+    left_right_px: float | None = 1.5
+    speckle_ppm: float = 600.0
+    sky: Literal["off", "labels", "guess"] = "guess"
+    ego_rows: float = 0.0
+    fill: Literal["off", "confident", "all"] = "off"
+    least_confidence: float = 0.25
     median: Literal[0, 3, 5] = 5
 
     def __post_init__(self) -> None:
@@ -92,13 +95,22 @@ class CleanSettings:
             raise InputError(f"clip_px: {low}..{high} must be ascending within 0..{MAX_STORED_PX:.3f} px")
         if self.left_right_px is not None and not self.left_right_px > 0:
             raise InputError(f"left_right_px: {self.left_right_px} must be positive, or none for no check")
-        if self.inpaint not in ("off", "telea", "background"):
-            raise InputError(f"inpaint: {self.inpaint!r}; offered: off, telea, background")
+        if not 0 <= self.speckle_ppm <= 1e6:
+            raise InputError(f"speckle_ppm: {self.speckle_ppm} must be within 0..1000000, millionths of the image")
+        if self.sky not in ("off", "labels", "guess"):
+            raise InputError(f"sky: {self.sky!r}; offered: off, labels, guess")
+        if not 0 <= self.ego_rows < 1:
+            raise InputError(f"ego_rows: {self.ego_rows} must be a share of the height, 0 to below 1")
+        if self.fill not in ("off", "confident", "all"):
+            raise InputError(f"fill: {self.fill!r}; offered: off, confident, all")
+        if not 0 <= self.least_confidence <= 1:
+            raise InputError(f"least_confidence: {self.least_confidence} must be within 0..1")
         if self.median not in (0, 3, 5):
             raise InputError(f"median: {self.median} must be 0 (off), 3 or 5")
-        for name in ("speckle_ppm", "max_hole_ppm"):
-            if not 0 <= getattr(self, name) <= 1e6:
-                raise InputError(f"{name}: {getattr(self, name)} must be within 0..1000000, millionths of the image")
+
+
+AS_GIVEN = CleanSettings(left_right_px=None, speckle_ppm=0, sky="labels", median=0)
+"""For the disparity that came with a set: as it is, less what its labels call sky or no part of the scene."""
 
 
 def read_disparity(path: Path) -> tuple[Float32, Bool]:
@@ -161,60 +173,44 @@ def remove_speckles(disparity: Float32, valid: Bool, size_px: int, step_px: floa
     return valid & (sixteenths >= 0)
 
 
-def inpaint(
-    disparity: Float32, valid: Bool, max_hole_px: int, method: Literal["telea", "background"]
-) -> tuple[Float32, Bool]:
-    """Fill the holes of at most `max_hole_px` pixels (4-connected) and mark them valid; larger holes stay."""
-    _, components, statistics, _ = cv2.connectedComponentsWithStats((~valid).astype(np.uint8), connectivity=4)
-    small = statistics[:, cv2.CC_STAT_AREA] <= max_hole_px
-    small[0] = False  # component 0 is the valid part
-    holes: Bool = small[components]
-    if not holes.any() or not valid.any():
-        return disparity, valid
-    # Larger holes are filled as well, then thrown away: left at 0, they would bleed into the small ones.
-    filled = _fill_rows(disparity, valid)
-    if method == "telea":
-        # Telea's scheme follows slopes and can shoot beyond what is around, below 0 even.
-        window = np.ones((7, 7), np.uint8)
-        low, high = cv2.erode(filled, window), cv2.dilate(filled, window)
-        filled = np.clip(cv2.inpaint(filled, holes.astype(np.uint8), 3, cv2.INPAINT_TELEA), low, high)
-    return np.where(holes, filled, disparity).astype(np.float32), valid | holes
-
-
-def _fill_rows(disparity: Float32, valid: Bool) -> Float32:
-    """Give invalid pixels the smaller (farther) of the next valid disparities left and right in the row."""
-    width = disparity.shape[1]
-    columns = np.arange(width)
-    before = np.maximum.accumulate(np.where(valid, columns, -1), axis=1)
-    after = np.minimum.accumulate(np.where(valid, columns, width)[:, ::-1], axis=1)[:, ::-1]
-    left = np.where(before >= 0, np.take_along_axis(disparity, before.clip(0), axis=1), np.inf)
-    right = np.where(after < width, np.take_along_axis(disparity, after.clip(max=width - 1), axis=1), np.inf)
-    filled = np.minimum(left, right)
-    # A row without any valid pixel has no end to take from.
-    return np.where(np.isfinite(filled), filled, 0).astype(np.float32)
-
-
-def median(disparity: Float32, valid: Bool, side: int) -> Float32:
-    """Median over wholly valid side x side windows; elsewhere the value stays, so that no hole leaks out."""
-    whole = cv2.erode(valid.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=0) > 0
-    smooth = cv2.medianBlur(disparity, side)
-    return np.where(whole, smooth, disparity).astype(np.float32)
-
-
 def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, regions: Regions | None = None) -> Cleaned:
-    """Clip, check left against right, drop islands, inpaint, median; disparity is 0 where invalid."""
-    valid = clip(match.disparity, match.valid, *settings.clip_px)
+    """Check a match, fill its holes where asked for, smooth it, and tell how far each pixel can be trusted.
+
+    Args:
+        image: The left image, RGB [H, W, 3], by which the sky is guessed where `regions` is None.
+        regions: What the labels say (`regions.regions_from_labels`).
+    """
+    matched = clip(match.disparity, match.valid, *settings.clip_px)
     if settings.left_right_px is not None:
-        valid &= left_right_check(match, settings.left_right_px)
-    disparity = np.where(valid, match.disparity, 0).astype(np.float32)
-    speckle_px = round(settings.speckle_ppm * 1e-6 * disparity.size)
+        matched &= left_right_check(match, settings.left_right_px)
+    speckle_px = round(settings.speckle_ppm * 1e-6 * matched.size)
     if speckle_px:
-        valid = remove_speckles(disparity, valid, speckle_px)
-    matched = valid
-    hole_px = round(settings.max_hole_ppm * 1e-6 * disparity.size)
-    if settings.inpaint != "off" and hole_px:
-        disparity, valid = inpaint(disparity, valid, hole_px, settings.inpaint)
+        matched = remove_speckles(match.disparity, matched, speckle_px)
+    left_out = _left_out(match, matched, settings, image, regions)
+    matched &= ~left_out
+    disparity = fill_holes(match.disparity, matched)
     if settings.median:
-        disparity = median(disparity, valid, settings.median)
-    disparity = np.where(valid, disparity, 0).astype(np.float32)
-    return Cleaned(disparity, valid, matched & valid, valid.astype(np.float32))
+        # Filled, so that no hole leaks into its neighbours.
+        disparity = cv2.medianBlur(disparity, settings.median)
+    trust = confidence(disparity, matched)
+    valid = matched
+    if settings.fill != "off" and matched.any():
+        least = 0.0 if settings.fill == "all" else settings.least_confidence
+        valid = matched | (~left_out & (trust >= least))
+    nothing = np.float32(0)
+    return Cleaned(np.where(valid, disparity, nothing), valid, matched, np.where(valid, trust, nothing))
+
+
+def _left_out(
+    match: Match, matched: Bool, settings: CleanSettings, image: UInt8 | None, regions: Regions | None
+) -> Bool:
+    """Return bool [H, W]: what gets no disparity, matched or not."""
+    left_out = np.zeros(matched.shape, dtype=bool)
+    left_out[matched.shape[0] - round(settings.ego_rows * matched.shape[0]) :] = True
+    if regions is not None:
+        left_out |= regions.ignored
+    if settings.sky != "off" and regions is not None:
+        left_out |= regions.sky
+    elif settings.sky == "guess" and image is not None:
+        left_out |= guess_sky(image, match.disparity, matched)
+    return left_out
