@@ -94,11 +94,12 @@ def preprocess(
         _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
+    if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
+        return
+    _print_report(report)
     complete = report.complete
-    if report.index == 0:
-        _print_report(report)
-        if check:
-            complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
+    if check:
+        complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
     if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 

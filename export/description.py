@@ -8,7 +8,6 @@ from advmtl.config import Config, Source
 from advmtl.frames import index_source
 from export.deployable import DEVIATION, MEAN
 from export.metadata import CLASSES, DEPTH, Metadata
-from preprocessing.cityscapes import read_camera
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
 from preprocessing.labels import LABEL_SETS
@@ -21,7 +20,7 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
     tells: a model opens on a machine without its training set, or with one that has changed since.
     """
     for source in config.data.train:
-        if source.format != "cityscapes" or source.depth == "none":
+        if source.format not in ("cityscapes", "rig") or source.depth == "none":
             continue
         size = source.size or config.data.size
         try:
@@ -35,10 +34,10 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
 
 def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
     for record in index_source(source, classes, "train"):
-        if record.has_depth and record.camera is not None:
+        if record.has_depth and record.frame is not None and record.frame.camera is not None:
             with Image.open(record.image) as image:
                 width, height = image.size
-            return read_camera(record.camera).scaled(size[0] / width, size[1] / height)
+            return record.layout.read_camera(record.frame, (width, height)).scaled(size[0] / width, size[1] / height)
     return None
 
 
