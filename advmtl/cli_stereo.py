@@ -41,7 +41,12 @@ def preprocess(
     root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
     matcher: Annotated[str, typer.Option(help="sgbm, crestereo, or dataset for the set's own disparity.")] = "sgbm",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
-    device: Annotated[str, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = "auto",
+    weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
+    precision: Annotated[str | None, typer.Option(help="crestereo: fp32, fp16 (GPU) or bf16.")] = None,
+    network_size: Annotated[str | None, typer.Option(help="crestereo: WIDTHxHEIGHT it sees; default: all.")] = None,
+    tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
+    device: Annotated[str | None, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = None,
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
     workers: Workers = 2,
@@ -77,7 +82,14 @@ def preprocess(
     from preprocessing.pipeline import preprocess as run
     from preprocessing.settings import PreprocessSettings, build_settings
 
-    given = {"weights": weights, "device": device if matcher == "crestereo" else None, "fill": fill}
+    size = size_of(network_size, "--network-size") if network_size else None
+    given: dict[str, Any] = {
+        "weights": weights,
+        "weights_init": weights_init,
+        "iterations": iterations,
+        "precision": precision,
+    }
+    given |= {"size": size, "tile": tile, "device": device, "fill": fill}
     matching, cleaning = build_settings(matcher, given, setting or [])
     settings = PreprocessSettings(
         matcher=matching,

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from preprocessing.disparity import Cleaned, CleanSettings, Match, clean
 from preprocessing.files import read_grey_or_index, read_image
-from preprocessing.filling import fill_holes
+from preprocessing.filling import Holes, fill_holes
 from preprocessing.regions import Regions, regions_from_labels
 from preprocessing.sgbm import SgbmSettings, sgbm
 
@@ -59,7 +59,7 @@ class Method:
 def load_pairs(data: Path) -> Iterator[Pair]:
     """Yield the pairs with measured truth below `data`."""
     for folder in sorted((data / "kitti_stereo").iterdir(), reverse=True):
-        truth = read_grey_or_index(folder / "disparity.png").astype(np.float32) / 256
+        truth = read_grey_or_index(folder / "disparity.png").astype(np.float32) / np.float32(256)
         yield Pair(f"KITTI {folder.name}", read_image(folder / "left.png"), read_image(folder / "right.png"), truth)
     folder = data / "middlebury_motorcycle"
     with np.load(folder / "motorcycle_disp.npz") as stored:
@@ -129,7 +129,8 @@ def measure(pair: Pair, method: Method) -> Figures:
         cleaned = clean(match, method.settings, pair.left, pair.regions)
         clean_s = time.perf_counter() - started
         # D1 over all counts a pixel that got nothing (sky, by mistake) as it would be filled without that.
-        filled = np.where(cleaned.valid, cleaned.disparity, fill_holes(cleaned.disparity, cleaned.valid))
+        holes = Holes.of(cleaned.valid)
+        filled = fill_holes(cleaned.disparity, cleaned.valid, holes)
     both = cleaned.matched & known
     error, outlier = errors(cleaned.disparity, pair.truth)
     ranking = np.argsort(-cleaned.confidence[both], kind="stable")
@@ -167,6 +168,7 @@ VARIANTS: dict[str, Method] = {
     **{f"left_right_px {px}": Method(ours(), replace(FILLED, left_right_px=px)) for px in (None, 0.75, 1.0, 2.0, 3.0)},
     **{f"speckle_ppm {ppm}": Method(ours(), replace(FILLED, speckle_ppm=ppm)) for ppm in (0.0, 200.0, 1000.0, 3000.0)},
     **{f"median {side}": Method(ours(), replace(FILLED, median=side)) for side in (0, 3)},
+    "smooth_px 0": Method(ours(), replace(FILLED, smooth_px=0)),
     "sky off": Method(ours(), replace(FILLED, sky="off")),
 }
 

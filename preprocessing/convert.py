@@ -121,7 +121,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     labels = _read_labels(frame, left)
     camera, notes = _camera(job, frame, left)
     match = _match(job, frame, left, camera, notes)
-    cleaned = clean(match, settings.clean, left, None if labels is None else labels[1])
+    cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1])
     depth_m = disparity_to_depth(
         cleaned.disparity,
         cleaned.valid,

@@ -17,18 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.crestereo_onnx import OnnxModel, open_onnx
+from preprocessing.crestereo_weights import WEIGHTS_SOURCE, read_weights
 from preprocessing.disparity import Bool, Float32, Match
 from preprocessing.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
-
     from preprocessing.crestereo import CREStereo
 
 UInt8 = npt.NDArray[np.uint8]
-WEIGHTS_SOURCE = (
-    "crestereo_eth3d.pth, linked in the README of github.com/ibaiGorordo/CREStereo-Pytorch (licence Apache-2.0)"
-)
 STEP = 32  # both passes need sides that divide by 16
 LEAST_SIDE = 64
 
@@ -92,9 +88,9 @@ class CREStereoSettings:
                 raise InputError(f"{self.weights}: an ONNX model has its precision inside and takes no tiles")
         elif self.weights_init is not None:
             raise InputError(f"{self.weights_init}: weights_init goes with a 'next' ONNX model alone; drop it")
-        elif self.size is not None and any(side % STEP or side < LEAST_SIDE for side in self.size):
-            width, height = self.size
-            raise InputError(f"crestereo.size: {width}x{height}: multiples of {STEP} from {LEAST_SIDE} on are needed")
+        step, least = (1, 1) if self.is_onnx else (STEP, LEAST_SIDE)
+        if self.size is not None and any(side % step or side < least for side in self.size):
+            raise InputError(f"crestereo.size: {_text(self.size)}: multiples of {step} from {least} on are needed")
 
     @property
     def is_onnx(self) -> bool:
@@ -142,14 +138,18 @@ def load(settings: CREStereoSettings) -> tuple[Solve, tuple[int, int] | None]:
     stamps = tuple(path and path.stat().st_mtime_ns for path in (settings.weights, settings.weights_init))
     if settings.is_onnx:
         model = _onnx(settings.weights, settings.weights_init, settings.device, stamps)
-        if settings.size is not None and model.size not in (None, settings.size):
-            raise InputError(f"{settings.weights}: is made for {model.size}, not for {settings.size}; leave size out")
+        if None not in (settings.size, model.size) and settings.size != model.size:
+            raise InputError(f"{settings.weights}: works at {_text(model.size)} alone; leave crestereo.size out")
         return model.solve, model.size
     device = pick_device(settings.device)
     if settings.precision == "fp16" and device == "cpu":
         raise InputError("crestereo.precision: fp16 needs a GPU; take fp32 or bf16 on the CPU")
     network = _network(settings.weights, device, stamps)
     return lambda left, right: _solve(network, device, left, right, settings), None
+
+
+def _text(size: tuple[int, int] | None) -> str:
+    return "any size" if size is None else f"{size[0]}x{size[1]}"
 
 
 @lru_cache(maxsize=1)
@@ -162,30 +162,8 @@ def _network(weights: Path, device: str, stamps: tuple[Any, ...]) -> "CREStereo"
     from preprocessing.crestereo import CREStereo
 
     network = CREStereo()
-    network.load_state_dict(_read_weights(weights, network.state_dict()), strict=True)
+    network.load_state_dict(read_weights(weights, network.state_dict()), strict=True)
     return network.eval().to(device)
-
-
-def _read_weights(path: Path, expected: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
-    import torch
-
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on garbage, torch raises nearly anything
-        raise InputError(
-            f"{path}: not loaded, as it is no file of tensors alone ({type(error).__name__}); take {WEIGHTS_SOURCE}"
-        ) from None
-    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
-        stored = stored["state_dict"]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise InputError(f"{path}: holds no state dict; take {WEIGHTS_SOURCE}")
-    found = {str(key).removeprefix("module."): value for key, value in stored.items()}
-    wrong = sorted(expected.keys() ^ found.keys()) or [
-        key for key, value in expected.items() if value.shape != found[key].shape
-    ]
-    if wrong:
-        raise InputError(f"{path}: not CREStereo's weights: {len(wrong)} keys differ, {wrong[0]!r} first")
-    return found
 
 
 def pick_device(name: str) -> str:
@@ -233,8 +211,6 @@ def _match_left(
     height, width = left.shape[:2]
     size = fixed or settings.size_for(width, height)
     pads = fixed is None and settings.size is None and settings.fit == "pad"
-    if pads and (size[0] < width or size[1] < height):
-        raise AssertionError("padding never shrinks")
     images = [_bring(image, size, pads) for image in (left, right)]
     answer = solve(images[0], images[1])
     if pads:

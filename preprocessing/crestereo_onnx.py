@@ -18,7 +18,11 @@ from preprocessing.errors import InputError
 Float32 = npt.NDArray[np.float32]
 Size = tuple[int, int]  # (width, height)
 
-INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+INPUT_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,8 @@ class _Session:
 
     def run(self, images: list[Float32], flows: list[Float32]) -> Float32:
         """Return the answer, float32 [1, C, H, W]."""
-        inputs = [*self.images, *self.flows]
-        feed = {
-            put.name: value.astype(INPUT_TYPES[put.type]) for put, value in zip(inputs, [*images, *flows], strict=True)
-        }
+        inputs = zip([*self.images, *self.flows], [*images, *flows], strict=True)
+        feed = {put.name: _as_type(value, INPUT_TYPES[put.type]) for put, value in inputs}
         try:
             answer = np.asarray(self.session.run([self.output], feed)[0], np.float32)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
@@ -117,10 +119,13 @@ def _open(path: Path, device: str) -> _Session:
     if len(images) + len(flows) < len(session.get_inputs()) or (len(images), len(flows)) not in KINDS:
         shapes = ", ".join(str(put.shape) for put in session.get_inputs())
         raise InputError(
-            f"{path}: inputs {shapes} are none of CREStereo's: a pair [1, 3, H, W], with a flow [1, 2, h, w], or two pairs"
+            f"{path}: inputs {shapes} are none of CREStereo's: a pair [1, 3, H, W], a pair and a flow [1, 2, h, w], "
+            "or two pairs; take an init, next or combined export"
         )
-    # A combined model may give the first pass's answer away as well; the full-size one comes last.
-    return _Session(path, session, images, flows, session.get_outputs()[-1].name)
+    # A model may give earlier answers away as well; the final one is the largest, and the last of these.
+    outputs = list(enumerate(session.get_outputs()))
+    _, final = max(outputs, key=lambda numbered: (_area(numbered[1]), numbered[0]))
+    return _Session(path, session, images, flows, final.name)
 
 
 # (images, flows) among the inputs -> what the zoo calls such a model.
@@ -135,6 +140,15 @@ def _size(put: Any) -> Size | None:
     """Return (width, height) of an input; None where either is left open."""
     height, width = put.shape[2:]
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+def _as_type(value: Float32, kind: type[np.generic]) -> npt.NDArray[np.generic]:
+    return (np.rint(value) if issubclass(kind, np.integer) else value).astype(kind)
+
+
+def _area(put: Any) -> int:
+    size = _size(put) if len(put.shape) == 4 else None
+    return size[0] * size[1] if size is not None else 0
 
 
 def _by_size(model: _Session) -> tuple[list[Any], list[Any]]:

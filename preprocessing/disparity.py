@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
-from preprocessing.filling import confidence, fill_holes
+from preprocessing.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
 from preprocessing.regions import Regions, guess_sky
 
 DISPARITY_SCALE = 256
@@ -63,21 +63,28 @@ class Cleaned:
 class CleanSettings:
     """How `clean` treats a match, in this order.
 
-    Figures: the two KITTI example pairs, as share of the lidar's points; D1 = off by more than 3 px and 5 %. Shares of
-    the image mean the same at any size. docs/stereo.md has the tables.
+    Figures are means over the two KITTI example pairs, of the lidar's points; D1 = off by more than 3 px and 5 %.
+    docs/stereo.md has them by pair. Shares of the image mean the same at any size.
 
     Attributes:
         clip_px: (least, greatest) disparity kept, px at the images' own width; what lies outside becomes
             invalid.
-        left_right_px: Greatest disagreement of the left and the right match [px]; None = no check. @LR@
-        speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all. @SP@
+        left_right_px: Greatest disagreement of the left and the right match [px]; None = no check. At 1, 1.5, 2 and
+            None, 91.9, 93.5, 94.7 and 97.0 % are answered at D1 1.9, 2.0, 2.2 and 3.0 %.
+        speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all: 94.2 % at
+            D1 2.4 %. More than 600 gains nothing and loses small objects.
         sky: "labels" drops what the class labels call sky; "guess" also guesses it where there are no labels
             (`regions.guess_sky`); "off" keeps it. Sky has no texture: what is matched there is made up.
         ego_rows: Share of the height at the lower border that shows the ego vehicle and becomes invalid.
         fill: "off" keeps holes; "confident" fills those that are at least `least_confidence`; "all" fills
-            everything but sky, ego vehicle and what labels call out of the region of interest. @FI@
+            everything but sky, ego vehicle and what labels call out of the region of interest: D1 3.4 % over
+            all points. Filled points alone have 23 %, AbsRel 0.12 against 0.025 of matched ones: so "off" for
+            training, where a hole costs nothing.
         least_confidence: The least confidence of a filled pixel with fill "confident"; filled ones reach 0.5.
-        median: Side of the median window over matched and filled pixels, 0 = off, else 3 or 5. @ME@
+            At 0.35, 2.6 % more points, with D1 14 % among them.
+        median: Side of the median window, 0 = off, else 3 or 5. At 5, D1 falls by 0.06 %.
+        smooth_px: Neighbours (5 x 5) that differ by less than about this are mixed (cv2.bilateralFilter); 0 = off.
+            At 1, the median error falls by 3 % on KITTI and by 5 to 10 % on generated scenes.
     """
 
     clip_px: tuple[float, float] = (0.0, MAX_STORED_PX)
@@ -88,6 +95,7 @@ class CleanSettings:
     fill: Literal["off", "confident", "all"] = "off"
     least_confidence: float = 0.25
     median: Literal[0, 3, 5] = 5
+    smooth_px: float = 1.0
 
     def __post_init__(self) -> None:
         low, high = self.clip_px
@@ -107,9 +115,11 @@ class CleanSettings:
             raise InputError(f"least_confidence: {self.least_confidence} must be within 0..1")
         if self.median not in (0, 3, 5):
             raise InputError(f"median: {self.median} must be 0 (off), 3 or 5")
+        if not 0 <= self.smooth_px <= 10:
+            raise InputError(f"smooth_px: {self.smooth_px} must be within 0..10 px")
 
 
-AS_GIVEN = CleanSettings(left_right_px=None, speckle_ppm=0, sky="labels", median=0)
+AS_GIVEN = CleanSettings(left_right_px=None, speckle_ppm=0, sky="labels", median=0, smooth_px=0)
 """For the disparity that came with a set: as it is, less what its labels call sky or no part of the scene."""
 
 
@@ -188,17 +198,27 @@ def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, reg
         matched = remove_speckles(match.disparity, matched, speckle_px)
     left_out = _left_out(match, matched, settings, image, regions)
     matched &= ~left_out
-    disparity = fill_holes(match.disparity, matched)
+    return _fill(match.disparity, matched, ~left_out, settings)
+
+
+def _fill(disparity: Float32, matched: Bool, wanted: Bool, settings: CleanSettings) -> Cleaned:
+    holes = Holes.of(matched)
+    # Roughly filled, so that no hole leaks into the median of its neighbours.
+    smooth = fill_rows(disparity, matched, holes)
     if settings.median:
-        # Filled, so that no hole leaks into its neighbours.
-        disparity = cv2.medianBlur(disparity, settings.median)
-    trust = confidence(disparity, matched)
+        smooth = cv2.medianBlur(smooth, settings.median)
+    if settings.smooth_px:
+        smooth = cv2.bilateralFilter(smooth, 5, settings.smooth_px, 3)
+    trust = confidence_of_matches(smooth, matched)
     valid = matched
     if settings.fill != "off" and matched.any():
+        # The ends of the holes come from the smooth map: an end is often the one noisy pixel that passed the checks.
+        smooth = fill_holes(smooth, matched, holes)
+        trust[holes.rows, holes.columns] = confidence_of_fills(smooth, holes)
         least = 0.0 if settings.fill == "all" else settings.least_confidence
-        valid = matched | (~left_out & (trust >= least))
+        valid = matched | (wanted & (trust >= least))
     nothing = np.float32(0)
-    return Cleaned(np.where(valid, disparity, nothing), valid, matched, np.where(valid, trust, nothing))
+    return Cleaned(np.where(valid, smooth, nothing), valid, matched, np.where(valid, trust, nothing))
 
 
 def _left_out(

@@ -21,6 +21,7 @@ from preprocessing.errors import InputError
 from preprocessing.files import write_json
 from preprocessing.layouts import Layout, detect_layout
 from preprocessing.manifest import Row, fold, journal_path, read_manifest
+from preprocessing.matchers import prepare
 from preprocessing.plan import FrameTask, Job, plan_frame, sweep
 from preprocessing.progress import progress
 from preprocessing.run import run
@@ -123,6 +124,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         plan = make_plan(root, settings, shard)
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
+        if plan.todo:
+            prepare(settings.matcher, settings.workers)
         sweep(plan.job, plan.todo)
         outcomes: list[Outcome] = []
         try:

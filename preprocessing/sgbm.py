@@ -29,15 +29,19 @@ _OPENCV_DEFAULTS = (5, 16, 48)
 class SgbmSettings:
     """Semi-global matching (Hirschmüller 2008): of census images (`census.match_census`), or as OpenCV has it.
 
-    @DOC@
+    Figures are means over the two KITTI example pairs after `disparity.clean`: points answered, D1 of them (off by more
+    than 3 px and 5 %), D1 of all points once holes are filled, seconds a pair on one core. See docs/stereo.md.
 
     Attributes:
-        mode: "census", or a key of `SGBM_MODES`; "3way" is the fast one.
+        mode: "census": 93.5 %, 2.0 %, 3.4 %, 0.7 s. "3way", the fast one: 91.4 %, 1.9 %, 3.8 %, 0.2 s, but it
+            answers 76 instead of 85 % of the image. "hh4": 89.5 %, 2.0 %, 3.7 %, 0.6 s. "sgbm" and "hh" are worse.
         disparities: Search range [px], a multiple of 16; None = a tenth of the width, which reaches down to
             3 m with KITTI's camera and 2.3 m with that of Cityscapes, at any size.
-        block: Side of the matched block [px], odd; None = 3 with "census", else 5. @BL@
+        block: Side of the matched block [px], odd; None = 3 with "census", else 5. With "census", 1 has 90.5 % at
+            1.9 %; 5 has 94.5 % at 2.2 %, and loses detail.
         step_price, jump_price: P1 and P2, the price of a step of one disparity, and of more; in OpenCV's modes
-            per pixel of the block. None = 13 and 100 with "census", else 16 and 48. @PR@
+            per pixel of the block. None = 13 and 100 with "census", else 16 and 48. With "census", P1 = 6 has
+            93.2 % at 2.3 %, P1 = 25 the same as 13; P2 = 40 has 91.9 % at 2.2 %, and more fine detail.
         uniqueness: Percent by which the best match must beat the next; OpenCV's modes only.
         check: Match the right image to the left as well, for the left-right check; free with "census", else
             it doubles the time.

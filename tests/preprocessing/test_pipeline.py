@@ -25,6 +25,7 @@ from preprocessing.matchers import DatasetSettings
 from preprocessing.pipeline import Report, make_plan, preprocess
 from preprocessing.plan import FrameTask, Job
 from preprocessing.settings import PreprocessSettings
+from preprocessing.sgbm import SgbmSettings
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIRST = 11.0  # a disparity [px] that marks one frame
@@ -461,7 +462,7 @@ def test_real_grey_pairs(tmp_path: Path) -> None:
         pytest.skip("the shared stereo drive is absent")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report = preprocess(drive, PreprocessSettings(split="val", out=tmp_path, pictures=1))
+        report = preprocess(drive, PreprocessSettings(SgbmSettings(mode="3way"), split="val", out=tmp_path, pictures=1))
     assert report.skipped == []
     frame = find_frames(tmp_path, "val")[0]
     assert frame.depth is not None
