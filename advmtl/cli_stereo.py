@@ -78,9 +78,9 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
+    from preprocessing.job.settings import PreprocessSettings, build_settings
     from preprocessing.pipeline import make_plan
     from preprocessing.pipeline import preprocess as run
-    from preprocessing.settings import PreprocessSettings, build_settings
 
     size = size_of(network_size, "--network-size") if network_size else None
     given: dict[str, Any] = {
@@ -142,7 +142,7 @@ def _print_lines(console: Console, prefix: str, lines: list[str], record: str = 
 
 
 def _print_plan(plan: Any) -> None:
-    from preprocessing.inspection import inspect
+    from preprocessing.job.inspection import inspect
 
     seen, console = inspect(plan), Console(soft_wrap=True)
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]

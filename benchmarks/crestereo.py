@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.crestereo_matcher import CREStereoSettings, crestereo, load
+from preprocessing.stereo.crestereo_matcher import CREStereoSettings, crestereo, load
 
 TILE = 512
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -19,10 +19,10 @@ import cv2
 
 from preprocessing.files import read_image, write_json
 from preprocessing.frame import Frame
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.layouts import detect_layout
 from preprocessing.matchers import match_pair
 from preprocessing.pipeline import preprocess
-from preprocessing.settings import PreprocessSettings
 
 
 def bare(frames: list[Frame]) -> float:

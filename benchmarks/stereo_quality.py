@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from preprocessing.disparity import Cleaned, CleanSettings, Match, clean
 from preprocessing.files import read_grey_or_index, read_image
-from preprocessing.filling import Holes, fill_holes
-from preprocessing.regions import Regions, regions_from_labels
-from preprocessing.sgbm import SgbmSettings, sgbm
+from preprocessing.stereo.filling import Holes, fill_holes
+from preprocessing.stereo.regions import Regions, regions_from_labels
+from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -175,8 +175,8 @@ VARIANTS: dict[str, Method] = {
 
 def crestereo(weights: Path) -> Method:
     """CREStereo from the weights file of a user's own."""
-    from preprocessing.crestereo_matcher import CREStereoSettings
-    from preprocessing.crestereo_matcher import crestereo as match
+    from preprocessing.stereo.crestereo_matcher import CREStereoSettings
+    from preprocessing.stereo.crestereo_matcher import crestereo as match
 
     settings = CREStereoSettings(weights=weights)
     return Method(lambda left, right: match(left, right, settings))

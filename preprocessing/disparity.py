@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
-from preprocessing.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
-from preprocessing.regions import Regions, guess_sky
+from preprocessing.stereo.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
+from preprocessing.stereo.regions import Regions, guess_sky
 
 DISPARITY_SCALE = 256
 MAX_STORED_PX = (65535 - 1) / DISPARITY_SCALE

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.crestereo_matcher import CREStereoSettings, crestereo, load, pick_device
 from preprocessing.disparity import Match
 from preprocessing.errors import InputError
 from preprocessing.frame import Frame
 from preprocessing.layouts import Layout
-from preprocessing.sgbm import SgbmSettings, sgbm
+from preprocessing.stereo.crestereo_matcher import CREStereoSettings, crestereo, load, pick_device
+from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.convert import PERCENTILES, Outcome
 from preprocessing.depth import DEPTH_SCALE
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
+from preprocessing.job.convert import PERCENTILES, Outcome
+from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
+from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
+from preprocessing.job.run import run
+from preprocessing.job.settings import PreprocessSettings, settings_key
+from preprocessing.job.shard import Shard, current_shard
 from preprocessing.layouts import Layout, detect_layout
-from preprocessing.manifest import Row, fold, journal_path, read_manifest
 from preprocessing.matchers import prepare
-from preprocessing.plan import FrameTask, Job, plan_frame, sweep
 from preprocessing.progress import progress
-from preprocessing.run import run
-from preprocessing.settings import PreprocessSettings, settings_key
-from preprocessing.shard import Shard, current_shard
 
 __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
 

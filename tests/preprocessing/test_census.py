@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from random_dots import dot_pair
 
-from preprocessing import census as module
-from preprocessing.census import LARGEST_PRICE, census, cost_volume, match_census, sum_paths
+from preprocessing.stereo import census as module
+from preprocessing.stereo.census import LARGEST_PRICE, census, cost_volume, match_census, sum_paths
 
 
 def test_census_by_hand() -> None:

@@ -12,11 +12,11 @@ from made_up_crestereo import made_up_weights, onnx_model
 from onnx import TensorProto
 from torch.nn.functional import interpolate
 
-from preprocessing import crestereo_matcher
 from preprocessing.crestereo import CREStereo
-from preprocessing.crestereo_matcher import CREStereoSettings, crestereo, load, pick_device
-from preprocessing.crestereo_onnx import resize_aligned
 from preprocessing.errors import InputError
+from preprocessing.stereo import crestereo_matcher
+from preprocessing.stereo.crestereo_matcher import CREStereoSettings, crestereo, load, pick_device
+from preprocessing.stereo.crestereo_onnx import resize_aligned
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from preprocessing.disparity import (
 )
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, write_png
-from preprocessing.regions import Regions
+from preprocessing.stereo.regions import Regions
 
 NO_CLEANING = CleanSettings(left_right_px=None, speckle_ppm=0, sky="off", median=0, smooth_px=0)
 

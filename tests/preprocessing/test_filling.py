@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
+from preprocessing.stereo.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
 
 
 def _random_map(seed: int, shape: tuple[int, int] = (14, 23)) -> tuple[np.ndarray, np.ndarray]:

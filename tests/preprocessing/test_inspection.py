@@ -9,9 +9,9 @@ from test_pipeline import outputs
 
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import write_png
-from preprocessing.inspection import inspect
+from preprocessing.job.inspection import inspect
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.pipeline import make_plan, preprocess
-from preprocessing.settings import PreprocessSettings
 
 NAMES = ("dots_0_1", "dots_0_2", "dots_0_3", "dots_0_4")
 

@@ -9,7 +9,7 @@ from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image, write_png
 from preprocessing.layouts import CITYSCAPES
 from preprocessing.matchers import find_matcher, match_dataset, match_pair
-from preprocessing.sgbm import SgbmSettings, sgbm
+from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 
 def test_an_unknown_matcher_names_those_offered() -> None:

@@ -17,7 +17,7 @@ from preprocessing.layouts import CITYSCAPES, Layout
 from preprocessing.quality.figures import figures
 from preprocessing.quality.frame import FrameJob, measure
 from preprocessing.quality.sums import BANDS_M, FrameSums
-from preprocessing.sgbm import sgbm
+from preprocessing.stereo.sgbm import sgbm
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BOX_PIXELS = (BOX[0].stop - BOX[0].start) * (BOX[1].stop - BOX[1].start)

@@ -10,7 +10,7 @@ import pytest
 
 from preprocessing.cityscapes import find_frames
 from preprocessing.files import read_image
-from preprocessing.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 UInt8 = npt.NDArray[np.uint8]

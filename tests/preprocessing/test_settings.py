@@ -6,9 +6,9 @@ import pytest
 
 from preprocessing.disparity import CleanSettings
 from preprocessing.errors import InputError
+from preprocessing.job.settings import PreprocessSettings, build_settings, settings_key
 from preprocessing.matchers import DatasetSettings
-from preprocessing.settings import PreprocessSettings, build_settings, settings_key
-from preprocessing.sgbm import SgbmSettings
+from preprocessing.stereo.sgbm import SgbmSettings
 
 
 def test_fields_of_the_matcher_and_the_cleaning_are_set_by_text() -> None:

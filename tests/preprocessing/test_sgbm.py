@@ -7,7 +7,7 @@ from random_dots import BOX, FAR_PX, NEAR_PX, WIDTH, dot_pair, true_disparity
 from preprocessing.disparity import CleanSettings, clean
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image
-from preprocessing.sgbm import SGBM_MODES, SgbmSettings, sgbm
+from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings, sgbm
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

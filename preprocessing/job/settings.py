@@ -14,7 +14,7 @@ from preprocessing.disparity import AS_GIVEN, CleanSettings
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of
 from preprocessing.matchers import MatcherSettings, find_matcher
-from preprocessing.sgbm import SgbmSettings
+from preprocessing.stereo.sgbm import SgbmSettings
 
 REVISION = 2
 """Rises whenever the same settings give other maps than before, so that those are made anew."""

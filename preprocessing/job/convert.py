@@ -15,12 +15,12 @@ from preprocessing.errors import InputError
 from preprocessing.figure import draw_frame
 from preprocessing.files import read_grey_or_index, read_image, sha256_of, write_png
 from preprocessing.frame import Camera, Frame
+from preprocessing.job.manifest import Row, append_row
+from preprocessing.job.plan import FrameTask, Job, input_state, replaced, settings_mark
 from preprocessing.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
-from preprocessing.manifest import Row, append_row
 from preprocessing.matchers import DatasetSettings, check_size, match_dataset, match_pair
-from preprocessing.plan import FrameTask, Job, input_state, replaced, settings_mark
-from preprocessing.rectification import inspect_pair
-from preprocessing.regions import Regions, regions_from_labels
+from preprocessing.rigs.rectification import inspect_pair
+from preprocessing.stereo.regions import Regions, regions_from_labels
 
 PERCENTILES = (5, 25, 50, 75, 95)
 

@@ -12,7 +12,7 @@ from preprocessing.files import read_image
 from preprocessing.frame import Camera, Frame
 from preprocessing.pipeline import Plan
 from preprocessing.progress import track
-from preprocessing.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
 
 PAIRS = 8
 # Disparity, depth and confidence of street scenes took 2.4 to 2.9 bytes a pixel together.

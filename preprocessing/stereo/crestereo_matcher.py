@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.crestereo_onnx import OnnxModel, open_onnx
-from preprocessing.crestereo_weights import WEIGHTS_SOURCE, read_weights
 from preprocessing.disparity import Bool, Float32, Match
 from preprocessing.errors import InputError
+from preprocessing.stereo.crestereo_onnx import OnnxModel, open_onnx
+from preprocessing.stereo.crestereo_weights import WEIGHTS_SOURCE, read_weights
 
 if TYPE_CHECKING:
     from preprocessing.crestereo import CREStereo
