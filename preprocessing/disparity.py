@@ -20,6 +20,9 @@ DISPARITY_SCALE = 256
 MAX_STORED_PX = (65535 - 1) / DISPARITY_SCALE
 """The largest disparity that the codec can hold: 255.992 px."""
 
+# Farther from any disparity than any threshold.
+_NO_ANSWER = np.float32(-1e6)
+
 Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 UInt8 = npt.NDArray[np.uint8]
@@ -146,11 +149,14 @@ def write_disparity(path: Path, disparity: Float32, valid: Bool) -> None:
     Raises:
         ValueError: A valid disparity is negative, not finite, or beyond 255.992 px.
     """
-    good = disparity[valid]
-    if good.size and not (good.min() >= 0 and good.max() <= MAX_STORED_PX):
-        raise ValueError(f"disparity must be within 0..{MAX_STORED_PX:.3f} px; it spans {good.min()}..{good.max()}")
-    stored = np.zeros(disparity.shape, dtype=np.uint16)
-    stored[valid] = np.rint(good.astype(np.float64) * DISPARITY_SCALE).astype(np.uint16) + 1
+    least, greatest, _, _ = cv2.minMaxLoc(disparity, mask=valid.astype(np.uint8))
+    if not (least >= 0 and greatest <= MAX_STORED_PX and np.isfinite(disparity[valid].sum())):
+        raise ValueError(f"disparity must be within 0..{MAX_STORED_PX:.3f} px; it spans {least}..{greatest}")
+    # Times a power of two: exact in float32. Cut off after adding a half: rounded.
+    stored = (np.where(valid, disparity, np.float32(0)) * np.float32(DISPARITY_SCALE) + np.float32(1.5)).astype(
+        np.uint16
+    )
+    stored *= valid
     write_png(path, stored, {"unit": "px", "scale": str(DISPARITY_SCALE), "offset": "1", "invalid": "0"})
 
 
@@ -167,13 +173,14 @@ def left_right_check(match: Match, threshold_px: float) -> Bool:
     """
     if match.right_disparity is None or match.right_valid is None:
         return match.valid
-    width = match.disparity.shape[1]
-    partner = np.rint(np.arange(width, dtype=np.float32) - match.disparity).astype(np.intp)
-    inside = (partner >= 0) & (partner < width)
-    partner = partner.clip(0, width - 1)
-    back = np.take_along_axis(match.right_disparity, partner, axis=1)
-    back_valid = np.take_along_axis(match.right_valid, partner, axis=1)
-    return match.valid & inside & back_valid & (np.abs(match.disparity - back) <= threshold_px)
+    height, width = match.disparity.shape
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
+    rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], (height, width))
+    answers = np.where(match.right_valid, match.right_disparity, _NO_ANSWER)
+    partner = cv2.subtract(columns, match.disparity)
+    # Nearest: a mean of two answers is none. Beyond the border there is no partner.
+    back = cv2.remap(answers, partner, rows.copy(), cv2.INTER_NEAREST, borderValue=float(_NO_ANSWER))
+    return match.valid & (cv2.absdiff(match.disparity, back) <= threshold_px)
 
 
 def remove_speckles(disparity: Float32, valid: Bool, size_px: int, step_px: float = 1.0) -> Bool:
