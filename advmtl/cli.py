@@ -65,7 +65,7 @@ def _advmtl(
     infer, benchmark. Exit codes: 0 done, 1 failed, 2 bad input (file, key or setting), 3 done but frames were left out,
     130 interrupted.
 
-    A data source is written format:root[:split]; formats are cityscapes, camvid and folder.
+    A data source is written format:root[:split]; formats are cityscapes, camvid, folder and rig.
     """
 
 
@@ -78,17 +78,17 @@ def _sources(data: list[str], val: list[str]) -> list[str]:
     """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
     import yaml
 
-    from advmtl.config import Source
+    from advmtl.config import WITHOUT_SPLITS, Source
 
     if not data and not val:
         return []
     train = [Source.parse(text) for text in data]
-    train = [s if s.split or s.format == "folder" else s.model_copy(update={"split": "train"}) for s in train]
+    train = [s if s.split or s.format in WITHOUT_SPLITS else s.model_copy(update={"split": "train"}) for s in train]
     measured = [Source.parse(text) for text in val]
     if not val:
-        measured = [s.model_copy(update={"split": "val"}) for s in train if s.format != "folder"]
+        measured = [s.model_copy(update={"split": "val"}) for s in train if s.format not in WITHOUT_SPLITS]
         if not measured:
-            raise InputError("--data names only folders; name what to validate on with --val format:root[:split]")
+            raise InputError("--data has no val split; name what to validate on with --val format:root[:split]")
     texts = []
     for key, sources in (("data.train", train), ("data.val", measured)):
         if sources:

@@ -11,14 +11,14 @@ Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 
 
-def size_of(text: str) -> tuple[int, int]:
+def size_of(text: str, option: str = "--size") -> tuple[int, int]:
     """Read WIDTHxHEIGHT [px]. Raises: InputError."""
     from advmtl.config import parse_size
 
     try:
         return parse_size(text)
     except ValueError as error:
-        raise InputError(f"--size: {error}") from None
+        raise InputError(f"{option}: {error}") from None
 
 
 def device_of(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from advmtl.cli_options import Workers, size_of
 
@@ -40,7 +41,12 @@ def preprocess(
     root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
     matcher: Annotated[str, typer.Option(help="sgbm, crestereo, or dataset for the set's own disparity.")] = "sgbm",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
-    device: Annotated[str, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = "auto",
+    weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
+    precision: Annotated[str | None, typer.Option(help="crestereo: fp32, fp16 (GPU) or bf16.")] = None,
+    network_size: Annotated[str | None, typer.Option(help="crestereo: WIDTHxHEIGHT it sees; default: all.")] = None,
+    tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
+    device: Annotated[str | None, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = None,
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
     workers: Workers = 2,
@@ -72,11 +78,18 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
+    from preprocessing.job.settings import PreprocessSettings, build_settings
     from preprocessing.pipeline import make_plan
     from preprocessing.pipeline import preprocess as run
-    from preprocessing.settings import PreprocessSettings, build_settings
 
-    given = {"weights": weights, "device": device if matcher == "crestereo" else None, "fill": fill}
+    size = size_of(network_size, "--network-size") if network_size else None
+    given: dict[str, Any] = {
+        "weights": weights,
+        "weights_init": weights_init,
+        "iterations": iterations,
+        "precision": precision,
+    }
+    given |= {"size": size, "tile": tile, "device": device, "fill": fill}
     matching, cleaning = build_settings(matcher, given, setting or [])
     settings = PreprocessSettings(
         matcher=matching,
@@ -93,11 +106,13 @@ def preprocess(
         _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
-    if report.index == 0:
-        _print_report(report)
-        if check:
-            quality(root, matcher=matcher, split=split, out=out, workers=workers)
-    if not report.complete:
+    if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
+        return
+    _print_report(report)
+    complete = report.complete
+    if check:
+        complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
+    if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 
@@ -119,15 +134,15 @@ def _print_report(report: Any) -> None:
     )
 
 
-def _print_lines(console: Console, prefix: str, lines: list[str]) -> None:
+def _print_lines(console: Console, prefix: str, lines: list[str], record: str = "depth/manifest.jsonl") -> None:
     for line in lines[:_LISTED]:
         console.print(f"{prefix}{line}", markup=False, highlight=False)
     if len(lines) > _LISTED:
-        console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in depth/manifest.jsonl", highlight=False)
+        console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in {record}", highlight=False)
 
 
 def _print_plan(plan: Any) -> None:
-    from preprocessing.inspection import inspect
+    from preprocessing.job.inspection import inspect
 
     seen, console = inspect(plan), Console(soft_wrap=True)
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
@@ -153,8 +168,24 @@ def quality(
     Against the set's own disparity or lidar where there is some: density, end-point error [px], D1, errors in metres by
     distance. Without truth: photometric error of the right image warped by the disparity.
     """
-    from preprocessing.quality import QualitySettings, check_quality, print_quality
+    if not _measure(root, matcher=matcher, split=split, out=out, worst=worst, workers=workers):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
+    """Measure, print, and say whether every frame could be measured."""
+    from preprocessing.quality.check import QualitySettings, check_quality
+    from preprocessing.quality.words import headlines
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
     report = check_quality(root, settings)
-    print_quality(report)
+    table = Table("figure", "value", "what it means", title=f"Depth of {root} by {matcher}")
+    for line in headlines(report.figures):
+        table.add_row(line.name, line.value, line.meaning)
+    console = Console(soft_wrap=True)
+    Console().print(table)
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False)
+    _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped], "depth/quality.json")
+    console.print(f"look at: {report.page}; every figure: {report.json}", markup=False, highlight=False)
+    return not report.skipped

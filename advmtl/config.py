@@ -62,7 +62,7 @@ class _Strict(BaseModel):
 class Source(_Strict):
     """Where frames come from. On the command line: `format:root[:split]`."""
 
-    format: Literal["cityscapes", "camvid", "folder"]
+    format: Literal["cityscapes", "camvid", "folder", "rig"]
     root: str
     split: str | None = None
     weight: PositiveFloat = 1.0
@@ -92,6 +92,10 @@ class Augment(_Strict):
     contrast: NonNegativeFloat = 0.2
     saturation: NonNegativeFloat = 0.2
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+
+
+WITHOUT_SPLITS = ("folder", "rig")
+"""Formats in which a source need not name a split; a rig's is one of its sequences."""
 
 
 class DataConfig(_Strict):

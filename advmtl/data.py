@@ -195,7 +195,7 @@ def _only_tasks(record: FrameRecord, tasks: Sequence[str]) -> FrameRecord:
     if "segmentation" not in tasks:
         record = replace(record, labels=None)
     if "depth" not in tasks:
-        record = replace(record, depth=None, disparity=None, camera=None)
+        record = replace(record, depth=None, disparity=None)
     if "instance" not in tasks:
         record = replace(record, instances=None)
     return record

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from advmtl.augment import Arrays, Size
-from advmtl.config import Source
+from advmtl.config import WITHOUT_SPLITS, Source
 from advmtl.instances import map_instances
-from preprocessing.cityscapes import at_width, find_frames, read_camera
 from preprocessing.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
-from preprocessing.disparity import read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import TRAILERS, read_grey_or_index, read_image
 from preprocessing.frame import Frame
 from preprocessing.labels import IGNORE, lookup_table, map_labels
+from preprocessing.layouts import CITYSCAPES, Layout, detect_layout
 
 Role = Literal["train", "val"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -32,7 +31,7 @@ CLIP_TOLERANCE_M = 1 / 512
 @dataclass(frozen=True)
 class FrameRecord:
     """Where one frame's files are. A label that the frame lacks is None; `depth` [m] goes before `disparity`
-    [px].
+    [px]. `layout` says how the latter and the camera of `frame` are read.
     """
 
     name: str
@@ -43,8 +42,9 @@ class FrameRecord:
     labels: Path | None = None
     depth: Path | None = None
     disparity: Path | None = None
-    camera: Path | None = None
     instances: Path | None = None
+    frame: Frame | None = None
+    layout: Layout = CITYSCAPES
 
     @property
     def has_labels(self) -> bool:
@@ -76,22 +76,22 @@ class BadFrame:
 def index_source(source: Source, classes: str, role: Role, number: int = 0) -> list[FrameRecord]:
     """List the frames of one source, sorted by name; `number` is its place among the sources.
 
-    A source without a split means the split of its role, `train` or `val`; a `folder` may have none.
+    A source without a split means the split of its role, `train` or `val`; a `folder` or `rig` may have none.
     `source.depth` "auto" takes, for training, the depth that `preprocess` wrote where it is there, else the
     set's own disparity; for validation the other way round, so that a model is measured against the set's
     truth and not against the matcher it learnt from.
     Raises: InputError where the root, split or an image folder is missing, or no frame is found.
     """
-    if source.split is None and source.format != "folder":
+    if source.split is None and source.format not in WITHOUT_SPLITS:
         source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
-    build = {"cityscapes": _cityscapes, "camvid": _folder, "folder": _folder}[source.format]
+    build = {"cityscapes": _cityscapes, "camvid": _folder, "folder": _folder, "rig": _rig}[source.format]
     records = [replace(record, source=number) for record in build(source, classes, role)]
     if source.frames is not None:
         records = records[slice(*source.frames)]
     if source.labels == "none":
         records = [replace(record, labels=None, instances=None) for record in records]
     if source.depth == "none":
-        records = [replace(record, depth=None, disparity=None, camera=None) for record in records]
+        records = [replace(record, depth=None, disparity=None) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
     return records
@@ -99,26 +99,36 @@ def index_source(source: Source, classes: str, role: Role, number: int = 0) -> l
 
 def _cityscapes(source: Source, classes: str, role: Role) -> list[FrameRecord]:
     lookup_table("cityscapes", classes)  # refuses an impossible label set here rather than in a worker
-    frames = find_frames(Path(source.root).expanduser(), source.split)
-    return [_cityscapes_record(frame, source.depth, classes, role) for frame in frames]
+    frames = CITYSCAPES.find_frames(Path(source.root).expanduser(), source.split)
+    return [_stereo_record(frame, CITYSCAPES, source.depth, classes, role) for frame in frames]
 
 
-def _cityscapes_record(frame: Frame, rule: str, classes: str, role: Role) -> FrameRecord:
-    prepared, own = frame.depth, frame.disparity
+def _rig(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+    """A folder pair or a set of KITTI's; labels are Cityscapes' labelIds, `source.split` is one of its sequences."""
+    lookup_table("cityscapes", classes)
+    root = Path(source.root).expanduser()
+    layout = detect_layout(root)
+    frames = [frame for frame in layout.find_frames(root, None) if source.split in (None, frame.city)]
+    return [_stereo_record(frame, layout, source.depth, classes, role) for frame in frames]
+
+
+def _stereo_record(frame: Frame, layout: Layout, rule: str, classes: str, role: Role) -> FrameRecord:
+    prepared, own, lidar = frame.depth, frame.disparity, frame.lidar
     if rule == "prepared" or (rule == "auto" and role == "train" and prepared is not None):
-        own = None
-    elif rule == "dataset" or (rule == "auto" and own is not None):
+        own = lidar = None
+    elif rule == "dataset" or own is not None or lidar is not None:
         prepared = None
     return FrameRecord(
-        name=frame.name,
+        name=frame.name if layout is CITYSCAPES else frame.key,
         image=frame.left,
         ids="cityscapes",
         classes=classes,
         labels=frame.labels,
-        depth=prepared,
+        depth=prepared or (lidar if own is None else None),  # lidar is stored as depth is
         disparity=own,
-        camera=frame.camera,
         instances=frame.instances,
+        frame=frame,
+        layout=layout,
     )
 
 
@@ -200,11 +210,11 @@ def _read_depth(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.float
         clip = read_depth_clip(record.depth)
         # At the clip the true depth is unknown but far: it must stay far under any zoom, and no metric may count it.
         return depth if clip is None else np.where(depth >= clip - CLIP_TOLERANCE_M, np.float32(np.inf), depth)
-    assert record.disparity is not None
-    disparity, valid = read_disparity(record.disparity)
+    assert record.disparity is not None and record.frame is not None
+    disparity, valid = record.layout.read_disparity(record.disparity)
     _same_size(disparity, shape, record.disparity)
     # The disparity is in pixels of the stored picture, as the camera's focal length is: neither is scaled.
-    camera = at_width(read_camera(record.camera), disparity.shape[1])
+    camera = record.layout.read_camera(record.frame, (shape[1], shape[0]))
     # Not clipped here: metrics mask by the true depth, and training clips after the zoom.
     return disparity_to_depth(disparity, valid, camera, max_depth_m=np.inf)
 
@@ -242,8 +252,8 @@ def _fault(record: FrameRecord) -> str | None:
         for path in (record.depth, record.disparity):
             if path is not None and _check_file(path) != shape:
                 raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
-        if record.disparity is not None:
-            read_camera(record.camera)
+        if record.disparity is not None and record.frame is not None:
+            record.layout.read_camera(record.frame, (shape[1], shape[0]))
     except InputError as error:
         return str(error)
     return None

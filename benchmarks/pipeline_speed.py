@@ -4,47 +4,69 @@
 
 Per round, in turn and on the same frames: the bare matcher calls (pictures in memory, one process), the whole pipeline in one
 process (reading, matching, cleaning, three files a frame, record) and the whole pipeline in two. Nothing is written into SET.
-For scale, two processes of bare matcher calls at once: no pipeline can gain more from a second core than they do.
+The pipeline is compared with those calls, and, free of what the machine does between two runs, with the matcher calls that it
+makes itself. For scale, two processes of bare matcher calls at once: no pipeline can gain more from a second core than they do.
 """
 
 import argparse
 import json
 import multiprocessing
+import resource
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import cv2
 
+from preprocessing.disparity import Match
 from preprocessing.files import read_image, write_json
 from preprocessing.frame import Frame
+from preprocessing.job import convert
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.layouts import detect_layout
-from preprocessing.matchers import match_pair
+from preprocessing.matchers import MatcherSettings, UInt8, match_pair
 from preprocessing.pipeline import preprocess
-from preprocessing.settings import PreprocessSettings
 
 
-def bare(frames: list[Frame]) -> float:
-    """Return seconds of the matcher calls alone, on one thread."""
+def cpu_s() -> float:
+    """Return CPU seconds of this process and of its children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def bare(frames: list[Frame]) -> tuple[float, float]:
+    """Return wall and CPU seconds of the matcher calls alone, on one thread."""
     cv2.setNumThreads(1)
-    seconds = 0.0
+    wall = cpu = 0.0
     for frame in frames:
         assert frame.right is not None
         left, right = read_image(frame.left), read_image(frame.right)
-        started = time.perf_counter()
+        started = time.perf_counter(), cpu_s()
         match_pair(left, right, PreprocessSettings().matcher)
-        seconds += time.perf_counter() - started
-    return seconds
+        wall, cpu = wall + time.perf_counter() - started[0], cpu + cpu_s() - started[1]
+    return wall, cpu
 
 
-def whole(root: Path, frames: int, workers: int) -> float:
-    """Return seconds of the pipeline over a linked copy of the set's first frames."""
+def whole(root: Path, frames: int, workers: int) -> tuple[float, float, float]:
+    """Return wall and CPU seconds of the pipeline over a linked copy of the set's first frames, and wall seconds of the
+    matcher calls in it (of those in this process).
+    """
+    inside = 0.0
+
+    def timed(left: UInt8, right: UInt8, settings: MatcherSettings) -> Match:
+        nonlocal inside
+        started = time.perf_counter()
+        found = match_pair(left, right, settings)
+        inside += time.perf_counter() - started
+        return found
+
     with tempfile.TemporaryDirectory() as folder:
         linked = link_frames(root, frames, Path(folder) / "set")
-        started = time.perf_counter()
-        preprocess(linked, PreprocessSettings(workers=workers, pictures=0))
-        return time.perf_counter() - started
+        started = time.perf_counter(), cpu_s()
+        with mock.patch.object(convert, "match_pair", timed):
+            preprocess(linked, PreprocessSettings(workers=workers, pictures=0))
+        return time.perf_counter() - started[0], cpu_s() - started[1], inside
 
 
 def link_frames(root: Path, count: int, linked: Path) -> Path:
@@ -71,14 +93,23 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(bare, [frames[:1], frames[:1]])  # imports
         for number in range(options.rounds):
-            alone = bare(frames)
-            one, two = (whole(options.set, len(frames), workers) for workers in (1, 2))
-            together = max(pool.map(bare, [frames[::2], frames[1::2]]))
+            alone, alone_cpu = bare(frames)
+            one, one_cpu, inside = whole(options.set, len(frames), 1)
+            two, two_cpu, _ = whole(options.set, len(frames), 2)
+            started = time.perf_counter()
+            pool.map(bare, [frames[::2], frames[1::2]])
+            together = time.perf_counter() - started
             rounds.append({"bare_s": alone, "one_process_s": one, "two_processes_s": two, "bare_in_two_s": together})
+            rounds[-1] |= {"bare_cpu_s": alone_cpu, "one_process_cpu_s": one_cpu, "two_processes_cpu_s": two_cpu}
+            rounds[-1]["matcher_in_one_process_s"] = inside
             print(f"round {number + 1}: " + ", ".join(f"{key} {value:.2f}" for key, value in rounds[-1].items()))
     result = {
         "frames": len(frames),
         "pipeline_over_bare": statistics.median(r["one_process_s"] / r["bare_s"] for r in rounds),
+        "pipeline_over_its_matcher": statistics.median(
+            r["one_process_s"] / r["matcher_in_one_process_s"] for r in rounds
+        ),
+        "pipeline_over_bare_cpu": statistics.median(r["one_process_cpu_s"] / r["bare_cpu_s"] for r in rounds),
         "two_processes_gain": statistics.median(r["one_process_s"] / r["two_processes_s"] for r in rounds),
         "bare_two_processes_gain": statistics.median(r["bare_s"] / r["bare_in_two_s"] for r in rounds),
         "rounds": rounds,

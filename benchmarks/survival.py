@@ -28,7 +28,7 @@ import numpy as np
 from preprocessing.cityscapes import find_frames, frame_path
 from preprocessing.files import read_grey_or_index, read_image, sha256_of, write_json, write_png
 from preprocessing.frame import Frame
-from preprocessing.manifest import read_manifest
+from preprocessing.job.manifest import read_manifest
 
 INPUTS = ("left", "right", "labels", "disparity", "camera")
 COMMAND = [sys.executable, "-m", "advmtl", "preprocess"]

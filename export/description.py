@@ -9,7 +9,6 @@ from advmtl.frames import index_source
 from advmtl.instances import thing_classes
 from export.deployable import DEVIATION, MEAN
 from export.metadata import CLASSES, DEPTH, OFFSETS, Metadata
-from preprocessing.cityscapes import read_camera
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
 from preprocessing.labels import LABEL_SETS
@@ -22,7 +21,7 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
     tells: a model opens on a machine without its training set, or with one that has changed since.
     """
     for source in config.data.train:
-        if source.format != "cityscapes" or source.depth == "none":
+        if source.format not in ("cityscapes", "rig") or source.depth == "none":
             continue
         size = source.size or config.data.size
         try:
@@ -36,10 +35,10 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
 
 def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
     for record in index_source(source, classes, "train"):
-        if record.has_depth and record.camera is not None:
+        if record.has_depth and record.frame is not None and record.frame.camera is not None:
             with Image.open(record.image) as image:
                 width, height = image.size
-            return read_camera(record.camera).scaled(size[0] / width, size[1] / height)
+            return record.layout.read_camera(record.frame, (width, height)).scaled(size[0] / width, size[1] / height)
     return None
 
 

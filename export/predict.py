@@ -20,7 +20,7 @@ from preprocessing.labels import LabelSet
 from preprocessing.progress import progress
 
 Maps = dict[str, NDArray[Any]]
-LABELLED = re.compile(r"^(cityscapes|camvid|folder):")
+LABELLED = re.compile(r"^(cityscapes|camvid|folder|rig):")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
 from preprocessing.frame import Camera, Frame
-from preprocessing.listing import names_in
+from preprocessing.rigs.listing import names_in
 
 DEFAULT_BASELINE_M = 0.209313
 DEFAULT_FOCAL_PX = 2262.52

@@ -45,10 +45,11 @@ def disparity_to_depth(
     Returns:
         float32 [H, W] in metres, 0 = invalid.
     """
-    parallax = disparity.astype(np.float64) + camera.doffs_px  # what aligned principal points would give
+    parallax = disparity + np.float32(camera.doffs_px)  # what aligned principal points would give
     finite = valid & (parallax > 0)
     depth = np.zeros(disparity.shape, dtype=np.float32)
-    depth[finite] = np.minimum(camera.baseline_m * camera.fx_px / (parallax[finite] + epsilon), max_depth_m)
+    np.divide(np.float32(camera.baseline_m * camera.fx_px), parallax + np.float32(epsilon), out=depth, where=finite)
+    np.minimum(depth, np.float32(max_depth_m), out=depth)
     if infinity == "clip":
         depth[valid & (parallax <= 0)] = max_depth_m
     return depth
@@ -125,7 +126,8 @@ def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None
         raise ValueError(
             f"depth must be within 0..{MAX_STORED_DEPTH_M:.3f} m; it spans {depth_m.min()}..{depth_m.max()}"
         )
-    stored = np.rint(depth_m.astype(np.float64) * DEPTH_SCALE).astype(np.uint16)
+    # Times a power of two: exact in float32. Cut off after adding a half: rounded.
+    stored = (depth_m * np.float32(DEPTH_SCALE) + np.float32(0.5)).astype(np.uint16)
     stored[(depth_m > 0) & (stored == 0)] = 1  # nearer than 2 mm: still valid
     chunks = {"unit": "metre", "scale": str(DEPTH_SCALE), "invalid": "0"}
     write_png(path, stored, {**chunks, **(text or {})})

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -30,7 +31,12 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
 )
-_ZLIB_RLE = 3  # zlib's Z_RLE
+_PNG_HEADER = 8 + 25  # the signature and the chunk IHDR
+_MAP_OPTIONS = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+]
 
 
 @contextmanager
@@ -121,6 +127,8 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "F":
         raise InputError("pixels are floating point, expected 8-bit or 16-bit integers")
+    if image.mode == "L":
+        return np.asarray(cv2.cvtColor(np.array(image), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -158,15 +166,26 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
 
 def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> bytes:
     """Encode uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
+    if array.ndim == 2:
+        # Maps of 1242x375, against Pillow at its fastest: 40 % less time, 12 % more space.
+        done, content = cv2.imencode(".png", array, _MAP_OPTIONS)
+        if not done:
+            raise ValueError(f"a map of {array.dtype} {array.shape} cannot be a PNG")
+        return _with_text(content.tobytes(), text or {})
     information = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         information.add_text(key, value)
     buffer = io.BytesIO()
-    # Measured at 2048x1024. Disparity and depth: run lengths alone are half the time of level 3 and 10 % smaller.
-    # Pictures: level 3 is three times faster than Pillow's default 6 and a few percent larger.
-    options = {"compress_level": 1, "compress_type": _ZLIB_RLE} if array.dtype == np.uint16 else {"compress_level": 3}
-    Image.fromarray(array).save(buffer, format="PNG", pnginfo=information, **options)
+    # Level 3 writes about three times faster than Pillow's default 6 and is a few percent larger.
+    Image.fromarray(array).save(buffer, format="PNG", pnginfo=information, compress_level=3)
     return buffer.getvalue()
+
+
+def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """Put tEXt chunks behind the header, which OpenCV cannot write. Latin-1, as the format has it."""
+    chunks = [b"tEXt" + key.encode("latin-1") + b"\0" + value.encode("latin-1") for key, value in text.items()]
+    framed = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
+    return png[:_PNG_HEADER] + b"".join(framed) + png[_PNG_HEADER:]
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from preprocessing import cityscapes, rigs
+from preprocessing import cityscapes
 from preprocessing.disparity import Bool, Float32, read_disparity
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera, Frame
+from preprocessing.rigs import folders as rigs
 
 
 @dataclass(frozen=True)

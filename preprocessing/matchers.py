@@ -1,7 +1,7 @@
 """Left and right image to disparity, by name: semi-global matching, CREStereo, the data set's own disparity."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ from preprocessing.disparity import Match
 from preprocessing.errors import InputError
 from preprocessing.frame import Frame
 from preprocessing.layouts import Layout
-from preprocessing.sgbm import SgbmSettings, sgbm
+from preprocessing.stereo.crestereo_matcher import CREStereoSettings, crestereo, load, pick_device
+from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -24,10 +25,14 @@ class DatasetSettings:
     name: ClassVar[str] = "dataset"
 
 
-MatcherSettings = SgbmSettings | DatasetSettings
-MATCHERS: dict[str, type[MatcherSettings]] = {"sgbm": SgbmSettings, "dataset": DatasetSettings}
+MatcherSettings = SgbmSettings | CREStereoSettings | DatasetSettings
+MATCHERS: dict[str, type[MatcherSettings]] = {
+    "sgbm": SgbmSettings,
+    "crestereo": CREStereoSettings,
+    "dataset": DatasetSettings,
+}
 # Matchers of a pair of RGB images [H, W, 3]: (left, right, settings) -> Match.
-PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any], Match]] = {"sgbm": sgbm}
+PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any], Match]] = {"sgbm": sgbm, "crestereo": crestereo}
 
 
 def find_matcher(name: str) -> type[MatcherSettings]:
@@ -35,6 +40,17 @@ def find_matcher(name: str) -> type[MatcherSettings]:
     if name not in MATCHERS:
         raise InputError(f"matcher: {name!r} is not offered; choose one of {', '.join(MATCHERS)}")
     return MATCHERS[name]
+
+
+def prepare(settings: MatcherSettings, workers: int) -> None:
+    """Find out before the first frame whether the matcher can run: bad weights would fail on every frame.
+
+    Raises: InputError naming the weights or the device.
+    """
+    if isinstance(settings, CREStereoSettings):
+        # The processes load their own; here only the file and the device are looked at.
+        pick_device(settings.device)
+        load(settings if workers == 1 else replace(settings, device="cpu", precision="fp32"))
 
 
 def check_size(path: Path, array: npt.NDArray[np.generic], left: UInt8) -> None:

@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.convert import PERCENTILES, Outcome
 from preprocessing.depth import DEPTH_SCALE
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
+from preprocessing.job.convert import PERCENTILES, Outcome
+from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
+from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
+from preprocessing.job.run import run
+from preprocessing.job.settings import PreprocessSettings, settings_key
+from preprocessing.job.shard import Shard, current_shard
 from preprocessing.layouts import Layout, detect_layout
-from preprocessing.manifest import Row, fold, journal_path, read_manifest
-from preprocessing.plan import FrameTask, Job, plan_frame, sweep
+from preprocessing.matchers import prepare
 from preprocessing.progress import progress
-from preprocessing.run import run
-from preprocessing.settings import PreprocessSettings, settings_key
-from preprocessing.shard import Shard, current_shard
 
 __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
 
@@ -123,6 +124,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         plan = make_plan(root, settings, shard)
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
+        if plan.todo:
+            prepare(settings.matcher, settings.workers)
         sweep(plan.job, plan.todo)
         outcomes: list[Outcome] = []
         try:

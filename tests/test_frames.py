@@ -1,5 +1,7 @@
 """advmtl.frames"""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from instance_set import write_instances
@@ -10,6 +12,7 @@ from advmtl.frames import check_frames, index_source, load_frame
 from advmtl.instances import IGNORED_INSTANCE
 from preprocessing.cityscapes import frame_path
 from preprocessing.depth import write_depth
+from preprocessing.disparity import write_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
 from preprocessing.labels import IGNORE
@@ -190,3 +193,39 @@ def test_real_camvid_and_lidar():
     assert len(good) == 101 + 39 and not bad
     depth = load_frame(drive[0], (621, 188)).depth
     assert 0.02 < (depth > 0).mean() < 0.05 and depth[depth > 0].min() > 2 and depth.max() < 90
+
+
+def test_a_rig_trains_directly(tmp_path: Path) -> None:
+    """Labels are labelIds (7 = road = 0, 26 = car = 13); training reads what preprocess wrote, validation the truth."""
+    (tmp_path / "calibration.json").write_text('{"baseline_m": 0.5, "fx_px": 200, "disparity_codec": "cityscapes"}')
+    shape = (SIZE[1], SIZE[0])
+    everywhere = np.ones(shape, dtype=bool)
+    labels = np.full(shape, 7, np.uint8)
+    labels[:, 48:] = 26
+    for name in ("a/1", "a/2", "b/1"):
+        for side in ("left", "right"):
+            write_png(tmp_path / side / f"{name}.png", noise(1))
+        write_png(tmp_path / "labels" / f"{name}.png", labels)
+        write_depth(tmp_path / "depth" / f"{name}.png", np.full(shape, 12.0, np.float32))
+    write_disparity(tmp_path / "disparity/a/1.png", np.full(shape, 5.0, np.float32), everywhere)  # Z = 100 / 5
+    write_depth(tmp_path / "lidar/a/2.png", np.full(shape, 33.0, np.float32))
+    found = {}
+    for role in ("train", "val"):
+        for record in index_source(Source.parse(f"rig:{tmp_path}"), "cityscapes19", role):
+            frame = load_frame(record, SIZE)
+            assert set(np.unique(frame.labels)) == {0, 13}
+            found[role, record.name] = round(float(np.unique(frame.depth)[0]), 3)
+        good, bad = check_frames(index_source(Source.parse(f"rig:{tmp_path}"), "cityscapes19", role))
+        assert len(good) == 3 and not bad
+    assert [found["train", name] for name in ("a/1", "a/2", "b/1")] == [12, 12, 12]
+    assert [found["val", name] for name in ("a/1", "a/2", "b/1")] == [20, 33, 12]
+    assert [r.name for r in index_source(Source.parse(f"rig:{tmp_path}:b"), "cityscapes19", "train")] == ["b/1"]
+
+
+def test_a_rig_with_a_garbled_calibration_is_a_bad_frame(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text('{"baseline_m": -0.5, "fx_px": 200}')
+    for side in ("left", "right"):
+        write_png(tmp_path / side / "1.png", noise(1))
+    write_png(tmp_path / "disparity/1.png", np.full((SIZE[1], SIZE[0]), 256, np.uint16))
+    good, bad = check_frames(index_source(Source.parse(f"rig:{tmp_path}"), "cityscapes19", "train"))
+    assert not good and "calibration.json: baseline_m" in bad[0].reason

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.calibration import read_calibration
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
+from preprocessing.rigs.calibration import read_calibration
 
 # Stereo 2012/odometry: P[0,3] = fx * t_x. Left 45 px m, right -340 px m, fx 700: baseline 385 / 700 = 0.55 m.
 KITTI_2012 = """P0: 700 0 600 0 0 700 180 0 0 0 1 0

@@ -5,7 +5,7 @@ import pytest
 from preprocessing.errors import InputError
 from preprocessing.frame import Frame
 from preprocessing.layouts import CITYSCAPES, detect_layout
-from preprocessing.rigs import RIGS
+from preprocessing.rigs.folders import RIGS
 
 
 def folders(root: Path, *names: str) -> Path:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.manifest import append_row, fold, journal_path, read_manifest
-from preprocessing.shard import Shard, current_shard
+from preprocessing.job.manifest import append_row, fold, journal_path, read_manifest
+from preprocessing.job.shard import Shard, current_shard
 
 
 def row(frame: str, density: float) -> dict[str, object]:

@@ -13,18 +13,20 @@ import pytest
 from PIL import Image
 from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
 
-from preprocessing import convert, pipeline, run
+from preprocessing import pipeline
 from preprocessing.cityscapes import find_frames, frame_path
-from preprocessing.convert import Outcome, convert_frame
 from preprocessing.depth import read_depth, write_depth
 from preprocessing.disparity import CleanSettings, read_disparity, write_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of, write_png
-from preprocessing.manifest import read_manifest
+from preprocessing.job import convert, run
+from preprocessing.job.convert import Outcome, convert_frame
+from preprocessing.job.manifest import read_manifest
+from preprocessing.job.plan import FrameTask, Job
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.matchers import DatasetSettings
 from preprocessing.pipeline import Report, make_plan, preprocess
-from preprocessing.plan import FrameTask, Job
-from preprocessing.settings import PreprocessSettings
+from preprocessing.stereo.sgbm import SgbmSettings
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIRST = 11.0  # a disparity [px] that marks one frame
@@ -461,7 +463,7 @@ def test_real_grey_pairs(tmp_path: Path) -> None:
         pytest.skip("the shared stereo drive is absent")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report = preprocess(drive, PreprocessSettings(split="val", out=tmp_path, pictures=1))
+        report = preprocess(drive, PreprocessSettings(SgbmSettings(mode="3way"), split="val", out=tmp_path, pictures=1))
     assert report.skipped == []
     frame = find_frames(tmp_path, "val")[0]
     assert frame.depth is not None

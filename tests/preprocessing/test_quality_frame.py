@@ -14,10 +14,10 @@ from preprocessing.disparity import CleanSettings, clean, write_disparity
 from preprocessing.files import read_grey_or_index, read_image, write_png
 from preprocessing.frame import Camera, Frame
 from preprocessing.layouts import CITYSCAPES, Layout
-from preprocessing.quality_figures import figures
-from preprocessing.quality_frame import FrameJob, measure
-from preprocessing.quality_sums import BANDS_M, FrameSums
-from preprocessing.sgbm import sgbm
+from preprocessing.quality.figures import figures
+from preprocessing.quality.frame import FrameJob, measure
+from preprocessing.quality.sums import BANDS_M, FrameSums
+from preprocessing.stereo.sgbm import sgbm
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BOX_PIXELS = (BOX[0].stop - BOX[0].start) * (BOX[1].stop - BOX[1].start)

@@ -12,10 +12,10 @@ from random_dots import true_disparity, write_set
 from written_set import write_exact, write_outputs
 
 from preprocessing.frame import Camera
-from preprocessing.quality import QualitySettings, check_quality
-from preprocessing.quality_frame import Maps, Truth
-from preprocessing.quality_page import MOST_SKIPPED, Subject, page
-from preprocessing.quality_pictures import WIDTH_PX, draw_panels
+from preprocessing.quality.check import QualitySettings, check_quality
+from preprocessing.quality.frame import Maps, Truth
+from preprocessing.quality.page import MOST_SKIPPED, Subject, page
+from preprocessing.quality.pictures import WIDTH_PX, draw_panels
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 

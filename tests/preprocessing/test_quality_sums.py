@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from preprocessing.quality_figures import figures
-from preprocessing.quality_sums import (
+from preprocessing.quality.figures import figures
+from preprocessing.quality.sums import (
     BANDS_M,
     FrameSums,
     TruthSums,

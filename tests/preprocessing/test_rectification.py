@@ -10,7 +10,7 @@ import pytest
 
 from preprocessing.cityscapes import find_frames
 from preprocessing.files import read_image
-from preprocessing.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 UInt8 = npt.NDArray[np.uint8]
@@ -83,12 +83,12 @@ def test_a_turned_camera_is_told_though_the_median_row_agrees() -> None:
 
 
 def test_offsets_are_in_pixels_of_the_images_themselves() -> None:
-    """Four times as large, the pair is looked at on 480 px, and its 2 px are 8 px."""
+    """Four times as large, the pair is looked at on every other pixel (1200 / 480, rounded), and its 2 px are 8 px."""
     large = [
         cv2.resize(image, (4 * WIDTH, 4 * HEIGHT), interpolation=cv2.INTER_CUBIC) for image in plane_pair(row_px=2)
     ]
     report = inspect_pair(*large)
-    assert report.reduction == 1200 / 480
+    assert report.reduction == 2
     assert report.vertical_px == pytest.approx(8, abs=0.4)
 
 
@@ -107,14 +107,21 @@ def test_the_same_picture_twice_is_told() -> None:
     assert inspect_pair(left, other).finding is None
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_of_what_cannot_be_followed_nothing_is_said(seed: int) -> None:
-    """Plain pictures, and two that show different things."""
-    plain = np.full((90, 170, 3), 40 * seed, dtype=np.uint8)
-    noise = [np.random.default_rng(k).integers(0, 256, (90, 170, 3), dtype=np.uint8) for k in (seed, 99)]
-    for pair in ((plain, plain + 1), (plain, noise[0]), noise):
+def test_of_what_has_no_corners_nothing_is_said() -> None:
+    plain = np.full((90, 170, 3), 40, dtype=np.uint8)
+    for pair in ((plain, plain + 1), (plain, plane_pair()[0][:90, :170])):
         report = inspect_pair(*pair)
-        assert report.matches < MIN_MATCHES and report.finding is None
+        assert (report.corners, report.matches, report.finding) == (0, 0, None)
+
+
+def test_pictures_of_different_things_are_told() -> None:
+    """The right picture is of elsewhere, or upside down."""
+    left, right = plane_pair()
+    elsewhere = np.random.default_rng(99).integers(0, 256, left.shape, dtype=np.uint8)
+    for other in (elsewhere, right[::-1].copy()):
+        report = inspect_pair(left, other)
+        assert report.looks_unrelated and not report.looks_swapped and not report.looks_unrectified
+        assert report.finding is not None and f"{report.matches} of {report.corners} corners" in report.finding
 
 
 def test_the_smallest_pictures_are_no_error() -> None:

@@ -14,9 +14,9 @@ from test_pipeline import good_rows, same_files
 
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import sha256_of
-from preprocessing.manifest import read_manifest
+from preprocessing.job.manifest import read_manifest
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.pipeline import preprocess
-from preprocessing.settings import PreprocessSettings
 
 NAMES = tuple(f"dots_0_{number}" for number in range(12))
 COMMAND = [sys.executable, "-c", "from advmtl.cli import app; app()", "preprocess"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.quality_sums import (
+from preprocessing.quality.sums import (
     BANDS_M,
     PX_STEP,
     RELATIVE_STEP,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from preprocessing.figure import colour_values
-from preprocessing.quality_pictures import Panel
-from preprocessing.quality_words import (
+from preprocessing.quality.pictures import Panel
+from preprocessing.quality.words import (
     Headline,
     Table,
     band_table,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.calibration import EXAMPLE, read_calibration
 from preprocessing.disparity import DISPARITY_SCALE, Bool, Float32, read_disparity
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index
 from preprocessing.frame import Camera, Frame
-from preprocessing.listing import names_in
+from preprocessing.rigs.calibration import EXAMPLE, read_calibration
+from preprocessing.rigs.listing import names_in
 
 # Of two files of one name the first ending here is taken: without loss before with.
 SUFFIXES = (".png", ".jpg", ".jpeg")

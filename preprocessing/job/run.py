@@ -7,8 +7,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
-from preprocessing.convert import Outcome, convert_frame, record_problem
-from preprocessing.plan import FrameTask, Job
+from preprocessing.job.convert import Outcome, convert_frame, record_problem
+from preprocessing.job.plan import FrameTask, Job
 from preprocessing.workers import WorkerDied, worker_pool
 
 

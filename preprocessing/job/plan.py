@@ -10,9 +10,9 @@ from PIL import Image
 from preprocessing.errors import InputError
 from preprocessing.files import remove_leftovers
 from preprocessing.frame import Frame
+from preprocessing.job.manifest import Row
+from preprocessing.job.settings import PreprocessSettings
 from preprocessing.layouts import Layout
-from preprocessing.manifest import Row
-from preprocessing.settings import PreprocessSettings
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from preprocessing.photometric import AGREE_PX, SHIFT_PX
+from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
 
 NONE = "–"
 SOURCES = {"disparity": "the set's own disparity", "lidar": "lidar"}

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.disparity import MAX_STORED_PX, Bool, Float32, Match, left_right_check
-from preprocessing.quality_sums import LeftRightSums, PhotometricSums
-from preprocessing.sgbm import SgbmSettings, sgbm
+from preprocessing.quality.sums import LeftRightSums, PhotometricSums
+from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocessing.files import atomic_write
-from preprocessing.shard import Shard
+from preprocessing.job.shard import Shard
 
 Row = dict[str, Any]
 NAME = "manifest.jsonl"

@@ -10,14 +10,16 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from preprocessing.depth import MAX_STORED_DEPTH_M
-from preprocessing.disparity import CleanSettings
+from preprocessing.disparity import AS_GIVEN, CleanSettings
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of
 from preprocessing.matchers import MatcherSettings, find_matcher
-from preprocessing.sgbm import SgbmSettings
+from preprocessing.stereo.sgbm import SgbmSettings
 
 REVISION = 2
 """Rises whenever the same settings give other maps than before, so that those are made anew."""
+# A set's own disparity has been cleaned by who made it.
+DEFAULT_CLEAN = {"dataset": AS_GIVEN}
 # Where and in how many pieces a network runs does not say what is asked of it.
 _NOT_SHAPING = {"device"}
 
@@ -28,7 +30,7 @@ class PreprocessSettings:
 
     Attributes:
         matcher: Settings of the matcher; their type says which.
-        clean: How its answer is checked and filled.
+        clean: How its answer is checked and filled; None = what suits the matcher.
         split: One split, or None for all.
         out: Where to write; None = into the set itself. Another folder becomes a set of its own, with links
             to the input folders.
@@ -42,7 +44,7 @@ class PreprocessSettings:
     """
 
     matcher: MatcherSettings = field(default_factory=SgbmSettings)
-    clean: CleanSettings = field(default_factory=CleanSettings)
+    clean: CleanSettings | None = None
     split: str | None = None
     out: Path | None = None
     workers: int = 1
@@ -64,6 +66,11 @@ class PreprocessSettings:
         if self.pictures < 0:
             raise InputError(f"pictures: {self.pictures} must not be negative")
 
+    @property
+    def cleaning(self) -> CleanSettings:
+        """How the matcher's answer is checked and filled."""
+        return self.clean or DEFAULT_CLEAN.get(self.matcher.name, CleanSettings())
+
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape what is written, ready for JSON.
 
@@ -73,7 +80,7 @@ class PreprocessSettings:
         kept = {key: _plain(value) for key, value in matcher.items() if key not in _NOT_SHAPING}
         return {
             "matcher": kept,
-            "clean": {key: _plain(value) for key, value in asdict(self.clean).items()},
+            "clean": {key: _plain(value) for key, value in asdict(self.cleaning).items()},
             "max_depth_m": self.max_depth_m,
             "epsilon_px": self.epsilon_px,
             "infinity": self.infinity,
@@ -100,7 +107,7 @@ def build_settings(matcher: str, given: dict[str, Any], texts: list[str]) -> tup
     """
     kinds = {"matcher": find_matcher(matcher), "clean": CleanSettings}
     fields = {part: {field.name for field in dataclasses.fields(kind)} for part, kind in kinds.items()}
-    values: dict[str, dict[str, Any]] = {"matcher": {}, "clean": DEFAULT_CLEAN.get(matcher, {})}
+    values: dict[str, dict[str, Any]] = {"matcher": {}, "clean": asdict(DEFAULT_CLEAN.get(matcher, CleanSettings()))}
     for name, value in given.items():
         if value is None:
             continue
@@ -118,10 +125,6 @@ def build_settings(matcher: str, given: dict[str, Any], texts: list[str]) -> tup
     return _validated("matcher", kinds["matcher"], values), _validated("clean", CleanSettings, values)
 
 
-# A set's own disparity has been cleaned by who made it.
-DEFAULT_CLEAN: dict[str, dict[str, Any]] = {}
-
-
 def _parsed(text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
@@ -133,6 +136,9 @@ def _validated(part: str, kind: Any, values: dict[str, dict[str, Any]]) -> Any:
         return TypeAdapter(kind).validate_python(values[part])
     except ValidationError as error:
         first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise cause from None
         raise InputError(f"{part}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 

@@ -16,8 +16,8 @@ from preprocessing.files import read_grey_or_index, read_image
 from preprocessing.frame import Camera, Frame
 from preprocessing.layouts import Layout
 from preprocessing.matchers import check_size
-from preprocessing.photometric import compare, left_right
-from preprocessing.quality_sums import (
+from preprocessing.quality.photometric import compare, left_right
+from preprocessing.quality.sums import (
     ErrorSums,
     FrameSums,
     TruthSums,

@@ -17,13 +17,13 @@ import numpy as np
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write, write_json
 from preprocessing.layouts import CITYSCAPES, Layout, detect_layout
-from preprocessing.photometric import AGREE_PX, SHIFT_PX
 from preprocessing.progress import progress
-from preprocessing.quality_figures import figures
-from preprocessing.quality_frame import FrameJob, measure, read_maps
-from preprocessing.quality_page import Subject, page
-from preprocessing.quality_pictures import Panel, draw_panels
-from preprocessing.quality_sums import BANDS_M, FrameSums, pooled
+from preprocessing.quality.figures import figures
+from preprocessing.quality.frame import FrameJob, measure, read_maps
+from preprocessing.quality.page import Subject, page
+from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
+from preprocessing.quality.pictures import Panel, draw_panels
+from preprocessing.quality.sums import BANDS_M, FrameSums, pooled
 from preprocessing.workers import worker_pool
 
 __all__ = ["QualityReport", "QualitySettings", "check_quality"]

@@ -12,7 +12,7 @@ from preprocessing.files import read_image
 from preprocessing.frame import Camera, Frame
 from preprocessing.pipeline import Plan
 from preprocessing.progress import track
-from preprocessing.rectification import inspect_pair
+from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
 
 PAIRS = 8
 # Disparity, depth and confidence of street scenes took 2.4 to 2.9 bytes a pixel together.
@@ -85,6 +85,8 @@ def _pair(plan: Plan, frame: Frame) -> tuple[tuple[int, int], str]:
     if right.shape != left.shape:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
     report = inspect_pair(left, right, _camera(plan, frame, size).doffs_px)
+    if report.matches < MIN_MATCHES:
+        return size, report.finding or f"{text}, {report.matches} corners: too few to tell"
     rows = f"{text}, rows offset by {report.vertical_px:+.2f} px (spread {report.spread_px:.2f} px)"
     return size, report.finding or f"{rows}, {report.matches} corners: looks rectified"
 

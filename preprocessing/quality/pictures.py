@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from preprocessing.disparity import Bool, Float32
 from preprocessing.figure import colour_values
-from preprocessing.photometric import error_map
-from preprocessing.quality_frame import MATCHED_FROM, Maps, Truth
-from preprocessing.quality_words import SOURCES
+from preprocessing.quality.frame import MATCHED_FROM, Maps, Truth
+from preprocessing.quality.photometric import error_map
+from preprocessing.quality.words import SOURCES
 
 UInt8 = npt.NDArray[np.uint8]
 
