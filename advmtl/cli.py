@@ -181,8 +181,8 @@ def compare(
 
     The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
     """
-    from advmtl.compare import compare as run
-    from advmtl.compare_configs import read_configurations
+    from advmtl.comparison.compare import compare as run
+    from advmtl.comparison.configs import read_configurations
 
     configs = read_configurations(arguments, _sources(data or [], val or []))
     console = Console(soft_wrap=True)

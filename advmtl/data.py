@@ -21,7 +21,8 @@ from advmtl.batch import Batch as Batch  # part of this module's interface
 from advmtl.batch import Sample, collate
 from advmtl.cache import FrameCache
 from advmtl.config import Augment, Config, Source
-from advmtl.frames import BadFrame, FrameRecord, Role, check_frames, index_source, load_frame
+from advmtl.frames import BadFrame, FrameRecord, check_frames, load_frame
+from advmtl.index import Role, index_source
 from advmtl.instances import IGNORED_INSTANCE, instance_target
 from advmtl.sampling import EpochSampler, FrameKey
 from preprocessing.errors import InputError

@@ -5,7 +5,7 @@ from PIL import Image
 from advmtl import __version__
 from advmtl.augment import Size
 from advmtl.config import Config, Source
-from advmtl.frames import index_source
+from advmtl.index import index_source
 from advmtl.instances import thing_classes
 from export.deployable import DEVIATION, MEAN
 from export.metadata import CLASSES, DEPTH, OFFSETS, Metadata

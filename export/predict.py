@@ -62,7 +62,7 @@ def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | 
 def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | Skipped]]:
     if LABELLED.match(text):
         from advmtl.config import Source
-        from advmtl.frames import index_source
+        from advmtl.index import index_source
 
         classes = session.metadata.label_set or "cityscapes19"
         records = index_source(Source.parse(text), classes, "val")

@@ -17,7 +17,7 @@ from torch import nn
 
 from advmtl.checkpoint import load_generator
 from advmtl.config import Config, Source
-from advmtl.frames import index_source
+from advmtl.index import index_source
 from export.deployable import Deployable
 from export.description import describe
 from export.metadata import INPUT, Metadata, to_properties

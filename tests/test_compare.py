@@ -12,13 +12,13 @@ import torch
 from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
-from advmtl import compare as module
-from advmtl import compare_timing
 from advmtl import train as train_module
 from advmtl.batch import Batch
-from advmtl.compare import compare
-from advmtl.compare_figures import Comparison, StepTime
-from advmtl.compare_plan import is_finished
+from advmtl.comparison import compare as module
+from advmtl.comparison import timing as compare_timing
+from advmtl.comparison.compare import compare
+from advmtl.comparison.figures import Comparison, StepTime
+from advmtl.comparison.plan import is_finished
 from advmtl.config import Config, validate
 from advmtl.runs import Run
 from advmtl.state import State

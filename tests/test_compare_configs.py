@@ -6,7 +6,7 @@ import pytest
 import yaml
 from street_set import TASKS
 
-from advmtl.compare_configs import check_comparable, folder_name, plain_sum, read_configurations, single_task
+from advmtl.comparison.configs import check_comparable, folder_name, plain_sum, read_configurations, single_task
 from advmtl.config import Config, validate
 from preprocessing.errors import InputError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from advmtl.compare_figures import (
+from advmtl.comparison.figures import (
     Metric,
     Outcome,
     Row,

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advmtl.compare_canvas import Canvas, around, overlap, place_label, text_size
-from advmtl.compare_figures import REFERENCE, Comparison, Metric, Outcome, Row
-from advmtl.compare_picture import Axis, round_step, write_tradeoff
+from advmtl.comparison.canvas import Canvas, around, overlap, place_label, text_size
+from advmtl.comparison.figures import REFERENCE, Comparison, Metric, Outcome, Row
+from advmtl.comparison.picture import Axis, round_step, write_tradeoff
 from preprocessing.files import read_image
 
 MIOU, RMSE = Metric("segmentation", "miou"), Metric("depth", "rmse_m")

@@ -8,7 +8,8 @@ from instance_set import write_instances
 from street_set import SIZE, noise, shared_file, write_cityscapes, write_folder
 
 from advmtl.config import Source
-from advmtl.frames import check_frames, index_source, load_frame
+from advmtl.frames import check_frames, load_frame
+from advmtl.index import index_source
 from advmtl.instances import IGNORED_INSTANCE
 from preprocessing.cityscapes import frame_path
 from preprocessing.depth import write_depth

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from advmtl.compare_figures import REFERENCE, Comparison, Metric, Row, Spread, spread
-from advmtl.compare_timing import STEPS
+from advmtl.comparison.figures import REFERENCE, Comparison, Metric, Row, Spread, spread
+from advmtl.comparison.timing import STEPS
 from advmtl.metrics import UNITS
 from preprocessing.files import atomic_write, write_json
 

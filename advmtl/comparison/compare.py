@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from advmtl.compare_configs import check_comparable, plain_sum, single_task
-from advmtl.compare_figures import (
+from advmtl.comparison.configs import check_comparable, plain_sum, single_task
+from advmtl.comparison.figures import (
     REFERENCE,
     Comparison,
     Metric,
@@ -21,10 +21,10 @@ from advmtl.compare_figures import (
     shown_metrics,
     values_of,
 )
-from advmtl.compare_picture import write_tradeoff
-from advmtl.compare_plan import Plan, Planned
-from advmtl.compare_table import print_tables, write_tables
-from advmtl.compare_timing import step_times
+from advmtl.comparison.picture import write_tradeoff
+from advmtl.comparison.plan import Plan, Planned
+from advmtl.comparison.table import print_tables, write_tables
+from advmtl.comparison.timing import step_times
 from advmtl.config import Config
 from advmtl.data import train_loader, val_loaders
 from advmtl.state import build, generator_from

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from advmtl.compare_canvas import Box, Canvas, Point, around, place_label, text_size
-from advmtl.compare_figures import Comparison, Metric, Row
+from advmtl.comparison.canvas import Box, Canvas, Point, around, place_label, text_size
+from advmtl.comparison.figures import Comparison, Metric, Row
 from preprocessing.files import write_png
 
 _PLOT = (720, 560)  # one panel's width, height [px]

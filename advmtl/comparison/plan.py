@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.checkpoint import load_checkpoint
-from advmtl.compare_configs import folder_name
+from advmtl.comparison.configs import folder_name
 from advmtl.config import Config
 from advmtl.runs import Run, difference
 from preprocessing.errors import InputError

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from advmtl.batch import Batch
-from advmtl.compare_figures import StepTime
+from advmtl.comparison.figures import StepTime
 from advmtl.config import Config
 from advmtl.data import train_loader
 from advmtl.state import State, build

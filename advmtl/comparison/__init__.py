@@ -1,0 +1,1 @@
+"""Several configurations against single-task learning: runs, figures, tables, a picture."""
