@@ -126,9 +126,15 @@ def build_settings(matcher: str, given: dict[str, Any], texts: list[str]) -> tup
 
 
 def _parsed(text: str) -> Any:
+    """Read a number, true, false, none, a list with commas, or plain text."""
+    if "," in text:
+        return tuple(_parsed(part) for part in text.split(","))
     if text.lower() in ("none", "null"):
         return None
-    return tuple(text.split(",")) if "," in text else text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _validated(part: str, kind: Any, values: dict[str, dict[str, Any]]) -> Any:

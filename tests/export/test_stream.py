@@ -3,7 +3,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +148,15 @@ def test_an_error_in_any_stage_ends_all_and_leaves_nothing(
     assert not threads_of_ours()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal; a job started in the background comes with it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupt_finishes_the_file(tmp_path: Path) -> None:
     def frames() -> Frames:
         for i in range(500):

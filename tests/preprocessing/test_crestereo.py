@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from preprocessing import crestereo as network_module
 from preprocessing.crestereo import CREStereo
+from preprocessing.stereo import crestereo_sampling as sampling
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "crestereo"
 needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference's outputs are not on this machine")
@@ -83,7 +84,7 @@ def test_half_as_many_iterations_at_the_coarse_levels(network: CREStereo) -> Non
 def test_a_start_counts_in_pixels_of_its_own_width(network: CREStereo) -> None:
     """3 px at half size are 6 px here, and -1.5 at a quarter, where the flow has the other sign."""
     pair = picture(64, 96, 1), picture(64, 96, 2)
-    still = network_module._resize_flow(torch.full((1, 2, 32, 48), 3.0), torch.zeros(1, 1, 16, 24))
+    still = sampling.resize_flow(torch.full((1, 2, 32, 48), 3.0), torch.zeros(1, 1, 16, 24))
     torch.testing.assert_close(still, torch.full((1, 2, 16, 24), -1.5))
     answers = [network(*pair, iterations=1, flow_init=torch.full((1, 2, 32, 48), start)) for start in (0.0, 3.0)]
     assert (answers[1] - answers[0]).mean() == pytest.approx(6, abs=2)
@@ -93,10 +94,10 @@ def test_sampling_is_bilinear_and_zero_outside() -> None:
     features = torch.arange(12.0).view(1, 1, 3, 4)
     points = torch.tensor([[1.0, 1.5, 3.0, 3.5, -1.0], [1.0, 0.25, 2.0, 2.0, 0.0]]).view(1, 2, 1, 5)
     expected = torch.tensor([5.0, 1.5 + 4 * 0.25, 11.0, 5.5, 0.0])
-    torch.testing.assert_close(network_module._sample(features, points).flatten(), expected)
+    torch.testing.assert_close(sampling.sample(features, points).flatten(), expected)
     beyond = torch.tensor([1e9, -1e9, float("nan")]).view(1, 1, 1, 3).expand(1, 2, 1, 3)
     torch.testing.assert_close(
-        network_module._sample(features, beyond).flatten(), torch.tensor([0.0, 0.0, float("nan")]), equal_nan=True
+        sampling.sample(features, beyond).flatten(), torch.tensor([0.0, 0.0, float("nan")]), equal_nan=True
     )
 
 

@@ -12,6 +12,9 @@ from preprocessing.stereo.sgbm import SgbmSettings
 
 
 def test_fields_of_the_matcher_and_the_cleaning_are_set_by_text() -> None:
+    matcher, clean = build_settings("sgbm", {}, ["matcher.check=false", "clean.median=0", "clean.fill=all"])
+    assert isinstance(matcher, SgbmSettings) and matcher.check is False
+    assert (clean.median, clean.fill) == (0, "all")
     matcher, clean = build_settings("sgbm", {}, ["matcher.block=3", "clean.clip_px=2,90.5", "clean.left_right_px=none"])
     assert isinstance(matcher, SgbmSettings) and matcher.block == 3
     assert (clean.clip_px, clean.left_right_px) == ((2.0, 90.5), None)
