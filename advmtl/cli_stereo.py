@@ -79,6 +79,7 @@ def preprocess(
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
     from preprocessing.job.settings import PreprocessSettings, build_settings
+    from preprocessing.job.shard import current_shard
     from preprocessing.pipeline import make_plan
     from preprocessing.pipeline import preprocess as run
 
@@ -103,12 +104,14 @@ def preprocess(
         again=again,
     )
     if dry_run:
-        _print_plan(make_plan(root, settings))
+        if current_shard().index == 0:
+            _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
     if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
         return
-    _print_report(report)
+    options = ("" if matcher == "sgbm" else f" --matcher {matcher}") + (f" --split {split}" if split else "")
+    _print_report(report, f"next: advmtl quality {report.out}{options}")
     complete = report.complete
     if check:
         complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
@@ -116,7 +119,7 @@ def preprocess(
         raise typer.Exit(EXIT_SKIPPED)
 
 
-def _print_report(report: Any) -> None:
+def _print_report(report: Any, following: str) -> None:
     console = Console(soft_wrap=True)
     _print_lines(console, "warning: ", report.warnings)
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
@@ -128,7 +131,7 @@ def _print_report(report: Any) -> None:
         f"{report.density_mean:.1%} of pixels valid ({report.matched_mean:.1%} matched), {report.seconds:.1f} s\n"
         f"depth percentiles (median frame): {percentiles}\n"
         f"record: {report.out / 'depth' / 'manifest.jsonl'}\npictures: {report.out / 'depth' / 'pictures'}\n"
-        f"next: advmtl quality {report.out}",
+        f"{following}",
         highlight=False,
         markup=False,
     )
@@ -136,7 +139,9 @@ def _print_report(report: Any) -> None:
 
 def _print_lines(console: Console, prefix: str, lines: list[str], record: str = "depth/manifest.jsonl") -> None:
     for line in lines[:_LISTED]:
-        console.print(f"{prefix}{line}", markup=False, highlight=False)
+        # A file name need not be UTF-8.
+        readable = line.encode("utf-8", "backslashreplace").decode()
+        console.print(f"{prefix}{readable}", markup=False, highlight=False)
     if len(lines) > _LISTED:
         console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in {record}", highlight=False)
 

@@ -177,6 +177,7 @@ def _check_file(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a readable image ({error}); replace the file") from None
-    if trailer not in tail:  # JPEGs may carry padding behind it
+    # A JPEG may carry a camera's own data behind its end.
+    if trailer not in tail and (path.suffix.lower() == ".png" or trailer not in path.read_bytes()):
         raise InputError(f"{path}: the file is truncated; replace it")
     return height, width

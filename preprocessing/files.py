@@ -58,6 +58,9 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
+    except OSError as error:
+        # The temporary name, or none at all, would lead astray.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -202,7 +205,7 @@ def write_png(path: Path | str, array: NDArray[Any], text: Mapping[str, str] | N
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON. A NaN is an error: JSON has none."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:

@@ -38,7 +38,13 @@ class Layout:
 
 
 def _cityscapes_camera(frame: Frame, size: tuple[int, int]) -> Camera:
-    return cityscapes.at_width(cityscapes.read_camera(frame.camera), size[0])
+    camera = cityscapes.read_camera(frame.camera)
+    if not camera.is_default and (camera.u0_px >= size[0] or camera.v0_px >= size[1]):
+        raise InputError(
+            f"{frame.camera}: its principal point ({camera.u0_px:.0f}, {camera.v0_px:.0f}) lies outside the image of "
+            f"{size[0]}x{size[1]}: it is for larger pictures; scale fx, fy, u0 and v0 as these were scaled"
+        )
+    return cityscapes.at_width(camera, size[0])
 
 
 def _cityscapes_output(out: Path, kind: str, frame: Frame) -> Path:

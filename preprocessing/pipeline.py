@@ -17,7 +17,7 @@ import numpy as np
 
 from preprocessing.depth import DEPTH_SCALE
 from preprocessing.errors import InputError
-from preprocessing.files import write_json
+from preprocessing.files import remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, Outcome
 from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
 from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
@@ -85,13 +85,15 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     """Find the frames of a set and tell which are to do; writes nothing.
 
     Raises:
-        InputError: `root` or the split is missing, or a file of weights.
+        InputError: `root` or the split is missing, or a file of weights; the output folder is no folder, or another
+            set's.
     """
     root, shard = Path(root), shard or Shard()
     layout = detect_layout(root)
     frames = layout.find_frames(root, settings.split)
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
+    _check_out(root, out, layout)
     shaping = settings.shaping()
     job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard))
     rows = read_manifest(folder)
@@ -119,6 +121,7 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     with closing(current_shard()) as shard:
         folder = (Path(root) if settings.out is None else Path(settings.out)) / "depth"
         if shard.index == 0:
+            remove_leftovers(folder, {"manifest.jsonl", "preprocess.json", "quality.json", "quality.html"})
             fold(folder)
         shard.gather(None)  # the parts of a run that was cut off are folded before anybody appends
         plan = make_plan(root, settings, shard)
@@ -132,10 +135,10 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
             _work(plan, outcomes)
         finally:
             if shard.count == 1:
-                _save(plan.job)
+                _save(plan.job, plan.tasks)
         gathered = shard.gather((plan.tasks, outcomes))
         if shard.index == 0 and shard.count > 1:
-            _save(plan.job)
+            _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
     return _report(plan.job, gathered, time.monotonic() - started, shard)
 
@@ -152,11 +155,17 @@ def _work(plan: Plan, outcomes: list[Outcome]) -> None:
             bar.advance(note=f"{skipped} skipped" if skipped else "")
 
 
-def _save(job: Job) -> None:
+def _save(job: Job, tasks: list[FrameTask]) -> None:
     """Write the record in its final form; on a full disk it stays in its form of a journal."""
     folder = job.out / "depth"
+    known = {task.frame.key for task in tasks} if job.settings.split is None else None
+
+    def keep(row: Row) -> bool:
+        """A bad frame that has been taken out of the set is no problem any more."""
+        return known is None or row["frame"] in known or not row.get("problem") or bool(row.get("outputs"))
+
     try:
-        rows = list(fold(folder).values())
+        rows = list(fold(folder, keep).values())
         good = [row for row in rows if not row.get("problem")]
         write_json(folder / "preprocess.json", _summary(rows, good)) if rows else None
     except OSError as error:
@@ -206,6 +215,17 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         seconds=seconds,
         index=shard.index,
     )
+
+
+def _check_out(root: Path, out: Path, layout: Layout) -> None:
+    """Raise InputError where `out` cannot take what is written, or is already the set of another root."""
+    for path in (out, out / "depth"):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; a folder of this name is needed: move it, or give another --out")
+    for name in layout.inputs if out != root else ():
+        link, source = out / name, root / name
+        if link.is_symlink() and link.exists() and source.exists() and link.resolve() != source.resolve():
+            raise InputError(f"{link}: leads to {link.resolve()}, so {out} is another set's; give another --out")
 
 
 def _link_inputs(root: Path, out: Path, layout: Layout) -> None:

@@ -4,6 +4,7 @@ import errno
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from preprocessing.matchers import DatasetSettings, check_size, match_dataset, m
 from preprocessing.rigs.rectification import inspect_pair
 from preprocessing.stereo.regions import Regions, regions_from_labels
 
+LEAST_WIDTH_PX = 16
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -90,12 +92,32 @@ def _reason(frame: Frame, error: Exception) -> str:
 
 def _problem_row(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]], reason: str) -> Row:
     earlier = task.row or {}
-    stale = earlier.get("settings") == job.settings_key and replaced(earlier, inputs)
+    stale = earlier.get("settings") == job.settings_key and _has_other_content(job, task.frame, earlier, inputs)
     if stale:
-        # An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
         _remove_outputs(job, task.frame)
     kept = {} if stale else earlier
-    return {**kept, "frame": task.frame.key, "problem": reason, "outputs": kept.get("outputs", {})}
+    # A redo that failed half-way has overwritten some: the record claims only what is there.
+    outputs = {kind: file for kind, file in (kept.get("outputs") or {}).items() if _stands(job.out, file)}
+    return {**kept, "frame": task.frame.key, "problem": reason, "outputs": outputs}
+
+
+def _has_other_content(job: Job, frame: Frame, row: Row, inputs: dict[str, dict[str, Any]]) -> bool:
+    """Say whether an input is another than the row was made from: by content, since a copied set has other times.
+
+    An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
+    """
+    if not replaced(row, inputs):
+        return False
+    recorded = row.get("inputs") or {}
+    try:
+        return any(sha256_of(getattr(frame, kind)) != recorded.get(kind, {}).get("sha256") for kind in inputs)
+    except InputError:
+        return False
+
+
+def _stands(out: Path, file: dict[str, Any]) -> bool:
+    path = out / file["path"]
+    return path.is_file() and path.stat().st_size == file["bytes"] and sha256_of(path) == file["sha256"]
 
 
 def _remove_outputs(job: Job, frame: Frame) -> None:
@@ -109,8 +131,8 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
     made_here = task.row is not None and "settings" in task.row  # a row of nothing but a problem made no file
     if job.settings.again or made_here or not path.exists():
         return
-    # A run that was killed between a file and its line leaves the last file without: it bears the settings' mark.
-    if settings_mark(path) != job.settings_key:
+    # A run that was killed between a file and its line leaves the last file without: it bears our mark.
+    if settings_mark(path) is None:
         raise InputError(f"{path}: is there, but not on record as written by preprocess; --again overwrites it")
 
 
@@ -157,6 +179,8 @@ def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]
     if isinstance(job.settings.matcher, DatasetSettings):
         return match_dataset(frame, left, job.layout)
     right = _read_right(frame, left)
+    if left.shape[1] < LEAST_WIDTH_PX:
+        raise InputError(f"{frame.left}: is {left.shape[1]} px wide; {LEAST_WIDTH_PX} px is the least that is matched")
     report = inspect_pair(left, right, camera.doffs_px)
     if report.same or report.looks_swapped:
         raise InputError(f"{frame.right}: {report.finding}")

@@ -3,9 +3,11 @@
 import shutil
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
@@ -49,19 +51,24 @@ def inspect(plan: Plan) -> Inspection:
     matches_pairs = plan.job.settings.matcher.name != "dataset"
     problems = [f"{frame.left}: its right image is missing" for frame in frames if matches_pairs and not frame.right]
     picked = sorted(set(np.linspace(0, len(frames) - 1, min(PAIRS, len(frames))).round().astype(int).tolist()))
-    size, pairs = (0, 0), []
+    pairs = []
     for index in track(picked, "pairs", len(picked), "pairs"):
         try:
-            size, line = _pair(plan, frames[index])
-            pairs.append((frames[index].key, line))
+            pairs.append((frames[index].key, _pair(plan, frames[index])))
         except InputError as error:
             problems.append(str(error))
     cameras = Counter[str]()
+    with ThreadPoolExecutor(8) as pool:  # headers alone, but a network disk has its latency
+        sizes = dict(zip((frame.key for frame in frames), pool.map(_size, frames), strict=True))
     for frame in frames:
+        size = sizes[frame.key]
         try:
-            cameras[_describe(_camera(plan, frame, size or (1, 1)))] += 1
+            if size is None:
+                raise InputError(f"{frame.left}: not a readable image; replace the file")
+            cameras[_describe(_camera(plan, frame, size))] += 1
         except InputError as error:
             problems.append(str(error))
+    todo = [sizes[task.frame.key] or (0, 0) for task in plan.todo]
     folder = next(path for path in (plan.job.out, *plan.job.out.absolute().parents) if path.is_dir())
     return Inspection(
         layout=plan.job.layout.name,
@@ -70,25 +77,33 @@ def inspect(plan: Plan) -> Inspection:
         problems=list(dict.fromkeys(problems)),
         cameras=[f"{number} frames: {text}" for text, number in cameras.most_common()],
         pairs=pairs,
-        needed_bytes=len(plan.todo) * size[0] * size[1] * BYTES_PER_PIXEL,
+        needed_bytes=sum(width * height for width, height in todo) * BYTES_PER_PIXEL,
         free_bytes=shutil.disk_usage(folder).free,
     )
 
 
-def _pair(plan: Plan, frame: Frame) -> tuple[tuple[int, int], str]:
+def _size(frame: Frame) -> tuple[int, int] | None:
+    try:
+        with Image.open(frame.left) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _pair(plan: Plan, frame: Frame) -> str:
     left = read_image(frame.left)
     size = (left.shape[1], left.shape[0])
     text = f"{size[0]}x{size[1]}"
     if frame.right is None:
-        return size, text
+        return text
     right = read_image(frame.right)
     if right.shape != left.shape:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
     report = inspect_pair(left, right, _camera(plan, frame, size).doffs_px)
     if report.matches < MIN_MATCHES:
-        return size, report.finding or f"{text}, {report.matches} corners: too few to tell"
+        return report.finding or f"{text}, {report.matches} corners: too few to tell"
     rows = f"{text}, rows offset by {report.vertical_px:+.2f} px (spread {report.spread_px:.2f} px)"
-    return size, report.finding or f"{rows}, {report.matches} corners: looks rectified"
+    return report.finding or f"{rows}, {report.matches} corners: looks rectified"
 
 
 def _camera(plan: Plan, frame: Frame, size: tuple[int, int]) -> Camera:

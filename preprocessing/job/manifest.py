@@ -8,6 +8,7 @@ folded into the one file at the end, or by the next run.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,12 @@ def read_manifest(folder: Path) -> dict[str, Row]:
     return rows
 
 
-def fold(folder: Path) -> dict[str, Row]:
-    """Write the one file anew, sorted, with the rows of all parts, remove the parts, and return the rows."""
+def fold(folder: Path, keep: Callable[[Row], bool] = lambda _: True) -> dict[str, Row]:
+    """Write the one file anew, sorted, with the rows of all parts that `keep` likes, remove the parts, and return the
+    rows.
+    """
     parts = list(folder.glob(_PARTS))
-    rows = read_manifest(folder)
+    rows = {key: row for key, row in read_manifest(folder).items() if keep(row)}
     if rows:
         with atomic_write(folder / NAME) as temporary:
             temporary.write_text("".join(_line(rows[key]) for key in sorted(rows)), encoding="utf-8")
@@ -61,13 +64,14 @@ def fold(folder: Path) -> dict[str, Row]:
 
 
 def _line(row: Row) -> str:
-    return json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n"
+    # Escaped: a name may hold what UTF-8 cannot, or what counts as the end of a line.
+    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def _read(path: Path) -> dict[str, Row]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     rows: dict[str, Row] = {}
     for line in lines:

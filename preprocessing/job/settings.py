@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +139,9 @@ def _parsed(text: str) -> Any:
 
 
 def _validated(part: str, kind: Any, values: dict[str, dict[str, Any]]) -> Any:
+    for name, value in values[part].items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{part}.{name}: {value} must be a finite number")
     try:
         return TypeAdapter(kind).validate_python(values[part])
     except ValidationError as error:

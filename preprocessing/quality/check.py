@@ -220,7 +220,7 @@ def _write(report: QualityReport, settings: QualitySettings, jobs: dict[str, Fra
         },
     )
     with atomic_write(report.page) as temporary:
-        temporary.write_text(page(subject), encoding="utf-8")
+        temporary.write_bytes(page(subject).encode("utf-8", "backslashreplace"))
 
 
 def _draw(job: FrameJob) -> list[Panel]:

@@ -105,6 +105,7 @@ class _Files:
     def __init__(self, root: Path, sequence: str) -> None:
         self.root, self.sequence = root, sequence
         self._listed: dict[str, frozenset[str] | None] = {}
+        self._by_stem: dict[str, dict[str, Path]] = {}
 
     def _names(self, folder: str) -> frozenset[str] | None:
         if folder not in self._listed:
@@ -113,9 +114,14 @@ class _Files:
 
     def pictures(self, folder: str) -> dict[str, Path]:
         """Stem -> picture of one folder; a warning where it cannot be looked at."""
+        if folder not in self._by_stem:
+            self._by_stem[folder] = self._pictures(folder)
+        return self._by_stem[folder]
+
+    def _pictures(self, folder: str) -> dict[str, Path]:
         names = self._names(folder)
         if names is None:
-            warnings.warn(f"{self.root / folder / self.sequence}: not readable: its frames are left out", stacklevel=4)
+            warnings.warn(f"{self.root / folder / self.sequence}: not readable: its frames are left out", stacklevel=5)
         # Backwards, so that the preferred ending comes last and stays.
         order = sorted(names or (), key=lambda name: (_rank(name), name), reverse=True)
         return {Path(n).stem: self.root / folder / self.sequence / n for n in order if _rank(n) < len(SUFFIXES)}
@@ -126,10 +132,9 @@ class _Files:
             listed = self._names(folder)
             if listed is None:  # reading it will say why
                 return self.root / folder / self.sequence / f"{name}.png"
-            for suffix in SUFFIXES:
-                for ending in (suffix, suffix.upper()):
-                    if name + ending in listed:
-                        return self.root / folder / self.sequence / f"{name}{ending}"
+            known = self.pictures(folder).get(name)
+            if known is not None:
+                return known
         return None
 
     def calibration(self, name: str) -> Path | None:

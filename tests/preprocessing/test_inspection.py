@@ -33,6 +33,15 @@ def test_it_counts_looks_at_pairs_and_writes_nothing(root: Path) -> None:
     assert inspect(make_plan(root, PreprocessSettings(pictures=0))).todo == {}
 
 
+def test_not_one_readable_picture(root: Path) -> None:
+    for name in NAMES:
+        path = frame_path(root, "left", "train", "dots", name)
+        path.write_bytes(path.read_bytes()[:40])
+    seen = inspect(make_plan(root, PreprocessSettings()))
+    assert sum("truncated" in text or "not a readable image" in text for text in seen.problems) >= len(NAMES)
+    assert (seen.pairs, seen.needed_bytes) == ([], 0)
+
+
 def test_it_names_what_is_wrong(root: Path) -> None:
     def path(kind: str, name: str) -> Path:
         return frame_path(root, kind, "train", "dots", name)

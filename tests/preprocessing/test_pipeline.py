@@ -14,7 +14,7 @@ from PIL import Image
 from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
 
 from preprocessing import pipeline
-from preprocessing.cityscapes import find_frames, frame_path
+from preprocessing.cityscapes import find_frames, frame_path, write_camera
 from preprocessing.depth import read_depth, write_depth
 from preprocessing.disparity import CleanSettings, read_disparity, write_disparity
 from preprocessing.errors import InputError
@@ -364,13 +364,80 @@ def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> No
     assert own.read_bytes() != content
 
 
-def test_depth_without_a_record_is_known_by_its_mark_to_the_same_settings_only(root: Path) -> None:
-    """A run that was killed leaves files without rows; those of other settings could be a copy of worth."""
+def test_depth_without_a_record_is_known_by_its_mark(root: Path) -> None:
+    """A run that was killed leaves the file it was at without its row; a depth file of others has no mark."""
     preprocess(root, PreprocessSettings(pictures=0))
     (root / "depth/manifest.jsonl").unlink()
-    with pytest.raises(InputError, match=r"none of 3 frames.*--again"):
-        preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0))
+    assert preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0)).done == 3
+    assert all(row["max_depth_m"] == 50 for row in good_rows(root).values())
+
+
+def test_a_copy_with_other_times_loses_nothing_by_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocess(root, PreprocessSettings(pictures=0))
+    made, rows = times(root), good_rows(root)
+    for path in root.rglob("*_*8bit.png"):
+        os.utime(path, ns=(5, 5))
+
+    def no_memory(*_: Any) -> None:
+        raise InputError("crestereo: cuda:0 has too little memory")
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="too little memory"):
+        patch.setattr(convert, "match_pair", no_memory)
+        preprocess(root, PreprocessSettings(pictures=0))
+    assert times(root) == made
+    left = {key.rpartition("/")[2]: row["outputs"] for key, row in read_manifest(root / "depth").items()}
+    assert left == {name: row["outputs"] for name, row in rows.items()}
+
+
+def test_a_redo_that_fails_half_way_claims_only_what_is_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocess(root, PreprocessSettings(pictures=0))
+
+    def full(path: Path, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="No space left"):
+        patch.setattr(convert, "write_depth", full)
+        preprocess(root, PreprocessSettings(clean=CleanSettings(fill="all"), pictures=0))
+    row = read_manifest(root / "depth")["train/dots/dots_0_1"]
+    assert "No space left" in row["problem"] and set(row["outputs"]) == {"depth"}
+    for file in row["outputs"].values():
+        assert sha256_of(root / file["path"]) == file["sha256"]
+
+
+def test_the_output_of_one_set_is_refused_to_another(root: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", write_set(tmp_path / "other", NAMES)
+    preprocess(root, PreprocessSettings(out=out, pictures=0))
+    with pytest.raises(InputError, match=r"leftImg8bit: leads to .*give another --out"):
+        preprocess(other, PreprocessSettings(out=out, pictures=0))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is a file"):
+        preprocess(root, PreprocessSettings(out=tmp_path / "file", pictures=0))
+
+
+def test_a_bad_frame_that_is_taken_away_is_no_problem_any_more(root: Path) -> None:
+    corrupt(root, "right", "missing")
+    assert not preprocess(root, PreprocessSettings(pictures=0)).complete
+    frame_path(root, "left", "train", "dots", "dots_0_2").unlink()
+    assert preprocess(root, PreprocessSettings(pictures=0)).complete
+    assert "train/dots/dots_0_2" not in read_manifest(root / "depth")
+    assert json.loads((root / "depth/preprocess.json").read_text())["skipped"] == {}
+
+
+def test_a_name_that_is_not_utf8_is_a_frame_like_others(root: Path) -> None:
+    names = {kind: frame_path(root, kind, "train", "dots", "dots_0_2") for kind in ("left", "right", "camera")}
+    for path in names.values():
+        odd = os.fsencode(path.parent) + b"/dots_0_\xdf_" + os.fsencode(path.name.rpartition("_")[2])
+        os.rename(path, odd)
     assert preprocess(root, PreprocessSettings(pictures=0)).done == 3
+    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 3
+
+
+def test_a_camera_for_larger_pictures_is_refused(root: Path) -> None:
+    camera = frame_path(root, "camera", "train", "dots", "dots_0_2")
+    write_camera(camera, CAMERA.scaled(2.0, 2.0))
+    report = preprocess(root, PreprocessSettings(matcher=DatasetSettings(), pictures=0))
+    [(_, reason)] = report.skipped
+    assert reason.startswith(f"{camera}: its principal point (176, 80) lies outside the image of 176x80")
 
 
 def test_a_damaged_depth_file_is_made_anew(root: Path) -> None:
