@@ -18,8 +18,9 @@ import numpy as np
 from preprocessing.depth import DEPTH_SCALE
 from preprocessing.errors import InputError
 from preprocessing.files import remove_leftovers, write_json
-from preprocessing.job.convert import PERCENTILES, Outcome
+from preprocessing.job.convert import PERCENTILES
 from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
+from preprocessing.job.outcome import Outcome
 from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
 from preprocessing.job.run import run
 from preprocessing.job.settings import PreprocessSettings, settings_key

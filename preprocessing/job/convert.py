@@ -1,10 +1,8 @@
 """One frame from stereo pair to depth file: match, clean, convert by Eq. 1, write; what a worker runs."""
 
-import errno
 import time
 import warnings
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,8 @@ from preprocessing.figure import draw_frame
 from preprocessing.files import read_grey_or_index, read_image, sha256_of, write_png
 from preprocessing.frame import Camera, Frame
 from preprocessing.job.manifest import Row, append_row
-from preprocessing.job.plan import FrameTask, Job, input_state, replaced, settings_mark
+from preprocessing.job.outcome import Outcome, explain, is_full, record_problem
+from preprocessing.job.plan import FrameTask, Job, input_state, settings_mark
 from preprocessing.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
 from preprocessing.matchers import DatasetSettings, check_size, match_dataset, match_pair
 from preprocessing.rigs.rectification import inspect_pair
@@ -24,25 +23,6 @@ from preprocessing.stereo.regions import Regions, regions_from_labels
 
 LEAST_WIDTH_PX = 16
 PERCENTILES = (5, 25, 50, 75, 95)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a frame: a row for the record, or the reason why there is no depth.
-
-    Attributes:
-        frame: Which.
-        row: What was put on record.
-        reason: Why it is bad; "" where it is good.
-        disk_full: The reason is want of space: the frames after it would end alike.
-        warnings: What a user should know of a good frame.
-    """
-
-    frame: Frame
-    row: Row | None = None
-    reason: str = ""
-    disk_full: bool = False
-    warnings: tuple[str, ...] = field(default_factory=tuple)
 
 
 def convert_frame(job: Job, task: FrameTask) -> Outcome:
@@ -62,67 +42,7 @@ def convert_frame(job: Job, task: FrameTask) -> Outcome:
         append_row(job.journal, row)
         return Outcome(task.frame, row, warnings=tuple(row["warnings"]))
     except Exception as error:  # whatever one frame brings about must not cost the others
-        return record_problem(job, task, inputs, _reason(task.frame, error), disk_full=_is_full(error))
-
-
-def record_problem(
-    job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]], reason: str, *, disk_full: bool = False
-) -> Outcome:
-    """Put on record why a frame has no depth of these settings."""
-    row = _problem_row(job, task, inputs, reason)
-    try:
-        append_row(job.journal, row)
-    except OSError as error:
-        disk_full = disk_full or _is_full(error)
-    return Outcome(task.frame, row, reason, disk_full)
-
-
-def _is_full(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _reason(frame: Frame, error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, OSError) and not isinstance(error, InputError):
-        text = f"{error.filename or frame.left}: {error.strerror or text}"
-    elif not isinstance(error, InputError):
-        text = f"{frame.left}: {type(error).__name__}: {text}"
-    return text
-
-
-def _problem_row(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]], reason: str) -> Row:
-    earlier = task.row or {}
-    stale = earlier.get("settings") == job.settings_key and _has_other_content(job, task.frame, earlier, inputs)
-    if stale:
-        _remove_outputs(job, task.frame)
-    kept = {} if stale else earlier
-    # A redo that failed half-way has overwritten some: the record claims only what is there.
-    outputs = {kind: file for kind, file in (kept.get("outputs") or {}).items() if _stands(job.out, file)}
-    return {**kept, "frame": task.frame.key, "problem": reason, "outputs": outputs}
-
-
-def _has_other_content(job: Job, frame: Frame, row: Row, inputs: dict[str, dict[str, Any]]) -> bool:
-    """Say whether an input is another than the row was made from: by content, since a copied set has other times.
-
-    An input that is gone or cannot be looked at proves nothing: a disk that is not mounted must cost no depth.
-    """
-    if not replaced(row, inputs):
-        return False
-    recorded = row.get("inputs") or {}
-    try:
-        return any(sha256_of(getattr(frame, kind)) != recorded.get(kind, {}).get("sha256") for kind in inputs)
-    except InputError:
-        return False
-
-
-def _stands(out: Path, file: dict[str, Any]) -> bool:
-    path = out / file["path"]
-    return path.is_file() and path.stat().st_size == file["bytes"] and sha256_of(path) == file["sha256"]
-
-
-def _remove_outputs(job: Job, frame: Frame) -> None:
-    for path in (*(job.output(kind, frame) for kind in ("depth", "confidence", "disparity")), job.picture(frame)):
-        path.unlink(missing_ok=True)
+        return record_problem(job, task, inputs, explain(task.frame, error), disk_full=is_full(error))
 
 
 def _check_overwrite(job: Job, task: FrameTask) -> None:

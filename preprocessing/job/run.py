@@ -7,7 +7,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
-from preprocessing.job.convert import Outcome, convert_frame, record_problem
+from preprocessing.job.convert import convert_frame
+from preprocessing.job.outcome import Outcome, record_problem
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.workers import WorkerDied, worker_pool
 

@@ -20,8 +20,9 @@ from preprocessing.disparity import CleanSettings, read_disparity, write_dispari
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of, write_png
 from preprocessing.job import convert, run
-from preprocessing.job.convert import Outcome, convert_frame
+from preprocessing.job.convert import convert_frame
 from preprocessing.job.manifest import read_manifest
+from preprocessing.job.outcome import Outcome
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.job.settings import PreprocessSettings
 from preprocessing.matchers import DatasetSettings
