@@ -19,6 +19,7 @@ from preprocessing.job.plan import FrameTask, Job, input_state, settings_mark
 from preprocessing.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
 from preprocessing.matchers import DatasetSettings, check_size, match_dataset, match_pair
 from preprocessing.rigs.rectification import inspect_pair
+from preprocessing.stereo.confidence import CONFIDENCE_CODE, store_confidence
 from preprocessing.stereo.regions import Regions, regions_from_labels
 
 LEAST_WIDTH_PX = 16
@@ -125,16 +126,6 @@ def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, came
     text = {"max_depth_m": str(job.settings.max_depth_m), "baseline_m": str(camera.baseline_m)}
     text |= {"fx_px": str(camera.fx_px), "matcher": job.settings.matcher.name, "settings": job.settings_key}
     write_depth(job.output("depth", frame), depth_m, text)
-
-
-CONFIDENCE_CODE = "0 invalid; 1..127 filled; 128..255 matched; rises with confidence"
-
-
-def store_confidence(cleaned: Cleaned) -> UInt8:
-    """Code confidence [H, W] in 8 bits: 0 invalid, 1..127 filled, 128..255 matched, rising with confidence."""
-    coded = np.where(cleaned.matched, 128.5, 1.5).astype(np.float32)  # cut off below, so that halves are rounded up
-    coded += np.clip(cleaned.confidence, 0, 1) * np.float32(126)
-    return np.where(cleaned.valid, coded, 0).astype(np.uint8)
 
 
 def _announce(job: Job, task: FrameTask) -> None:

@@ -25,10 +25,9 @@ from preprocessing.quality.sums import (
     depth_sums,
     error_sums,
 )
+from preprocessing.stereo.confidence import MATCHED_FROM
 
 UInt8 = npt.NDArray[np.uint8]
-MATCHED_FROM = 128
-"""In a confidence file: 0 = invalid, below this filled, from here on matched."""
 
 
 @dataclass(frozen=True)

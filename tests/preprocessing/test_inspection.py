@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_dots import write_set
-from test_pipeline import outputs
+from written_depth import outputs
 
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import write_png

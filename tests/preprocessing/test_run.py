@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from random_dots import write_set
-from test_pipeline import good_rows, same_files
+from written_depth import good_rows, same_files
 
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import sha256_of
