@@ -202,9 +202,11 @@ class DiscriminatorConfig(_Strict):
 class BalanceConfig(_Strict):
     """How rows (one per task, and the multi-task adversarial term) become one update.
 
-    A critic of one task always belongs to its task's row. One of several tasks has a row of its own, or is folded into
-    theirs in equal parts. Scalarizations weigh the tasks by their supervised losses alone, since a critic's score has
-    no zero point: a task's critic shares its task's weight, a critic's own row has weight 1.
+    A critic of one task always belongs to its task's row. One of several tasks is folded into theirs in equal parts, or
+    has a row of its own: the same update under a plain sum, but its gradient is short on purpose, and methods that
+    favour short gradients (MGDA, Nash-MTL) then train for the critic. Scalarizations weigh the tasks by their
+    supervised losses alone, since a critic's score has no zero point: a critic shares its task's weight, a critic's own
+    row has weight 1.
 
     Attributes:
         method: key of `advmtl.balancing.methods.METHODS`.
@@ -220,7 +222,7 @@ class BalanceConfig(_Strict):
     at: Literal["representation", "parameters"] = "representation"
     heads: Literal["own", "weighted"] = "own"
     options: dict[str, Any] = {}
-    multi_task_row: Literal["own", "folded"] = "own"
+    multi_task_row: Literal["folded", "own"] = "folded"
 
 
 class TrainConfig(_Strict):
@@ -288,12 +290,11 @@ class Config(_Strict):
     @property
     def rows(self) -> list[str]:
         """What a gradient-based balancer balances: the tasks, and the multi-task critics that have a row."""
-        own = [
-            f"adversarial/{name}"
-            for name, critic in self.discriminators.items()
-            if len(critic.tasks) > 1 and critic.weight > 0 and self.balance.multi_task_row == "own"
-        ]
-        return [*self.tasks, *own]
+        own = self._multi_task_critics() if self.balance.multi_task_row == "own" else []
+        return [*self.tasks, *(f"adversarial/{name}" for name in own)]
+
+    def _multi_task_critics(self) -> list[str]:
+        return [name for name, critic in self.discriminators.items() if len(critic.tasks) > 1 and critic.weight > 0]
 
     @property
     def hash(self) -> str:
@@ -307,6 +308,8 @@ class Config(_Strict):
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]
+        if not self._multi_task_critics():
+            del values["balance"]["multi_task_row"]  # a place for a row that is not there
         return values
 
     def to_yaml(self) -> str:

@@ -24,7 +24,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_with(streets: Path, balance: dict[str, Any]) -> Config:
     config = make_config(streets, checkpoint_every_steps=1, panels=0)
-    return config.model_copy(update={"balance": BalanceConfig(**balance)})
+    return config.model_copy(update={"balance": BalanceConfig(**balance, multi_task_row="own")})
 
 
 class _PulledPlugError(Exception):

@@ -202,7 +202,8 @@ def run_step(state: State, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor
     ],
 )
 def test_a_real_step_with_critics(method: str, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = build(make_config(balance={"method": method, "at": at}), torch.device("cpu"))
+    balance = {"method": method, "at": at, "multi_task_row": "own"}
+    state = build(make_config(balance=balance), torch.device("cpu"))
     found, expected, logs = run_step(state, monkeypatch)
     largest = max(gradient.abs().max().item() for gradient in expected)
     for ours, theirs in zip(found, expected, strict=True):

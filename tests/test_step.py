@@ -59,7 +59,7 @@ def changed(before: dict[str, torch.Tensor], module: torch.nn.Module) -> set[str
 
 
 def test_a_step_moves_everything_that_learns_and_logs_it() -> None:
-    state = build(make_config(), CPU)
+    state = build(make_config(balance={"multi_task_row": "own"}), CPU)
     before = {key: snapshot(part) for key, part in (("g", state.generator), ("d", state.discriminators))}
     average = snapshot(state.ema)
     logs = train_step(state, make_batch([True] * 3, [True] * 3), statistics=True)
