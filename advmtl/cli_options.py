@@ -1,10 +1,12 @@
-"""Options that several commands share, and how their text is read."""
+"""Options that several commands share, how their text is read, and the exit codes."""
 
 from typing import Annotated, Any
 
 import typer
 
 from preprocessing.errors import InputError
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
 Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]

@@ -7,9 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli_options import Workers, size_of
+from advmtl.cli_options import EXIT_SKIPPED, Workers, size_of
 
-EXIT_SKIPPED = 3
 _LISTED = 20
 
 

@@ -17,8 +17,8 @@ NEEDS_TORCH = {
     ROOT / "preprocessing" / "stereo" / "crestereo_layers.py",
     ROOT / "preprocessing" / "stereo" / "crestereo_sampling.py",
 }
-# Only the command line looks forward, and only inside its command bodies.
-LOOKS_FORWARD = ROOT / "advmtl" / "cli.py"
+# Only the commands that use a model look forward, and only inside their bodies.
+LOOKS_FORWARD = ROOT / "advmtl" / "cli_deploy.py"
 
 
 def imports(tree: ast.AST, top_only: bool) -> set[str]:

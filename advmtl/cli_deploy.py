@@ -1,0 +1,94 @@
+"""The commands that use a model: predict, export, infer, benchmark. Only here does advmtl look forward, into export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from advmtl.cli_options import Provider, size_of
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Run folder, .pt checkpoint or exported .onnx.")],
+    source: Annotated[str, typer.Argument(help="Picture, folder, or labelled source format:root[:split].")],
+    out: Annotated[Path, typer.Option(help="Folder for the panels.")] = Path("predictions"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write class ids, depth and instances as PNG.")] = False,
+    provider: Provider = "auto",
+) -> None:
+    """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels."""
+    from export.predict import predict as draw
+    from export.runtime import open_session
+
+    done, skipped = draw(open_session(model, provider), source, out, limit=limit, raw=raw)
+    console = Console(soft_wrap=True)
+    for one in skipped:
+        console.print(f"skipped {one.name}: {one.reason}", markup=False, highlight=False)
+    console.print(f"{done} panels in {out}, {len(skipped)} skipped", highlight=False)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
+    out: Annotated[Path | None, typer.Option(help="The .onnx file; default model.onnx in the run folder.")] = None,
+    size: Annotated[str | None, typer.Option(help="Network size, WIDTHxHEIGHT; default: as trained.")] = None,
+    frames: Annotated[Path | None, typer.Option(help="Pictures to check on; default: validation data.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Pictures to check on, at most.")] = 20,
+) -> None:
+    """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
+
+    Fails, and writes nothing, where classes agree on less than 99.9 % of pixels, depth differs by more than 0.1 % or an
+    offset by more than 0.01 px.
+    """
+    from export.to_onnx import export_run, print_export
+    from preprocessing.files import write_json
+
+    out = out or (run if run.is_dir() else run.parent) / "model.onnx"
+    report = export_run(run, out, size=size_of(size) if size else None, frames=frames, count=count)
+    print_export(report)
+    write_json(out.with_suffix(".json"), report.to_dict())
+    Console(soft_wrap=True).print(f"next: advmtl infer {out} VIDEO --out result.mp4", highlight=False)
+
+
+def infer(
+    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
+    source: Annotated[str, typer.Argument(help="Folder of pictures, video file, camera (0, /dev/video0) or URL.")],
+    out: Annotated[Path | None, typer.Option(help="A .mp4 file or a folder for pictures; default: nothing.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Frames at most.")] = None,
+    fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
+    provider: Provider = "auto",
+    report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
+) -> None:
+    """Run a model on a video, folder or camera: class overlay, depth in metres, instances, frames/s and latency.
+
+    Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
+    """
+    from export.runtime import open_session
+    from export.stream import infer as run
+    from export.stream import print_report
+    from preprocessing.files import write_json
+
+    result = run(open_session(model, provider), source, out, limit=limit, fps=fps)
+    print_report(result)
+    if report is not None:
+        write_json(report, result.to_dict())
+
+
+def benchmark(
+    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
+    size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: the network's.")] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Timed frames.")] = 100,
+    provider: Provider = "auto",
+    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Measure latency and throughput of a model, split into pre, net and post [ms]."""
+    from export.benchmark import benchmark as measure
+    from export.benchmark import print_benchmark
+    from export.runtime import open_session
+    from preprocessing.files import write_json
+
+    frame_size = size_of(size) if size else None
+    result = measure(open_session(model, provider), frame_size=frame_size, iterations=iterations)
+    print_benchmark(result)
+    if report is not None:
+        write_json(report, result.to_dict())
