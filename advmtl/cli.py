@@ -8,6 +8,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from advmtl.cli_deploy import benchmark, export, infer, predict
+from advmtl.cli_machine import doctor
 from advmtl.cli_options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 from advmtl.cli_stereo import preprocess, quality, synth
 from advmtl.cli_train import compare, evaluate, train
@@ -78,6 +79,7 @@ app.command()(predict)
 app.command()(export)
 app.command()(infer)
 app.command()(benchmark)
+app.command()(doctor)
 
 
 def main() -> None:

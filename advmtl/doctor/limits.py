@@ -1,0 +1,103 @@
+"""How many cores and how much memory this process may use: affinity and control groups (cgroup v1 and v2) included."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes this process may use at all, and those free now; `limited`: by a control group."""
+
+    total: int
+    free: int
+    limited: bool
+
+
+def usable_cores(proc: Path = PROC, cgroup: Path = CGROUP) -> tuple[float, int]:
+    """Cores this process may keep busy, and those of the machine. A container's share may be a fraction."""
+    machine = os.cpu_count() or 1
+    allowed = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(machine)
+    for folder in _folders(proc, cgroup, "cpu"):
+        quota = _quota(folder)
+        if quota is not None:
+            allowed = min(allowed, quota)
+    return allowed, machine
+
+
+def usable_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Memory | None:
+    """Memory under all limits; None where the system does not say."""
+    machine = _meminfo(proc)
+    if machine is None:
+        return None
+    total, free, limited = machine["MemTotal"], machine.get("MemAvailable", machine["MemTotal"]), False
+    for folder in _folders(proc, cgroup, "memory"):
+        limit = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
+        if limit is None or limit >= machine["MemTotal"]:  # cgroup v1 writes a huge number for "none"
+            continue
+        used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
+        # Cached pages count as used there, but are given back when asked for.
+        used -= _stat(folder / "memory.stat").get("inactive_file", 0)
+        total, limited = min(total, limit), True
+        free = min(free, max(0, limit - used))
+    return Memory(total, free, limited)
+
+
+def _folders(proc: Path, cgroup: Path, controller: str) -> Iterator[Path]:
+    """The folders whose limits hold for this process, from its own up to the root.
+
+    Inside a container the path in /proc may be the host's and lie nowhere here; then the root is the container's own.
+    """
+    try:
+        rows = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for row in rows:
+        number, names, path = row.split(":", 2)
+        if number == "0" and not names:
+            top = cgroup
+        elif controller in names.split(","):
+            top = next((cgroup / name for name in (names, controller) if (cgroup / name).is_dir()), cgroup / names)
+        else:
+            continue
+        here = top / path.lstrip("/")
+        for folder in (here, *here.parents):
+            if folder.is_dir() and folder.is_relative_to(top):
+                yield folder
+
+
+def _quota(folder: Path) -> float | None:
+    """Cores' worth of time per period (kernel documentation: cgroup-v2 `cpu.max`, v1 `cpu.cfs_quota_us`)."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        old, span = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        return old / span if old is not None and span and old > 0 else None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # "max" is no limit
+        return None
+
+
+def _stat(path: Path) -> dict[str, int]:
+    try:
+        pairs = (line.split() for line in path.read_text().splitlines())
+        return {name: int(value) for name, value in pairs}
+    except (OSError, ValueError):
+        return {}
+
+
+def _meminfo(proc: Path) -> dict[str, int] | None:
+    try:
+        rows = (line.split() for line in (proc / "meminfo").read_text().splitlines())
+        found = {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) >= 2}
+    except (OSError, ValueError):
+        return None
+    return found if "MemTotal" in found else None
