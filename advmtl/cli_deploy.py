@@ -17,7 +17,13 @@ def predict(
     raw: Annotated[bool, typer.Option("--raw", help="Also write class ids, depth and instances as PNG.")] = False,
     provider: Provider = "auto",
 ) -> None:
-    """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels."""
+    """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels.
+
+    \b
+    Examples:
+      advmtl predict runs/model3 cityscapes:data/synth:val --limit 20 --out panels
+      advmtl predict runs/model3/model.onnx holiday.jpg
+    """
     from export.predict import predict as draw
     from export.runtime import open_session
 
@@ -39,6 +45,8 @@ def export(
 
     Fails, and writes nothing, where classes agree on less than 99.9 % of pixels, depth differs by more than 0.1 % or an
     offset by more than 0.01 px.
+
+    Example: advmtl export runs/model3 --size 1024x512
     """
     from export.to_onnx import export_run, print_export
     from preprocessing.files import write_json
@@ -81,7 +89,10 @@ def benchmark(
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
-    """Measure latency and throughput of a model, split into pre, net and post [ms]."""
+    """Measure latency and throughput of a model, split into pre, net and post [ms].
+
+    Example: advmtl benchmark runs/model3/model.onnx --size 2048x1024 --provider cuda
+    """
     from export.benchmark import benchmark as measure
     from export.benchmark import print_benchmark
     from export.runtime import open_session

@@ -24,11 +24,10 @@ def doctor(
 ) -> None:
     """Try what this machine can run: packages, devices, providers, video, weights; and say what to do next.
 
+    \b
     Examples:
-
-    advmtl doctor
-
-    advmtl doctor --json doctor.json
+      advmtl doctor
+      advmtl doctor --json doctor.json
 
     Nothing is downloaded. Every line is ok, warning, missing (optional) or broken (needed), with a remedy. Exit code 0
     where nothing is broken, else 1.

@@ -32,7 +32,14 @@ def device_of(name: str) -> Any:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"--device {name!r}: write auto, cpu or cuda[:N]") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {name}: torch sees no CUDA device here; use --device cpu")
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device {name!r}: write auto, cpu or cuda[:N]")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and not count:
+        raise InputError(
+            f"--device {name}: torch sees no CUDA device here; advmtl doctor says why, --device cpu goes without"
+        )
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InputError(f"--device {name}: there are {count}, cuda:0 to cuda:{count - 1}")
     return device

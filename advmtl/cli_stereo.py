@@ -171,6 +171,8 @@ def quality(
 
     Against the set's own disparity or lidar where there is some: density, end-point error [px], D1, errors in metres by
     distance. Without truth: photometric error of the right image warped by the disparity.
+
+    Example: advmtl quality data/synth --split val
     """
     if not _measure(root, matcher=matcher, split=split, out=out, worst=worst, workers=workers):
         raise typer.Exit(EXIT_SKIPPED)

@@ -46,7 +46,14 @@ def train(
 ) -> None:
     """Train a configuration into a run folder; a folder that holds the same run is continued.
 
-    Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
+    \b
+    Examples:
+      advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
+      advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
+      advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+
+    Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
+    encoder.weights=null (from scratch), discriminators.depth.sees=[image,depth]. A wrong key names the nearest one.
     """
     from advmtl.config_files import load_config
     from advmtl.train import fit
@@ -70,7 +77,13 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Measure a run: metrics with their units as table and JSON."""
+    """Measure a run: metrics with their units as table and JSON.
+
+    \b
+    Examples:
+      advmtl evaluate runs/model3
+      advmtl evaluate runs/model3 --data cityscapes:other_city:val
+    """
     from advmtl.checkpoint import load_generator
     from advmtl.config import Source
     from advmtl.data import val_loaders

@@ -75,9 +75,12 @@ class Source(_Strict):
     def parse(cls, text: str) -> "Source":
         """Read `format:root[:split]`. Raises: InputError."""
         parts = text.split(":")
+        if len(parts) > 2 and len(parts[1]) == 1 and parts[2][:1] in ("\\", "/"):  # C:\data, a drive and its path
+            parts[1:3] = [":".join(parts[1:3])]
         if len(parts) not in (2, 3) or not all(parts):
             raise InputError(
-                f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val"
+                f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val; "
+                "formats are cityscapes, camvid, folder and rig"
             )
         return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
 

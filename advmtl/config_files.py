@@ -1,5 +1,6 @@
 """Configuration files: finding them by path or name, `key=value` overrides. Imports no torch."""
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def find_config(name: str) -> Path:
         if candidate.is_file():
             return candidate
     names = sorted({file.stem for folder in config_folders() for file in folder.glob("*.yaml")})
-    raise InputError(f"configuration {name!r}: no such file or name; there are {', '.join(names)}")
+    close = difflib.get_close_matches(Path(name).stem, names, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise InputError(f"configuration {name!r}: no such file or name; {hint}there are {', '.join(names)}")
 
 
 def _override(values: dict[str, Any], text: str) -> None:

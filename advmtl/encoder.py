@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Small_Weights
 from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
+from advmtl.pretrained import download
 from preprocessing.errors import InputError
 
 # Howard et al. 2019, Table 2: kernel, expansion (of the block's input), output channels, squeeze-excite,
@@ -110,15 +111,8 @@ def _divisible(channels: float) -> int:
 def _read_state(weights: str) -> dict[str, Tensor]:
     """Read a state dict from torchvision's download or from a file. Raises InputError."""
     if weights == "imagenet":
-        try:
-            state = MobileNet_V3_Small_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError) as error:  # no network; a truncated download has the wrong hash
-            raise InputError(
-                f"encoder.weights: imagenet weights are not cached and cannot be downloaded ({error}); "
-                "set encoder.weights to the path of torchvision's mobilenet_v3_small file, "
-                "or to null to train from scratch"
-            ) from None
-        return dict(state)
+        instead = "set encoder.weights=PATH of that file, or encoder.weights=null to train from scratch"
+        return download(MobileNet_V3_Small_Weights.IMAGENET1K_V1, "encoder.weights", instead)
     return read_state_dict(Path(weights), "encoder.weights")
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from advmtl.config import WITHOUT_SPLITS, Source
 from advmtl.frames import FrameRecord
+from advmtl.sources import check_root
 from preprocessing.errors import InputError
 from preprocessing.frame import Frame
 from preprocessing.labels import lookup_table
@@ -26,6 +27,7 @@ def index_source(source: Source, classes: str, role: Role, number: int = 0) -> l
     """
     if source.split is None and source.format not in WITHOUT_SPLITS:
         source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
+    check_root(source)
     build = {"cityscapes": _cityscapes, "camvid": _folder, "folder": _folder, "rig": _rig}[source.format]
     records = [replace(record, source=number) for record in build(source, classes, role)]
     if source.frames is not None:

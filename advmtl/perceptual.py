@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, squeezenet1_1, vgg16
 
 from advmtl.encoder import load_strictly, read_state_dict
+from advmtl.pretrained import download
 from preprocessing.errors import InputError
 
 IGNORE = 255
@@ -143,13 +144,11 @@ def _backbone(network: str, weights: str | None) -> tuple[str, dict[str, Tensor]
             return ("squeezenet" if any("squeeze" in name for name in state) else "vgg16"), state
         return network, state
     backbone = "vgg16" if network == "lpips" else network
-    try:
-        return backbone, dict(_DOWNLOADS[backbone].get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:  # no network; a truncated download has the wrong hash
-        raise InputError(
-            f"perceptual.weights: {backbone} weights are not cached and cannot be downloaded ({error}); set "
-            "perceptual.weights to the path of torchvision's file, or the losses' weight `perceptual` to 0"
-        ) from None
+    instead = (
+        "set perceptual.weights=PATH of that file, or the losses' weight to 0: "
+        "tasks.segmentation.losses.perceptual=0 tasks.depth.losses.perceptual=0"
+    )
+    return backbone, download(_DOWNLOADS[backbone], "perceptual.weights", instead)
 
 
 def _features(backbone: str, state: Mapping[str, Tensor], weights: str | None, count: int) -> nn.Sequential:

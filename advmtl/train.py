@@ -15,6 +15,7 @@ from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
 from advmtl.panels import Evolution
 from advmtl.runs import Interrupt, Log, Run, flatten, open_run
+from advmtl.sources import missing_label
 from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
 from preprocessing.errors import InputError
@@ -135,7 +136,7 @@ def count_labels(config: Config, train: Any, val: list[Any]) -> str:
     for task in config.tasks:
         count = _labelled(train, task)
         if not count:
-            raise InputError(f"tasks.{task}: no training frame has this label; remove the task or add a source with it")
+            raise InputError(f"tasks.{task}: no training frame has this label; {missing_label(task, config)}")
         parts.append(f"{task} {count} train, {sum(_labelled(loader, task) for loader in val)} val")
     if not any(_labelled(loader, task) for loader in val for task in config.tasks):
         raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")

@@ -9,6 +9,7 @@ from preprocessing import cityscapes
 from preprocessing.disparity import Bool, Float32, read_disparity
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera, Frame
+from preprocessing.nearby import describe, sets_near
 from preprocessing.rigs import folders as rigs
 
 
@@ -76,6 +77,8 @@ def detect_layout(root: Path) -> Layout:
     if rig is not None:
         return _rig_layout(root, rig)
     pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in reversed(rigs.RIGS))
+    if not root.is_dir() or sets_near(root):
+        raise InputError(f"{root}: no set in a known layout; {describe(root)}")
     raise InputError(
         f"{root}: no set in a known layout; looked for leftImg8bit/ (Cityscapes), and for the folder pairs {pairs}"
     )

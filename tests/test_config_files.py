@@ -21,7 +21,7 @@ def test_a_malformed_override_is_named(text: str) -> None:
 
 
 def test_unknown_name_lists_the_names_there_are() -> None:
-    with pytest.raises(InputError, match=r"no such file or name; there are baseline, demo, model1"):
+    with pytest.raises(InputError, match=r"no such file or name; did you mean model3\? there are baseline, demo"):
         find_config("modell3")
 
 

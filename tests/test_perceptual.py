@@ -181,7 +181,7 @@ def test_errors_are_one_line(squeezenet, vgg, tmp_path, monkeypatch):
         Perceptual("vgg16", str(squeezenet))
     monkeypatch.setattr(type(perceptual_module._DOWNLOADS["vgg16"]), "get_state_dict", offline)
     for network in ("vgg16", "lpips"):
-        with pytest.raises(InputError, match=r"vgg16 weights .* cannot be downloaded .*perceptual") as caught:
+        with pytest.raises(InputError, match=r"vgg16-397923af.pth .* cannot be downloaded .*perceptual") as caught:
             Perceptual(network)
         assert "\n" not in str(caught.value)
 

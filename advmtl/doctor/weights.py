@@ -65,10 +65,11 @@ def check_weights(folder: Path | None = None) -> Iterable[Line]:
     folder = folder or hub_folder()
     for one in PUBLISHED:
         path = folder / one.file
-        facts = {"path": str(path), "url": f"https://download.pytorch.org/models/{one.file}"}
+        facts: dict[str, object] = {"path": str(path), "url": f"https://download.pytorch.org/models/{one.file}"}
         if not path.is_file():
-            remedy = f"downloaded at first use; offline: put {facts['url']} there, or {one.without}"
-            yield Line(SECTION, one.name, "missing", f"no {path} ({one.megabytes:g} MB; {one.use})", remedy, facts)
+            found = f"not cached: {one.file}, {one.megabytes:g} MB; {one.use}"
+            remedy = f"fetched at first use; offline: put {facts['url']} into {folder}, or {one.without}"
+            yield Line(SECTION, one.name, "missing", found, remedy, facts)
             continue
         size, digits = path.stat().st_size, _sha256(path)
         found, facts = f"{path}, {size / 1e6:.0f} MB", facts | {"bytes": size, "sha256": digits}
