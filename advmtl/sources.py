@@ -12,19 +12,18 @@ _NEEDED = {
     "folder": "images/",
     "rig": "left/ and right/, or KITTI's folders",
 }
-_ACCEPTED = {
-    "cityscapes": ("cityscapes",),
-    "camvid": ("camvid", "folder"),
-    "folder": ("camvid", "folder"),
-    "rig": ("rig", "cityscapes"),  # the layout is detected, and Cityscapes' is one
-}
 
 
 def check_root(source: Source) -> None:
     """Raises: InputError where the root has not the folders of the source's format, with what it has instead."""
     root = Path(source.root).expanduser()
-    if kind_of(root) not in _ACCEPTED[source.format] and not (root / "images").is_dir():
-        raise InputError(f"{root}: no {_NEEDED[source.format]} in it, as {source.format} has; {describe(root)}")
+    found = {
+        "cityscapes": (root / "leftImg8bit").is_dir(),
+        "rig": kind_of(root) in ("rig", "cityscapes"),  # the layout is detected, and Cityscapes' is one
+    }
+    if not found.get(source.format, (root / "images").is_dir()):
+        lacks = f"no {_NEEDED[source.format]} in it, as {source.format} has; " if root.is_dir() else ""
+        raise InputError(f"{root}: {lacks}{describe(root, as_source=True)}")
 
 
 def missing_label(task: str, config: Config) -> str:

@@ -77,7 +77,9 @@ def detect_layout(root: Path) -> Layout:
     if rig is not None:
         return _rig_layout(root, rig)
     pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in reversed(rigs.RIGS))
-    if not root.is_dir() or sets_near(root):
+    if not root.is_dir():
+        raise InputError(f"{root}: {describe(root)}")
+    if sets_near(root):
         raise InputError(f"{root}: no set in a known layout; {describe(root)}")
     raise InputError(
         f"{root}: no set in a known layout; looked for leftImg8bit/ (Cityscapes), and for the folder pairs {pairs}"

@@ -36,28 +36,28 @@ def sets_near(folder: Path) -> list[tuple[str, Path]]:
     return [(kind, one) for one in candidates if (kind := kind_of(one)) is not None]
 
 
-def describe(root: Path) -> str:
-    """What is there instead of a set, and what to write, in half a sentence."""
+def describe(root: Path, *, as_source: bool = False) -> str:
+    """What is there instead of a set, and what to write, in half a sentence; as a data source or as a folder."""
     if is_windows_path(str(root)) and os.name != "nt":
         drive, rest = str(root)[0].lower(), str(root)[3:].replace("\\", "/")
-        return f"a Windows path, and this is no Windows; under WSL write /mnt/{drive}/{rest}"
+        return f"is a Windows path, and this is no Windows; under WSL write /mnt/{drive}/{rest}"
     if not root.exists():
         return f"no such folder; {_siblings(root)}"
     if not root.is_dir():
         return "is a file; give the folder of the set"
     near = sets_near(root)
     if near:
-        return "found " + ", ".join(_written(kind, one) for kind, one in near[:_LISTED])
+        return "found " + ", ".join(_written(kind, one, as_source) for kind, one in near[:_LISTED])
     names = [one.name + "/" if one.is_dir() else one.name for one in _entries(root)]
     return f"it holds {_listed(names)}" if names else "it is empty"
 
 
-def _written(kind: str, root: Path) -> str:
+def _written(kind: str, root: Path, as_source: bool) -> str:
     rig = find_rig(root) if kind == "rig" else None
     what = {"cityscapes": "Cityscapes' layout", "camvid": "images/ and labels/", "folder": "images/"}.get(kind)
     if rig is not None:
         what = "a folder pair" if rig.left == "left" else "KITTI's layout"
-    return f"{what}: write {kind}:{root}"
+    return f"{what}: write {kind}:{root}" if as_source else f"{what} in {root}"
 
 
 def _siblings(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What to do next, from what lies in the working folder."""
 
 import json
+import shlex
 from pathlib import Path
 
 from preprocessing.errors import InputError
@@ -48,30 +49,24 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _after_training(run: Path, folder: Path) -> str:
-    name = _short(run, folder)
-    if not (run / "checkpoints" / "best.pt").is_file() or not (run / "evaluation.json").is_file():
-        return (
-            f"advmtl train {name}  (the run is not finished: this continues it)"
-            if _is_own(run)
-            else (f"advmtl evaluate {name}")
-        )
+    name, checkpoints = _short(run, folder), run / "checkpoints"
+    if not (run / "evaluation.json").is_file():  # training ends by writing it
+        if (checkpoints / "last.pt").is_file():
+            return f"advmtl train {name} --out {name}  (the run is not finished; this goes on with it)"
+        return f"advmtl evaluate {name}"
     models = sorted(run.glob("*.onnx"))
     if models:
         return f"advmtl infer {_short(models[0], folder)} VIDEO --out result.mp4"
     return f"advmtl export {name}"
 
 
-def _is_own(run: Path) -> bool:
-    return (run / "checkpoints" / "last.pt").is_file()
-
-
 def _for_set(root: Path, folder: Path) -> str:
-    name, cityscapes = _short(root, folder), detect_layout(root).name == CITYSCAPES.name
     if not _has_depth(root):
-        return f"advmtl preprocess {name}"
-    if cityscapes:
-        return f"advmtl train model3 --data cityscapes:{name}"
-    return f"advmtl train single_depth --data rig:{name} --val rig:{name}  (better: --val another recording)"
+        return f"advmtl preprocess {_short(root, folder)}"
+    if detect_layout(root).name == CITYSCAPES.name:
+        return f"advmtl train model3 --data {_short(root, folder, 'cityscapes:')}"
+    source = _short(root, folder, "rig:")
+    return f"advmtl train single_depth --data {source} --val {source}  (better: --val another recording)"
 
 
 def _has_depth(root: Path) -> bool:
@@ -83,6 +78,6 @@ def _has_depth(root: Path) -> bool:
         return False
 
 
-def _short(path: Path, folder: Path) -> str:
-    text = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-    return f"'{text}'" if " " in text else text
+def _short(path: Path, folder: Path, prefix: str = "") -> str:
+    """As it is typed in `folder`, quoted where the shell wants it."""
+    return shlex.quote(prefix + str(path.relative_to(folder) if path.is_relative_to(folder) else path))
