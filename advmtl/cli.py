@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from advmtl.cli_options import Device, Provider, device_of, size_of
+from advmtl.cli_report import report
 from advmtl.cli_stereo import preprocess, quality, synth
 from preprocessing.errors import InputError
 
@@ -72,6 +73,7 @@ def _advmtl(
 app.command()(synth)
 app.command()(preprocess)
 app.command()(quality)
+app.command()(report)
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:

@@ -35,7 +35,7 @@ class DistanceBands:
             self.sums = other.sums if self.sums is None else self.sums + other.sums
 
     def compute(self) -> list[dict[str, Any]]:
-        """One row a band, from_m < depth <= to_m: pixels, abs_rel, rmse_m, bias_m (+ = too far); None without pixels."""
+        """One row a band, from_m < depth <= to_m: pixels, abs_rel, rmse_m, bias_m (+ = too far); None: no pixel."""
         if self.sums is None:
             return []
         rows = []
