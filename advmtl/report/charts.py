@@ -68,7 +68,7 @@ def _spoken(line: Line) -> str:
 def _drawing(chart: Chart, kind: str, label: str, *, logarithmic: bool) -> str:
     xs = [value for line in chart.lines for value in line.x]
     ys = [value for line in chart.lines for value in line.y]
-    across = Scale.over(min(xs), max(xs), (_LEFT, WIDTH - _RIGHT))
+    across = Scale.over(0, max(xs), (_LEFT, WIDTH - _RIGHT))
     up = Scale.over(min(ys), max(ys), (HEIGHT - _BOTTOM, _TOP), logarithmic=logarithmic, room=0.04)
     shapes = [_y_axis(up, chart.unit), _x_axis(across, chart.x_name)]
     # Faint ones below the others.
@@ -102,7 +102,7 @@ def _y_axis(up: Scale, unit: str) -> str:
         y = up(tick)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    if unit not in ("", "1"):
+    if unit:
         middle = (_TOP + HEIGHT - _BOTTOM) / 2
         parts.append(
             f'<text transform="translate(11 {middle:.0f}) rotate(-90)" text-anchor="middle">[{escape(unit)}]</text>'

@@ -5,7 +5,7 @@ from typing import Any
 
 from advmtl.config import Config
 from advmtl.report.reading import RunRecord
-from preprocessing.web_page import Table
+from preprocessing.web_page import Table, table_of
 
 _ABSENT = "–"
 _NAMES = ("name",)
@@ -27,13 +27,20 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{name}.")
         elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-            for number, one in enumerate(value):
-                found |= (
-                    flat(one, f"{name}.{number}.") if isinstance(one, Mapping) else {f"{name}.{number}": _text(one)}
-                )
+            found |= {f"{name}.{number}": _source(one) for number, one in enumerate(value)}
         else:
             found[name] = _text(value)
     return found
+
+
+def _source(value: Any) -> str:
+    """A data source as on the command line, and what else is set."""
+    if not isinstance(value, Mapping):
+        return _text(value)
+    where = ":".join(str(value[key]) for key in ("format", "root", "split") if value.get(key))
+    usual = {"weight": 1, "depth": "auto", "labels": "auto", "size": None, "frames": None}
+    more = [f"{key} {_text(value[key])}" for key, common in usual.items() if value.get(key, common) != common]
+    return ", ".join((where, *more))
 
 
 def _text(value: Any) -> str:
@@ -44,21 +51,30 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def difference_tables(runs: Sequence[RunRecord]) -> list[Table]:
-    """Keys in which the runs differ, with the default; then those that all share and that are not the default."""
+def difference_parts(runs: Sequence[RunRecord]) -> list[str]:
+    """Keys in which the runs differ, with the default; then, folded, those they share and that are not the default."""
     configured = [run for run in runs if run.config]
+    if not configured:
+        return ["<p>No configuration could be read.</p>"]
     values, defaults = [flat(run.config) for run in configured], default_values()
     keys = [key for key in dict.fromkeys(key for one in values for key in one) if key not in _NAMES]
     differing = [key for key in keys if len({one.get(key) for one in values}) > 1]
     shared = [key for key in keys if key not in differing and values[0].get(key) != defaults.get(key)]
-    # Unset parts of a source (no own size, all frames) are no choice of anyone.
-    shared = [key for key in shared if not (key.startswith("data.") and values[0].get(key) in ("none", "auto"))]
-    tables = []
+    # Options left open are no choice of anyone.
+    shared = [key for key in shared if key in defaults or values[0].get(key) != "none"]
+    parts = []
     if differing:
         rows = [[key, defaults.get(key, _ABSENT), *(one.get(key, _ABSENT) for one in values)] for key in differing]
-        tables.append(Table("Where the runs differ", ["Key", "default", *(run.name for run in configured)], rows))
+        parts.append(_settings(Table("Where the runs differ", ["Key", "default", *(r.name for r in configured)], rows)))
+    elif len(configured) > 1:
+        parts.append("<p>The runs' configurations do not differ.</p>")
     if shared:
         rows = [[key, defaults.get(key, _ABSENT), values[0][key]] for key in shared]
         name = "all runs" if len(configured) > 1 else configured[0].name
-        tables.append(Table(f"Other than the defaults, {name}", ["Key", "default", name], rows))
-    return tables
+        table = _settings(Table(f"Other than the defaults, {name}", ["Key", "default", name], rows))
+        parts.append(f"<details><summary>{len(shared)} settings other than the defaults</summary>{table}</details>")
+    return parts
+
+
+def _settings(table: Table) -> str:
+    return f'<div class="settings">{table_of(table)}</div>'

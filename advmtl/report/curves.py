@@ -4,12 +4,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from advmtl.metrics import UNITS
 from advmtl.report.charts import Chart, Line
+from advmtl.report.names import name_of, unit_of
 from advmtl.report.reading import Row, RunRecord, is_number
 from advmtl.tasks import TASKS
 
 MOST_POINTS = 300
+_TITLES = {
+    "balance/weight/": "Weight of ",
+    "gradient_cosine_at_z/": "Cosine of ",
+    "gradient_norm_at_z/": "Gradient norm of ",
+    "discriminator/": "Critic ",
+    "adversarial/": "Adversarial: critic ",
+}
 Value = Callable[[RunRecord, Row], float | None]
 
 
@@ -84,7 +91,8 @@ def metric_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
             lines = []
             for number, run in enumerate(runs):
                 lines += _line(run, number, axis, run.validation, _logged(f"{task.name}/{figure}"), "dashed")
-            charts += _chart(f"{task.name}: {figure}", "On validation frames.", axis, lines, unit=UNITS[figure])
+            title = f"{task.name.capitalize()}: {name_of(figure)}"
+            charts += _chart(title, "On validation frames.", axis, lines, unit=unit_of(figure))
     return charts
 
 
@@ -103,7 +111,8 @@ def speed_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
     """Frames a second, between two log rows."""
     lines = []
     for number, run in enumerate(runs):
-        lines += _line(run, number, axis, run.timing, _logged("frames_per_s"), "solid")
+        timed = [row for row in run.timing if row.get("frames")]
+        lines += _line(run, number, axis, timed, _logged("frames_per_s"), "solid")
     caption = "Training frames, without measuring and saving."
     return _chart("Throughput", caption, axis, lines, unit="frames/s")
 
@@ -172,4 +181,7 @@ def _keys(runs: Sequence[RunRecord], kind: str) -> list[str]:
 
 
 def _spaced(key: str) -> str:
-    return key.replace("/", " / ").replace("~", " ~ ").replace("_", " ")
+    for begin, words in _TITLES.items():
+        if key.startswith(begin):
+            return words + key.removeprefix(begin).replace("~", " and ").replace("_", " ")
+    return key.replace("/", ": ", 1).replace("/", " ").replace("_", " ").capitalize()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from advmtl.report.extremes import RANKED_BY, RGB, Extremes
+from advmtl.report.names import heading_of, name_of
 from advmtl.report.pictures import encoded
 from advmtl.report.reading import Row, RunRecord
 from advmtl.report.results import cell
@@ -19,10 +20,10 @@ def frame_parts(run: RunRecord, chosen: Sequence[Extremes]) -> list[str]:
     for one in chosen:
         figure, _ = RANKED_BY[one.task]
         best, median, bad, worst = one.spread
-        parts.append(f"<h4>{escape(one.task)}</h4>")
+        parts.append(f"<h4>{escape(one.task.capitalize())}</h4>")
         parts.append(
-            f"<p>Ranked by the frame's own {figure}. Best {cell(best, 3)}, half of the frames at least as good as "
-            f"{cell(median, 3)}, nine of ten as {cell(bad, 3)}, worst {cell(worst, 3)}.</p>"
+            f"<p>Ranked by the frame's own {name_of(figure)}. Best {cell(best, 3)}, half of the frames at least "
+            f"as good as {cell(median, 3)}, nine of ten as {cell(bad, 3)}, worst {cell(worst, 3)}.</p>"
         )
         for title, rows in (("Worst", one.worst), ("Best", one.best)):
             if rows:
@@ -34,8 +35,7 @@ def frame_parts(run: RunRecord, chosen: Sequence[Extremes]) -> list[str]:
 def _table(caption: str, task: str, rows: Sequence[Row]) -> Table:
     figures = _FIGURES[task]
     cells = [[str(row["frame"]), *(cell(row.get(figure), 3) for figure in figures)] for row in rows]
-    head = ["Frame", *(f"{one} [m]" if one.endswith("_m") else one for one in figures)]
-    return Table(caption, head, cells)
+    return Table(caption, ["Frame", *(heading_of(one) for one in figures)], cells)
 
 
 def _pictures(title: str, one: Extremes, rows: Sequence[Row]) -> str:
@@ -49,7 +49,7 @@ def _pictures(title: str, one: Extremes, rows: Sequence[Row]) -> str:
         caption = f"{title} {place}: {row['frame']}"
         figures.append(
             f'<figure><div class="frame">{cells}</div><figcaption><strong>{escape(caption)}</strong> '
-            f"{figure} {cell(row.get(figure), 3)}</figcaption></figure>"
+            f"{name_of(figure)} {cell(row.get(figure), 3)}</figcaption></figure>"
         )
     return f'<div class="frames">{"".join(figures)}</div>' if figures else ""
 

@@ -8,13 +8,21 @@ from typing import Any
 
 from advmtl.report import curves
 from advmtl.report.charts import Chart, line_chart
-from advmtl.report.configurations import difference_tables
+from advmtl.report.configurations import difference_parts
 from advmtl.report.curves import Axis
 from advmtl.report.extremes import Extremes, choose, draw
 from advmtl.report.frames_section import class_legend, frame_parts
 from advmtl.report.pictures import evolution_part, panel_parts
 from advmtl.report.reading import RunRecord, read_runs
-from advmtl.report.results import band_parts, class_table, confusion_table, extent, headlines, metric_tables
+from advmtl.report.results import (
+    band_parts,
+    class_table,
+    confusion_table,
+    extent,
+    headlines,
+    metric_tables,
+    source_tables,
+)
 from advmtl.report.style import style
 from advmtl.report.times import time_parts
 from preprocessing.files import write_bytes, write_json
@@ -61,9 +69,9 @@ def page(
     groups = _chart_groups(runs, axis)
     sections = [
         Section("overview", "Overview", _overview(runs)),
-        Section("configurations", "Configurations", _configurations(runs)),
+        Section("configurations", "Configurations", difference_parts(runs)),
         Section("losses", "Losses", _losses(runs, groups)),
-        Section("figures", "Figures", [_charts(groups["figures"]), *metric_tables(runs), *class_table(runs)]),
+        Section("figures", "Figures", _metrics(runs, groups)),
         Section("confusion", "Confusion matrix", _confusion(runs)),
         Section("distance", "Error by distance", band_parts(runs) or [_NOT_RECORDED]),
         Section("panels", "Panels", _panels(runs, bar)),
@@ -78,11 +86,13 @@ def page(
 
 
 def _chart_groups(runs: Sequence[RunRecord], axis: Axis) -> dict[str, list[Chart]]:
+    critics = curves.training_charts(runs, axis, ("discriminator/",), "")
     return {
         "losses": curves.loss_charts(runs, axis),
         "terms": curves.term_charts(runs, axis),
         "figures": curves.metric_charts(runs, axis),
-        "critics": curves.training_charts(runs, axis, ("discriminator/",), ""),
+        "accuracies": [chart for chart in critics if "accuracy" in chart.title],
+        "scores": [chart for chart in critics if "accuracy" not in chart.title],
         "weights": curves.training_charts(runs, axis, ("balance/",), "As given by the balancer."),
         "cosines": curves.training_charts(runs, axis, ("gradient_cosine",), "−1: they pull apart, 1: together."),
         "norms": curves.training_charts(runs, axis, ("gradient_norm", "learning_rate"), ""),
@@ -106,13 +116,6 @@ def _overview(runs: Sequence[RunRecord]) -> list[str]:
     ]
 
 
-def _configurations(runs: Sequence[RunRecord]) -> list[str]:
-    tables = difference_tables(runs) if any(run.config for run in runs) else []
-    if not tables:
-        return ["<p>Nothing differs, or no configuration could be read.</p>"]
-    return [table_of(table) for table in tables]
-
-
 def _losses(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[str]:
     if not groups["losses"]:
         return [_NOT_RECORDED]
@@ -125,6 +128,19 @@ def _losses(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[s
     if groups["terms"]:
         parts.append(f"<details><summary>Each loss term</summary>{_charts(groups['terms'])}</details>")
     return parts
+
+
+def _metrics(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[str]:
+    tables = [*metric_tables(runs), *class_table(runs)]
+    if not tables:
+        return ["<p>Nothing has been measured in these runs yet.</p>"]
+    words = "↑ more is better, ↓ less is better" + (", bold: the best run." if len(runs) > 1 else ".")
+    words += " Unit 1: a share or ratio. All figures are over the pixels of the set, not means of frames."
+    return [
+        _charts(groups["figures"]),
+        f'<p>{words}</p><div class="tables">{"".join(tables)}</div>',
+        *source_tables(runs),
+    ]
 
 
 def _confusion(runs: Sequence[RunRecord]) -> list[str]:
@@ -156,13 +172,14 @@ def _frames(runs: Sequence[RunRecord], chosen: Sequence[Sequence[Extremes]]) -> 
 
 
 def _critics(groups: dict[str, list[Chart]]) -> list[str]:
-    if not groups["critics"]:
+    if not groups["accuracies"] and not groups["scores"]:
         return ["<p>No discriminators in these runs.</p>"]
     words = (
         "<p>accuracy: how often a real frame scores above a generated one, 0.5 is chance; patch accuracy: the same for "
         "patches of one frame. A critic at 1 for long has won, one at 0.5 tells nothing.</p>"
     )
-    return [words, _charts(groups["critics"])]
+    scores = f"<details><summary>Their losses and scores</summary>{_charts(groups['scores'])}</details>"
+    return [words, _charts(groups["accuracies"]), scores]
 
 
 def _balancing(groups: dict[str, list[Chart]]) -> list[str]:

@@ -6,11 +6,13 @@ from typing import Any
 
 from advmtl.metrics import HIGHER_IS_BETTER, UNITS
 from advmtl.report.charts import Bars, bar_chart
+from advmtl.report.names import name_of, unit_of
 from advmtl.report.reading import RunRecord, is_number
 from advmtl.tasks import TASKS
 from preprocessing.web_page import Headline, Table, scrolling, table_of
 
 NONE = "–"
+_HOT = 72  # from this share [%] on, light figures on the dark cell read better
 _ARROWS = {True: " ↑", False: " ↓"}
 
 
@@ -31,8 +33,8 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
         for task in TASKS.values():
             figure = next((one for one in task.metrics if is_number(run.task(task.name).get(one))), None)
             if figure is not None:
-                unit = "" if UNITS[figure] == "1" else f" {UNITS[figure]}"
-                parts.append(f"{figure} {run.task(task.name)[figure]:.3f}{unit}")
+                value = f"{run.task(task.name)[figure]:.3f} {unit_of(figure)}".strip()
+                parts.append(f"{name_of(figure)} {value}")
         found.append(Headline(run.name, " · ".join(parts) or "no figures", f"From {run.measured}. {extent(run)}"))
     return found
 
@@ -56,8 +58,7 @@ def metric_tables(runs: Sequence[RunRecord]) -> list[str]:
         columns = [run.task(task) for run in runs]
         figures = [figure for figure in UNITS if any(is_number(column.get(figure)) for column in columns)]
         if figures:
-            parts.append(_compared(f"{task}: figures of the validation frames", runs, figures, columns))
-    parts += _source_tables(runs)
+            parts.append(_compared(f"{task.capitalize()}, validation frames", runs, figures, columns))
     return parts
 
 
@@ -69,13 +70,12 @@ def _compared(
     for figure in figures:
         values = [column.get(figure) for column in columns]
         better = HIGHER_IS_BETTER.get(figure)
-        name = escape(figure + ("" if better is None else _ARROWS[better]))
+        name = escape(name_of(figure) + ("" if better is None else _ARROWS[better]))
         cells = "".join(f"<td>{_marked(value, _best(values, better))}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{name}</th><td>{escape(UNITS[figure])}</td>{cells}</tr>')
     return scrolling(
         caption,
-        f"<table><caption>{escape(caption)}; ↑ more is better, ↓ less is better"
-        f"{', bold: best' if len(runs) > 1 else ''}</caption>"
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
     )
 
@@ -92,7 +92,7 @@ def _marked(value: Any, best: float | None) -> str:
     return f"<strong>{text}</strong>" if best is not None and value == best else text
 
 
-def _source_tables(runs: Sequence[RunRecord]) -> list[str]:
+def source_tables(runs: Sequence[RunRecord]) -> list[str]:
     """Main figures of each source, for runs that were measured on several."""
     rows = []
     for run in runs:
@@ -100,7 +100,11 @@ def _source_tables(runs: Sequence[RunRecord]) -> list[str]:
         for source, tasks in sources.items() if isinstance(sources, Mapping) else ():
             for task, figures in tasks.items() if isinstance(tasks, Mapping) else ():
                 wanted = TASKS[task].metrics if task in TASKS and isinstance(figures, Mapping) else ()
-                shown = [f"{one} {cell(figures[one])}" for one in wanted if is_number(figures.get(one))]
+                shown = [
+                    f"{name_of(one)} {cell(figures[one])} {unit_of(one)}".strip()
+                    for one in wanted
+                    if is_number(figures.get(one))
+                ]
                 if shown:
                     rows.append([f"{run.name}: {source}", task, ", ".join(shown)])
     if not rows:
@@ -190,5 +194,5 @@ def _share(share: float | None) -> str:
     if share is None:
         return '<td class="quiet">–</td>'
     percent = round(100 * share)
-    kind = ' class="hot"' if percent >= 50 else ""
+    kind = ' class="hot"' if percent >= _HOT else ""
     return f'<td{kind} style="--share:{percent}%">{percent if percent else ""}</td>'

@@ -26,12 +26,15 @@ input[type=checkbox] { width: 1.1rem; height: 1.1rem; vertical-align: -.15rem; a
 .confusion { border-collapse: separate; border-spacing: 1px; font-size: .8rem; }
 .confusion th, .confusion td { border: 0; padding: .2rem .3rem; }
 .confusion tbody td[style] { background: color-mix(in srgb, var(--heat) var(--share), var(--card)); min-width: 1.9rem; }
-.confusion td.hot { color: var(--paper); font-weight: 600; } .confusion tbody th { position: sticky; left: 0;
+.confusion td.hot { color: #fff; font-weight: 600; } .confusion tbody th { position: sticky; left: 0;
   background: var(--paper); font-weight: 400; }
 .confusion thead th { vertical-align: bottom; font-weight: 400; } .confusion thead span { writing-mode: vertical-rl;
   transform: rotate(180deg); } .confusion thead th:first-child { text-align: left; }
 .panel img { display: block; min-width: 44rem; width: 100%; height: auto; border-radius: .25rem; }
-.frame { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); gap: .5rem; }
+.frame { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: .5rem; }
+@media (min-width: 60rem) { .frame { grid-template-columns: repeat(4, 1fr); } }
+.tables { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start; } .tables > div { max-width: 100%; }
+.settings th:first-child { white-space: normal; min-width: 9rem; } .settings td { white-space: normal; }
 .frames > figure { margin: 0 0 .75rem; } .frame > div { font-size: .8rem; color: var(--quiet); }
 .classes { list-style: none; padding: 0; font-size: .85rem; }
 .classes li { display: inline-block; margin-right: .9rem; }
@@ -51,5 +54,5 @@ def style(runs: int) -> str:
     ]
     return (
         f":root {{ --heat: #0b5cad; {light}}}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ --heat: #6cb6ff; {dark}}} }}" + _CSS + "\n".join(rules)
+        f"@media (prefers-color-scheme: dark) {{ :root {{ --heat: #2f81f7; {dark}}} }}" + _CSS + "\n".join(rules)
     )

@@ -17,7 +17,7 @@ def time_parts(runs: Sequence[RunRecord]) -> list[str]:
         total = sum(row["seconds"] for row in run.timing)
         if not total:
             continue
-        rates = [row["frames_per_s"] for row in run.timing if is_number(row.get("frames_per_s"))]
+        rates = [row["frames_per_s"] for row in run.timing if row.get("frames") and is_number(row.get("frames_per_s"))]
         shares = [sum(float(row.get(part) or 0) for row in run.timing) / total for part in _PARTS]
         rows.append(
             [
