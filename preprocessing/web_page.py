@@ -25,6 +25,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .25rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .75rem .3rem 0; text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; } td.text { white-space: normal; min-width: 14rem; text-align: left; }
+th.text { white-space: normal; min-width: 8rem; text-align: left; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); gap: .75rem; }
 figure { margin: 0; } figure img { display: block; width: 100%; height: auto; border-radius: .25rem; }
 figcaption strong { color: var(--ink); display: block; }
@@ -111,10 +112,12 @@ def bullets(texts: Sequence[str]) -> str:
 
 def table_of(table: Table, *, text: bool = False) -> str:
     """A table that scrolls inside itself; `text`: its cells are sentences, not figures."""
-    cell = '<td class="text">' if text else "<td>"
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in table.head)
+    kind = ' class="text"' if text else ""
+    head = "".join(f'<th scope="col"{kind}>{escape(one)}</th>' for one in table.head)
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"{cell}{escape(one)}</td>" for one in rest) + "</tr>"
+        f'<tr><th scope="row"{kind}>{escape(first)}</th>'
+        + "".join(f"<td{kind}>{escape(one)}</td>" for one in rest)
+        + "</tr>"
         for first, *rest in table.rows
     )
     return scrolling(

@@ -1,7 +1,7 @@
 """Charts as inline SVG: colours from the page's theme, readable without scripts, with their values as a table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -16,18 +16,25 @@ _COLUMNS = 10
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: `number` is its run's, which gives the colour.
+    """One curve.
 
     Attributes:
-        label: What it is, for the table and for those who cannot see it.
+        run, number: The run's name, and its number, which gives the colour.
         style: "solid", "dashed" with a dot at each point, or "faint" (drawn, not told).
+        of: What of the run it shows where that is not all the same, e.g. "validation".
     """
 
-    label: str
+    run: str
     number: int
     x: Sequence[float]
     y: Sequence[float]
     style: str = "solid"
+    of: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name, for the table and for those who cannot see it."""
+        return f"{self.run}, {self.of}" if self.of else self.run
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,22 @@ def line_chart(chart: Chart) -> str:
     if log:
         parts.append('<label class="switch"><input type="checkbox"> logarithmic</label>')
     parts.append("</figcaption>")
+    parts.append(_legend({line.number: line.run for line in chart.lines}))
     parts.append(_drawing(chart, "linear", label, logarithmic=False))
     if log:
         parts.append(_drawing(chart, "logarithmic", f"Logarithmic scale. {label}", logarithmic=True))
     parts.append(f"<details><summary>Values</summary>{table_of(_values(chart, told))}</details></figure>")
     return "\n".join(parts)
+
+
+def _legend(runs: Mapping[int, str]) -> str:
+    if len(runs) < 2:
+        return ""
+    items = "".join(
+        f'<li class="show-{number}"><span class="swatch run-{number % COLOURS}"></span> {escape(name)}</li>'
+        for number, name in runs.items()
+    )
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _spoken(line: Line) -> str:
@@ -179,6 +197,7 @@ def bar_chart(bars: Bars) -> str:
     )
     return (
         f'<figure class="chart"><figcaption><strong>{escape(bars.title)}</strong> {escape(bars.caption)}</figcaption>'
+        f"{_legend({number: label for label, number, _ in bars.runs})}"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{bars.title}. {spoken}")}">'
         + "".join(shapes)
         + "</svg></figure>"

@@ -1,6 +1,8 @@
 """Where the configurations of runs differ, from each other and from the defaults."""
 
+import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from advmtl.config import Config
@@ -9,12 +11,15 @@ from preprocessing.web_page import Table, table_of
 
 _ABSENT = "–"
 _NAMES = ("name",)
+_ROW = re.compile(r'<th scope="row">[^<]*')
+MOST_OPEN = 20
+"""Tables of more settings are folded."""
 
 
 def default_values() -> dict[str, str]:
     """Every default of `advmtl/config.py`, by dotted key; what has none (tasks, sources, critics) is not among them."""
     # Config itself has one required key.
-    values = Config(tasks={"depth": {"losses": {"berhu": 1}}}).model_dump(mode="json")  # type: ignore[dict-item]
+    values = Config(tasks={"depth": {"losses": {"berhu": 1}}}).model_dump(mode="json")
     values.pop("tasks")
     return flat(values)
 
@@ -65,16 +70,23 @@ def difference_parts(runs: Sequence[RunRecord]) -> list[str]:
     parts = []
     if differing:
         rows = [[key, defaults.get(key, _ABSENT), *(one.get(key, _ABSENT) for one in values)] for key in differing]
-        parts.append(_settings(Table("Where the runs differ", ["Key", "default", *(r.name for r in configured)], rows)))
+        table = _settings(Table("Where the runs differ", ["Key", "default", *(r.name for r in configured)], rows))
+        parts.append(table if len(rows) <= MOST_OPEN else _folded(f"{len(rows)} settings differ", table))
     elif len(configured) > 1:
         parts.append("<p>The runs' configurations do not differ.</p>")
     if shared:
         rows = [[key, defaults.get(key, _ABSENT), values[0][key]] for key in shared]
         name = "all runs" if len(configured) > 1 else configured[0].name
         table = _settings(Table(f"Other than the defaults, {name}", ["Key", "default", name], rows))
-        parts.append(f"<details><summary>{len(shared)} settings other than the defaults</summary>{table}</details>")
+        parts.append(_folded(f"{len(shared)} settings other than the defaults", table))
     return parts
 
 
+def _folded(summary: str, html: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>{html}</details>"
+
+
 def _settings(table: Table) -> str:
-    return f'<div class="settings">{table_of(table)}</div>'
+    # On a narrow screen keys break behind a dot.
+    html = _ROW.sub(lambda found: found[0].replace(".", ".<wbr>"), table_of(table))
+    return f'<div class="settings">{html}</div>'

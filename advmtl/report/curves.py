@@ -1,7 +1,7 @@
 """The rows of several runs as charts: losses, figures, critics, balancing, speed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from advmtl.report.charts import Chart, Line
@@ -124,9 +124,13 @@ def _chart(
 
 
 def _logged(key: str) -> Value:
+    # Of a task, a loss of exactly 0 in training says that no frame of the batch had its label.
+    empty = key.partition("/")[0] in TASKS
+
     def value(run: RunRecord, row: Row) -> float | None:
         found = row.get(key)
-        return float(found) if is_number(found) else None
+        unlabelled = empty and found == 0 and row.get("kind") == "train"
+        return float(found) if is_number(found) and not unlabelled else None
 
     return value
 
@@ -150,7 +154,7 @@ def _train(runs: Sequence[RunRecord], number: int, axis: Axis, value: Value) -> 
     run = runs[number]
     raw = _line(run, number, axis, run.train, value, "faint")
     if not raw or axis.name != "epoch":
-        return [Line(f"{run.name}, training", number, one.x, one.y) for one in raw]
+        return [replace(one, style="solid") for one in raw]
     means = []
     # A row belongs to the epoch in which its step was taken.
     for epoch, rows in groupby(run.train, key=lambda row: row["epoch"]):
@@ -159,7 +163,7 @@ def _train(runs: Sequence[RunRecord], number: int, axis: Axis, value: Value) -> 
         if values:
             means.append((float(epoch) + 0.5, sum(y for _, y in values) / len(values)))
     x, y = zip(*means, strict=True)
-    return [*raw, Line(f"{run.name}, training", number, x, y)]
+    return [*raw, Line(run.name, number, x, y, of="training")]
 
 
 def _line(run: RunRecord, number: int, axis: Axis, rows: Iterable[Row], value: Value, style: str) -> list[Line]:
@@ -171,8 +175,8 @@ def _line(run: RunRecord, number: int, axis: Axis, rows: Iterable[Row], value: V
     step = -(-len(points) // MOST_POINTS)
     points = [*points[:-1:step], points[-1]]
     x, y = zip(*points, strict=True)
-    label = f"{run.name}, validation" if style == "dashed" else run.name
-    return [Line(label, number, x, y, style)]
+    of = {"dashed": "validation", "faint": "training"}.get(style, "")
+    return [Line(run.name, number, x, y, style, of)]
 
 
 def _keys(runs: Sequence[RunRecord], kind: str) -> list[str]:

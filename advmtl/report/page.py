@@ -17,6 +17,7 @@ from advmtl.report.reading import RunRecord, read_runs
 from advmtl.report.results import (
     band_parts,
     class_table,
+    comparable,
     confusion_table,
     extent,
     headlines,
@@ -134,7 +135,11 @@ def _metrics(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[
     tables = [*metric_tables(runs), *class_table(runs)]
     if not tables:
         return ["<p>Nothing has been measured in these runs yet.</p>"]
-    words = "↑ more is better, ↓ less is better" + (", bold: the best run." if len(runs) > 1 else ".")
+    words = "↑ more is better, ↓ less is better."
+    if len(runs) > 1:
+        words += (
+            " Bold: the best run." if comparable(runs) else " The runs were measured on different data: none is best."
+        )
     words += " Unit 1: a share or ratio. All figures are over the pixels of the set, not means of frames."
     return [
         _charts(groups["figures"]),
@@ -200,8 +205,12 @@ def _left_out(runs: Sequence[RunRecord]) -> list[str]:
         for one in run.evaluation.get("skipped") or []
         if isinstance(one, dict)
     ]
-    notes = [[run.name, note] for run in runs for note in run.notes]
-    parts = [table_of(Table("Not on this page", ["Run", "What and why"], notes), text=True)] if notes else []
+    notes: dict[str, list[str]] = {}
+    for run in runs:
+        for note in run.notes:
+            notes.setdefault(note, []).append(run.name)
+    rows = [[", ".join(names), note] for note, names in notes.items()]
+    parts = [table_of(Table("Not on this page", ["Run", "What and why"], rows), text=True)] if rows else []
     if skipped:
         table = Table("Frames that could not be measured", ["Run", "Frame", "Reason"], skipped[:200])
         parts.append(table_of(table, text=True))

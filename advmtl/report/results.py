@@ -66,18 +66,26 @@ def _compared(
     caption: str, runs: Sequence[RunRecord], figures: Sequence[str], columns: Sequence[Mapping[str, Any]]
 ) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("Figure", "unit", *(run.name for run in runs)))
-    rows = []
+    rows, ranked = [], comparable(runs)
     for figure in figures:
         values = [column.get(figure) for column in columns]
         better = HIGHER_IS_BETTER.get(figure)
         name = escape(name_of(figure) + ("" if better is None else _ARROWS[better]))
-        cells = "".join(f"<td>{_marked(value, _best(values, better))}</td>" for value in values)
+        cells = "".join(f"<td>{_marked(value, _best(values, better) if ranked else None)}</td>" for value in values)
         rows.append(f'<tr><th scope="row">{name}</th><td>{escape(UNITS[figure])}</td>{cells}</tr>')
     return scrolling(
         caption,
         f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
     )
+
+
+def comparable(runs: Sequence[RunRecord]) -> bool:
+    """Whether all runs were measured on the same sources and classes, as far as the folders tell."""
+    sources = {str(run.evaluation.get("measured_on")) for run in runs if run.evaluation}
+    frames = {str([run.task(task).get("frames") for task in TASKS if run.task(task)]) for run in runs if run.evaluation}
+    classes = {tuple(run.task("segmentation").get("iou_per_class") or ()) for run in runs if run.task("segmentation")}
+    return len(classes) <= 1 and (len(sources - {"None"}) <= 1 or len(frames) <= 1)
 
 
 def _best(values: Sequence[Any], better: bool | None) -> float | None:

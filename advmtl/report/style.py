@@ -20,8 +20,9 @@ _CSS = """
 summary { cursor: pointer; padding: .4rem 0; } figure summary { font-size: .875rem; color: var(--quiet); }
 .runs { border: 1px solid var(--line); border-radius: .5rem; margin: 1rem 0; padding: .5rem .75rem; }
 .runs label { display: inline-block; margin: .25rem 1rem .25rem 0; padding: .25rem 0; }
-.runs .swatch { display: inline-block; width: 1.5rem; height: .35rem; background: currentColor;
-  vertical-align: middle; }
+.swatch { display: inline-block; width: 1.5rem; height: .35rem; background: currentColor; vertical-align: middle; }
+.legend { list-style: none; margin: .25rem 0 0; padding: 0; font-size: .8rem; }
+.legend li { display: inline-block; margin-right: .9rem; }
 input[type=checkbox] { width: 1.1rem; height: 1.1rem; vertical-align: -.15rem; accent-color: var(--link); }
 .confusion { border-collapse: separate; border-spacing: 1px; font-size: .8rem; }
 .confusion th, .confusion td { border: 0; padding: .2rem .3rem; }
@@ -34,7 +35,8 @@ input[type=checkbox] { width: 1.1rem; height: 1.1rem; vertical-align: -.15rem; a
 .frame { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: .5rem; }
 @media (min-width: 60rem) { .frame { grid-template-columns: repeat(4, 1fr); } }
 .tables { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start; } .tables > div { max-width: 100%; }
-.settings th:first-child { white-space: normal; min-width: 9rem; } .settings td { white-space: normal; }
+.settings th:first-child { white-space: normal; min-width: 9rem; overflow-wrap: break-word; }
+.settings td { white-space: normal; max-width: 16rem; overflow-wrap: break-word; }
 .frames > figure { margin: 0 0 .75rem; } .frame > div { font-size: .8rem; color: var(--quiet); }
 .classes { list-style: none; padding: 0; font-size: .85rem; }
 .classes li { display: inline-block; margin-right: .9rem; }
