@@ -158,7 +158,7 @@ def _panels(runs: Sequence[RunRecord], bar: Bar) -> list[str]:
     for run in runs:
         found = [*panel_parts(run), evolution_part(run)]
         if any(found):
-            parts += [f"<h3>{escape(run.name)}</h3>", *found]
+            parts += [f"<h3>{escape(run.name)}</h3>", f'<div class="pictures-of-run">{"".join(found)}</div>']
         bar.advance(1)
     return parts or [_NOT_RECORDED]
 

@@ -152,7 +152,7 @@ def band_parts(runs: Sequence[RunRecord]) -> list[str]:
         of_runs = [
             (runs[number].name, number, [one.get(g) for g in groups]) for number, one in zip(bands, found, strict=True)
         ]
-        charts.append(bar_chart(Bars(title, caption, UNITS[figure], groups, of_runs)))
+        charts.append(bar_chart(Bars(title, caption, unit_of(figure), groups, of_runs)))
     tables = []
     for number, rows in bands.items():
         cells = [
@@ -191,8 +191,8 @@ def confusion_table(run: RunRecord) -> str:
     caption = f"Confusion of {run.name}: of each true class (row), how many percent are predicted as which (column)"
     return scrolling(
         caption,
-        f'<table class="confusion"><caption>{escape(caption)}. Below 0.5 % is left empty; – = class not in the truth.'
-        f'</caption><thead><tr><th scope="col">true \\ predicted</th>{head}'
+        f'<table class="confusion"><caption><span>{escape(caption)}. Below 0.5 % is left empty; – = class not in the '
+        f'truth.</span></caption><thead><tr><th scope="col">true \\ predicted</th>{head}'
         f'<th scope="col"><span>pixels</span></th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>",
     )

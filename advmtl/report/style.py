@@ -31,6 +31,8 @@ input[type=checkbox] { width: 1.1rem; height: 1.1rem; vertical-align: -.15rem; a
   background: var(--paper); font-weight: 400; }
 .confusion thead th { vertical-align: bottom; font-weight: 400; } .confusion thead span { writing-mode: vertical-rl;
   transform: rotate(180deg); } .confusion thead th:first-child { text-align: left; }
+.confusion caption span { display: inline-block; position: sticky; left: 0; max-width: min(44rem, 85vw); }
+.pictures-of-run > figure { margin-bottom: .75rem; }
 .panel img { display: block; min-width: 44rem; width: 100%; height: auto; border-radius: .25rem; }
 .frame { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9rem), 1fr)); gap: .5rem; }
 @media (min-width: 60rem) { .frame { grid-template-columns: repeat(4, 1fr); } }
