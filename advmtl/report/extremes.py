@@ -63,7 +63,7 @@ def draw(run: RunRecord, chosen: Sequence[Extremes], bar: Bar) -> None:
         extreme.pictures = {key: tasks[extreme.task] for key, tasks in drawn.items() if extreme.task in tasks}
     missing = len(wanted) - len(drawn)
     if missing:
-        run.notes.append(f"{missing} of the best and worst frames are no longer in the run's data and are not drawn")
+        run.notes.append(f"{missing} of the best and worst frames could not be read again and are not drawn")
 
 
 def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple[str, str], dict[str, Any]]:
@@ -79,6 +79,8 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
         places = [i for i, record in enumerate(dataset.records) if (source, record.name) in wanted]
         for place in places:
             batch = collate([dataset[place]])
+            if batch.skipped:
+                continue
             with evaluating(generator):
                 outputs = generator(batch.image)
             drawn[source, batch.names[0]] = _pictures(batch, outputs, config)
