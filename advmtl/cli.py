@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from advmtl.cli_deploy import benchmark, export, infer, predict
 from advmtl.cli_machine import doctor
 from advmtl.cli_options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
+from advmtl.cli_report import report
 from advmtl.cli_stereo import preprocess, quality, synth
 from advmtl.cli_train import compare, evaluate, train
 from preprocessing.errors import InputError
@@ -98,6 +99,7 @@ app.command(short_help="Measure the depth that preprocess made.")(quality)
 app.command(short_help="Train a configuration into a run folder, or go on with it.")(train)
 app.command(short_help="Measure a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
+app.command(short_help="Write one page about one or several runs.")(report)
 app.command(short_help="Draw image | truth | prediction on pictures.")(predict)
 app.command(short_help="Write one checked ONNX file.")(export)
 app.command(short_help="Run a model on a video, folder or camera.")(infer)

@@ -89,12 +89,14 @@ def evaluate(
     from advmtl.data import val_loaders
     from advmtl.evaluate import evaluate as measure
     from advmtl.evaluate import mean_depth_baseline, print_table
-    from preprocessing.files import write_json
+    from advmtl.frame_figures import FrameFigures, write_evaluation
+    from preprocessing.labels import LABEL_SETS
 
     generator, config = load_generator(run)
     target = device_of(device)
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
-    metrics = measure(generator.to(target), loaders, config, target)
+    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
+    metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
     print_table(metrics)
     if constant:
         metrics["constant_depth"] = mean_depth_baseline(config, loaders)
@@ -104,7 +106,7 @@ def evaluate(
     suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
     name = f"evaluation{suffix}.json"
     out = out or (run if run.is_dir() else run.parent) / name
-    write_json(out, metrics)
+    write_evaluation(out, metrics, frames.compute())
     Console(soft_wrap=True).print(f"written: {out}", highlight=False)
 
 

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from advmtl.batch import Batch
 from advmtl.config import Config
 from advmtl.data import val_loaders
+from advmtl.distance_bands import DistanceBands
 from advmtl.edges import BoundaryIoU, DepthEdges
+from advmtl.frame_figures import Observer
 from advmtl.frames import BadFrame
 from advmtl.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
 from advmtl.panoptic import InstanceMetrics
@@ -33,6 +35,7 @@ class Meters:
         self.boundary = BoundaryIoU(label_set)
         self.depth = DepthMetrics(max_m)
         self.edges = DepthEdges(max_m)
+        self.bands = DistanceBands(max_m)
         self.instance = InstanceMetrics(label_set)
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch) -> None:
@@ -50,6 +53,7 @@ class Meters:
             depth, target = outputs["depth"].float(), batch.targets["depth"]
             self.depth.update(depth, target, frames=measured)
             self.edges.update(depth, target)
+            self.bands.update(depth, target)
         told_apart = sum(batch.present.get("instance", []))
         if "instance" in outputs and told_apart:
             # Without classes, as in a network of this task alone, only the offsets can be measured.
@@ -62,13 +66,14 @@ class Meters:
         self.boundary.merge(other.boundary)
         self.depth.merge(other.depth)
         self.edges.merge(other.edges)
+        self.bands.merge(other.bands)
         self.instance.merge(other.instance)
 
     def compute(self) -> dict[str, dict[str, Any]]:
         """Figures nested by task, without the tasks that no pixel had a label for."""
         result = {
             "segmentation": {**self.segmentation.compute(), **self.boundary.compute()},
-            "depth": {**self.depth.compute(), **self.edges.compute()},
+            "depth": {**self.depth.compute(), **self.edges.compute(), "bands": self.bands.compute()},
             "instance": self.instance.compute(),
         }
         counted = {"segmentation": "pixel_accuracy", "depth": "abs_rel", "instance": "offset_rmse_px"}
@@ -81,6 +86,7 @@ def evaluate(
     config: Config,
     device: torch.device | str = "cpu",
     autocast: torch.dtype | None = None,
+    observers: Sequence[Observer] = (),
 ) -> dict[str, Any]:
     """Measure `generator` on every source, at the network's size, and on all sources together.
 
@@ -91,6 +97,7 @@ def evaluate(
         loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
         config: names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
+        observers: are shown every batch too, e.g. `frame_figures.FrameFigures`.
 
     Returns: {"segmentation": {...}, "depth": {...}, "instance": {...}, "sources": {name: the same} where there are
         several, "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
@@ -106,7 +113,10 @@ def evaluate(
             for batch in loader:
                 skipped += batch.skipped
                 batch = batch.to(device)
-                meters.update(_forward(generator, batch.image, autocast), batch)
+                outputs = _forward(generator, batch.image, autocast)
+                meters.update(outputs, batch)
+                for observer in observers:
+                    observer.update(outputs, batch, name)
                 bar.advance(1)
             sources[_unused(name, sources)] = meters.compute()
             skipped += getattr(loader.dataset, "bad_frames", [])

@@ -148,6 +148,7 @@ class SegmentationMetrics:
                 name: None if np.isnan(value) else float(value) for name, value in zip(names, iou, strict=True)
             },
             "classes_absent": int(np.isnan(iou).sum()),
+            "confusion": confusion.tolist(),  # pixels, rows are the truth
             "frames": self.frames,
         }
 

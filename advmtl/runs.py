@@ -43,6 +43,11 @@ class Run:
         return self.folder / "checkpoints" / "failed.pt"
 
     @property
+    def timing(self) -> Path:
+        """One JSON object a line: where the time went."""
+        return self.folder / "timing.jsonl"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line: training losses and validation metrics."""
         return self.folder / "metrics.jsonl"
@@ -89,7 +94,8 @@ def clear_run(folder: Path) -> None:
     """Remove what a run wrote into `folder`, and nothing else that may lie there."""
     for name in ("checkpoints", "panels", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.jsonl", "evaluation.json", "evolution.gif"):
+    names = ("config.yaml", "metrics.jsonl", "timing.jsonl", "evaluation.json", "evaluation_frames.jsonl")
+    for name in (*names, "evolution.gif"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -13,13 +13,16 @@ from advmtl.checkpoint import load_generator, save_checkpoint
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
+from advmtl.frame_figures import FrameFigures, write_evaluation
 from advmtl.panels import Evolution
 from advmtl.runs import Interrupt, Log, Run, flatten, open_run
 from advmtl.sources import missing_label
 from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
+from advmtl.timing import Timing
+from advmtl.validation_losses import ValidationLosses
 from preprocessing.errors import InputError
-from preprocessing.files import write_json
+from preprocessing.labels import LABEL_SETS
 from preprocessing.progress import progress
 
 
@@ -49,26 +52,30 @@ class _Loop:
     console: Console
     evolution: Evolution
     interrupt: Interrupt
+    timing: Timing
 
     def save(self, path: Path) -> None:
-        self.state.log_bytes = self.log.sync()
-        save_checkpoint(path, self.state.state_dict(), self.state.config)
+        with self.timing.part("saving"):
+            self.state.log_bytes = self.log.sync()
+            save_checkpoint(path, self.state.state_dict(), self.state.config)
 
     def epoch(self, loader: Any, total: int, advance: Callable[[int, str], None]) -> None:
         """The rest of one epoch, from `state.batch` on."""
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        for batch in loader:
+        for batch in self.timing.waiting(loader):
             self._report_skipped(batch)
             _set_learning_rate(state, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch.to(state.device), statistics=chosen)
             state.step += 1
             state.batch += 1
+            self.timing.count(len(batch))
             if chosen:
                 values = _numbers(logs)
                 values["learning_rate"] = state.optimizer.param_groups[0]["lr"]
                 self.log.write("train", state.step, state.epoch, values)
+                self.timing.write(state.step, state.epoch)
                 advance(1, f"loss {values['combined']:.3f}")
             else:
                 advance(1, "")
@@ -86,7 +93,8 @@ class _Loop:
                 self.epoch(loader, total, advance)
                 done = state.epoch + 1
                 if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
-                    metrics = self.measure(loaders)
+                    with self.timing.part("validation"):
+                        metrics = self.measure(loaders)
                     self.console.print(f"epoch {done}: {headline(metrics)}")
                 state.epoch, state.batch = done, 0
                 self.save(self.run.last)
@@ -101,9 +109,10 @@ class _Loop:
     def measure(self, loaders: list[Any]) -> dict[str, Any]:
         """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
         state, epoch = self.state, self.state.epoch + 1
-        metrics = evaluate(state.ema, loaders, state.config, state.device)
+        losses = ValidationLosses(state)
+        metrics = evaluate(state.ema, loaders, state.config, state.device, observers=[losses])
         state.balancer.observe(figures(metrics))
-        self.log.write("validation", state.step, epoch, flatten(metrics))
+        self.log.write("validation", state.step, epoch, {**losses.compute(), **flatten(metrics)})
         picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
             self.log.picture("panels", picture, state.step)
@@ -153,9 +162,9 @@ def fit(
 ) -> dict[str, Any]:
     """Train to the end of the configuration, continuing the run folder where it holds a run.
 
-    Writes config.yaml, checkpoints/{last,best}.pt, metrics.jsonl, tensorboard/, panels/, evolution.gif and
-    evaluation.json (of the best checkpoint). Ctrl-C saves after the step in hand. A non-finite loss keeps the last good
-    checkpoint and writes the state as it was found to checkpoints/failed.pt.
+    Writes config.yaml, checkpoints/{last,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/, evolution.gif,
+    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C saves after the step in hand. A
+    non-finite loss keeps the last good checkpoint and writes the state as it was found to checkpoints/failed.pt.
 
     Args:
         config: the experiment.
@@ -182,9 +191,10 @@ def fit(
     log = Log(run, state)
     try:
         with Interrupt() as interrupt, progress("training", total, "steps") as bar:
-            loop = _Loop(state, run, log, console, evolution, interrupt)
+            loop = _Loop(state, run, log, console, evolution, interrupt, Timing(run.timing))
             bar.advance(state.step)
             loop.run_epochs(loader, loaders, total, bar.advance)
+            loop.timing.write(state.step, state.epoch)
     finally:
         log.close()
     return finish(run, config, loaders, device, evolution, console)
@@ -196,8 +206,9 @@ def finish(
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     generator, _ = load_generator(run.best)
     generator = generator.to(device)
-    metrics = evaluate(generator, loaders, config, device)
-    write_json(run.folder / "evaluation.json", metrics)
+    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
+    metrics = evaluate(generator, loaders, config, device, observers=[frames])
+    write_evaluation(run.folder / "evaluation.json", metrics, frames.compute())
     print_table(metrics, console=console)
     evolution.finish(generator, run.folder / "evolution.gif", device)
     return metrics

@@ -202,10 +202,15 @@ def write_png(path: Path | str, array: NDArray[Any], text: Mapping[str, str] | N
     write_bytes(path, encode_png(array, text))
 
 
+_NUMBERS = re.compile(r"\[\n[^][{}\"]*\n *\]")
+
+
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON. A NaN is an error: JSON has none."""
+    """Write `value` as indented JSON, lists of numbers on one line. A NaN is an error: JSON has none."""
+    # A line break never stands inside a JSON string, so no text can be taken for a list.
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(value, indent=2, allow_nan=False))
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(text + "\n")
 
 
 def read_json(path: Path | str) -> Any:

@@ -1,31 +1,13 @@
 """Quality figures in words: headlines with a sentence each, and tables; for the page and the terminal alike."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
+from preprocessing.web_page import Headline, Table
 
 NONE = "–"
 SOURCES = {"disparity": "the set's own disparity", "lidar": "lidar"}
 """What the kinds of truth are called in print."""
-
-
-@dataclass(frozen=True)
-class Headline:
-    """A figure with its unit, and a sentence that says what it means."""
-
-    name: str
-    value: str
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text, ready to print; the first of each row names it."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
 
 
 def percent(share: float | None) -> str:
