@@ -30,9 +30,9 @@ class _Commands(TyperGroup):
         except InputError as error:
             _complain(ctx, str(error))
             raise typer.Exit(EXIT_BAD_INPUT) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:  # Preempted, of a scheduler, has a code of its own
             _errors.print("[yellow]interrupted[/]; what was finished is kept")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
         except Exception as error:  # a defect or a full disk: still one line; --debug shows where
             lines = str(error).splitlines()
             _complain(ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)")
@@ -63,7 +63,7 @@ def _advmtl(
 
     The commands come in the order in which data flows: synth, preprocess, quality, train, evaluate, predict, export,
     infer, benchmark. Exit codes: 0 done, 1 failed, 2 bad input (file, key or setting), 3 done but frames were left out,
-    130 interrupted.
+    130 interrupted, 143 asked to leave by a batch scheduler (SIGTERM, SIGUSR1): the same command goes on.
 
     A data source is written format:root[:split]; formats are cityscapes, camvid, folder and rig.
     """
@@ -106,9 +106,13 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
     device: Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", help="Go on with the folder's run, or refuse a folder with one."),
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")] = False,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is continued.
+    """Train a configuration into a run folder; a folder that holds the same run is continued, to the same bits.
 
     Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
     """
@@ -121,7 +125,7 @@ def train(
     settings = load_config(config, texts)
     folder = out or Path("runs") / settings.name
     target = device_of(device)
-    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite)
+    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite, resume=resume)
     Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 

@@ -11,7 +11,8 @@ from street_set import TASKS
 
 from advmtl.checkpoint import save_checkpoint
 from advmtl.config import Config, validate
-from advmtl.runs import Interrupt, Log, Run, clear_run, difference, open_run
+from advmtl.runs import Log, Run, clear_run, difference, open_run
+from advmtl.signals import Interrupt
 from advmtl.state import build
 from preprocessing.errors import InputError
 
