@@ -122,13 +122,13 @@ def test_a_kill_between_any_two_changes_of_the_folder_leaves_a_good_file(
     former = saved.with_name("previous.pt")
     save_checkpoint(saved, {"step": 8}, CONFIG, former=former)
     assert load_checkpoint(former)[0]["step"] == 7
-    calls, kill_at = 0, 0
+    calls = left = 0
     real_replace, real_link = Path.replace, os.link
 
     def count() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == kill_at:
+        nonlocal calls, left
+        calls, left = calls + 1, left - 1
+        if not left:
             raise _KilledError
 
     def replace(path: Path, target: Path) -> Path:
@@ -144,7 +144,7 @@ def test_a_kill_between_any_two_changes_of_the_folder_leaves_a_good_file(
     monkeypatch.setattr(Path, "replace", replace)
     monkeypatch.setattr(os, "link", link)
     for kill_at in range(1, 9):
-        calls = 0
+        calls, left = 0, kill_at
         try:
             save_checkpoint(saved, {"step": 9}, CONFIG, former=former)
         except _KilledError:
