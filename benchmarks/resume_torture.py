@@ -2,11 +2,11 @@
 
     python benchmarks/resume_torture.py --runs 30 --out resume_torture.json
 
-The set is 12 + 4 frames of noise, the run 3 epochs with two critics, a balancer with a history, an average, panels and
+The set is 8 + 4 frames of noise, the run 3 epochs with two critics, a balancer with a history, an average, panels and
 a checkpoint every two steps. First it is trained without a kill with 0, 1 and 3 loader processes, then `--runs` times
 with kills: at any moment, inside the writing of a checkpoint, inside a measurement. Some are killed again after they
-resumed. Every attempt is a process of its own, forked from this one, which never trains: starting Python would cost
-more than the run.
+resumed. Every attempt is a process of its own, forked from a server that has imported everything and never trains:
+starting Python would cost more than the run.
 """
 
 import argparse
@@ -44,8 +44,8 @@ FILES = ("metrics.jsonl", "evaluation.json", "evolution.gif")
 
 
 def write_set(root: Path) -> None:
-    """12 training and 4 validation frames of noise, left half road, right half car, each at one depth."""
-    for split, count in (("train", 12), ("val", 4)):
+    """8 training and 4 validation frames of noise, left half road, right half car, each at one depth."""
+    for split, count in (("train", 8), ("val", 4)):
         for number in range(count):
             rng = np.random.default_rng((len(split), number))
             name = f"town_000000_{number:06d}"
@@ -99,7 +99,7 @@ class Killed:
 
 
 def _attempt(config: Config, folder: Path, tell: Connection) -> None:
-    """In the forked process: train, and tell when a checkpoint or a measurement begins and ends."""
+    """In the process of its own: train, and tell when a checkpoint or a measurement begins and ends."""
     torch.set_num_threads(1)
     os.dup2(os.open(folder.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # a traceback, if any
 
@@ -123,12 +123,13 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
     """Train `folder` in a process of its own.
 
     Args:
-        kill: (moment, n, delay [s]): SIGKILL that long after the n-th such moment began, from 1; of "any moment"
-            there is one, the start.
+        kill: (moment, n, delay [s]): SIGKILL that long after the n-th such moment began, from 1. Of "any moment" there
+            is one, the start; "checkpoint" begins when the temporary file is there.
     Returns: what the process was at when it was killed; None where it came to its end before. Raises: RuntimeError
         where it failed by itself.
     """
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["advmtl.train"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_attempt, args=(config, folder, theirs))
     process.start()
@@ -140,7 +141,7 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
             if ours.poll(None if due is None else max(0.0, due - time.monotonic())):
                 at = ours.recv()
                 count -= at == moment
-                if at == moment and not count:
+                if at == moment and count <= 0 and (at != "checkpoint" or _half_written(folder, ours)):
                     due = time.monotonic() + delay_s
             else:
                 os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
@@ -151,6 +152,20 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
         raise RuntimeError(f"{folder}: the run failed: {folder.with_suffix('.txt').read_text()[-500:]}") from None
     process.join()
     return None
+
+
+def _half_written(folder: Path, ours: Connection) -> bool:
+    """Wait for a new temporary file; False where the checkpoint was done before one was seen."""
+    before = leftovers(folder)
+    while not ours.poll(0):
+        if leftovers(folder) - before:
+            return True
+    return False
+
+
+def leftovers(folder: Path) -> set[str]:
+    """Checkpoints under a temporary name."""
+    return {path.name for path in (folder / "checkpoints").glob(".*")}
 
 
 def compare(reference: Path, folder: Path) -> list[str]:
@@ -187,9 +202,9 @@ class Reference:
 
     folder: Path
     run_s: float
-    checkpoint_s: float = 0.03
+    writing_s: float = 0.01
     measurement_s: float = 0.1
-    checkpoints: int = 14  # 9 after steps, 3 after epochs, at least one best.pt
+    checkpoints: int = 10  # 6 after steps, 3 after epochs, at least one best.pt
     measurements: int = 4  # one an epoch and the last
 
 
@@ -199,6 +214,7 @@ def killed_run(root: Path, out: Path, number: int, workers: int, reference: Refe
     folder, wanted = out / f"run{number:02d}", rng.choice((1, 1, 2, 3))
     config = config_of(root, workers)
     while len(result.killed) < wanted:
+        before = leftovers(folder)
         at = attempt(config, folder, _moment(result, reference, rng))
         if at is None and result.killed:
             break
@@ -206,7 +222,7 @@ def killed_run(root: Path, out: Path, number: int, workers: int, reference: Refe
             shutil.rmtree(folder)
             continue
         result.killed.append(at)
-        result.half_written += any((folder / "checkpoints").glob(".*"))
+        result.half_written += bool(leftovers(folder) - before)
     else:
         attempt(config, folder)
     result.different = compare(reference.folder, folder)
@@ -217,7 +233,7 @@ def _moment(result: Killed, reference: Reference, rng: random.Random) -> tuple[s
     """Draw where to kill; a second kill falls into the shorter rest."""
     if result.wanted == "checkpoint":
         last = max(1, reference.checkpoints // (1 + 2 * len(result.killed)))
-        return "checkpoint", rng.randint(1, last), rng.uniform(0, reference.checkpoint_s)
+        return "checkpoint", rng.randint(1, last), rng.uniform(0, reference.writing_s)
     if result.wanted == "measurement":
         last = max(1, reference.measurements - 2 * len(result.killed))
         return "measurement", rng.randint(1, last), rng.uniform(0, reference.measurement_s)
@@ -278,7 +294,6 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 3])
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(1)  # before anything is computed: a fork of a process with running threads may hang
     with tempfile.TemporaryDirectory() as folder:
         report = torture(Path(folder), args.runs, args.seed, args.workers)
     print_report(report)
