@@ -109,7 +109,7 @@ def _payload(path: Path) -> tuple[Any, bool]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
 
 
 def checkpoint_path(run: Path) -> Path:

@@ -29,6 +29,21 @@ def streets(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing happens to, on a set of its own with the same frames."""
+    root = tmp_path_factory.mktemp("alone")
+    write_cityscapes(root, "train", 6)
+    write_cityscapes(root, "val", 2)
+    fit(make_config(root, checkpoint_every_steps=1), root / "run", CPU, quiet())
+    return Run(root / "run")
+
+
+def assert_as_if_alone(run: Run, alone: Run) -> None:
+    assert_equal(*(load_checkpoint(one.last)[0] for one in (alone, run)))
+    assert run.metrics.read_bytes() == alone.metrics.read_bytes()
+
+
 def critics(objective: str, rows: int = 3) -> Config:
     config = make_config(Path("nowhere"), log_every=5)
     critic = config.discriminators["both"].model_copy(update={"objective": objective})
@@ -138,10 +153,9 @@ def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, mo
 
 @pytest.mark.parametrize("where", ["checkpoint", "log", "panel"])
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
-    where: str, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, run = make_config(streets, checkpoint_every_steps=1), Run(tmp_path / "run")
-    fit(config, tmp_path / "reference", CPU, quiet())
     real, taken = train_module.train_step, 0
 
     def until_the_disk_is_full(*args: Any, **options: Any) -> Any:
@@ -158,9 +172,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
     assert load_checkpoint(run.last)[0]["step"] == {"checkpoint": 2, "log": 2, "panel": 3}[where]
     monkeypatch.undo()
     fit(config, run.folder, CPU, quiet())
-    states = [load_checkpoint(folder / "checkpoints" / "last.pt")[0] for folder in (tmp_path / "reference", run.folder)]
-    assert_equal(*states)
-    assert run.metrics.read_bytes() == (tmp_path / "reference" / "metrics.jsonl").read_bytes()
+    assert_as_if_alone(run, alone)
 
 
 def fill(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,10 +196,9 @@ def fill(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
-    split: str, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, run = make_config(streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
-    fit(config, tmp_path / "reference", CPU, quiet())
     away, taken = tmp_path / "away", 0
 
     def until_the_folder_is_gone(*args: Any, **options: Any) -> Any:
@@ -207,8 +218,7 @@ def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
     shutil.move(away, streets)
     monkeypatch.undo()
     fit(config, run.folder, CPU, quiet())
-    states = [load_checkpoint(folder / "checkpoints" / "last.pt")[0] for folder in (tmp_path / "reference", run.folder)]
-    assert_equal(*states)
+    assert_as_if_alone(run, alone)
 
 
 def test_steps_on_lost_batches_are_not_saved_and_one_bad_batch_is_no_loss(

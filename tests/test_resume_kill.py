@@ -4,6 +4,7 @@ The script of docs/resume.md, with two runs instead of thirty.
 """
 
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import checkpoint_damage
 import resume_torture
+from checkpoint_damage import draw
 from resume_torture import Killed, Reference, attempt, compare, config_of, leftovers, write_set
 
 from advmtl.checkpoint import load_checkpoint, save_checkpoint
+from advmtl.runs import Run
 
 if sys.platform == "win32":
     pytest.skip("there is no SIGKILL", allow_module_level=True)
@@ -51,6 +55,16 @@ def test_differences_are_seen(alone: Reference) -> None:
     save_checkpoint(path, {**state, "noise": torch.Generator().manual_seed(99).get_state()}, config)
     attempt(config, folder)
     assert {"last.pt:discriminators", "last.pt:noise", "metrics.jsonl"} <= set(compare(alone.folder, folder))
+
+
+def test_damage_is_found_and_the_checkpoint_before_is_used(alone: Reference) -> None:
+    """The script of docs/resume.md with 20 cases on a finished run's files; here nothing is resumed."""
+    run = Run(alone.folder.parent / "damaged")
+    shutil.copytree(alone.folder / "checkpoints", run.folder / "checkpoints")
+    content = run.last.read_bytes()
+    cases = [checkpoint_damage.try_case(run, content, *case) for case in draw(20, len(content), seed=1)]
+    assert all(case.found and case.previous_used for case in cases)
+    assert {case.kind for case in cases} == {"cut", "bit"} and {"refuses"} < {case.torch for case in cases}
 
 
 def test_moments_are_drawn_inside_the_run() -> None:
