@@ -33,9 +33,9 @@ class _Commands(TyperGroup):
         except InputError as error:
             _complain(ctx, str(error))
             raise typer.Exit(EXIT_BAD_INPUT) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:  # Preempted, of a scheduler, has a code of its own
             _errors.print("[yellow]interrupted[/]; what was finished is kept")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             where = f"{error.filename}: " if error.filename else ""
@@ -90,6 +90,7 @@ def _advmtl(
     Exit codes:
       0 done   1 failed   2 bad input: one line names the file, key or setting
       3 done, but frames were left out   130 interrupted
+      143 asked to leave by a batch scheduler (SIGTERM, SIGUSR1): the same command goes on
     """
 
 

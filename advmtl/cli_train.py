@@ -42,9 +42,13 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
     device: Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", help="Go on with the folder's run, or refuse a folder with one."),
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")] = False,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is continued.
+    """Train a configuration into a run folder; a folder that holds the same run is continued, to the same bits.
 
     \b
     Examples:
@@ -64,7 +68,7 @@ def train(
     settings = load_config(config, texts)
     folder = out or Path("runs") / settings.name
     target = device_of(device)
-    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite)
+    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite, resume=resume)
     Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 

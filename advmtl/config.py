@@ -245,6 +245,28 @@ class TrainConfig(_Strict):
     evaluate_every_epochs: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 500
     panels: NonNegativeInt = 4
+    patience: PositiveInt | None = None  # measurements without a better score after which training stops; None: never
+
+
+class GuardsConfig(_Strict):
+    """From when on a run says that something is wrong. Nothing here changes what is computed.
+
+    Attributes:
+        critic_rows: logged rows in a row (one every `train.log_every` steps) for which a discriminator must win or be
+            dead before it is reported.
+        wins_accuracy, wins_loss: LSGAN and hinge win from this accuracy on with a loss up to this share of that of
+            chance (0.25 and 2).
+        wins_penalty: WGAN-GP, whose loss has no floor, has run away above this gradient penalty, (slope − 1)².
+        dead_gap: scores of real and generated maps that differ by less, on average, tell nothing.
+        lost_batches: batches without one readable frame after which training stops.
+    """
+
+    critic_rows: PositiveInt = 20
+    wins_accuracy: Fraction = 0.99
+    wins_loss: NonNegativeFloat = 0.1
+    wins_penalty: PositiveFloat = 1.0
+    dead_gap: NonNegativeFloat = 0.01
+    lost_batches: PositiveInt = 3
 
 
 class Config(_Strict):
@@ -261,6 +283,7 @@ class Config(_Strict):
     discriminators: dict[str, DiscriminatorConfig] = {}
     balance: BalanceConfig = BalanceConfig()
     train: TrainConfig = TrainConfig()
+    guards: GuardsConfig = GuardsConfig()
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":
@@ -307,7 +330,7 @@ class Config(_Strict):
 
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
-        values = self.model_dump(mode="json", exclude={"name"})
+        values = self.model_dump(mode="json", exclude={"name", "guards"})
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]

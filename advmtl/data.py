@@ -215,9 +215,17 @@ def _loading(workers: int) -> dict[str, Any]:
     }
 
 
+_GRACE_S = 60  # longer than a step and a save, and than the 30 s that SLURM waits before it kills
+
+
 def _one_thread(worker: int) -> None:
     # Each worker is a core's work already; OpenCV's own pool would only fight over the cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of the terminal; a worker that died of it would end the training before it can save.
+    # Ctrl-C reaches every process of the terminal, a scheduler's signal every process of the job; a worker that died of
+    # it would end the training before it can save. SIGTERM is also how an interpreter that ends gets rid of a worker
+    # left over, so that is put off, not ignored.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_S))
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)

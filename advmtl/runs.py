@@ -1,12 +1,10 @@
-"""A run folder: its files, its log, opening and clearing it, and how Ctrl-C reaches it."""
+"""A run folder: its files, its log, opening, saving and clearing it."""
 
 import json
 import math
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from advmtl.checkpoint import load_checkpoint
+from advmtl.checkpoint import UnusableCheckpoint, load_checkpoint
 from advmtl.config import Config
 from advmtl.state import State, build
 from preprocessing.errors import InputError
-from preprocessing.files import atomic_write
+from preprocessing.files import atomic_write, remove_leftovers
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,16 @@ class Run:
     def last(self) -> Path:
         """The whole state after the newest save."""
         return self.folder / "checkpoints" / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The whole state after the save before, for the day `last` is damaged."""
+        return self.folder / "checkpoints" / "previous.pt"
+
+    @property
+    def damaged(self) -> Path:
+        """A `last` that was found damaged, put aside."""
+        return self.folder / "checkpoints" / "damaged.pt"
 
     @property
     def best(self) -> Path:
@@ -52,6 +60,11 @@ class Run:
         """One JSON object a line: training losses and validation metrics."""
         return self.folder / "metrics.jsonl"
 
+    def exists(self) -> bool:
+        """Whether the folder holds a run, be it one without a checkpoint yet."""
+        files = (self.last, self.previous, self.best, self.metrics)
+        return any(path.is_file() and path.stat().st_size > 0 for path in files)
+
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:
     """The first key at which two plain configurations differ, with both values, or None."""
@@ -66,28 +79,98 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
     return None
 
 
-def open_run(config: Config, run: Run, device: torch.device, *, overwrite: bool = False) -> State:
+@dataclass(frozen=True)
+class Saved:
+    """A state that was read, its configuration, and the file it came from."""
+
+    path: Path
+    state: dict[str, Any]
+    config: Config
+
+
+def load_newest(run: Run, warn: Callable[[str], None]) -> Saved | None:
+    """The run's newest good state: `last.pt`, else, with a warning that names both, `previous.pt`.
+
+    Returns None where the folder holds neither. Raises: InputError with the remedy where neither is good, or where one
+    would run code on loading.
+    """
+    if not run.last.is_file() and not run.previous.is_file():
+        return None
+    try:
+        return Saved(run.last, *load_checkpoint(run.last))
+    except UnusableCheckpoint as error:
+        first = error
+    try:
+        saved = Saved(run.previous, *load_checkpoint(run.previous))
+    except UnusableCheckpoint as second:
+        best = f"copy {run.best} to last.pt to go on from the best state, or " if run.best.is_file() else ""
+        raise InputError(
+            f"{first}; nor is the one before it good ({second}); {best}--overwrite to start anew"
+        ) from None
+    warn(f"{first}; going on from the one before it, {run.previous}, step {saved.state['step']}")
+    return saved
+
+
+def open_run(
+    config: Config,
+    run: Run,
+    device: torch.device,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    warn: Callable[[str], None] = lambda text: None,
+) -> State:
     """A fresh state, or the one in the run folder where it holds one and `overwrite` is off.
 
-    Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed.
-    Raises: InputError where the folder's run has another configuration, or its checkpoint is damaged.
+    Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed. `warn` is told
+    what was lost to damage. Raises: InputError where the folder's run has another configuration or no good checkpoint,
+    or where it holds any run and `resume` is off.
     """
-    saved = None
-    if run.last.is_file() and not overwrite:
-        saved, there = load_checkpoint(run.last)
-        changed = difference(there.computed(), config.computed())
+    if not resume and not overwrite and run.exists():
+        raise InputError(
+            f"{run.folder}: holds a run; leave out --no-resume to go on with it, choose another --out, or start anew "
+            f"with --overwrite"
+        )
+    saved = None if overwrite else load_newest(run, warn)
+    if saved is not None:
+        changed = difference(saved.config.computed(), config.computed())
         if changed:
             raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
     # A saved run has its encoder's weights in the checkpoint, so the pretrained file is not asked for again.
     state = build(config, device, pretrained=saved is None)
     if saved is not None:
-        state.load_state_dict(saved)
+        state.load_state_dict(saved.state)
+        _check_best(run, state, warn)
+        if saved.path == run.previous and run.last.is_file():
+            run.last.replace(run.damaged)  # the next save must not put it in the place of a good previous.pt
     elif overwrite:
         clear_run(run.folder)  # only now: whatever could be wrong with the new run has been found
+    _tidy(run, state)
     run.folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(run.folder / "config.yaml") as temporary:
         temporary.write_text(config.to_yaml())
     return state
+
+
+def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
+    """Find now, not at the end, that the best state is lost; then the best from here on is chosen."""
+    if math.isinf(state.best):
+        return
+    try:
+        load_checkpoint(run.best)
+    except UnusableCheckpoint as error:
+        state.best = float("-inf")
+        warn(f"{error}; the best is chosen anew from here on")
+
+
+def _tidy(run: Run, state: State) -> None:
+    """Remove what a killed process left half written, and panels drawn after the checkpoint: they are drawn again."""
+    panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, state.config.train.epochs + 1)]
+    for name in panels[state.epoch :]:
+        (run.folder / "panels" / name).unlink(missing_ok=True)
+    remove_leftovers(run.last.parent, [path.name for path in (run.last, run.previous, run.best, run.failed)])
+    remove_leftovers(run.folder / "panels", panels)
+    remove_leftovers(run.folder, ("config.yaml", "evaluation.json", "evolution.gif"))
 
 
 def clear_run(folder: Path) -> None:
@@ -100,15 +183,23 @@ def clear_run(folder: Path) -> None:
 
 
 class Log:
-    """`metrics.jsonl` and TensorBoard, continued where the state stands."""
+    """`metrics.jsonl` and TensorBoard, continued where the state stands.
+
+    Attributes:
+        lost_bytes: what the checkpoint knows of and `metrics.jsonl` no longer has.
+    """
 
     def __init__(self, run: Run, state: State) -> None:
-        # What was logged after the checkpoint belongs to steps that will be taken again.
         run.metrics.touch()
         with run.metrics.open("r+b") as file:
-            file.truncate(min(state.log_bytes, run.metrics.stat().st_size))
+            # What was logged after the checkpoint belongs to steps that will be taken again.
+            rows = file.read(state.log_bytes)
+            kept = len(rows) if len(rows) == state.log_bytes else rows.rfind(b"\n") + 1
+            file.truncate(kept)
+        self.lost_bytes = state.log_bytes - kept
         self._file = run.metrics.open("ab")
-        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.step)
+        # Of that step itself all is known, but for a measurement that was not yet saved and will give the same figures.
+        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.step + 1)
 
     def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append one row and its scalars. Non-finite values are left out: JSON has none."""
@@ -124,14 +215,17 @@ class Log:
         self._board.add_image(name, picture, step, dataformats="HWC")
 
     def sync(self) -> int:
-        """Bring `metrics.jsonl` to the disk and return its length [bytes], for the checkpoint."""
+        """Bring both to the disk and return the length of `metrics.jsonl` [bytes], for the checkpoint."""
         os.fsync(self._file.fileno())
+        self._board.flush()  # it writes every two minutes; what a killed process had not written would be missing
         return self._file.tell()
 
     def close(self) -> None:
         """Flush and close both."""
-        self._file.close()
-        self._board.close()
+        try:
+            self._file.close()
+        finally:
+            self._board.close()
 
 
 def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -143,28 +237,3 @@ def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             flat[prefix + name] = float(value)
     return flat
-
-
-class Interrupt:
-    """Ctrl-C, kept until the state is whole again, between two steps.
-
-    A second one acts at once: what the step in hand had changed is not saved, the last checkpoint stands.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._former: Any = None
-
-    def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
-
-    def _ask(self, *_: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True

@@ -18,6 +18,7 @@ from advmtl.config import Config
 from advmtl.discriminator import PatchDiscriminator, input_channels
 from advmtl.encoder import build_encoder
 from advmtl.generator import Generator, build_generator
+from advmtl.guards import Guards
 from advmtl.perceptual import Perceptual
 from advmtl.tasks import OFFSET_SHARE, head_channels
 from preprocessing.errors import InputError
@@ -94,6 +95,7 @@ class State:
     step: int = 0
     best: float = float("-inf")
     log_bytes: int = 0
+    guards: Guards = field(default_factory=Guards)
     palette: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,8 +113,9 @@ class State:
             "python": random.getstate(),
             "numpy": (
                 torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
-                numpy_state["state"]["pos"],
+                *(numpy_state["state"]["pos"], numpy_state["has_gauss"], numpy_state["gauss"]),
             ),
+            "guards": self.guards.state_dict(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
@@ -121,18 +124,34 @@ class State:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore everything `state_dict` holds."""
-        for name in ("generator", "ema", "discriminators", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
+        """Restore everything `state_dict` holds.
+
+        Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
+        """
         # A run from before there were balancers is a plain sum, which has no state.
-        self.balancer.load_state_dict(state.get("balancer", {}))
+        state = {"balancer": {}, "guards": {}, **state}
+        expected = self.state_dict().keys()
+        for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
+            if keys:
+                raise InputError(f"checkpoint: {min(keys)} {what}; it is of another version: start anew (--overwrite)")
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            line = " ".join(str(error).split())
+            raise InputError(f"checkpoint: does not fit this configuration ({line[:200]})") from None
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name in ("generator", "ema", "discriminators", "optimizer", "balancer", "guards"):
+            getattr(self, name).load_state_dict(state[name])
+        if state["discriminator_optimizers"].keys() != self.discriminator_optimizers.keys():
+            raise KeyError(f"discriminator_optimizers: {', '.join(state['discriminator_optimizers'])}")
         for name, optimizer in self.discriminator_optimizers.items():
             optimizer.load_state_dict(state["discriminator_optimizers"][name])
         self.noise.set_state(state["noise"])
         torch.set_rng_state(state["torch"])
         random.setstate(state["python"])
-        key, position = state["numpy"]
-        np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, 0, 0.0))
+        key, position, *gauss = state["numpy"]
+        np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
         for name in ("epoch", "batch", "step", "best", "log_bytes"):
             setattr(self, name, state[name])
 

@@ -1,21 +1,25 @@
 """The training loop: step through the epochs of a run, measure, save."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor
 
-from advmtl.checkpoint import load_generator, save_checkpoint
+from advmtl.checkpoint import UnusableCheckpoint, load_generator, save_checkpoint
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
 from advmtl.frame_figures import FrameFigures, write_evaluation
+from advmtl.guards import LostData, accidents, lost
 from advmtl.panels import Evolution
-from advmtl.runs import Interrupt, Log, Run, flatten, open_run
+from advmtl.runs import Log, Run, flatten, open_run
+from advmtl.signals import Interrupt
 from advmtl.sources import missing_label
 from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
@@ -53,11 +57,16 @@ class _Loop:
     evolution: Evolution
     interrupt: Interrupt
     timing: Timing
+    lost: LostData = field(default_factory=LostData)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, former: Path | None = None) -> None:
         with self.timing.part("saving"):
             self.state.log_bytes = self.log.sync()
-            save_checkpoint(path, self.state.state_dict(), self.state.config)
+            save_checkpoint(path, self.state.state_dict(), self.state.config, former=former)
+
+    def save_last(self) -> None:
+        if not self.lost.batches:  # steps on black frames are better taken again once the data are back
+            self.save(self.run.last, self.run.previous)
 
     def epoch(self, loader: Any, total: int, advance: Callable[[int, str], None]) -> None:
         """The rest of one epoch, from `state.batch` on."""
@@ -65,6 +74,7 @@ class _Loop:
         loader.batch_sampler.set_position(state.epoch, state.batch)
         for batch in self.timing.waiting(loader):
             self._report_skipped(batch)
+            self.lost.see(len(batch.names), batch.skipped, state.config)
             _set_learning_rate(state, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch.to(state.device), statistics=chosen)
@@ -76,20 +86,22 @@ class _Loop:
                 values["learning_rate"] = state.optimizer.param_groups[0]["lr"]
                 self.log.write("train", state.step, state.epoch, values)
                 self.timing.write(state.step, state.epoch)
+                for line in state.guards.watch_critics(values, state.config):
+                    self.warn(f"step {state.step}: {line}")
                 advance(1, f"loss {values['combined']:.3f}")
             else:
                 advance(1, "")
-            if state.step % settings.checkpoint_every_steps == 0:
-                self.save(self.run.last)
-            if self.interrupt.asked:
-                self.save(self.run.last)
-                raise KeyboardInterrupt
+            stop = self.interrupt.asked
+            if stop or state.step % settings.checkpoint_every_steps == 0:
+                self.save_last()
+            if stop:
+                raise self.interrupt.stop()
 
     def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
         """All epochs that are left. Each is measured before it counts as done, so that no measurement can be lost."""
         state, settings = self.state, self.state.config.train
         try:
-            while state.epoch < settings.epochs:
+            while state.epoch < settings.epochs and not state.guards.stopped:
                 self.epoch(loader, total, advance)
                 done = state.epoch + 1
                 if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
@@ -97,10 +109,15 @@ class _Loop:
                         metrics = self.measure(loaders)
                     self.console.print(f"epoch {done}: {headline(metrics)}")
                 state.epoch, state.batch = done, 0
-                self.save(self.run.last)
+                self.save_last()
+                if self.interrupt.asked:
+                    raise self.interrupt.stop()
         except NonFiniteLoss as error:
             self.save(self.run.failed)
             raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
+
+    def warn(self, line: str) -> None:
+        _warn(self.console, line)
 
     def _report_skipped(self, batch: Batch) -> None:
         for bad in batch.skipped:
@@ -110,17 +127,33 @@ class _Loop:
         """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
         state, epoch = self.state, self.state.epoch + 1
         losses = ValidationLosses(state)
-        metrics = evaluate(state.ema, loaders, state.config, state.device, observers=[losses])
+        try:
+            with self.interrupt.at_once():
+                metrics = evaluate(state.ema, loaders, state.config, state.device, observers=[losses])
+                metrics = checked(metrics, state.config)
+        except BaseException:
+            self.save_last()  # it stands at the epoch's end, and a resume begins with the measurement
+            raise
         state.balancer.observe(figures(metrics))
         self.log.write("validation", state.step, epoch, {**losses.compute(), **flatten(metrics)})
         picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
             self.log.picture("panels", picture, state.step)
         now = score(metrics)
-        if now > state.best:
-            state.best = now
+        improved = now > state.best
+        state.best = max(now, state.best)
+        state.guards.measured(improved, epoch, state.config)
+        if improved:
             self.save(self.run.best)
         return metrics
+
+
+def checked(metrics: dict[str, Any], config: Config) -> dict[str, Any]:
+    """The metrics themselves. Raises: InputError where nothing could be measured, as when the folder is gone."""
+    if not figures(metrics):
+        reason = next((frame["reason"] for frame in metrics.get("skipped", [])), "no label")
+        raise InputError(lost(config, "val", "the validation sources", reason))
+    return metrics
 
 
 def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
@@ -158,13 +191,20 @@ def _labelled(loader: Any, task: str) -> int:
 
 
 def fit(
-    config: Config, folder: Path, device: torch.device, console: Console, *, overwrite: bool = False
+    config: Config,
+    folder: Path,
+    device: torch.device,
+    console: Console,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
 ) -> dict[str, Any]:
-    """Train to the end of the configuration, continuing the run folder where it holds a run.
+    """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
-    Writes config.yaml, checkpoints/{last,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/, evolution.gif,
-    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C saves after the step in hand. A
-    non-finite loss keeps the last good checkpoint and writes the state as it was found to checkpoints/failed.pt.
+    Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
+    evolution.gif, evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after
+    the step in hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
+    checkpoints/failed.pt.
 
     Args:
         config: the experiment.
@@ -172,14 +212,17 @@ def fit(
         device: where to compute.
         console: for what is left out, and a line per measured epoch.
         overwrite: start anew; the old run is removed once the new one has been built.
-    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss.
+        resume: False refuses a folder that holds a run.
+    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss, Accident (full disk, dead
+        loader process), KeyboardInterrupt, Preempted.
     """
     run = Run(folder)
     loader, loaders = train_loader(config), val_loaders(config)
     everything = [loader, *(val for _, val in loaders)]
     _report_bad(console, everything)
     labels = count_labels(config, loader, everything[1:])
-    state = open_run(config, run, device, overwrite=overwrite)
+    warn = partial(_warn, console)
+    state = open_run(config, run, device, overwrite=overwrite, resume=resume, warn=warn)
     batches = loader.batch_sampler.batches  # type: ignore[union-attr]
     total = batches * config.train.epochs
     console.print(
@@ -188,26 +231,40 @@ def fit(
         + (f", continued at step {state.step}" if state.step else "")
     )
     evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
-    log = Log(run, state)
-    try:
-        with Interrupt() as interrupt, progress("training", total, "steps") as bar:
-            loop = _Loop(state, run, log, console, evolution, interrupt, Timing(run.timing))
-            bar.advance(state.step)
-            loop.run_epochs(loader, loaders, total, bar.advance)
-            loop.timing.write(state.step, state.epoch)
-    finally:
-        log.close()
-    return finish(run, config, loaders, device, evolution, console)
+    with accidents(folder), Interrupt() as interrupt:
+        log = Log(run, state)
+        if log.lost_bytes:
+            warn(f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
+        try:
+            with progress("training", total, "steps") as bar:
+                bar.advance(state.step)
+                loop = _Loop(state, run, log, console, evolution, interrupt, Timing(run.timing))
+                loop.run_epochs(loader, loaders, total, bar.advance)
+                loop.timing.write(state.step, state.epoch)
+        finally:
+            log.close()
+        if state.guards.stopped:
+            console.print(state.guards.stopped, highlight=False)
+        with interrupt.at_once():
+            return finish(run, config, loaders, device, evolution, console)
+
+
+def _warn(console: Console, line: str) -> None:
+    console.print(f"[yellow]warning[/] {escape(line)}", highlight=False)
 
 
 def finish(
     run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution, console: Console
 ) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
-    generator, _ = load_generator(run.best)
+    try:
+        generator, _ = load_generator(run.best)
+    except UnusableCheckpoint as error:
+        _warn(console, f"{error}; the figures are those of the last state")
+        generator, _ = load_generator(run.last)
     generator = generator.to(device)
     frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
-    metrics = evaluate(generator, loaders, config, device, observers=[frames])
+    metrics = checked(evaluate(generator, loaders, config, device, observers=[frames]), config)
     write_evaluation(run.folder / "evaluation.json", metrics, frames.compute())
     print_table(metrics, console=console)
     evolution.finish(generator, run.folder / "evolution.gif", device)

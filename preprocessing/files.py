@@ -65,6 +65,20 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Bring the names in `folder` to the disk: after a power loss a renamed file has its new name."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # nor do all network file systems sync one; the file itself is on the disk
+        pass
+    finally:
+        os.close(descriptor)
+
+
 _LEFTOVER = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?")
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from advmtl.checkpoint import load_checkpoint
 from advmtl.comparison.configs import folder_name
 from advmtl.config import Config
-from advmtl.runs import Run, difference
+from advmtl.runs import Run, difference, load_newest
 from preprocessing.errors import InputError
 from preprocessing.files import read_json
 
@@ -58,13 +57,14 @@ class Plan:
 
 
 def is_finished(config: Config, run: Run) -> bool:
-    """Whether the folder holds this run, trained to its end and measured since.
+    """Whether the folder holds this run, trained to its end, or to a plateau, and measured since.
 
     Raises: InputError where it holds a run of another configuration.
     """
-    if not run.last.is_file():
+    saved = load_newest(run, lambda text: None)  # the run itself will say what is damaged
+    if saved is None:
         return False
-    state, there = load_checkpoint(run.last)
+    state, there = saved.state, saved.config
     if there.hash != config.hash:
         changed = difference(there.computed(), config.computed())
         raise InputError(
@@ -72,6 +72,7 @@ def is_finished(config: Config, run: Run) -> bool:
             f"(CONFIG:name=other), or remove that folder"
         )
     evaluation = run.folder / "evaluation.json"
-    if state["epoch"] < config.train.epochs or not run.best.is_file() or not evaluation.is_file():
+    trained = state["epoch"] >= config.train.epochs or bool(state.get("guards", {}).get("stopped"))
+    if not trained or not run.best.is_file() or not evaluation.is_file():
         return False
     return evaluation.stat().st_mtime_ns >= run.best.stat().st_mtime_ns

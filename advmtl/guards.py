@@ -1,0 +1,187 @@
+"""What a run watches over: discriminators that win or die, a plateau, lost data, a full disk. Imports no torch."""
+
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
+from preprocessing.errors import InputError
+
+CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0}
+"""A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge)."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
+
+
+class Accident(RuntimeError):
+    """Something outside of the training ended it; the message says what to do. The last checkpoint is whole."""
+
+
+@dataclass
+class Episode:
+    """A condition that is told once it has held for long, and again only after it was absent for as long.
+
+    Attributes:
+        held, absent: logged rows in a row with and without it.
+        accuracy: sum of the discriminator's accuracy over the rows with it.
+        told: whether it was told.
+    """
+
+    held: int = 0
+    absent: int = 0
+    accuracy: float = 0.0
+    told: bool = False
+
+    def see(self, holds: bool, accuracy: float, rows: int) -> bool:
+        """Count a row; whether the condition has now held for `rows` rows and was not told."""
+        if not holds:
+            self.held, self.accuracy, self.absent = 0, 0.0, self.absent + 1
+            self.told = self.told and self.absent < rows
+            return False
+        self.held, self.accuracy, self.absent = self.held + 1, self.accuracy + accuracy, 0
+        return self.held >= rows and not self.told
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean accuracy over the rows with the condition."""
+        return self.accuracy / max(1, self.held)
+
+
+@dataclass
+class Guards:
+    """What the guards remember; part of the checkpoint, so that a resumed run says and does the same.
+
+    Attributes:
+        stale: measurements since the best one.
+        best_epoch: epoch of the best one.
+        stopped: why training stopped before its last epoch; empty = it did not.
+        critics: by "name/wins" and "name/dead".
+    """
+
+    stale: int = 0
+    best_epoch: int = 0
+    stopped: str = ""
+    critics: dict[str, Episode] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave; {} is a fresh start. Raises: KeyError naming a key that is not known."""
+        unknown = state.keys() - {one.name for one in fields(self)}
+        if unknown:
+            raise KeyError(f"guards.{min(unknown)}")
+        self.__init__(**{**state, "critics": {k: Episode(**v) for k, v in state.get("critics", {}).items()}})  # type: ignore[misc]
+
+    def measured(self, improved: bool, epoch: int, config: Config) -> None:
+        """Take note of a measurement, and stop the training after `train.patience` without a better one."""
+        patience = config.train.patience
+        self.stale, self.best_epoch = (0, epoch) if improved else (self.stale + 1, self.best_epoch)
+        if patience is not None and self.stale >= patience and epoch < config.train.epochs:
+            self.stopped = (
+                f"stopped after epoch {epoch} of {config.train.epochs}: no better score than that of epoch "
+                f"{self.best_epoch} in {self.stale} measurements (train.patience)"
+            )
+
+    def watch_critics(self, row: Mapping[str, float], config: Config) -> list[str]:
+        """Look at one logged row; a line for each discriminator that has won or been dead for long, once an episode."""
+        said = []
+        for name, settings in config.discriminators.items():
+            values = {k: row[f"discriminator/{name}/{k}"] for k in _WATCHED if f"discriminator/{name}/{k}" in row}
+            if "accuracy" not in values:
+                continue  # it rested: no frame of the batch has every label it sees
+            guards, steps = config.guards, config.guards.critic_rows * config.train.log_every
+            wins, dead = (self.critics.setdefault(f"{name}/{kind}", Episode()) for kind in ("wins", "dead"))
+            if wins.see(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
+                wins.told = True
+                said.append(_winning(name, values, settings, steps))
+            silent = abs(values["score_real"] - values["score_fake"]) < guards.dead_gap
+            # Over few frames the accuracy jumps: only its mean tells.
+            if dead.see(silent, values["accuracy"], guards.critic_rows) and abs(dead.mean_accuracy - 0.5) <= 0.1:
+                dead.told = True
+                said.append(_dying(name, values, dead.mean_accuracy, steps))
+        return said
+
+
+_WATCHED = ("accuracy", "loss", "score_real", "score_fake", "gradient_penalty")
+
+
+def _wins(values: Mapping[str, float], settings: DiscriminatorConfig, guards: GuardsConfig) -> bool:
+    if settings.objective not in CHANCE_LOSS:  # a Wasserstein critic should be ahead; its slope must not run away
+        return values.get("gradient_penalty", 0.0) > guards.wins_penalty
+    floor = guards.wins_loss * CHANCE_LOSS[settings.objective]
+    return values["accuracy"] >= guards.wins_accuracy and values["loss"] <= floor
+
+
+def _winning(name: str, values: Mapping[str, float], settings: DiscriminatorConfig, steps: int) -> str:
+    remedy = (
+        f"lower discriminators.{name}.learning_rate (a fifth), raise its label_smoothing, or start it later "
+        f"(train.adversarial_start_step)"
+    )
+    if settings.objective not in CHANCE_LOSS:
+        gap = values["score_real"] - values["score_fake"]
+        return (
+            f"discriminator {name} runs away: gradient penalty {values['gradient_penalty']:.2f}, score gap {gap:.1f}, "
+            f"for {steps} steps. Its slope is far above 1, so its gradient drowns the tasks'; {remedy}"
+        )
+    return (
+        f"discriminator {name} wins: accuracy {values['accuracy']:.2f}, loss {values['loss']:.4f} (by chance "
+        f"{CHANCE_LOSS[settings.objective]:g}), for {steps} steps. It has nothing left to learn, and the generator "
+        f"little to learn from it; {remedy}"
+    )
+
+
+def _dying(name: str, values: Mapping[str, float], accuracy: float, steps: int) -> str:
+    return (
+        f"discriminator {name} is dead: accuracy {accuracy:.2f}, scores of real and generated maps "
+        f"{abs(values['score_real'] - values['score_fake']):.4f} apart, for {steps} steps. It tells nothing and has no "
+        f"gradient to give; raise discriminators.{name}.learning_rate, lower its label_smoothing, or let it see more"
+    )
+
+
+@dataclass
+class LostData:
+    """Batches in a row without one readable frame."""
+
+    batches: int = 0
+
+    def see(self, frames: int, skipped: list[Any], config: Config) -> None:
+        """Count a batch of `frames` frames. Raises: InputError after `guards.lost_batches` without a readable one."""
+        self.batches = self.batches + 1 if len(skipped) >= frames else 0
+        if self.batches >= config.guards.lost_batches:
+            raise InputError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
+
+
+def lost(config: Config, role: str, what: str, reason: str) -> str:
+    """One line that names the folders of `data.train` or `data.val` that are gone, or all of them."""
+    roots = list(dict.fromkeys(source.root for source in getattr(config.data, role)))
+    gone = [root for root in roots if not Path(root).is_dir()]
+    state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk there?"
+    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); the same command then goes on"
+
+
+@contextmanager
+def accidents(folder: Path) -> Iterator[None]:
+    """Turn a full disk and a dead loader worker into an `Accident` with one line; all else passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise Accident(
+            f"{error.filename or folder}: {error.strerror}; the last checkpoint is whole: make room, and the same "
+            f"command goes on"
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        if not any(sign in text for sign in _WORKER_SIGNS):
+            raise
+        raise Accident(
+            f"a loader process died ({text.splitlines()[0].strip()}), most often for want of memory; the same command "
+            f"goes on from the last checkpoint: add data.workers=0, or a smaller data.cache_mb"
+        ) from error

@@ -1,0 +1,68 @@
+"""How a terminal and a batch scheduler reach a run: signals, kept until the state is whole. Imports no torch."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+EXIT_PREEMPTED = 143  # 128 + SIGTERM, as a shell reports a process that the signal ended
+
+
+class Preempted(KeyboardInterrupt):
+    """A scheduler asked the run to leave (SIGTERM, SIGUSR1); what was done is saved and the same command goes on.
+
+    A KeyboardInterrupt, so that whatever lets Ctrl-C pass lets this pass.
+    """
+
+    exit_code = EXIT_PREEMPTED
+
+
+class Interrupt:
+    """Ctrl-C, SIGTERM and SIGUSR1, kept until the state is whole again, between two steps.
+
+    A second Ctrl-C acts at once: what the step in hand had changed is not saved, the last checkpoint stands. A second
+    SIGTERM does not: schedulers repeat it.
+
+    Attributes:
+        asked: whether the run shall stop.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._preempted = False
+        self._at_once = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interrupt":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
+                self._former.setdefault(number, signal.signal(number, self._ask))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+
+    def stop(self) -> KeyboardInterrupt:
+        """What to raise once the state is saved."""
+        return Preempted() if self._preempted else KeyboardInterrupt()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While the block runs a signal ends it, also one that came before: nothing in it changes the state."""
+        if self.asked:
+            raise self.stop()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def _ask(self, number: int, _: object) -> None:
+        again = self.asked and number == signal.SIGINT
+        self.asked = True
+        self._preempted = self._preempted or number != signal.SIGINT
+        if again or self._at_once:
+            self._at_once = False
+            raise KeyboardInterrupt if again else self.stop()
