@@ -53,12 +53,12 @@ def test_video_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     real = cv2.VideoCapture
 
     class Short:
-        def __init__(self, address: str) -> None:
-            self.capture, self.left = real(address), 3
+        def __init__(self, *address: object) -> None:
+            self.capture, self.left = real(*address), 3
 
-        def read(self) -> tuple[bool, object]:
+        def grab(self) -> bool:
             self.left -= 1
-            return self.capture.read() if self.left >= 0 else (False, None)
+            return self.left >= 0 and self.capture.grab()
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.capture, name)
