@@ -26,6 +26,7 @@ def infer(
         float, typer.Option(min=0, help="How long a lost camera or stream is tried again [s].")
     ] = 30.0,
     fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
 ) -> None:
@@ -42,7 +43,7 @@ def infer(
 
     reading = Reading(policy, limit, loop, reconnect_seconds)
     outputs = Outputs(out, fps, arrays, log, show)
-    result = run(open_session(model, provider), source, outputs, reading)
+    result = run(open_session(model, provider, threads), source, outputs, reading)
     print_report(result)
     if report is not None:
         write_json(report, result.to_dict())
@@ -51,20 +52,31 @@ def infer(
 
 
 def benchmark(
-    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
-    size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: the network's.")] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="Timed frames.")] = 100,
+    models: Annotated[list[Path], typer.Argument(help="Exported .onnx, run folders or .pt checkpoints.")],
+    size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: each network's own.")] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="Timed frames of each model.")] = 100,
+    warm_up: Annotated[int, typer.Option(min=0, help="Frames before them that are not timed.")] = 10,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
 ) -> None:
-    """Measure latency and throughput of a model, split into pre, net and post [ms]."""
-    from export.benchmark import benchmark as measure
-    from export.benchmark import print_benchmark
-    from export.runtime import open_session
+    """Measure latency and throughput, split into pre, net and post [ms]; several models in turn in one run.
+
+    With them come multiply-accumulates, parameters, memory, processor time, and power where the machine tells.
+
+    Example: advmtl benchmark runs/a/model.onnx runs/b/model.onnx --size 1024x512
+    """
+    from export.benchmark import in_turn, print_benchmark
+    from export.benchmark_report import complete, open_models, print_comparison
     from preprocessing.files import write_json
 
     frame_size = size_of(size) if size else None
-    result = measure(open_session(model, provider), frame_size=frame_size, iterations=iterations)
-    print_benchmark(result)
+    sessions, facts = open_models(models, provider, threads)
+    reports = in_turn(sessions, frame_size=frame_size, warm_up=warm_up, iterations=iterations)
+    reports = [complete(one, known) for one, known in zip(reports, facts, strict=True)]
+    for one in reports:
+        print_benchmark(one)
+    print_comparison(reports)
     if report is not None:
-        write_json(report, result.to_dict())
+        whole = [one.to_dict() for one in reports]
+        write_json(report, whole[0] if len(whole) == 1 else {"models": whole})

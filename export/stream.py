@@ -7,7 +7,6 @@ publishes them.
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +72,10 @@ def _nobody() -> None:
 
 def _progress(run: Run) -> AbstractContextManager[Any]:
     """A progress bar; None where there is no rich."""
-    if find_spec("rich") is None:
+    try:
+        from preprocessing.progress import progress
+    except ModuleNotFoundError:
         return nullcontext(None)
-    from preprocessing.progress import progress
 
     total, limit = run.source.total, run.reading.limit
     return progress("infer", total if limit is None else min(limit, total or limit))

@@ -16,7 +16,7 @@ class StreamReport:
     `stages` has decode (read and resize; of a live source not the waiting for its next frame), wait (for the network),
     net, where something takes the results draw (draw, encode, write, or the caller's own), and total, from the frame
     being there to all of it done. They overlap, so frames_per_second is more than total gives. The first `warm_up`
-    frames count in `frames` only. `dropped` frames came too fast (policy "latest"). skipped: names and reasons of frames
+    frames count in `frames` only. `dropped` frames came too fast (policy "latest"). skipped: names and reasons of those
     that could not be read, the first of `skipped_frames`; notices: what else happened to the source, the first of them.
     """
 
@@ -49,7 +49,7 @@ def print_report(report: StreamReport, console: "Console | None" = None) -> None
     size = f"{report.model_size[0]}x{report.model_size[1]}"
     print_latencies(console, f"{report.source} on {report.provider}, network {size}", report.stages)
     if report.note:
-        console.print(report.note, highlight=False, markup=False)
+        console.print(f"others cannot run: {report.note}", highlight=False, markup=False, soft_wrap=True)
     left_out = f"; {report.dropped} dropped" if report.dropped else ""
     console.print(
         f"{report.frames} frames, {report.frames_per_second:.1f} frames/s with the stages overlapped"

@@ -128,7 +128,11 @@ def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, m
     monkeypatch.setattr(
         onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *rest, providers: real(*rest, providers=providers[-1:]))
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *rest, providers, provider_options: real(*rest, providers=providers[-1:]),
+    )
     assert "cuda: its libraries do not load" in open_session(model_path, "auto", 1).note
     with pytest.raises(InputError, match="its libraries do not load"):
         open_session(model_path, "cuda")
