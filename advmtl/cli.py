@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from advmtl.cli_deploy import benchmark, export, infer, predict
+from advmtl.cli_deploy import export, predict
 from advmtl.cli_machine import doctor
 from advmtl.cli_options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 from advmtl.cli_report import report
 from advmtl.cli_stereo import preprocess, quality, synth
+from advmtl.cli_stream import benchmark, infer
 from advmtl.cli_train import compare, evaluate, train
 from preprocessing.errors import InputError
 

@@ -1,4 +1,4 @@
-"""The commands that use a model: predict, export, infer, benchmark. Only here does advmtl look forward, into export."""
+"""The commands that make and try a model: predict, export. They look forward, into export, inside their bodies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,50 +56,3 @@ def export(
     print_export(report)
     write_json(out.with_suffix(".json"), report.to_dict())
     Console(soft_wrap=True).print(f"next: advmtl infer {out} VIDEO --out result.mp4", highlight=False)
-
-
-def infer(
-    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
-    source: Annotated[str, typer.Argument(help="Folder of pictures, video file, camera (0, /dev/video0) or URL.")],
-    out: Annotated[Path | None, typer.Option(help="A .mp4 file or a folder for pictures; default: nothing.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Frames at most.")] = None,
-    fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
-    provider: Provider = "auto",
-    report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
-) -> None:
-    """Run a model on a video, folder or camera: class overlay, depth in metres, instances, frames/s and latency.
-
-    Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
-    """
-    from export.runtime import open_session
-    from export.stream import infer as run
-    from export.stream import print_report
-    from preprocessing.files import write_json
-
-    result = run(open_session(model, provider), source, out, limit=limit, fps=fps)
-    print_report(result)
-    if report is not None:
-        write_json(report, result.to_dict())
-
-
-def benchmark(
-    model: Annotated[Path, typer.Argument(help="Exported .onnx, run folder or .pt checkpoint.")],
-    size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: the network's.")] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="Timed frames.")] = 100,
-    provider: Provider = "auto",
-    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
-) -> None:
-    """Measure latency and throughput of a model, split into pre, net and post [ms].
-
-    Example: advmtl benchmark runs/model3/model.onnx --size 2048x1024 --provider cuda
-    """
-    from export.benchmark import benchmark as measure
-    from export.benchmark import print_benchmark
-    from export.runtime import open_session
-    from preprocessing.files import write_json
-
-    frame_size = size_of(size) if size else None
-    result = measure(open_session(model, provider), frame_size=frame_size, iterations=iterations)
-    print_benchmark(result)
-    if report is not None:
-        write_json(report, result.to_dict())

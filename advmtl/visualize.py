@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from advmtl.instance_colors import color_instances, color_offsets, longest_offset, offset_legend
 from advmtl.instances import group, thing_classes
@@ -235,6 +234,8 @@ def evolution_gif(frames: Sequence[RGB], path: Path | str, milliseconds: int = 4
     """
     if not frames:
         raise ValueError("an animation needs at least one picture")
+    from PIL import Image
+
     # Dithering would make still areas flicker from frame to frame and the file three times larger.
     pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames]
     durations = [milliseconds] * (len(pictures) - 1) + [hold_ms]

@@ -2,10 +2,12 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 # Frames waiting between two stages: enough to hide one slow frame, few enough to stay fresh and small.
 LENGTH = 4
+LATEST = 1  # where only the newest frame counts
 # How soon a waiting thread notices a stop [s].
 POLL_S = 0.05
 
@@ -13,11 +15,15 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """A bounded queue that ends: None after `close`, and at once for everyone when `stop` is set."""
+    """A bounded queue that ends: None after `close`, and at once for everyone when `stop` is set.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._queue: queue.Queue[T | None] = queue.Queue(LENGTH)
-        self._stop = stop
+    Once `ending` says so, what waits is still given out, and then it ends without being closed: who fills it may hang
+    in the read of a dead camera.
+    """
+
+    def __init__(self, stop: threading.Event, ending: Callable[[], bool] = lambda: False, length: int = LENGTH) -> None:
+        self._queue: queue.Queue[T | None] = queue.Queue(length)
+        self._stop, self._ending = stop, ending
 
     def put(self, item: T | None) -> None:
         while not self._stop.is_set():
@@ -46,7 +52,8 @@ class Pipe(Generic[T]):
             try:
                 return self._queue.get(timeout=POLL_S)
             except queue.Empty:
-                continue
+                if self._ending():
+                    return None
         return None
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Nothing here imports torch unless a checkpoint is opened, so a vehicle needs onl
 """
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,29 @@ def has_cuda_driver() -> bool:
     return False
 
 
+def _provider_options(name: str, path: Path) -> dict[str, str]:
+    """TensorRT builds its engine for minutes at the first start; kept beside the model, the next start takes seconds.
+
+    TensorRT itself looks whether an engine fits the GPU and its own version, and builds another where it does not.
+    """
+    if name != "tensorrt":
+        return {}
+    folder = path.with_suffix(".engines")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:  # a read-only model folder: built at each start
+        return {}
+    if not os.access(folder, os.W_OK):
+        return {}
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_engine_cache_prefix": path.stem,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(folder),
+    }
+
+
 def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
     import onnxruntime as ort
 
@@ -152,10 +176,15 @@ def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
             # Asked all the same, ONNX Runtime prints a page of loader errors before it falls back.
             tried.append(f"{name}: no NVIDIA driver on this machine")
             continue
-        order = list(PROVIDERS.values())
-        chain = [later for later in order[order.index(PROVIDERS[name]) :] if later in offered]
+        order = list(PROVIDERS)
+        chain = [later for later in order[order.index(name) :] if PROVIDERS[later] in offered]
         try:
-            session = ort.InferenceSession(str(path), options, providers=chain)
+            session = ort.InferenceSession(
+                str(path),
+                options,
+                providers=[PROVIDERS[one] for one in chain],
+                provider_options=[_provider_options(one, path) for one in chain],
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             if name == "cpu":
                 reason = str(error).splitlines()[0]

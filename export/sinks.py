@@ -9,25 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import InputError
-from preprocessing.files import atomic_write, write_png
+from preprocessing.files import atomic_write, write_bytes
 
+VIDEO_SUFFIXES = (".mp4", ".mkv")
+PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a third of the time of the default, a fifth larger
 Write = Callable[[str, NDArray[np.uint8]], None]
 
 
 def open_sink(out: Path | None, fps: float) -> AbstractContextManager[Write | None]:
-    """Open `out`: a path ending in `.mp4`, or a folder (made if missing); with None nothing is written.
+    """Open `out`: a path ending in `.mp4` or `.mkv`, or a folder (made if missing); with None nothing is written.
 
     The context's value takes a frame's name and its picture, uint8 `[H, W, 3]` RGB, all of one size.
     Raises: InputError where `out` is neither.
     """
     if out is None:
         return nullcontext(None)
-    if out.suffix.lower() == ".mp4":
+    if out.suffix.lower() in VIDEO_SUFFIXES:
         if out.is_dir():
             raise InputError(f"{out}: is a folder; give another name for the video")
         return _video(out, fps)
     if out.suffix or out.is_file():
-        raise InputError(f"{out}: cannot write this; give a name ending in .mp4 or a folder")
+        raise InputError(f"{out}: cannot write this; give a name ending in {' or '.join(VIDEO_SUFFIXES)}, or a folder")
     return _folder(out)
 
 
@@ -85,6 +87,9 @@ def _folder(path: Path) -> Iterator[Write]:
     used: set[str] = set()
 
     def write(name: str, picture: NDArray[np.uint8]) -> None:
-        write_png(path / f"{unique_name(name, used)}.png", picture)
+        good, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), PNG_OPTIONS)
+        if not good:
+            raise OSError(f"{path}: OpenCV cannot encode a PNG of {picture.shape}")
+        write_bytes(path / f"{unique_name(name, used)}.png", content.tobytes())
 
     yield write

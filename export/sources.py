@@ -1,30 +1,38 @@
-"""Where frames come from: a folder of pictures, one picture, a video file, a camera, a network stream."""
+"""Where frames come from: a folder of pictures, one picture, or, through `capture`, a video, a camera, a stream."""
 
-import math
-import os
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from export.colour import WrongColour, to_rgb
 from preprocessing.errors import InputError
-from preprocessing.files import read_image
+from preprocessing.files import TRAILERS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt")
 # For sources that name no rate of their own.
 DEFAULT_FPS = 10.0
+# What a file of these formats begins with.
+_BEGINNINGS = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff"}
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One decoded frame, uint8 `[H, W, 3]` RGB."""
+    """One decoded frame, uint8 `[H, W, 3]` RGB.
+
+    timestamp_s: its time in the video [s], of a live source that of the clock (Unix time) when it arrived; None where
+    there is none. arrived: the same moment on `time.perf_counter`, for live sources only.
+    """
 
     name: str
     image: NDArray[np.uint8]
+    timestamp_s: float | None = None
+    arrived: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,22 @@ class Skipped:
     reason: str
 
 
-Frames = Generator[Loaded | Skipped, None, None]
+@dataclass(frozen=True)
+class Notice:
+    """Something about the source that its user should know; without text, that it is still being waited for."""
+
+    text: str
+
+
+Frames = Generator[Loaded | Skipped | Notice, None, None]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Frames to be read once. `total` is None where unknown; a `live` source waits for no slow reader."""
+    """Frames to be read from the beginning at each call of `frames`.
+
+    `total` is None where unknown; a `live` source waits for no slow reader and has only one beginning.
+    """
 
     description: str
     frames: Callable[[], Frames]
@@ -49,26 +67,54 @@ class Source:
     live: bool = False
 
 
-def open_source(text: str | Path) -> Source:
-    """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`) or a URL.
+def open_source(text: str | Path, reconnect_s: float = 0.0) -> Source:
+    """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`), a URL or a GStreamer pipeline.
 
-    Raises: InputError, one line, where there is nothing to read or it cannot be opened.
+    A pipeline is told by its ` ! ` and ends in `appsink`. reconnect_s: how long a live source that is lost is tried
+    again before the stream ends [s]. Raises: InputError, one line, where there is nothing to read, it cannot be
+    opened, or this OpenCV lacks what it needs.
     """
+    from export.capture import open_camera, open_pipeline, open_url, open_video
+
     text = str(text)
-    if text.isdigit():
-        return _open_capture(int(text), f"camera {text}", live=True)
+    if " ! " in text:
+        return open_pipeline(text, reconnect_s)
+    if text.isdigit() or (text.startswith("/dev/video") and text[10:].isdigit()):
+        return open_camera(text, reconnect_s)
     if "://" in text:
-        return _open_capture(text, text, live=text.split("://")[0].lower() in LIVE_SCHEMES)
-    if text.startswith("/dev/video") and text[10:].isdigit():
-        return _open_capture(int(text[10:]), text, live=True)
+        return open_url(text, reconnect_s)
     path = Path(text).expanduser()
     if path.is_dir():
         return _pictures(find_images(path), text)
     if not path.exists():
-        raise InputError(f"{text}: no such source; give a folder, an image, a video, a camera index or a URL")
+        raise InputError(
+            f"{text}: no such source; give a folder, an image, a video, a camera index, a URL or a GStreamer pipeline"
+        )
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _pictures([path], text)
-    return _open_capture(str(path), text, live=False)
+    return open_video(path)
+
+
+def looped(source: Source, times: int) -> Source:
+    """The source `times` times over, 0 = for ever. Raises: InputError for a live one, which cannot begin again."""
+    if times < 0:
+        raise InputError(f"--loop {times}: give a number of rounds, 0 for no end")
+    if times == 1:
+        return source
+    if source.live:
+        raise InputError(f"{source.description}: --loop is for files; a camera cannot begin again")
+
+    def frames() -> Frames:
+        for _ in range(times) if times else count():
+            found = False
+            with closing(source.frames()) as one_round:
+                for frame in one_round:
+                    found = found or isinstance(frame, Loaded)
+                    yield frame
+            if not found:  # for ever would be without a frame
+                return
+
+    return replace(source, frames=frames, total=source.total * times if times and source.total is not None else None)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -89,44 +135,44 @@ def find_images(folder: Path) -> list[Path]:
     return paths
 
 
+def read_picture(path: Path) -> tuple[NDArray[np.uint8], str]:
+    """Read a picture with OpenCV alone: uint8 `[H, W, 3]` RGB and a note on what `to_rgb` had to change.
+
+    Raises: InputError naming the file that is missing, truncated, no picture or of other pixels.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    # Without its end a file may still give a picture, grey from some row on.
+    for name, beginning in _BEGINNINGS.items():
+        if content.startswith(beginning) and TRAILERS[name] not in content:
+            raise InputError(f"{path}: the file is truncated; replace it")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaints name no file
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise InputError(f"{path}: not a readable picture; replace the file")
+    try:
+        return to_rgb(picture)
+    except WrongColour as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def _pictures(paths: list[Path], description: str) -> Source:
     def frames() -> Frames:
+        told = set[str]()
         for path in paths:
             try:
-                yield Loaded(path.stem, read_image(path))
+                image, note = read_picture(path)
             except InputError as error:
                 yield Skipped(path.name, str(error))
+                continue
+            if note and note not in told:
+                told.add(note)
+                yield Notice(f"{path.name}: {note}")
+            yield Loaded(path.stem, image)
 
     return Source(description, frames, len(paths), DEFAULT_FPS)
-
-
-def _open_capture(address: int | str, description: str, live: bool) -> Source:
-    # FFmpeg's and V4L's own complaints would stand beside the one line that we raise.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    capture = cv2.VideoCapture(address)
-    if not capture.isOpened():
-        capture.release()
-        hint = "is the camera plugged in and free?" if isinstance(address, int) else "is it a video?"
-        raise InputError(f"{description}: cannot be opened ({hint})")
-    announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    total = int(announced) if not live and math.isfinite(announced) and announced > 0 else None
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    if not (math.isfinite(fps) and 0 < fps <= 1000):
-        fps = DEFAULT_FPS
-
-    def frames() -> Frames:
-        count = 0
-        try:
-            while True:
-                good, frame = capture.read()
-                if not good:
-                    break
-                yield Loaded(f"frame_{count:06d}", np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8))
-                count += 1
-        finally:
-            capture.release()
-        if total is not None and count < total:
-            yield Skipped(f"frame_{count:06d}", f"{description}: ends after {count} of the {total} frames announced")
-
-    return Source(description, frames, total, float(fps), live)

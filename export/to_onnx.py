@@ -45,7 +45,7 @@ class ExportReport:
         return {
             "path": str(self.path),
             "megabytes": round(self.megabytes, 3),
-            "metadata": self.metadata.model_dump(mode="json"),
+            "metadata": asdict(self.metadata),
             "parity": asdict(self.parity),
             "skipped": [(one.name, one.reason) for one in self.skipped],
         }

@@ -11,18 +11,19 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from preprocessing.errors import InputError
 
+if TYPE_CHECKING:  # a vehicle without Pillow writes its results with this module
+    from PIL import Image
+
+# With Pillow's own Image.DecompressionBombError; its UnidentifiedImageError is an OSError.
 _UNREADABLE = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
     OSError,
     SyntaxError,
     ValueError,
@@ -110,7 +111,9 @@ def sha256_of(path: Path | str) -> str:
 TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
-def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> NDArray[Any]:
+def _load(path: Path | str, to_array: Callable[["Image.Image"], NDArray[Any]]) -> NDArray[Any]:
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -122,7 +125,7 @@ def _load(path: Path | str, to_array: Callable[[Image.Image], NDArray[Any]]) -> 
         raise InputError(f"{path}: no such file") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except _UNREADABLE as error:
+    except (Image.DecompressionBombError, *_UNREADABLE) as error:
         # Pillow raises SyntaxError on a broken PNG chunk and OSError on a truncated stream.
         if isinstance(error, OSError) and error.strerror:  # not Pillow's: permissions, a folder, a disk gone
             raise InputError(f"{path}: {error.strerror}") from None
@@ -138,7 +141,7 @@ def _sixteen_bit(array: NDArray[Any]) -> NDArray[np.uint16]:
     return array.astype(np.uint16)
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _rgb(image: "Image.Image") -> NDArray[np.uint8]:
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would saturate it at 255
         grey = (_sixteen_bit(np.array(image)) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -161,7 +164,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     return _load(path, _rgb)
 
 
-def _stored(image: Image.Image) -> NDArray[Any]:
+def _stored(image: "Image.Image") -> NDArray[Any]:
     return _sixteen_bit(np.array(image)) if image.mode.startswith("I") else np.array(image)
 
 
@@ -189,6 +192,8 @@ def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> by
         if not done:
             raise ValueError(f"a map of {array.dtype} {array.shape} cannot be a PNG")
         return _with_text(content.tobytes(), text or {})
+    from PIL import Image, PngImagePlugin
+
     information = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         information.add_text(key, value)

@@ -1,6 +1,7 @@
 """The third output: offsets through graph, metadata, parity and runtime, and the instances drawn from them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_metadata_name_output_unit_and_things() -> None:
     alone = describe(make_config(tasks={"instance": {"losses": {"l1": 1}}}))
     assert alone.outputs == (OFFSETS,) and alone.things == () and "unknown" in to_properties(alone)["advmtl.offsets"]
     with pytest.raises(ValueError, match="things"):
-        type(metadata)(**{**metadata.model_dump(), "things": (11,)})
+        replace(metadata, things=(11,))
 
 
 def test_offsets_become_instances_and_only_with_classes() -> None:

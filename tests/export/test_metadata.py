@@ -1,22 +1,22 @@
 import json
+from dataclasses import replace
 
 import pytest
 from standins import NAMES, PALETTE, make_metadata
 
-from export.metadata import CLASSES, DEPTH, FORMAT_VERSION, KEY, Metadata, from_properties, to_properties
+from export.metadata import CLASSES, DEPTH, FORMAT_VERSION, KEY, Metadata, from_properties, to_json, to_properties
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
 
 
 def test_properties_hold_everything_and_read_back_equal() -> None:
     camera = Camera(0.21, 565.5, 566.0, 250.0, 130.0)
-    metadata = make_metadata().model_copy(
-        update={
-            "camera": camera,
-            "camera_size": (512, 256),
-            "configuration_hash": "abc123",
-            "normalisation": {"mean": (0.1, 0.2, 0.3)},
-        }
+    metadata = replace(
+        make_metadata(),
+        camera=camera,
+        camera_size=(512, 256),
+        configuration_hash="abc123",
+        normalisation={"mean": (0.1, 0.2, 0.3)},
     )
     properties = to_properties(metadata)
     assert from_properties(properties, "model.onnx") == metadata
@@ -28,7 +28,7 @@ def test_properties_hold_everything_and_read_back_equal() -> None:
 
 
 def test_a_file_without_the_size_of_its_camera_is_read() -> None:
-    metadata = make_metadata().model_copy(update={"camera": Camera(0.21, 565.5, 566.0, 250.0, 130.0)})
+    metadata = replace(make_metadata(), camera=Camera(0.21, 565.5, 566.0, 250.0, 130.0))
     properties = to_properties(metadata)
     assert properties["advmtl.camera"] == "baseline 0.21 m, focal length 565.5 px of the training size"
     values = json.loads(properties[KEY])
@@ -57,11 +57,15 @@ def test_colours_are_an_array() -> None:
         ({"class_names": [], "palette": []}, "no class names"),
         ({"depth_range_m": None}, "no depth range"),
         ({"size": "wide"}, "size"),
+        ({"size": [160]}, "size"),
+        ({"camera": {"baseline_m": 0.2}}, "camera"),
+        ({"depth_unit": "ft"}, "metres"),
+        ({"normalisation": {"mean": [0.1, 0.2]}}, "normalisation"),
         ({"format_version": FORMAT_VERSION + 1}, "update advmtl"),
     ],
 )
 def test_wrong_metadata_are_one_line_naming_the_file(change: dict, message: str) -> None:
-    values = json.loads(make_metadata().model_dump_json()) | change
+    values = json.loads(to_json(make_metadata())) | change
     with pytest.raises(InputError, match=message) as caught:
         from_properties({KEY: json.dumps(values)}, "some/model.onnx")
     assert str(caught.value).startswith("some/model.onnx: ")
@@ -76,5 +80,5 @@ def test_foreign_or_garbled_model() -> None:
 
 
 def test_later_additions_are_ignored() -> None:
-    values = json.loads(make_metadata().model_dump_json()) | {"added_later": 1}
+    values = json.loads(to_json(make_metadata())) | {"added_later": 1}
     assert isinstance(from_properties({KEY: json.dumps(values)}, "model.onnx"), Metadata)

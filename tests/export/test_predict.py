@@ -1,6 +1,7 @@
 """Panels and raw maps on still pictures."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_results_of_one_picture_never_overwrite_those_of_another(tmp_path: Path)
 
 @pytest.mark.parametrize("far", [256.0, np.inf])
 def test_raw_depth_that_its_file_cannot_hold(far: float, tmp_path: Path) -> None:
-    metadata = make_metadata(outputs=(DEPTH,)).model_copy(update={"depth_range_m": (1.0, 300.0)})
+    metadata = replace(make_metadata(outputs=(DEPTH,)), depth_range_m=(1.0, 300.0))
     depth = np.full((1, SIZE[1], SIZE[0]), 5, np.float32)
     depth[0, 3, 4] = far
     session = Session(metadata, "fake", "", lambda image: {DEPTH: depth})

@@ -128,7 +128,11 @@ def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, m
     monkeypatch.setattr(
         onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *rest, providers: real(*rest, providers=providers[-1:]))
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *rest, providers, provider_options: real(*rest, providers=providers[-1:]),
+    )
     assert "cuda: its libraries do not load" in open_session(model_path, "auto", 1).note
     with pytest.raises(InputError, match="its libraries do not load"):
         open_session(model_path, "cuda")
@@ -154,3 +158,32 @@ def test_without_a_driver_the_cpu_runs_quietly_and_the_note_says_why(
     assert session.provider == "CPUExecutionProvider" and capfd.readouterr().err == ""
     with pytest.raises(InputError, match="cuda"):
         open_session(model_path, "cuda")
+
+
+def test_tensorrt_keeps_its_engines_beside_the_model(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    model = tmp_path / "net.onnx"
+    model.write_bytes(model_path.read_bytes())
+    asked: list[tuple[list[str], list[dict[str, str]]]] = []
+    real = onnxruntime.InferenceSession
+
+    def session(*rest: object, providers: list[str], provider_options: list[dict[str, str]]) -> object:
+        asked.append((providers, provider_options))
+        return real(*rest, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(runtime, "has_cuda_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(runtime.PROVIDERS.values()))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    note = open_session(model, "auto", 1).note
+    assert [providers[0] for providers, _ in asked] == list(runtime.PROVIDERS.values())
+    assert asked[0][0] == list(runtime.PROVIDERS.values()), "what TensorRT cannot run goes to CUDA, then to the CPU"
+    assert asked[0][1][0]["trt_engine_cache_path"] == asked[0][1][0]["trt_timing_cache_path"]
+    assert Path(asked[0][1][0]["trt_engine_cache_path"]) == tmp_path / "net.engines" and asked[0][1][1:] == [{}, {}]
+    assert note == "tensorrt: its libraries do not load; cuda: its libraries do not load"
+    (tmp_path / "net.engines").rmdir()
+    (tmp_path / "net.engines").touch()  # where no folder can be made, TensorRT runs without one
+    open_session(model, "auto", 1)
+    assert asked[3][1] == [{}, {}, {}]

@@ -1,13 +1,16 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from standins import make_frame
 
-from export.sources import Loaded, Skipped, find_images, open_source
+from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
 from preprocessing.errors import InputError
+from preprocessing.files import read_image
 
 
 def write_video(path: Path, count: int, fps: float = 12.5, size: tuple[int, int] = (160, 96)) -> Path:
@@ -34,6 +37,85 @@ def test_folder_is_sorted_and_bad_files_are_listed(picture_folder: Callable[[int
     np.testing.assert_array_equal(frames[2].image, make_frame(2, (200, 120)))
 
 
+def test_other_colour_depths_are_read_and_told_once(tmp_path: Path) -> None:
+    picture = make_frame(3, (50, 30))
+    Image.fromarray(picture).save(tmp_path / "0.png")
+    cv2.imwrite(str(tmp_path / "1.png"), picture[..., ::-1].astype(np.uint16) << 8)
+    cv2.imwrite(str(tmp_path / "2.png"), picture[..., ::-1].astype(np.uint16) << 8)
+    Image.fromarray(picture[..., 1]).save(tmp_path / "3.png")
+    Image.fromarray(picture).convert("RGBA").save(tmp_path / "4.png")
+    cv2.imwrite(str(tmp_path / "5.tiff"), picture.astype(np.float32))
+    frames = list(open_source(tmp_path).frames())
+    notices = [frame.text for frame in frames if isinstance(frame, Notice)]
+    assert notices == [
+        "1.png: 16 bits a channel, the upper 8 are used",
+        "3.png: grey",
+        "4.png: colour with transparency",
+    ]
+    images = {frame.name: frame.image for frame in frames if isinstance(frame, Loaded)}
+    for name in ("0", "1", "2", "4"):
+        np.testing.assert_array_equal(images[name], picture)
+    assert np.array_equal(images["3"], np.repeat(picture[..., 1:2], 3, axis=2))
+    assert [(f.name, "float32" in f.reason) for f in frames if isinstance(f, Skipped)] == [("5.tiff", True)]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.webp", "palette.png", "one_bit.png"])
+def test_pictures_are_read_as_pillow_reads_them(name: str, tmp_path: Path) -> None:
+    picture = Image.fromarray(make_frame(5, (51, 33)))
+    if name == "palette.png":
+        picture = picture.quantize(32)
+    if name == "one_bit.png":
+        picture = picture.convert("1")
+    picture.save(tmp_path / name)
+    ours, theirs = read_picture(tmp_path / name)[0].astype(int), read_image(tmp_path / name).astype(int)
+    assert np.abs(ours - theirs).max() <= (3 if name.endswith("jpg") else 0)  # two builds of one JPEG decoder
+
+
+def test_files_that_are_no_pictures_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("no picture")
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(make_frame(1, (200, 120))).save(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:-900])
+    cases = {"empty.png": "not a readable", "text.jpg": "not a readable", "cut.jpg": "truncated", "gone.png": "No such"}
+    for name, message in cases.items():
+        with pytest.raises(InputError, match=message) as caught:
+            read_picture(tmp_path / name)
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_looped_source_begins_again(tmp_path: Path) -> None:
+    video = open_source(write_video(tmp_path / "v.mp4", 4))
+    looped_video = looped(video, 3)
+    assert looped_video.total == 12
+    for _ in range(2):
+        assert [frame.name for frame in looped_video.frames()] == [f"frame_{i:06d}" for i in range(4)] * 3
+    endless = looped(video, 0).frames()
+    assert len([next(endless) for _ in range(9)]) == 9
+    with pytest.raises(InputError, match="--loop -1"):
+        looped(video, -1)
+    with pytest.raises(InputError, match="cannot begin again"):
+        looped(replace(video, live=True), 2)
+
+
+def test_an_endless_loop_over_nothing_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"broken")
+    assert [type(frame) for frame in looped(open_source(tmp_path), 0).frames()] == [Skipped]
+
+
+def test_a_video_tells_the_time_of_its_frames(tmp_path: Path) -> None:
+    frames = list(open_source(write_video(tmp_path / "v.mp4", 4)).frames())
+    assert [frame.timestamp_s for frame in frames if isinstance(frame, Loaded)] == pytest.approx([0, 0.08, 0.16, 0.24])
+
+
+def test_a_video_cut_off_in_the_middle_gives_what_is_there(tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "whole.mkv", 60)
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    *frames, last = open_source(tmp_path / "cut.mkv").frames()
+    assert 10 < len(frames) < 55 and all(isinstance(frame, Loaded) for frame in frames)
+    assert isinstance(last, Skipped) and f"ends after {len(frames)} of the 60" in last.reason
+
+
 def test_one_image(picture_folder: Callable[[int], Path]) -> None:
     source = open_source(picture_folder(2) / "001.png")
     assert [frame.name for frame in source.frames()] == ["001"]
@@ -53,12 +135,12 @@ def test_video_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     real = cv2.VideoCapture
 
     class Short:
-        def __init__(self, address: str) -> None:
-            self.capture, self.left = real(address), 3
+        def __init__(self, *address: object) -> None:
+            self.capture, self.left = real(*address), 3
 
-        def read(self) -> tuple[bool, object]:
+        def grab(self) -> bool:
             self.left -= 1
-            return self.capture.read() if self.left >= 0 else (False, None)
+            return self.left >= 0 and self.capture.grab()
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.capture, name)

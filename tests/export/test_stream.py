@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from standins import make_frame, make_session
 
-from export import stream
-from export.runtime import open_session
+from export import outputs
+from export.runtime import Result, open_session
 from export.sources import Frames, Loaded, Skipped, Source, open_source
-from export.stream import infer, print_report
+from export.stream import Outputs, Reading, infer, print_report
 from preprocessing.errors import InputError
 
 
@@ -42,10 +42,10 @@ def test_video_in_video_out(tmp_path: Path, model_path: Path, picture_folder: Ca
     session = open_session(model_path, "cpu", 1)
     report = infer(session, picture_folder(11), first)
     assert (report.frames, frame_count(first)) == (11, 11)
-    report = infer(session, first, second, fps=5)
+    report = infer(session, first, Outputs(second, 5))
     assert (report.frames, frame_count(second), report.skipped) == (11, 11, [])
     assert cv2.VideoCapture(str(second)).get(cv2.CAP_PROP_FPS) == 5
-    assert set(report.stages) == {"decode", "net", "draw"}
+    assert set(report.stages) == {"decode", "wait", "net", "draw", "total"}
 
 
 def test_a_broken_picture_is_listed_and_the_rest_done(tmp_path: Path, picture_folder: Callable[[int], Path]) -> None:
@@ -63,13 +63,13 @@ def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: py
     class Recorder:
         def __init__(self, metadata: object) -> None: ...
 
-        def paint(self, image: np.ndarray, result: stream.Result) -> np.ndarray:
+        def paint(self, image: np.ndarray, result: Result) -> np.ndarray:
             assert result.classes is not None
             np.testing.assert_array_equal(result.classes, image[..., 0] % 5)
             seen.append(int(image.sum()))
             return image
 
-    monkeypatch.setattr(stream, "Painter", Recorder)
+    monkeypatch.setattr(outputs, "Painter", Recorder)
     infer(make_session(), make_source(12), tmp_path / "out")
     assert seen == [int(make_frame(i).sum()) for i in range(12)]
 
@@ -78,11 +78,12 @@ def test_percentiles_and_rate_of_known_times() -> None:
     """Decode and net take 20 ms each: overlapped that is up to 50 frames/s, one after the other only 25."""
     report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.02))
     assert (report.frames, report.warm_up) == (20, 3)
-    assert set(report.stages) == {"decode", "net"}
+    assert set(report.stages) == {"decode", "wait", "net", "total"}
     assert {stage.count for stage in report.stages.values()} == {17}
+    for name in ("decode", "net"):
+        assert 20 <= report.stages[name].p50_ms < 35
     for stage in report.stages.values():
-        assert 20 <= stage.p50_ms < 35
-        assert stage.p50_ms <= stage.p99_ms
+        assert stage.p50_ms <= stage.p90_ms <= stage.p99_ms
     assert 28 < report.frames_per_second <= 50
 
 
@@ -107,10 +108,10 @@ def test_very_short_streams_still_report(count: int) -> None:
 
 
 def test_limit(tmp_path: Path) -> None:
-    report = infer(make_session(), make_source(50, bad=1), tmp_path / "out.mp4", limit=6)
+    report = infer(make_session(), make_source(50, bad=1), tmp_path / "out.mp4", Reading(limit=6))
     assert (report.frames, frame_count(tmp_path / "out.mp4")) == (6, 6)
     with pytest.raises(InputError, match="limit 0"):
-        infer(make_session(), make_source(3), limit=0)
+        infer(make_session(), make_source(3), reading=Reading(limit=0))
 
 
 def test_live_source_drops_and_others_wait() -> None:
@@ -139,7 +140,7 @@ def test_an_error_in_any_stage_ends_all_and_leaves_nothing(
     elif stage == "net":
         session = replace(session, network=fail)  # type: ignore[arg-type]
     else:
-        monkeypatch.setattr(stream.Painter, "paint", fail)
+        monkeypatch.setattr(outputs.Painter, "paint", fail)
     start = time.perf_counter()
     with pytest.raises(RuntimeError, match=f"{stage} broke"):
         infer(session, source, tmp_path / "out.mp4")
@@ -194,5 +195,5 @@ def test_real_sequence(tmp_path: Path) -> None:
     folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
     if not folder.is_dir():
         pytest.skip("no CamVid beside the repository")
-    report = infer(make_session((256, 128)), open_source(folder), tmp_path / "out.mp4", limit=5)
+    report = infer(make_session((256, 128)), open_source(folder), tmp_path / "out.mp4", Reading(limit=5))
     assert (report.frames, frame_count(tmp_path / "out.mp4")) == (5, 5)
