@@ -6,10 +6,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from advmtl.cli_stream import infer as infer_command
+from export.__main__ import _parser
 from export.requirements import runtime_requirements
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,24 @@ def test_streaming_needs_three_packages(
 ) -> None:
     code = BLOCK.format(allowed=ALONE) + stream_code(model_path, picture_folder(3), tmp_path)
     check_stream(run_python(code), tmp_path)
+
+
+def test_the_command_for_boards(model_path: Path, picture_folder: Callable[[int], Path], tmp_path: Path) -> None:
+    pictures = picture_folder(3)
+    (pictures / "001.png").write_bytes(b"broken")
+    code = BLOCK.format(allowed=ALONE) + "from export.__main__ import main\nraise SystemExit(main({line!r}))"
+    line = [str(model_path), str(pictures), "--out", str(tmp_path / "o.mkv"), "--report", str(tmp_path / "r.json")]
+    done = run_python(code.replace("{line!r}", repr(line)))
+    assert done.returncode == 3 and "2 frames" in done.stdout and "skipped 001.png" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["frames"] == 2 and (tmp_path / "o.mkv").stat().st_size
+    done = run_python(code.replace("{line!r}", repr([str(model_path), "nowhere"])))
+    assert done.returncode == 2 and done.stderr.startswith("error: nowhere: no such source")
+
+
+def test_its_options_are_those_of_the_full_command() -> None:
+    ours = {action.option_strings[-1] for action in _parser()._actions if action.option_strings} - {"--help"}
+    theirs = {"--" + name.replace("_", "-") for name in signature(infer_command).parameters} - {"--model", "--source"}
+    assert ours == theirs
 
 
 def test_the_block_can_fail() -> None:
