@@ -111,8 +111,11 @@ def train(
     """Train a configuration into a run folder; a folder that holds the same run is continued.
 
     Example: advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
+
+    On several GPUs or machines: torchrun --nproc-per-node 2 -m advmtl train ...; data.batch_size is per process.
     """
     from advmtl.config_files import load_config
+    from advmtl.process_group import process_group
     from advmtl.train import fit
 
     texts = [*_sources(data or [], val or []), *(overrides or [])]
@@ -120,9 +123,10 @@ def train(
         texts.append(f"seed={seed}")
     settings = load_config(config, texts)
     folder = out or Path("runs") / settings.name
-    target = device_of(device)
-    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite)
-    Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+    with process_group(device_of(device)) as (processes, target):
+        console = Console(soft_wrap=True, quiet=not processes.writer)
+        fit(settings, folder, target, console, overwrite=overwrite)
+        console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 
 @app.command()

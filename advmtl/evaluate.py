@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from advmtl.batch import Batch
 from advmtl.config import Config
 from advmtl.data import val_loaders
+from advmtl.distributed import ALONE, Processes
 from advmtl.edges import BoundaryIoU, DepthEdges
 from advmtl.frames import BadFrame
 from advmtl.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
@@ -64,6 +65,15 @@ class Meters:
         self.edges.merge(other.edges)
         self.instance.merge(other.instance)
 
+    def whole(self, processes: Processes) -> "Meters":
+        """What all processes have counted, in their order, so that the sums are the same bits on each."""
+        if processes.count == 1:
+            return self
+        first, *others = processes.gather(self)
+        for other in others:
+            first.merge(other)
+        return first
+
     def compute(self) -> dict[str, dict[str, Any]]:
         """Figures nested by task, without the tasks that no pixel had a label for."""
         result = {
@@ -81,6 +91,7 @@ def evaluate(
     config: Config,
     device: torch.device | str = "cpu",
     autocast: torch.dtype | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Measure `generator` on every source, at the network's size, and on all sources together.
 
@@ -91,6 +102,7 @@ def evaluate(
         loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
         config: names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
+        processes: with more than one, `loaders` have this one's share, and all get the figures of the whole.
 
     Returns: {"segmentation": {...}, "depth": {...}, "instance": {...}, "sources": {name: the same} where there are
         several, "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
@@ -108,9 +120,11 @@ def evaluate(
                 batch = batch.to(device)
                 meters.update(_forward(generator, batch.image, autocast), batch)
                 bar.advance(1)
+            meters = meters.whole(processes)
             sources[_unused(name, sources)] = meters.compute()
-            skipped += getattr(loader.dataset, "bad_frames", [])
             total.merge(meters)
+        skipped = [frame for part in processes.gather(skipped) for frame in part]
+        skipped += [frame for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])]
     result: dict[str, Any] = {**total.compute(), "measured_on": list(sources)}
     if len(sources) > 1:
         result["sources"] = sources

@@ -1,5 +1,6 @@
 """The training loop: step through the epochs of a run, measure, save."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from advmtl.checkpoint import load_generator, save_checkpoint
+from advmtl.checkpoint import save_checkpoint
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
+from advmtl.distributed import Processes, current
 from advmtl.evaluate import evaluate, print_table
 from advmtl.panels import Evolution
 from advmtl.runs import Interrupt, Log, Run, flatten, open_run
+from advmtl.shared_run import NoLog, load_together, open_together
 from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
 from preprocessing.errors import InputError
@@ -48,8 +51,11 @@ class _Loop:
     console: Console
     evolution: Evolution
     interrupt: Interrupt
+    processes: Processes
 
     def save(self, path: Path) -> None:
+        if not self.processes.writer:
+            return
         self.state.log_bytes = self.log.sync()
         save_checkpoint(path, self.state.state_dict(), self.state.config)
 
@@ -58,8 +64,7 @@ class _Loop:
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
         for batch in loader:
-            self._report_skipped(batch)
-            _set_learning_rate(state, total)
+            _set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch.to(state.device), statistics=chosen)
             state.step += 1
@@ -73,8 +78,9 @@ class _Loop:
                 advance(1, "")
             if state.step % settings.checkpoint_every_steps == 0:
                 self.save(self.run.last)
-            if self.interrupt.asked:
+            if self._shall_stop(batch):
                 self.save(self.run.last)
+                self.processes.barrier()  # torchrun ends all when the first has left, also one that still writes
                 raise KeyboardInterrupt
 
     def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
@@ -91,16 +97,23 @@ class _Loop:
                 self.save(self.run.last)
         except NonFiniteLoss as error:
             self.save(self.run.failed)
+            self.processes.barrier()
             raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
 
-    def _report_skipped(self, batch: Batch) -> None:
-        for bad in batch.skipped:
-            self.console.print(f"[yellow]skipped[/] {bad.name}: {bad.reason}")
+    def _shall_stop(self, batch: Batch) -> bool:
+        """Whether any process was asked to, after this step; and what each could not read of its batch."""
+        # The one exchange that a step needs for this: two numbers, on the host's network.
+        own = torch.tensor([int(self.interrupt.asked), len(batch.skipped)])
+        asked, skipped = self.processes.total(own).tolist()
+        for part in self.processes.gather(batch.skipped) if skipped else []:
+            for bad in part:
+                self.console.print(f"[yellow]skipped[/] {bad.name}: {bad.reason}")
+        return asked > 0
 
     def measure(self, loaders: list[Any]) -> dict[str, Any]:
         """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
         state, epoch = self.state, self.state.epoch + 1
-        metrics = evaluate(state.ema, loaders, state.config, state.device)
+        metrics = evaluate(state.ema, loaders, state.config, state.device, processes=self.processes)
         state.balancer.observe(figures(metrics))
         self.log.write("validation", state.step, epoch, flatten(metrics))
         picture = self.evolution.draw(state.ema, epoch, state.device)
@@ -119,8 +132,10 @@ def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(logs, values, strict=True))
 
 
-def _set_learning_rate(state: State, total: int) -> None:
-    factor, settings = learning_rate_factor(state.step, total, state.config), state.config.train
+def _set_learning_rate(state: State, batches: int, total: int) -> None:
+    # By the place in the data, which is the step unless the run once had another number of processes.
+    done = state.epoch * batches + state.batch
+    factor, settings = learning_rate_factor(done, total, state.config), state.config.train
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
     for name, optimizer in state.discriminator_optimizers.items():
@@ -142,6 +157,16 @@ def count_labels(config: Config, train: Any, val: list[Any]) -> str:
     return "; ".join(parts)
 
 
+def _loaders(config: Config, processes: Processes) -> tuple[Any, list[tuple[str, Any]]]:
+    rank, count = processes.rank, processes.count
+    return train_loader(config, rank=rank, world_size=count), val_loaders(config, rank=rank, world_size=count)
+
+
+def _batch_size(config: Config, processes: Processes) -> str:
+    size, count = config.data.batch_size, processes.count
+    return f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
+
+
 def _labelled(loader: Any, task: str) -> int:
     records = loader.dataset.records
     return sum(record.has(task) for record in records)
@@ -156,33 +181,47 @@ def fit(
     evaluation.json (of the best checkpoint). Ctrl-C saves after the step in hand. A non-finite loss keeps the last good
     checkpoint and writes the state as it was found to checkpoints/failed.pt.
 
+    Under `torchrun`, within `process_group`, each process takes its part of every batch and of the validation frames,
+    and the first one writes.
+
     Args:
-        config: the experiment.
-        folder: run folder.
+        config: the experiment, the same on all processes.
+        folder: run folder; only the first process uses it.
         device: where to compute.
         console: for what is left out, and a line per measured epoch.
         overwrite: start anew; the old run is removed once the new one has been built.
     Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss.
     """
-    run = Run(folder)
-    loader, loaders = train_loader(config), val_loaders(config)
+    run, processes = Run(folder), current()
+    processes.same(config.hash, "configuration")
+    loader, loaders = processes.together(lambda: _loaders(config, processes))
     everything = [loader, *(val for _, val in loaders)]
     _report_bad(console, everything)
+    names = (record.name for one in everything for record in one.dataset.records)
+    processes.same(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
     labels = count_labels(config, loader, everything[1:])
-    state = open_run(config, run, device, overwrite=overwrite)
+    state = open_together(
+        lambda: open_run(config, run, device, overwrite=overwrite),
+        config,
+        device,
+        processes,
+        lambda text: console.print(f"[yellow]warning[/] {text}", highlight=False),
+    )
     batches = loader.batch_sampler.batches  # type: ignore[union-attr]
     total = batches * config.train.epochs
     console.print(
-        f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), {batches} steps an epoch, "  # type: ignore[arg-type]
-        f"{config.train.epochs} epochs, {sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
+        f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), {batches} steps an epoch, "
+        f"{_batch_size(config, processes)}, {config.train.epochs} epochs, "
+        f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
         + (f", continued at step {state.step}" if state.step else "")
     )
-    evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
-    log = Log(run, state)
+    drawn = [val.dataset for _, val in loaders] if processes.writer else []
+    evolution = Evolution(folder / "panels", drawn, config)
+    log = Log(run, state) if processes.writer else NoLog()
     try:
         with Interrupt() as interrupt, progress("training", total, "steps") as bar:
-            loop = _Loop(state, run, log, console, evolution, interrupt)
-            bar.advance(state.step)
+            loop = _Loop(state, run, log, console, evolution, interrupt, processes)
+            bar.advance(state.epoch * batches + state.batch)
             loop.run_epochs(loader, loaders, total, bar.advance)
     finally:
         log.close()
@@ -193,9 +232,11 @@ def finish(
     run: Run, config: Config, loaders: list[Any], device: torch.device, evolution: Evolution, console: Console
 ) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
-    generator, _ = load_generator(run.best)
-    generator = generator.to(device)
-    metrics = evaluate(generator, loaders, config, device)
+    processes = current()
+    generator = load_together(run.best, config, processes).to(device)
+    metrics = evaluate(generator, loaders, config, device, processes=processes)
+    if not processes.writer:
+        return metrics
     write_json(run.folder / "evaluation.json", metrics)
     print_table(metrics, console=console)
     evolution.finish(generator, run.folder / "evolution.gif", device)
