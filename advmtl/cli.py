@@ -1,6 +1,8 @@
 """The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
 
+import os
 import re
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +33,8 @@ class _Commands(TyperGroup):
             _complain(ctx, str(error))
             raise typer.Exit(EXIT_BAD_INPUT) from None
         except KeyboardInterrupt:
-            _errors.print("[yellow]interrupted[/]; what was finished is kept")
+            if _first_process():
+                _errors.print("[yellow]interrupted[/]; what was finished is kept")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except Exception as error:  # a defect or a full disk: still one line; --debug shows where
             lines = str(error).splitlines()
@@ -39,7 +42,14 @@ class _Commands(TyperGroup):
             raise typer.Exit(EXIT_FAILED) from None
 
 
+def _first_process() -> bool:
+    """Whether this is the only or the first process that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _complain(ctx: Any, message: str) -> None:
+    if getattr(sys.exception(), "common", False) and not _first_process():
+        return  # what all processes know, the first one says
     if ctx.params.get("debug"):
         traceback.print_exc()
     _errors.print("[bold red]error[/]: ", end="")
@@ -114,16 +124,18 @@ def train(
 
     On several GPUs or machines: torchrun --nproc-per-node 2 -m advmtl train ...; data.batch_size is per process.
     """
+    from advmtl.config import Config
     from advmtl.config_files import load_config
     from advmtl.process_group import process_group
     from advmtl.train import fit
 
-    texts = [*_sources(data or [], val or []), *(overrides or [])]
-    if seed is not None:
-        texts.append(f"seed={seed}")
-    settings = load_config(config, texts)
-    folder = out or Path("runs") / settings.name
+    def read() -> Config:
+        seeds = [] if seed is None else [f"seed={seed}"]
+        return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
+
     with process_group(device_of(device)) as (processes, target):
+        settings = processes.together(read)
+        folder = out or Path("runs") / settings.name
         console = Console(soft_wrap=True, quiet=not processes.writer)
         fit(settings, folder, target, console, overwrite=overwrite)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)

@@ -27,6 +27,12 @@ class ProcessLost(RuntimeError):
     """Another process left or does not answer; its own message says why."""
 
 
+class CommonInputError(InputError):
+    """Bad input that every process has been told of; the first one says it for all."""
+
+    common = True
+
+
 @dataclass(frozen=True)
 class Processes:
     """Process `rank` of `count`. Everything here is a plain identity for one process; else all must call it alike."""
@@ -112,7 +118,7 @@ class Processes:
     def together(self, work: Callable[[], T]) -> T:
         """Do `work`, which may fail on bad input, on every process; if any fails, all raise its InputError.
 
-        Raises: InputError of the first process that has one, naming it where it is not the first.
+        Raises: CommonInputError with the text of the first process that has one, naming it where it is not the first.
         """
         if self.count == 1:
             return work()
@@ -124,15 +130,15 @@ class Processes:
         problems = [(rank, text) for rank, text in enumerate(self.gather(problem)) if text is not None]
         if problems:
             rank, text = problems[0]
-            raise InputError(text if rank == 0 else f"process {rank}: {text}")
+            raise CommonInputError(text if rank == 0 else f"process {rank}: {text}")
         return done[0]
 
     def same(self, value: str, what: str) -> None:
-        """Raise InputError where the processes' values differ: all would wait for each other for ever."""
+        """Raise CommonInputError where the processes' values differ: all would wait for each other for ever."""
         values = self.gather(value)
         if len(set(values)) > 1:
             other = next(rank for rank, one in enumerate(values) if one != values[0])
-            raise InputError(f"{what}: process {other} has other than process 0; give all machines the same")
+            raise CommonInputError(f"{what}: process {other} has other than process 0; give all machines the same")
 
     def _reduced(self, values: Tensor, operation: Any) -> Tensor:
         if self.count == 1:

@@ -34,14 +34,23 @@ def process_group(device: torch.device, patience: timedelta = PATIENCE) -> Itera
     device = _own(device)
     _meet(device, patience)
     try:
-        yield current(), device
+        with losing():
+            yield current(), device
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def losing() -> Iterator[None]:
+    """Turn the error of an exchange that failed since another process is gone into ProcessLost."""
+    try:
+        yield
     except RuntimeError as error:
-        if _lost(error):
+        # gloo has no error type of its own.
+        if isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "by peer" in str(error):
             line = str(error).splitlines()[0]
             raise ProcessLost(f"another process of this training left or is stuck ({line})") from None
         raise
-    finally:
-        dist.destroy_process_group()
 
 
 def _own(device: torch.device) -> torch.device:
@@ -75,10 +84,3 @@ def _meet(device: torch.device, patience: timedelta) -> None:
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the other processes cannot be met at {where} ({reason}); see docs/clusters.md") from None
-
-
-def _lost(error: RuntimeError) -> bool:
-    """Whether an exchange failed since somebody else is gone; gloo has no error type of its own."""
-    return isinstance(error, dist.DistError) or any(
-        text in str(error) for text in ("gloo", "Gloo", "Connection reset by peer", "Connection closed by peer")
-    )

@@ -21,7 +21,12 @@ Logs = dict[str, Tensor]
 
 
 class NonFiniteLoss(RuntimeError):
-    """A loss became NaN or infinite; the message names it, the step and the frames of the batch."""
+    """A loss became NaN or infinite; the message names it, the step and the frames of the batch.
+
+    Raised alike on all processes.
+    """
+
+    common = True
 
 
 @dataclass(frozen=True)
