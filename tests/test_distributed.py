@@ -47,10 +47,11 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory, streets: Path) -> Path:
     """Results of one pair of processes that did everything, since starting one takes seconds."""
     root = tmp_path_factory.mktemp("pair")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes.spawn(process, (str(streets), str(root), port), nprocs=2)
+    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
+        for free in (a, b, c):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (a, b, c)]
+    processes.spawn(process, (str(streets), str(root), ports), nprocs=2)
     return root
 
 
@@ -176,6 +177,21 @@ def test_incomplete_environments_are_one_line(monkeypatch: pytest.MonkeyPatch) -
         pass
 
 
+def test_the_command_trains_once_and_the_first_process_speaks(folder: Path, pair: list[dict[str, Any]]) -> None:
+    (code, said), (other_code, other_said) = (one["command"]["good"] for one in pair)
+    assert (code, other_code) == (0, 0), said + other_said
+    assert "2 processes × 1 = 2 frames a step" in said and "next: advmtl export" in said and not other_said
+    assert len((folder / "command/metrics.jsonl").read_text().splitlines()) == 4
+    assert len(list((folder / "command/tensorboard").glob("events*"))) == 1
+
+
+def test_data_that_one_machine_lacks_end_all_with_one_line(pair: list[dict[str, Any]]) -> None:
+    (code, said), (other_code, other_said) = (one["command"]["bad"] for one in pair)
+    assert (code, other_code) == (2, 2) and not other_said
+    assert said.startswith("error: configuration: process 1 has other")
+
+
+@pytest.mark.slow
 def test_torchrun_trains_once_and_says_it_once(streets: Path, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "advmtl"]
     config = tmp_path / "pair.yaml"

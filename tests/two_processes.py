@@ -1,6 +1,7 @@
 """What the two processes of `test_distributed` do; a module of its own, so that they need not import the tests."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 import torch
 from rich.console import Console
 from street_set import TASKS as STREET_TASKS
+from typer.testing import CliRunner
 
 from advmtl import train as train_module
 from advmtl.batch_norm import set_batch_norm
+from advmtl.cli import app
 from advmtl.config import Config, validate
 from advmtl.data import Batch, val_loaders
 from advmtl.distributed import Processes, ProcessLost, current
@@ -200,7 +203,7 @@ def run_config(streets: Path, **train: object) -> Config:
         },
         "balance": {"method": "pcgrad"},
         "data": {**sources, "size": "64x32", "batch_size": 1, "workers": 0, "cache_mb": 0},
-        "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 1, **train},
+        "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 0, **train},
     }
     return validate(Config, values, "test")
 
@@ -230,13 +233,27 @@ def _stopped_run(config: Config, folder: Path, after: int) -> str:
     return "went on to the end"
 
 
-def process(rank: int, streets: str, results: str, port: int) -> None:
+def _command(streets: Path, folder: Path) -> dict[str, Any]:
+    """`advmtl train` as torchrun starts it: a run, and one whose data only the first process has."""
+    path = folder / f"pair{os.environ['RANK']}.yaml"
+    path.write_text(run_config(streets, epochs=1).to_yaml())
+    train = ["train", str(path), "--device", "cpu", "--out", str(folder / "command")]
+    good = CliRunner().invoke(app, train)
+    there = streets if os.environ["RANK"] == "0" else folder / "nowhere"
+    os.environ["MASTER_PORT"] = os.environ["SECOND_PORT"]
+    bad = CliRunner().invoke(app, [*train, "--data", f"cityscapes:{there}"])
+    return {"good": (good.exit_code, good.output), "bad": (bad.exit_code, bad.output)}
+
+
+def process(rank: int, streets: str, results: str, ports: list[int]) -> None:
     """Everything one of the two does; what it found lies in `<results>/<rank>.pt`."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "SECOND_PORT": str(ports[1])}
+    command = _command(Path(streets), Path(results))
+    os.environ["MASTER_PORT"] = str(ports[2])
     with process_group(CPU) as (processes, _):
-        found = _everything(processes, Path(streets), Path(results))
+        found = _everything(processes, Path(streets), Path(results)) | {"command": command}
         torch.save(found, f"{results}/{rank}.pt")
         if rank == 1:
             os._exit(0)  # as if killed: it says no farewell
@@ -256,9 +273,10 @@ def _everything(processes: Processes, streets: Path, folder: Path) -> dict[str, 
     found["norm"] = normalised(norm[0], pictures()[2 * rank : 2 * rank + 2])
     found["metrics"] = fit(config, folder / "whole", CPU, quiet())
     found["stopped"] = _stopped_run(config, folder / "stopped", 2)
+    if processes.writer:
+        shutil.copytree(folder / "stopped", folder / "other")
     processes.barrier()
     found["resumed"] = fit(config, folder / "stopped", CPU, quiet())
-    _stopped_run(config, folder / "other", 2)
     loaders = val_loaders(config, rank=rank, world_size=2)
     found["frames"] = [name for _, loader in loaders for batch in loader for name in batch.names]
     return found
