@@ -207,7 +207,7 @@ def fit(
         processes,
         lambda text: console.print(f"[yellow]warning[/] {text}", highlight=False),
     )
-    batches = loader.batch_sampler.batches  # type: ignore[union-attr]
+    batches = loader.batch_sampler.batches
     total = batches * config.train.epochs
     console.print(
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), {batches} steps an epoch, "
