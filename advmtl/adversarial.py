@@ -69,7 +69,7 @@ def gradient_penalty(
     discriminator: Callable[[Tensor], Tensor],
     real: Tensor,
     fake: Tensor,
-    generator: torch.Generator | None = None,
+    share: Tensor | None = None,
 ) -> Tensor:
     """E[(‖∇D(x̂)‖₂ − 1)²] (Gulrajani et al. 2017, Eq. 3), to be multiplied by `Objective.penalty`.
 
@@ -81,15 +81,19 @@ def gradient_penalty(
         discriminator: [N,C,H,W] to scores [N,...].
         real: real maps [N,C,H,W]; only their values are used.
         fake: generated maps [N,C,H,W]; only their values are used.
-        generator: source of the shares; None is torch's global one.
+        share: of the fake map per sample [N], uniform in 0..1; None = drawn from torch's global generator.
     """
-    where = generator.device if generator is not None else real.device
-    share = torch.rand(real.shape[0], 1, 1, 1, generator=generator, device=where).to(real.device)
+    share = torch.rand(len(real), device=real.device) if share is None else share.to(real.device)
     with torch.autocast(real.device.type, enabled=False):
-        mixed = torch.lerp(real.detach().float(), fake.detach().float(), share).requires_grad_()
+        real, fake, share = (_wide(values.detach()) for values in (real, fake, share))
+        mixed = torch.lerp(real, fake, share[:, None, None, None]).requires_grad_()
         # Samples do not mix in a discriminator without batch norm: one sum gives every sample's own gradient.
         score = discriminator(mixed).reshape(len(mixed), -1).mean(1).sum()
         (slope,) = torch.autograd.grad(score, mixed, create_graph=True)
         # vector_norm has gradient 0 at 0, where sqrt(sum of squares) has NaN.
         norm = torch.linalg.vector_norm(slope.flatten(1), dim=1)
         return (norm - 1).square().mean()
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

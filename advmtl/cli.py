@@ -1,6 +1,8 @@
 """The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
 
 import errno
+import os
+import sys
 import traceback
 from typing import Annotated, Any
 
@@ -35,7 +37,8 @@ class _Commands(TyperGroup):
             _complain(ctx, str(error))
             raise typer.Exit(EXIT_BAD_INPUT) from None
         except KeyboardInterrupt as stop:  # Preempted, of a scheduler, has a code of its own
-            _errors.print("[yellow]interrupted[/]; what was finished is kept")
+            if _first_process():
+                _errors.print("[yellow]interrupted[/]; what was finished is kept")
             raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -48,7 +51,14 @@ class _Commands(TyperGroup):
             raise typer.Exit(EXIT_FAILED) from None
 
 
+def _first_process() -> bool:
+    """Whether this is the only or the first process that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _complain(ctx: Any, message: str) -> None:
+    if getattr(sys.exception(), "common", False) and not _first_process():
+        return  # what all processes know, the first one says
     if ctx.params.get("debug"):
         traceback.print_exc()
     _errors.print("[bold red]error[/]: ", end="")

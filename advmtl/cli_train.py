@@ -55,21 +55,26 @@ def train(
       advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
       advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
       advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+      torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
 
     Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
     encoder.weights=null (from scratch), discriminators.depth.sees=[image,depth]. A wrong key names the nearest one.
     """
+    from advmtl.config import Config
     from advmtl.config_files import load_config
+    from advmtl.process_group import process_group
     from advmtl.train import fit
 
-    texts = [*_sources(data or [], val or []), *(overrides or [])]
-    if seed is not None:
-        texts.append(f"seed={seed}")
-    settings = load_config(config, texts)
-    folder = out or Path("runs") / settings.name
-    target = device_of(device)
-    fit(settings, folder, target, Console(soft_wrap=True), overwrite=overwrite, resume=resume)
-    Console(soft_wrap=True).print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+    def read() -> Config:
+        seeds = [] if seed is None else [f"seed={seed}"]
+        return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
+
+    with process_group(device_of(device)) as (processes, target):
+        settings = processes.together(read)
+        folder = out or Path("runs") / settings.name
+        console = Console(soft_wrap=True, quiet=not processes.writer)
+        fit(settings, folder, target, console, overwrite=overwrite, resume=resume)
+        console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 
 def evaluate(

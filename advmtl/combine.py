@@ -25,6 +25,7 @@ from advmtl.balancing.kinds import Balancer, GramBalancer, JacobianBalancer, Los
 from advmtl.balancing.progress import RotoGrad
 from advmtl.balancing.rotation import turn
 from advmtl.config import BalanceConfig
+from advmtl.distributed import own_draws
 from advmtl.generator import Generator
 
 Logs = dict[str, Tensor]
@@ -118,14 +119,17 @@ def _weigh(balancer: GramBalancer, names: Sequence[str], gramian: Tensor, losses
 
 def _aggregate(balancer: JacobianBalancer, pulled: Pull, matrix: Tensor | None, shared: Sequence[nn.Parameter]) -> None:
     rows = pulled.at_z if matrix is None else matrix
-    refuse_non_finite(pulled.names, rows.abs().amax(1), "largest gradient")  # Host sync.
+    # Over the processes, so that all of them refuse. Host sync.
+    refuse_non_finite(pulled.names, reduce_rows(rows.abs().amax(1)), "largest gradient")
     whole = rows.new_zeros(len(balancer.rows), rows.shape[1])
     whole[[balancer.rows.index(name) for name in pulled.names]] = rows
-    vector = balancer(whole)
     if matrix is None:
+        # Each process has its own part of z: coordinate by coordinate, the methods need no more than that.
+        with own_draws():
+            vector = balancer(whole)
         push_vector(pulled, vector)
     else:
-        write(shared, agree(vector, vector.device))
+        write(shared, agree(balancer(whole), whole.device))
 
 
 def split_parameters(generator: Generator) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -229,7 +229,11 @@ class BalanceConfig(_Strict):
 
 
 class TrainConfig(_Strict):
-    """Budget and optimisers."""
+    """Budget and optimisers.
+
+    `batch_norm` says which frames a batch norm takes its statistics from in training: those of its own process, of all
+    processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
+    """
 
     epochs: PositiveInt = 60
     learning_rate: PositiveFloat = 1e-3
@@ -241,6 +245,7 @@ class TrainConfig(_Strict):
     discriminator_steps: PositiveInt = 1
     gradient_clip_norm: PositiveFloat | None = 10.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 500

@@ -146,11 +146,12 @@ def train_loader(
 
 
 def val_loaders(
-    config: Config, sources: Sequence[Source] | None = None, role: Role = "val"
+    config: Config, sources: Sequence[Source] | None = None, role: Role = "val", *, rank: int = 0, world_size: int = 1
 ) -> list[tuple[str, DataLoader[Sample]]]:
     """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
-    `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means.
+    `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means. Of several
+    processes each takes every `world_size`-th batch, so that the batches are those of one process, bit for bit.
     Raises: InputError where a source is missing or no frame of it is good.
     """
     data = config.data
@@ -165,7 +166,9 @@ def val_loaders(
         dataset.bad_frames = bad
         # Its workers live for one pass only: between two measurements they would hold memory for nothing.
         loading = {**_loading(data.workers), "persistent_workers": False}
-        loader = DataLoader(dataset, batch_size=data.batch_size, shuffle=False, **loading)
+        batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
+        own = [batch.tolist() for batch in batches[rank::world_size]]
+        loader = DataLoader(dataset, batch_sampler=own, **loading)
         loaders.append((source_name(source), loader))
     return loaders
 

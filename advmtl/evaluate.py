@@ -15,6 +15,7 @@ from advmtl.batch import Batch
 from advmtl.config import Config
 from advmtl.data import val_loaders
 from advmtl.distance_bands import DistanceBands
+from advmtl.distributed import ALONE, Processes
 from advmtl.edges import BoundaryIoU, DepthEdges
 from advmtl.frame_figures import Observer
 from advmtl.frames import BadFrame
@@ -69,6 +70,15 @@ class Meters:
         self.bands.merge(other.bands)
         self.instance.merge(other.instance)
 
+    def whole(self, processes: Processes) -> "Meters":
+        """What all processes have counted, in their order, so that the sums are the same bits on each."""
+        if processes.count == 1:
+            return self
+        first, *others = processes.gather(self)
+        for other in others:
+            first.merge(other)
+        return first
+
     def compute(self) -> dict[str, dict[str, Any]]:
         """Figures nested by task, without the tasks that no pixel had a label for."""
         result = {
@@ -87,6 +97,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     autocast: torch.dtype | None = None,
     observers: Sequence[Observer] = (),
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Measure `generator` on every source, at the network's size, and on all sources together.
 
@@ -98,6 +109,7 @@ def evaluate(
         config: names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
         observers: are shown every batch too, e.g. `frame_figures.FrameFigures`.
+        processes: with more than one, `loaders` have this one's share, and all get the figures of the whole.
 
     Returns: {"segmentation": {...}, "depth": {...}, "instance": {...}, "sources": {name: the same} where there are
         several, "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
@@ -118,9 +130,11 @@ def evaluate(
                 for observer in observers:
                     observer.update(outputs, batch, name)
                 bar.advance(1)
+            meters = meters.whole(processes)
             sources[_unused(name, sources)] = meters.compute()
-            skipped += getattr(loader.dataset, "bad_frames", [])
             total.merge(meters)
+        skipped = [frame for part in processes.gather(skipped) for frame in part]
+        skipped += [frame for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])]
     result: dict[str, Any] = {**total.compute(), "measured_on": list(sources)}
     if len(sources) > 1:
         result["sources"] = sources

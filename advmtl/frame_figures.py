@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from advmtl.batch import Batch
+from advmtl.distributed import ALONE, Processes
 from advmtl.metrics import MIN_DEPTH_M, depth_mask, iou_per_class, mean_or_none
 from preprocessing.files import atomic_write, write_json
 from preprocessing.labels import IGNORE
@@ -50,8 +51,12 @@ class FrameFigures:
         """Add the frames of another one."""
         self._parts += other._parts
 
-    def compute(self) -> list[dict[str, Any]]:
-        """One row a frame, by source and name; keys `source`, `frame` and the figures of its labels."""
+    def compute(self, processes: Processes = ALONE) -> list[dict[str, Any]]:
+        """One row a frame of all processes, by source and name; keys `source`, `frame`, the figures of its labels."""
+        rows = [row for part in processes.gather(self._rows()) for row in part]
+        return sorted(rows, key=lambda row: (row["source"], row["frame"]))
+
+    def _rows(self) -> list[dict[str, Any]]:
         rows = []
         for source, names, present, sums in self._parts:
             values = {task: one.cpu().numpy() for task, one in sums.items()}  # host sync, after the last batch
@@ -63,7 +68,7 @@ class FrameFigures:
                     row |= _depth_figures(values["depth"][number])
                 if len(row) > 2:
                     rows.append(row)
-        return sorted(rows, key=lambda row: (row["source"], row["frame"]))
+        return rows
 
 
 def frame_confusions(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:

@@ -8,6 +8,9 @@ A pixel counts where its mask is true; a mask of None is made from the target (!
 counts, a loss is 0 and its gradient 0. Nothing here waits for the device: counts stay tensors, and masked
 values are replaced before any logarithm or division, so that no NaN can reach a gradient through the branch
 not taken.
+
+Every loss takes `processes`: with more than one, all must call it alike, and the mean of what they get is the loss of
+their frames together (see `distributed`).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advmtl.distributed import ALONE, Processes
 from advmtl.instances import IGNORED_INSTANCE, NO_INSTANCE
 from advmtl.tasks import OFFSET_SHARE
 
@@ -27,14 +31,23 @@ Space = Literal["log", "metric"]
 _IMAGE_STD = (0.229, 0.224, 0.225)
 
 
-def cross_entropy(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE
+) -> Tensor:
     """Mean over counting pixels of −log softmax at the target (seed paper, Eq. 2)."""
     mask = _labelled(target, mask)
     total = F.cross_entropy(prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
-    return total / mask.sum().clamp(min=1)
+    return total / processes.divisor(mask.sum())
 
 
-def dice(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, epsilon: float = 1.0) -> Tensor:
+def dice(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    epsilon: float = 1.0,
+    processes: Processes = ALONE,
+) -> Tensor:
     """Mean over the classes present of 1 − (2 I + ε) / (U + ε), on softmax probabilities (seed paper, Eq. 3).
 
     Intersection and union are summed over the counting pixels of the whole batch, per class. Classes absent
@@ -53,7 +66,8 @@ def dice(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, epsi
         hot = torch.zeros_like(share).scatter_(1, index, 1.0)
         intersection = (share.gather(1, index).squeeze(1) * counts) @ hot
         truth = counts @ hot
-        union = counts @ share + truth
+        sums = torch.stack([intersection, counts @ share + truth, truth])
+    intersection, union, truth = processes.whole(sums)
     present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
     return (terms * present).sum() / present.sum().clamp(min=1)
@@ -66,6 +80,7 @@ def scale_invariant(
     *,
     space: Space = "log",
     lam: float = 0.5,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """mean e² − λ (mean e)² per frame, averaged over frames with a valid pixel (Eigen et al. 2014, Eq. 4).
 
@@ -78,7 +93,7 @@ def scale_invariant(
     n = counts.clamp(min=1)
     mean = error.flatten(1).sum(1) / n
     mean_square = error.square().flatten(1).sum(1) / n
-    return (mean_square - lam * mean.square()).sum() / (counts > 0).sum().clamp(min=1)
+    return (mean_square - lam * mean.square()).sum() / processes.divisor((counts > 0).sum())
 
 
 def berhu(
@@ -88,6 +103,7 @@ def berhu(
     *,
     space: Space = "metric",
     epsilon: float = 1e-6,
+    processes: Processes = ALONE,
 ) -> Tensor:
     """Reverse Huber, the seed paper's "Inverse Huber" by name: |e| up to c, (e² + c²) / (2c) above.
 
@@ -97,10 +113,10 @@ def berhu(
     """
     mask, error = _errors(prediction, target, mask, space)
     size = error.abs()
-    c = (0.2 * size.detach().max()).clamp(min=epsilon)
+    c = (0.2 * processes.largest(size.detach().max())).clamp(min=epsilon)
     per_pixel = torch.where(size <= c, size, (error.square() + c.square()) / (2 * c))
     # Masked errors are 0 and stay 0 here, in value and in gradient: |0| is the branch taken.
-    return per_pixel.sum() / mask.sum().clamp(min=1)
+    return per_pixel.sum() / processes.divisor(mask.sum())
 
 
 def huber(
@@ -110,6 +126,7 @@ def huber(
     *,
     delta: float = 1.0,
     space: Space = "metric",
+    processes: Processes = ALONE,
 ) -> Tensor:
     """½ e² up to δ, δ (|e| − ½ δ) above: what the seed paper prints under "Inverse Huber" (Eq. 5).
 
@@ -117,10 +134,12 @@ def huber(
     """
     mask, error = _errors(prediction, target, mask, space)
     total = F.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta)
-    return total / mask.sum().clamp(min=1)
+    return total / processes.divisor(mask.sum())
 
 
-def smoothness(prediction: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
+def smoothness(
+    prediction: Tensor, image: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE
+) -> Tensor:
     """mean |∂x D̄| e^{−|∂x I|} + mean |∂y D̄| e^{−|∂y I|} (Godard et al. 2017, Eq. 5).
 
     D̄ is inverse depth over its mean in the frame. Needs no label, so every pixel of a counting frame counts.
@@ -138,27 +157,34 @@ def smoothness(prediction: Tensor, image: Tensor, mask: Tensor | None = None) ->
     if mask is None:
         return per_frame.mean()
     counts = mask.flatten(1).any(1)
-    return (per_frame * counts).sum() / counts.sum().clamp(min=1)
+    return (per_frame * counts).sum() / processes.divisor(counts.sum())
 
 
-def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE) -> Tensor:
     """Mean |e| over the counting pixels' two components; e in units of 1/32 of the picture's width, so of no unit.
 
     Kendall et al. 2018 learn offsets so. Less moved than `mse` by the one car that fills half of the picture.
     """
-    counts, error = _offset_errors(prediction, target, mask)
+    counts, error = _offset_errors(prediction, target, mask, processes)
     return error.abs().sum() / counts
 
 
-def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE) -> Tensor:
     """Mean e² over the counting pixels' two components (seed paper 001, section 5.4.2); unit as in `l1`."""
-    counts, error = _offset_errors(prediction, target, mask)
+    counts, error = _offset_errors(prediction, target, mask, processes)
     return error.square().sum() / counts
 
 
-def smooth_l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, delta: float = 1.0) -> Tensor:
+def smooth_l1(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    delta: float = 1.0,
+    processes: Processes = ALONE,
+) -> Tensor:
     """Mean of ½ e²/δ up to δ, |e| − ½ δ above (Girshick 2015, Eq. 3, for δ = 1); unit of e and δ as in `l1`."""
-    counts, error = _offset_errors(prediction, target, mask)
+    counts, error = _offset_errors(prediction, target, mask, processes)
     return F.smooth_l1_loss(error, torch.zeros_like(error), reduction="sum", beta=delta) / counts
 
 
@@ -197,12 +223,14 @@ def instance_mask(target: Tensor) -> Tensor:
     return (ids != NO_INSTANCE) & (ids != IGNORED_INSTANCE)
 
 
-def _offset_errors(prediction: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """How many values count, at least 1, and e there; exactly 0, without gradient, elsewhere."""
+def _offset_errors(
+    prediction: Tensor, target: Tensor, mask: Tensor | None, processes: Processes
+) -> tuple[Tensor, Tensor]:
+    """How many values to divide by, and e of those that count; exactly 0, without gradient, elsewhere."""
     valid = instance_mask(target)
     mask = valid if mask is None else valid & mask
     error = torch.where(mask, prediction - target[:, :2].to(prediction.dtype), 0)
-    return 2 * mask.sum().clamp(min=1), error / (OFFSET_SHARE * prediction.shape[-1])
+    return 2 * processes.divisor(mask.sum()), error / (OFFSET_SHARE * prediction.shape[-1])
 
 
 def _edge_aware(relative: Tensor, picture: Tensor, dim: int) -> Tensor:

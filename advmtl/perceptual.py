@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, squeezenet1_1, vgg16
 
+from advmtl.distributed import ALONE, Processes
 from advmtl.encoder import load_strictly, read_state_dict
 from advmtl.pretrained import download
 from preprocessing.errors import InputError
@@ -71,7 +72,15 @@ class Perceptual(nn.Module):
         del mode
         return super().train(False)
 
-    def segmentation(self, logits: Tensor, target: Tensor, mask: Tensor | None, palette: Tensor) -> Tensor:
+    def segmentation(
+        self,
+        logits: Tensor,
+        target: Tensor,
+        mask: Tensor | None,
+        palette: Tensor,
+        *,
+        processes: Processes = ALONE,
+    ) -> Tensor:
         """Distance of softmax(logits) x palette to the target's colours; black in both where void.
 
         Args:
@@ -79,27 +88,29 @@ class Perceptual(nn.Module):
             target: int64 [N,H,W], 255 = ignore.
             mask: bool [N,H,W] of pixels that count, or None for all labelled ones.
             palette: RGB in 0..1 [K,3].
+            processes: as in `losses`.
         """
         labelled = target != IGNORE
         labelled = (labelled if mask is None else labelled & mask).unsqueeze(1)
         colours = palette.to(logits.device, logits.dtype)
         predicted = F.conv2d(F.softmax(logits, dim=1), colours.T[:, :, None, None])
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
-        return self._mean_distance(predicted, true, labelled)
+        return self._mean_distance(predicted, true, labelled, processes)
 
-    def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None, *, processes: Processes = ALONE) -> Tensor:
         """Distance of inverse depths over the frame's largest true one, on 3 channels; 0 where invalid.
 
         Args:
             metres: predicted depth [N,1,H,W].
             target: true depth in metres [N,1,H,W], 0 = invalid.
             mask: bool [N,1,H,W] of pixels that count, or None for all valid ones.
+            processes: as in `losses`.
         """
         valid = target > 0 if mask is None else mask & (target > 0)
         true = torch.where(valid, 1 / target.clamp(min=1e-6), 0)
         largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
         predicted = torch.where(valid, 1 / metres, 0)
-        return self._mean_distance(predicted / largest, true / largest, valid)
+        return self._mean_distance(predicted / largest, true / largest, valid, processes)
 
     def forward(self, predicted: Tensor, true: Tensor) -> Tensor:
         """Distance per frame [N] of two pictures [N,3,H,W] with values in 0..1; no gradient to `true`."""
@@ -115,9 +126,9 @@ class Perceptual(nn.Module):
                 distances = distances + squares.mean(dim=(1, 2, 3)) / power
         return distances
 
-    def _mean_distance(self, predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    def _mean_distance(self, predicted: Tensor, true: Tensor, mask: Tensor, processes: Processes) -> Tensor:
         """Average over the frames that have a label; the others have equal pictures and add 0."""
-        frames = mask.flatten(1).any(1).sum().clamp(min=1)
+        frames = processes.divisor(mask.flatten(1).any(1).sum())
         pictures = (torch.where(mask, picture, 0).expand(-1, 3, -1, -1) for picture in (predicted, true))
         return self(*pictures).sum() / frames
 

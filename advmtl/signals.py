@@ -26,11 +26,12 @@ class Interrupt:
 
     Attributes:
         asked: whether the run shall stop.
+        preempted: whether a scheduler asked, not a person.
     """
 
     def __init__(self) -> None:
         self.asked = False
-        self._preempted = False
+        self.preempted = False
         self._at_once = False
         self._former: dict[int, Any] = {}
 
@@ -44,9 +45,10 @@ class Interrupt:
         for number, former in self._former.items():
             signal.signal(number, former)
 
-    def stop(self) -> KeyboardInterrupt:
-        """What to raise once the state is saved."""
-        return Preempted() if self._preempted else KeyboardInterrupt()
+    def stop(self, preempted: bool | None = None) -> KeyboardInterrupt:
+        """What to raise once the state is saved; `preempted`: who asked, where another process knows."""
+        scheduler = self.preempted if preempted is None else preempted
+        return Preempted() if scheduler else KeyboardInterrupt()
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -62,7 +64,7 @@ class Interrupt:
     def _ask(self, number: int, _: object) -> None:
         again = self.asked and number == signal.SIGINT
         self.asked = True
-        self._preempted = self._preempted or number != signal.SIGINT
+        self.preempted = self.preempted or number != signal.SIGINT
         if again or self._at_once:
             self._at_once = False
             raise KeyboardInterrupt if again else self.stop()

@@ -14,6 +14,7 @@ from advmtl.adversarial import OBJECTIVES
 from advmtl.balancing.build import build_balancer
 from advmtl.balancing.kinds import Balancer
 from advmtl.balancing.rotation import RotatedHead
+from advmtl.batch_norm import set_batch_norm
 from advmtl.config import Config
 from advmtl.discriminator import PatchDiscriminator, input_channels
 from advmtl.encoder import build_encoder
@@ -78,7 +79,10 @@ def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Conf
 
 @dataclass
 class State:
-    """A training run between two steps. `epoch` and `batch` say where in the data it stands."""
+    """A training run between two steps, the same on each of its `processes`.
+
+    `epoch` and `batch` say where in the data it stands; a batch is that of all processes together.
+    """
 
     config: Config
     device: torch.device
@@ -96,6 +100,7 @@ class State:
     best: float = float("-inf")
     log_bytes: int = 0
     guards: Guards = field(default_factory=Guards)
+    processes: int = 1
     palette: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def state_dict(self) -> dict[str, Any]:
@@ -121,6 +126,7 @@ class State:
             "step": self.step,
             "best": self.best,
             "log_bytes": self.log_bytes,
+            "processes": self.processes,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -129,7 +135,8 @@ class State:
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
         # A run from before there were balancers is a plain sum, which has no state.
-        state = {"balancer": {}, "guards": {}, **state}
+        # Nor were there guards, nor several processes.
+        state = {"balancer": {}, "guards": {}, "processes": 1, **state}
         expected = self.state_dict().keys()
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
@@ -152,7 +159,7 @@ class State:
         random.setstate(state["python"])
         key, position, *gauss = state["numpy"]
         np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
-        for name in ("epoch", "batch", "step", "best", "log_bytes"):
+        for name in ("epoch", "batch", "step", "best", "log_bytes", "processes"):
             setattr(self, name, state[name])
 
     @torch.no_grad()
@@ -182,6 +189,8 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
     torch.manual_seed(config.seed)
     # The networks come in channels_last already: on a CPU it is several times faster than the default layout.
     generator = generator_from(config, pretrained=pretrained).to(device)
+    ema = copy.deepcopy(generator).eval().requires_grad_(False)
+    set_batch_norm(generator, config.train.batch_norm, device)
     discriminators = _discriminators_from(config).to(device)
     balance = config.balance
     balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.rows)
@@ -196,7 +205,7 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         config=config,
         device=device,
         generator=generator,
-        ema=copy.deepcopy(generator).eval().requires_grad_(False),
+        ema=ema,
         discriminators=discriminators,
         balancer=balancer,
         perceptual=perceptual,

@@ -18,9 +18,10 @@ class Timing:
     """Seconds between two log rows, and how many of them went into waiting for data, measuring and saving.
 
     Rows are appended, also after a resume: a step that was taken again has two rows, of which the later one counts.
+    Without a path nothing is written: of several processes one does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._open: list[float] = []  # per running part, the seconds of parts inside it
         self._reset()
@@ -71,6 +72,7 @@ class Timing:
             "frames_per_s": round(self._frames / training, 3) if self._frames and training > 0 else None,
             **{f"{name}_s": round(value, 4) for name, value in self._parts.items()},
         }
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
         self._reset()

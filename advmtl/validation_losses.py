@@ -9,6 +9,7 @@ from torch import Tensor
 from advmtl.adversarial import OBJECTIVES
 from advmtl.batch import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, validity
+from advmtl.distributed import ALONE, Processes
 from advmtl.evaluate import evaluating
 from advmtl.state import State
 from advmtl.step import supervised_losses
@@ -95,11 +96,16 @@ class ValidationLosses:
                 term = OBJECTIVES[critic.objective].generator(state.discriminators[name](maps))
                 self.terms.add(f"adversarial/{name}", term, len(chosen))
 
-    def compute(self) -> dict[str, float]:
-        """Means by the names `metrics.jsonl` has for training with `losses/` before them; `losses/adversarial` is the
-        weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised losses.
+    def compute(self, processes: Processes = ALONE) -> dict[str, float]:
+        """Means, over the frames of all processes, by the names that training has, with `losses/` before them.
+
+        `losses/adversarial` is the weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised
+        losses.
         """
-        means, config = self.terms.means(), self.state.config
+        terms, config = LossSums(), self.state.config
+        for part in processes.gather(self.terms):
+            terms.merge(part)
+        means = terms.means()
         adversarial = {
             name: config.discriminators[name].weight * means[f"adversarial/{name}"]
             for name in config.discriminators

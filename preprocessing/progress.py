@@ -1,5 +1,6 @@
 """Progress bars with rate and time left, the same for every long job."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -63,7 +64,10 @@ class _InnerBar:
 
 @contextmanager
 def progress(description: str, total: int | None, unit: str = "frames") -> Iterator[Bar]:
-    """Show a bar on standard error while the block runs: done / total, rate, time left, a note."""
+    """Show a bar on standard error while the block runs: done / total, rate, time left, a note.
+
+    Under `torchrun` only the first process shows one.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -75,7 +79,7 @@ def progress(description: str, total: int | None, unit: str = "frames") -> Itera
     )
     global _outer
     console = Console(stderr=True)
-    if _outer is not None or not console.is_terminal:
+    if _outer is not None or not console.is_terminal or os.environ.get("RANK", "0") != "0":
         yield _InnerBar(_outer, description, total)
         if _outer is not None:
             _outer.inner("")

@@ -79,7 +79,7 @@ def test_penalty_mixes_per_sample():
         return x.sum((1, 2, 3))
 
     noise = torch.Generator().manual_seed(4)
-    gradient_penalty(critic, torch.zeros(6, 1, 2, 3), torch.ones(6, 1, 2, 3), noise)
+    gradient_penalty(critic, torch.zeros(6, 1, 2, 3), torch.ones(6, 1, 2, 3), torch.rand(6, generator=noise))
     shares = seen[0][:, 0, 0, 0]
     assert (seen[0] == shares.view(-1, 1, 1, 1)).all()
     assert shares.min() >= 0 and shares.max() <= 1 and len(shares.unique()) == 6

@@ -8,7 +8,7 @@ import pytest
 from street_set import write_cityscapes
 from test_train import CPU, assert_equal, make_config, quiet
 
-from advmtl import train as train_module
+from advmtl import loop as loop_module
 from advmtl.checkpoint import load_checkpoint
 from advmtl.config import BalanceConfig, Config
 from advmtl.train import fit
@@ -46,7 +46,7 @@ def test_a_resume_gives_the_same_bits(
 ) -> None:
     config = config_with(streets, balance)
     fit(config, tmp_path / "reference", CPU, quiet())
-    taken, real = 0, train_module.train_step
+    taken, real = 0, loop_module.train_step
 
     def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
         nonlocal taken
@@ -55,10 +55,10 @@ def test_a_resume_gives_the_same_bits(
         taken += 1
         return real(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train_module, "train_step", step_until_the_plug_is_pulled)
+    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
     with pytest.raises(_PulledPlugError):
         fit(config, tmp_path / "resumed", CPU, quiet())
-    monkeypatch.setattr(train_module, "train_step", real)
+    monkeypatch.setattr(loop_module, "train_step", real)
     fit(config, tmp_path / "resumed", CPU, quiet())
     (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
     assert_equal(a, b)

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
-from advmtl import train as train_module
+from advmtl import loop as loop_module
 from advmtl.batch import Batch
 from advmtl.comparison import compare as module
 from advmtl.comparison import timing as compare_timing
@@ -237,7 +237,7 @@ def test_another_run_under_the_same_name_is_told_before_anything_is_trained(
 def test_an_interrupted_run_goes_on_and_what_is_finished_stays(
     configs: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., Any] = train_module.train_step
+    real: Callable[..., Any] = loop_module.train_step
     taken = 0
 
     def pulled(*args: Any, **options: Any) -> Any:
@@ -249,7 +249,7 @@ def test_an_interrupted_run_goes_on_and_what_is_finished_stays(
 
     often = configs[0].train.model_copy(update={"checkpoint_every_steps": 1})
     configs = [configs[0].model_copy(update={"train": often})]
-    monkeypatch.setattr(train_module, "train_step", pulled)
+    monkeypatch.setattr(loop_module, "train_step", pulled)
     with pytest.raises(KeyboardInterrupt):
         run(configs, tmp_path)
     found = json.loads((tmp_path / "comparison.json").read_text())

@@ -12,6 +12,7 @@ from street_set import write_cityscapes
 from test_train import CPU, assert_equal, make_config, quiet
 from typer.testing import CliRunner
 
+from advmtl import loop as loop_module
 from advmtl import train as train_module
 from advmtl.checkpoint import load_checkpoint
 from advmtl.cli import app
@@ -73,15 +74,16 @@ def test_at_once_ends_its_block_also_for_a_signal_that_came_before() -> None:
         ("train_step", signal.SIGUSR1, 1),
         ("evaluate", signal.SIGTERM, 3),
         ("save_checkpoint", signal.SIGTERM, 3),
-        ("write_json", signal.SIGTERM, 6),
+        ("write_evaluation", signal.SIGTERM, 6),
     ],
 )
 def test_it_saves_and_the_same_command_gives_the_same_bits(
     moment: str, number: int, step: int, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`write_json` is the end of the run, when all is trained; `evaluate` must be left before it has measured."""
+    """`write_evaluation` is the end of the run, when all is trained; `evaluate` must be left before it has measured."""
     config, run = make_config(streets, panels=1), Run(tmp_path / "run")
-    real, calls = getattr(train_module, moment), 0
+    module: Any = train_module if moment == "write_evaluation" else loop_module
+    real, calls = getattr(module, moment), 0
 
     def asked(*args: Any, **options: Any) -> Any:
         nonlocal calls
@@ -89,7 +91,7 @@ def test_it_saves_and_the_same_command_gives_the_same_bits(
         os.kill(os.getpid(), number)
         return real(*args, **options)
 
-    monkeypatch.setattr(train_module, moment, asked)
+    monkeypatch.setattr(module, moment, asked)
     with pytest.raises(Preempted):
         fit(config, run.folder, CPU, quiet())
     monkeypatch.undo()
@@ -107,7 +109,7 @@ def test_it_saves_and_the_same_command_gives_the_same_bits(
 def test_the_command_has_an_exit_code_of_its_own(
     streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = train_module.train_step
+    real = loop_module.train_step
 
     def asked(*args: Any, **options: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -115,7 +117,7 @@ def test_the_command_has_an_exit_code_of_its_own(
 
     small = ["encoder.weights=null", "generator.channels=16", "data.size=64x32", "data.batch_size=2", "data.workers=0"]
     command = ["train", "demo", "--data", f"cityscapes:{streets}", "--out", str(tmp_path / "run"), *small]
-    monkeypatch.setattr(train_module, "train_step", asked)
+    monkeypatch.setattr(loop_module, "train_step", asked)
     result = CliRunner().invoke(app, command)
     assert result.exit_code == EXIT_PREEMPTED == 143 and "interrupted" in result.stderr
     assert Run(tmp_path / "run").last.is_file()

@@ -12,14 +12,15 @@ from rich.console import Console
 from street_set import TASKS, write_cityscapes, write_folder
 from street_set import config as folder_config
 
-from advmtl import train as train_module
+from advmtl import loop as loop_module
 from advmtl.checkpoint import load_checkpoint, load_generator
 from advmtl.config import Config, EncoderConfig, validate
 from advmtl.data import Batch
 from advmtl.runs import flatten
+from advmtl.scores import score
 from advmtl.state import State, build, learning_rate_factor
 from advmtl.step import NonFiniteLoss
-from advmtl.train import fit, score
+from advmtl.train import fit
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 
@@ -102,7 +103,7 @@ def test_a_resume_in_mid_epoch_gives_the_same_bits(
     config = make_config(streets, checkpoint_every_steps=1)
     reference = tmp_path / "reference"
     fit(config, reference, CPU, quiet())
-    taken, real = 0, train_module.train_step
+    taken, real = 0, loop_module.train_step
 
     def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
         nonlocal taken
@@ -112,10 +113,10 @@ def test_a_resume_in_mid_epoch_gives_the_same_bits(
         return real(*args, **options)  # type: ignore[arg-type]
 
     folder = tmp_path / "resumed"
-    monkeypatch.setattr(train_module, "train_step", step_until_the_plug_is_pulled)
+    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
     with pytest.raises(_PulledPlugError):
         fit(config, folder, CPU, quiet())
-    monkeypatch.setattr(train_module, "train_step", real)
+    monkeypatch.setattr(loop_module, "train_step", real)
     fit(config, folder, CPU, quiet())
     (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (reference, folder))
     assert_equal(a, b)
@@ -142,7 +143,7 @@ def assert_equal(a: object, b: object, where: str = "state") -> None:
 def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
     streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, taken = train_module.train_step, 0
+    real, taken = loop_module.train_step, 0
 
     def poisoned(state: State, batch: Batch, **options: bool) -> object:
         nonlocal taken
@@ -151,7 +152,7 @@ def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
             batch.image[0, 0, 0, 0] = float("nan")
         return real(state, batch, **options)
 
-    monkeypatch.setattr(train_module, "train_step", poisoned)
+    monkeypatch.setattr(loop_module, "train_step", poisoned)
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteLoss, match=r"step 2: .* is nan; frames of the batch: town.*failed\.pt"):
         fit(make_config(streets, checkpoint_every_steps=1), folder, CPU, quiet())
@@ -169,16 +170,16 @@ def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
     config = make_config(streets)
     fit(config, tmp_path / "reference", CPU, quiet())
     name = "train_step" if moment == "in a step" else "evaluate"
-    real = getattr(train_module, name)
+    real = getattr(loop_module, name)
 
     def interrupted(*args: object, **options: object) -> object:
         os.kill(os.getpid(), signal.SIGINT)
         return real(*args, **options)
 
-    monkeypatch.setattr(train_module, name, interrupted)
+    monkeypatch.setattr(loop_module, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(config, tmp_path / "resumed", CPU, quiet())
-    monkeypatch.setattr(train_module, name, real)
+    monkeypatch.setattr(loop_module, name, real)
     fit(config, tmp_path / "resumed", CPU, quiet())
     (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
     assert_equal(a, b)
@@ -189,7 +190,7 @@ def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
 def test_a_second_ctrl_c_in_a_step_leaves_the_last_whole_checkpoint(
     streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, taken = train_module.train_step, 0
+    real, taken = loop_module.train_step, 0
 
     def impatient(*args: object, **options: object) -> object:
         nonlocal taken
@@ -200,7 +201,7 @@ def test_a_second_ctrl_c_in_a_step_leaves_the_last_whole_checkpoint(
                 os.kill(os.getpid(), signal.SIGINT)
         return logs
 
-    monkeypatch.setattr(train_module, "train_step", impatient)
+    monkeypatch.setattr(loop_module, "train_step", impatient)
     with pytest.raises(KeyboardInterrupt):
         fit(make_config(streets, checkpoint_every_steps=2), tmp_path / "run", CPU, quiet())
     state, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")

@@ -9,7 +9,8 @@ from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
 from advmtl.config import Config, validate
-from advmtl.train import fit, headline, score
+from advmtl.scores import headline, score
+from advmtl.train import fit
 from export.to_onnx import export_run
 from preprocessing.errors import InputError
 from preprocessing.files import read_image

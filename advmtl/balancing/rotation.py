@@ -45,7 +45,7 @@ def turn(
         gradients: by row, at z [N,C,h,w].
         weights: by row, from the balancer.
         angle: [rad].
-        reduce: over the processes, so that all turn alike.
+        reduce: mean over the processes, each of which has the part of every gradient that belongs to its own frames.
     """
     scaled = {name: weights[name] * gradient for name, gradient in gradients.items()}
     mean = torch.stack(list(scaled.values())).mean(0)
@@ -54,7 +54,8 @@ def turn(
         head = heads.get(name)
         if isinstance(head, RotatedHead):
             own = gradient.transpose(0, 1).flatten(1)
-            cross = reduce(own @ towards.T / (own.norm() * towards.norm()).clamp_min(1e-30))
+            squares = reduce(torch.stack([own.square().sum(), towards.square().sum()]))
+            cross = reduce(own @ towards.T) / squares.prod().sqrt().clamp_min(1e-30)
             rotation = head.rotation @ torch.linalg.matrix_exp(angle * 0.5 * (cross - cross.T))
             # One Newton step back to the orthogonal matrices: rounding would add up over a training.
             head.rotation.copy_(1.5 * rotation - 0.5 * rotation @ rotation.T @ rotation)
