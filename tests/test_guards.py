@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from street_set import write_cityscapes
 from test_train import CPU, assert_equal, make_config, quiet
 
+from advmtl import loop as loop_module
 from advmtl import train as train_module
 from advmtl.checkpoint import load_checkpoint
 from advmtl.comparison.plan import is_finished
@@ -113,7 +115,8 @@ def no_better_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         count += 1
         return {"depth": {"delta1": min(count, epoch) / 100, "abs_rel": 1.0, "rmse_m": 1.0}}
 
-    monkeypatch.setattr(train_module, "evaluate", evaluate)
+    for module in (loop_module, train_module):  # in the middle, and of the best state at the end
+        monkeypatch.setattr(module, "evaluate", evaluate)
 
 
 def test_a_plateau_stops_says_why_and_is_finished(
@@ -122,20 +125,20 @@ def test_a_plateau_stops_says_why_and_is_finished(
     config, run = make_config(streets, epochs=9, patience=2, panels=0), Run(tmp_path / "run")
     no_better_after(2, monkeypatch)
     assert not is_finished(config, run)
-    fit(config, run.folder, CPU, train_module.Console(width=200))
+    fit(config, run.folder, CPU, Console(width=200))
     said = "stopped after epoch 4 of 9: no better score than that of epoch 2 in 2 measurements"
     assert said in capsys.readouterr().out
     state, _ = load_checkpoint(run.last)
     assert state["epoch"] == 4 and load_checkpoint(run.best)[0]["guards"]["best_epoch"] == 2
     assert is_finished(config, run)
-    fit(config, run.folder, CPU, train_module.Console(width=200))  # not a step more
+    fit(config, run.folder, CPU, Console(width=200))  # not a step more
     assert said in capsys.readouterr().out and load_checkpoint(run.last)[0]["step"] == state["step"]
 
 
 def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(streets, epochs=9, patience=3, panels=0)
     no_better_after(1, monkeypatch)
-    real, taken = train_module.train_step, 0
+    real, taken = loop_module.train_step, 0
 
     def pulled(*args: Any, **options: Any) -> Any:
         nonlocal taken
@@ -144,7 +147,7 @@ def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, mo
             raise ConnectionAbortedError
         return real(*args, **options)
 
-    monkeypatch.setattr(train_module, "train_step", pulled)
+    monkeypatch.setattr(loop_module, "train_step", pulled)
     with pytest.raises(ConnectionAbortedError):
         fit(config, tmp_path / "run", CPU, quiet())
     fit(config, tmp_path / "run", CPU, quiet())
@@ -156,7 +159,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
     where: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, run = make_config(streets, checkpoint_every_steps=1), Run(tmp_path / "run")
-    real, taken = train_module.train_step, 0
+    real, taken = loop_module.train_step, 0
 
     def until_the_disk_is_full(*args: Any, **options: Any) -> Any:
         nonlocal taken
@@ -165,7 +168,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
             fill(where, monkeypatch)
         return real(*args, **options)
 
-    monkeypatch.setattr(train_module, "train_step", until_the_disk_is_full)
+    monkeypatch.setattr(loop_module, "train_step", until_the_disk_is_full)
     names = {"checkpoint": r"last\.pt", "log": "run", "panel": r"epoch_0001\.png"}
     with pytest.raises(Accident, match=rf"{names[where]}: No space left.*make room, and the same command goes on"):
         fit(config, run.folder, CPU, quiet())
@@ -189,7 +192,7 @@ def fill(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
         raise full
 
     if where == "log":
-        monkeypatch.setattr(train_module.Log, "write", write)
+        monkeypatch.setattr(loop_module.Log, "write", write)
     else:
         monkeypatch.setattr(Path, "write_bytes", write_bytes)
 
@@ -208,7 +211,7 @@ def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
             shutil.move(streets, away)
         return train_step(*args, **options)
 
-    monkeypatch.setattr(train_module, "train_step", until_the_folder_is_gone)
+    monkeypatch.setattr(loop_module, "train_step", until_the_folder_is_gone)
     # Of three batches an epoch one comes after the loss: the validation notices first, or in mid-epoch the training.
     config_now = config.model_copy(update={"guards": GuardsConfig(lost_batches=1 if split == "train" else 3)})
     with pytest.raises(InputError, match=rf"data\.{split}: no frame of .*{streets}: the folder is gone") as caught:
@@ -238,7 +241,7 @@ def test_steps_on_lost_batches_are_not_saved_and_one_bad_batch_is_no_loss(
             (streets / "hidden").rename(hidden)
         return train_step(state, batch, **options)
 
-    monkeypatch.setattr(train_module, "train_step", lose_the_second)
+    monkeypatch.setattr(loop_module, "train_step", lose_the_second)
     fit(config, run.folder, CPU, quiet())
     assert saved == [1, 1]  # after the lost second batch the state of the first still stood
     assert load_checkpoint(run.last)[0]["step"] == 3
@@ -259,7 +262,7 @@ def test_a_killed_loader_process_is_one_line_and_the_last_checkpoint_is_whole(
                 os.kill(worker.pid or 0, signal.SIGKILL)
         return train_step(state, batch, **options)
 
-    monkeypatch.setattr(train_module, "train_step", kill_after_the_first)
+    monkeypatch.setattr(loop_module, "train_step", kill_after_the_first)
     with pytest.raises(Accident, match=r"a loader process died .*data\.workers=0"):
         fit(config, run.folder, CPU, quiet())
     monkeypatch.undo()
