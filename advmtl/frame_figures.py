@@ -1,7 +1,7 @@
 """Figures of every single frame, for ranking frames: which are worst, and is it one street or all."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,17 @@ from advmtl.metrics import MIN_DEPTH_M, depth_mask, iou_per_class, mean_or_none
 from preprocessing.files import atomic_write, write_json
 from preprocessing.labels import IGNORE
 
+Gather = Callable[[Any], Sequence[Any]]
+
 
 class Observer(Protocol):
     """What else looks at the outputs of an evaluation."""
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
         """Add a batch of the named source; outputs as `evaluate` has them."""
+
+    def whole(self, gather: Gather) -> None:
+        """Take over what all processes have seen; `gather` gives each one's value, in their order."""
 
 
 @dataclass
@@ -49,6 +54,10 @@ class FrameFigures:
     def merge(self, other: "FrameFigures") -> None:
         """Add the frames of another one."""
         self._parts += other._parts
+
+    def whole(self, gather: Gather) -> None:
+        """Take over the frames of all processes."""
+        self._parts = [part for parts in gather(self._parts) for part in parts]
 
     def compute(self) -> list[dict[str, Any]]:
         """One row a frame, by source and name; keys `source`, `frame` and the figures of its labels."""

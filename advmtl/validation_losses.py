@@ -10,6 +10,7 @@ from advmtl.adversarial import OBJECTIVES
 from advmtl.batch import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, validity
 from advmtl.evaluate import evaluating
+from advmtl.frame_figures import Gather
 from advmtl.state import State
 from advmtl.step import supervised_losses
 
@@ -69,6 +70,13 @@ class ValidationLosses:
             self.terms.add(f"{task}/supervised", settings.weight * total, labelled)
         if self.state.step >= config.train.adversarial_start_step:
             self._add_adversarial(outputs, batch, masks)
+
+    def whole(self, gather: Gather) -> None:
+        """Take over the sums of all processes; the means are then over all of their batches."""
+        parts = gather(self.terms)
+        self.terms = LossSums()
+        for part in parts:
+            self.terms.merge(part)
 
     def _as_in_training(self, batch: Batch) -> Batch:
         depth, settings = batch.targets["depth"], self.state.config.depth
