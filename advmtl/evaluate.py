@@ -133,6 +133,8 @@ def evaluate(
             meters = meters.whole(processes)
             sources[_unused(name, sources)] = meters.compute()
             total.merge(meters)
+        for observer in observers:
+            observer.whole(processes.gather)
         skipped = [frame for part in processes.gather(skipped) for frame in part]
         skipped += [frame for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])]
     result: dict[str, Any] = {**total.compute(), "measured_on": list(sources)}

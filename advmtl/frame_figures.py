@@ -1,7 +1,7 @@
 """Figures of every single frame, for ranking frames: which are worst, and is it one street or all."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from advmtl.batch import Batch
-from advmtl.distributed import ALONE, Processes
 from advmtl.metrics import MIN_DEPTH_M, depth_mask, iou_per_class, mean_or_none
 from preprocessing.files import atomic_write, write_json
 from preprocessing.labels import IGNORE
+
+Gather = Callable[[Any], Sequence[Any]]
 
 
 class Observer(Protocol):
@@ -22,6 +23,9 @@ class Observer(Protocol):
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
         """Add a batch of the named source; outputs as `evaluate` has them."""
+
+    def whole(self, gather: Gather) -> None:
+        """Take over what all processes have seen; `gather` gives each one's value, in their order."""
 
 
 @dataclass
@@ -51,12 +55,12 @@ class FrameFigures:
         """Add the frames of another one."""
         self._parts += other._parts
 
-    def compute(self, processes: Processes = ALONE) -> list[dict[str, Any]]:
-        """One row a frame of all processes, by source and name; keys `source`, `frame`, the figures of its labels."""
-        rows = [row for part in processes.gather(self._rows()) for row in part]
-        return sorted(rows, key=lambda row: (row["source"], row["frame"]))
+    def whole(self, gather: Gather) -> None:
+        """Take over the frames of all processes."""
+        self._parts = [part for parts in gather(self._parts) for part in parts]
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def compute(self) -> list[dict[str, Any]]:
+        """One row a frame, by source and name; keys `source`, `frame` and the figures of its labels."""
         rows = []
         for source, names, present, sums in self._parts:
             values = {task: one.cpu().numpy() for task, one in sums.items()}  # host sync, after the last batch
@@ -68,7 +72,7 @@ class FrameFigures:
                     row |= _depth_figures(values["depth"][number])
                 if len(row) > 2:
                     rows.append(row)
-        return rows
+        return sorted(rows, key=lambda row: (row["source"], row["frame"]))
 
 
 def frame_confusions(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:

@@ -63,7 +63,7 @@ class Loop:
             logs = train_step(state, batch.to(state.device), statistics=chosen)
             state.step += 1
             state.batch += 1
-            self.timing.count(len(batch) * self.processes.count)
+            self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
             stop = self._shall_stop(batch)
             if stop or state.step % settings.checkpoint_every_steps == 0:
@@ -133,7 +133,7 @@ class Loop:
             self.save_last()  # it stands at the epoch's end, and a resume begins with the measurement
             raise
         state.balancer.observe(figures(metrics))
-        self.log.write("validation", state.step, epoch, {**losses.compute(self.processes), **flatten(metrics)})
+        self.log.write("validation", state.step, epoch, {**losses.compute(), **flatten(metrics)})
         picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
             self.log.picture("panels", picture, state.step)

@@ -18,11 +18,14 @@ class Timing:
     """Seconds between two log rows, and how many of them went into waiting for data, measuring and saving.
 
     Rows are appended, also after a resume: a step that was taken again has two rows, of which the later one counts.
-    Without a path nothing is written: of several processes one does.
+
+    Args:
+        path: the file; None in a process that does not write.
+        processes: how many learn from as many frames as this one.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, processes: int = 1) -> None:
+        self._path, self._processes = path, processes
         self._open: list[float] = []  # per running part, the seconds of parts inside it
         self._reset()
 
@@ -54,8 +57,8 @@ class Timing:
             yield batch
 
     def count(self, frames: int) -> None:
-        """Frames that were learnt from."""
-        self._frames += frames
+        """Frames that this process has learnt from."""
+        self._frames += frames * self._processes
 
     def write(self, step: int, epoch: int) -> None:
         """Append a row about the time since the last one. On a GPU, call it where the device has just been waited for.

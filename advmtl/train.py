@@ -76,7 +76,7 @@ def fit(
         log = Log(run, state) if processes.writer else NoLog()
         if log.lost_bytes:
             told(f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
-        timing = Timing(run.timing if processes.writer else None)
+        timing = Timing(run.timing if processes.writer else None, processes.count)
         loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
         try:
             _run(loop, loader, loaders)
@@ -103,7 +103,7 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
     frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
     metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes)
-    metrics, rows = checked(metrics, config), frames.compute(processes)
+    metrics, rows = checked(metrics, config), frames.compute()
     if not processes.writer:
         return metrics
     write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)

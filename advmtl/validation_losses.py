@@ -9,8 +9,8 @@ from torch import Tensor
 from advmtl.adversarial import OBJECTIVES
 from advmtl.batch import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, validity
-from advmtl.distributed import ALONE, Processes
 from advmtl.evaluate import evaluating
+from advmtl.frame_figures import Gather
 from advmtl.state import State
 from advmtl.step import supervised_losses
 
@@ -71,6 +71,13 @@ class ValidationLosses:
         if self.state.step >= config.train.adversarial_start_step:
             self._add_adversarial(outputs, batch, masks)
 
+    def whole(self, gather: Gather) -> None:
+        """Take over the sums of all processes; the means are then over all of their batches."""
+        parts = gather(self.terms)
+        self.terms = LossSums()
+        for part in parts:
+            self.terms.merge(part)
+
     def _as_in_training(self, batch: Batch) -> Batch:
         depth, settings = batch.targets["depth"], self.state.config.depth
         clipped = torch.where(depth > 0, depth.clamp(settings.min_m, settings.max_m), 0.0)
@@ -96,16 +103,11 @@ class ValidationLosses:
                 term = OBJECTIVES[critic.objective].generator(state.discriminators[name](maps))
                 self.terms.add(f"adversarial/{name}", term, len(chosen))
 
-    def compute(self, processes: Processes = ALONE) -> dict[str, float]:
-        """Means, over the frames of all processes, by the names that training has, with `losses/` before them.
-
-        `losses/adversarial` is the weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised
-        losses.
+    def compute(self) -> dict[str, float]:
+        """Means by the names `metrics.jsonl` has for training with `losses/` before them; `losses/adversarial` is the
+        weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised losses.
         """
-        terms, config = LossSums(), self.state.config
-        for part in processes.gather(self.terms):
-            terms.merge(part)
-        means = terms.means()
+        means, config = self.terms.means(), self.state.config
         adversarial = {
             name: config.discriminators[name].weight * means[f"adversarial/{name}"]
             for name in config.discriminators

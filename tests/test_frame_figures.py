@@ -92,8 +92,10 @@ def test_merged_parts_are_the_whole(random_batch: tuple[dict[str, torch.Tensor],
         present = {task: flags[places] for task, flags in batch.present.items()}
         shard = Batch(batch.image[places], targets, present, batch.names[places])
         part.update({task: output[places] for task, output in outputs.items()}, shard, "s")
-    other.merge(one)
+    other.whole(lambda mine: [one._parts, mine])  # this process is the second of two
     assert other.compute() == whole.compute()
+    one.merge(FrameFigures(19))
+    assert [row["frame"] for row in one.compute()] == ["d"]
 
 
 def test_frames_lie_beside_the_evaluation_a_line_each(tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_parts_inside_parts_count_once(clock: Clock, tmp_path: Path) -> None:
     assert second["seconds"] == 2.0 and second["frames_per_s"] is None and second["waiting_s"] == 0
 
 
+def test_frames_of_all_processes_count_and_one_writes(clock: Clock, tmp_path: Path) -> None:
+    for path in (tmp_path / "timing.jsonl", None):
+        log = timing.Timing(path, processes=3)
+        log.count(4)
+        clock.now += 6
+        log.write(1, 0)
+    row = json.loads((tmp_path / "timing.jsonl").read_text())
+    assert (row["frames"], row["frames_per_s"]) == (12, 2.0)
+
+
 def test_an_error_in_a_part_leaves_the_others_whole(clock: Clock, tmp_path: Path) -> None:
     log = timing.Timing(tmp_path / "timing.jsonl")
     with pytest.raises(KeyError), log.part("validation"):

@@ -118,3 +118,14 @@ def test_merged_sums_are_the_whole() -> None:
     other.add("b", torch.tensor(7.0), 1)
     one.merge(other)
     assert one.means() == pytest.approx({"a": 17 / 5, "b": 7.0}) and one.frames == {"a": 5, "b": 1}
+
+
+def test_processes_share_their_sums(state: State) -> None:
+    whole, one, other = ValidationLosses(state), ValidationLosses(state), ValidationLosses(state)
+    for part, count in ((one, 1), (other, 3)):
+        part.update(*frames(count), "s")
+        whole.update(*frames(count), "s")
+    first = one.terms
+    one.whole(lambda mine: [mine, other.terms])
+    other.whole(lambda mine: [first, mine])
+    assert one.compute() == other.compute() == whole.compute()

@@ -1,5 +1,6 @@
 """Reading pictures with errors that name them, and writing so that nothing half written stays."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,11 @@ def test_json_has_no_nan_and_names_a_garbled_file(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{")
     with pytest.raises(InputError, match=r"b\.json"):
         read_json(tmp_path / "b.json")
+
+
+def test_lists_of_numbers_stand_on_one_line_and_texts_stay(tmp_path: Path) -> None:
+    value = {"rows": [[1, 2.5, None], [-3, 1e-7, 4]], "text": "[ 1,  2 ]", "names": ["a", "b"], "empty": [], "none": {}}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == value
+    assert "[ 1, 2.5, null ]" in text and '"[ 1,  2 ]"' in text
