@@ -19,6 +19,7 @@ from advmtl.discriminator import PatchDiscriminator, input_channels
 from advmtl.encoder import build_encoder
 from advmtl.generator import Generator, build_generator
 from advmtl.perceptual import Perceptual
+from advmtl.precision import Precision
 from advmtl.tasks import OFFSET_SHARE, head_channels
 from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
@@ -72,6 +73,7 @@ def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Conf
             {"params": [*free, *balancer.parameters()], "weight_decay": 0.0},
         ],
         lr=config.train.learning_rate,
+        fused=True,
     )
 
 
@@ -89,6 +91,7 @@ class State:
     optimizer: torch.optim.Optimizer
     discriminator_optimizers: dict[str, torch.optim.Optimizer]
     noise: torch.Generator
+    precision: Precision
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -107,6 +110,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
             "noise": self.noise.get_state(),
+            "precision": self.precision.state_dict(),
             "torch": torch.get_rng_state(),
             "python": random.getstate(),
             "numpy": (
@@ -129,6 +133,7 @@ class State:
         for name, optimizer in self.discriminator_optimizers.items():
             optimizer.load_state_dict(state["discriminator_optimizers"][name])
         self.noise.set_state(state["noise"])
+        self.precision.load_state_dict(state.get("precision", {}))  # an older run is a float32 one
         torch.set_rng_state(state["torch"])
         random.setstate(state["python"])
         key, position = state["numpy"]
@@ -172,6 +177,17 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         perceptual = Perceptual(config.perceptual.network, config.perceptual.weights, scale=config.perceptual.scale).to(
             device
         )
+    optimizer = _generator_optimizer(generator, balancer, config)
+    critics: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.Adam(
+            critic.parameters(),
+            lr=config.train.discriminator_learning_rate,
+            betas=config.train.discriminator_betas,
+            fused=True,
+        )
+        for name, critic in discriminators.items()
+    }
+    scaled = {"generator": optimizer, **{f"discriminator/{name}": critic for name, critic in critics.items()}}
     palette = torch.from_numpy(LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255).to(device)
     return State(
         config=config,
@@ -181,13 +197,10 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         discriminators=discriminators,
         balancer=balancer,
         perceptual=perceptual,
-        optimizer=_generator_optimizer(generator, balancer, config),
-        # Momentum of the critics is low (0.5), as in pix2pix: their target moves.
-        discriminator_optimizers={
-            name: torch.optim.Adam(critic.parameters(), lr=config.train.discriminator_learning_rate, betas=(0.5, 0.99))
-            for name, critic in discriminators.items()
-        },
+        optimizer=optimizer,
+        discriminator_optimizers=critics,
         noise=torch.Generator(device).manual_seed(config.seed + 1),
+        precision=Precision(config.train.precision, device, scaled),
         palette=palette,
     )
 

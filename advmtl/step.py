@@ -9,13 +9,15 @@ from torch import Tensor
 from advmtl.adversarial import OBJECTIVES, gradient_penalty
 from advmtl.balancing.kinds import NonFiniteRow
 from advmtl.combine import balanced_backward
-from advmtl.config import DiscriminatorConfig, TaskName
+from advmtl.config import DiscriminatorConfig, TaskName, TrainConfig
 from advmtl.data import Batch
 from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
 from advmtl.losses import LOSSES
+from advmtl.precision import SMALLEST_SCALE
 from advmtl.state import State
 
 Logs = dict[str, Tensor]
+GRADIENT_FIGURES = ("gradient_", "balance/")
 
 
 class NonFiniteLoss(RuntimeError):
@@ -64,33 +66,40 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
     return views
 
 
-def discriminator_step(state: State, view: _View, names: list[str]) -> Logs:
-    """Update one discriminator on the detached maps of `view`, `discriminator_steps` times."""
-    critic, objective = state.discriminators[view.name], OBJECTIVES[view.settings.objective]
-    optimizer, fake = state.discriminator_optimizers[view.name], view.fake.detach()
+def discriminator_step(state: State, views: list[_View], names: list[str]) -> Logs:
+    """Update each discriminator on the detached maps of its view, `discriminator_steps` times on the same maps."""
     logs: Logs = {}
-    for _ in range(state.config.train.discriminator_steps):
-        # One pass over both halves; without batch norm the frames do not see each other.
-        real_scores, fake_scores = critic(torch.cat([view.real, fake])).chunk(2)
-        loss = objective.discriminator(real_scores, fake_scores)
-        if objective.penalty > 0:
-            penalty = gradient_penalty(critic, view.real, fake, state.noise)
-            logs[f"discriminator/{view.name}/gradient_penalty"] = penalty.detach()
-            loss = loss + objective.penalty * penalty
-        check_finite({f"discriminator/{view.name}/loss": loss.detach()}, state.step, names)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        logs |= {
-            f"discriminator/{view.name}/loss": loss.detach(),
-            f"discriminator/{view.name}/score_real": real_scores.detach().mean(),
-            f"discriminator/{view.name}/score_fake": fake_scores.detach().mean(),
-        }
-        real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)
-        logs[f"discriminator/{view.name}/accuracy"] = ordered_share(real_scores.mean(1), fake_scores.mean(1))
-        # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
-        logs[f"discriminator/{view.name}/patch_accuracy"] = (real_scores > fake_scores).float().mean()
+    for _ in range(state.config.train.discriminator_steps if views else 0):
+        losses = {view.name: _discriminator_loss(state, view, logs) for view in views}
+        # All before any is updated: one host sync for all of them, and a poisoned step changes none.
+        values = {f"discriminator/{name}/loss": loss.detach() for name, loss in losses.items()}
+        check_finite(values, state.step, names)
+        logs |= values
+        for name, loss in losses.items():
+            state.discriminator_optimizers[name].zero_grad(set_to_none=True)
+            state.precision.backward(f"discriminator/{name}", loss)
+            state.precision.step(f"discriminator/{name}")
     return logs
+
+
+def _discriminator_loss(state: State, view: _View, logs: Logs) -> Tensor:
+    """One discriminator's loss, with graph; what its scores say is added to `logs`."""
+    critic, objective, name = state.discriminators[view.name], OBJECTIVES[view.settings.objective], view.name
+    fake = view.fake.detach()
+    # One pass over both halves; without batch norm the frames do not see each other.
+    real_scores, fake_scores = state.precision.scores(critic, torch.cat([view.real, fake])).chunk(2)
+    loss = objective.discriminator(real_scores, fake_scores)
+    if objective.penalty > 0:
+        penalty = gradient_penalty(critic, view.real, fake, state.noise)
+        logs[f"discriminator/{name}/gradient_penalty"] = penalty.detach()
+        loss = loss + objective.penalty * penalty
+    real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)
+    logs[f"discriminator/{name}/score_real"] = real_scores.mean()
+    logs[f"discriminator/{name}/score_fake"] = fake_scores.mean()
+    logs[f"discriminator/{name}/accuracy"] = ordered_share(real_scores.mean(1), fake_scores.mean(1))
+    # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
+    logs[f"discriminator/{name}/patch_accuracy"] = (real_scores > fake_scores).float().mean()
+    return loss
 
 
 def ordered_share(real: Tensor, fake: Tensor) -> Tensor:
@@ -132,12 +141,14 @@ def supervised_losses(
 def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor]) -> Logs:
     """Add each discriminator's generator term to its task's row, or to a row of its own."""
     logs: Logs = {}
+    heard = adversarial_share(state.step, state.config.train)
     for view in views:
         if view.settings.weight == 0:
             continue
-        term = OBJECTIVES[view.settings.objective].generator(state.discriminators[view.name](view.fake))
+        scores = state.precision.scores(state.discriminators[view.name], view.fake)
+        term = OBJECTIVES[view.settings.objective].generator(scores)
         logs[f"adversarial/{view.name}"] = term.detach()
-        weighted, tasks = view.settings.weight * term, view.settings.tasks
+        weighted, tasks = heard * view.settings.weight * term, view.settings.tasks
         if len(tasks) == 1:
             rows[tasks[0]] = rows[tasks[0]] + weighted
         elif state.config.balance.multi_task_row == "own":
@@ -148,13 +159,29 @@ def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor])
     return logs
 
 
-def check_finite(logs: Logs, step: int, names: list[str]) -> None:
-    """Raise NonFiniteLoss where a logged value is not finite."""
+def check_finite(logs: Logs, step: int, names: list[str]) -> dict[str, float]:
+    """The logged values, on the host. Raises: NonFiniteLoss where one is not finite."""
     # Host sync, before each optimiser step, on 0-d values: a poisoned update would cost far more than this read.
     values = torch.stack([value.float() for value in logs.values()]).tolist()
     for name, value in zip(logs, values, strict=True):
         if value != value or value in (float("inf"), float("-inf")):
             raise NonFiniteLoss(f"step {step}: {name} is {value}; frames of the batch: {', '.join(names)}")
+    return dict(zip(logs, values, strict=True))
+
+
+def _check_step(state: State, logs: Logs, names: list[str]) -> None:
+    """Raise NonFiniteLoss where the generator must not be updated."""
+    if not state.precision.scaled:
+        check_finite(logs, state.step, names)
+        return
+    # Under a loss scale an infinite gradient is no fault: the step is left out, and the next scale is smaller.
+    finite = {name: value for name, value in logs.items() if not name.startswith(GRADIENT_FIGURES)}
+    values = check_finite(finite | state.precision.logs(), state.step, names)
+    if values["precision/loss_scale"] < SMALLEST_SCALE:
+        raise NonFiniteLoss(
+            f"step {state.step}: gradients overflow float16 whatever the loss scale; use train.precision=bf16 or fp32; "
+            f"frames of the batch: {', '.join(names)}"
+        )
 
 
 def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], logs: Logs, statistics: bool) -> Logs:
@@ -171,14 +198,40 @@ def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], log
             {task: logs[f"{task}/supervised"] for task in tasks},
             {task: any(batch.present[task]) for task in tasks},
             statistics=statistics,
+            scale=state.precision.scale("generator"),
         )
     except NonFiniteRow as error:
         check_finite(logs, state.step, batch.names)  # the loss that spoilt its row says more
+        if state.precision.scaled:
+            state.precision.overflow("generator")
+            return {}
         raise NonFiniteLoss(f"step {state.step}: {error}; frames of the batch: {', '.join(batch.names)}") from None
+
+
+def _forward(state: State, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """z and the task maps of a normalised image, in float32 whatever they were computed in.
+
+    z is float32 so that the rows' gradients at it, which balancers compare, are.
+    """
+    with state.precision.forward():
+        z = state.generator.represent(image)
+    z = z.float()
+    with state.precision.forward():
+        outputs = state.generator.decode(z, (image.shape[-2], image.shape[-1]))
+    return z, {task: output.float() for task, output in outputs.items()}
+
+
+def adversarial_share(step: int, settings: TrainConfig) -> float:
+    """How much of its adversarial weight the generator hears at `step`: 0 before the start, rising to 1."""
+    taken = step - settings.adversarial_start_step
+    return min(1.0, max(0.0, (taken + 1) / max(1, settings.adversarial_ramp_steps)))
 
 
 def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """One update of every discriminator that has frames to see, then of the generator and its average.
+
+    The host waits for the device twice: before discriminators are updated, and before the generator is. A balancer
+    waits once more for its m × m numbers.
 
     Args:
         state: the run; networks, optimisers and average are updated in place.
@@ -187,14 +240,11 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
             or a scalarization one extra backward of the heads).
     Returns: 0-d detached tensors by name. Raises: NonFiniteLoss before the generator's weights are touched.
     """
-    generator, settings = state.generator.train(), state.config.train
+    generator, precision = state.generator.train(), state.precision
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
-    z = generator.represent(batch.image)
-    outputs = generator.decode(z, (batch.image.shape[-2], batch.image.shape[-1]))
+    z, outputs = _forward(state, batch.image)
     views = _views(state, batch, outputs, masks)
-    logs: Logs = {}
-    for view in views:
-        logs |= discriminator_step(state, view, batch.names)
+    logs = discriminator_step(state, views, batch.names)
 
     state.discriminators.requires_grad_(False)
     rows: dict[str, Tensor] = {}
@@ -206,10 +256,13 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     logs |= _adversarial_rows(state, views, rows)
     state.optimizer.zero_grad(set_to_none=True)
     logs |= _balance(state, batch, z, rows, logs, statistics)
-    clip = float("inf") if settings.gradient_clip_norm is None else settings.gradient_clip_norm
-    logs["gradient_norm"] = torch.nn.utils.clip_grad_norm_(generator.parameters(), clip)
-    check_finite(logs, state.step, batch.names)
-    state.optimizer.step()
+    precision.unscale("generator")
+    clip = state.config.train.gradient_clip_norm
+    norm = torch.nn.utils.clip_grad_norm_(generator.parameters(), float("inf") if clip is None else clip)
+    logs["gradient_norm"] = norm
+    _check_step(state, logs, batch.names)
+    precision.step("generator")
+    logs |= precision.logs()
     state.discriminators.requires_grad_(True)
     state.update_ema()
     logs["combined"] = torch.stack([row.detach() for row in rows.values()]).sum()
