@@ -11,7 +11,7 @@ from advmtl.balancing.kinds import NonFiniteRow
 from advmtl.combine import balanced_backward
 from advmtl.config import DiscriminatorConfig, TaskName, TrainConfig
 from advmtl.data import Batch
-from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
+from advmtl.discriminator import PatchDiscriminator, discriminator_input, fake_maps, real_maps, validity
 from advmtl.losses import LOSSES
 from advmtl.precision import SMALLEST_SCALE
 from advmtl.state import State
@@ -40,7 +40,7 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
         return []
     # The maps are the same for every discriminator: made once, chosen and joined per discriminator.
     tasks = {task for settings in config.discriminators.values() for task in settings.tasks}
-    fake = fake_maps({task: outputs[task] for task in tasks}, state.generator.depth)
+    fake = _masked(fake_maps({task: outputs[task] for task in tasks}, state.generator.depth), masks)
     real: dict[float, dict[str, Tensor]] = {}
     views = []
     for name, settings in config.discriminators.items():
@@ -49,21 +49,22 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
         if not chosen:
             continue
         if settings.label_smoothing not in real:
-            real[settings.label_smoothing] = real_maps(
-                {task: batch.targets[task] for task in tasks},
-                state.palette.shape[0],
-                state.generator.depth,
-                settings.label_smoothing,
-            )
+            labels = {task: batch.targets[task] for task in tasks}
+            maps = real_maps(labels, state.palette.shape[0], state.generator.depth, settings.label_smoothing)
+            real[settings.label_smoothing] = _masked(maps, masks)
         image = batch.image if "image" in settings.sees else None
         joined = [
-            discriminator_input(maps, settings.sees, masks, image) for maps in (real[settings.label_smoothing], fake)
+            discriminator_input(maps, settings.sees, None, image) for maps in (real[settings.label_smoothing], fake)
         ]
         if len(chosen) < len(batch.names):
             frames = torch.tensor(chosen, device=batch.image.device)
             joined = [maps[frames] for maps in joined]
         views.append(_View(name, settings, *joined))
     return views
+
+
+def _masked(maps: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {task: values * masks[task] for task, values in maps.items()}
 
 
 def discriminator_step(state: State, views: list[_View], names: list[str]) -> Logs:
@@ -85,12 +86,13 @@ def discriminator_step(state: State, views: list[_View], names: list[str]) -> Lo
 def _discriminator_loss(state: State, view: _View, logs: Logs) -> Tensor:
     """One discriminator's loss, with graph; what its scores say is added to `logs`."""
     critic, objective, name = state.discriminators[view.name], OBJECTIVES[view.settings.objective], view.name
+    assert isinstance(critic, PatchDiscriminator)
     fake = view.fake.detach()
     # One pass over both halves; without batch norm the frames do not see each other.
     real_scores, fake_scores = state.precision.scores(critic, torch.cat([view.real, fake])).chunk(2)
     loss = objective.discriminator(real_scores, fake_scores)
     if objective.penalty > 0:
-        penalty = gradient_penalty(critic, view.real, fake, state.noise)
+        penalty = gradient_penalty(critic, view.real, fake, state.noise, critic.slope)
         logs[f"discriminator/{name}/gradient_penalty"] = penalty.detach()
         loss = loss + objective.penalty * penalty
     real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)

@@ -10,10 +10,12 @@ from rich.console import Console
 from torch import Tensor
 
 from advmtl.checkpoint import load_generator, save_checkpoint
+from advmtl.compiling import compile_networks
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader, val_loaders
 from advmtl.evaluate import evaluate, print_table
 from advmtl.panels import Evolution
+from advmtl.prefetch import on_device
 from advmtl.runs import Interrupt, Log, Run, flatten, open_run
 from advmtl.state import State, learning_rate_factor
 from advmtl.step import NonFiniteLoss, train_step
@@ -57,11 +59,11 @@ class _Loop:
         """The rest of one epoch, from `state.batch` on."""
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        for batch in loader:
+        for batch in on_device(loader, state.device):
             self._report_skipped(batch)
             _set_learning_rate(state, total)
             chosen = (state.step + 1) % settings.log_every == 0
-            logs = train_step(state, batch.to(state.device), statistics=chosen)
+            logs = train_step(state, batch, statistics=chosen)
             state.step += 1
             state.batch += 1
             if chosen:
@@ -177,6 +179,8 @@ def fit(
         f"{config.train.epochs} epochs, {sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
         + (f", continued at step {state.step}" if state.step else "")
     )
+    if config.train.compile:
+        compile_networks(state, console)
     evolution = Evolution(folder / "panels", [val.dataset for _, val in loaders], config)  # type: ignore[misc]
     log = Log(run, state)
     try:
