@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch._functorch.config as functorch_config
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -30,6 +31,8 @@ def compile_networks(state: State, console: Console, backend: str = "inductor") 
 
     Returns: names of what was compiled.
     """
+    # A balancer goes back through a head once per row, which a backward that gives its buffers away does not survive.
+    functorch_config.donated_buffer = False
     compiled: list[str] = []
     parts = list(_parts(state))
     with progress("compile", len(parts), "parts") as bar:
