@@ -3,6 +3,9 @@
 What a gradient-based balancer costs: each row goes back through its losses and heads once, as in a plain sum, to the
 shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one
 backward takes the weighted gradient from z through the encoder. Nothing is passed twice but what two rows share.
+
+Under a loss scale (float16) everything goes back multiplied by it. Rows at z and at the shared parameters are divided
+by it as soon as they are taken, so that a balancer sees true gradients; what is written into `.grad` is still scaled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +16,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
-def backward_sum(rows: Mapping[str, Tensor]) -> None:
+def backward_sum(rows: Mapping[str, Tensor], scale: Tensor | None = None) -> None:
     """One ordinary backward of the plain sum of the rows."""
-    torch.stack(list(rows.values())).sum().backward()
+    scaled(torch.stack(list(rows.values())).sum(), scale).backward()
 
 
-def backward_weighted(rows: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+def backward_weighted(rows: Mapping[str, Tensor], weights: Mapping[str, float], scale: Tensor | None = None) -> None:
     """One ordinary backward of Σ wᵢ Lᵢ; a row without a weight has 1."""
-    torch.stack([weights.get(name, 1.0) * row for name, row in rows.items()]).sum().backward()
+    total = torch.stack([weights.get(name, 1.0) * row for name, row in rows.items()]).sum()
+    scaled(total, scale).backward()
+
+
+def scaled(values: Tensor, scale: Tensor | None) -> Tensor:
+    """Values times the loss scale, where there is one."""
+    return values if scale is None else values * scale
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,15 @@ class Pull:
         z: the shared representation, its graph whole.
         at_z: gradients at z [m, z.numel()], each in z's own order in memory, so that nothing is transposed; a row that
             does not reach z is 0.
-        heads: the heads' parameters, and per row its gradient of each, or None.
+        heads: the heads' parameters, and per row its gradient of each, or None; times the loss scale.
+        scale: the loss scale, or None.
     """
 
     names: tuple[str, ...]
     z: Tensor
     at_z: Tensor
     heads: tuple[Sequence[nn.Parameter], list[Sequence[Tensor | None]]]
+    scale: Tensor | None = None
 
     def like_z(self, vector: Tensor) -> Tensor:
         """A row [z.numel()] in the shape and memory order of z."""
@@ -46,7 +57,12 @@ class Pull:
 
 
 def pull(
-    rows: Mapping[str, Tensor], representation: Tensor, heads: Sequence[nn.Parameter] = (), *, keep: bool = False
+    rows: Mapping[str, Tensor],
+    representation: Tensor,
+    heads: Sequence[nn.Parameter] = (),
+    *,
+    keep: bool = False,
+    scale: Tensor | None = None,
 ) -> Pull:
     """Gradient of every row at z and at the heads' parameters: one backward through losses and heads per row.
 
@@ -57,11 +73,14 @@ def pull(
     for index, row in enumerate(rows.values(), 1):
         # Rows may share a head (a critic of two tasks), so buffers stay until the last one.
         retain = keep or index < len(rows)
-        at_z, *rest = torch.autograd.grad(row, [representation, *heads], retain_graph=retain, allow_unused=True)
+        inputs = [representation, *heads]
+        at_z, *rest = torch.autograd.grad(scaled(row, scale), inputs, retain_graph=retain, allow_unused=True)
         if at_z is not None:
             _in_order_of(found[index - 1], representation).copy_(at_z)
         own.append(rest)
-    return Pull(tuple(rows), representation, found, (heads, own))
+    if scale is not None:
+        found /= scale
+    return Pull(tuple(rows), representation, found, (heads, own), scale)
 
 
 def _in_order_of(vector: Tensor, like: Tensor) -> Tensor:
@@ -78,11 +97,14 @@ def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
     for index, at_z in enumerate(pulled.at_z, 1):
         retain = index < len(pulled.at_z)
         gradients = torch.autograd.grad(
-            pulled.z, parameters, pulled.like_z(at_z), retain_graph=retain, allow_unused=True
+            pulled.z, parameters, pulled.like_z(scaled(at_z, pulled.scale)), retain_graph=retain, allow_unused=True
         )
         pairs = zip(parameters, gradients, strict=True)
         matrix.append(torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs]))
-    return reduce_rows(torch.stack(matrix))
+    rows = torch.stack(matrix)
+    if pulled.scale is not None:
+        rows /= pulled.scale
+    return reduce_rows(rows)
 
 
 def push(pulled: Pull, weights: Tensor) -> None:
@@ -92,11 +114,12 @@ def push(pulled: Pull, weights: Tensor) -> None:
 
 def push_vector(pulled: Pull, vector: Tensor) -> None:
     """The same for a gradient at z [z.numel()] that is no weighted sum."""
-    torch.autograd.backward(pulled.z, pulled.like_z(vector))
+    torch.autograd.backward(pulled.z, pulled.like_z(scaled(vector, pulled.scale)))
 
 
-def write(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:
-    """Write one gradient of the shared parameters [Σ numel] into `.grad`."""
+def write(parameters: Sequence[nn.Parameter], vector: Tensor, scale: Tensor | None = None) -> None:
+    """Write one gradient of the shared parameters [Σ numel] into `.grad`, times the loss scale."""
+    vector = scaled(vector, scale)
     for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter).clone(memory_format=torch.preserve_format)
 

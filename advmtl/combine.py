@@ -41,6 +41,7 @@ def balanced_backward(
     labelled: Mapping[str, bool],
     *,
     statistics: bool = False,
+    scale: Tensor | None = None,
 ) -> Logs:
     """Write the gradient of one update into `.grad` of the generator, which must be unset.
 
@@ -53,18 +54,23 @@ def balanced_backward(
         losses: by task, detached: the supervised part of its row, by which progress is measured.
         labelled: by task, whether any frame of the batch has its label.
         statistics: also return the rows' norms and cosines at z and their weights.
+        scale: the loss scale, 0-d on the device: every `.grad` is the true gradient times it; None = 1.
     Returns: 0-d tensors by name. Raises: NonFiniteRow.
     """
     if isinstance(balancer, GramBalancer | JacobianBalancer):
-        return _by_gradients(balancer, settings, generator, z, rows, losses, statistics)
-    logs = _statistics(pull(rows, z, keep=True)) if statistics else {}
+        pulled = pull(rows, z, list(generator.heads.parameters()), scale=scale)
+        return _by_gradients(balancer, settings, generator, pulled, losses, statistics)
+    logs = _statistics(pull(rows, z, keep=True, scale=scale)) if statistics else {}
     if isinstance(balancer, LossBalancer):
         weights = _by_losses(balancer, losses, labelled, z.device)
-        backward_weighted(rows, weights)
+        for parameter in balancer.parameters():
+            if parameter.grad is not None and scale is not None:
+                parameter.grad *= scale.to(parameter.device)
+        backward_weighted(rows, weights, scale)
         logs |= _weight_logs(weights, z) if statistics else {}
     else:
         assert isinstance(balancer, Sum)
-        backward_sum(rows)
+        backward_sum(rows, scale)
     return logs
 
 
@@ -80,13 +86,11 @@ def _by_gradients(
     balancer: GramBalancer | JacobianBalancer,
     settings: BalanceConfig,
     generator: Generator,
-    z: Tensor,
-    rows: Mapping[str, Tensor],
+    pulled: Pull,
     losses: Mapping[str, Tensor],
     statistics: bool,
 ) -> Logs:
-    heads, shared = split_parameters(generator)
-    pulled = pull(rows, z, heads)
+    _, shared = split_parameters(generator)
     logs = _statistics(pulled) if statistics else {}
     matrix = pull_back(pulled, shared) if settings.at == "parameters" else None
     if isinstance(balancer, JacobianBalancer):
@@ -94,7 +98,7 @@ def _by_gradients(
         write_heads(pulled, None)
         return logs
     gramian = gramian_at_z(pulled) if matrix is None else gramian_of(matrix)
-    weights = agree(_weigh(balancer, pulled.names, gramian, losses), z.device)
+    weights = agree(_weigh(balancer, pulled.names, gramian, losses), pulled.z.device)
     if isinstance(balancer, RotoGrad):
         at_z = {name: pulled.like_z(row) for name, row in zip(pulled.names, pulled.at_z, strict=True)}
         by_name = dict(zip(pulled.names, weights.tolist(), strict=True))
@@ -102,10 +106,10 @@ def _by_gradients(
     if matrix is None:
         push(pulled, weights)
     else:
-        write(shared, weights.to(matrix) @ matrix)
+        write(shared, weights.to(matrix) @ matrix, pulled.scale)
     write_heads(pulled, weights.tolist() if settings.heads == "weighted" else None)
     if statistics:
-        logs |= _weight_logs(dict(zip(pulled.names, weights.tolist(), strict=True)), z)
+        logs |= _weight_logs(dict(zip(pulled.names, weights.tolist(), strict=True)), pulled.z)
     return logs
 
 
@@ -129,7 +133,7 @@ def _aggregate(balancer: JacobianBalancer, pulled: Pull, matrix: Tensor | None, 
             vector = balancer(whole)
         push_vector(pulled, vector)
     else:
-        write(shared, agree(balancer(whole), whole.device))
+        write(shared, agree(balancer(whole), whole.device), pulled.scale)
 
 
 def split_parameters(generator: Generator) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -35,6 +35,7 @@ LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
 ObjectiveName = Literal["lsgan", "hinge", "wgan_gp"]
 Seen = Literal["image", "segmentation", "depth", "instance"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 def parse_size(text: Any) -> tuple[int, int]:
@@ -145,7 +146,16 @@ class GeneratorConfig(_Strict):
 
 _CRITIC_NAME = re.compile(r"[A-Za-z]\w*")
 # Values that say how a run is carried out and not what it computes: they may change between stop and resume.
-OPERATIONAL = ("data.workers", "data.cache_mb", "train.log_every", "train.panels", "train.checkpoint_every_steps")
+OPERATIONAL = (
+    "data.workers",
+    "data.cache_mb",
+    "train.log_every",
+    "train.panels",
+    "train.checkpoint_every_steps",
+    "train.compile",
+)
+# Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
+LATER = {"train.precision": "fp32", "train.adversarial_ramp_steps": 0, "train.discriminator_betas": [0.5, 0.99]}
 
 _OPTIONS_OF = {
     "dice": {"epsilon"},
@@ -229,10 +239,18 @@ class BalanceConfig(_Strict):
 
 
 class TrainConfig(_Strict):
-    """Budget and optimisers.
+    """Budget, optimisers, precision.
 
-    `batch_norm` says which frames a batch norm takes its statistics from in training: those of its own process, of all
-    processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
+    Attributes:
+        schedule: of every learning rate, down to 0 (poly: power 0.9), after `warmup_steps` of linear rise.
+        adversarial_start_step: before it no discriminator learns or is listened to.
+        adversarial_ramp_steps: then the generator listens with a weight that rises linearly over so many steps.
+        discriminator_steps: updates of a discriminator per step, all on the same generated maps.
+        discriminator_betas: of the discriminators' Adam. Low momentum, as in pix2pix: their target moves.
+        batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
+            processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
+        precision: of the forwards; see `advmtl.precision`.
+        compile: let torch.compile write the networks' forwards, where it can.
     """
 
     epochs: PositiveInt = 60
@@ -242,10 +260,14 @@ class TrainConfig(_Strict):
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     warmup_steps: NonNegativeInt = 50
     adversarial_start_step: NonNegativeInt = 0
+    adversarial_ramp_steps: NonNegativeInt = 0
     discriminator_steps: PositiveInt = 1
+    discriminator_betas: tuple[Momentum, Momentum] = (0.5, 0.99)
     gradient_clip_norm: PositiveFloat | None = 10.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema_decay: Momentum = 0.999
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 500
@@ -339,6 +361,10 @@ class Config(_Strict):
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]
+        for key, default in LATER.items():
+            section, _, name = key.partition(".")
+            if values[section][name] == default:
+                del values[section][name]
         if not self._multi_task_critics():
             del values["balance"]["multi_task_row"]  # a place for a row that is not there
         return values

@@ -22,6 +22,7 @@ _IMAGE_CHANNELS = 3
 # Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
 # (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
 DEPTH_CONTRAST = 4.0
+_LEAK = 0.2
 
 
 class PatchDiscriminator(nn.Module):
@@ -43,11 +44,11 @@ class PatchDiscriminator(nn.Module):
         widths = [max(channels // 2, 1) * 2 ** min(index, 2) for index in range(layers)]
         stages: list[nn.Module] = []
         for inputs, outputs in zip([in_channels, *widths[:-1]], widths, strict=True):
-            stages += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            stages += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(_LEAK)]
         stages.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
         for stage in stages:
             if isinstance(stage, nn.Conv2d):
-                nn.init.kaiming_normal_(stage.weight, a=0.2)
+                nn.init.kaiming_normal_(stage.weight, a=_LEAK)
                 nn.init.zeros_(stage.bias)  # type: ignore[arg-type]
                 if spectral:
                     spectral_norm(stage)
@@ -57,6 +58,43 @@ class PatchDiscriminator(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Score the patches of `maps` [N,in_channels,H,W]; higher = more real."""
         return self.stages(maps)
+
+    def slope(self, maps: Tensor) -> Tensor:
+        """∇ of each sample's mean score at `maps` [N,C,H,W], with graph to the weights only.
+
+        Between the kinks of its LeakyReLUs the network is linear, so the gradient is a chain of transposed
+        convolutions and of slopes that no weight moves (almost everywhere). Written out, it is differentiated like any
+        forward. Autograd's second derivative of a convolution costs twice as much, and that of LeakyReLU sends zeros
+        back through the whole network.
+        """
+        convolutions, inputs, slopes = [], [], []
+        x = maps.detach()
+        with torch.no_grad():
+            for stage in self.stages:
+                if isinstance(stage, nn.Conv2d):
+                    convolutions.append(stage)
+                    inputs.append(x.shape[-2:])
+                    x = stage(x)
+                else:
+                    slopes.append(torch.full_like(x, _LEAK).masked_fill_(x > 0, 1.0))
+                    x = stage(x)
+        gradient = torch.full_like(x, 1 / x[0].numel())
+        for index in reversed(range(len(convolutions))):
+            if index < len(slopes):
+                gradient = gradient * slopes[index]
+            gradient = _transposed(convolutions[index], gradient, inputs[index])
+        return gradient
+
+
+def _transposed(convolution: nn.Conv2d, gradient: Tensor, size: torch.Size) -> Tensor:
+    """The gradient at a convolution's input of height and width `size` from that at its output."""
+    kernel, stride, padding = convolution.kernel_size, convolution.stride, convolution.padding
+    assert not isinstance(padding, str)
+    left = [
+        whole - ((part - 1) * step - 2 * pad + side)
+        for whole, part, step, pad, side in zip(size, gradient.shape[-2:], stride, padding, kernel, strict=True)
+    ]
+    return F.conv_transpose2d(gradient, convolution.weight, None, stride, padding, left)
 
 
 def input_channels(sees: Sequence[str], num_classes: int) -> int:
@@ -114,7 +152,8 @@ def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Ten
         ±DEPTH_CONTRAST [N,1,H,W], offsets in units of 1/32 of the width [N,2,H,W]. Not yet masked.
     """
     rules: dict[Activation, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda output: F.softmax(output, dim=1),
+        # Over the last dimension of the channels_last layout: over dimension 1 torch copies to the default one first.
+        "softmax": lambda output: F.softmax(output.permute(0, 2, 3, 1), dim=-1).permute(0, 3, 1, 2),
         "log_range": lambda output: DEPTH_CONTRAST * depth.normalised_log(output),
         "offset": _unitless,
     }
@@ -122,14 +161,14 @@ def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Ten
 
 
 def discriminator_input(
-    maps: Mapping[str, Tensor], sees: Sequence[str], masks: Mapping[str, Tensor], image: Tensor | None = None
+    maps: Mapping[str, Tensor], sees: Sequence[str], masks: Mapping[str, Tensor] | None, image: Tensor | None = None
 ) -> Tensor:
     """Concatenate what a discriminator sees, each map zeroed where it has no label: [N,C,H,W].
 
     Args:
         maps: from `real_maps` or `fake_maps`.
         sees: task names and `image`, in the order of the channels.
-        masks: from `validity`; the same for real and fake.
+        masks: from `validity`; the same for real and fake. None: the maps are masked already.
         image: ImageNet-normalised [N,3,H,W], unmasked; needed where `sees` has "image".
     """
     parts = []
@@ -139,8 +178,11 @@ def discriminator_input(
                 raise ValueError("a discriminator sees the image, but none was given")
             parts.append(image)
         else:
-            parts.append(maps[name] * masks[name])
-    return torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
+            parts.append(maps[name] if masks is None else maps[name] * masks[name])
+    if len(parts) == 1:
+        return parts[0].contiguous(memory_format=torch.channels_last)
+    # As [N,H,W,C], the channels_last layout seen plainly, torch joins several times faster.
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
 
 
 def _unitless(offsets: Tensor) -> Tensor:

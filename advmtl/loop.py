@@ -17,6 +17,7 @@ from advmtl.distributed import Processes
 from advmtl.evaluate import evaluate
 from advmtl.guards import LostData
 from advmtl.panels import Evolution
+from advmtl.prefetch import on_device
 from advmtl.runs import Log, Run, flatten
 from advmtl.scores import checked, figures, headline, score
 from advmtl.signals import Interrupt
@@ -57,10 +58,10 @@ class Loop:
         """The rest of one epoch, from `state.batch` on; `total`: steps of the whole run."""
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        for batch in self.timing.waiting(loader):
+        for batch in self.timing.waiting(on_device(loader, state.device)):
             _set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
-            logs = train_step(state, batch.to(state.device), statistics=chosen)
+            logs = train_step(state, batch, statistics=chosen)
             state.step += 1
             state.batch += 1
             self.timing.count(len(batch))

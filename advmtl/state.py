@@ -21,6 +21,7 @@ from advmtl.encoder import build_encoder
 from advmtl.generator import Generator, build_generator
 from advmtl.guards import Guards
 from advmtl.perceptual import Perceptual
+from advmtl.precision import Precision
 from advmtl.tasks import OFFSET_SHARE, head_channels
 from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
@@ -74,6 +75,7 @@ def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Conf
             {"params": [*free, *balancer.parameters()], "weight_decay": 0.0},
         ],
         lr=config.train.learning_rate,
+        fused=True,
     )
 
 
@@ -94,6 +96,7 @@ class State:
     optimizer: torch.optim.Optimizer
     discriminator_optimizers: dict[str, torch.optim.Optimizer]
     noise: torch.Generator
+    precision: Precision
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -114,6 +117,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
             "noise": self.noise.get_state(),
+            "precision": self.precision.state_dict(),
             "torch": torch.get_rng_state(),
             "python": random.getstate(),
             "numpy": (
@@ -135,8 +139,8 @@ class State:
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
         # A run from before there were balancers is a plain sum, which has no state.
-        # Nor were there guards, nor several processes.
-        state = {"balancer": {}, "guards": {}, "processes": 1, **state}
+        # Nor were there guards, other precisions, several processes.
+        state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, **state}
         expected = self.state_dict().keys()
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
@@ -155,6 +159,7 @@ class State:
         for name, optimizer in self.discriminator_optimizers.items():
             optimizer.load_state_dict(state["discriminator_optimizers"][name])
         self.noise.set_state(state["noise"])
+        self.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["torch"])
         random.setstate(state["python"])
         key, position, *gauss = state["numpy"]
@@ -200,6 +205,17 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         perceptual = Perceptual(config.perceptual.network, config.perceptual.weights, scale=config.perceptual.scale).to(
             device
         )
+    optimizer = _generator_optimizer(generator, balancer, config)
+    critics: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.Adam(
+            critic.parameters(),
+            lr=config.train.discriminator_learning_rate,
+            betas=config.train.discriminator_betas,
+            fused=True,
+        )
+        for name, critic in discriminators.items()
+    }
+    scaled = {"generator": optimizer, **{f"discriminator/{name}": critic for name, critic in critics.items()}}
     palette = torch.from_numpy(LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255).to(device)
     return State(
         config=config,
@@ -209,13 +225,10 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         discriminators=discriminators,
         balancer=balancer,
         perceptual=perceptual,
-        optimizer=_generator_optimizer(generator, balancer, config),
-        # Momentum of the critics is low (0.5), as in pix2pix: their target moves.
-        discriminator_optimizers={
-            name: torch.optim.Adam(critic.parameters(), lr=config.train.discriminator_learning_rate, betas=(0.5, 0.99))
-            for name, critic in discriminators.items()
-        },
+        optimizer=optimizer,
+        discriminator_optimizers=critics,
         noise=torch.Generator(device).manual_seed(config.seed + 1),
+        precision=Precision(config.train.precision, device, scaled),
         palette=palette,
     )
 

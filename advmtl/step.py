@@ -10,14 +10,16 @@ from torch import Tensor
 from advmtl.adversarial import OBJECTIVES, gradient_penalty
 from advmtl.balancing.kinds import NonFiniteRow
 from advmtl.combine import balanced_backward
-from advmtl.config import DiscriminatorConfig, TaskName
+from advmtl.config import DiscriminatorConfig, TaskName, TrainConfig
 from advmtl.data import Batch
-from advmtl.discriminator import discriminator_input, fake_maps, real_maps, validity
+from advmtl.discriminator import PatchDiscriminator, discriminator_input, fake_maps, real_maps, validity
 from advmtl.distributed import ALONE, Processes, current, gradients, running_statistics
 from advmtl.losses import LOSSES
+from advmtl.precision import SMALLEST_SCALE
 from advmtl.state import State
 
 Logs = dict[str, Tensor]
+GRADIENT_FIGURES = ("gradient_", "balance/")
 
 
 class NonFiniteLoss(RuntimeError):
@@ -61,7 +63,7 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
     }
     everywhere = processes.total(torch.tensor([len(chosen) for chosen in shown.values()])).tolist()
     tasks = {task for settings in config.discriminators.values() for task in settings.tasks}
-    fake = fake_maps({task: outputs[task] for task in tasks}, state.generator.depth)
+    fake = _masked(fake_maps({task: outputs[task] for task in tasks}, state.generator.depth), masks)
     real: dict[float, dict[str, Tensor]] = {}
     views = []
     for (name, settings), count in zip(config.discriminators.items(), everywhere, strict=True):
@@ -70,15 +72,12 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
         share = processes.count * len(shown[name]) / count
         chosen = shown[name] or [0]
         if settings.label_smoothing not in real:
-            real[settings.label_smoothing] = real_maps(
-                {task: batch.targets[task] for task in tasks},
-                state.palette.shape[0],
-                state.generator.depth,
-                settings.label_smoothing,
-            )
+            labels = {task: batch.targets[task] for task in tasks}
+            maps = real_maps(labels, state.palette.shape[0], state.generator.depth, settings.label_smoothing)
+            real[settings.label_smoothing] = _masked(maps, masks)
         image = batch.image if "image" in settings.sees else None
         joined = [
-            discriminator_input(maps, settings.sees, masks, image) for maps in (real[settings.label_smoothing], fake)
+            discriminator_input(maps, settings.sees, None, image) for maps in (real[settings.label_smoothing], fake)
         ]
         if len(chosen) < len(batch.names):
             frames = torch.tensor(chosen, device=batch.image.device)
@@ -87,36 +86,49 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
     return views
 
 
-def discriminator_step(state: State, view: _View, names: list[str]) -> Logs:
-    """Update one discriminator on the detached maps of `view`, `discriminator_steps` times."""
-    critic, objective = state.discriminators[view.name], OBJECTIVES[view.settings.objective]
-    optimizer, fake = state.discriminator_optimizers[view.name], view.fake.detach()
-    processes, logs = current(), Logs()
-    for _ in range(state.config.train.discriminator_steps):
-        # One pass over both halves; without batch norm the frames do not see each other.
-        real_scores, fake_scores = critic(torch.cat([view.real, fake])).chunk(2)
-        loss = objective.discriminator(real_scores, fake_scores)
-        if objective.penalty > 0:
-            # Drawn for the frames of all processes, so that a frame's share does not depend on how many there are.
-            draws = torch.rand(processes.count * len(names), generator=state.noise, device=state.noise.device)
-            penalty = gradient_penalty(critic, view.real, fake, draws[view.frames])
-            logs[f"discriminator/{view.name}/gradient_penalty"] = penalty.detach()
-            loss = loss + objective.penalty * penalty
-        check_finite({f"discriminator/{view.name}/loss": loss.detach()}, state.step, names)
-        optimizer.zero_grad(set_to_none=True)
-        (view.share * loss).backward()
-        processes.average(gradients(critic.parameters()))
-        optimizer.step()
-        logs |= {
-            f"discriminator/{view.name}/loss": loss.detach(),
-            f"discriminator/{view.name}/score_real": real_scores.detach().mean(),
-            f"discriminator/{view.name}/score_fake": fake_scores.detach().mean(),
-        }
-        real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)
-        logs[f"discriminator/{view.name}/accuracy"] = ordered_share(real_scores.mean(1), fake_scores.mean(1))
-        # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
-        logs[f"discriminator/{view.name}/patch_accuracy"] = (real_scores > fake_scores).float().mean()
-    return {name: view.share * value for name, value in logs.items()}
+def _masked(maps: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {task: values * masks[task] for task, values in maps.items()}
+
+
+def discriminator_step(state: State, views: list[_View], names: list[str]) -> Logs:
+    """Update each discriminator on the detached maps of its view, `discriminator_steps` times on the same maps."""
+    logs: Logs = {}
+    for _ in range(state.config.train.discriminator_steps if views else 0):
+        losses = {view.name: view.share * _discriminator_loss(state, view, len(names), logs) for view in views}
+        # All before any is updated: one host sync for all of them, and a poisoned step changes none.
+        values = {f"discriminator/{name}/loss": loss.detach() for name, loss in losses.items()}
+        check_finite(values, state.step, names)
+        logs |= values
+        for name, loss in losses.items():
+            state.discriminator_optimizers[name].zero_grad(set_to_none=True)
+            state.precision.backward(f"discriminator/{name}", loss)
+            current().average(gradients(state.discriminators[name].parameters()))
+            state.precision.step(f"discriminator/{name}")
+    return logs
+
+
+def _discriminator_loss(state: State, view: _View, frames: int, logs: Logs) -> Tensor:
+    """One discriminator's loss, with graph; what its scores say is added to `logs`. `frames`: of the batch here."""
+    critic, objective, name = state.discriminators[view.name], OBJECTIVES[view.settings.objective], view.name
+    assert isinstance(critic, PatchDiscriminator)
+    fake, found = view.fake.detach(), Logs()
+    # One pass over both halves; without batch norm the frames do not see each other.
+    real_scores, fake_scores = state.precision.scores(critic, torch.cat([view.real, fake])).chunk(2)
+    loss = objective.discriminator(real_scores, fake_scores)
+    if objective.penalty > 0:
+        # Drawn for the frames of all processes, so that a frame's share does not depend on how many there are.
+        draws = torch.rand(current().count * frames, generator=state.noise, device=state.noise.device)
+        penalty = gradient_penalty(critic, view.real, fake, draws[view.frames], critic.slope)
+        found["gradient_penalty"] = penalty.detach()
+        loss = loss + objective.penalty * penalty
+    real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)
+    found["score_real"] = real_scores.mean()
+    found["score_fake"] = fake_scores.mean()
+    found["accuracy"] = ordered_share(real_scores.mean(1), fake_scores.mean(1))
+    # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
+    found["patch_accuracy"] = (real_scores > fake_scores).float().mean()
+    logs |= {f"discriminator/{name}/{key}": view.share * value for key, value in found.items()}
+    return loss
 
 
 def ordered_share(real: Tensor, fake: Tensor) -> Tensor:
@@ -165,12 +177,14 @@ def supervised_losses(
 def _adversarial_rows(state: State, views: list[_View], rows: dict[str, Tensor]) -> Logs:
     """Add each discriminator's generator term to its task's row, or to a row of its own."""
     logs: Logs = {}
+    heard = adversarial_share(state.step, state.config.train)
     for view in views:
         if view.settings.weight == 0:
             continue
-        term = view.share * OBJECTIVES[view.settings.objective].generator(state.discriminators[view.name](view.fake))
+        scores = state.precision.scores(state.discriminators[view.name], view.fake)
+        term = view.share * OBJECTIVES[view.settings.objective].generator(scores)
         logs[f"adversarial/{view.name}"] = term.detach()
-        weighted, tasks = view.settings.weight * term, view.settings.tasks
+        weighted, tasks = heard * view.settings.weight * term, view.settings.tasks
         if len(tasks) == 1:
             rows[tasks[0]] = rows[tasks[0]] + weighted
         elif state.config.balance.multi_task_row == "own":
@@ -196,6 +210,22 @@ def check_finite(logs: Logs, step: int, names: list[str]) -> Logs:
     return dict(zip(logs, means.unbind(), strict=True))
 
 
+def _check_step(state: State, logs: Logs, names: list[str]) -> Logs:
+    """The logged values' means over the processes. Raises: NonFiniteLoss where the generator must not be updated."""
+    if not state.precision.scaled:
+        return check_finite(logs, state.step, names)
+    # Under a loss scale an infinite gradient is no fault: the step is left out, and the next scale is smaller.
+    spoilt = {name: value for name, value in logs.items() if name.startswith(GRADIENT_FIGURES)}
+    others = {name: value for name, value in logs.items() if name not in spoilt} | state.precision.logs()
+    means = check_finite(others, state.step, names)
+    if float(means["precision/loss_scale"]) < SMALLEST_SCALE:  # host sync, under float16 alone
+        raise NonFiniteLoss(
+            f"step {state.step}: gradients overflow float16 whatever the loss scale; use train.precision=bf16 or fp32; "
+            f"frames of the batch: {', '.join(names)}"
+        )
+    return means | spoilt
+
+
 def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], logs: Logs, statistics: bool) -> Logs:
     """Rows to `.grad`; what the balancer cannot take is named as a loss would be."""
     tasks = state.config.tasks
@@ -210,9 +240,13 @@ def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], log
             {task: logs[f"{task}/supervised"] for task in tasks},
             _labelled(batch, list(tasks)),
             statistics=statistics,
+            scale=state.precision.scale("generator"),
         )
     except NonFiniteRow as error:
         check_finite(logs, state.step, batch.names)  # the loss that spoilt its row says more
+        if state.precision.scaled:
+            state.precision.overflow("generator")
+            return {}
         frames = [frame for part in current().gather(batch.names) for frame in part]
         raise NonFiniteLoss(f"step {state.step}: {error}; frames of the batch: {', '.join(frames)}") from None
 
@@ -223,10 +257,33 @@ def _labelled(batch: Batch, tasks: Sequence[str]) -> dict[str, bool]:
     return dict(zip(tasks, (counts > 0).tolist(), strict=True))
 
 
+def _forward(state: State, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """z and the task maps of a normalised image, in the weights' type whatever they were computed in.
+
+    z is so that the rows' gradients at it, which balancers compare, are.
+    """
+    kind = next(state.generator.parameters()).dtype
+    with state.precision.forward():
+        z = state.generator.represent(image)
+    z = z.to(kind)
+    with state.precision.forward():
+        outputs = state.generator.decode(z, (image.shape[-2], image.shape[-1]))
+    return z, {task: output.to(kind) for task, output in outputs.items()}
+
+
+def adversarial_share(step: int, settings: TrainConfig) -> float:
+    """How much of its adversarial weight the generator hears at `step`: 0 before the start, rising to 1."""
+    taken = step - settings.adversarial_start_step
+    return min(1.0, max(0.0, (taken + 1) / max(1, settings.adversarial_ramp_steps)))
+
+
 def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """One update of every discriminator that has frames to see, then of the generator and its average.
 
     Under several processes each has its own frames, and the update is that of one process with all of them.
+
+    The host waits for the device twice: before discriminators are updated, and before the generator is. A balancer
+    waits once more for its m × m numbers.
 
     Args:
         state: the run; networks, optimisers and average are updated in place.
@@ -235,14 +292,11 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
             or a scalarization one extra backward of the heads).
     Returns: 0-d detached tensors by name. Raises: NonFiniteLoss before the generator's weights are touched.
     """
-    generator, settings = state.generator.train(), state.config.train
+    generator, precision = state.generator.train(), state.precision
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
-    z = generator.represent(batch.image)
-    outputs = generator.decode(z, (batch.image.shape[-2], batch.image.shape[-1]))
+    z, outputs = _forward(state, batch.image)
     views = _views(state, batch, outputs, masks)
-    logs: Logs = {}
-    for view in views:
-        logs |= discriminator_step(state, view, batch.names)
+    logs = discriminator_step(state, views, batch.names)
 
     state.discriminators.requires_grad_(False)
     rows: dict[str, Tensor] = {}
@@ -259,10 +313,13 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     current().average(
         [*gradients(generator.parameters()), *gradients(state.balancer.parameters()), *running_statistics(generator)]
     )
-    clip = float("inf") if settings.gradient_clip_norm is None else settings.gradient_clip_norm
-    logs["gradient_norm"] = torch.nn.utils.clip_grad_norm_(generator.parameters(), clip)
-    logs = check_finite(logs, state.step, batch.names)
-    state.optimizer.step()
+    precision.unscale("generator")
+    clip = state.config.train.gradient_clip_norm
+    norm = torch.nn.utils.clip_grad_norm_(generator.parameters(), float("inf") if clip is None else clip)
+    logs["gradient_norm"] = norm
+    logs = _check_step(state, logs, batch.names)
+    precision.step("generator")
+    logs |= precision.logs()
     state.discriminators.requires_grad_(True)
     state.update_ema()
     return logs

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from advmtl.compiling import compile_networks
 from advmtl.config import Config
 from advmtl.data import train_loader, val_loaders
 from advmtl.distributed import Processes, current
@@ -70,6 +71,8 @@ def fit(
         *(config, device, processes, told),
     )
     console.print(_first_line(state, loader, labels, processes))
+    if config.train.compile:
+        compile_networks(state, console)
     drawn = [val.dataset for _, val in loaders] if processes.writer else []
     evolution = Evolution(folder / "panels", drawn, config)
     with accidents(folder), Interrupt() as interrupt:
