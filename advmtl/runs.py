@@ -217,7 +217,7 @@ class Log:
     def sync(self) -> int:
         """Bring both to the disk and return the length of `metrics.jsonl` [bytes], for the checkpoint."""
         os.fsync(self._file.fileno())
-        self._board.flush()  # it writes every two minutes; what a killed process had not written would be missing
+        self._board.flush()  # its thread may lag behind; a killed process would lack these points
         return self._file.tell()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from street_set import TASKS
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advmtl.checkpoint import load_checkpoint, save_checkpoint
 from advmtl.config import Config, validate
@@ -196,27 +197,30 @@ def test_the_log_drops_rows_after_the_checkpoint_and_never_pads(tmp_path: Path) 
     assert run.metrics.read_bytes().startswith(whole + b'{"kind": "train", "step": 3')
 
 
-def test_tensorboard_shows_every_step_once_after_a_kill(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def scalars(folder: Path) -> list[tuple[int, float]]:
+    """(step, value) of train/combined, as TensorBoard would show them."""
+    board = EventAccumulator(str(folder))
+    board.Reload()
+    return [(event.step, event.value) for event in board.Scalars("train/combined")]
 
+
+def test_tensorboard_shows_every_step_once_after_a_kill(tmp_path: Path) -> None:
     run, state = Run(tmp_path), build(make_config(), CPU)
     log = Log(run, state)
     for step in range(1, 6):
         log.write("train", step, 0, {"combined": float(step)})
         if step == 3:
             state.step, state.log_bytes = step, log.sync()
+            # On the disk with the checkpoint, not minutes later.
+            assert [event[0] for event in scalars(tmp_path / "tensorboard")] == [1, 2, 3]
             events = next((tmp_path / "tensorboard").iterdir())
-            assert events.stat().st_size > 100  # on the disk with the checkpoint, not minutes later
     log.close()
     events.rename(events.with_name(events.name.replace("tfevents.", "tfevents.0")))  # of an earlier second
     log = Log(run, state)
     for step in (4, 5, 6):
         log.write("train", step, 0, {"combined": 10.0 * step})
     log.close()
-    board = EventAccumulator(str(tmp_path / "tensorboard"))
-    board.Reload()
-    shown = [(event.step, event.value) for event in board.Scalars("train/combined")]
-    assert shown == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0)]
+    assert scalars(tmp_path / "tensorboard") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0), (6, 60.0)]
 
 
 def test_difference_names_the_first_key() -> None:
