@@ -135,7 +135,7 @@ def image(content: bytes, kind: str, size: tuple[int, int], alt: str) -> str:
     """A picture inside the page; `kind`: jpeg, webp, gif; `size`: (width, height) [px]."""
     data = base64.b64encode(content).decode("ascii")
     return (
-        f'<img src="data:image/{kind};base64,{data}" width="{size[0]}" height="{size[1]}" loading="lazy" '
+        f'<img src="data:image/{kind};base64,{data}" width="{size[0]}" height="{size[1]}" decoding="async" '
         f'alt="{escape(alt)}">'
     )
 

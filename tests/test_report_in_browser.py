@@ -11,8 +11,8 @@ from advmtl.report.page import write_report
 
 PICTURES = """
 document.querySelectorAll('details').forEach(one => one.open = true);
-Promise.all([...document.images].map(one => { one.loading = 'eager'; return one.decode().then(
-  () => one.naturalWidth > 0 ? null : one.alt, () => one.alt); }))
+Promise.all([...document.images].map(one =>
+  one.decode().then(() => one.naturalWidth > 0 ? null : one.alt, () => one.alt)))
   .then(found => [found.length, found.filter(one => one)])
 """
 SHOWN = """

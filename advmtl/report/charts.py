@@ -68,7 +68,7 @@ def line_chart(chart: Chart) -> str:
 
 
 def _legend(runs: Mapping[int, str]) -> str:
-    if len(runs) < 2:
+    if not 2 <= len(runs) <= COLOURS:  # of more, the list at the head of the page tells them apart no worse
         return ""
     items = "".join(
         f'<li class="show-{number}"><span class="swatch run-{number % COLOURS}"></span> {escape(name)}</li>'

@@ -117,7 +117,7 @@ def _pictures(batch: Any, outputs: Any, config: Any) -> dict[str, list[tuple[str
         limits = (config.depth.min_m, config.depth.max_m)
         found["depth"] = [
             ("image", image),
-            ("truth, red is near", color_depth(true, *limits)),
+            (f"truth, {limits[0]:g} m red to {limits[1]:g} m blue", color_depth(true, *limits)),
             ("prediction", color_depth(depth, *limits)),
             ("|error| / truth, 0 blue to 0.5 red", colour_values(relative, valid, 0, ERROR_SHARE)),
         ]

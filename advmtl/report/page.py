@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.report import curves
-from advmtl.report.charts import Chart, line_chart
+from advmtl.report.charts import COLOURS, Chart, line_chart
 from advmtl.report.configurations import difference_parts
 from advmtl.report.curves import Axis
 from advmtl.report.extremes import Extremes, choose, draw
@@ -108,13 +108,14 @@ def _charts(charts: Sequence[Chart]) -> str:
 def _overview(runs: Sequence[RunRecord]) -> list[str]:
     boxes = "".join(
         f'<label><input type="checkbox" id="shown-{number}" checked> '
-        f'<span class="swatch run-{number % 8}"></span> {escape(run.name)}</label>'
+        f'<span class="swatch run-{number % COLOURS}"></span> {escape(run.name)}</label>'
         for number, run in enumerate(runs)
     )
-    return [
-        cards(headlines(runs)),
-        f'<fieldset class="runs"><legend>Runs shown in the charts</legend>{boxes}</fieldset>',
-    ]
+    choice = f'<fieldset class="runs"><legend>Runs shown in the charts</legend>{boxes}</fieldset>'
+    parts = [cards(headlines(runs)), choice]
+    if len(runs) > COLOURS:
+        parts.append(f"<p>Colours repeat after {COLOURS} runs: take some out to tell the others apart.</p>")
+    return parts
 
 
 def _losses(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[str]:

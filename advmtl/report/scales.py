@@ -41,7 +41,7 @@ def ticks_of(scale: Scale) -> list[float]:
         return _round_steps(scale.low, scale.high)
     decades = range(math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high)) + 1)
     spanned = math.log10(scale.high / scale.low)
-    if spanned < 0.5:  # less than half of a decade is nearly linear
+    if spanned < 1:  # 1, 2, 5 would leave one or two
         return [tick for tick in _round_steps(scale.low, scale.high) if tick > 0]
     factors = (1,) if spanned > 3 else (1, 2, 5)
     ticks = [factor * 10.0**decade for decade in decades for factor in factors]

@@ -1,0 +1,37 @@
+"""Scales and their ticks."""
+
+import pytest
+
+from advmtl.report.scales import Scale, ticks_of
+
+
+def test_linear_places_run_upwards_and_keep_room() -> None:
+    scale = Scale.over(2, 12, (200, 0), room=0.1)  # 1 to 13
+    assert scale(1) == 200 and scale(13) == 0 and scale(7) == pytest.approx(100)
+    assert ticks_of(scale) == [2.5, 5, 7.5, 10, 12.5]
+
+
+def test_logarithmic_places() -> None:
+    scale = Scale.over(0.01, 100, (0, 400), logarithmic=True)
+    assert [scale(10.0**power) for power in (-2, -1, 0, 1, 2)] == pytest.approx([0, 100, 200, 300, 400])
+    assert ticks_of(scale) == pytest.approx([0.01, 0.1, 1, 10, 100])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 6, [0, 2, 4, 6]),
+        (-0.15, 0.02, [-0.15, -0.1, -0.05, 0]),
+        (0.3, 0.3, [-0.2, 0, 0.2, 0.4, 0.6, 0.8]),
+        (1e-7, 3e-7, [1e-7, 1.5e-7, 2e-7, 2.5e-7, 3e-7]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert ticks_of(Scale.over(low, high, (0, 100))) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.3, 5), (0.5, 0.500001), (2, 90), (1e-4, 1), (1e-9, 1e9), (3, 3)])
+def test_a_logarithmic_scale_has_ticks_to_read_by(low: float, high: float) -> None:
+    scale = Scale.over(low, high, (0, 100), logarithmic=True)
+    ticks = ticks_of(scale)
+    assert 2 <= len(ticks) <= 10 and ticks == sorted(ticks) and all(scale.low <= t <= scale.high for t in ticks)
