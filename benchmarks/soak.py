@@ -31,8 +31,8 @@ from export.stream import Outputs, Reading, infer
 from preprocessing.files import write_json
 
 MEMORY_BOUND, P99_BOUND = 0.02, 0.25
-# Before this share of the frames memory may still grow: allocators, thread pools, codecs.
-SETTLED = 0.1
+# Before this share of the frames, and before so many thousand, memory may still grow: allocators, thread pools, codecs.
+SETTLED, SETTLED_THOUSANDS = 0.1, 5
 CONNECTIONS = 2  # of a stream that is cut: it comes back once
 
 
@@ -99,7 +99,8 @@ def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path) -> dict[st
         seconds = time.perf_counter() - start
     p50, p99, gaps = by_tenths(out / "frames.jsonl")
     expected = rounds * given + cuts * CONNECTIONS * VIDEO_FRAMES
-    settled = source.memory_mib[int(SETTLED * len(source.memory_mib)) :]
+    samples = len(source.memory_mib)
+    settled = source.memory_mib[min(max(int(SETTLED * samples), SETTLED_THOUSANDS), samples - 1) :]
     growth = max(settled) / settled[0] - 1
     drift = p99[-1] / p99[0] - 1
     return {
