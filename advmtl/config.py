@@ -155,7 +155,13 @@ OPERATIONAL = (
     "train.compile",
 )
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
-LATER = {"train.precision": "fp32", "train.adversarial_ramp_steps": 0, "train.discriminator_betas": [0.5, 0.99]}
+LATER = {
+    "train.precision": "fp32",
+    "train.adversarial_ramp_steps": 0,
+    "train.discriminator_betas": [0.5, 0.99],
+    "train.batch_norm": "local",
+    "train.patience": None,
+}
 
 _OPTIONS_OF = {
     "dice": {"epsilon"},

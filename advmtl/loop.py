@@ -59,7 +59,7 @@ class Loop:
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
         for batch in self.timing.waiting(on_device(loader, state.device)):
-            _set_learning_rate(state, loader.batch_sampler.batches, total)
+            set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch, statistics=chosen)
             state.step += 1
@@ -108,8 +108,7 @@ class Loop:
         Raises: InputError, on all processes, where no data have been readable for long.
         """
         # The one exchange that a step needs for this: two numbers, on the host's network.
-        own = torch.tensor([int(self.interrupt.asked), len(batch.skipped)])
-        asked, skipped = self.processes.total(own).tolist()
+        asked, skipped = self.processes.totals([int(self.interrupt.asked), len(batch.skipped)])
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
@@ -162,7 +161,8 @@ def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(logs, values, strict=True))
 
 
-def _set_learning_rate(state: State, batches: int, total: int) -> None:
+def set_learning_rate(state: State, batches: int, total: int) -> None:
+    """Set every optimizer's rate for the next step, of `batches` an epoch and `total` in all."""
     # By the place in the data, which is the step unless the run once had another number of processes.
     done = state.epoch * batches + state.batch
     factor, settings = learning_rate_factor(done, total, state.config), state.config.train

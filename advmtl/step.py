@@ -61,7 +61,7 @@ def _views(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: Map
         name: [i for i in range(len(batch.names)) if all(batch.present[task][i] for task in settings.tasks)]
         for name, settings in config.discriminators.items()
     }
-    everywhere = processes.total(torch.tensor([len(chosen) for chosen in shown.values()])).tolist()
+    everywhere = processes.totals([len(chosen) for chosen in shown.values()])
     tasks = {task for settings in config.discriminators.values() for task in settings.tasks}
     fake = _masked(fake_maps({task: outputs[task] for task in tasks}, state.generator.depth), masks)
     real: dict[float, dict[str, Tensor]] = {}
@@ -253,8 +253,8 @@ def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], log
 
 def _labelled(batch: Batch, tasks: Sequence[str]) -> dict[str, bool]:
     """By task, whether any frame of any process has its label."""
-    counts = current().total(torch.tensor([sum(batch.present[task]) for task in tasks]))
-    return dict(zip(tasks, (counts > 0).tolist(), strict=True))
+    counts = current().totals([sum(batch.present[task]) for task in tasks])
+    return {task: count > 0 for task, count in zip(tasks, counts, strict=True)}
 
 
 def _forward(state: State, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from test_step import CRITICS, make_batch, make_config, snapshot
 
+from advmtl.loop import set_learning_rate
 from advmtl.prefetch import on_device, one_ahead
 from advmtl.state import build
 from advmtl.step import adversarial_share, train_step
-from advmtl.train import _set_learning_rate
 
 CPU = torch.device("cpu")
 
@@ -58,8 +58,8 @@ def test_discriminators_have_learning_rates_and_momenta_of_their_own() -> None:
         "schedule": "constant",
     }
     state = build(make_config(discriminators=critics, train=train), CPU)
-    state.step = 1
-    _set_learning_rate(state, 100)
+    state.batch = 1
+    set_learning_rate(state, 100, 100)
     rates = {name: one.param_groups[0]["lr"] for name, one in state.discriminator_optimizers.items()}
     assert rates == {
         "segmentation": 0.002,
