@@ -112,8 +112,11 @@ def _discriminator_loss(state: State, view: _View, frames: int, logs: Logs) -> T
     critic, objective, name = state.discriminators[view.name], OBJECTIVES[view.settings.objective], view.name
     assert isinstance(critic, PatchDiscriminator)
     fake, found = view.fake.detach(), Logs()
-    # One pass over both halves; without batch norm the frames do not see each other.
-    real_scores, fake_scores = state.precision.scores(critic, torch.cat([view.real, fake])).chunk(2)
+    if objective.spectral:
+        # One pass over both halves, since each pass moves the spectral norm; the frames do not see each other.
+        real_scores, fake_scores = state.precision.scores(critic, torch.cat([view.real, fake])).chunk(2)
+    else:
+        real_scores, fake_scores = (state.precision.scores(critic, maps) for maps in (view.real, fake))
     loss = objective.discriminator(real_scores, fake_scores)
     if objective.penalty > 0:
         # Drawn for the frames of all processes, so that a frame's share does not depend on how many there are.

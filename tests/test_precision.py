@@ -53,7 +53,8 @@ def test_forwards_are_in_bfloat16_and_penalty_losses_and_weights_in_float32() ->
     sigma = spy(hinge)
     logs = train_step(state, make_batch([True] * 3, [True] * 3), statistics=True)
     assert encoder == [torch.bfloat16]
-    assert critic == [torch.bfloat16, torch.float32, torch.bfloat16]  # scores, penalty, the generator's term
+    half = torch.bfloat16
+    assert critic == [half, half, torch.float32, half]  # scores of real and fake, penalty, the generator's term
     assert set(sigma) == {torch.float32}
     assert all(value.dtype in (torch.float32, torch.float64) for value in logs.values())
     parts = [state.generator, state.ema, state.discriminators]
