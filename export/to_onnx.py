@@ -18,7 +18,7 @@ from torch import nn
 from advmtl.checkpoint import load_generator
 from advmtl.config import Config, Source
 from advmtl.index import index_source
-from export.deployable import Deployable
+from export.cpu_graph import deployable_for
 from export.description import describe
 from export.metadata import INPUT, Metadata, to_properties
 from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, OFFSET_PX, ParityReport, check_parity
@@ -61,8 +61,10 @@ def _strip(model: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
+def export_onnx(generator: nn.Module, metadata: Metadata, path: Path, target: str = "cpu") -> None:
     """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
+
+    target: "cpu" arranges the graph for processors, "gpu" keeps every shape in it fixed (`deployable_for`).
 
     Uses torch.export's exporter (`dynamo=True`): the TorchScript one is deprecated since torch 2.9 and leaves
     shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked
@@ -71,7 +73,7 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = Deployable(plain).eval()
+    model = deployable_for(plain, metadata.size, target).eval()
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     with torch.no_grad():
         outputs = tuple(model(example))
