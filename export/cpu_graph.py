@@ -13,6 +13,7 @@ from advmtl.generator import Generator
 from export.deployable import DEVIATION, MEAN, Deployable
 from export.metadata import CLASSES, DEPTH, OFFSETS
 
+TARGETS = ("cpu", "gpu")
 STRIDE = 4  # of the shared representation, from which all maps are upsampled
 
 
@@ -31,9 +32,9 @@ def deployable_for(generator: nn.Module, size: tuple[int, int], target: str) -> 
 class CpuDeployable(nn.Module):
     """`Deployable` for one size and batch 1, with equal outputs up to rounding.
 
-    Three things differ. The first convolution takes the pixels as they lie in memory. One- and two-channel maps are upsampled in plain
-    layout: ONNX Runtime's blocked one computes 16 channels for each. Classes are compared at full size only in the
-    cells where they can change (`BorderClasses`).
+    Three things differ. The first convolution takes the pixels as they lie in memory. One- and two-channel maps are
+    upsampled in plain layout: ONNX Runtime's blocked one computes 16 channels for each. Classes are compared at full
+    size only in the cells where they can change (`BorderClasses`).
     """
 
     mean: Tensor
@@ -42,9 +43,9 @@ class CpuDeployable(nn.Module):
         super().__init__()
         width, height = size
         self.generator = copy.deepcopy(generator)
-        stem = self.generator.encoder.features[0][0]
-        assert isinstance(stem, nn.Conv2d)
-        self.generator.encoder.features[0][0] = convolution_of_pixels(stem)
+        first = self.generator.encoder.features[0]
+        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
+        first[0] = convolution_of_pixels(first[0])
         mean = 255 * torch.tensor(MEAN).repeat(width).view(1, 1, 1, 3 * width)
         self.register_buffer("mean", mean, persistent=False)
         self.decide = BorderClasses(height // STRIDE, width // STRIDE)
