@@ -40,6 +40,9 @@ def export(
     size: Annotated[str | None, typer.Option(help="Network size, WIDTHxHEIGHT; default: as trained.")] = None,
     frames: Annotated[Path | None, typer.Option(help="Pictures to check on; default: validation data.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures to check on, at most.")] = 20,
+    target: Annotated[
+        str, typer.Option(help="cpu: faster there, equal outputs; gpu: every shape in the graph fixed, for TensorRT.")
+    ] = "cpu",
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
 
@@ -52,7 +55,8 @@ def export(
     from preprocessing.files import write_json
 
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"
-    report = export_run(run, out, size=size_of(size) if size else None, frames=frames, count=count)
+    network_size = size_of(size) if size else None
+    report = export_run(run, out, size=network_size, frames=frames, count=count, target=target)
     print_export(report)
     write_json(out.with_suffix(".json"), report.to_dict())
     Console(soft_wrap=True).print(f"next: advmtl infer {out} VIDEO --out result.mp4", highlight=False)

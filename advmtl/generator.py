@@ -132,13 +132,17 @@ class Generator(nn.Module):
 
         Heads are upsampled before the depth's sigmoid and exponential, so depth is interpolated in log space.
         """
-        maps = {}
-        for name, head in self.heads.items():
-            x = F.interpolate(head(z), size=size, mode="bilinear", align_corners=False)
-            maps[name] = self._activate(name, x)
-        return maps
+        return {
+            name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
+            for name, x in self.emit(z).items()
+        }
 
-    def _activate(self, name: str, x: Tensor) -> Tensor:
+    def emit(self, z: Tensor) -> dict[str, Tensor]:
+        """What each head says of z, [N,K,h,w] at the size of z, before upsampling and activation."""
+        return {name: head(z) for name, head in self.heads.items()}
+
+    def activate(self, name: str, x: Tensor) -> Tensor:
+        """A head's output to the map of task `name`: logits as they are, metres, or pixels."""
         activation = TASKS[name].activation
         if activation == "log_range":
             return self.depth.metres(x)

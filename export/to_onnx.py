@@ -18,7 +18,7 @@ from torch import nn
 from advmtl.checkpoint import load_generator
 from advmtl.config import Config, Source
 from advmtl.index import index_source
-from export.deployable import Deployable
+from export.cpu_graph import TARGETS, deployable_for
 from export.description import describe
 from export.metadata import INPUT, Metadata, to_properties
 from export.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, OFFSET_PX, ParityReport, check_parity
@@ -61,8 +61,10 @@ def _strip(model: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
+def export_onnx(generator: nn.Module, metadata: Metadata, path: Path, target: str = "cpu") -> None:
     """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
+
+    target: "cpu" arranges the graph for processors, "gpu" keeps every shape in it fixed (`deployable_for`).
 
     Uses torch.export's exporter (`dynamo=True`): the TorchScript one is deprecated since torch 2.9 and leaves
     shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked
@@ -71,7 +73,7 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = Deployable(plain).eval()
+    model = deployable_for(plain, metadata.size, target).eval()
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     with torch.no_grad():
         outputs = tuple(model(example))
@@ -97,14 +99,14 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path) -> None:
 
 
 def export_checked(
-    generator: nn.Module, metadata: Metadata, path: Path, frames: Sequence[NDArray[np.uint8]]
+    generator: nn.Module, metadata: Metadata, path: Path, frames: Sequence[NDArray[np.uint8]], target: str = "cpu"
 ) -> ExportReport:
-    """Export and compare with the checkpoint on `frames` (uint8 `[H, W, 3]` RGB, any size).
+    """Export for `target` and compare with the checkpoint on `frames` (uint8 `[H, W, 3]` RGB, any size).
 
     Raises: ParityError where they differ; nothing is then left under `path` that was not there before.
     """
     with atomic_write(path) as temporary:
-        export_onnx(generator, metadata, temporary)
+        export_onnx(generator, metadata, temporary, target)
         parity = check_parity(generator, temporary, frames)
         megabytes = temporary.stat().st_size / 1e6
     return ExportReport(path, megabytes, metadata, parity)
@@ -155,20 +157,24 @@ def export_run(
     size: tuple[int, int] | None = None,
     frames: Path | None = None,
     count: int = 20,
+    target: str = "cpu",
 ) -> ExportReport:
     """Export a run folder or `.pt` checkpoint (its EMA weights) to `out` and check it on `count` real frames.
 
     size: (width, height) of the network's input, that of the training by default. frames: a folder of
-    pictures to compare on, the validation data of the run by default.
+    pictures to compare on, the validation data of the run by default. target: what will run it, "cpu" or "gpu"
+    (`deployable_for`).
     Raises: InputError; ParityError, and `out` is left as it was.
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
+    if target not in TARGETS:
+        raise InputError(f"target {target!r}: choose {' or '.join(TARGETS)}")
     if count < 1:
         raise InputError(f"{count} frames: parity needs at least one")
     generator, config = load_generator(run)
     pictures, skipped = parity_frames(config, frames, count)
-    return replace(export_checked(generator, describe(config, size), out, pictures), skipped=skipped)
+    return replace(export_checked(generator, describe(config, size), out, pictures, target), skipped=skipped)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:

@@ -1,0 +1,245 @@
+"""Frames/s of our networks and of a MobileNetV2 light-weight RefineNet on this processor, frame in to classes and metres out.
+
+    python benchmarks/vehicle_speed.py --threads 2 --run runs/baseline --out runs/vehicle_speed.json
+
+Every network is exported in the plain graph (`--target gpu`) and in the one for processors (`--target cpu`), and all of them
+run in turn, frame by frame, in one process: what else the machine does meets all alike. The rival gets the same two graphs; the
+ratio is to the better of them, and of torch (eager, channels_last) with --torch. CPU time (all threads) is given beside wall
+time: on a machine with other jobs only it is comparable. `border` is the share of cells in which the cpu graph compares classes.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from light_refinenet import build_light_refinenet
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from advmtl import __version__
+from advmtl.checkpoint import load_generator
+from advmtl.config_files import load_config
+from advmtl.encoder import build_encoder
+from advmtl.generator import Generator, build_generator
+from export.deployable import Deployable
+from export.metadata import CLASSES, DEPTH, Metadata
+from export.runtime import open_session
+from export.sources import find_images
+from export.to_onnx import export_onnx
+from preprocessing.files import read_image, write_json
+
+RIVAL = "light RefineNet"
+Frame = NDArray[np.uint8]
+
+
+@dataclass
+class Row:
+    """One network in one runtime. Times [s] are per frame, end to end."""
+
+    network: str
+    graph: str
+    parameters: int
+    gmacs: float
+    border: float
+    call: Callable[[Frame], Any] = field(repr=False)
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        wall, cpu = statistics.median(self.wall_s), statistics.median(self.cpu_s)
+        names = ("network", "graph", "parameters", "gmacs", "border")
+        return {name: getattr(self, name) for name in names} | {
+            "wall_ms": 1e3 * wall,
+            "cpu_ms": 1e3 * cpu,
+            "frames_per_second": 1 / wall,
+        }
+
+
+def count(network: nn.Module, size: tuple[int, int]) -> tuple[int, float]:
+    """Parameters, and multiply-accumulates of convolutions [1e9] for one frame of `size` (width, height)."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size[1], size[0]))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() / 2e9
+
+
+def border_share(network: Generator, frames: list[Frame]) -> float:
+    """Mean share of cells of the logits whose four corners do not agree on a class."""
+    shares = []
+    for frame in frames:
+        stub = Deployable(nn.Identity())
+        planes = (torch.from_numpy(frame[None]).permute(0, 3, 1, 2).float() - stub.shift) * stub.factor
+        with torch.no_grad():
+            best = network.emit(network.represent(planes))["segmentation"].argmax(1, keepdim=True).float()
+        best = F.pad(best, (1, 1, 1, 1), mode="replicate")
+        low, high = -F.max_pool2d(-best, 2, 1), F.max_pool2d(best, 2, 1)
+        shares.append(float((low != high).float().mean()))
+    return statistics.mean(shares)
+
+
+def unsettle(network: nn.Module) -> None:
+    """Norms as after a training: without, constants would be folded to nothing."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+
+
+def rows_of(name: str, network: Generator, frames: list[Frame], folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Export `network` both ways and open the files."""
+    height, width = frames[0].shape[:2]
+    with torch.no_grad():
+        classes = network(torch.zeros(1, 3, 64, 64))["segmentation"].shape[1]
+    metadata = Metadata(
+        advmtl_version=__version__,
+        size=(width, height),
+        outputs=(CLASSES, DEPTH),
+        class_names=tuple(map(str, range(classes))),
+        palette=((0, 0, 0),) * classes,
+        depth_range_m=(network.depth.min_m, network.depth.max_m),
+    )
+    parameters, gmacs = count(network, (width, height))
+    border = border_share(network, frames)
+    rows = []
+    for target in ("gpu", "cpu"):
+        path = folder / f"{len(list(folder.iterdir()))}.onnx"
+        export_onnx(network, metadata, path, target)
+        session = open_session(path, "cpu", options.threads)
+        rows.append(Row(name, f"onnx, {target}", parameters, gmacs, border, session.run))
+    if options.torch:
+        model = Deployable(network).eval().to(memory_format=torch.channels_last)
+
+        def eager(frame: Frame) -> None:
+            with torch.inference_mode():
+                model(torch.from_numpy(frame[None]))
+
+        rows.append(Row(name, "torch", parameters, gmacs, border, eager))
+    return rows
+
+
+def peak_gmacs(threads: int) -> float:
+    """Multiply-accumulates per second [1e9] of one large single-precision matrix product, the best of ten."""
+    torch.set_num_threads(threads)
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - started)
+    return 2048**3 / min(times) / 1e9
+
+
+def measure(rows: list[Row], frames: list[Frame], iterations: int) -> None:
+    """Run all in turn; the first two rounds are not counted."""
+    for i in range(iterations + 2):
+        for row in rows:
+            started = time.perf_counter(), time.process_time()
+            row.call(frames[i % len(frames)])
+            if i >= 2:
+                row.wall_s.append(time.perf_counter() - started[0])
+                row.cpu_s.append(time.process_time() - started[1])
+
+
+def pictures(folder: Path | None, size: tuple[int, int], limit: int = 4) -> list[Frame]:
+    """Frames of `size` from a folder, or smooth made-up ones."""
+    if folder is not None:
+        return [np.asarray(cv2.resize(read_image(path), size), np.uint8) for path in find_images(folder)[:limit]]
+    random = np.random.default_rng(0)
+    coarse = [random.uniform(0, 255, (8, 16, 3)).astype(np.float32) for _ in range(limit)]
+    return [cv2.resize(one, size, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8) for one in coarse]
+
+
+def report(rows: list[Row], peak: float, threads: int) -> dict[str, Any]:
+    """Figures per row, with ratios to the rival's best row."""
+    figures = [row.figures() for row in rows]
+    rivals = [row for row in figures if row["network"] == RIVAL]
+    for row in figures:
+        row["ratio"] = min(r["wall_ms"] for r in rivals) / row["wall_ms"]
+        row["cpu_ratio"] = min(r["cpu_ms"] for r in rivals) / row["cpu_ms"]
+        row["gmacs_per_cpu_second"] = row["gmacs"] / (row["cpu_ms"] / 1e3)
+        row["share_of_peak"] = row["gmacs_per_cpu_second"] / (peak / threads)
+    return {"threads": threads, "peak_gmacs_per_second": peak, "rows": figures}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table()
+    for column in (
+        "network",
+        "graph",
+        "M params",
+        "GMACs",
+        "border",
+        "frames/s",
+        "CPU ms",
+        "ratio",
+        "ratio, CPU",
+        "of peak",
+    ):
+        table.add_column(column, justify="left" if column in ("network", "graph") else "right")
+    for r in result["rows"]:
+        table.add_row(
+            r["network"], r["graph"], f"{r['parameters'] / 1e6:.2f}", f"{r['gmacs']:.2f}", f"{r['border']:.1%}",
+            f"{r['frames_per_second']:.1f}", f"{r['cpu_ms']:.1f}", f"{r['ratio']:.2f}", f"{r['cpu_ratio']:.2f}",
+            f"{r['share_of_peak']:.0%}",
+        )  # fmt: skip
+    console = Console(width=140)
+    console.print(f"{result['threads']} threads, peak {result['peak_gmacs_per_second']:.0f} GMAC/s", highlight=False)
+    console.print(table)
+
+
+def main() -> None:
+    """Build, export, run in turn, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", nargs="*", default=["baseline", "nano"], help="configurations, with random weights")
+    parser.add_argument("--run", nargs="*", type=Path, default=[], help="trained runs of ours")
+    parser.add_argument("--frames", type=Path, help="folder of pictures; made up by default")
+    parser.add_argument("--size", default="1024x512")
+    parser.add_argument("--classes", type=int, default=11, help="classes of every network with random weights")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--torch", action="store_true", help="also torch eager")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    frames = pictures(options.frames, (width, height))
+    torch.manual_seed(0)
+    networks: dict[str, Generator] = {RIVAL: build_light_refinenet(options.classes)}
+    for name in options.config:
+        config = load_config(name)
+        networks[name] = build_generator(
+            build_encoder(width=config.encoder.width),
+            {"segmentation": options.classes, "depth": 1},
+            config.generator.channels,
+            config.generator.crp_stages,
+        )
+    for network in networks.values():
+        unsettle(network)
+    networks |= {str(run): load_generator(run)[0] for run in options.run}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for name, network in networks.items():
+            rows += rows_of(name, network.eval(), frames, Path(folder), options)
+        peak = peak_gmacs(options.threads)
+        measure(rows, frames, options.iterations)
+    result = report(rows, max(peak, peak_gmacs(options.threads)), options.threads)
+    show(result)
+    if options.out:
+        write_json(options.out, result)
+
+
+if __name__ == "__main__":
+    main()

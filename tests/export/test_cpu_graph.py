@@ -1,0 +1,149 @@
+"""export.cpu_graph: the rearranged graph says what `Deployable` says, at borders and corners too."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from standins import make_frame, make_generator, make_metadata
+from torch import nn
+
+from advmtl.encoder import build_encoder
+from advmtl.generator import Generator, build_generator
+from export.cpu_graph import BorderClasses, CpuDeployable, convolution_of_pixels, deployable_for, upsample
+from export.deployable import DEVIATION, MEAN, Deployable
+from export.metadata import CLASSES, DEPTH, OFFSETS
+from export.to_onnx import export_checked, export_run
+from preprocessing.errors import InputError
+
+TASKS = {"segmentation": 5, "depth": 1, "instance": 2}
+
+
+def trained_looking(tasks: dict[str, int] = TASKS, **options: object) -> Generator:
+    """The real network, its norms far from the identity and its maps far from flat."""
+    torch.manual_seed(4)
+    width = options.pop("width", 1.0)
+    generator = build_generator(build_encoder(width=width), tasks, **options).eval()  # type: ignore[arg-type]
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+    for head in generator.heads.values():
+        nn.init.normal_(head.emit.weight, std=0.5)
+    return generator
+
+
+@pytest.mark.parametrize("size", [(144, 80), (52, 100)])
+def test_equals_the_plain_graph(size: tuple[int, int]) -> None:
+    generator = trained_looking()
+    image = torch.from_numpy(make_frame(1, size)[None])
+    with torch.no_grad():
+        ours, plain = CpuDeployable(generator, size)(image), Deployable(generator)(image)
+    assert list(ours) == list(plain) == [CLASSES, DEPTH, OFFSETS]
+    assert len(plain[CLASSES].unique()) > 2 and plain[DEPTH].std() > 0.1
+    assert ours[CLASSES].dtype == torch.uint8 and ours[CLASSES].shape == plain[CLASSES].shape
+    assert (ours[CLASSES] == plain[CLASSES]).float().mean() > 0.9995
+    torch.testing.assert_close(ours[DEPTH], plain[DEPTH], rtol=1e-4, atol=0)
+    torch.testing.assert_close(ours[OFFSETS], plain[OFFSETS], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (9, 13)])
+def test_first_convolution_of_pixels(height: int, width: int, bias: bool) -> None:
+    """The same as on the normalised picture at every pixel, those beside the padding included."""
+    torch.manual_seed(0)
+    stem = nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=bias)
+    image = torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+    wanted = stem((image.permute(0, 3, 1, 2) / 255 - mean) / deviation)
+    line = image.reshape(1, 1, height, -1).float() - 255 * torch.tensor(MEAN).repeat(width)
+    torch.testing.assert_close(convolution_of_pixels(stem)(line), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_upsampling_is_the_plain_one() -> None:
+    x = torch.randn(1, 2, 5, 7)
+    wanted = F.interpolate(x, size=(20, 28), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(upsample(x), wanted)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 9], ids=["every cell", "many cells", "few cells"])
+def test_classes_where_they_meet_are_the_arg_max_of_all(scale: int) -> None:
+    torch.manual_seed(2)
+    logits = F.interpolate(torch.randn(1, 7, 9, 13), scale_factor=scale, mode="bicubic")
+    height, width = logits.shape[-2:]
+    wanted = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False).argmax(1)
+    assert torch.equal(BorderClasses(height, width)(logits), wanted.to(torch.uint8))
+
+
+def test_a_class_that_leads_nowhere_but_in_between() -> None:
+    """Corners led by classes 0 and 1; class 2, second at both, leads midway: (4 + 0) / 2 < 3."""
+    logits = torch.zeros(1, 3, 2, 2)
+    logits[0, 0, :, 0] = logits[0, 1, :, 1] = 4
+    logits[0, 2] = 3
+    row = BorderClasses(2, 2)(logits)[0, 3].tolist()
+    # Of columns 2 to 5, the shares of the left neighbour are 7/8, 5/8, 3/8, 1/8: 3.5, 2.5, 1.5, 0.5 for class 0.
+    assert row == [0, 0, 0, 2, 2, 1, 1, 1]
+
+
+def test_as_a_file_whatever_the_number_of_cells(tmp_path: Path) -> None:
+    """None, some and all cells to compare; arrays of length zero pass through the graph too."""
+    path = tmp_path / "classes.onnx"
+    program = torch.onnx.export(
+        BorderClasses(5, 7).eval(), (torch.randn(1, 3, 5, 7),), input_names=["x"], verbose=False
+    )
+    assert program is not None
+    program.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for logits in (torch.zeros(1, 3, 5, 7), torch.arange(105.0).view(1, 3, 5, 7).sin(), torch.randn(1, 3, 5, 7)):
+        wanted = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False).argmax(1)
+        assert np.array_equal(session.run(None, {"x": logits.numpy()})[0], wanted.numpy())
+
+
+def test_both_targets_of_nano_agree_with_the_checkpoint(tmp_path: Path) -> None:
+    generator = trained_looking(width=0.5, channels=32, crp_stages=[1, 2, 4, 4])
+    metadata = make_metadata((144, 80), (CLASSES, DEPTH, OFFSETS))
+    frames = [make_frame(i, (240, 180)) for i in range(2)]
+    kinds = {}
+    for target in ("cpu", "gpu"):
+        path = tmp_path / f"{target}.onnx"
+        parity = export_checked(generator, metadata, path, frames, target).parity
+        assert parity.class_agreement is not None and parity.class_agreement > 0.9995
+        assert parity.depth_max_relative is not None and parity.depth_max_relative < 1e-4
+        assert parity.offset_max_px is not None and parity.offset_max_px < 2e-3
+        assert path.stat().st_size < 2e6
+        graph = onnx.load(path).graph
+        kinds[target] = {node.op_type for node in graph.node}
+        for value in [*graph.value_info, *graph.output] if target == "gpu" else graph.output:
+            assert all(d.HasField("dim_value") for d in value.type.tensor_type.shape.dim), value.name
+    assert "NonZero" in kinds["cpu"] and not kinds["gpu"] & {"NonZero", "ScatterND", "GatherND"}
+    assert not (kinds["cpu"] | kinds["gpu"]) & {"BatchNormalization", "Softmax", "Identity", "If", "Loop"}
+
+
+def test_other_sizes_and_networks_keep_the_plain_graph() -> None:
+    generator = trained_looking({"depth": 1})
+    assert isinstance(deployable_for(generator, (96, 64), "cpu"), CpuDeployable)
+    for network, size, target in (
+        (generator, (98, 64), "cpu"),
+        (generator, (96, 62), "cpu"),
+        (generator, (96, 64), "gpu"),
+        (make_generator(), (96, 64), "cpu"),
+    ):
+        assert isinstance(deployable_for(network, size, target), Deployable)
+
+
+def test_the_generator_is_left_as_it_was() -> None:
+    generator = trained_looking({"depth": 1})
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    CpuDeployable(generator, (96, 64))
+    after = generator.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_unknown_target(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="target 'tpu': choose cpu or gpu"):
+        export_run(tmp_path, tmp_path / "m.onnx", target="tpu")
