@@ -17,7 +17,7 @@ MOST_OPEN = 20
 
 
 def default_values() -> dict[str, str]:
-    """Every default of `advmtl/config.py`, by dotted key; what has none (tasks, sources, critics) is not among them."""
+    """Every default of `advmtl/config/`, by dotted key; what has none (tasks, sources, critics) is not among them."""
     # Config itself has one required key.
     values = Config(tasks={"depth": {"losses": {"berhu": 1}}}).model_dump(mode="json")
     values.pop("tasks")

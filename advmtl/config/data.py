@@ -1,0 +1,77 @@
+"""Where frames come from, and how they are shown."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
+from preprocessing.errors import InputError
+
+
+class Source(Strict):
+    """Where frames come from. On the command line: `format:root[:split]`."""
+
+    format: Literal["cityscapes", "camvid", "folder", "rig"]
+    root: str
+    split: str | None = None
+    weight: PositiveFloat = 1.0
+    size: Size | None = None
+    frames: tuple[NonNegativeInt, PositiveInt] | None = None  # [first, end) of the sorted frames, to hold some back
+    depth: Literal["auto", "prepared", "dataset", "none"] = "auto"
+    labels: Literal["auto", "none"] = "auto"
+
+    @classmethod
+    def parse(cls, text: str) -> "Source":
+        """Read `format:root[:split]`. Raises: InputError."""
+        parts = text.split(":")
+        if len(parts) > 2 and len(parts[1]) == 1 and parts[2][:1] in ("\\", "/"):  # C:\data, a drive and its path
+            parts[1:3] = [":".join(parts[1:3])]
+        if len(parts) not in (2, 3) or not all(parts):
+            raise InputError(
+                f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val; "
+                "formats are cityscapes, camvid, folder and rig"
+            )
+        return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
+
+
+class Augment(Strict):
+    """Training-time transforms; each is drawn from (seed, epoch, frame index) alone."""
+
+    flip: Fraction = 0.5
+    zoom: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.5)
+    rotation_deg: NonNegativeFloat = 2.0
+    brightness: NonNegativeFloat = 0.2
+    contrast: NonNegativeFloat = 0.2
+    saturation: NonNegativeFloat = 0.2
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+
+
+WITHOUT_SPLITS = ("folder", "rig")
+"""Formats in which a source need not name a split; a rig's is one of its sequences."""
+
+
+class DataConfig(Strict):
+    """Sources, label set and sizes. Frames without some label are the normal case."""
+
+    train: list[Source] = []
+    val: list[Source] = []
+    classes: LabelSetName = "cityscapes19"
+    size: Size = (512, 256)
+    crop: Size | None = None
+    batch_size: PositiveInt = 8
+    workers: NonNegativeInt = 2
+    cache_mb: NonNegativeInt = 1024
+    augment: Augment = Augment()
+
+
+class DepthConfig(Strict):
+    """Range of the network's depth [m]; max_m clips the target too."""
+
+    min_m: PositiveFloat = 1.0
+    max_m: PositiveFloat = 80.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DepthConfig":
+        if self.min_m >= self.max_m:
+            raise ValueError(f"min_m {self.min_m} must be below max_m {self.max_m}")
+        return self

@@ -1,0 +1,125 @@
+"""A whole experiment, and what names it."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
+
+from advmtl.balancing.methods import check_balance
+from advmtl.config.data import DataConfig, DepthConfig
+from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.training import BalanceConfig, GuardsConfig, TrainConfig
+from advmtl.config.typed import Strict, TaskName
+from advmtl.tasks import TASKS
+
+_CRITIC_NAME = re.compile(r"[A-Za-z]\w*")
+# Values that say how a run is carried out and not what it computes: they may change between stop and resume.
+OPERATIONAL = (
+    "data.workers",
+    "data.cache_mb",
+    "train.log_every",
+    "train.panels",
+    "train.checkpoint_every_steps",
+    "train.compile",
+)
+# Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
+LATER = {
+    "train.precision": "fp32",
+    "train.adversarial_ramp_steps": 0,
+    "train.discriminator_betas": [0.5, 0.99],
+    "train.batch_norm": "local",
+    "train.patience": None,
+}
+
+_OPTIONS_OF = {
+    "dice": {"epsilon"},
+    "scale_invariant": {"space", "lam"},
+    "berhu": {"space", "epsilon"},
+    "huber": {"space", "delta"},
+    "smooth_l1": {"delta"},
+}
+
+
+class Config(Strict):
+    """A whole experiment. `hash` names it; two configurations with one hash train the same network."""
+
+    name: str = "run"
+    seed: NonNegativeInt = 0
+    data: DataConfig = DataConfig()
+    depth: DepthConfig = DepthConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
+    perceptual: PerceptualConfig = PerceptualConfig()
+    discriminators: dict[str, DiscriminatorConfig] = {}
+    balance: BalanceConfig = BalanceConfig()
+    train: TrainConfig = TrainConfig()
+    guards: GuardsConfig = GuardsConfig()
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Config":
+        for task, settings in self.tasks.items():
+            unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in TASKS[task].losses]
+            if unknown:
+                raise ValueError(
+                    f"tasks.{task}.losses.{unknown[0]}: no such loss; {task} has {', '.join(TASKS[task].losses)}"
+                )
+            for loss, options in settings.options.items():
+                wrong = options.model_dump(exclude_none=True).keys() - _OPTIONS_OF.get(loss, set())
+                if wrong:
+                    raise ValueError(f"tasks.{task}.options.{loss}.{min(wrong)}: {loss} has no such option")
+            if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
+                raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
+        for name, critic in self.discriminators.items():
+            if not _CRITIC_NAME.fullmatch(name):
+                raise ValueError(f"discriminators.{name}: a name has letters, digits and _ only")
+            missing = [seen for seen in critic.tasks if seen not in self.tasks]
+            if missing:
+                raise ValueError(
+                    f"discriminators.{name}.sees: {missing[0]} is not among the tasks ({', '.join(self.tasks)})"
+                )
+            if not critic.tasks:
+                raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        balance = self.balance
+        check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
+        return self
+
+    @property
+    def rows(self) -> list[str]:
+        """What a gradient-based balancer balances: the tasks, and the multi-task critics that have a row."""
+        own = self._multi_task_critics() if self.balance.multi_task_row == "own" else []
+        return [*self.tasks, *(f"adversarial/{name}" for name in own)]
+
+    def _multi_task_critics(self) -> list[str]:
+        return [name for name, critic in self.discriminators.items() if len(critic.tasks) > 1 and critic.weight > 0]
+
+    @property
+    def hash(self) -> str:
+        """First 12 hex digits of the SHA-256 of the resolved configuration, name and operational keys left out."""
+        values = self.computed()
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+    def computed(self) -> dict[str, Any]:
+        """Plain values of everything that shapes the result."""
+        values = self.model_dump(mode="json", exclude={"name", "guards"})
+        for key in OPERATIONAL:
+            section, _, name = key.partition(".")
+            del values[section][name]
+        for key, default in LATER.items():
+            section, _, name = key.partition(".")
+            if values[section][name] == default:
+                del values[section][name]
+        if not self._multi_task_critics():
+            del values["balance"]["multi_task_row"]  # a place for a row that is not there
+        return values
+
+    def to_yaml(self) -> str:
+        """The resolved configuration; reading it back gives an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

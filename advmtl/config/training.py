@@ -1,0 +1,91 @@
+"""How a run learns: balancing, budget, optimisers, guards."""
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from advmtl.config.typed import Fraction, Momentum, Strict
+
+
+class BalanceConfig(Strict):
+    """How rows (one per task, and the multi-task adversarial term) become one update.
+
+    A critic of one task always belongs to its task's row. One of several tasks is folded into theirs in equal parts, or
+    has a row of its own: the same update under a plain sum, but its gradient is short on purpose, and methods that
+    favour short gradients (MGDA, Nash-MTL) then train for the critic. Scalarizations weigh the tasks by their
+    supervised losses alone, since a critic's score has no zero point: a critic shares its task's weight, a critic's own
+    row has weight 1.
+
+    Attributes:
+        method: key of `advmtl.balancing.methods.METHODS`.
+        at: where gradient-based methods compare gradients: at the shared representation z, at about the price of a sum,
+            or at all shared parameters, one backward through the encoder per row.
+        heads: under gradient-based methods a head learns from its own loss unweighted, as in Sener & Koltun 2018,
+            Algorithm 2, and seed 001, Algorithm 1 ("own"), or weighted like all else ("weighted").
+        options: of the method.
+        multi_task_row: see above.
+    """
+
+    method: str = "sum"
+    at: Literal["representation", "parameters"] = "representation"
+    heads: Literal["own", "weighted"] = "own"
+    options: dict[str, Any] = {}
+    multi_task_row: Literal["folded", "own"] = "folded"
+
+
+class TrainConfig(Strict):
+    """Budget, optimisers, precision.
+
+    Attributes:
+        schedule: of every learning rate, down to 0 (poly: power 0.9), after `warmup_steps` of linear rise.
+        adversarial_start_step: before it no discriminator learns or is listened to.
+        adversarial_ramp_steps: then the generator listens with a weight that rises linearly over so many steps.
+        discriminator_steps: updates of a discriminator per step, all on the same generated maps.
+        discriminator_betas: of the discriminators' Adam. Low momentum, as in pix2pix: their target moves.
+        batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
+            processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
+        precision: of the forwards; see `advmtl.precision`.
+        compile: let torch.compile write the networks' forwards, where it can.
+    """
+
+    epochs: PositiveInt = 60
+    learning_rate: PositiveFloat = 1e-3
+    discriminator_learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-4
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    warmup_steps: NonNegativeInt = 50
+    adversarial_start_step: NonNegativeInt = 0
+    adversarial_ramp_steps: NonNegativeInt = 0
+    discriminator_steps: PositiveInt = 1
+    discriminator_betas: tuple[Momentum, Momentum] = (0.5, 0.99)
+    gradient_clip_norm: PositiveFloat | None = 10.0
+    ema_decay: Momentum = 0.999
+    batch_norm: Literal["local", "synchronised", "frozen"] = "local"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    log_every: PositiveInt = 10
+    evaluate_every_epochs: PositiveInt = 1
+    checkpoint_every_steps: PositiveInt = 500
+    panels: NonNegativeInt = 4
+    patience: PositiveInt | None = None  # measurements without a better score after which training stops; None: never
+
+
+class GuardsConfig(Strict):
+    """From when on a run says that something is wrong. Nothing here changes what is computed.
+
+    Attributes:
+        critic_rows: logged rows in a row (one every `train.log_every` steps) for which a discriminator must win or be
+            dead before it is reported.
+        wins_accuracy, wins_loss: LSGAN and hinge win from this accuracy on with a loss up to this share of that of
+            chance (0.25 and 2).
+        wins_penalty: WGAN-GP, whose loss has no floor, has run away above this gradient penalty, (slope − 1)².
+        dead_gap: scores of real and generated maps that differ by less, on average, tell nothing.
+        lost_batches: batches without one readable frame after which training stops.
+    """
+
+    critic_rows: PositiveInt = 20
+    wins_accuracy: Fraction = 0.99
+    wins_loss: NonNegativeFloat = 0.1
+    wins_penalty: PositiveFloat = 1.0
+    dead_gap: NonNegativeFloat = 0.01
+    lost_batches: PositiveInt = 3

@@ -1,0 +1,86 @@
+"""What every part of a configuration is made of: strict models, sizes, errors of one line."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
+
+from preprocessing.errors import InputError
+
+TaskName = Literal["segmentation", "depth", "instance"]
+LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
+ObjectiveName = Literal["lsgan", "hinge", "wgan_gp"]
+Seen = Literal["image", "segmentation", "depth", "instance"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+def parse_size(text: Any) -> tuple[int, int]:
+    """Read a picture size written as WIDTHxHEIGHT, e.g. `512x256`, into (width, height) [px]."""
+    if isinstance(text, str):
+        parts = text.lower().replace("×", "x").split("x")
+        if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+            raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT, for example 512x256")
+        text = (int(parts[0]), int(parts[1]))
+    if not isinstance(text, list | tuple) or len(text) != 2 or not all(isinstance(side, int) for side in text):
+        raise ValueError(f"{text!r} is no size; write WIDTHxHEIGHT, for example 512x256")
+    width, height = text
+    if width < 32 or height < 32:
+        raise ValueError(f"size {width}x{height} px is too small; both sides need 32 px or more")
+    return int(width), int(height)
+
+
+Size = Annotated[tuple[int, int], BeforeValidator(parse_size), PlainSerializer(lambda size: f"{size[0]}x{size[1]}")]
+
+
+class Strict(BaseModel):
+    """Frozen, without unknown keys, without NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _keys_of(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Names of the fields beside the unknown key at `path`, for the suggestion."""
+    here: Any = model
+    for part in path[:-1]:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            here = here.model_fields[str(part)].annotation
+        else:
+            return []
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [part for part in first["loc"] if part != "[key]"]
+    key = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        known = _keys_of(model, path)
+        close = difflib.get_close_matches(str(path[-1]), known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}" if known else "remove it"
+        message = f"unknown key; {hint}"
+    elif first["type"] == "missing":
+        message = "is required"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {key + ': ' if key else ''}{message}{more}"
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(model: type[M], values: Any, where: str) -> M:
+    """Build `model` from plain values. Raises: InputError, one line naming `where` and the key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_one_line(error, model, where)) from None
