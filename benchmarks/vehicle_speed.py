@@ -197,7 +197,10 @@ def show(result: dict[str, Any]) -> None:
             f"{r['share_of_peak']:.0%}",
         )  # fmt: skip
     console = Console(width=140)
-    console.print(f"{result['threads']} threads, peak of a core {result['peak_gmacs_per_core_second']:.0f} GMAC/s", highlight=False)
+    console.print(
+        f"{result['threads']} threads, peak of a core {result['peak_gmacs_per_core_second']:.0f} GMAC/s",
+        highlight=False,
+    )
     console.print(table)
 
 
