@@ -1,5 +1,5 @@
 """`python -m advmtl`."""
 
-from advmtl.cli import main
+from advmtl.cli.app import main
 
 main()

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from resume_torture import attempt, compare, config_of, equal, write_set
 
-from advmtl.checkpoint import UnusableCheckpoint, load_checkpoint
-from advmtl.runs import Run, load_newest
+from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
+from advmtl.training.runs import Run, load_newest
 from preprocessing.files import write_json
 from preprocessing.progress import track
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from advmtl.encoder import Encoder
-from advmtl.generator import DepthRange, Generator
+from advmtl.networks.encoder import Encoder
+from advmtl.networks.generator import DepthRange, Generator
 
 TAPS = {3: 24, 6: 32, 10: 64, 13: 96, 16: 160, 17: 320}  # block of MobileNetV2: channels it gives
 LEVELS = ((0,), (1,), (2, 3), (4, 5))  # which of the six maps meet at strides 4, 8, 16, 32

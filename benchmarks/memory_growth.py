@@ -4,7 +4,7 @@
 
 Logging: what the loop writes in `--logged` steps, through the progress bar at each and through `Log` (metrics.jsonl and TensorBoard)
 at every tenth, as by default, without the steps.
-Loop: `advmtl.train.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
+Loop: `advmtl.training.train.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
 a measurement and panels every epoch.
 Resident memory is read every per cent of the way. Growth is the mean of the last tenth over the mean of the tenth after the warm-up (the first
 fifth), in per cent. Ends with exit code 1 where either is 2 % or more.
@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-import advmtl.train
+import advmtl.training.train
 from advmtl.config import Config, validate
-from advmtl.runs import Log, Run
-from advmtl.state import build
+from advmtl.training.runs import Log, Run
+from advmtl.training.state import build
 from preprocessing.depth import write_depth
 from preprocessing.files import write_json, write_png
 from preprocessing.progress import progress
@@ -121,7 +121,7 @@ def loop(steps: int, folder: Path) -> list[float]:
     per_epoch = max(1, min(200, steps // 10))
     write_frames(frames, per_epoch)
     curve, after = sampled(steps)
-    real, taken = advmtl.train.train_step, 0
+    real, taken = advmtl.training.train.train_step, 0
 
     def counted(*inputs: Any, **options: Any) -> Any:
         nonlocal taken
@@ -129,8 +129,8 @@ def loop(steps: int, folder: Path) -> list[float]:
         after(taken)
         return real(*inputs, **options)
 
-    with mock.patch.object(advmtl.train, "train_step", counted):
-        advmtl.train.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
+    with mock.patch.object(advmtl.training.train, "train_step", counted):
+        advmtl.training.train.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
     return curve
 
 

@@ -23,7 +23,7 @@ from multi_mnist_digits import Pictures, split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advmtl.backward import gramian_at_z, gramian_of, pull, pull_back, push, write, write_heads
+from advmtl.balancing.backward import gramian_at_z, gramian_of, pull, pull_back, push, write, write_heads
 from advmtl.balancing.build import build_balancer
 from advmtl.balancing.kinds import GramBalancer
 

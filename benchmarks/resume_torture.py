@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from advmtl import train
-from advmtl.checkpoint import load_checkpoint
 from advmtl.config import Config, validate
+from advmtl.training import train
+from advmtl.training.checkpoint import load_checkpoint
 from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.disparity import write_disparity
 from preprocessing.files import write_json, write_png
@@ -129,7 +129,7 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
         where it failed by itself.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["advmtl.train"])
+    context.set_forkserver_preload(["advmtl.training.train"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_attempt, args=(config, folder, theirs))
     process.start()

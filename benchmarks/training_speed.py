@@ -7,7 +7,7 @@ Steps: one process holds a run per case, all on one training batch, and takes on
 the rounds, of wall seconds and of CPU seconds (which other work on the machine disturbs less).
 Loader: frames per second of the training loader alone, per number of workers, three times: from files with the cache off, from files while the
 cache fills (the first epoch), from the cache (any later one); against what `baseline` and `model3` consume.
-Loop: a short run by `advmtl.train.fit`, its wall time split into waiting for data, steps, reading values, logging, checkpoints, measuring.
+Loop: a short run by `advmtl.training.train.fit`, its wall time split into waiting for data, steps, reading values, logging, checkpoints, measuring.
 `--perceptual` gives weights of the perceptual network (SqueezeNet at half size); without it the perceptual losses are off, and
 the discriminators weigh more.
 """
@@ -25,13 +25,13 @@ from unittest import mock
 import torch
 from rich.console import Console
 
-import advmtl.train
+import advmtl.training.train
 from advmtl.config import Config, Source
-from advmtl.config_files import load_config
-from advmtl.data import Batch, train_loader
-from advmtl.runs import Log
-from advmtl.state import build
-from advmtl.step import train_step
+from advmtl.config.files import load_config
+from advmtl.data.loading import Batch, train_loader
+from advmtl.training.runs import Log
+from advmtl.training.state import build
+from advmtl.training.step import train_step
 from preprocessing.files import write_json
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def loop(args: argparse.Namespace, name: str) -> dict[str, float]:
         while (batch := take()) is not None:
             yield batch
 
-    real_on_device = advmtl.train.on_device
+    real_on_device = advmtl.training.train.on_device
     folder = Path(tempfile.mkdtemp())
     config = config_of(args, name, "train.epochs=1", "data.workers=2")
     parts = {
@@ -149,17 +149,17 @@ def loop(args: argparse.Namespace, name: str) -> dict[str, float]:
     try:
         with mock.patch.object(Log, "write", clock("logging", Log.write)):
             patches = [
-                mock.patch.object(advmtl.train, key, clock(part, getattr(advmtl.train, key)))
+                mock.patch.object(advmtl.training.train, key, clock(part, getattr(advmtl.training.train, key)))
                 for key, part in parts.items()
             ]
             patches += [
-                mock.patch.object(advmtl.train, "on_device", waiting),
-                mock.patch.object(advmtl.train, "finish"),
+                mock.patch.object(advmtl.training.train, "on_device", waiting),
+                mock.patch.object(advmtl.training.train, "finish"),
             ]
             for patch in patches:
                 patch.start()
             started = time.perf_counter()
-            advmtl.train.fit(config, folder / "run", CPU, Console(quiet=True))
+            advmtl.training.train.fit(config, folder / "run", CPU, Console(quiet=True))
             whole = time.perf_counter() - started
             mock.patch.stopall()
     finally:

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.config import Config
-from advmtl.config_files import load_config
-from advmtl.data import Batch
-from advmtl.state import State, build
-from advmtl.step import train_step
+from advmtl.config.files import load_config
+from advmtl.data.loading import Batch
+from advmtl.training.state import State, build
+from advmtl.training.step import train_step
 from preprocessing.files import write_json
 from preprocessing.labels import LABEL_SETS
 

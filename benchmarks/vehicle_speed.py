@@ -29,15 +29,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from advmtl import __version__
-from advmtl.checkpoint import load_generator
-from advmtl.config_files import load_config
-from advmtl.encoder import build_encoder
-from advmtl.generator import Generator, build_generator
-from export.deployable import Deployable
-from export.metadata import CLASSES, DEPTH, Metadata
+from advmtl.config.files import load_config
+from advmtl.networks.encoder import build_encoder
+from advmtl.networks.generator import Generator, build_generator
+from advmtl.training.checkpoint import load_generator
+from export.graphs.deployable import Deployable
+from export.graphs.metadata import CLASSES, DEPTH, Metadata
+from export.graphs.to_onnx import export_onnx
 from export.runtime import open_session
-from export.sources import find_images
-from export.to_onnx import export_onnx
+from export.streaming.sources import find_images
 from preprocessing.files import read_image, write_json
 
 RIVAL = "light RefineNet"

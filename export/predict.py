@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.visualize import result_panel
+from advmtl.pictures.visualize import result_panel
 from export.runtime import Session, prepare
-from export.sinks import unique_name
-from export.sources import Skipped, find_images
+from export.streaming.sinks import unique_name
+from export.streaming.sources import Skipped, find_images
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
 from preprocessing.files import read_image, write_png
@@ -40,8 +40,8 @@ def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
 
 
 def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
-    from advmtl.frames import load_frame
-    from advmtl.instances import instance_target
+    from advmtl.data.frames import load_frame
+    from advmtl.data.instances import instance_target
 
     for record in records:
         try:
@@ -62,7 +62,7 @@ def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | 
 def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | Skipped]]:
     if LABELLED.match(text):
         from advmtl.config import Source
-        from advmtl.index import index_source
+        from advmtl.data.index import index_source
 
         classes = session.metadata.label_set or "cityscapes19"
         records = index_source(Source.parse(text), classes, "val")

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.instances import group
-from export.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
+from advmtl.data.instances import group
+from export.graphs.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
 from preprocessing.errors import InputError
 
 # Tried in this order by "auto".
@@ -218,9 +218,9 @@ def _open_onnx(path: Path, provider: str, threads: int) -> Session:
 def _open_torch(path: Path, provider: str, threads: int) -> Session:
     import torch
 
-    from advmtl.checkpoint import load_generator
-    from export.deployable import Deployable
-    from export.description import describe
+    from advmtl.training.checkpoint import load_generator
+    from export.graphs.deployable import Deployable
+    from export.graphs.description import describe
 
     if provider == "tensorrt":
         raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from export.latency import WARM_UP
-from export.outputs import OnFrame, Outputs, grouped, open_outputs
-from export.reading import Reading
+from export.measuring.latency import WARM_UP
 from export.runtime import Session
-from export.sources import Source
-from export.stages import Run, overlap
-from export.stopping import stop_requests
-from export.stream_report import StreamReport, print_report
+from export.streaming.outputs import OnFrame, Outputs, grouped, open_outputs
+from export.streaming.reading import Reading
+from export.streaming.sources import Source
+from export.streaming.stages import Run, overlap
+from export.streaming.stopping import stop_requests
+from export.streaming.stream_report import StreamReport, print_report
 
 __all__ = ["Outputs", "Reading", "StreamReport", "infer", "print_report", "run"]
 

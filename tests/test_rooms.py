@@ -18,7 +18,7 @@ NEEDS_TORCH = {
     ROOT / "preprocessing" / "stereo" / "crestereo_sampling.py",
 }
 # Only the commands that use a model look forward, and only inside their bodies.
-LOOKS_FORWARD = {ROOT / "advmtl" / name for name in ("cli_deploy.py", "cli_stream.py")}
+LOOKS_FORWARD = {ROOT / "advmtl" / "cli" / name for name in ("deploy.py", "stream.py")}
 
 
 def imports(tree: ast.AST, top_only: bool) -> set[str]:

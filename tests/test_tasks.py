@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from advmtl.config import TaskName
-from advmtl.losses import LOSSES
-from advmtl.metrics import HIGHER_IS_BETTER
+from advmtl.losses.supervised import LOSSES
+from advmtl.measuring.metrics import HIGHER_IS_BETTER
 from advmtl.tasks import TASKS, head_channels
 
 

@@ -12,16 +12,16 @@ from rich.console import Console
 from street_set import TASKS as STREET_TASKS
 from typer.testing import CliRunner
 
-from advmtl import loop as loop_module
-from advmtl.batch_norm import set_batch_norm
-from advmtl.cli import app
+from advmtl.cli.app import app
 from advmtl.config import Config, validate
-from advmtl.data import Batch, val_loaders
-from advmtl.distributed import Processes, ProcessLost, current
-from advmtl.process_group import losing, process_group
-from advmtl.state import State, build
-from advmtl.step import NonFiniteLoss, train_step
-from advmtl.train import fit
+from advmtl.data.loading import Batch, val_loaders
+from advmtl.networks.batch_norm import set_batch_norm
+from advmtl.processes.group import losing, process_group
+from advmtl.processes.together import Processes, ProcessLost, current
+from advmtl.training import loop as loop_module
+from advmtl.training.state import State, build
+from advmtl.training.step import NonFiniteLoss, train_step
+from advmtl.training.train import fit
 from preprocessing.errors import InputError
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advmtl.config import Config, validate
-from advmtl.config_files import load_config
+from advmtl.config.files import load_config
 from preprocessing.errors import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="

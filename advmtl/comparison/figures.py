@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from advmtl.metrics import HIGHER_IS_BETTER, UNITS
+from advmtl.measuring.metrics import HIGHER_IS_BETTER, UNITS
 from advmtl.tasks import TASKS
 from preprocessing.errors import InputError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from advmtl.comparison.configs import folder_name
 from advmtl.config import Config
-from advmtl.runs import Run, difference, load_newest
+from advmtl.training.runs import Run, difference, load_newest
 from preprocessing.errors import InputError
 from preprocessing.files import read_json
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from advmtl.comparison.figures import REFERENCE, Comparison, Metric, Row, Spread, spread
 from advmtl.comparison.timing import STEPS
-from advmtl.metrics import UNITS
+from advmtl.measuring.metrics import UNITS
 from preprocessing.files import atomic_write, write_json
 
 SIGN = "+ is better than single-task"

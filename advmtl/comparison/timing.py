@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from advmtl.batch import Batch
 from advmtl.comparison.figures import StepTime
 from advmtl.config import Config
-from advmtl.data import train_loader
-from advmtl.state import State, build
-from advmtl.step import train_step
+from advmtl.data.batch import Batch
+from advmtl.data.loading import train_loader
+from advmtl.training.state import State, build
+from advmtl.training.step import train_step
 from preprocessing.errors import InputError
 from preprocessing.files import read_json, write_json
 from preprocessing.progress import progress

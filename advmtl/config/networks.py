@@ -29,7 +29,7 @@ class GeneratorConfig(Strict):
 
 
 class LossOptions(Strict):
-    """Options of one loss; what is not given keeps the default of `advmtl/losses.py`."""
+    """Options of one loss; what is not given keeps the default of `advmtl/losses/supervised.py`."""
 
     space: Literal["log", "metric"] | None = None
     lam: Fraction | None = None

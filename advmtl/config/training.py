@@ -44,7 +44,7 @@ class TrainConfig(Strict):
         discriminator_betas: of the discriminators' Adam. Low momentum, as in pix2pix: their target moves.
         batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
             processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
-        precision: of the forwards; see `advmtl.precision`.
+        precision: of the forwards; see `advmtl.training.precision`.
         compile: let torch.compile write the networks' forwards, where it can.
     """
 

@@ -67,10 +67,10 @@ def draw(run: RunRecord, chosen: Sequence[Extremes], bar: Bar) -> None:
 
 
 def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple[str, str], dict[str, Any]]:
-    from advmtl.batch import collate
-    from advmtl.checkpoint import load_generator
-    from advmtl.data import val_loaders
-    from advmtl.evaluate import evaluating
+    from advmtl.data.batch import collate
+    from advmtl.data.loading import val_loaders
+    from advmtl.measuring.evaluate import evaluating
+    from advmtl.training.checkpoint import load_generator
 
     generator, config = load_generator(run.folder)
     drawn = {}
@@ -90,7 +90,7 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
 
 def _pictures(batch: Any, outputs: Any, config: Any) -> dict[str, list[tuple[str, RGB]]]:
     """Per task: image, truth, prediction, and where it is wrong."""
-    from advmtl.visualize import color_depth, denormalize
+    from advmtl.pictures.visualize import color_depth, denormalize
     from preprocessing.figure import colour_values
     from preprocessing.labels import LABEL_SETS, colorize
 

@@ -1,6 +1,6 @@
 """What the figures of `evaluation.json` are called in print; their keys stay those of the file."""
 
-from advmtl.metrics import UNITS
+from advmtl.measuring.metrics import UNITS
 
 _NAMES = {
     "miou": "mIoU",

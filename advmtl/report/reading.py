@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from advmtl.frame_figures import frames_file
+from advmtl.measuring.frame_figures import frames_file
 from advmtl.tasks import TASKS
 from preprocessing.errors import InputError
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from advmtl.metrics import HIGHER_IS_BETTER, UNITS
+from advmtl.measuring.metrics import HIGHER_IS_BETTER, UNITS
 from advmtl.report.charts import Bars, bar_chart
 from advmtl.report.names import name_of, unit_of
 from advmtl.report.reading import RunRecord, is_number

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from standins import SmallGenerator, make_frame, make_generator, make_metadata
 
-from export.to_onnx import export_onnx
+from export.graphs.to_onnx import export_onnx
 from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.depth import write_depth
 from preprocessing.files import write_png

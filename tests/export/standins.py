@@ -1,4 +1,4 @@
-"""A small network with the contract of `advmtl.generator.Generator`, and sessions that need no model file."""
+"""A small network with the contract of `advmtl.networks.generator.Generator`, and sessions that need no model file."""
 
 import time
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from export.metadata import CLASSES, DEPTH, OFFSETS, Metadata
+from export.graphs.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from export.runtime import Session
 
 SIZE = (160, 96)

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from standins import make_frame, make_session
 
-from export import benchmark as module
-from export.benchmark import benchmark, in_turn, print_benchmark
-from export.benchmark_report import complete, open_models, print_comparison
-from export.memory import resident_mib
+from export.measuring import benchmark as module
+from export.measuring.benchmark import benchmark, in_turn, print_benchmark
+from export.measuring.benchmark_report import complete, open_models, print_comparison
+from export.measuring.memory import resident_mib
 from export.runtime import Session, open_session
 from preprocessing.errors import InputError
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from standins import make_session
 
-from export import capture
-from export.sources import Loaded, Notice, Skipped, open_source
 from export.stream import Reading, infer, run
+from export.streaming import capture
+from export.streaming.sources import Loaded, Notice, Skipped, open_source
 from preprocessing.errors import InputError
 
 FRAME = np.zeros((40, 60, 3), np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from advmtl.cli import app
+from advmtl.cli.app import app
 
 runner = CliRunner()
 

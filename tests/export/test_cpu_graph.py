@@ -1,4 +1,4 @@
-"""export.cpu_graph: the rearranged graph says what `Deployable` says, at borders and corners too."""
+"""export.graphs.cpu_graph: the rearranged graph says what `Deployable` says, at borders and corners too."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from standins import make_frame, make_generator, make_metadata
 from torch import nn
 
-from advmtl.encoder import build_encoder
-from advmtl.generator import Generator, build_generator
-from export.cpu_graph import BorderClasses, CpuDeployable, convolution_of_pixels, deployable_for, upsample
-from export.deployable import DEVIATION, MEAN, Deployable
-from export.metadata import CLASSES, DEPTH, OFFSETS
-from export.to_onnx import export_checked, export_run
+from advmtl.networks.encoder import build_encoder
+from advmtl.networks.generator import Generator, build_generator
+from export.graphs.cpu_graph import BorderClasses, CpuDeployable, convolution_of_pixels, deployable_for, upsample
+from export.graphs.deployable import DEVIATION, MEAN, Deployable
+from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.graphs.to_onnx import export_checked, export_run
 from preprocessing.errors import InputError
 
 TASKS = {"segmentation": 5, "depth": 1, "instance": 2}

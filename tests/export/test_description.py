@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from standins import LOSSES, make_config
 
-from export.description import describe, training_camera
+from export.graphs.description import describe, training_camera
 from preprocessing.cityscapes import frame_path
 from preprocessing.frame import Camera
 

@@ -9,8 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from standins import SIZE, make_config, make_generator
 
-from advmtl import checkpoint
-from export.graph_cost import cost_of
+from advmtl.training import checkpoint
+from export.measuring.graph_cost import cost_of
 
 
 def save(

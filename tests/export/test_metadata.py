@@ -4,7 +4,16 @@ from dataclasses import replace
 import pytest
 from standins import NAMES, PALETTE, make_metadata
 
-from export.metadata import CLASSES, DEPTH, FORMAT_VERSION, KEY, Metadata, from_properties, to_json, to_properties
+from export.graphs.metadata import (
+    CLASSES,
+    DEPTH,
+    FORMAT_VERSION,
+    KEY,
+    Metadata,
+    from_properties,
+    to_json,
+    to_properties,
+)
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from standins import make_frame, make_generator
 
-from export.parity import ParityError, ParityReport, check_parity, compare
+from export.graphs.parity import ParityError, ParityReport, check_parity, compare
 from preprocessing.errors import InputError
 
 

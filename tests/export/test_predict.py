@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from standins import SIZE, make_frame, make_metadata, make_session
 
-from export.metadata import DEPTH
+from export.graphs.metadata import DEPTH
 from export.predict import predict
 from export.runtime import Session, open_session
 from preprocessing.depth import read_depth

@@ -8,10 +8,10 @@ import pytest
 from onnx import TensorProto, helper
 from standins import SIZE, make_frame, make_generator, make_metadata
 
-from advmtl import checkpoint
 from advmtl.config import Config
+from advmtl.training import checkpoint
 from export import runtime
-from export.metadata import to_properties
+from export.graphs.metadata import to_properties
 from export.runtime import Result, fit, open_session, prepare
 from preprocessing.errors import InputError
 
@@ -140,7 +140,7 @@ def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, m
 
 def test_running_an_exported_model_imports_no_torch(model_path: Path) -> None:
     code = (
-        "import sys, numpy as np, export.stream, export.benchmark\n"
+        "import sys, numpy as np, export.stream, export.measuring.benchmark\n"
         "from export.runtime import open_session\n"
         f"open_session({str(model_path)!r}, 'cpu', 1).run(np.zeros((50, 70, 3), np.uint8))\n"
         "print('torch' in sys.modules, 'onnx' in sys.modules)"

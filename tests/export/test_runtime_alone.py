@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from advmtl.cli_stream import infer as infer_command
+from advmtl.cli.stream import infer as infer_command
 from export.__main__ import _parser
 from export.requirements import runtime_requirements
 
@@ -97,7 +97,7 @@ def test_the_commands_import_no_torch(
         "import sys\n"
         "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
         f"sys.argv = ['advmtl', {first!r}, {str(model_path)!r}, *{rest!r}]\n"
-        "from advmtl.cli import main\n"
+        "from advmtl.cli.app import main\n"
         "main()"
     )
     done = run_python(code)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from standins import make_frame
 
-from export import sinks
-from export.sinks import open_sink, unique_name
+from export.streaming import sinks
+from export.streaming.sinks import open_sink, unique_name
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from standins import make_frame
 
-from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
+from export.streaming.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 

@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from standins import make_frame, make_session
 
-from export import outputs
 from export.runtime import Result, open_session
-from export.sources import Frames, Loaded, Skipped, Source, open_source
 from export.stream import Outputs, Reading, infer, print_report
+from export.streaming import outputs
+from export.streaming.sources import Frames, Loaded, Skipped, Source, open_source
 from preprocessing.errors import InputError
 
 

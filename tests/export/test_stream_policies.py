@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from standins import NAMES, make_frame, make_session
 
-from export import stages
-from export.pipe import Pipe
-from export.records import Inferred
 from export.runtime import Session
-from export.sources import Frames, Loaded, Notice, Skipped, Source
 from export.stream import Outputs, Reading, infer, run
+from export.streaming import stages
+from export.streaming.pipe import Pipe
+from export.streaming.records import Inferred
+from export.streaming.sources import Frames, Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +227,7 @@ def test_a_signal_finishes_the_files(
     """The command over an endless source, ended from outside: a video that plays, whole lines, a whole report."""
     out, log, report = tmp_path / "o.mp4", tmp_path / "l.jsonl", tmp_path / "r.json"
     line = [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"]
-    line[-1] += "from advmtl.cli import main; main()"
+    line[-1] += "from advmtl.cli.app import main; main()"
     line += ["infer", str(model_path), str(picture_folder(3)), "--loop=0", f"--out={out}", f"--log={log}"]
     process = subprocess.Popen([*line, f"--report={report}"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 40

@@ -9,15 +9,15 @@ import torch
 from rich.console import Console
 from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata
 
-from advmtl.encoder import build_encoder
-from advmtl.generator import build_generator
-from export import to_onnx
-from export.deployable import Deployable
-from export.metadata import KEY
-from export.parity import ParityError
+from advmtl.networks.encoder import build_encoder
+from advmtl.networks.generator import build_generator
+from export.graphs import to_onnx
+from export.graphs.deployable import Deployable
+from export.graphs.metadata import KEY
+from export.graphs.parity import ParityError
+from export.graphs.to_onnx import export_checked, export_onnx, export_run, parity_frames
 from export.runtime import prepare
-from export.sources import find_images
-from export.to_onnx import export_checked, export_onnx, export_run, parity_frames
+from export.streaming.sources import find_images
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 

@@ -3,8 +3,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from export import window
-from export.window import Window
+from export.streaming import window
+from export.streaming.window import Window
 from preprocessing.errors import InputError
 
 

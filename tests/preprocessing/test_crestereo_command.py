@@ -9,7 +9,7 @@ from made_up_crestereo import made_up_weights, onnx_model
 from random_dots import HEIGHT, WIDTH, write_set
 from typer.testing import CliRunner
 
-from advmtl.cli import app
+from advmtl.cli.app import app
 from preprocessing.cityscapes import frame_path
 from preprocessing.crestereo import CREStereo
 from preprocessing.disparity import read_disparity

@@ -19,7 +19,7 @@ from preprocessing.job.settings import PreprocessSettings
 from preprocessing.pipeline import preprocess
 
 NAMES = tuple(f"dots_0_{number}" for number in range(12))
-COMMAND = [sys.executable, "-c", "from advmtl.cli import app; app()", "preprocess"]
+COMMAND = [sys.executable, "-c", "from advmtl.cli.app import app; app()", "preprocess"]
 
 
 @pytest.fixture

@@ -1,0 +1,4 @@
+"""The command line: one module for each stretch of the way."""
+
+from advmtl.cli.app import app as app
+from advmtl.cli.app import main as main

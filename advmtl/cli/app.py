@@ -1,0 +1,124 @@
+"""The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
+
+import errno
+import os
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from advmtl.cli.deploy import export, predict
+from advmtl.cli.machine import doctor
+from advmtl.cli.options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
+from advmtl.cli.report import report
+from advmtl.cli.stereo import preprocess, quality, synth
+from advmtl.cli.stream import benchmark, infer
+from advmtl.cli.train import compare, evaluate, train
+from preprocessing.errors import InputError
+
+# ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+_ROOM = "make room (advmtl doctor shows what is free) and give the same command again"
+_errors = Console(stderr=True, soft_wrap=True)
+
+
+class _Commands(TyperGroup):
+    """Turns errors a user can mend into one line and an exit code; `--debug` shows the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, _UsageError):  # --help leaves this way; typer explains wrong options itself
+            raise
+        except InputError as error:
+            _complain(ctx, str(error))
+            raise typer.Exit(EXIT_BAD_INPUT) from None
+        except KeyboardInterrupt as stop:  # Preempted, of a scheduler, has a code of its own
+            if _first_process():
+                _errors.print("[yellow]interrupted[/]; what was finished is kept")
+            raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            where = f"{error.filename}: " if error.filename else ""
+            _complain(ctx, f"{where}{error.strerror or error}; {_ROOM if full else '--debug shows where'}")
+            raise typer.Exit(EXIT_FAILED) from None
+        except Exception as error:  # a defect: still one line; --debug shows where
+            lines = str(error).splitlines()
+            _complain(ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)")
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def _first_process() -> bool:
+    """Whether this is the only or the first process that `torchrun` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _complain(ctx: Any, message: str) -> None:
+    if getattr(sys.exception(), "common", False) and not _first_process():
+        return  # what all processes know, the first one says
+    if ctx.params.get("debug"):
+        traceback.print_exc()
+    _errors.print("[bold red]error[/]: ", end="")
+    _errors.print(message, markup=False, highlight=False)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _advmtl(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Class and metric distance of every pixel of a street, from stereo recordings to a model on a camera.
+
+    \b
+    First steps, in the order in which data flows:
+      advmtl doctor                              what this machine can run, and what to do next
+      advmtl synth data/synth --scenes 200       a generated set; or take your own recordings
+      advmtl preprocess data/synth               stereo pairs to depth [m]
+      advmtl train model3 --data cityscapes:data/synth
+      advmtl evaluate runs/model3                metrics with their units
+      advmtl export runs/model3                  runs/model3/model.onnx, checked against the run
+      advmtl infer runs/model3/model.onnx drive.mp4 --out result.mp4
+
+    \b
+    A data source is written format:root[:split]:
+      cityscapes:DIR[:SPLIT]   leftImg8bit/ gtFine/, and depth/ or disparity/
+      rig:DIR[:SEQUENCE]       left/ right/ calibration.json or KITTI's folders, and depth/
+      camvid:DIR[:SPLIT]       images/ labels/ (CamVid's ids)
+      folder:DIR[:SPLIT]       images/ labels/ (train ids) depth/ (16-bit PNG, metres x 256)
+
+    \b
+    Exit codes:
+      0 done   1 failed   2 bad input: one line names the file, key or setting
+      3 done, but frames were left out   130 interrupted
+      143 asked to leave by a batch scheduler (SIGTERM, SIGUSR1): the same command goes on
+    """
+
+
+app.command(short_help="Make a generated stereo set with exact labels.")(synth)
+app.command(short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
+app.command(short_help="Measure the depth that preprocess made.")(quality)
+app.command(short_help="Train a configuration into a run folder, or go on with it.")(train)
+app.command(short_help="Measure a run: metrics with their units.")(evaluate)
+app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
+app.command(short_help="Write one page about one or several runs.")(report)
+app.command(short_help="Draw image | truth | prediction on pictures.")(predict)
+app.command(short_help="Write one checked ONNX file.")(export)
+app.command(short_help="Run a model on a video, folder or camera.")(infer)
+app.command(short_help="Measure latency and throughput of a model.")(benchmark)
+app.command(short_help="Try what this machine can run; say what to do next.")(doctor)
+
+
+def main() -> None:
+    """Entry point of the `advmtl` command."""
+    app()

@@ -1,0 +1,197 @@
+"""The commands that make and judge depth: synth, preprocess, quality. They need `preprocessing` alone."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from advmtl.cli.options import EXIT_SKIPPED, Workers, size_of
+
+_LISTED = 20
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for the new set.")],
+    scenes: Annotated[int, typer.Option(min=1, help="Stereo pairs to make.")] = 200,
+    size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    workers: Workers = 2,
+    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")] = 0.15,
+) -> None:
+    """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
+
+    Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
+    """
+    from preprocessing.synth import generate
+
+    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
+    classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
+    Console(soft_wrap=True).print(
+        f"{summary.train} train and {summary.val} val pairs in {out}; "
+        f"{summary.made} made now in {summary.seconds:.1f} s\n"
+        f"pairs with each class: {classes}\nnext: advmtl preprocess {out}",
+        highlight=False,
+    )
+
+
+def preprocess(
+    root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
+    matcher: Annotated[str, typer.Option(help="sgbm, crestereo, or dataset for the set's own disparity.")] = "sgbm",
+    weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
+    weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
+    precision: Annotated[str | None, typer.Option(help="crestereo: fp32, fp16 (GPU) or bf16.")] = None,
+    network_size: Annotated[str | None, typer.Option(help="crestereo: WIDTHxHEIGHT it sees; default: all.")] = None,
+    tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
+    device: Annotated[str | None, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = None,
+    split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
+    workers: Workers = 2,
+    max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
+    fill: Annotated[str | None, typer.Option(help="Unmatched pixels: off, confident or all get a depth.")] = None,
+    infinity: Annotated[str, typer.Option(help="Disparity 0 becomes invalid, or clip: --max-depth.")] = "invalid",
+    pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE of the matcher or the cleaning, e.g. matcher.block=3; repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, look at cameras and pairs.")] = (
+        False
+    ),
+    check: Annotated[bool, typer.Option("--check", help="Then measure the depth: see advmtl quality.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
+) -> None:
+    """Turn stereo pairs into disparity and metric depth, with a record of every frame.
+
+    Depth is 16-bit PNG, metres × 256, 0 = invalid. A bad frame is listed and the rest goes on; what is finished is not
+    done again, and a run that was cut off goes on where it was. Under torchrun each process takes its share.
+    depth/manifest.jsonl has one row a frame. Exit code 3: done, but frames were left out.
+
+    Examples:
+
+    advmtl preprocess cityscapes --workers 8
+
+    advmtl preprocess my_rig --dry-run
+
+    torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
+    """
+    from preprocessing.job.settings import PreprocessSettings, build_settings
+    from preprocessing.job.shard import current_shard
+    from preprocessing.pipeline import make_plan
+    from preprocessing.pipeline import preprocess as run
+
+    size = size_of(network_size, "--network-size") if network_size else None
+    given: dict[str, Any] = {
+        "weights": weights,
+        "weights_init": weights_init,
+        "iterations": iterations,
+        "precision": precision,
+    }
+    given |= {"size": size, "tile": tile, "device": device, "fill": fill}
+    matching, cleaning = build_settings(matcher, given, setting or [])
+    settings = PreprocessSettings(
+        matcher=matching,
+        clean=cleaning,
+        split=split,
+        out=out,
+        workers=workers,
+        pictures=pictures,
+        max_depth_m=max_depth,
+        infinity=infinity,  # type: ignore[arg-type]
+        again=again,
+    )
+    if dry_run:
+        if current_shard().index == 0:
+            _print_plan(make_plan(root, settings))
+        return
+    report = run(root, settings)
+    if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
+        return
+    options = ("" if matcher == "sgbm" else f" --matcher {matcher}") + (f" --split {split}" if split else "")
+    _print_report(report, f"next: advmtl quality {report.out}{options}")
+    complete = report.complete
+    if check:
+        complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
+    if not complete:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _print_report(report: Any, following: str) -> None:
+    console = Console(soft_wrap=True)
+    _print_lines(console, "warning: ", report.warnings)
+    _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
+    if report.untried:
+        console.print(f"the disk is full: {report.untried} frames not tried; make room and run again", highlight=False)
+    percentiles = ", ".join(f"{p} %: {m:.1f} m" for p, m in report.depth_percentiles_m.items())
+    console.print(
+        f"{report.done} frames with depth ({report.reused} from before), {len(report.skipped)} skipped, "
+        f"{report.density_mean:.1%} of pixels valid ({report.matched_mean:.1%} matched), {report.seconds:.1f} s\n"
+        f"depth percentiles (median frame): {percentiles}\n"
+        f"record: {report.out / 'depth' / 'manifest.jsonl'}\npictures: {report.out / 'depth' / 'pictures'}\n"
+        f"{following}",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _print_lines(console: Console, prefix: str, lines: list[str], record: str = "depth/manifest.jsonl") -> None:
+    for line in lines[:_LISTED]:
+        # A file name need not be UTF-8.
+        readable = line.encode("utf-8", "backslashreplace").decode()
+        console.print(f"{prefix}{readable}", markup=False, highlight=False)
+    if len(lines) > _LISTED:
+        console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in {record}", highlight=False)
+
+
+def _print_plan(plan: Any) -> None:
+    from preprocessing.job.inspection import inspect
+
+    seen, console = inspect(plan), Console(soft_wrap=True)
+    lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
+    lines += [f"  to do, {why}: {number}" for why, number in seen.todo.items()]
+    lines += [f"  {line}" for line in seen.cameras]
+    lines += [f"  pair {name}: {line}" for name, line in seen.pairs]
+    lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    _print_lines(console, "problem: ", seen.problems)
+
+
+def quality(
+    root: Annotated[Path, typer.Argument(help="A set that preprocess has been over.")],
+    matcher: Annotated[str, typer.Option(help="Whose depth: sgbm, crestereo or dataset.")] = "sgbm",
+    split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The --out that was given to preprocess.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst frames are drawn.")] = 8,
+    workers: Workers = 2,
+) -> None:
+    """Measure the depth that preprocess made: a page with pictures of the worst frames, and JSON.
+
+    Against the set's own disparity or lidar where there is some: density, end-point error [px], D1, errors in metres by
+    distance. Without truth: photometric error of the right image warped by the disparity.
+
+    Example: advmtl quality data/synth --split val
+    """
+    if not _measure(root, matcher=matcher, split=split, out=out, worst=worst, workers=workers):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
+    """Measure, print, and say whether every frame could be measured."""
+    from preprocessing.quality.check import QualitySettings, check_quality
+    from preprocessing.quality.words import headlines
+
+    settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
+    report = check_quality(root, settings)
+    table = Table("figure", "value", "what it means", title=f"Depth of {root} by {matcher}")
+    for line in headlines(report.figures):
+        table.add_row(line.name, line.value, line.meaning)
+    console = Console(soft_wrap=True)
+    Console().print(table)
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False)
+    _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped], "depth/quality.json")
+    console.print(f"look at: {report.page}; every figure: {report.json}", markup=False, highlight=False)
+    return not report.skipped

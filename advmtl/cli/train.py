@@ -1,0 +1,150 @@
+"""The commands that make and judge runs: train, evaluate, compare."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from advmtl.cli.options import EXIT_FAILED, Device, device_of
+from preprocessing.errors import InputError
+
+
+def _sources(data: list[str], val: list[str]) -> list[str]:
+    """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
+    import yaml
+
+    from advmtl.config import WITHOUT_SPLITS, Source
+
+    if not data and not val:
+        return []
+    train = [Source.parse(text) for text in data]
+    train = [s if s.split or s.format in WITHOUT_SPLITS else s.model_copy(update={"split": "train"}) for s in train]
+    measured = [Source.parse(text) for text in val]
+    if not val:
+        measured = [s.model_copy(update={"split": "val"}) for s in train if s.format not in WITHOUT_SPLITS]
+        if not measured:
+            raise InputError("--data has no val split; name what to validate on with --val format:root[:split]")
+    texts = []
+    for key, sources in (("data.train", train), ("data.val", measured)):
+        if sources:
+            plain = [source.model_dump(mode="json", exclude_defaults=True) for source in sources]
+            texts.append(f"{key}={yaml.safe_dump(plain, default_flow_style=True, width=10**6).strip()}")
+    return texts
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A name (model3, baseline, demo, …) or a YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. train.epochs=5.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Training source format:root[:split]; repeatable.")] = None,
+    val: Annotated[list[str] | None, typer.Option(help="Validation source; default: split val of --data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights, order and augmentation.")] = None,
+    device: Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", help="Go on with the folder's run, or refuse a folder with one."),
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")] = False,
+) -> None:
+    """Train a configuration into a run folder; a folder that holds the same run is continued, to the same bits.
+
+    \b
+    Examples:
+      advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
+      advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
+      advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+      torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
+
+    Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
+    encoder.weights=null (from scratch), discriminators.depth.sees=[image,depth]. A wrong key names the nearest one.
+    """
+    from advmtl.config import Config
+    from advmtl.config.files import load_config
+    from advmtl.processes.group import process_group
+    from advmtl.training.train import fit
+
+    def read() -> Config:
+        seeds = [] if seed is None else [f"seed={seed}"]
+        return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
+
+    with process_group(device_of(device)) as (processes, target):
+        settings = processes.together(read)
+        folder = out or Path("runs") / settings.name
+        console = Console(soft_wrap=True, quiet=not processes.writer)
+        fit(settings, folder, target, console, overwrite=overwrite, resume=resume)
+        console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
+    data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
+    constant: Annotated[
+        bool, typer.Option("--constant", help="Also measure predicting the training frames' mean and median depth.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Measure a run: metrics with their units as table and JSON.
+
+    \b
+    Examples:
+      advmtl evaluate runs/model3
+      advmtl evaluate runs/model3 --data cityscapes:other_city:val
+    """
+    from advmtl.config import Source
+    from advmtl.data.loading import val_loaders
+    from advmtl.measuring.evaluate import evaluate as measure
+    from advmtl.measuring.evaluate import mean_depth_baseline, print_table
+    from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
+    from advmtl.training.checkpoint import load_generator
+    from preprocessing.labels import LABEL_SETS
+
+    generator, config = load_generator(run)
+    target = device_of(device)
+    loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
+    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
+    metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
+    print_table(metrics)
+    if constant:
+        metrics["constant_depth"] = mean_depth_baseline(config, loaders)
+        for name, figures in metrics["constant_depth"].items():
+            print_table({"depth": figures}, f"Predicting the {name} depth, {figures['depth_m']:.2f} m, everywhere")
+    # Another source gets a file of its own: evaluation.json belongs to the run's validation data.
+    suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
+    name = f"evaluation{suffix}.json"
+    out = out or (run if run.is_dir() else run.parent) / name
+    write_evaluation(out, metrics, frames.compute())
+    Console(soft_wrap=True).print(f"written: {out}", highlight=False)
+
+
+def compare(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="CONFIG... [KEY=VALUE]...", help="CONFIG or CONFIG:key=value,key=value.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each configuration.")] = 3,
+    data: Annotated[list[str] | None, typer.Option(help="Training source format:root[:split]; repeatable.")] = None,
+    val: Annotated[list[str] | None, typer.Option(help="Validation source; default: split val of --data.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the tables.")] = Path("runs/compare"),
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="task.figure for Δm and win rate; repeatable. Default: see docs/method.md.")
+    ] = None,
+    timing: Annotated[bool, typer.Option(help="Also measure step times relative to the plain sum.")] = True,
+    device: Device = "auto",
+) -> None:
+    """Train configurations and single-task references with several seeds: one table, Δm, win rate, a picture.
+
+    Example: advmtl compare baseline baseline:balance.method=pcgrad model3 --data cityscapes:data/synth train.epochs=10
+
+    The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
+    """
+    from advmtl.comparison.compare import compare as run
+    from advmtl.comparison.configs import read_configurations
+
+    configs = read_configurations(arguments, _sources(data or [], val or []))
+    console = Console(soft_wrap=True)
+    comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
+    console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)
+    if comparison.failed:
+        raise typer.Exit(EXIT_FAILED)

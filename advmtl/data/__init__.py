@@ -1,0 +1,1 @@
+"""From files to batches: sources, frames whose labels may be missing, augmentation, order, cache."""

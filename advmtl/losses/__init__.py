@@ -1,0 +1,1 @@
+"""What is learnt from: supervised, perceptual and adversarial losses, pure functions."""

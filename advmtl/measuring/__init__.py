@@ -1,0 +1,1 @@
+"""Figures of a generator on a set, with their units."""

@@ -1,0 +1,121 @@
+"""The run's own losses on validation frames, to be laid beside those of training (seed paper, Figure 4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from advmtl.data.batch import Batch
+from advmtl.losses.adversarial import OBJECTIVES
+from advmtl.measuring.evaluate import evaluating
+from advmtl.measuring.frame_figures import Gather
+from advmtl.networks.discriminator import discriminator_input, fake_maps, validity
+from advmtl.training.state import State
+from advmtl.training.step import supervised_losses
+
+
+@dataclass
+class LossSums:
+    """Sums of batch means, weighted by the frames that have the label, by name."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, mean: Tensor, frames: int) -> None:
+        """Add the mean (0-d) over a batch of that many labelled frames."""
+        value = mean.detach().double() * frames
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.frames[name] = self.frames.get(name, 0) + frames
+
+    def merge(self, other: "LossSums") -> None:
+        """Add what another one has summed."""
+        for name, value in other.sums.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.frames[name] = self.frames.get(name, 0) + other.frames[name]
+
+    def means(self) -> dict[str, float]:
+        """Means over the labelled frames."""
+        if not self.sums:
+            return {}
+        values = torch.stack(list(self.sums.values())).tolist()  # host sync, once per set
+        return {name: value / self.frames[name] for name, value in zip(self.sums, values, strict=True)}
+
+
+@dataclass
+class ValidationLosses:
+    """Every loss term of a run over validation batches: an observer of `evaluate`.
+
+    A term is the mean over batches of its value in the batch, weighted by the batch's frames that have the label (dice
+    and berHu look at a whole batch, so their value depends a little on how frames are batched). Depth is clipped as in
+    training. Nothing is learnt: the critics run in evaluation mode, where spectral norms do not move.
+    """
+
+    state: State
+    terms: LossSums = field(default_factory=LossSums)
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
+        """Add a batch; outputs as of the generator: logits `[N,K,H,W]`, metres `[N,1,H,W]`, offsets `[N,2,H,W]`."""
+        config = self.state.config
+        outputs = {task: output.float() for task, output in outputs.items()}
+        batch = self._as_in_training(batch)
+        masks = validity({task: batch.targets[task] for task in config.tasks})
+        for task, losses in supervised_losses(self.state, batch, outputs, masks).items():
+            labelled, settings = sum(batch.present[task]), config.tasks[task]
+            if not labelled:
+                continue
+            for name, value in losses.items():
+                self.terms.add(f"{task}/{name}", value, labelled)
+            total = torch.stack([settings.losses[name] * value for name, value in losses.items()]).sum()
+            self.terms.add(f"{task}/supervised", settings.weight * total, labelled)
+        if self.state.step >= config.train.adversarial_start_step:
+            self._add_adversarial(outputs, batch, masks)
+
+    def whole(self, gather: Gather) -> None:
+        """Take over the sums of all processes; the means are then over all of their batches."""
+        parts = gather(self.terms)
+        self.terms = LossSums()
+        for part in parts:
+            self.terms.merge(part)
+
+    def _as_in_training(self, batch: Batch) -> Batch:
+        depth, settings = batch.targets["depth"], self.state.config.depth
+        clipped = torch.where(depth > 0, depth.clamp(settings.min_m, settings.max_m), 0.0)
+        return replace(batch, targets={**batch.targets, "depth": clipped})
+
+    def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
+        """What the generator is told by each critic it listens to."""
+        state = self.state
+        critics = {name: critic for name, critic in state.config.discriminators.items() if critic.weight > 0}
+        if not critics:
+            return
+        seen = {task: outputs[task] for critic in critics.values() for task in critic.tasks}
+        fake = fake_maps(seen, state.generator.depth)
+        with evaluating(state.discriminators):
+            for name, critic in critics.items():
+                chosen = [i for i in range(len(batch)) if all(batch.present[task][i] for task in critic.tasks)]
+                if not chosen:
+                    continue
+                image = batch.image if "image" in critic.sees else None
+                maps = discriminator_input(fake, critic.sees, masks, image)
+                if len(chosen) < len(batch):
+                    maps = maps[torch.tensor(chosen, device=maps.device)]
+                term = OBJECTIVES[critic.objective].generator(state.discriminators[name](maps))
+                self.terms.add(f"adversarial/{name}", term, len(chosen))
+
+    def compute(self) -> dict[str, float]:
+        """Means by the names `metrics.jsonl` has for training with `losses/` before them; `losses/adversarial` is the
+        weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised losses.
+        """
+        means, config = self.terms.means(), self.state.config
+        adversarial = {
+            name: config.discriminators[name].weight * means[f"adversarial/{name}"]
+            for name in config.discriminators
+            if f"adversarial/{name}" in means
+        }
+        totals = [means[f"{task}/supervised"] for task in config.tasks if f"{task}/supervised" in means]
+        if totals:
+            means["combined"] = sum(totals) + sum(adversarial.values())
+        if adversarial:
+            means["adversarial"] = sum(adversarial.values())
+        return {f"losses/{name}": value for name, value in means.items()}

@@ -1,0 +1,1 @@
+"""Encoder, shared and task generators, discriminators."""

@@ -1,0 +1,199 @@
+"""Patch critics over task maps, and the maps they are given.
+
+A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void
+pixels and pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only:
+the union would leave a critic of dense labels and lidar depth the 4 % of pixels that have both, and equal
+zeros on both sides are no tell, whichever channels they stand in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from advmtl.losses.supervised import instance_mask
+from advmtl.networks.generator import DepthRange
+from advmtl.tasks import OFFSET_SHARE, TASKS, Activation
+
+IGNORE = 255
+_IMAGE_CHANNELS = 3
+# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
+# (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
+DEPTH_CONTRAST = 4.0
+_LEAK = 0.2
+
+
+class PatchDiscriminator(nn.Module):
+    """Strided convolutions to one linear score per patch: [N,C,H,W] to [N,1,ceil(H/2^L),ceil(W/2^L)].
+
+    There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per
+    sample forbids, and lets real and fake batches be told apart by their statistics.
+
+    Args:
+        in_channels: channels of what it sees, `input_channels(sees, num_classes)`.
+        channels: width of the second layer; the first, where a channel costs most, has half of it, the third
+            and all later ones twice.
+        layers: L, the number of stride-2 convolutions; 3 see 31 px of the map per score.
+        spectral: spectral normalisation of every convolution (Miyato et al. 2018), for LSGAN and hinge.
+    """
+
+    def __init__(self, in_channels: int, channels: int = 32, layers: int = 3, *, spectral: bool) -> None:
+        super().__init__()
+        widths = [max(channels // 2, 1) * 2 ** min(index, 2) for index in range(layers)]
+        stages: list[nn.Module] = []
+        for inputs, outputs in zip([in_channels, *widths[:-1]], widths, strict=True):
+            stages += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(_LEAK)]
+        stages.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        for stage in stages:
+            if isinstance(stage, nn.Conv2d):
+                nn.init.kaiming_normal_(stage.weight, a=_LEAK)
+                nn.init.zeros_(stage.bias)  # type: ignore[arg-type]
+                if spectral:
+                    spectral_norm(stage)
+        self.stages = nn.Sequential(*stages)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Score the patches of `maps` [N,in_channels,H,W]; higher = more real."""
+        return self.stages(maps)
+
+    def slope(self, maps: Tensor) -> Tensor:
+        """∇ of each sample's mean score at `maps` [N,C,H,W], with graph to the weights only.
+
+        Between the kinks of its LeakyReLUs the network is linear, so the gradient is a chain of transposed
+        convolutions and of slopes that no weight moves (almost everywhere). Written out, it is differentiated like any
+        forward. Autograd's second derivative of a convolution costs twice as much, and that of LeakyReLU sends zeros
+        back through the whole network.
+        """
+        convolutions, inputs, slopes = [], [], []
+        x = maps.detach()
+        with torch.no_grad():
+            for stage in self.stages:
+                if isinstance(stage, nn.Conv2d):
+                    convolutions.append(stage)
+                    inputs.append(x.shape[-2:])
+                    x = stage(x)
+                else:
+                    slopes.append(torch.full_like(x, _LEAK).masked_fill_(x > 0, 1.0))
+                    x = stage(x)
+        gradient = torch.full_like(x, 1 / x[0].numel())
+        for index in reversed(range(len(convolutions))):
+            if index < len(slopes):
+                gradient = gradient * slopes[index]
+            gradient = _transposed(convolutions[index], gradient, inputs[index])
+        return gradient
+
+
+def _transposed(convolution: nn.Conv2d, gradient: Tensor, size: torch.Size) -> Tensor:
+    """The gradient at a convolution's input of height and width `size` from that at its output."""
+    kernel, stride, padding = convolution.kernel_size, convolution.stride, convolution.padding
+    assert not isinstance(padding, str)
+    left = [
+        whole - ((part - 1) * step - 2 * pad + side)
+        for whole, part, step, pad, side in zip(size, gradient.shape[-2:], stride, padding, kernel, strict=True)
+    ]
+    return F.conv_transpose2d(gradient, convolution.weight, None, stride, padding, left)
+
+
+def input_channels(sees: Sequence[str], num_classes: int) -> int:
+    """Channels of a discriminator's input."""
+    return sum(_IMAGE_CHANNELS if name == "image" else TASKS[name].channels(num_classes) for name in sees)
+
+
+def validity(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which pixels have a label, bool [N,1,H,W] per task: class ids [N,H,W] != 255, depth [N,1,H,W] > 0, offsets
+    [N,3,H,W] of an instance.
+    """
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda target: (target != IGNORE).unsqueeze(1),
+        "log_range": lambda target: target > 0,
+        "offset": instance_mask,
+    }
+    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
+
+
+def real_maps(
+    targets: Mapping[str, Tensor], num_classes: int, depth: DepthRange, smoothing: float = 0.0
+) -> dict[str, Tensor]:
+    """Labels as a discriminator sees them.
+
+    Args:
+        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid), instance
+            offsets and ids [N,3,H,W]; any subset.
+        num_classes: K.
+        depth: range for the normalised log depth.
+        smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions
+            are themselves a tell (Luc et al. 2016).
+
+    Returns:
+        segmentation one-hot float32 [N,K,H,W], depth as log depth in
+        ±DEPTH_CONTRAST [N,1,H,W], instance offsets dy, dx in units of 1/32 of the width [N,2,H,W]. Not yet masked.
+    """
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        "softmax": lambda target: _one_hot(target, num_classes, smoothing),
+        "log_range": lambda target: DEPTH_CONTRAST * depth.normalised_log(target),
+        "offset": lambda target: _unitless(target[:, :2]),
+    }
+    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
+
+
+def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Tensor]:
+    """Predictions as a discriminator sees them.
+
+    Args:
+        outputs: of the generator: logits [N,K,H,W], depth in metres [N,1,H,W], offsets in pixels [N,2,H,W]; any
+            subset.
+        depth: range for the normalised log depth.
+
+    Returns:
+        softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in
+        ±DEPTH_CONTRAST [N,1,H,W], offsets in units of 1/32 of the width [N,2,H,W]. Not yet masked.
+    """
+    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
+        # Over the last dimension of the channels_last layout: over dimension 1 torch copies to the default one first.
+        "softmax": lambda output: F.softmax(output.permute(0, 2, 3, 1), dim=-1).permute(0, 3, 1, 2),
+        "log_range": lambda output: DEPTH_CONTRAST * depth.normalised_log(output),
+        "offset": _unitless,
+    }
+    return {name: rules[TASKS[name].activation](output) for name, output in outputs.items()}
+
+
+def discriminator_input(
+    maps: Mapping[str, Tensor], sees: Sequence[str], masks: Mapping[str, Tensor] | None, image: Tensor | None = None
+) -> Tensor:
+    """Concatenate what a discriminator sees, each map zeroed where it has no label: [N,C,H,W].
+
+    Args:
+        maps: from `real_maps` or `fake_maps`.
+        sees: task names and `image`, in the order of the channels.
+        masks: from `validity`; the same for real and fake. None: the maps are masked already.
+        image: ImageNet-normalised [N,3,H,W], unmasked; needed where `sees` has "image".
+    """
+    parts = []
+    for name in sees:
+        if name == "image":
+            if image is None:
+                raise ValueError("a discriminator sees the image, but none was given")
+            parts.append(image)
+        else:
+            parts.append(maps[name] if masks is None else maps[name] * masks[name])
+    if len(parts) == 1:
+        return parts[0].contiguous(memory_format=torch.channels_last)
+    # As [N,H,W,C], the channels_last layout seen plainly, torch joins several times faster.
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
+
+
+def _unitless(offsets: Tensor) -> Tensor:
+    """Offsets [px] as the losses see them: of the size of 1, so that a critic of bounded slope can tell them apart."""
+    return offsets / (OFFSET_SHARE * offsets.shape[-1])
+
+
+def _one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
+    low = smoothing / num_classes
+    n, h, w = labels.shape
+    # Written channels_last, as the convolutions want it; void pixels get a class here and are masked later.
+    hot = torch.full((n, h, w, num_classes), low, device=labels.device)
+    index = labels.clamp(max=num_classes - 1).unsqueeze(-1)
+    return hot.scatter_(-1, index, 1 - smoothing + low).permute(0, 3, 1, 2)

@@ -1,0 +1,220 @@
+"""The network that is deployed: encoder, shared generator, one light head per task."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from advmtl.networks.encoder import Encoder
+from advmtl.tasks import OFFSET_SHARE, TASKS
+
+_INITIAL_DEPTH_M = 15.0  # about the geometric mean depth of a street scene
+
+
+@dataclass(frozen=True)
+class DepthRange:
+    """The depths [m] the network can express; metric training clips its target to the same range."""
+
+    min_m: float
+    max_m: float
+
+    def metres(self, x: Tensor) -> Tensor:
+        """Unbounded `x` to Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin)) [m], in float32 or wider."""
+        low, high = math.log(self.min_m), math.log(self.max_m)
+        wide = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold log metres to 0.1 %
+        return torch.exp(low + torch.sigmoid(wide) * (high - low)).clamp(self.min_m, self.max_m)
+
+    def normalised_log(self, metres: Tensor) -> Tensor:
+        """Log depth scaled to [-1, 1] over the range; depths outside, 0 = invalid among them, are clamped."""
+        low, high = math.log(self.min_m), math.log(self.max_m)
+        return (torch.log(metres.clamp(self.min_m, self.max_m)) - low) * (2 / (high - low)) - 1
+
+    def bias_for(self, metres: float) -> float:
+        """The `x` that becomes this depth [m]; 0, the middle of the log range, if it lies outside."""
+        share = math.log(metres / self.min_m) / math.log(self.max_m / self.min_m)
+        return math.log(share / (1 - share)) if 0 < share < 1 else 0.0
+
+
+class ChainedResidualPooling(nn.Module):
+    """`top = x`, then per stage `top = conv1x1(maxpool5x5(top)); x = x + top`; [N,C,H,W] to the same shape.
+
+    RefineNet (Lin et al. 2017), in the light-weight form of Nekrasov et al. 2018 with 1x1 convolutions; the
+    "Conditional Refinement Pooling" of the paper this project follows.
+    """
+
+    def __init__(self, channels: int, stages: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(stages))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Refine `x`."""
+        x = F.relu(x)
+        top = x
+        for convolution in self.convolutions:
+            top = convolution(F.max_pool2d(top, 5, stride=1, padding=2))
+            x = x + top
+        return x
+
+
+class SharedGenerator(nn.Module):
+    """Encoder maps at strides 4, 8, 16, 32 to one shared representation z [N,channels,ceil(H/4),ceil(W/4)].
+
+    Args:
+        in_channels: channels of the encoder's maps, finest first.
+        channels: width of the decoder and of z.
+        crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 64, crp_stages: int | Sequence[int] = 4) -> None:
+        super().__init__()
+        stages = [crp_stages] * len(in_channels) if isinstance(crp_stages, int) else list(crp_stages)
+        if len(stages) != len(in_channels):
+            raise ValueError(f"{len(stages)} crp_stages for {len(in_channels)} levels")
+        self.laterals = nn.ModuleList(_lateral(inputs, channels) for inputs in in_channels)
+        self.pooling = nn.ModuleList(ChainedResidualPooling(channels, count) for count in stages)
+        self.adapters = nn.ModuleList(_lateral(channels, channels) for _ in in_channels[1:])
+        self.fuse = separable_convolution(channels, channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Fuse the encoder's maps, coarse to fine."""
+        x = self.pooling[-1](self.laterals[-1](maps[-1]))
+        for level in range(len(maps) - 2, -1, -1):
+            size = maps[level].shape[-2:]
+            x = F.interpolate(self.adapters[level](x), size=size, mode="bilinear", align_corners=False)
+            x = self.pooling[level](x + self.laterals[level](maps[level]))
+        return self.fuse(x)
+
+
+class TaskGenerator(nn.Module):
+    """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.refine = separable_convolution(channels, channels)
+        self.emit = nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map z [N,channels,h,w] to [N,out_channels,h,w] (logits, or depth before the sigmoid)."""
+        return self.emit(self.refine(z))
+
+
+class Generator(nn.Module):
+    """Image to full-size task maps: `decode(represent(image), size)`."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        shared: SharedGenerator,
+        heads: nn.ModuleDict,
+        depth: DepthRange,
+        offset_unit_px: float = 512 * OFFSET_SHARE,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.shared = shared
+        self.heads = heads
+        self.depth = depth
+        # A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is shown.
+        self.offset_unit_px = offset_unit_px
+
+    def represent(self, image: Tensor) -> Tensor:
+        """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image
+        [N,3,H,W].
+        """
+        return self.shared(self.encoder(image))
+
+    def decode(self, z: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres
+        [N,1,H,W], instance offsets dy, dx in pixels [N,2,H,W].
+
+        Heads are upsampled before the depth's sigmoid and exponential, so depth is interpolated in log space.
+        """
+        return {
+            name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
+            for name, x in self.emit(z).items()
+        }
+
+    def emit(self, z: Tensor) -> dict[str, Tensor]:
+        """What each head says of z, [N,K,h,w] at the size of z, before upsampling and activation."""
+        return {name: head(z) for name, head in self.heads.items()}
+
+    def activate(self, name: str, x: Tensor) -> Tensor:
+        """A head's output to the map of task `name`: logits as they are, metres, or pixels."""
+        activation = TASKS[name].activation
+        if activation == "log_range":
+            return self.depth.metres(x)
+        return x * self.offset_unit_px if activation == "offset" else x
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Task maps at the image's own size; any size works."""
+        return self.decode(self.represent(image), (image.shape[-2], image.shape[-1]))
+
+
+def build_generator(
+    encoder: Encoder,
+    task_channels: dict[str, int],
+    channels: int = 64,
+    crp_stages: int | Sequence[int] = 4,
+    min_m: float = 1.0,
+    max_m: float = 80.0,
+    offset_unit_px: float = 512 * OFFSET_SHARE,
+) -> Generator:
+    """Put the deployed network together, in channels_last.
+
+    Args:
+        encoder: from `build_encoder`.
+        task_channels: channels per task, as `tasks.head_channels` gives them; the keys must be in `TASKS`.
+        channels: width of the shared representation.
+        crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
+        min_m: smallest depth the network can express [m].
+        max_m: largest depth [m].
+        offset_unit_px: instance offset [px] of a head's output of 1; `OFFSET_SHARE` of the training width.
+    """
+    depth = DepthRange(min_m, max_m)
+    shared = SharedGenerator(encoder.channels, channels, crp_stages)
+    heads = nn.ModuleDict({name: TaskGenerator(channels, count) for name, count in task_channels.items()})
+    _initialise(nn.ModuleList([shared, heads]))
+    for name, head in heads.items():
+        _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
+    generator = Generator(encoder, shared, heads, depth, offset_unit_px)
+    return generator.to(memory_format=torch.channels_last)
+
+
+def separable_convolution(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Depthwise 3x3, pointwise 1x1, batch norm, ReLU; keeps the size."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _lateral(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+
+def _initialise(decoder: nn.Module) -> None:
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in decoder.modules():
+        if isinstance(module, ChainedResidualPooling):
+            for stage in module.convolutions:
+                assert isinstance(stage, nn.Conv2d)
+                # Pooling maxima are large and positive: at the usual scale four stages amplify eightfold per
+                # level, and what the finer levels add is lost in it (measured: std 1 against 300).
+                nn.init.normal_(stage.weight, std=0.3 / math.sqrt(stage.in_channels))
+
+
+@torch.no_grad()
+def _start_small(head: nn.Module, bias: float) -> None:
+    """Begin near uniform class scores and near one depth: confident random guesses cost the first epochs."""
+    assert isinstance(head, TaskGenerator) and head.emit.bias is not None
+    head.emit.weight.mul_(0.1)
+    head.emit.bias.fill_(bias)

@@ -1,0 +1,1 @@
+"""Panels and animations of what a network sees."""

@@ -1,0 +1,1 @@
+"""A run: its state, one step, the loop, checkpoints, guards, precision."""

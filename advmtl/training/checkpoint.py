@@ -1,0 +1,142 @@
+"""Checkpoints: written whole or not at all, checked to the last bit, read without running code.
+
+A file is what `torch.save` writes, followed by one line: the SHA-256 of all that stands before it. Plain
+`torch.load(path, weights_only=True)` reads it too, since a ZIP archive may be followed by other bytes.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from advmtl.config import Config, validate
+from advmtl.networks.generator import Generator
+from advmtl.training.state import generator_from
+from preprocessing.errors import InputError
+from preprocessing.files import atomic_write, sync_folder
+
+FORMAT = 2
+_READS = (1, 2)  # 1: no checksum
+_MARK = b"\nadvmtl sha256 "
+_SEAL_BYTES = len(_MARK) + 64 + 1
+_PICKLE = b"\x80"  # how one begins; ours are ZIP archives
+_FORBIDDEN = re.compile(r"Unsupported (?:global|class|operand).*?(?:GLOBAL )?([\w.]+) was not an allowed")
+
+
+class UnusableCheckpoint(InputError):
+    """A checkpoint is missing or damaged; an older one may do."""
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], config: Config, *, former: Path | None = None) -> None:
+    """Write `state` and the configuration it belongs to under a temporary name, sync, rename, sync the folder.
+
+    `former`: where the file that is replaced stays. At every moment one of both is whole. Raises: OSError naming the
+    file where it cannot be written; what was there stays.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "config": config.model_dump(mode="json"), "state": state}, buffer)
+    # Sealed in memory: a checksum of what the disk gives back would bless what the disk got wrong.
+    content = buffer.getvalue()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content + _seal(content))
+        if former is not None and path.is_file():
+            _keep(path, former)
+    sync_folder(path.parent)
+
+
+def _keep(path: Path, former: Path) -> None:
+    """Give `path` the second name `former`, so that replacing it does not lose it."""
+    link = former.with_name(f".{former.stem}.{secrets.token_hex(4)}{former.suffix}")
+    try:
+        os.link(path, link)
+    except OSError:  # a file system without hard links: for a moment only `former` is there
+        path.replace(former)
+    else:
+        link.replace(former)
+        link.unlink(missing_ok=True)  # renaming one name of a file to another of the same file does nothing
+
+
+def _seal(content: bytes) -> bytes:
+    return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], Config]:
+    """Read a checkpoint onto the CPU with `weights_only=True`, once its checksum has been found right.
+
+    Returns: (state, configuration). Raises: UnusableCheckpoint naming the file where it is missing or damaged,
+    InputError where it would run code on loading, is of another version, or is none of ours.
+    """
+    payload, sealed = _payload(path)
+    if not isinstance(payload, dict) or not {"format", "config", "state"} <= payload.keys():
+        raise InputError(f"{path}: not a checkpoint of advmtl")
+    if payload["format"] not in _READS:
+        raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
+    if payload["format"] > 1 and not sealed:
+        raise UnusableCheckpoint(f"{path}: damaged checkpoint (its checksum is missing)")
+    return payload["state"], validate(Config, payload["config"], str(path))
+
+
+def _payload(path: Path) -> tuple[Any, bool]:
+    """What the file holds, and whether a checksum vouches for it."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UnusableCheckpoint(f"{path}: no such checkpoint") from None
+    except OSError as error:
+        raise UnusableCheckpoint(f"{path}: cannot be read ({error.strerror or error})") from None
+    body, seal = content[:-_SEAL_BYTES], content[-_SEAL_BYTES:]
+    sealed = seal.startswith(_MARK)
+    if sealed and seal != _seal(body):
+        raise UnusableCheckpoint(f"{path}: damaged checkpoint (its checksum does not fit its content)")
+    if content.startswith(_PICKLE):
+        raise InputError(f"{path}: refused, a plain pickle may run code on loading; use only checkpoints you trust")
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), sealed
+    except pickle.UnpicklingError as error:
+        forbidden = _FORBIDDEN.search(str(error))
+        if forbidden or sealed:
+            what = f"it would run {forbidden[1]}" if forbidden else "it holds more than tensors and plain values"
+            raise InputError(f"{path}: refused, {what} on loading; use only checkpoints you trust") from None
+        raise UnusableCheckpoint(f"{path}: damaged checkpoint (no readable content)") from None
+    except Exception as error:  # a garbled archive can end in any error
+        raise UnusableCheckpoint(f"{path}: damaged checkpoint ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+
+
+def checkpoint_path(run: Path) -> Path:
+    """The file meant by a run folder (its best checkpoint, else its newest) or by a .pt file."""
+    if not run.is_dir():
+        return run
+    folder = run / "checkpoints"
+    found = [folder / name for name in ("best.pt", "last.pt", "previous.pt") if (folder / name).is_file()]
+    return found[0] if found else folder / "last.pt"
+
+
+def load_generator(run: Path) -> tuple[Generator, Config]:
+    """The trained generator (its EMA weights, in evaluation mode, on the CPU) and its configuration.
+
+    Raises: InputError; of a damaged file it says which other one of the run could be named instead.
+    """
+    path = checkpoint_path(run)
+    try:
+        state, config = load_checkpoint(path)
+    except UnusableCheckpoint as error:
+        others = [path.with_name(name) for name in ("best.pt", "last.pt", "previous.pt")]
+        other = next((one for one in others if one != path and one.is_file()), None)
+        remedy = f"name {other} instead" if other else "train first, or name a run folder or a .pt file"
+        raise UnusableCheckpoint(f"{error}; {remedy}") from None
+    generator = generator_from(config, pretrained=False)
+    try:
+        generator.load_state_dict(state["ema"], strict=True)
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{path}: weights do not fit the configuration ({_first_line(error)})") from None
+    return generator.eval(), config

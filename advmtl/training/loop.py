@@ -1,0 +1,174 @@
+"""The steps and epochs of a run: learn, measure, save, watch, stop."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from torch import Tensor
+
+from advmtl.data.loading import Batch
+from advmtl.data.prefetch import on_device
+from advmtl.measuring.evaluate import evaluate
+from advmtl.measuring.validation_losses import ValidationLosses
+from advmtl.pictures.panels import Evolution
+from advmtl.processes.together import Processes
+from advmtl.training.checkpoint import save_checkpoint
+from advmtl.training.guards import LostData
+from advmtl.training.runs import Log, Run, flatten
+from advmtl.training.scores import checked, figures, headline, score
+from advmtl.training.signals import Interrupt
+from advmtl.training.state import State, learning_rate_factor
+from advmtl.training.step import NonFiniteLoss, train_step
+from advmtl.training.timing import Timing
+
+
+@dataclass
+class Loop:
+    """A run between its first step and its last; on each process, of which the first one writes."""
+
+    state: State
+    run: Run
+    log: Log
+    console: Console
+    evolution: Evolution
+    interrupt: Interrupt
+    timing: Timing
+    processes: Processes
+    lost: LostData = field(default_factory=LostData)
+
+    def save(self, path: Path, former: Path | None = None) -> None:
+        """Write the state, keeping the file it replaces as `former`."""
+        if not self.processes.writer:
+            return
+        with self.timing.part("saving"):
+            self.state.log_bytes = self.log.sync()
+            save_checkpoint(path, self.state.state_dict(), self.state.config, former=former)
+
+    def save_last(self) -> None:
+        """Write last.pt, unless the data are lost: steps on black frames are better taken again once they are back."""
+        if not self.lost.batches:
+            self.save(self.run.last, self.run.previous)
+
+    def epoch(self, loader: Any, total: int, advance: Callable[[int, str], None]) -> None:
+        """The rest of one epoch, from `state.batch` on; `total`: steps of the whole run."""
+        state, settings = self.state, self.state.config.train
+        loader.batch_sampler.set_position(state.epoch, state.batch)
+        for batch in self.timing.waiting(on_device(loader, state.device)):
+            set_learning_rate(state, loader.batch_sampler.batches, total)
+            chosen = (state.step + 1) % settings.log_every == 0
+            logs = train_step(state, batch, statistics=chosen)
+            state.step += 1
+            state.batch += 1
+            self.timing.count(len(batch))
+            advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
+            stop = self._shall_stop(batch)
+            if stop or state.step % settings.checkpoint_every_steps == 0:
+                self.save_last()
+            if stop:
+                self._leave()
+
+    def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
+        """Log one step, and tell what the guards find in it."""
+        state, values = self.state, _numbers(logs)
+        values["learning_rate"] = state.optimizer.param_groups[0]["lr"]
+        self.log.write("train", state.step, state.epoch, values)
+        self.timing.write(state.step, state.epoch)
+        for line in state.guards.watch_critics(values, state.config):
+            warn(self.console, f"step {state.step}: {line}")
+        return values
+
+    def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
+        """All epochs that are left. Each is measured before it counts as done, so that no measurement can be lost."""
+        state, settings = self.state, self.state.config.train
+        try:
+            while state.epoch < settings.epochs and not state.guards.stopped:
+                self.epoch(loader, total, advance)
+                done = state.epoch + 1
+                if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
+                    with self.timing.part("validation"):
+                        metrics = self.measure(loaders)
+                    self.console.print(f"epoch {done}: {headline(metrics)}")
+                state.epoch, state.batch = done, 0
+                self.save_last()
+                if self.processes.any(self.interrupt.asked):
+                    self._leave()
+        except NonFiniteLoss as error:
+            self.save(self.run.failed)
+            self.processes.barrier()
+            raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
+
+    def _shall_stop(self, batch: Batch) -> bool:
+        """Whether any process was asked to, after this step; and what each could not read of its batch.
+
+        Raises: InputError, on all processes, where no data have been readable for long.
+        """
+        # The one exchange that a step needs for this: two numbers, on the host's network.
+        asked, skipped = self.processes.totals([int(self.interrupt.asked), len(batch.skipped)])
+        bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
+        for frame in bad:
+            self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
+        self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
+        return asked > 0
+
+    def _leave(self) -> None:
+        self.processes.barrier()  # torchrun ends all when the first has left, also one that still writes
+        # A process that no signal has reached leaves as the others do.
+        raise self.interrupt.stop(preempted=self.processes.any(self.interrupt.preempted))
+
+    def measure(self, loaders: list[Any]) -> dict[str, Any]:
+        """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
+        state, epoch, losses = self.state, self.state.epoch + 1, ValidationLosses(self.state)
+        try:
+            with self.at_once():
+                metrics = evaluate(
+                    state.ema, loaders, state.config, state.device, observers=[losses], processes=self.processes
+                )
+                metrics = checked(metrics, state.config)
+        except BaseException:
+            self.save_last()  # it stands at the epoch's end, and a resume begins with the measurement
+            raise
+        state.balancer.observe(figures(metrics))
+        self.log.write("validation", state.step, epoch, {**losses.compute(), **flatten(metrics)})
+        picture = self.evolution.draw(state.ema, epoch, state.device)
+        if picture is not None:
+            self.log.picture("panels", picture, state.step)
+        now = score(metrics)
+        improved = now > state.best
+        state.best = max(now, state.best)
+        state.guards.measured(improved, epoch, state.config)
+        if improved:
+            self.save(self.run.best)
+        return metrics
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Where a signal may end this process at once; with others it may not, they would wait for it."""
+        return self.interrupt.at_once() if self.processes.count == 1 else nullcontext()
+
+
+def warn(console: Console, line: str) -> None:
+    """Print a line that should be read."""
+    console.print(f"[yellow]warning[/] {escape(line)}", highlight=False)
+
+
+def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
+    # Host sync: once in `log_every` steps.
+    values = torch.stack([value.float() for value in logs.values()]).tolist()
+    return dict(zip(logs, values, strict=True))
+
+
+def set_learning_rate(state: State, batches: int, total: int) -> None:
+    """Set every optimizer's rate for the next step, of `batches` an epoch and `total` in all."""
+    # By the place in the data, which is the step unless the run once had another number of processes.
+    done = state.epoch * batches + state.batch
+    factor, settings = learning_rate_factor(done, total, state.config), state.config.train
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings.learning_rate * factor
+    for name, optimizer in state.discriminator_optimizers.items():
+        own = state.config.discriminators[name].learning_rate
+        for group in optimizer.param_groups:
+            group["lr"] = (own or settings.discriminator_learning_rate) * factor

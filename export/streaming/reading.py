@@ -1,0 +1,40 @@
+"""How a source is read: every frame or the latest, how many, how often, and how long a lost one is tried again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.streaming.sources import Source, looped, open_source
+from preprocessing.errors import InputError
+
+POLICIES = ("auto", "every", "latest")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read.
+
+    policy: `every` frame is inferred, however late; of `latest` those that come faster than the network are dropped and
+    counted, and a file is played at its own rate; `auto` is latest for live sources, else every. limit: frames at most.
+    loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost live source is tried again [s].
+    Raises: InputError for values that cannot be.
+    """
+
+    policy: str = "auto"
+    limit: int | None = None
+    loop: int = 1
+    reconnect_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise InputError(f"policy {self.policy!r}: choose {', '.join(POLICIES)}")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit {self.limit}: give at least one frame")
+
+    def open(self, source: Source | str | Path) -> Source:
+        """Open the source as it is to be read."""
+        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s)
+        return looped(opened, self.loop)
+
+    def takes_latest(self, source: Source) -> bool:
+        """Whether frames are dropped."""
+        return self.policy == "latest" or (self.policy == "auto" and source.live)

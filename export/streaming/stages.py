@@ -1,0 +1,217 @@
+"""The three stages of a stream and what they share: decode, infer, hand on.
+
+Decoding and the network have threads of their own; the caller's takes the results, for windows and signals belong to
+the main thread.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.measuring.latency import WARM_UP, Timer
+from export.runtime import Session, prepare, unpack
+from export.streaming.outputs import OnFrame
+from export.streaming.pipe import LATEST, LENGTH, Pipe
+from export.streaming.reading import Reading
+from export.streaming.records import Inferred, Record
+from export.streaming.sources import Loaded, Notice, Skipped, Source
+from preprocessing.errors import InputError
+
+# A stream may run for weeks: of skipped frames and notices the first are kept, all are logged and counted.
+KEPT = 200
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    frame: Loaded
+    index: int
+    image: NDArray[np.uint8]  # [1, h, w, 3], network size
+    started: float
+    decoded: float
+
+
+@dataclass
+class Run:
+    """What the three threads share. Each counter and timer is written by one thread only."""
+
+    source: Source
+    reading: Reading
+    stop: threading.Event = field(default_factory=threading.Event)  # everything ends, output is discarded
+    enough: threading.Event = field(default_factory=threading.Event)  # no more frames, output is finished
+    asked: threading.Event | None = None  # the same, asked for by the caller
+    error: BaseException | None = None
+    timers: dict[str, Timer] = field(default_factory=lambda: {n: Timer() for n in ("decode", "wait", "net", "draw")})
+    total: Timer = field(default_factory=Timer)
+    first_done: list[float] = field(default_factory=list)  # when the first frames were done, WARM_UP + 1 at most
+    last_done: float = 0.0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped_frames: int = 0
+    notices: list[str] = field(default_factory=list)
+    dropped: int = 0
+    interrupted: bool = False
+
+    def ending(self) -> bool:
+        """Whether no more frames are wanted."""
+        return self.enough.is_set() or self.stop.is_set() or (self.asked is not None and self.asked.is_set())
+
+    def interrupt(self) -> None:
+        """End after what is under way, and say so in the report."""
+        self.interrupted = True
+        self.enough.set()
+
+    def tell(self, text: str) -> None:
+        """Log a notice about the source at once, and keep it for the report."""
+        log.warning("%s", text)
+        if len(self.notices) < KEPT:
+            self.notices.append(text)
+
+    def skip(self, frame: Skipped) -> None:
+        """Count a frame that could not be read."""
+        self.skipped_frames += 1
+        if len(self.skipped) < KEPT:
+            self.skipped.append((frame.name, frame.reason))
+
+
+def _thread(run: Run, name: str, body: Callable[[], None]) -> threading.Thread:
+    """A thread whose error stops the others and waits in `run.error` for the main thread."""
+
+    def guarded() -> None:
+        try:
+            body()
+        except BaseException as error:
+            run.error = run.error or error
+            run.stop.set()
+
+    return threading.Thread(target=guarded, name=name, daemon=True)
+
+
+def _decode(run: Run, size: tuple[int, int], pipe: Pipe[_Job]) -> None:
+    latest, limit = run.reading.takes_latest(run.source), run.reading.limit
+    begun, index, sizes = time.perf_counter(), 0, set[tuple[int, int]]()
+    with closing(run.source.frames()) as frames:
+        while not run.ending() and (latest or limit is None or index < limit):
+            start = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                break
+            if isinstance(frame, Notice):
+                if frame.text:
+                    run.tell(frame.text)
+                continue
+            if isinstance(frame, Skipped):
+                run.skip(frame)
+                continue
+            _tell_of_size(run, frame, sizes)
+            started = start if frame.arrived is None else frame.arrived
+            job = _Job(frame, index, prepare(frame.image, size), started, time.perf_counter())
+            run.timers["decode"].add(job.decoded - started)
+            if latest:
+                if not run.source.live:  # played at its own rate
+                    run.enough.wait(max(0.0, begun + index / run.source.fps - time.perf_counter()))
+                run.dropped += pipe.offer(job)
+            else:
+                pipe.put(job)
+            index += 1
+    pipe.close()
+
+
+def _tell_of_size(run: Run, frame: Loaded, seen: set[tuple[int, int]]) -> None:
+    """A notice at each size that the source had not before, but the first."""
+    height, width = frame.image.shape[:2]
+    if (width, height) not in seen and len(seen) < KEPT:
+        if seen:
+            # A network knows metres for one focal length in its own pixels; stretched, that is another one.
+            other = ", of another aspect: stretched, so metres may be off" if _is_stretched(seen, width, height) else ""
+            run.tell(f"{frame.name}: frames are now {width}x{height}{other}")
+        seen.add((width, height))
+
+
+def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
+    return all(abs(width * h - height * w) > 0.02 * width * h for w, h in seen)
+
+
+def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferred]) -> None:
+    count, limit = 0, run.reading.limit
+    while (limit is None or count < limit) and (job := decoded.get()) is not None:
+        start = time.perf_counter()
+        result = unpack(session.network(job.image))
+        end = time.perf_counter()
+        run.timers["wait"].add(start - job.decoded)
+        run.timers["net"].add(end - start)
+        height, width = job.frame.image.shape[:2]
+        done.put(
+            Inferred(
+                index=job.index,
+                name=job.frame.name,
+                image=job.image[0],
+                result=result,
+                frame_size=(width, height),
+                timestamp_s=job.frame.timestamp_s,
+                started=job.started,
+                dropped=run.dropped,
+                decode_ms=1e3 * (job.decoded - job.started),
+                wait_ms=1e3 * (start - job.decoded),
+                net_ms=1e3 * (end - start),
+            )
+        )
+        count += 1
+    run.enough.set()
+    done.close()
+
+
+def _deliver(
+    run: Run, done: Pipe[Inferred], take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
+) -> None:
+    """Hand results on until there are no more; runs in the caller's thread."""
+    while (frame := done.get()) is not None:
+        start = time.perf_counter()
+        if take is not None:
+            take(frame)
+        end = time.perf_counter()
+        if take is not None:
+            run.timers["draw"].add(end - start)
+        run.total.add(end - frame.started)
+        run.last_done = end
+        if len(run.first_done) <= WARM_UP:
+            run.first_done.append(end)
+        if record is not None:
+            record(frame.record(None if take is None else 1e3 * (end - start)))
+        advance()
+
+
+def overlap(
+    run: Run, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
+) -> None:
+    """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
+    latest = run.reading.takes_latest(run.source)
+    decoded: Pipe[_Job] = Pipe(run.stop, run.ending, LATEST if latest else LENGTH)
+    done: Pipe[Inferred] = Pipe(run.stop)
+    threads = [
+        _thread(run, "export-decode", lambda: _decode(run, session.metadata.size, decoded)),
+        _thread(run, "export-network", lambda: _network(run, session, decoded, done)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        _deliver(run, done, take, record, advance)
+    finally:
+        run.stop.set()
+        run.enough.set()
+        for thread in threads:
+            # A camera may block in its read for long; its thread is a daemon and is not awaited then.
+            thread.join(timeout=2.0)
+    if run.error is not None:
+        raise run.error
+    if not run.total.count and run.interrupted:
+        raise KeyboardInterrupt
+    if not run.total.count:
+        first = f"; {run.skipped[0][1]}" if run.skipped else ""
+        raise InputError(f"{run.source.description}: no frame could be read{first}")

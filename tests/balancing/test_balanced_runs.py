@@ -1,0 +1,71 @@
+"""Whole runs with a balancer that remembers: resumed to the same bits, weights in the log."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from street_set import write_cityscapes
+from test_train import CPU, assert_equal, make_config, quiet
+
+from advmtl.config import BalanceConfig, Config
+from advmtl.training import loop as loop_module
+from advmtl.training.checkpoint import load_checkpoint
+from advmtl.training.train import fit
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("streets")
+    write_cityscapes(root, "train", 6)
+    write_cityscapes(root, "val", 2)
+    return root
+
+
+def config_with(streets: Path, balance: dict[str, Any]) -> Config:
+    config = make_config(streets, checkpoint_every_steps=1, panels=0)
+    return config.model_copy(update={"balance": BalanceConfig(**balance, multi_task_row="own")})
+
+
+class _PulledPlugError(Exception):
+    """Stands for a power loss: the loop does not handle it."""
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [
+        {"method": "tensioner", "options": {"period": 1}},
+        {"method": "famo"},
+        {"method": "uncertainty"},
+        {"method": "gradvac", "at": "parameters"},
+    ],
+    ids=lambda balance: balance["method"],
+)
+def test_a_resume_gives_the_same_bits(
+    balance: dict, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_with(streets, balance)
+    fit(config, tmp_path / "reference", CPU, quiet())
+    taken, real = 0, loop_module.train_step
+
+    def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
+        nonlocal taken
+        if taken == 4:
+            raise _PulledPlugError
+        taken += 1
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
+    with pytest.raises(_PulledPlugError):
+        fit(config, tmp_path / "resumed", CPU, quiet())
+    monkeypatch.setattr(loop_module, "train_step", real)
+    fit(config, tmp_path / "resumed", CPU, quiet())
+    (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
+    assert_equal(a, b)
+    assert a["balancer"]  # and there was something to save
+    logs = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("reference", "resumed")]
+    assert logs[0] == logs[1]
+    first = json.loads(logs[0].splitlines()[0])
+    tasks = {"balance/weight/segmentation", "balance/weight/depth", "gradient_cosine_at_z/segmentation~depth"}
+    own = {"balance/weight/adversarial/both"} if balance["method"] in ("tensioner", "gradvac") else set()
+    assert tasks | own <= first.keys()

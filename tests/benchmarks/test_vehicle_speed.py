@@ -1,0 +1,82 @@
+"""benchmarks/vehicle_speed.py: the rival's load is the published one, and the figures follow from the times."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from light_refinenet import build_light_refinenet
+from vehicle_speed import RIVAL, Row, border_share, count, measure, pictures, report
+
+from advmtl.config.files import load_config
+from advmtl.networks.encoder import build_encoder
+from advmtl.networks.generator import Generator, build_generator
+
+
+def ours(name: str) -> Generator:
+    config = load_config(name)
+    encoder = build_encoder(width=config.encoder.width)
+    tasks = {"segmentation": 11, "depth": 1}
+    return build_generator(encoder, tasks, config.generator.channels, config.generator.crp_stages).eval()
+
+
+def test_the_rivals_load_is_the_published_one() -> None:
+    """3.0 M parameters and 1.94 GMACs at 512x256; four times as many at four times the pixels."""
+    rival = build_light_refinenet()
+    parameters, gmacs = count(rival, (512, 256))
+    assert parameters / 1e6 == pytest.approx(3.0, abs=0.01)
+    assert gmacs == pytest.approx(1.94, rel=0.01)
+    maps = rival(torch.zeros(1, 3, 64, 96))
+    assert maps["segmentation"].shape == (1, 11, 64, 96) and maps["depth"].shape == (1, 1, 64, 96)
+
+
+@pytest.mark.parametrize(("name", "millions", "gmacs"), [("baseline", 0.976, 0.46), ("nano", 0.28, 0.116)])
+def test_our_loads(name: str, millions: float, gmacs: float) -> None:
+    parameters, counted = count(ours(name), (512, 256))
+    assert parameters / 1e6 == pytest.approx(millions, rel=0.01)
+    assert counted == pytest.approx(gmacs, rel=0.02)
+
+
+def test_counts_by_hand() -> None:
+    """A 3x3 convolution of 3 to 5 channels at stride 2: 3 · 9 · 5 weights, each used at 16 x 24 pixels."""
+    network = torch.nn.Conv2d(3, 5, 3, stride=2, padding=1, bias=False)
+    assert count(network, (48, 32)) == (135, pytest.approx(135 * 24 * 16 / 1e9))
+
+
+def test_border_share_counts_cells_whose_corners_differ() -> None:
+    """Logits of a 16x8 frame are 4x2: 5x3 cells. One class but for one pixel: the four cells around it differ."""
+
+    class Spot(torch.nn.Module):
+        def represent(self, image: torch.Tensor) -> torch.Tensor:
+            return image
+
+        def emit(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
+            logits = torch.zeros(1, 2, 2, 4)
+            logits[0, 1, 0, 2] = 1
+            return {"segmentation": logits}
+
+    assert border_share(Spot(), [np.zeros((8, 16, 3), np.uint8)]) == pytest.approx(4 / 15)  # type: ignore[arg-type]
+
+
+def test_ratios_are_to_the_rivals_best() -> None:
+    rows = [
+        Row(name, "g", 1, 2.0, 0.1, len, [wall, 9.0, wall], [cpu, 9.0, cpu])
+        for name, wall, cpu in ((RIVAL, 0.8, 0.7), (RIVAL, 0.6, 0.9), ("ours", 0.1, 0.2))
+    ]
+    result = report(rows, 20.0, 2)
+    figures = result["rows"][2]
+    assert figures["ratio"] == pytest.approx(6) and figures["cpu_ratio"] == pytest.approx(3.5)
+    assert figures["frames_per_second"] == pytest.approx(10)
+    # 2 GMACs in 0.2 s of processor time: 10 per second, of 20 that a core can do.
+    assert figures["share_of_peak"] == pytest.approx(0.5)
+
+
+def test_all_run_in_turn() -> None:
+    order: list[str] = []
+    rows = [Row(name, "g", 1, 1.0, 0.0, lambda frame, name=name: order.append(name)) for name in "ab"]
+    measure(rows, pictures(None, (32, 16), 2), 3)
+    assert order == ["a", "b"] * 5 and len(rows[0].wall_s) == len(rows[1].cpu_s) == 3

@@ -1,0 +1,36 @@
+"""Finding configuration files, and overrides on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from advmtl.config.files import config_folders, find_config, load_config
+from preprocessing.errors import InputError
+
+
+def test_overrides_reach_nested_keys_and_numbers_written_like_1e_minus_3() -> None:
+    config = load_config("baseline", ["train.learning_rate=1e-3", "data.size=320x160", "encoder.weights=null"])
+    assert config.train.learning_rate == 1e-3 and config.data.size == (320, 160) and config.encoder.weights is None
+    assert config.tasks["depth"].losses == load_config("baseline").tasks["depth"].losses
+
+
+@pytest.mark.parametrize("text", ["train.epochs", "=3", "train..epochs=3", "name.x=1"])
+def test_a_malformed_override_is_named(text: str) -> None:
+    with pytest.raises(InputError, match="override"):
+        load_config("baseline", [text])
+
+
+def test_unknown_name_lists_the_names_there_are() -> None:
+    with pytest.raises(InputError, match=r"no such file or name; did you mean model3\? there are baseline, demo"):
+        find_config("modell3")
+
+
+def test_unreadable_yaml_names_the_file(tmp_path: Path) -> None:
+    for text in ("a: [1", "- 1\n- 2\n"):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"x\.yaml"):
+            load_config(str(tmp_path / "x.yaml"))
+
+
+def test_configs_folder_is_found() -> None:
+    assert all((folder / "model3.yaml").is_file() for folder in config_folders()) and config_folders()

@@ -1,0 +1,116 @@
+"""advmtl.losses.adversarial"""
+
+import math
+
+import pytest
+import torch
+
+from advmtl.losses.adversarial import OBJECTIVES, gradient_penalty
+
+REAL = torch.tensor([[2.0, 0.5]])
+FAKE = torch.tensor([[-1.0, 0.0], [3.0, -2.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "discriminator", "generator"),
+    [
+        # ½ [((2-1)² + (0.5-1)²)/2 + (1 + 0 + 9 + 4)/4] = ½ [0.625 + 3.5]; ½ (4 + 1 + 4 + 9)/4
+        ("lsgan", 2.0625, 2.25),
+        # (0 + 0.5)/2 + (0 + 1 + 4 + 0)/4; -(-1 + 0 + 3 - 2)/4
+        ("hinge", 1.5, 0.0),
+        # 0 - 1.25; 0
+        ("wgan_gp", -1.25, 0.0),
+    ],
+)
+def test_values_by_hand(name, discriminator, generator):
+    objective = OBJECTIVES[name]
+    assert objective.name == name
+    assert objective.discriminator(REAL, FAKE).item() == pytest.approx(discriminator)
+    assert objective.generator(FAKE).item() == pytest.approx(generator)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_descent_separates_and_the_generator_follows(name):
+    """The discriminator's loss wants real scores up and fake ones down, the generator's fake ones up."""
+    real, fake = (torch.tensor([0.3, -0.2, 0.1], requires_grad=True) for _ in range(2))
+    OBJECTIVES[name].discriminator(real, fake).backward()
+    assert (real.grad < 0).all() and fake.grad.sum() > 0
+    fake = torch.tensor([0.3, -0.2, 0.1], requires_grad=True)
+    OBJECTIVES[name].generator(fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_only_wgan_gp_has_a_penalty_and_only_it_lacks_spectral_norm():
+    assert {n: (o.spectral, o.penalty) for n, o in OBJECTIVES.items()} == {
+        "lsgan": (True, 0.0),
+        "hinge": (True, 0.0),
+        "wgan_gp": (False, 10.0),
+    }
+
+
+def test_penalty_of_a_linear_critic():
+    """D(x) = sum(w x) has gradient w everywhere: (‖w‖ - 1)², whatever real, fake and shares are.
+
+    Three scores w x, 2 w x, 3 w x per sample average to 2 w x, so then it is (2 ‖w‖ - 1)².
+    """
+    w = torch.arange(1.0, 25.0).view(1, 2, 3, 4) / 50
+    norm = math.sqrt(sum(k * k for k in range(1, 25))) / 50
+    real, fake = torch.randn(5, 2, 3, 4), torch.randn(5, 2, 3, 4)
+    one = gradient_penalty(lambda x: (w * x).sum((1, 2, 3)), real, fake)
+    assert one.item() == pytest.approx((norm - 1) ** 2, rel=1e-5)
+    patches = torch.tensor([1.0, 2.0, 3.0])
+    three = gradient_penalty(lambda x: (w * x).sum((1, 2, 3))[:, None] * patches, real, fake)
+    assert three.item() == pytest.approx((2 * norm - 1) ** 2, rel=1e-5)
+
+
+def test_penalty_takes_the_norm_per_sample():
+    """D(x) = ½ ‖x‖² has gradient x. Norms 3 and 1: (4 + 0) / 2 = 2; one norm over both gives 4.7."""
+    x = torch.zeros(2, 1, 2, 3)
+    x[0, 0, 1, 2], x[1, 0, 0, 0] = 3.0, 1.0
+    assert gradient_penalty(lambda v: 0.5 * v.square().sum((1, 2, 3)), x, x).item() == pytest.approx(2.0)
+
+
+def test_penalty_mixes_per_sample():
+    """Real 0, fake 1: x̂ is the share itself, in [0, 1], one number per sample and different for each."""
+    seen = []
+
+    def critic(x):
+        seen.append(x.detach().clone())
+        return x.sum((1, 2, 3))
+
+    noise = torch.Generator().manual_seed(4)
+    gradient_penalty(critic, torch.zeros(6, 1, 2, 3), torch.ones(6, 1, 2, 3), torch.rand(6, generator=noise))
+    shares = seen[0][:, 0, 0, 0]
+    assert (seen[0] == shares.view(-1, 1, 1, 1)).all()
+    assert shares.min() >= 0 and shares.max() <= 1 and len(shares.unique()) == 6
+    again = torch.rand(6, 1, 1, 1, generator=torch.Generator().manual_seed(4)).flatten()
+    torch.testing.assert_close(shares, again)
+
+
+def test_penalty_trains_the_critic_towards_slope_one():
+    """d/ds (s ‖w‖ - 1)² at s = 1 is 2 (‖w‖ - 1) ‖w‖; with ‖w‖ = 5: 40."""
+    scale = torch.ones((), requires_grad=True)
+    w = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)
+    penalty = gradient_penalty(
+        lambda x: scale * (w * x).sum((1, 2, 3)), torch.randn(3, 1, 1, 2), torch.randn(3, 1, 1, 2)
+    )
+    penalty.backward()
+    assert scale.grad.item() == pytest.approx(40.0, rel=1e-5)
+
+
+def test_flat_critic_has_no_nan():
+    """Slope 0: the penalty is 1, and its gradient is 0 and not NaN."""
+    scale = torch.zeros((), requires_grad=True)
+    penalty = gradient_penalty(lambda x: (scale * x).sum((1, 2, 3)), torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2))
+    penalty.backward()
+    assert penalty.item() == 1.0 and scale.grad.item() == 0.0
+
+
+def test_penalty_is_float32_under_autocast_and_leaves_the_generator_alone():
+    layer = torch.nn.Conv2d(2, 1, 3)
+    fake = torch.randn(2, 2, 5, 7, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        penalty = gradient_penalty(layer, torch.randn(2, 2, 5, 7), fake * 1.0)
+    assert penalty.dtype == torch.float32
+    penalty.backward()
+    assert fake.grad is None and layer.weight.grad is not None

@@ -1,0 +1,209 @@
+"""advmtl.losses.perceptual"""
+
+import warnings
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision.models import squeezenet1_1, vgg16
+
+from advmtl.losses import perceptual as perceptual_module
+from advmtl.losses.perceptual import Perceptual
+from preprocessing.errors import InputError
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+H, W = 48, 80
+PALETTE = torch.tensor([[0.5, 0.25, 0.5], [0.0, 0.0, 0.55], [0.27, 0.5, 0.7]])
+
+
+@pytest.fixture(scope="module")
+def squeezenet(tmp_path_factory):
+    """Path of a made-up SqueezeNet in torchvision's form, classifier included."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
+    torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """Path of a made-up VGG16's features alone: its classifier is half a gigabyte."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        features = vgg16(weights=None).features[:30]
+    state = {f"features.{name}": torch.randn(value.shape) * 0.05 for name, value in features.state_dict().items()}
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture
+def frames():
+    """Two frames: void labels and invalid depth in the first, no labels at all on the second."""
+    torch.manual_seed(1)
+    labels = torch.randint(0, 3, (2, H // 8, W // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    depth = torch.rand(2, 1, H, W) * 40 + 3
+    labels[0, :9] = 255
+    depth[0, :, :, 11:30] = 0
+    labels[1], depth[1] = 255, 0
+    return labels, depth
+
+
+@pytest.mark.parametrize(("network", "taps"), [("squeezenet", 4), ("vgg16", 4), ("lpips", 7)])
+def test_frozen_in_evaluation_mode(squeezenet, vgg, network, taps):
+    perceptual = Perceptual(network, str(vgg if network == "vgg16" else squeezenet))
+    assert len(perceptual.taps) == taps
+    assert not perceptual.train().training and not perceptual.features.training
+    assert not any(p.requires_grad for p in perceptual.parameters())
+
+
+def test_vgg_taps_are_the_named_relus(vgg):
+    """relu1_2, 2_2, 3_3, 4_3 have 64 to 512 channels at 1 to 1/8 of the size, and no negatives."""
+    maps = Perceptual("vgg16", str(vgg))._compared(torch.rand(1, 3, H, W))
+    shapes = [(64, H, W), (128, H // 2, W // 2), (256, H // 4, W // 4), (512, H // 8, W // 8)]
+    assert [tuple(m.shape[1:]) for m in maps] == shapes
+    assert all(m.min() >= 0 for m in maps)
+
+
+def test_distance_by_hand(squeezenet):
+    """From torchvision's own layers: Σ mean (φ(a) − φ(b))² / mean φ(b)², per frame."""
+    network = squeezenet1_1(weights=None).eval()
+    network.load_state_dict(torch.load(squeezenet, weights_only=True))
+    a, b = torch.rand(2, 3, H, W), torch.rand(2, 3, H, W)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    with torch.no_grad():
+        expected = torch.zeros(2)
+        for tap in (1, 4, 7, 12):
+            fa, fb = (network.features[: tap + 1]((x - mean) / std) for x in (a, b))
+            expected += (fa - fb).square().mean((1, 2, 3)) / fb.square().mean((1, 2, 3))
+        torch.testing.assert_close(Perceptual("squeezenet", str(squeezenet))(a, b), expected)
+
+
+def test_lpips_equals_the_package(squeezenet):
+    lpips = pytest.importorskip("lpips")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package uses arguments torchvision has deprecated
+        reference = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False).eval()
+    state = torch.load(squeezenet, weights_only=True)
+    for name, parameter in reference.net.named_parameters():
+        parameter.data.copy_(state["features." + name.split(".", 1)[1]])
+    a, b = torch.rand(2, 3, H, W), torch.rand(2, 3, H, W)
+    with torch.no_grad():
+        ours = Perceptual("lpips", str(squeezenet))(a, b)
+        torch.testing.assert_close(ours, reference(a, b, normalize=True).flatten(), rtol=1e-4, atol=1e-6)
+
+
+def test_lpips_gradient_is_finite_where_features_vanish(squeezenet):
+    """Biases far below 0 silence the first layer; the package's own normalisation has NaN gradients there."""
+    perceptual = Perceptual("lpips", str(squeezenet))
+    perceptual.features[0].bias.fill_(-100.0)
+    picture = torch.rand(1, 3, H, W, requires_grad=True)
+    perceptual(picture, torch.rand(1, 3, H, W)).sum().backward()
+    assert picture.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "lpips"])
+def test_perfect_predictions_cost_nothing(squeezenet, frames, network):
+    labels, depth = frames
+    perceptual = Perceptual(network, str(squeezenet))
+    logits = 200.0 * torch.nn.functional.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
+    assert perceptual.segmentation(logits, labels, None, PALETTE).item() == pytest.approx(0, abs=1e-6)
+    perfect = torch.where(depth > 0, depth, 9.0)
+    assert perceptual.depth(perfect, depth, None).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "vgg16", "lpips"])
+def test_holes_change_nothing_and_the_rest_learns(squeezenet, vgg, frames, network):
+    labels, depth = frames
+    perceptual = Perceptual(network, str(vgg if network == "vgg16" else squeezenet), scale=0.5)
+    logits = torch.randn(2, 3, H, W, requires_grad=True)
+    metres = (torch.rand(2, 1, H, W) * 40 + 3).requires_grad_()
+    void, invalid = (labels == 255).unsqueeze(1), depth == 0
+    first = perceptual.segmentation(logits, labels, None, PALETTE)
+    second = perceptual.depth(metres, depth, None)
+    (first + second).backward()
+    assert first > 0 and second > 0
+    assert (logits.grad * void == 0).all() and (metres.grad * invalid == 0).all()
+    assert (logits.grad.abs().sum(1, keepdim=True) > 0)[~void].float().mean() > 0.9
+    assert (metres.grad != 0)[~invalid].float().mean() > 0.9
+    with torch.no_grad():
+        other = torch.where(void, 10.0, logits)
+        assert torch.equal(perceptual.segmentation(other, labels, None, PALETTE), first)
+        assert torch.equal(perceptual.depth(torch.where(invalid, 1.0, metres), depth, None), second)
+
+
+def test_mask_is_the_same_as_void(squeezenet, frames):
+    labels, depth = frames
+    perceptual = Perceptual("squeezenet", str(squeezenet))
+    logits, metres = torch.randn(2, 3, H, W), torch.rand(2, 1, H, W) * 40 + 3
+    mask = torch.rand(2, H, W) > 0.3
+    assert torch.equal(
+        perceptual.segmentation(logits, labels, mask, PALETTE),
+        perceptual.segmentation(logits, labels.masked_fill(~mask, 255), None, PALETTE),
+    )
+    wide = mask.unsqueeze(1)
+    assert torch.equal(
+        perceptual.depth(metres, depth, wide), perceptual.depth(metres, torch.where(wide, depth, 0), None)
+    )
+
+
+def test_frames_without_labels_do_not_dilute(squeezenet, frames):
+    """The second frame has no labels: the value is the first frame's own."""
+    labels, depth = frames
+    perceptual = Perceptual("squeezenet", str(squeezenet))
+    logits, metres = torch.randn(2, 3, H, W), torch.rand(2, 1, H, W) * 40 + 3
+    both = perceptual.segmentation(logits, labels, None, PALETTE)
+    torch.testing.assert_close(both, perceptual.segmentation(logits[:1], labels[:1], None, PALETTE))
+    torch.testing.assert_close(perceptual.depth(metres, depth, None), perceptual.depth(metres[:1], depth[:1], None))
+
+
+def test_nothing_labelled_is_zero_with_zero_gradient(squeezenet):
+    perceptual = Perceptual("squeezenet", str(squeezenet))
+    logits = torch.randn(1, 3, H, W, requires_grad=True)
+    metres = torch.full((1, 1, H, W), 9.0, requires_grad=True)
+    labels, depth = torch.full((1, H, W), 255), torch.zeros(1, 1, H, W)
+    value = perceptual.segmentation(logits, labels, None, PALETTE) + perceptual.depth(metres, depth, None)
+    value.backward()
+    assert value.item() == 0 and (logits.grad == 0).all() and (metres.grad == 0).all()
+
+
+def test_errors_are_one_line(squeezenet, vgg, tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise URLError("no route")
+
+    with pytest.raises(InputError, match=r"perceptual\.network: no 'alexnet'; there are vgg16"):
+        Perceptual("alexnet")
+    with pytest.raises(InputError, match=r"perceptual\.weights: no file .*none\.pth"):
+        Perceptual("squeezenet", str(tmp_path / "none.pth"))
+    with pytest.raises(InputError, match="does not fit"):
+        Perceptual("vgg16", str(squeezenet))
+    monkeypatch.setattr(type(perceptual_module._DOWNLOADS["vgg16"]), "get_state_dict", offline)
+    for network in ("vgg16", "lpips"):
+        with pytest.raises(InputError, match=r"vgg16-397923af.pth .* cannot be downloaded .*perceptual") as caught:
+            Perceptual(network)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "lpips"])
+def test_real_weights_order_errors(network):
+    """With a real classifier, a slightly shifted scene is nearer to the truth than one shifted far."""
+    path = SHARED / "weights" / "squeezenet1_1_imagenet.pth"
+    if not path.is_file():
+        pytest.skip("real weights are not beside this checkout")
+    labels = torch.zeros(1, 64, 96, dtype=torch.long)
+    labels[:, 30:, :] = 1
+    labels[:, 20:50, 40:60] = 2
+    perceptual = Perceptual(network, str(path))
+    values = [
+        perceptual.segmentation(
+            20.0 * torch.nn.functional.one_hot(labels.roll(shift, 2), 3).permute(0, 3, 1, 2).float(),
+            labels,
+            None,
+            PALETTE,
+        ).item()
+        for shift in (0, 2, 12)
+    ]
+    assert values[0] == pytest.approx(0, abs=1e-6)
+    assert values[0] < values[1] < values[2]

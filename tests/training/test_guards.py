@@ -1,0 +1,281 @@
+"""Guards: what is said about discriminators, when a plateau stops, and each accident with its line."""
+
+import errno
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from street_set import write_cityscapes
+from test_train import CPU, assert_equal, make_config, quiet
+
+from advmtl.comparison.plan import is_finished
+from advmtl.config import Config, GuardsConfig
+from advmtl.data.loading import Batch
+from advmtl.training import loop as loop_module
+from advmtl.training import train as train_module
+from advmtl.training.checkpoint import load_checkpoint
+from advmtl.training.guards import Accident, Episode, Guards, accidents
+from advmtl.training.runs import Run
+from advmtl.training.step import train_step
+from advmtl.training.train import fit
+from preprocessing.errors import InputError
+
+
+@pytest.fixture
+def streets(tmp_path: Path) -> Path:
+    write_cityscapes(tmp_path / "set", "train", 6)
+    write_cityscapes(tmp_path / "set", "val", 2)
+    return tmp_path / "set"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing happens to, on a set of its own with the same frames."""
+    root = tmp_path_factory.mktemp("alone")
+    write_cityscapes(root, "train", 6)
+    write_cityscapes(root, "val", 2)
+    fit(make_config(root, checkpoint_every_steps=1), root / "run", CPU, quiet())
+    return Run(root / "run")
+
+
+def assert_as_if_alone(run: Run, alone: Run) -> None:
+    assert_equal(*(load_checkpoint(one.last)[0] for one in (alone, run)))
+    assert run.metrics.read_bytes() == alone.metrics.read_bytes()
+
+
+def critics(objective: str, rows: int = 3) -> Config:
+    config = make_config(Path("nowhere"), log_every=5)
+    critic = config.discriminators["both"].model_copy(update={"objective": objective})
+    return config.model_copy(update={"discriminators": {"both": critic}, "guards": GuardsConfig(critic_rows=rows)})
+
+
+def row(accuracy: float, loss: float, real: float = 1.0, fake: float = 0.0, **more: float) -> dict[str, float]:
+    values = {"accuracy": accuracy, "loss": loss, "score_real": real, "score_fake": fake, **more}
+    return {f"discriminator/both/{name}": value for name, value in values.items()}
+
+
+def test_a_winning_discriminator_is_told_once_an_episode() -> None:
+    """LSGAN: chance is 0.25, so the loss must be at most 0.025. Three rows in a row, one every 5 steps."""
+    guards, config = Guards(), critics("lsgan")
+    wins, plays = row(1.0, 0.02), row(1.0, 0.03)
+    said = [bool(guards.watch_critics(values, config)) for values in (wins, wins, plays, wins, wins, wins, wins)]
+    assert said == [False, False, False, False, False, True, False]
+    # Two rows without it do not end the episode, three do.
+    assert not any(guards.watch_critics(values, config) for values in (plays, plays, wins, wins, wins))
+    said = [guards.watch_critics(values, config) for values in (plays, plays, plays, wins, wins, wins)]
+    assert [len(lines) for lines in said] == [0, 0, 0, 0, 0, 1]
+    assert "discriminator both wins: accuracy 1.00, loss 0.0200 (by chance 0.25), for 15 steps" in said[-1][0]
+    assert "discriminators.both.learning_rate" in said[-1][0]
+
+
+def test_a_discriminator_without_an_opinion_is_dead_by_its_mean_accuracy() -> None:
+    guards, config = Guards(), critics("hinge")
+    silent = [row(accuracy, 2.0, 0.301, 0.3) for accuracy in (0.25, 0.75, 0.5)]
+    assert [len(guards.watch_critics(values, config)) for values in silent] == [0, 0, 1]
+    # Small scores that still tell real from generated are an opinion.
+    guards = Guards()
+    assert not any(guards.watch_critics(row(1.0, 2.0, 0.301, 0.3), config) for _ in range(9))
+    assert not any(guards.watch_critics(row(0.5, 2.0, 0.33, 0.3), config) for _ in range(9))
+
+
+def test_a_wasserstein_critic_may_be_ahead_but_not_steep() -> None:
+    guards, config = Guards(), critics("wgan_gp")
+    assert not any(guards.watch_critics(row(1.0, -60.0, gradient_penalty=0.9), config) for _ in range(9))
+    said = [guards.watch_critics(row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), config) for _ in range(3)][-1]
+    assert "both runs away: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
+
+
+def test_a_resting_discriminator_changes_nothing() -> None:
+    guards, config = Guards(), critics("lsgan")
+    for values in (row(1.0, 0.0), {"combined": 1.0}, row(1.0, 0.0)):
+        assert guards.watch_critics(values, config) == []
+    assert len(guards.watch_critics(row(1.0, 0.0), config)) == 1
+
+
+def test_guards_are_restored_and_an_unknown_key_is_named() -> None:
+    guards = Guards(stale=2, best_epoch=4, critics={"both/wins": Episode(3, 0, 2.5, True)})
+    other = Guards()
+    other.load_state_dict(guards.state_dict())
+    assert other == guards and other.critics["both/wins"].told
+    other.load_state_dict({})
+    assert other == Guards()
+    with pytest.raises(KeyError, match=r"guards\.novel"):
+        other.load_state_dict({"novel": 1})
+
+
+def no_better_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores grow up to `epoch` and stand still from there on."""
+    count = 0
+
+    def evaluate(*_: Any, **__: Any) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        return {"depth": {"delta1": min(count, epoch) / 100, "abs_rel": 1.0, "rmse_m": 1.0}}
+
+    for module in (loop_module, train_module):  # in the middle, and of the best state at the end
+        monkeypatch.setattr(module, "evaluate", evaluate)
+
+
+def test_a_plateau_stops_says_why_and_is_finished(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, run = make_config(streets, epochs=9, patience=2, panels=0), Run(tmp_path / "run")
+    no_better_after(2, monkeypatch)
+    assert not is_finished(config, run)
+    fit(config, run.folder, CPU, Console(width=200))
+    said = "stopped after epoch 4 of 9: no better score than that of epoch 2 in 2 measurements"
+    assert said in capsys.readouterr().out
+    state, _ = load_checkpoint(run.last)
+    assert state["epoch"] == 4 and load_checkpoint(run.best)[0]["guards"]["best_epoch"] == 2
+    assert is_finished(config, run)
+    fit(config, run.folder, CPU, Console(width=200))  # not a step more
+    assert said in capsys.readouterr().out and load_checkpoint(run.last)[0]["step"] == state["step"]
+
+
+def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(streets, epochs=9, patience=3, panels=0)
+    no_better_after(1, monkeypatch)
+    real, taken = loop_module.train_step, 0
+
+    def pulled(*args: Any, **options: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == 8:  # in the third epoch
+            raise ConnectionAbortedError
+        return real(*args, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", pulled)
+    with pytest.raises(ConnectionAbortedError):
+        fit(config, tmp_path / "run", CPU, quiet())
+    fit(config, tmp_path / "run", CPU, quiet())
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")[0]["epoch"] == 4
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "log", "panel"])
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
+    where: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = make_config(streets, checkpoint_every_steps=1), Run(tmp_path / "run")
+    real, taken = loop_module.train_step, 0
+
+    def until_the_disk_is_full(*args: Any, **options: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            fill(where, monkeypatch)
+        return real(*args, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", until_the_disk_is_full)
+    names = {"checkpoint": r"last\.pt", "log": "run", "panel": r"epoch_0001\.png"}
+    with pytest.raises(Accident, match=rf"{names[where]}: No space left.*make room, and the same command goes on"):
+        fit(config, run.folder, CPU, quiet())
+    assert load_checkpoint(run.last)[0]["step"] == {"checkpoint": 2, "log": 2, "panel": 3}[where]
+    monkeypatch.undo()
+    fit(config, run.folder, CPU, quiet())
+    assert_as_if_alone(run, alone)
+
+
+def fill(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    real = Path.write_bytes
+
+    def write_bytes(path: Path, content: bytes) -> int:
+        if path.suffix == {"checkpoint": ".pt", "panel": ".png"}[where]:
+            real(path, content[:50])
+            raise full
+        return real(path, content)
+
+    def write(*_: Any) -> None:
+        raise full
+
+    if where == "log":
+        monkeypatch.setattr(loop_module.Log, "write", write)
+    else:
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
+    split: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = make_config(streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
+    away, taken = tmp_path / "away", 0
+
+    def until_the_folder_is_gone(*args: Any, **options: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == {"train": 2, "val": 3}[split]:
+            shutil.move(streets, away)
+        return train_step(*args, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", until_the_folder_is_gone)
+    # Of three batches an epoch one comes after the loss: the validation notices first, or in mid-epoch the training.
+    config_now = config.model_copy(update={"guards": GuardsConfig(lost_batches=1 if split == "train" else 3)})
+    with pytest.raises(InputError, match=rf"data\.{split}: no frame of .*{streets}: the folder is gone") as caught:
+        fit(config_now, run.folder, CPU, quiet())
+    assert "\n" not in str(caught.value)
+    # A step on nothing but black frames is not kept.
+    assert load_checkpoint(run.last)[0]["step"] == {"train": taken - 1, "val": taken}[split]
+    shutil.move(away, streets)
+    monkeypatch.undo()
+    fit(config, run.folder, CPU, quiet())
+    assert_as_if_alone(run, alone)
+
+
+def test_steps_on_lost_batches_are_not_saved_and_one_bad_batch_is_no_loss(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run = make_config(streets, checkpoint_every_steps=1, panels=0, epochs=1), Run(tmp_path / "run")
+    config = config.model_copy(update={"guards": GuardsConfig(lost_batches=2)})
+    saved: list[int] = []
+
+    def lose_the_second(state: Any, batch: Batch, **options: bool) -> Any:
+        if run.last.is_file():
+            saved.append(load_checkpoint(run.last)[0]["step"])
+        hidden = streets / "leftImg8bit" / "train"
+        if state.step == 0:
+            hidden.rename(streets / "hidden")
+        if state.step == 1:
+            (streets / "hidden").rename(hidden)
+        return train_step(state, batch, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", lose_the_second)
+    fit(config, run.folder, CPU, quiet())
+    assert saved == [1, 1]  # after the lost second batch the state of the first still stood
+    assert load_checkpoint(run.last)[0]["step"] == 3
+
+
+def test_a_killed_loader_process_is_one_line_and_the_last_checkpoint_is_whole(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import multiprocessing
+    import os
+
+    config, run = make_config(streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
+    config = config.model_copy(update={"data": config.data.model_copy(update={"workers": 1})})
+
+    def kill_after_the_first(state: Any, batch: Batch, **options: bool) -> Any:
+        if state.step == 1:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid or 0, signal.SIGKILL)
+        return train_step(state, batch, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", kill_after_the_first)
+    with pytest.raises(Accident, match=r"a loader process died .*data\.workers=0"):
+        fit(config, run.folder, CPU, quiet())
+    monkeypatch.undo()
+    assert load_checkpoint(run.last)[0]["step"] >= 1
+    fit(config, run.folder, CPU, quiet())
+    assert load_checkpoint(run.last)[0]["step"] == 6
+
+
+def test_other_errors_pass(tmp_path: Path) -> None:
+    for error in (OSError(errno.ENOENT, "No such file"), RuntimeError("shape mismatch"), InputError("x")):
+        with pytest.raises(type(error)) as caught, accidents(tmp_path):
+            raise error
+        assert caught.value is error
+    with pytest.raises(Accident, match="loader process"), accidents(tmp_path):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")

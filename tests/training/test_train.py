@@ -1,0 +1,265 @@
+"""A run from start to end on a tiny set: what it leaves, and that a resume gives the same bits."""
+
+import json
+import os
+import signal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from street_set import TASKS, write_cityscapes, write_folder
+from street_set import config as folder_config
+
+from advmtl.config import Config, EncoderConfig, validate
+from advmtl.data.loading import Batch
+from advmtl.training import loop as loop_module
+from advmtl.training.checkpoint import load_checkpoint, load_generator
+from advmtl.training.runs import flatten
+from advmtl.training.scores import score
+from advmtl.training.state import State, build, learning_rate_factor
+from advmtl.training.step import NonFiniteLoss
+from advmtl.training.train import fit
+from preprocessing.errors import InputError
+from preprocessing.files import read_image
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("streets")
+    write_cityscapes(root, "train", 6)
+    write_cityscapes(root, "val", 3)
+    return root
+
+
+def make_config(streets: Path, **train: object) -> Config:
+    sources = {role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")}
+    values = {
+        "name": "tiny",
+        "seed": 3,
+        "tasks": TASKS,
+        "encoder": {"weights": None},
+        "generator": {"channels": 16, "crp_stages": 1},
+        "discriminators": {
+            "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}
+        },
+        "data": {**sources, "size": "64x32", "batch_size": 2, "workers": 0, "cache_mb": 0},
+        "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 2, **train},
+    }
+    return validate(Config, values, "test")
+
+
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def finished(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    fit(make_config(streets), folder, CPU, quiet())
+    return folder
+
+
+def test_a_run_folder_holds_what_the_design_says(finished: Path) -> None:
+    for name in ("config.yaml", "metrics.jsonl", "evaluation.json", "evolution.gif", "checkpoints/last.pt"):
+        assert (finished / name).stat().st_size > 0
+    assert list((finished / "tensorboard").glob("events*")) and (finished / "checkpoints/best.pt").is_file()
+    assert len(list((finished / "panels").glob("epoch_*.png"))) == 2
+    panel = read_image(next((finished / "panels").glob("town_*.png")))
+    assert panel.shape[0] > 2 * 32 and panel.shape[1] > 3 * 64 and panel.std() > 10
+    assert not list(finished.rglob(".*"))  # no temporary file is left
+
+
+def test_metrics_have_units_in_their_names_and_lie_in_range(finished: Path) -> None:
+    metrics = json.loads((finished / "evaluation.json").read_text())
+    assert {"miou", "miou_categories", "pixel_accuracy", "iou_per_class", "boundary_iou", "frames"} <= metrics[
+        "segmentation"
+    ].keys()
+    assert {"abs_rel", "sq_rel_m", "rmse_m", "rmse_log", "delta1", "delta2", "delta3", "pixels"} <= metrics[
+        "depth"
+    ].keys()
+    assert metrics["segmentation"]["frames"] == 3 and 0 <= metrics["segmentation"]["miou"] <= 1
+    assert 0 <= metrics["depth"]["delta1"] <= metrics["depth"]["delta2"] <= metrics["depth"]["delta3"] <= 1
+
+
+def test_every_step_is_logged_once_in_order(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").open()]
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [3, 6]
+    assert {"combined", "gradient_norm", "discriminator/both/score_fake", "learning_rate"} <= rows[0].keys()
+
+
+class _PulledPlugError(Exception):
+    """Stands for a power loss: the loop does not handle it."""
+
+
+@pytest.mark.parametrize("stop_after", [2, 4])
+def test_a_resume_in_mid_epoch_gives_the_same_bits(
+    stop_after: int, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(streets, checkpoint_every_steps=1)
+    reference = tmp_path / "reference"
+    fit(config, reference, CPU, quiet())
+    taken, real = 0, loop_module.train_step
+
+    def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
+        nonlocal taken
+        if taken == stop_after:
+            raise _PulledPlugError
+        taken += 1
+        return real(*args, **options)  # type: ignore[arg-type]
+
+    folder = tmp_path / "resumed"
+    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
+    with pytest.raises(_PulledPlugError):
+        fit(config, folder, CPU, quiet())
+    monkeypatch.setattr(loop_module, "train_step", real)
+    fit(config, folder, CPU, quiet())
+    (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (reference, folder))
+    assert_equal(a, b)
+    assert (folder / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert (folder / "evaluation.json").read_bytes() == (reference / "evaluation.json").read_bytes()
+
+
+def assert_equal(a: object, b: object, where: str = "state") -> None:
+    """Bitwise equality of nested plain values and tensors."""
+    if isinstance(a, torch.Tensor):
+        assert isinstance(b, torch.Tensor) and torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert isinstance(b, dict) and a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert isinstance(b, list | tuple) and len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = loop_module.train_step, 0
+
+    def poisoned(state: State, batch: Batch, **options: bool) -> object:
+        nonlocal taken
+        taken += 1
+        if taken == 3:
+            batch.image[0, 0, 0, 0] = float("nan")
+        return real(state, batch, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", poisoned)
+    folder = tmp_path / "run"
+    with pytest.raises(NonFiniteLoss, match=r"step 2: .* is nan; frames of the batch: town.*failed\.pt"):
+        fit(make_config(streets, checkpoint_every_steps=1), folder, CPU, quiet())
+    state, _ = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert state["step"] == 2
+    for part in ("generator", "ema", "discriminators"):
+        assert all(value.isfinite().all() for value in state[part].values())
+    assert (folder / "checkpoints" / "failed.pt").is_file()
+
+
+@pytest.mark.parametrize("moment", ["in a step", "in a measurement"])
+def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
+    moment: str, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(streets)
+    fit(config, tmp_path / "reference", CPU, quiet())
+    name = "train_step" if moment == "in a step" else "evaluate"
+    real = getattr(loop_module, name)
+
+    def interrupted(*args: object, **options: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **options)
+
+    monkeypatch.setattr(loop_module, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path / "resumed", CPU, quiet())
+    monkeypatch.setattr(loop_module, name, real)
+    fit(config, tmp_path / "resumed", CPU, quiet())
+    (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
+    assert_equal(a, b)
+    logs = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("reference", "resumed")]
+    assert logs[0] == logs[1]
+
+
+def test_a_second_ctrl_c_in_a_step_leaves_the_last_whole_checkpoint(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, taken = loop_module.train_step, 0
+
+    def impatient(*args: object, **options: object) -> object:
+        nonlocal taken
+        taken += 1
+        logs = real(*args, **options)  # type: ignore[arg-type]
+        if taken == 3:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+        return logs
+
+    monkeypatch.setattr(loop_module, "train_step", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make_config(streets, checkpoint_every_steps=2), tmp_path / "run", CPU, quiet())
+    state, _ = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert state["step"] == 2
+
+
+def test_a_task_without_any_label_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pictures", 4, labels=True)
+    root = str(tmp_path / "pictures")
+    config = make_config(tmp_path, epochs=1).model_copy(
+        update={"data": folder_config([f"folder:{root}"], [f"folder:{root}"]).data}
+    )
+    with pytest.raises(InputError, match=r"tasks\.depth: no training frame has this label"):
+        fit(config, tmp_path / "run", CPU, quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_overwrite_spares_the_old_run_until_the_new_one_is_built(streets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    fit(make_config(streets, epochs=1), folder, CPU, quiet())
+    before = (folder / "checkpoints" / "last.pt").read_bytes()
+    broken = make_config(streets).model_copy(update={"encoder": EncoderConfig(weights=str(tmp_path / "none.pth"))})
+    with pytest.raises(InputError, match=r"none\.pth"):
+        fit(broken, folder, CPU, quiet(), overwrite=True)
+    assert (folder / "checkpoints" / "last.pt").read_bytes() == before
+    fit(make_config(streets, epochs=1, learning_rate=0.01), folder, CPU, quiet(), overwrite=True)
+    assert (folder / "checkpoints" / "last.pt").read_bytes() != before
+
+
+def test_the_averaged_generator_is_what_loads(finished: Path) -> None:
+    generator, config = load_generator(finished)
+    state, _ = load_checkpoint(finished / "checkpoints" / "best.pt")
+    assert config.name == "tiny" and not generator.training
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, state["ema"][name])
+
+
+def test_ema_follows_its_formula(streets: Path) -> None:
+    """Step 0: decay (1 + 0) / (10 + 0) = 0.1, so the average becomes 0.1·old + 0.9·new."""
+    state = build(make_config(streets), CPU)
+    weight, average = state.generator.shared.fuse[1].weight, state.ema.shared.fuse[1].weight
+    before = average.clone()
+    with torch.no_grad():
+        weight.add_(1.0)
+    state.update_ema()
+    assert torch.allclose(average, 0.1 * before + 0.9 * weight, atol=1e-6)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero(streets: Path) -> None:
+    config = make_config(streets, warmup_steps=4, schedule="cosine")
+    factors = [learning_rate_factor(step, 100, config) for step in range(101)]
+    assert factors[0] == pytest.approx(0.25) and factors[3] == pytest.approx(1.0, abs=0.01)
+    assert factors[50] == pytest.approx(0.5) and factors[100] == 0.0
+    assert all(a >= b for a, b in pairwise(factors[4:]))
+
+
+def test_score_and_flatten() -> None:
+    """(0.5 + 0.9) / 2 = 0.7."""
+    metrics = {"segmentation": {"miou": 0.5, "iou_per_class": {"road": 0.8}}, "depth": {"delta1": 0.9, "x": None}}
+    assert score(metrics) == pytest.approx(0.7)
+    assert flatten(metrics) == {"segmentation/miou": 0.5, "segmentation/iou_per_class/road": 0.8, "depth/delta1": 0.9}
