@@ -19,8 +19,9 @@ from advmtl.networks.batch_norm import set_batch_norm
 from advmtl.processes.group import losing, process_group
 from advmtl.processes.together import Processes, ProcessLost, current
 from advmtl.training import loop as loop_module
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
-from advmtl.training.step import NonFiniteLoss, train_step
+from advmtl.training.step import train_step
 from advmtl.training.train import fit
 from preprocessing.errors import InputError
 

@@ -95,9 +95,10 @@ def evaluate(
     """
     from advmtl.config import Source
     from advmtl.data.loading import val_loaders
+    from advmtl.measuring.constant_depth import mean_depth_baseline
     from advmtl.measuring.evaluate import evaluate as measure
-    from advmtl.measuring.evaluate import mean_depth_baseline, print_table
     from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
+    from advmtl.measuring.tables import print_table
     from advmtl.training.checkpoint import load_generator
     from preprocessing.labels import LABEL_SETS
 

@@ -27,9 +27,9 @@ from advmtl.comparison.table import print_tables, write_tables
 from advmtl.comparison.timing import step_times
 from advmtl.config import Config
 from advmtl.data.loading import train_loader, val_loaders
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.scores import headline
 from advmtl.training.state import build, generator_from
-from advmtl.training.step import NonFiniteLoss
 from advmtl.training.train import count_labels, fit
 from preprocessing.errors import InputError
 from preprocessing.progress import progress

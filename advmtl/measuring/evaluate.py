@@ -1,28 +1,21 @@
 """Measuring a generator on validation sources, and the constant prediction it has to beat."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 from advmtl.config import Config
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
-from advmtl.data.loading import val_loaders
 from advmtl.measuring.distance_bands import DistanceBands
 from advmtl.measuring.edges import BoundaryIoU, DepthEdges
 from advmtl.measuring.frame_figures import Observer
-from advmtl.measuring.metrics import UNITS, DepthMetrics, SegmentationMetrics, depth_mask
+from advmtl.measuring.metrics import DepthMetrics, SegmentationMetrics
 from advmtl.measuring.panoptic import InstanceMetrics
 from advmtl.processes.together import ALONE, Processes
-from advmtl.tasks import TASKS
-from preprocessing.errors import InputError
 from preprocessing.progress import progress
 
 NamedLoader = tuple[str, Any]  # (source name, DataLoader of Batch)
@@ -167,111 +160,3 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
-
-
-class ConstantDepth(nn.Module):
-    """Predicts one depth [m] everywhere: what a network has to beat."""
-
-    def __init__(self, depth_m: float) -> None:
-        super().__init__()
-        self.depth_m = depth_m
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Image `[N,3,H,W]` -> {"depth": metres `[N,1,H,W]`}."""
-        return {"depth": torch.full_like(image[:, :1], self.depth_m)}
-
-
-@dataclass(frozen=True)
-class DepthPrior:
-    """Mean and median of the valid training depths [m], and how many pixels they are from."""
-
-    mean_m: float
-    median_m: float
-    pixels: int
-
-
-def depth_prior(batches: Iterable[Batch], max_depth_m: float = 80.0) -> DepthPrior:
-    """Statistics of the true depth within (1e-3 m, `max_depth_m`), frames weighted by their pixels.
-
-    The median is exact to 1/16 m (a histogram). Raises: InputError where no pixel is valid.
-    """
-    bins = math.ceil(max_depth_m * 16)
-    histogram = torch.zeros(bins, dtype=torch.float64)
-    total = torch.zeros((), dtype=torch.float64)
-    for batch in batches:
-        depth = batch.targets["depth"].cpu()
-        depth = depth[depth_mask(depth, max_depth_m)].double()
-        histogram += torch.histc(depth, bins=bins, min=0, max=bins / 16)
-        total += depth.sum()
-    pixels = int(histogram.sum())
-    if not pixels:
-        raise InputError("no training frame has a valid depth; there is no constant depth to compare with")
-    middle = int(torch.searchsorted(histogram.cumsum(0), pixels / 2))
-    return DepthPrior(float(total) / pixels, (middle + 0.5) / 16, pixels)
-
-
-def mean_depth_baseline(config: Config, loaders: Sequence[NamedLoader]) -> dict[str, Any]:
-    """What predicting the mean, and the median, depth of the training frames (not augmented) scores on
-    `loaders`.
-
-    Returns: {"mean": {"depth_m", "abs_rel", ...}, "median": {...}}. Raises: InputError without any training
-        depth.
-    """
-    train = val_loaders(config, config.data.train, "train")
-    prior = depth_prior((batch for _, loader in train for batch in loader), config.depth.max_m)
-    constants = {"mean": prior.mean_m, "median": prior.median_m}
-    return {
-        name: {"depth_m": value, **evaluate(ConstantDepth(value), loaders, config).get("depth", {})}
-        for name, value in constants.items()
-    }
-
-
-def result_table(result: Mapping[str, Any], title: str = "Evaluation") -> Table:
-    """Figures with their units, one column for all sources and one for each where there are several."""
-    columns = {"all": result, **result["sources"]} if "sources" in result else {"value": result}
-    table = Table(title=title)
-    table.add_column("figure", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    for name in columns:
-        table.add_column(_short(name), justify="right", overflow="fold")
-    for task in TASKS:
-        parts = [column.get(task, {}) for column in columns.values()]
-        figures = [figure for figure in UNITS if any(figure in part for part in parts)]
-        if figures:
-            table.add_row(task, style="bold")
-        for figure in figures:
-            table.add_row(f"  {figure}", UNITS[figure], *(_cell(part.get(figure)) for part in parts))
-        table.add_section()
-    return table
-
-
-def _short(source: str) -> str:
-    """`format:root[:split]` with only the root's last part; the whole name stands in evaluation.json."""
-    return ":".join(part.rstrip("/").rpartition("/")[2] for part in source.split(":"))
-
-
-def _cell(value: float | int | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:.4f}"
-
-
-def class_table(result: Mapping[str, Any]) -> Table:
-    """IoU of every class, PQ of those with instances; – where a class is in neither truth nor prediction."""
-    quality = result.get("instance", {}).get("pq_per_class", {})
-    table = Table(title="Per class (1 = perfect)" if quality else "IoU per class (1 = perfect)")
-    for column in ("class", "IoU", "PQ")[: 3 if quality else 2]:
-        table.add_column(column, justify="left" if column == "class" else "right")
-    for name, value in result.get("segmentation", {}).get("iou_per_class", {}).items():
-        table.add_row(name, _cell(value), *([_cell(quality[name])] if name in quality else []))
-    return table
-
-
-def print_table(result: Mapping[str, Any], title: str = "Evaluation", console: Console | None = None) -> None:
-    """Print the figures of `evaluate` with their units, and the frames that could not be read."""
-    console = console or Console()
-    console.print(result_table(result, title))
-    if result.get("segmentation", {}).get("iou_per_class"):
-        console.print(class_table(result))
-    for frame in result.get("skipped", []):
-        console.print(f"skipped {frame['name']}: {frame['reason']}", style="yellow", highlight=False)

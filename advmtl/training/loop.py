@@ -14,17 +14,18 @@ from torch import Tensor
 from advmtl.data.loading import Batch
 from advmtl.data.prefetch import on_device
 from advmtl.measuring.evaluate import evaluate
-from advmtl.measuring.validation_losses import ValidationLosses
 from advmtl.pictures.panels import Evolution
 from advmtl.processes.together import Processes
 from advmtl.training.checkpoint import save_checkpoint
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.guards import LostData
 from advmtl.training.runs import Log, Run, flatten
 from advmtl.training.scores import checked, figures, headline, score
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State, learning_rate_factor
-from advmtl.training.step import NonFiniteLoss, train_step
+from advmtl.training.step import train_step
 from advmtl.training.timing import Timing
+from advmtl.training.validation_losses import ValidationLosses
 
 
 @dataclass

@@ -11,8 +11,9 @@ from rich.console import Console
 from advmtl.config import Config
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
-from advmtl.measuring.evaluate import evaluate, print_table
+from advmtl.measuring.evaluate import evaluate
 from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
+from advmtl.measuring.tables import print_table
 from advmtl.pictures.panels import Evolution
 from advmtl.processes.shared_run import NoLog, load_best_together, open_together
 from advmtl.processes.together import Processes, current

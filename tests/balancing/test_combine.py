@@ -16,8 +16,9 @@ from advmtl.balancing.combine import balanced_backward, split_parameters
 from advmtl.balancing.kinds import NonFiniteRow
 from advmtl.balancing.methods import SCALARIZATIONS
 from advmtl.config import BalanceConfig
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
-from advmtl.training.step import NonFiniteLoss, train_step
+from advmtl.training.step import train_step
 from preprocessing.errors import InputError
 
 ROWS = ("a", "b", "adversarial/both")

@@ -20,9 +20,9 @@ from advmtl.comparison.plan import is_finished
 from advmtl.config import Config, validate
 from advmtl.data.batch import Batch
 from advmtl.training import loop as loop_module
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.runs import Run
 from advmtl.training.state import State
-from advmtl.training.step import NonFiniteLoss
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 

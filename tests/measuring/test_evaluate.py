@@ -16,7 +16,9 @@ from advmtl.config import Config, validate
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
 from advmtl.data.instances import offsets_of
 from advmtl.data.loading import train_loader, val_loaders
-from advmtl.measuring.evaluate import depth_prior, evaluate, evaluating, mean_depth_baseline, print_table
+from advmtl.measuring.constant_depth import depth_prior, mean_depth_baseline
+from advmtl.measuring.evaluate import evaluate, evaluating
+from advmtl.measuring.tables import print_table
 from preprocessing.cityscapes import frame_path
 from preprocessing.errors import InputError
 

@@ -13,9 +13,10 @@ from advmtl.balancing.combine import balanced_backward
 from advmtl.config.files import load_config
 from advmtl.networks.discriminator import validity
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.precision import Precision
 from advmtl.training.state import State, build
-from advmtl.training.step import NonFiniteLoss, supervised_losses, train_step
+from advmtl.training.step import supervised_losses, train_step
 from preprocessing.errors import InputError
 
 CPU = torch.device("cpu")

@@ -7,9 +7,10 @@ import torch
 from test_step import CRITICS, make_batch, make_config, snapshot
 
 from advmtl.data.prefetch import on_device, one_ahead
+from advmtl.training.adversary import adversarial_share
 from advmtl.training.loop import set_learning_rate
 from advmtl.training.state import build
-from advmtl.training.step import adversarial_share, train_step
+from advmtl.training.step import train_step
 
 CPU = torch.device("cpu")
 

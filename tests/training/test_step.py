@@ -7,8 +7,10 @@ import torch
 
 from advmtl.config import Config, validate
 from advmtl.data.loading import Batch
+from advmtl.training.adversary import ordered_share
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
-from advmtl.training.step import NonFiniteLoss, ordered_share, train_step
+from advmtl.training.step import train_step
 
 CPU = torch.device("cpu")
 TASKS = {

@@ -16,10 +16,10 @@ from advmtl.config import Config, EncoderConfig, validate
 from advmtl.data.loading import Batch
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.runs import flatten
 from advmtl.training.scores import score
 from advmtl.training.state import State, build, learning_rate_factor
-from advmtl.training.step import NonFiniteLoss
 from advmtl.training.train import fit
 from preprocessing.errors import InputError
 from preprocessing.files import read_image

@@ -10,8 +10,8 @@ from street_set import TASKS
 
 from advmtl.config import Config, validate
 from advmtl.data.batch import Batch
-from advmtl.measuring.validation_losses import LossSums, ValidationLosses
 from advmtl.training.state import State, build
+from advmtl.training.validation_losses import LossSums, ValidationLosses
 
 CRITICS: dict[str, Any] = {
     "both": {"sees": ["segmentation", "depth"], "objective": "hinge", "channels": 4, "layers": 2, "weight": 0.5},
