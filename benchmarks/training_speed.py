@@ -207,10 +207,11 @@ def main() -> None:
             )
             print(f"loader  {case:22s} {row['frames_per_s']:7.1f} frames/s  {times}")
     if "loop" in args.parts:
-        report["loop"] = {name: loop(args, name) for name in ("baseline", "model3")}
-        for name, shares in report["loop"].items():
+        report["loop"] = {}
+        for name in ("baseline", "model3"):
+            report["loop"][name] = shares = loop(args, name)
             rest = ", ".join(f"{part} {share:.1%}" for part, share in shares.items() if part != "seconds")
-            print(f"loop    {name:22s} {shares['seconds']:7.1f} s  {rest}")
+            print(f"loop    {name:22s} {shares['seconds']:7.1f} s  {rest}", flush=True)
     if args.out:
         write_json(args.out, report)
 
