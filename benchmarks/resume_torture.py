@@ -39,6 +39,7 @@ from preprocessing.progress import progress
 
 CPU = torch.device("cpu")
 SIZE = (96, 48)  # width, height of the stored pictures [px]
+START = "the start or the first steps"
 MOMENTS = ("any moment", "checkpoint", "measurement")
 FILES = ("metrics.jsonl", "evaluation.json", "evolution.gif")
 
@@ -100,7 +101,10 @@ class Killed:
 
 def _attempt(config: Config, folder: Path, tell: Connection) -> None:
     """In the process of its own: train, and tell when a checkpoint or a measurement begins and ends."""
+    tell.send(START)
     torch.set_num_threads(1)
+    # Loader processes as in a run from the command line; the server's way would be passed on to them.
+    multiprocessing.set_start_method("fork", force=True)
     os.dup2(os.open(folder.with_suffix(".txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)  # a traceback, if any
 
     def noted(moment: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,13 +139,14 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
     process.start()
     theirs.close()
     moment, count, delay_s = kill or ("never", 1, 0.0)
-    at, due = "the start or the first steps", time.monotonic() + delay_s if moment == "any moment" else None
+    at, due = START, None
     try:
         while at != "the end":
             if ours.poll(None if due is None else max(0.0, due - time.monotonic())):
                 at = ours.recv()
-                count -= at == moment
-                if at == moment and count <= 0 and (at != "checkpoint" or _half_written(folder, ours)):
+                began = at == (START if moment == "any moment" else moment)
+                count -= began
+                if began and count <= 0 and (at != "checkpoint" or _half_written(folder, ours)):
                     due = time.monotonic() + delay_s
             else:
                 os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
@@ -202,7 +207,7 @@ class Reference:
 
     folder: Path
     run_s: float
-    writing_s: float = 0.01
+    writing_s: float = 0.005
     measurement_s: float = 0.1
     checkpoints: int = 10  # 6 after steps, 3 after epochs, at least one best.pt
     measurements: int = 4  # one an epoch and the last
@@ -212,14 +217,15 @@ def killed_run(root: Path, out: Path, number: int, workers: int, reference: Refe
     """One run, killed at least once, resumed to its end and compared."""
     result = Killed(number, workers, MOMENTS[number % len(MOMENTS)])
     folder, wanted = out / f"run{number:02d}", rng.choice((1, 1, 2, 3))
-    config = config_of(root, workers)
+    config, late = config_of(root, workers), 0
     while len(result.killed) < wanted:
         before = leftovers(folder)
-        at = attempt(config, folder, _moment(result, reference, rng))
+        at = attempt(config, folder, _moment(result, reference, rng, late))
         if at is None and result.killed:
             break
         if at is None:  # the kill came too late
             shutil.rmtree(folder)
+            late += 1
             continue
         result.killed.append(at)
         result.half_written += bool(leftovers(folder) - before)
@@ -229,20 +235,21 @@ def killed_run(root: Path, out: Path, number: int, workers: int, reference: Refe
     return result
 
 
-def _moment(result: Killed, reference: Reference, rng: random.Random) -> tuple[str, int, float]:
-    """Draw where to kill; a second kill falls into the shorter rest."""
+def _moment(result: Killed, reference: Reference, rng: random.Random, late: int = 0) -> tuple[str, int, float]:
+    """Draw where to kill; a second kill falls into the shorter rest, one after `late` that came too late is earlier."""
     if result.wanted == "checkpoint":
         last = max(1, reference.checkpoints // (1 + 2 * len(result.killed)))
         return "checkpoint", rng.randint(1, last), rng.uniform(0, reference.writing_s)
     if result.wanted == "measurement":
         last = max(1, reference.measurements - 2 * len(result.killed))
         return "measurement", rng.randint(1, last), rng.uniform(0, reference.measurement_s)
-    return "any moment", 1, rng.uniform(0.2, 0.9) * reference.run_s / (1 + len(result.killed))
+    return "any moment", 1, rng.uniform(0.1, 0.9) * reference.run_s / (1 + late + len(result.killed))
 
 
 def torture(out: Path, runs: int, seed: int = 0, workers: Sequence[int] = (0, 1, 3)) -> dict[str, Any]:
     """The whole thing under the folder `out`; the figures as plain values."""
     write_set(out / "set")
+    attempt(config_of(out / "set", 0), out / "first", ("any moment", 1, 0.0))  # starts the server
     start = time.monotonic()
     attempt(config_of(out / "set", workers[0]), out / "alone")
     reference = Reference(out / "alone", time.monotonic() - start)
