@@ -1,0 +1,225 @@
+"""Equal forms of parts of a graph that integer kernels can run: each function changes the graph in place.
+
+ONNX Runtime's integer kernels on the CPU keep 8 bits from convolution to convolution only where every operator between
+has an integer form too. Hard swish, the mean over the picture and the normalisation of the frame have none as they are
+exported; 5x5 pooling has one, which takes 25 comparisons a value.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+CENTRE = 116  # of 0..255: the mean of ImageNet's channel means, 124, 116 and 104
+
+
+def consumers(graph: onnx.GraphProto, value: str) -> list[onnx.NodeProto]:
+    """The nodes that read a value."""
+    return [node for node in graph.node if value in node.input]
+
+
+def constant(graph: onnx.GraphProto, name: str) -> NDArray | None:
+    """The array of an initializer; None for a value that is computed."""
+    return next((numpy_helper.to_array(value) for value in graph.initializer if value.name == name), None)
+
+
+def _add_constant(graph: onnx.GraphProto, name: str, array: NDArray) -> str:
+    graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    return name
+
+
+def _replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    kept = list(nodes)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, object]:
+    """The attributes of a node that have a value."""
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+
+def mean_as_pooling(graph: onnx.GraphProto) -> None:
+    """The mean over height and width as GlobalAveragePool, which has an integer kernel."""
+    for node in graph.node:
+        if node.op_type != "ReduceMean" or len(node.input) < 2 or not attributes(node).get("keepdims", 1):
+            continue
+        axes = constant(graph, node.input[1])
+        if axes is not None and sorted(int(axis) % 4 for axis in axes) == [2, 3]:
+            node.op_type = "GlobalAveragePool"
+            del node.input[1:]
+            del node.attribute[:]
+
+
+def separate_pooling(graph: onnx.GraphProto) -> None:
+    """Square max pooling of stride 1 as a row and a column: the maximum of maxima, 10 comparisons in place of 25."""
+    nodes = []
+    for node in graph.node:
+        found = attributes(node)
+        kernel, pads = list(found.get("kernel_shape", ())), list(found.get("pads", (0, 0, 0, 0)))  # type: ignore[call-overload]
+        plain = (
+            node.op_type == "MaxPool"
+            and len(node.output) == 1
+            and len(kernel) == 2
+            and min(kernel) > 1
+            and all(stride == 1 for stride in found.get("strides", (1, 1)))  # type: ignore[attr-defined]
+            and all(step == 1 for step in found.get("dilations", (1, 1)))  # type: ignore[attr-defined]
+            and found.get("auto_pad", b"NOTSET") == b"NOTSET"
+            and not found.get("ceil_mode", 0)
+        )
+        if not plain:
+            nodes.append(node)
+            continue
+        row, (name, out) = f"{node.output[0]}_row", (node.name, node.output[0])
+        along = {"kernel_shape": [1, kernel[1]], "pads": [0, pads[1], 0, pads[3]], "strides": [1, 1]}
+        down = {"kernel_shape": [kernel[0], 1], "pads": [pads[0], 0, pads[2], 0], "strides": [1, 1]}
+        nodes.append(helper.make_node("MaxPool", [node.input[0]], [row], f"{name}_row", **along))
+        nodes.append(helper.make_node("MaxPool", [row], [out], name, **down))
+    _replace_nodes(graph, nodes)
+
+
+def hard_swish_as_product(graph: onnx.GraphProto) -> None:
+    """x · relu6(x + 3) for x · relu6(x + 3) / 6, the sixth going into the weights of the convolutions behind it.
+
+    Quantised, the sum's range 0..6 does the clipping, so that an integer addition and a product are left. Where
+    something else than convolutions, means and gates reads it, that hard swish stays.
+    """
+    nodes, made = [], False
+    for node in graph.node:
+        if node.op_type != "HardSwish":
+            nodes.append(node)
+            continue
+        weights = _linear_readers(graph, node.output[0])
+        if weights is None:
+            nodes.append(node)
+            continue
+        for weight in weights:
+            _scale_weights(graph, weight, 1 / 6)
+        value, out = node.input[0], node.output[0]
+        nodes.append(helper.make_node("Add", [value, "swish_three"], [f"{out}_sum"], f"{node.name}_sum"))
+        nodes.append(
+            helper.make_node("Clip", [f"{out}_sum", "swish_zero", "swish_six"], [f"{out}_gate"], f"{node.name}_gate")
+        )
+        nodes.append(helper.make_node("Mul", [value, f"{out}_gate"], [out], node.name))
+        made = True
+    _replace_nodes(graph, nodes)
+    if made:
+        for name, number in (("swish_zero", 0), ("swish_three", 3), ("swish_six", 6)):
+            _add_constant(graph, name, np.array(number, np.float32))
+
+
+def _linear_readers(graph: onnx.GraphProto, value: str) -> set[str] | None:
+    """Weights of the convolutions that read a value, also through means and gates; None where anything else does.
+
+    A weight that several convolutions share, or a gate that is a function of the value itself, stays out of it: the
+    gate of squeeze-and-excitation is one, but of the scaled mean through the same scaled weights.
+    """
+    weights: set[str] = set()
+    if value in {one.name for one in graph.output}:
+        return None
+    for node in consumers(graph, value):
+        if node.op_type == "Conv" and node.input[0] == value:
+            if constant(graph, node.input[1]) is None or len(consumers(graph, node.input[1])) > 1:
+                return None
+            weights.add(node.input[1])
+        elif node.op_type in ("ReduceMean", "GlobalAveragePool") or (
+            node.op_type == "Mul" and node.input[0] != node.input[1]
+        ):
+            behind = _linear_readers(graph, node.output[0])
+            if behind is None:
+                return None
+            weights |= behind
+        else:
+            return None
+    return weights
+
+
+def _scale_weights(graph: onnx.GraphProto, name: str, factor: float | NDArray) -> None:
+    for value in graph.initializer:
+        if value.name == name:
+            scaled = numpy_helper.to_array(value) * np.asarray(factor, np.float32)
+            value.CopyFrom(numpy_helper.from_array(scaled.astype(np.float32), name))
+
+
+def centre_frame(graph: onnx.GraphProto) -> str | None:
+    """Frame − 116 for the normalised frame, scale and the rest of the mean going into the first convolution.
+
+    The frame's own bytes are then that convolution's 8-bit input, with scale 1 and zero point 116 and without any loss.
+    Outside the picture, the padding is then grey 116 where it was the mean colour (124, 116, 104): only the outermost
+    row and column see it. Returns: the name of the centred frame; None where the graph begins otherwise.
+    """
+    chain = [node for node in graph.node if node.op_type == "Cast" and _begins(graph, node)]
+    if len(chain) != 1:
+        return None
+    scale, shift = np.ones(1, np.float32), np.zeros(1, np.float32)  # normalised = frame · scale + shift
+    while len(readers := consumers(graph, chain[-1].output[0])) == 1 and readers[0].op_type in ("Sub", "Add", "Mul"):
+        node = readers[0]
+        number = next((c for name in node.input if (c := constant(graph, name)) is not None), None)
+        if number is None or node.input[0] != chain[-1].output[0]:
+            return None
+        number = number.ravel()
+        if node.op_type == "Mul":
+            scale, shift = scale * number, shift * number
+        else:
+            shift = shift + (number if node.op_type == "Add" else -number)
+        chain.append(node)
+    readers = consumers(graph, chain[-1].output[0])
+    if len(readers) != 1 or readers[0].op_type != "Conv" or len(readers[0].input) != 3:
+        return None
+    _fold(graph, readers[0], scale, shift + CENTRE * scale)
+    value = "centred_frame"
+    readers[0].input[0] = value
+    _add_constant(graph, "frame_centre", np.array(CENTRE, np.float32))
+    names = {node.name for node in chain[1:]}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.name == chain[0].name:
+            nodes += [node, helper.make_node("Sub", [node.output[0], "frame_centre"], [value], "centre_frame")]
+        elif node.name not in names:
+            nodes.append(node)
+    _replace_nodes(graph, nodes)
+    return value
+
+
+def _begins(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether nothing but layout lies between the graph's input and this node."""
+    value, inputs = node.input[0], {one.name for one in graph.input}
+    while value not in inputs:
+        makers = [one for one in graph.node if value in one.output]
+        if not makers or makers[0].op_type not in ("Transpose", "Reshape"):
+            return False
+        value = makers[0].input[0]
+    return True
+
+
+def _fold(graph: onnx.GraphProto, node: onnx.NodeProto, scale: NDArray, shift: NDArray) -> None:
+    """Let a convolution take x where it took x · scale + shift, per channel."""
+    weight, bias = constant(graph, node.input[1]), constant(graph, node.input[2])
+    assert weight is not None and bias is not None
+    channels = weight.shape[1]
+    shifts = np.broadcast_to(shift, (channels,)).astype(np.float64)
+    added = (weight.astype(np.float64) * shifts[None, :, None, None]).sum(axis=(1, 2, 3))
+    for value in graph.initializer:
+        if value.name == node.input[2]:
+            value.CopyFrom(numpy_helper.from_array((bias + added).astype(np.float32), value.name))
+    _scale_weights(graph, node.input[1], np.broadcast_to(scale, (channels,))[None, :, None, None])
+
+
+def bytes_as_input(graph: onnx.GraphProto, centred: str) -> None:
+    """After quantisation: let the frame's bytes be the first convolution's input, in place of casting them to float,
+    subtracting 116, dividing by 1 and adding 116.
+    """
+    makers = {out: node for node in graph.node for out in node.output}
+    subtraction = makers[centred]
+    cast = makers[subtraction.input[0]]
+    quantisers = [node for node in consumers(graph, centred) if node.op_type == "QuantizeLinear"]
+    if len(quantisers) != len(consumers(graph, centred)):
+        return
+    renamed = {node.output[0]: cast.input[0] for node in quantisers}
+    gone = {node.name for node in (subtraction, cast, *quantisers)}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
+    _replace_nodes(graph, [node for node in graph.node if node.name not in gone])
