@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.integer_graph import constant
+from export.graph import constant, makers
 
 
 def give_biases(graph: onnx.GraphProto) -> None:
@@ -32,26 +32,26 @@ def correct_biases(
 
     original: the graph that was quantised. means: mean `[C]` of every convolution's input, by the name it has there.
     """
-    makers = {out: node for node in quantised.node for out in node.output}
+    made_by = makers(quantised)
     values = {value.name: value for value in quantised.initializer}
     before = {node.name: node for node in original.node if node.op_type == "Conv"}
     for node in quantised.node:
-        if node.op_type != "Conv" or node.input[1] not in makers or node.name not in before:
+        if node.op_type != "Conv" or node.input[1] not in made_by or node.name not in before:
             continue
         mean = means.get(before[node.name].input[0])
         weight = constant(original, before[node.name].input[1])
         if mean is None or weight is None:
             continue
-        integers, scale = (numpy_helper.to_array(values[name]) for name in makers[node.input[1]].input[:2])
+        integers, scale = (numpy_helper.to_array(values[name]) for name in made_by[node.input[1]].input[:2])
         error = integers.astype(np.float64) * scale.reshape(-1, 1, 1, 1) - weight
         sums = error.sum(axis=(2, 3))
         depthwise = weight.shape[1] == 1 and len(weight) > 1
         shift = sums[:, 0] * mean if depthwise else sums @ mean
-        _subtract(makers, values, node, shift)
+        _subtract(made_by, values, node, shift)
 
 
-def _subtract(makers: Mapping[str, onnx.NodeProto], values: dict, node: onnx.NodeProto, shift: NDArray) -> None:
-    maker = makers.get(node.input[2])
+def _subtract(made_by: Mapping[str, onnx.NodeProto], values: dict, node: onnx.NodeProto, shift: NDArray) -> None:
+    maker = made_by.get(node.input[2])
     name = node.input[2] if maker is None else maker.input[0]
     bias = numpy_helper.to_array(values[name])
     if maker is None:

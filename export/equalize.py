@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from export.calibration import channel_statistics
-from export.integer_graph import constant
+from export.graph import constant, set_constant
 
 # f(s · x) = s · f(x) for a positive s per channel; Add needs it of both its inputs.
 _COMMUTING = {"Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Resize", "Add"}
@@ -93,15 +92,9 @@ def _apply(graph: onnx.GraphProto, group: set[str], factor: NDArray) -> None:
         assert weight is not None
         depthwise = weight.shape[1] == 1 and weight.shape[0] > 1
         if node.output[0] in group:
-            _set(graph, node.input[1], constant(graph, node.input[1]) / factor[:, None, None, None])
+            set_constant(graph, node.input[1], constant(graph, node.input[1]) / factor[:, None, None, None])
             if len(node.input) == 3:
-                _set(graph, node.input[2], constant(graph, node.input[2]) / factor)
+                set_constant(graph, node.input[2], constant(graph, node.input[2]) / factor)
         if node.input[0] in group:
             along = factor[:, None, None, None] if depthwise else factor[None, :, None, None]
-            _set(graph, node.input[1], constant(graph, node.input[1]) * along)
-
-
-def _set(graph: onnx.GraphProto, name: str, array: NDArray) -> None:
-    for value in graph.initializer:
-        if value.name == name:
-            value.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+            set_constant(graph, node.input[1], constant(graph, node.input[1]) * along)

@@ -18,6 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from export.bias_correction import correct_biases, give_biases
 from export.calibration import channel_statistics, value_ranges
 from export.equalize import equalize
+from export.graph import before_convolutions, makers
 from export.integer_graph import (
     CENTRE,
     bytes_as_input,
@@ -25,6 +26,7 @@ from export.integer_graph import (
     hard_swish_as_product,
     mean_as_pooling,
     separate_pooling,
+    shield_float_convolutions,
 )
 
 Target = Literal["cpu", "tensorrt"]
@@ -99,6 +101,8 @@ class Quantizer:
             correct_biases(model.graph, self.model.graph, self.means)
         if self.centred is not None:
             bytes_as_input(model.graph, self.centred)
+        if self.target == "cpu":
+            shield_float_convolutions(model.graph)
         sorter = ONNXModel(model)  # the quantiser appends its nodes at the end
         sorter.topological_sort()
         model = sorter.model
@@ -145,8 +149,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
     shapes = {
         value.name: [one.dim_value for one in value.type.tensor_type.shape.dim] for value in model.graph.value_info
     }
-    before = _before_convolutions(model.graph)
-    makers = {out: node for node in model.graph.node for out in node.output}
+    before, made_by = before_convolutions(model.graph), makers(model.graph)
     layer_of: dict[str, str] = {}
     layers: dict[str, list[str]] = {}
 
@@ -154,7 +157,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
         return shapes.get(node.output[0], [0])[2:] == [1, 1]
 
     for node in model.graph.node:
-        found = [makers[name] for name in node.input if name in makers and makers[name].name in layer_of]
+        found = [made_by[name] for name in node.input if name in made_by and made_by[name].name in layer_of]
         sources = [maker.name for maker in sorted(found, key=is_point)]  # a gate's product belongs to what is gated
         if node.op_type == "Conv":
             layer_of[node.name] = node.input[1].removesuffix(".weight").removeprefix("generator.")
@@ -166,16 +169,6 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
         if node.op_type in _QUANTISED[target] and node.name in before and not gate:
             layers.setdefault(layer_of[node.name], []).append(node.name)
     return [Layer(name, tuple(nodes)) for name, nodes in layers.items()]
-
-
-def _before_convolutions(graph: onnx.GraphProto) -> set[str]:
-    found: set[str] = set()
-    wanted: set[str] = set()
-    for node in reversed(graph.node):
-        if node.op_type == "Conv" or any(out in wanted for out in node.output):
-            found.add(node.name)
-            wanted |= set(node.input)
-    return found
 
 
 def quiet_quantizer() -> None:
