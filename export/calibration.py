@@ -86,7 +86,7 @@ def _spread(records: Sequence[FrameRecord], size: tuple[int, int], count: int, i
                 break
 
 
-class _Frames(CalibrationDataReader):  # type: ignore[misc]
+class _Frames(CalibrationDataReader):
     def __init__(self, frames: Iterator[NDArray[np.uint8]]) -> None:
         self._frames = frames
 
@@ -142,8 +142,7 @@ def channel_statistics(
         largest = [np.maximum(a, b) for a, b in zip(largest, magnitudes, strict=True)] if largest else magnitudes
         total = [a + b for a, b in zip(total, mean, strict=True)] if total else [one.astype(np.float64) for one in mean]
     return {
-        name: ChannelStatistics(one, two / len(frames))
-        for name, one, two in zip(names, largest, total, strict=True)
+        name: ChannelStatistics(one, two / len(frames)) for name, one, two in zip(names, largest, total, strict=True)
     }
 
 

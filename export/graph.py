@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from onnxruntime.quantization.onnx_model import ONNXModel
 
 
 def consumers(graph: onnx.GraphProto, value: str) -> list[onnx.NodeProto]:
@@ -43,6 +44,15 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     kept = list(nodes)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its nodes sorted, makers before readers, and without the types and shapes noted on the way."""
+    sorter = ONNXModel(model)
+    sorter.topological_sort()
+    ordered: onnx.ModelProto = sorter.model
+    del ordered.graph.value_info[:]
+    return ordered
 
 
 def before_convolutions(graph: onnx.GraphProto) -> set[str]:

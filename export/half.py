@@ -4,7 +4,7 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.graph import before_convolutions, consumers, makers
+from export.graph import before_convolutions, consumers, in_order, makers
 from export.metadata import CLASSES
 
 
@@ -21,8 +21,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         inferred, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=_wide(inferred.graph)
     )
     _straighten_outputs(half.graph)
-    del half.graph.value_info[:]
-    return half
+    return in_order(half)
 
 
 def _wide(graph: onnx.GraphProto) -> list[str]:

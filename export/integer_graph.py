@@ -1,8 +1,8 @@
 """Equal forms of parts of a graph that integer kernels can run: each function changes the graph in place.
 
 ONNX Runtime's integer kernels on the CPU keep 8 bits from convolution to convolution only where every operator between
-has an integer form too. Hard swish, the mean over the picture and the normalisation of the frame have none as they are
-exported; 5x5 pooling has one, which takes 25 comparisons a value.
+has an integer form too. Hard swish and the mean over the picture have none as they are exported; 5x5 pooling has one,
+which takes 25 comparisons a value.
 """
 
 import numpy as np
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from export.graph import attributes, constant, consumers, makers, replace_nodes, set_constant
-
-CENTRE = 116  # of 0..255: the mean of ImageNet's channel means, 124, 116 and 104
 
 
 def mean_as_pooling(graph: onnx.GraphProto) -> None:
@@ -114,86 +112,6 @@ def _scale_weights(graph: onnx.GraphProto, name: str, factor: float | NDArray) -
     weight = constant(graph, name)
     assert weight is not None
     set_constant(graph, name, (weight * np.asarray(factor)).astype(np.float32))
-
-
-def centre_frame(graph: onnx.GraphProto) -> str | None:
-    """Frame − 116 for the normalised frame, scale and the rest of the mean going into the first convolution.
-
-    The frame's own bytes are then that convolution's 8-bit input, with scale 1 and zero point 116 and without any loss.
-    Outside the picture, the padding is then grey 116 where it was the mean colour (124, 116, 104): only the outermost
-    row and column see it. Returns: the name of the centred frame; None where the graph begins otherwise.
-    """
-    chain = [node for node in graph.node if node.op_type == "Cast" and _begins(graph, node)]
-    if len(chain) != 1:
-        return None
-    scale, shift = np.ones(1, np.float32), np.zeros(1, np.float32)  # normalised = frame · scale + shift
-    while len(readers := consumers(graph, chain[-1].output[0])) == 1 and readers[0].op_type in ("Sub", "Add", "Mul"):
-        node = readers[0]
-        number = next((c for name in node.input if (c := constant(graph, name)) is not None), None)
-        if number is None or node.input[0] != chain[-1].output[0]:
-            return None
-        number = number.ravel()
-        if node.op_type == "Mul":
-            scale, shift = scale * number, shift * number
-        else:
-            shift = shift + (number if node.op_type == "Add" else -number)
-        chain.append(node)
-    readers = consumers(graph, chain[-1].output[0])
-    if len(readers) != 1 or readers[0].op_type != "Conv" or len(readers[0].input) != 3:
-        return None
-    _fold(graph, readers[0], scale, shift + CENTRE * scale)
-    value = "centred_frame"
-    readers[0].input[0] = value
-    set_constant(graph, "frame_centre", np.array(CENTRE, np.float32))
-    names = {node.name for node in chain[1:]}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        if node.name == chain[0].name:
-            nodes += [node, helper.make_node("Sub", [node.output[0], "frame_centre"], [value], "centre_frame")]
-        elif node.name not in names:
-            nodes.append(node)
-    replace_nodes(graph, nodes)
-    return value
-
-
-def _begins(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
-    """Whether nothing but layout lies between the graph's input and this node."""
-    value, inputs, made_by = node.input[0], {one.name for one in graph.input}, makers(graph)
-    while value not in inputs:
-        maker = made_by.get(value)
-        if maker is None or maker.op_type not in ("Transpose", "Reshape"):
-            return False
-        value = maker.input[0]
-    return True
-
-
-def _fold(graph: onnx.GraphProto, node: onnx.NodeProto, scale: NDArray, shift: NDArray) -> None:
-    """Let a convolution take x where it took x · scale + shift, per channel."""
-    weight, bias = constant(graph, node.input[1]), constant(graph, node.input[2])
-    assert weight is not None and bias is not None
-    channels = weight.shape[1]
-    shifts = np.broadcast_to(shift, (channels,)).astype(np.float64)
-    added = (weight.astype(np.float64) * shifts[None, :, None, None]).sum(axis=(1, 2, 3))
-    set_constant(graph, node.input[2], (bias + added).astype(np.float32))
-    _scale_weights(graph, node.input[1], np.broadcast_to(scale, (channels,))[None, :, None, None])
-
-
-def bytes_as_input(graph: onnx.GraphProto, centred: str) -> None:
-    """After quantisation: let the frame's bytes be the first convolution's input, in place of casting them to float,
-    subtracting 116, dividing by 1 and adding 116.
-    """
-    made_by = makers(graph)
-    subtraction = made_by[centred]
-    cast = made_by[subtraction.input[0]]
-    quantisers = [node for node in consumers(graph, centred) if node.op_type == "QuantizeLinear"]
-    if len(quantisers) != len(consumers(graph, centred)):
-        return
-    renamed = {node.output[0]: cast.input[0] for node in quantisers}
-    gone = {node.name for node in (subtraction, cast, *quantisers)}
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = renamed.get(name, name)
-    replace_nodes(graph, [node for node in graph.node if node.name not in gone])
 
 
 def shield_float_convolutions(graph: onnx.GraphProto) -> None:

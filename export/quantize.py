@@ -1,7 +1,6 @@
 """8-bit integers by static quantisation: a float graph and ranges in, a QDQ graph out."""
 
 import copy
-import logging
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -12,36 +11,32 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import QDQQuantizer, QuantType
-from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from export.bias_correction import correct_biases, give_biases
 from export.calibration import channel_statistics, value_ranges
 from export.equalize import equalize
-from export.graph import before_convolutions, makers
+from export.graph import before_convolutions, in_order, makers
 from export.integer_graph import (
-    CENTRE,
-    bytes_as_input,
-    centre_frame,
     hard_swish_as_product,
     mean_as_pooling,
     separate_pooling,
     shield_float_convolutions,
 )
 
-Target = Literal["cpu", "tensorrt"]
+Target = Literal["cpu", "gpu"]
 
-# Operators with an integer kernel (cpu), or that TensorRT fuses with one (tensorrt).
+# Operators with an integer kernel (cpu), or that TensorRT fuses with one (gpu).
 _QUANTISED = {
     "cpu": ["Conv", "Add", "Mul", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize", "Concat"],
-    "tensorrt": ["Conv", "Add", "MaxPool", "AveragePool", "Concat"],
+    "gpu": ["Conv", "Add", "MaxPool", "AveragePool", "Concat"],
 }
 # uint8 values and int8 weights run on the CPU's VNNI dot product; TensorRT takes zero points of 0 only, no integer
 # biases, and a pair of Q and DQ of its own for every reader.
-_VALUES = {"cpu": QuantType.QUInt8, "tensorrt": QuantType.QInt8}
+_VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "cpu": {"WeightSymmetric": True},
-    "tensorrt": {
+    "gpu": {
         "WeightSymmetric": True,
         "ActivationSymmetric": True,
         "QuantizeBias": False,
@@ -64,7 +59,7 @@ class Quantizer:
     """A float graph prepared for one target, with the ranges of its values.
 
     Attributes:
-        model: the graph that is quantised, in float: equal to the exported one but for the border (`centre_frame`).
+        model: the graph that is quantised, in float: equal to the exported one, with its channels evened out.
         layers: what can be quantised, in order; every other node stays in float.
     """
 
@@ -72,17 +67,12 @@ class Quantizer:
     target: Target
     ranges: Any
     layers: list[Layer] = field(default_factory=list)
-    centred: str | None = None
     means: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def quantised(self, keep: Collection[str] = ()) -> onnx.ModelProto:
         """The graph with all layers in 8 bits but those named in `keep`."""
         nodes = [name for layer in self.layers if layer.name not in keep for name in layer.nodes]
         model = copy.deepcopy(self.model)
-        options: dict[str, Any] = dict(_OPTIONS[self.target])
-        if self.centred is not None:
-            exact = {"scale": np.array(1, np.float32), "zero_point": np.array(CENTRE, np.uint8)}
-            options["TensorQuantOverrides"] = {self.centred: [exact]}
         if nodes:  # an empty list means all of them to ONNX Runtime
             quantizer = QDQQuantizer(
                 model,
@@ -94,20 +84,14 @@ class Quantizer:
                 nodes_to_quantize=nodes,
                 nodes_to_exclude=[],
                 op_types_to_quantize=_QUANTISED[self.target],
-                extra_options=options,
+                extra_options=dict(_OPTIONS[self.target]),
             )
             quantizer.quantize_model()
             model = quantizer.model.model
             correct_biases(model.graph, self.model.graph, self.means)
-        if self.centred is not None:
-            bytes_as_input(model.graph, self.centred)
         if self.target == "cpu":
             shield_float_convolutions(model.graph)
-        sorter = ONNXModel(model)  # the quantiser appends its nodes at the end
-        sorter.topological_sort()
-        model = sorter.model
-        del model.graph.value_info[:]
-        return model
+        return in_order(model)
 
 
 def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.uint8]], method: str) -> Quantizer:
@@ -117,17 +101,15 @@ def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.
     model = _preprocessed(model)
     give_biases(model.graph)
     equalize(model, frames)
-    centred = None
     if target == "cpu":
         mean_as_pooling(model.graph)
         separate_pooling(model.graph)
         hard_swish_as_product(model.graph)
-        centred = centre_frame(model.graph)
         model = _preprocessed(model)
-    ranges = value_ranges(model, frames, method, symmetric=target == "tensorrt")
+    ranges = value_ranges(model, frames, method, symmetric=target == "gpu")
     inputs = [node.input[0] for node in model.graph.node if node.op_type == "Conv"]
     means = {name: one.mean for name, one in channel_statistics(model, inputs, frames).items()}
-    return Quantizer(model, target, ranges, layers_of(model, target), centred, means)
+    return Quantizer(model, target, ranges, layers_of(model, target), means)
 
 
 def _preprocessed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -143,8 +125,9 @@ def _preprocessed(model: onnx.ModelProto) -> onnx.ModelProto:
 def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
     """The layers that integers may run: the ancestors of some convolution, and the convolutions, over a whole map.
 
-    What follows the last convolutions (upsampling, arg max, sigmoid and exponential of the depth) stays in float, and
-    so does the squeeze-and-excitation's work on single pixels: no time is spent there, and gates are sensitive.
+    What follows the last convolutions (upsampling, arg max, sigmoid and exponential of the depth) stays in float. So
+    does the first convolution, whose three channels integer kernels are slow at, and squeeze-and-excitation's work on
+    single pixels: no time is spent there, and gates are sensitive.
     """
     shapes = {
         value.name: [one.dim_value for one in value.type.tensor_type.shape.dim] for value in model.graph.value_info
@@ -166,11 +149,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
         else:
             continue
         gate = is_point(node) and node.op_type != "GlobalAveragePool"
-        if node.op_type in _QUANTISED[target] and node.name in before and not gate:
+        first = node.op_type == "Conv" and not sources
+        if node.op_type in _QUANTISED[target] and node.name in before and not gate and not first:
             layers.setdefault(layer_of[node.name], []).append(node.name)
     return [Layer(name, tuple(nodes)) for name, nodes in layers.items()]
-
-
-def quiet_quantizer() -> None:
-    """Stop ONNX Runtime's quantiser from logging hints on the root logger that are no business of the user."""
-    logging.getLogger().addFilter(lambda record: record.module not in ("quantize", "qdq_quantizer", "base_quantizer"))
