@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from export.accuracy import Figures
 
+_ROUNDING = 1e-9  # of the subtraction: a loss of exactly the bound holds it
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -40,11 +42,11 @@ def shortfall(precision: str, reference: Figures, ours: Figures, bounds: Bounds)
         return "its loss cannot be measured: no validation frame has a label"
     if reference.miou is not None:
         lost = miou_loss(reference, ours)
-        if lost is None or lost > bounds.miou_loss_points:
+        if lost is None or lost > bounds.miou_loss_points + _ROUNDING:
             return f"mIoU falls by {_number(lost)} points, the bound is {bounds.miou_loss_points:g}"
     if reference.abs_rel is not None:
         lost = absrel_loss(reference, ours)
-        if lost is None or lost > bounds.absrel_loss_percent:
+        if lost is None or lost > bounds.absrel_loss_percent + _ROUNDING:
             return f"AbsRel grows by {_number(lost)} %, the bound is {bounds.absrel_loss_percent:g} %"
     agreement = ours.class_agreement
     if precision == "fp16" and agreement is not None and agreement < bounds.half_agreement:

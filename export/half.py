@@ -1,10 +1,12 @@
 """Half precision: float16 weights and values, float32 where half the digits are not enough."""
 
+from collections.abc import Collection
+
 import onnx
 from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.graph import before_convolutions, consumers, in_order, makers
+from export.graph import attributes, before_convolutions, consumers, in_order, makers
 from export.metadata import CLASSES
 
 
@@ -17,10 +19,11 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     half the size and no faster.
     """
     inferred = onnx.shape_inference.infer_shapes(model)
+    wide = _wide(inferred.graph)
     half = convert_float_to_float16(
-        inferred, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=_wide(inferred.graph)
+        inferred, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=wide
     )
-    _straighten_outputs(half.graph)
+    _straighten(half.graph, wide)
     return in_order(half)
 
 
@@ -41,20 +44,25 @@ def _wide(graph: onnx.GraphProto) -> list[str]:
     return sorted(behind)
 
 
-def _straighten_outputs(graph: onnx.GraphProto) -> None:
-    """Let a value computed in float32 reach its output as it is: the converter sends it through float16."""
-    made_by = makers(graph)
-    gone: list[onnx.NodeProto] = []
-    for output in graph.output:
-        last = made_by.get(output.name)
-        if last is None or last.op_type != "Cast" or output.type.tensor_type.elem_type != TensorProto.FLOAT:
-            continue
-        narrowing = made_by.get(last.input[0])
-        if narrowing is None or narrowing.op_type != "Cast" or len(consumers(graph, narrowing.output[0])) > 1:
+def _straighten(graph: onnx.GraphProto, wide: Collection[str]) -> None:
+    """Let float32 stay float32 from one node of `wide` to the next: the converter narrows and widens in between."""
+    made_by, outputs = makers(graph), {value.name for value in graph.output}
+    for widening in [node for node in graph.node if attributes(node).get("to") == TensorProto.FLOAT]:
+        narrowing = made_by.get(widening.input[0])
+        if narrowing is None or attributes(narrowing).get("to") != TensorProto.FLOAT16:
             continue
         source = made_by[narrowing.input[0]]
-        if len(consumers(graph, source.output[0])) == 1:
-            source.output[0] = output.name
-            gone += [last, narrowing]
-    for node in gone:
-        graph.node.remove(node)
+        if source.name not in wide:
+            continue
+        old, new = widening.output[0], source.output[0]
+        if old in outputs:  # the output keeps its name, so its maker takes it
+            graph.node.remove(widening)
+            source.output[0], made_by[old] = old, source
+            old, new = new, old
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                if name == old:
+                    node.input[place] = new
+    for node in reversed(list(graph.node)):
+        if node.op_type == "Cast" and node.output[0] not in outputs and not consumers(graph, node.output[0]):
+            graph.node.remove(node)
