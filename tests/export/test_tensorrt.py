@@ -4,7 +4,7 @@ import ctypes
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -60,7 +60,7 @@ class Driver:
 class Engine:
     """Input image, outputs classes and depth_m of the stand-in network; classes are the red channel / 64."""
 
-    tensors = {
+    tensors: ClassVar = {
         "image": ("in", (1, SIZE[1], SIZE[0], 3), np.uint8),
         "classes": ("out", (1, SIZE[1], SIZE[0]), np.uint8),
         "depth_m": ("out", (1, SIZE[1], SIZE[0]), np.float32),
@@ -237,7 +237,7 @@ def test_without_tensorrt_or_gpu(model: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError, match=r"not installed.*trtexec --onnx=.*--stronglyTyped"):
         build_engines([model], Console())
     monkeypatch.setattr(to_tensorrt, "first_gpu", lambda: None)
-    with pytest.raises(InputError, match="no NVIDIA GPU here.*trtexec"):
+    with pytest.raises(InputError, match=r"no NVIDIA GPU here.*trtexec"):
         build_engines([model], Console(), TensorRT())  # type: ignore[arg-type]
     assert model.exists()
     old = SimpleNamespace(__version__="8.6.1")
