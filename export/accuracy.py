@@ -29,7 +29,7 @@ class Figures:
     miou, abs_rel: as `evaluate` measures them, at the network's size. Against the first of the models: class_agreement,
     the share of pixels of the same class; depth_mean_relative and depth_worst_relative, mean of |Z − Z₀| / Z₀ over all
     frames and over the frame where it is largest; offset_mean_px. latency: of the network alone, in turn with the
-    others.
+    others. cpu_ms: median of the processor time of all its threads, which a busy machine does not lengthen.
     """
 
     frames: int
@@ -40,6 +40,7 @@ class Figures:
     depth_worst_relative: float | None
     offset_mean_px: float | None
     latency: Latency
+    cpu_ms: float
     evaluation: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Tally:
         self.depths: list[float] = []
         self.offsets: list[float] = []
         self.seconds: list[float] = []
+        self.cpu_seconds: list[float] = []
 
     def add(self, outputs: Mapping[str, NDArray], reference: Mapping[str, NDArray], sample: Sample) -> None:
         """Count one frame's outputs, as `Deployable` gives them, beside those of the reference."""
@@ -81,6 +83,7 @@ class Tally:
             depth_worst_relative=_finite(max(self.depths, default=None)),
             offset_mean_px=_mean(self.offsets),
             latency=summarise(self.seconds),
+            cpu_ms=round(1e3 * float(np.median(self.cpu_seconds)), 3),
             evaluation=evaluation,
         )
 
@@ -135,9 +138,10 @@ def compare_models(
                     session.network(image)  # the first call allocates
             outputs = {}
             for name, session in sessions.items():
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 outputs[name] = session.network(image)
                 tallies[name].seconds.append(time.perf_counter() - start)
+                tallies[name].cpu_seconds.append(time.process_time() - cpu)
             for name, tally in tallies.items():
                 tally.add(outputs[name], outputs[first], sample)
     return {name: tally.figures() for name, tally in tallies.items()}

@@ -55,6 +55,14 @@ def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
     return ordered
 
 
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove constants that nothing reads; ONNX Runtime warns of each."""
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [value for value in graph.initializer if value.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
 def before_convolutions(graph: onnx.GraphProto) -> set[str]:
     """Names of the convolutions and of all nodes whose output reaches one."""
     found, wanted = set[str](), set[str]()

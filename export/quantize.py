@@ -16,7 +16,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from export.bias_correction import correct_biases, give_biases
 from export.calibration import channel_statistics, value_ranges
 from export.equalize import equalize
-from export.graph import before_convolutions, in_order, makers
+from export.graph import before_convolutions, drop_unused, in_order, makers
 from export.integer_graph import (
     hard_swish_as_product,
     mean_as_pooling,
@@ -105,6 +105,7 @@ def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.
         mean_as_pooling(model.graph)
         separate_pooling(model.graph)
         hard_swish_as_product(model.graph)
+        drop_unused(model.graph)
         model = _preprocessed(model)
     ranges = value_ranges(model, frames, method, symmetric=target == "gpu")
     inputs = [node.input[0] for node in model.graph.node if node.op_type == "Conv"]

@@ -1,6 +1,7 @@
 """fp16 and int8 of a lightly trained network: measured, bounded, calibrated on training frames alone."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from export import precisions
 from export.accuracy import Figures
 from export.bounds import Bounds, shortfall
 from export.calibration import calibration_samples
+from export.description import describe
 from export.half import to_half
 from export.latency import Latency
 from export.precision_table import print_precisions, refusal
@@ -28,7 +30,7 @@ from export.quantize import prepare
 from export.runtime import open_session
 from export.sensitivity import session_of
 from export.tensorrt_graph import fit_types, unsupported
-from export.to_onnx import export_onnx
+from export.to_onnx import ExportReport, export_checked, export_onnx
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
@@ -101,21 +103,43 @@ def trained() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
+def float_model(trained: nn.Module, street: Config, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    """Exported once: it takes seconds each time."""
+    path = tmp_path_factory.mktemp("float") / "model.onnx"
+    return export_checked(trained, describe(street), path, [scene(300)[0]])
+
+
+@pytest.fixture
+def ready(
+    trained: nn.Module, street: Config, float_model: ExportReport, monkeypatch: pytest.MonkeyPatch
+) -> ExportReport:
+    """Lets `export_precisions` find the trained network, its configuration and the float model."""
+    monkeypatch.setattr(precisions, "load_generator", lambda run: (trained, street))
+    monkeypatch.setattr(precisions, "export_checked", copied(float_model))
+    return float_model
+
+
+def copied(report: ExportReport) -> Callable[..., ExportReport]:
+    def copy(generator: nn.Module, metadata: object, path: Path, frames: object) -> ExportReport:
+        path.write_bytes(report.path.read_bytes())
+        return report
+
+    return copy
+
+
+@pytest.fixture(scope="module")
 def exported(
-    trained: nn.Module, street: Config, tmp_path_factory: pytest.TempPathFactory
+    trained: nn.Module, street: Config, float_model: ExportReport, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[PrecisionReport, Path]]:
     """All three precisions for both targets; bounds wide enough for so small a network."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precisions, "load_generator", lambda run: (trained, street))
+        patch.setattr(precisions, "export_checked", copied(float_model))
         for target in ("cpu", "gpu"):
             out = tmp_path_factory.mktemp(target) / "model.onnx"
-            options = Options(
-                ("fp32", "fp16", "int8"),
-                target,
-                calibration_frames=8,
-                bounds=Bounds(5, 20, 0.98),
-            )
+            wide = Bounds(5, 20, 0.98)
+            options = Options(("fp32", "fp16", "int8"), target, calibration_frames=8, bounds=wide)
             found[target] = export_precisions(Path("run"), out, options, count=2), out
     return found
 
@@ -202,11 +226,9 @@ def test_calibration_sees_training_frames_only(street: Config) -> None:
         calibration_samples(none, SIZE, 5)
 
 
-def test_a_spoilt_model_is_not_written(
-    trained: nn.Module, street: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("ready")
+def test_a_spoilt_model_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fp16 of a network whose first weights are noise: refused, the old file stays; with force it is written."""
-    monkeypatch.setattr(precisions, "load_generator", lambda run: (trained, street))
     honest = precisions.to_half
 
     def spoil(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -229,7 +251,7 @@ def test_a_spoilt_model_is_not_written(
     assert forced.models[1].path == old and old.read_bytes() != b"old" and refusal(forced, out) is None
 
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1), {})
+FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1), 1.0, {})
 
 
 @pytest.mark.parametrize(
