@@ -117,7 +117,7 @@ def _scale_weights(graph: onnx.GraphProto, name: str, factor: float | NDArray) -
 def shield_float_convolutions(graph: onnx.GraphProto) -> None:
     """Keep ONNX Runtime from quantising what was kept in float, by a maximum with the lowest float behind it.
 
-    Since 1.21 its optimiser puts float weights between a DequantizeLinear and a QuantizeLinear into 8 bits, with one
+    Its optimiser (of 1.31) puts float weights between a DequantizeLinear and a QuantizeLinear into 8 bits, with one
     scale for the whole tensor (measured: 28 % and 55 % of pixels change class for one layer each). It looks for a
     QuantizeLinear behind the convolution, or behind its Relu or Clip; a maximum stops it and is not optimised away.
     """
