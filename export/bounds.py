@@ -1,0 +1,58 @@
+"""How much accuracy a lower precision may cost."""
+
+from dataclasses import dataclass
+
+from export.accuracy import Figures
+
+_ROUNDING = 1e-9  # of the subtraction: a loss of exactly the bound holds it
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Largest losses against float32: mIoU in points of 100, AbsRel in percent of its value, and for fp16 the least
+    share of pixels with the same class.
+    """
+
+    miou_loss_points: float = 1.0
+    absrel_loss_percent: float = 3.0
+    half_agreement: float = 0.995
+
+
+def miou_loss(reference: Figures, ours: Figures) -> float | None:
+    """Points of mIoU lost; negative where it rose. None where it was not measured."""
+    if reference.miou is None or ours.miou is None:
+        return None
+    return 100 * (reference.miou - ours.miou)
+
+
+def absrel_loss(reference: Figures, ours: Figures) -> float | None:
+    """Percent by which AbsRel grew; negative where it fell. None where it was not measured."""
+    if not reference.abs_rel or ours.abs_rel is None:
+        return None
+    return 100 * (ours.abs_rel / reference.abs_rel - 1)
+
+
+def shortfall(precision: str, reference: Figures, ours: Figures, bounds: Bounds) -> str | None:
+    """The first bound that does not hold, in words; None where all hold.
+
+    A figure that float32 has and the model has not (its depth is not finite) is a shortfall. So is having nothing to
+    measure by: validation data without any label.
+    """
+    if reference.miou is None and reference.abs_rel is None:
+        return "its loss cannot be measured: no validation frame has a label"
+    if reference.miou is not None:
+        lost = miou_loss(reference, ours)
+        if lost is None or lost > bounds.miou_loss_points + _ROUNDING:
+            return f"mIoU falls by {_number(lost)} points, the bound is {bounds.miou_loss_points:g}"
+    if reference.abs_rel is not None:
+        lost = absrel_loss(reference, ours)
+        if lost is None or lost > bounds.absrel_loss_percent + _ROUNDING:
+            return f"AbsRel grows by {_number(lost)} %, the bound is {bounds.absrel_loss_percent:g} %"
+    agreement = ours.class_agreement
+    if precision == "fp16" and agreement is not None and agreement < bounds.half_agreement:
+        return f"classes agree on {agreement:.2%} of pixels, the bound is {bounds.half_agreement:.1%}"
+    return None
+
+
+def _number(value: float | None) -> str:
+    return "no number (not finite)" if value is None else f"{value:.2f}"

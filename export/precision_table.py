@@ -1,0 +1,89 @@
+"""What each precision costs and saves, as a table and as one line for each refusal."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from export.precisions import Made, PrecisionReport
+
+SHOWN = 12  # layers of the sensitivity table; the JSON has all
+
+
+def print_precisions(report: PrecisionReport, console: Console | None = None) -> None:
+    """Print figures, sizes and latencies beside float32, and the most sensitive layers of the int8 model."""
+    console = console or Console()
+    reference = report.models[0].figures
+    width, height = report.metadata.size
+    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
+    table.add_column("")
+    for name in (
+        "mIoU",
+        "lost, points",
+        "AbsRel",
+        "lost, %",
+        "same class",
+        "depth off by",
+        "MB",
+        "p50, ms",
+        "CPU, ms",
+        "speed",
+    ):
+        table.add_column(name, justify="right")
+    for one in report.models:
+        table.add_row(one.precision, *_cells(one, reference.cpu_ms))
+    console.print(table)
+    if report.quantisation is not None:
+        _print_layers(report, console)
+    for one in report.models:
+        if one.path is not None:
+            forced = f", forced: {one.shortfall}" if one.shortfall else ""
+            console.print(f"written: {one.path}{forced}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _cells(one: Made, reference_cpu_ms: float) -> list[str]:
+    figures = one.figures
+    return [
+        _number(figures.miou, "{:.4f}"),
+        _number(one.miou_loss_points, "{:+.2f}"),
+        _number(figures.abs_rel, "{:.4f}"),
+        _number(one.absrel_loss_percent, "{:+.2f}"),
+        _number(figures.class_agreement, "{:.2%}"),
+        _number(figures.depth_mean_relative, "{:.2%}"),
+        f"{one.megabytes:.2f}",
+        f"{figures.latency.p50_ms:.1f}",
+        f"{figures.cpu_ms:.1f}",
+        # By processor time: on a busy machine, waiting for a core can be most of a latency.
+        f"x{reference_cpu_ms / max(figures.cpu_ms, 1e-3):.2f}",
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
+
+
+def _print_layers(report: PrecisionReport, console: Console) -> None:
+    found = report.quantisation
+    assert found is not None
+    table = Table(title=f"int8: the most sensitive of {found.layers} layers, each alone in 8 bits")
+    for name in ("layer", "other class", "depth off by", "kept in float"):
+        table.add_column(name, justify="left" if name == "layer" else "right")
+    for one in found.ranked[:SHOWN]:
+        kept = "yes" if one.layer in found.kept else ""
+        table.add_row(one.layer, f"{one.deviation.classes:.2%}", f"{one.deviation.log_depth:.2%}", kept)
+    console.print(table)
+    frames = len(found.calibration_frames)
+    console.print(
+        f"{len(found.kept)} of {found.layers} layers in float; {found.calibration} over {frames} training frames"
+    )
+
+
+def refusal(report: PrecisionReport, out: Path) -> str | None:
+    """One line on the models that were not written: the figure, the bound, and what to try. None where all were."""
+    parts = [
+        f"{one.precision}: {one.shortfall}" for one in report.models if one.shortfall is not None and one.path is None
+    ]
+    if not parts:
+        return None
+    advice = "more --calibration-frames, another --calibration, a wider bound, or --force"
+    return f"{'; '.join(parts)}; not written beside {out}; try {advice}"

@@ -1,0 +1,206 @@
+"""One run in several precisions, each measured against float32 before it is written."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from advmtl.batch import Sample
+from advmtl.checkpoint import load_generator
+from advmtl.config import Config
+from export.accuracy import Figures, compare_models, validation_samples
+from export.bounds import Bounds, absrel_loss, miou_loss, shortfall
+from export.calibration import METHODS, calibration_samples
+from export.description import describe
+from export.half import to_half
+from export.metadata import KEY, Metadata
+from export.parity import ParityReport
+from export.quantize import Quantizer, Target, prepare
+from export.runtime import open_session
+from export.sensitivity import Sensitivity, layers_to_keep, rank_layers, session_of
+from export.tensorrt_graph import fit_types
+from export.to_onnx import export_checked, parity_frames
+from preprocessing.errors import InputError
+from preprocessing.files import atomic_write
+
+PRECISIONS = ("fp32", "fp16", "int8")
+# Layers are ranked on these many of the calibration frames, and kept in float until half of each bound holds on those.
+RANKED_ON, TRIED_ON = 6, 24
+MARGIN = 0.5  # calibration frames are few and were trained on: the validation frames must hold the whole bound
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export: for which device, calibrated on how many frames and how, bound by what."""
+
+    precisions: tuple[str, ...] = ("fp32",)
+    target: Target = "cpu"
+    size: tuple[int, int] | None = None
+    calibration_frames: int = 100
+    calibration: str = "minmax"
+    bounds: Bounds = field(default_factory=Bounds)
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.precisions if name not in PRECISIONS]
+        if unknown or not self.precisions:
+            raise InputError(f"precision {', '.join(unknown) or 'none'}: choose of {', '.join(PRECISIONS)}")
+        if self.target not in ("cpu", "gpu"):
+            raise InputError(f"target {self.target!r}: choose cpu or gpu")
+        if self.calibration not in METHODS:
+            raise InputError(f"calibration {self.calibration!r}: choose of {', '.join(METHODS)}")
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How the int8 model was made: layers by sensitivity, those kept in float, frames it was calibrated on."""
+
+    layers: int
+    kept: list[str]
+    ranked: list[Sensitivity]
+    calibration: str
+    calibration_frames: list[str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """One model: where it is (None where it was refused), its size, its figures, and what spoke against it."""
+
+    precision: str
+    path: Path | None
+    megabytes: float
+    figures: Figures
+    miou_loss_points: float | None
+    absrel_loss_percent: float | None
+    shortfall: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "path": None if self.path is None else str(self.path)}
+
+
+@dataclass(frozen=True)
+class PrecisionReport:
+    """What `export_precisions` made, in the order asked for, float32 first."""
+
+    models: list[Made]
+    parity: ParityReport
+    metadata: Metadata
+    validation: list[str]
+    quantisation: Quantisation | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "models": {one.precision: one.to_dict() for one in self.models},
+            "parity": asdict(self.parity),
+            "metadata": self.metadata.model_dump(mode="json"),
+            "validation": self.validation,
+            "quantisation": None if self.quantisation is None else asdict(self.quantisation),
+        }
+
+
+def path_of(precision: str, out: Path) -> Path:
+    """Where a precision of the model `out` lies: model.onnx, model_fp16.onnx, model_int8.onnx."""
+    return out if precision == "fp32" else out.with_stem(f"{out.stem}_{precision}")
+
+
+def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20) -> PrecisionReport:
+    """Export a run in `options.precisions` to `out` and its neighbours (`path_of`).
+
+    The float32 model is checked against the checkpoint on `count` validation pictures, the others against it on all
+    labelled validation frames, at the network's size. One that loses more than `options.bounds` is not written, unless
+    `options.force`; what stood there stays. Validation frames decide nothing else: int8 is calibrated, and its layers
+    are chosen, on training frames. Raises: InputError; ParityError where float32 differs from the checkpoint.
+    """
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the model's name must end in .onnx")
+    generator, config = load_generator(run)
+    if not config.data.val:
+        raise InputError("export: the configuration names no validation data to measure a lower precision on")
+    metadata = describe(config, options.size)
+    pictures, _ = parity_frames(config, None, count)
+    with tempfile.TemporaryDirectory(prefix="export") as scratch:
+        paths = {"fp32": Path(scratch) / out.name}
+        parity = export_checked(generator, metadata, paths["fp32"], pictures).parity
+        if options.target == "gpu":
+            _save(fit_types(onnx.load(paths["fp32"])), "fp32", paths["fp32"])
+        quantisation = None
+        for precision in [name for name in options.precisions if name != "fp32"]:
+            paths[precision] = path_of(precision, paths["fp32"])
+            model = onnx.load(paths["fp32"])
+            if precision == "fp16":
+                model = to_half(model)
+            else:
+                model, quantisation = _integers(model, config, metadata, options)
+            _save(model, precision, paths[precision])
+        figures = _measure(paths, config, metadata)
+        made = [_judge(name, paths[name], figures, options) for name in paths]
+        written = [_write(one, path_of(one.precision, out), options) for one in made]
+    names = [f"{source.format}:{source.root}" for source in config.data.val]
+    return PrecisionReport(written, parity, metadata, names, quantisation)
+
+
+def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:
+    for entry in [one for one in model.metadata_props if one.key == f"{KEY}.precision"]:
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=f"{KEY}.precision", value=precision)
+    model.producer_name = "advmtl"
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _integers(
+    model: onnx.ModelProto, config: Config, metadata: Metadata, options: Options
+) -> tuple[onnx.ModelProto, Quantisation]:
+    samples = calibration_samples(config, metadata.size, options.calibration_frames)
+    frames = [sample.image for sample in samples]
+    quantizer = prepare(model, options.target, frames, options.calibration)
+    ranked = rank_layers(quantizer, model, frames[:: max(1, len(frames) // RANKED_ON)][:RANKED_ON])
+    tried = samples[:: max(1, len(samples) // TRIED_ON)][:TRIED_ON]
+    kept, _ = layers_to_keep(ranked, lambda names: _holds(model, quantizer, names, tried, config, options.bounds))
+    names = [sample.record.name for sample in samples]
+    description = Quantisation(len(quantizer.layers), kept, ranked, options.calibration, names)
+    return quantizer.quantised(kept), description
+
+
+def _holds(
+    model: onnx.ModelProto,
+    quantizer: Quantizer,
+    kept: Sequence[str],
+    samples: Sequence[Sample],
+    config: Config,
+    bounds: Bounds,
+) -> bool:
+    """Whether half of each bound holds on training frames with these layers in float."""
+    sessions = {"fp32": session_of(model), "int8": session_of(quantizer.quantised(kept))}
+    figures = compare_models(sessions, samples, config, len(samples))
+    half = Bounds(MARGIN * bounds.miou_loss_points, MARGIN * bounds.absrel_loss_percent)
+    return shortfall("int8", figures["fp32"], figures["int8"], half) is None
+
+
+def _measure(paths: dict[str, Path], config: Config, metadata: Metadata) -> dict[str, Figures]:
+    sessions = {name: open_session(path, "cpu") for name, path in paths.items()}
+    sets = validation_samples(config, metadata.size)
+    samples = (data[index] for data in sets for index in range(len(data)))
+    return compare_models(sessions, samples, config, sum(len(data) for data in sets))
+
+
+def _judge(precision: str, path: Path, figures: dict[str, Figures], options: Options) -> Made:
+    reference, ours = figures["fp32"], figures[precision]
+    reason = None if precision == "fp32" else shortfall(precision, reference, ours, options.bounds)
+    lost = (miou_loss(reference, ours), absrel_loss(reference, ours))
+    return Made(precision, path, round(path.stat().st_size / 1e6, 3), ours, *lost, reason)
+
+
+def _write(made: Made, target: Path, options: Options) -> Made:
+    """Put a model in its place, where nothing speaks against it and it was asked for."""
+    if made.precision not in options.precisions or (made.shortfall is not None and not options.force):
+        return replace(made, path=None)
+    assert made.path is not None
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(made.path.read_bytes())
+    return replace(made, path=target)

@@ -1,0 +1,149 @@
+"""TensorRT engines of exported models, for the GPU of this machine."""
+
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import onnx
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+
+from export.cuda_driver import Gpu, first_gpu
+from export.metadata import KEY, Metadata, from_properties
+from export.tensorrt_graph import unsupported
+from preprocessing.errors import InputError
+from preprocessing.files import sha256_of, write_bytes
+
+MAGIC = b"advmtl engine 1\n"
+WORKSPACE_MB = 1024
+TIMING_CACHE = "tensorrt_timing.cache"  # one for all models of a folder: kernels are timed by shape
+
+
+class EngineHeader(BaseModel):
+    """What stands before the engine in its file: what it was built from, with and for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metadata: Metadata
+    precision: str
+    tensorrt: str
+    gpu: str
+    compute_capability: tuple[int, int]
+    onnx_sha256: str
+
+
+def trtexec_line(model: Path) -> str:
+    """The command of TensorRT's own tool that builds the same engine from `model`."""
+    return (
+        f"trtexec --onnx={model} --saveEngine={model.with_suffix('.engine')} --stronglyTyped"
+        f" --memPoolSize=workspace:{WORKSPACE_MB} --timingCacheFile={model.with_name(TIMING_CACHE)}"
+    )
+
+
+def import_tensorrt(remedy: str) -> ModuleType:
+    """TensorRT's Python package. Raises: InputError ending in `remedy` where it is missing or too old."""
+    try:
+        import tensorrt
+    except ImportError:
+        raise InputError(f"TensorRT is not installed here (pip install 'advmtl[tensorrt]'); {remedy}") from None
+    module: ModuleType = tensorrt
+    if int(str(module.__version__).split(".")[0]) < 10:
+        raise InputError(f"TensorRT {module.__version__} is here, 10 is the oldest that works; {remedy}")
+    return module
+
+
+def build_engines(models: Sequence[Path], console: Console, trt: ModuleType | None = None) -> list[Path]:
+    """Build `NAME.engine` beside each ONNX model. `trt`: a stand-in for TensorRT, for tests.
+
+    Raises: InputError where TensorRT or a GPU is missing, with the trtexec line of every model; the models stay.
+    """
+    lines = " ; ".join(trtexec_line(model) for model in models)
+    trt = trt or import_tensorrt(f"the ONNX is written, build on the vehicle with: {lines}")
+    gpu = first_gpu()
+    if gpu is None:
+        raise InputError(f"no NVIDIA GPU here, and an engine fits only the one it was built on; run there: {lines}")
+    engines = []
+    for model in models:
+        engines.append(build_engine(model, gpu, trt))
+        console.print(f"written: {engines[-1]}, for {gpu.name}, TensorRT {trt.__version__}", highlight=False)
+    return engines
+
+
+def build_engine(model: Path, gpu: Gpu, trt: Any) -> Path:
+    """Build the engine of one ONNX model and write it with its header; returns its path.
+
+    Strongly typed: each layer has the type that the file gives it, the types whose accuracy was measured. With
+    TensorRT's older precision flags it could run the depth's exponential in float16. Raises: InputError naming the
+    model and TensorRT's first complaint.
+    """
+    if faults := unsupported(onnx.load(model)):
+        raise InputError(f"{model}: not for TensorRT ({faults[0]}); export it with --target gpu")
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model.read_bytes()):
+        first = parser.get_error(0) if parser.num_errors else "no reason given"
+        raise InputError(f"{model}: TensorRT cannot read it ({first}); export it with --target gpu")
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_MB << 20)
+    times = model.with_name(TIMING_CACHE)
+    cache = config.create_timing_cache(times.read_bytes() if times.is_file() else b"")
+    # Not ignoring a mismatch: times of another GPU would choose its kernels. It is then started anew.
+    if not config.set_timing_cache(cache, False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise InputError(f"{model}: TensorRT could not build an engine; its log above says why")
+    write_bytes(times, bytes(config.get_timing_cache().serialize()))
+    out = model.with_suffix(".engine")
+    write_bytes(out, pack(header_of(model, gpu, trt), bytes(plan)))
+    return out
+
+
+def header_of(model: Path, gpu: Gpu, trt: Any) -> EngineHeader:
+    """The header of an engine built here from `model`."""
+    properties = {entry.key: entry.value for entry in onnx.load(model, load_external_data=False).metadata_props}
+    return EngineHeader(
+        metadata=from_properties(properties, model),
+        precision=properties.get(f"{KEY}.precision", "fp32"),
+        tensorrt=str(trt.__version__),
+        gpu=gpu.name,
+        compute_capability=gpu.compute_capability,
+        onnx_sha256=sha256_of(model),
+    )
+
+
+def pack(header: EngineHeader, plan: bytes) -> bytes:
+    """Header and engine as one file: a magic line, the header's length (uint32, little endian), its JSON, the plan."""
+    text = header.model_dump_json().encode()
+    return MAGIC + struct.pack("<I", len(text)) + text + plan
+
+
+def unpack(content: bytes, path: Path) -> tuple[EngineHeader, bytes]:
+    """The opposite of `pack`. Raises: InputError naming the file where it is not one of ours, or garbled."""
+    if not content.startswith(MAGIC):
+        raise InputError(f"{path}: an engine without advmtl's header; build it with `advmtl export --engine`")
+    start = len(MAGIC) + 4
+    try:
+        (length,) = struct.unpack("<I", content[len(MAGIC) : start])
+        header = EngineHeader.model_validate(json.loads(content[start : start + length]))
+    except (struct.error, ValidationError, ValueError):
+        raise InputError(f"{path}: its header is garbled; build it again with `advmtl export --engine`") from None
+    return header, content[start + length :]
+
+
+def check_fits(header: EngineHeader, gpu: Gpu, tensorrt_version: str, path: Path) -> None:
+    """Raises: InputError, one line, where the engine was built on another GPU or with another TensorRT."""
+    remedy = "build it here with `advmtl export --engine`"
+    if header.tensorrt != tensorrt_version:
+        raise InputError(f"{path}: built with TensorRT {header.tensorrt}, here is {tensorrt_version}; {remedy}")
+    if (header.gpu, header.compute_capability) != (gpu.name, gpu.compute_capability):
+        theirs, ours = (
+            f"{name} (compute capability {major}.{minor})"
+            for name, (major, minor) in ((header.gpu, header.compute_capability), (gpu.name, gpu.compute_capability))
+        )
+        raise InputError(f"{path}: built for {theirs}, here is {ours}; {remedy}")

@@ -1,0 +1,146 @@
+"""Each change of the graph must leave the function as it was."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from export.bias_correction import give_biases
+from export.calibration import channel_statistics
+from export.equalize import equalize, scalable_groups
+from export.integer_graph import hard_swish_as_product, mean_as_pooling, separate_pooling, shield_float_convolutions
+
+FRAMES = [np.random.default_rng(i).integers(0, 256, (20, 28, 3), dtype=np.uint8) for i in range(3)]
+
+
+def weights(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def inverted_residual() -> onnx.ModelProto:
+    """Frame, stem, hard swish, squeeze-and-excitation, projection, residual around a pooling and a convolution."""
+    arrays = {
+        "stem": weights(0, 6, 3, 3, 3) / 100,
+        "squeeze": weights(1, 4, 6, 1, 1),
+        "excite": weights(2, 6, 4, 1, 1),
+        "project": weights(3, 5, 6, 1, 1) * np.geomspace(0.01, 30, 5, dtype=np.float32)[:, None, None, None],
+        "project_bias": weights(4, 5),
+        "top": weights(5, 5, 5, 1, 1),
+        "deep": weights(6, 5, 1, 3, 3),
+        "last": weights(7, 2, 5, 1, 1),
+        "axes": np.array([2, 3], np.int64),
+    }
+
+    def make(operator: str, ins: str, out: str, **values: object) -> onnx.NodeProto:
+        return helper.make_node(operator, ins.split(), [out], f"n_{out}", **values)
+
+    nodes = [
+        make("Transpose", "image", "planes", perm=[0, 3, 1, 2]),
+        make("Cast", "planes", "x", to=TensorProto.FLOAT),
+        make("Conv", "x stem", "a", pads=[1, 1, 1, 1], strides=[2, 2]),
+        make("HardSwish", "a", "b"),
+        make("ReduceMean", "b axes", "mean"),
+        make("Conv", "mean squeeze", "c"),
+        make("Relu", "c", "d"),
+        make("Conv", "d excite", "e"),
+        make("HardSigmoid", "e", "gate", alpha=1 / 6, beta=0.5),
+        make("Mul", "gate b", "f"),
+        make("Conv", "f project project_bias", "g"),
+        make("Relu", "g", "r"),
+        make("MaxPool", "r", "pooled", kernel_shape=[5, 3], pads=[2, 1, 2, 1], strides=[1, 1]),
+        make("Conv", "pooled top", "h"),
+        make("Add", "r h", "sum"),
+        make("Conv", "sum deep", "i", group=5, pads=[1, 1, 1, 1]),
+        make("Conv", "i last", "out"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "block",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 20, 28, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 2, 10, 14])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def run(model: onnx.ModelProto) -> list[np.ndarray]:
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return [session.run(None, {"image": frame[None]})[0] for frame in FRAMES]
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.mark.parametrize(
+    ("change", "gone", "come"),
+    [
+        (mean_as_pooling, "ReduceMean", "GlobalAveragePool"),
+        (hard_swish_as_product, "HardSwish", "Clip"),
+        (separate_pooling, "", "MaxPool"),
+        (give_biases, "", "Conv"),
+    ],
+)
+def test_equal_forms(change: Callable[[onnx.GraphProto], None], gone: str, come: str) -> None:
+    model = inverted_residual()
+    wanted, before = run(model), operators(model)
+    change(model.graph)
+    assert gone not in operators(model) and come in operators(model)
+    assert operators(model) != before or change is give_biases
+    for ours, theirs in zip(run(model), wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_pooling_by_rows_and_columns_is_exact() -> None:
+    model = inverted_residual()
+    wanted = run(model)
+    separate_pooling(model.graph)
+    kernels = [list(n.attribute[0].ints) for n in model.graph.node if n.op_type == "MaxPool"]
+    assert kernels == [[1, 3], [5, 1]]
+    for ours, theirs in zip(run(model), wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_hard_swish_stays_where_a_reader_is_not_linear() -> None:
+    model = inverted_residual()
+    node = next(node for node in model.graph.node if node.op_type == "ReduceMean")
+    node.op_type = "ReduceMax"
+    hard_swish_as_product(model.graph)
+    assert "HardSwish" in operators(model)
+
+
+def test_equalized_channels() -> None:
+    """The depthwise convolution's output, in a group of its own, ends with channels of one range; no output changes."""
+    model = inverted_residual()
+    give_biases(model.graph)
+    groups = [set(group) for group in scalable_groups(model.graph)]
+    assert {"i"} in groups and {"g", "r", "pooled", "h", "sum"} in groups
+    assert not any(group & {"a", "x", "out", "gate"} for group in groups)
+    even = copy.deepcopy(model)
+    equalize(even, FRAMES)
+    for ours, theirs in zip(run(even), run(model), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
+    before, after = (channel_statistics(one, ["i"], FRAMES)["i"].largest for one in (model, even))
+    assert before.max() / before.min() > 2
+    np.testing.assert_allclose(after, after[0], rtol=1e-3)
+
+
+def test_kept_layers_are_shielded() -> None:
+    model = inverted_residual()
+    graph = model.graph
+    for name, array in (("s", np.array(0.5, np.float32)), ("z", np.array(3, np.uint8))):
+        graph.initializer.append(numpy_helper.from_array(array, name))
+    at = next(i for i, node in enumerate(graph.node) if node.name == "n_h")
+    graph.node[at].input[0] = "dequantised"
+    graph.node.insert(at, helper.make_node("DequantizeLinear", ["quantised", "s", "z"], ["dequantised"], "dq"))
+    graph.node.insert(at, helper.make_node("QuantizeLinear", ["pooled", "s", "z"], ["quantised"], "q"))
+    wanted = run(model)
+    shield_float_convolutions(graph)
+    assert operators(model).count("Max") == 1
+    for ours, theirs in zip(run(model), wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,293 @@
+"""fp16 and int8 of a lightly trained network: measured, bounded, calibrated on training frames alone."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from standins import make_config, make_frame, make_metadata
+from torch import Tensor, nn
+
+from advmtl.config import Config
+from advmtl.encoder import build_encoder
+from advmtl.generator import build_generator
+from export import precisions
+from export.accuracy import Figures
+from export.bounds import Bounds, shortfall
+from export.calibration import calibration_samples
+from export.description import describe
+from export.half import to_half
+from export.latency import Latency
+from export.precision_table import print_precisions, refusal
+from export.precisions import Options, PrecisionReport, export_precisions, path_of
+from export.quantize import prepare
+from export.runtime import open_session
+from export.sensitivity import session_of
+from export.tensorrt_graph import fit_types, unsupported
+from export.to_onnx import ExportReport, export_checked, export_onnx
+from preprocessing.depth import write_depth
+from preprocessing.errors import InputError
+from preprocessing.files import write_png
+
+SIZE = (96, 64)
+COLOURS = np.array([(120, 120, 120), (70, 110, 50), (90, 140, 220)], np.uint8)
+
+
+def scene(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Road under a slanted horizon, a hedge on one side, sky: picture, train ids 0, 8, 10, depth by row [m]."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
+    kind = np.where(rows > 30 + random.uniform(-0.1, 0.1) * columns + random.uniform(-6, 6), 0, 2)
+    kind[(columns < random.uniform(10, 40)) & (rows > 12)] = 1
+    picture = COLOURS[kind] + random.integers(-12, 12, (*kind.shape, 3))
+    depth = np.clip(60 - 0.85 * rows, 2, 70) * np.where(kind == 1, 0.5, 1)
+    return np.clip(picture, 0, 255).astype(np.uint8), np.array([0, 8, 10], np.uint8)[kind], depth.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    root = tmp_path_factory.mktemp("street")
+    for split, seeds in (("train", range(12)), ("val", range(100, 106))):
+        for seed in seeds:
+            picture, labels, depth = scene(seed)
+            write_png(root / "images" / split / f"f{seed:03d}.png", picture)
+            write_png(root / "labels" / split / f"f{seed:03d}.png", labels)
+            write_depth(root / "depth" / split / f"f{seed:03d}.png", depth)
+    sources = {name: [{"format": "folder", "root": str(root), "split": name}] for name in ("train", "val")}
+    return make_config(data={**sources, "size": f"{SIZE[0]}x{SIZE[1]}", "cache_mb": 1})
+
+
+class Small(nn.Module):
+    """One of each kind of layer that matters: hard swish, depthwise, pooling with a residual, upsampling, two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 3, stride=2, padding=1)
+        self.deep = nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12)
+        self.mix = nn.Conv2d(12, 16, 1)
+        self.top = nn.Conv2d(16, 16, 1, bias=False)
+        self.heads = nn.ModuleDict({"segmentation": nn.Conv2d(16, 19, 1), "depth": nn.Conv2d(16, 1, 1)})
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        x = F.relu(self.mix(self.deep(F.hardswish(self.stem(image)))))
+        x = x + self.top(F.max_pool2d(x, 5, stride=1, padding=2))
+        size = image.shape[-2:]
+        maps = {name: F.interpolate(head(x), size=size, mode="bilinear") for name, head in self.heads.items()}
+        return {**maps, "depth": torch.exp(torch.sigmoid(maps["depth"]) * 4.382)}
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    torch.manual_seed(0)
+    generator = Small()
+    optimizer = torch.optim.Adam(generator.parameters(), 2e-2)
+    scenes = [scene(seed) for seed in range(12)]
+    images = torch.stack([torch.from_numpy(one[0]).permute(2, 0, 1) for one in scenes]).float()
+    mean, deviation = (255 * torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    images = (images - mean) / deviation
+    labels = torch.stack([torch.from_numpy(one[1]).long() for one in scenes])
+    depths = torch.stack([torch.from_numpy(one[2])[None] for one in scenes])
+    for _ in range(40):
+        maps = generator(images)
+        loss = F.cross_entropy(maps["segmentation"], labels) + (maps["depth"].log() - depths.log()).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return generator.eval()
+
+
+@pytest.fixture(scope="module")
+def float_model(trained: nn.Module, street: Config, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    """Exported once: it takes seconds each time."""
+    path = tmp_path_factory.mktemp("float") / "model.onnx"
+    return export_checked(trained, describe(street), path, [scene(300)[0]])
+
+
+@pytest.fixture
+def ready(
+    trained: nn.Module, street: Config, float_model: ExportReport, monkeypatch: pytest.MonkeyPatch
+) -> ExportReport:
+    """Lets `export_precisions` find the trained network, its configuration and the float model."""
+    monkeypatch.setattr(precisions, "load_generator", lambda run: (trained, street))
+    monkeypatch.setattr(precisions, "export_checked", copied(float_model))
+    return float_model
+
+
+def copied(report: ExportReport) -> Callable[..., ExportReport]:
+    def copy(generator: nn.Module, metadata: object, path: Path, frames: object) -> ExportReport:
+        path.write_bytes(report.path.read_bytes())
+        return report
+
+    return copy
+
+
+@pytest.fixture(scope="module")
+def exported(
+    trained: nn.Module, street: Config, float_model: ExportReport, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[PrecisionReport, Path]]:
+    """All three precisions for both targets; bounds wide enough for so small a network."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precisions, "load_generator", lambda run: (trained, street))
+        patch.setattr(precisions, "export_checked", copied(float_model))
+        for target in ("cpu", "gpu"):
+            out = tmp_path_factory.mktemp(target) / "model.onnx"
+            wide = Bounds(5, 20, 0.98)
+            options = Options(("fp32", "fp16", "int8"), target, calibration_frames=8, bounds=wide)
+            found[target] = export_precisions(Path("run"), out, options, count=2), out
+    return found
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_report(exported: dict[str, tuple[PrecisionReport, Path]], target: str) -> None:
+    report, out = exported[target]
+    reference, half, integers = report.models
+    assert [one.precision for one in report.models] == ["fp32", "fp16", "int8"]
+    assert reference.figures.miou is not None and reference.figures.miou > 0.5, "nothing was learnt to lose"
+    assert reference.figures.class_agreement == 1 and reference.figures.depth_mean_relative == 0
+    assert half.figures.class_agreement is not None and half.figures.class_agreement >= 0.995
+    assert half.figures.depth_mean_relative is not None and 0 < half.figures.depth_mean_relative < 0.005
+    assert integers.figures.class_agreement is not None and 0.9 < integers.figures.class_agreement < 1
+    for one in report.models:
+        assert one.path == path_of(one.precision, out) and one.path.is_file() and one.shortfall is None
+        assert one.figures.frames == 6 and one.figures.latency.count == 6
+    json.dumps(report.to_dict(), allow_nan=False)
+    console = Console(record=True, width=160)
+    print_precisions(report, console)
+    text = console.export_text()
+    assert f"{100 * (integers.figures.class_agreement):.2f}%" in text and "minmax over 8 training frames" in text
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_files(exported: dict[str, tuple[PrecisionReport, Path]], precision: str) -> None:
+    """Bytes in, bytes and float32 metres out in each precision, which the file itself names."""
+    path = path_of(precision, exported["cpu"][1])
+    session = open_session(path, "cpu")
+    outputs = session.network(scene(200)[0][None])
+    assert (outputs["classes"].dtype, outputs["depth_m"].dtype) == (np.uint8, np.float32)
+    model = onnx.load(path)
+    assert {entry.key: entry.value for entry in model.metadata_props}.get("advmtl.precision", "fp32") == precision
+    makers = {out: node for node in model.graph.node for out in node.output}
+    node = makers["depth_m"]
+    while node.op_type != "Sigmoid":  # nothing between the sigmoid and the metres is narrower than float32
+        assert node.op_type not in ("Cast", "DequantizeLinear")
+        node = makers[node.input[0]]
+    if precision == "int8":
+        kinds = {value.data_type for value in model.graph.initializer}
+        assert {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} <= kinds
+
+
+def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
+    """In all precisions, with every operator, type and shape; the float graph gives what it gave before."""
+    torch.manual_seed(0)
+    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
+    path = tmp_path / "model.onnx"
+    export_onnx(generator, make_metadata((96, 64)), path)
+    plain, frames = onnx.load(path), [make_frame(seed, (96, 64)) for seed in range(2)]
+    assert any("uint8 other than" in fault for fault in unsupported(plain))
+    wanted = session_of(plain).network(frames[0][None])
+    fitted = fit_types(plain)
+    for name, values in session_of(fitted).network(frames[0][None]).items():
+        np.testing.assert_array_equal(values, wanted[name])
+    quantizer = prepare(fitted, "gpu", frames, "minmax")
+    integers = quantizer.quantised([quantizer.layers[3].name])
+    assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 60
+    half = to_half(fitted)
+    assert half.ByteSize() < 0.65 * fitted.ByteSize()
+    for model in (fitted, half, integers):
+        assert unsupported(model) == []
+
+
+def test_tensorrt_refuses_the_cpu_graph(exported: dict[str, tuple[PrecisionReport, Path]]) -> None:
+    faults = unsupported(onnx.load(path_of("int8", exported["cpu"][1])))
+    assert any("zero point" in fault for fault in faults) and any("uint8 other than" in fault for fault in faults)
+
+
+def test_calibration_sees_training_frames_only(street: Config) -> None:
+    samples = calibration_samples(street, SIZE, 5)
+    names = [sample.record.name for sample in samples]
+    assert len(set(names)) == 5 and all("train" in str(sample.record.image) for sample in samples)
+    assert names == [sample.record.name for sample in calibration_samples(street, SIZE, 5)]
+    both = street.model_copy(
+        update={
+            "data": street.data.model_copy(update={"val": [street.data.train[0].model_copy(update={"frames": (0, 9)})]})
+        }
+    )
+    held_back = {sample.record.name for sample in calibration_samples(both, SIZE, 20)}
+    assert len(held_back) == 3
+    none = street.model_copy(update={"data": street.data.model_copy(update={"val": street.data.train})})
+    with pytest.raises(InputError, match="training pictures"):
+        calibration_samples(none, SIZE, 5)
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_spoilt_model_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp16 of a network whose first weights are noise: refused, the old file stays; with force it is written."""
+    honest = precisions.to_half
+
+    def spoil(model: onnx.ModelProto) -> onnx.ModelProto:
+        half = honest(model)
+        value = next(one for one in half.graph.initializer if "stem.weight" in one.name)
+        noise = np.random.default_rng(0).normal(size=list(value.dims)).astype(np.float16)
+        value.CopyFrom(onnx.numpy_helper.from_array(noise, value.name))
+        return half
+
+    monkeypatch.setattr(precisions, "to_half", spoil)
+    out = tmp_path / "model.onnx"
+    old = path_of("fp16", out)
+    old.write_bytes(b"old")
+    report = export_precisions(Path("run"), out, Options(("fp32", "fp16")), count=2)
+    assert report.models[0].path == out and report.models[1].path is None and old.read_bytes() == b"old"
+    text = refusal(report, out)
+    assert text is not None and "fp16: mIoU falls by" in text and "the bound is 1" in text and "--force" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model_fp16.onnx"]
+    forced = export_precisions(Path("run"), out, Options(("fp16",), force=True), count=2)
+    assert forced.models[1].path == old and old.read_bytes() != b"old" and refusal(forced, out) is None
+
+
+FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1), 1.0, {})
+
+
+@pytest.mark.parametrize(
+    ("precision", "miou", "abs_rel", "agreement", "words"),
+    [
+        ("int8", 0.49, 0.206, 0.9, None),
+        ("int8", 0.489, 0.2, 0.99, "mIoU falls by 1.10 points, the bound is 1"),
+        ("int8", 0.6, 0.2061, 0.99, "AbsRel grows by 3.05 %, the bound is 3 %"),
+        ("int8", 0.5, None, 0.99, "no number"),
+        ("fp16", 0.5, 0.2, 0.9949, "classes agree on 99.49%"),
+        ("fp16", 0.5, 0.2, 0.995, None),
+    ],
+)
+def test_bounds(precision: str, miou: float, abs_rel: float | None, agreement: float, words: str | None) -> None:
+    ours = replace(FIGURES, miou=miou, abs_rel=abs_rel, class_agreement=agreement)
+    found = shortfall(precision, FIGURES, ours, Bounds())
+    assert (found is None) == (words is None) and (words or "") in (found or "")
+
+
+def test_without_labels_nothing_can_be_promised() -> None:
+    bare = replace(FIGURES, miou=None, abs_rel=None)
+    assert "cannot be measured" in (shortfall("int8", bare, bare, Bounds()) or "")
+
+
+@pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])
+def test_options(values: dict) -> None:
+    with pytest.raises(InputError, match="choose"):
+        Options(**values)
+
+
+def test_depth_alone(street: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    network = Small()
+    del network.heads["segmentation"]
+    config = street.model_copy(update={"tasks": {"depth": street.tasks["depth"]}})
+    monkeypatch.setattr(precisions, "load_generator", lambda run: (network.eval(), config))
+    report = export_precisions(Path("run"), tmp_path / "one.onnx", Options(("fp16",), force=True), count=1)
+    assert report.models[1].figures.miou is None and report.models[1].figures.depth_mean_relative is not None
+    assert report.models[0].path is None, "float32 was not asked for"
