@@ -104,7 +104,7 @@ def fit(result: Result, size: tuple[int, int]) -> Result:
 
 
 def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> Session:
-    """Open an exported `.onnx` file, a run folder or a `.pt` checkpoint.
+    """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
     takes the first that starts. threads: CPU threads of the network, 0 = one per core.
@@ -120,7 +120,11 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> 
         return _open_onnx(path, provider, threads)
     if path.is_dir() or path.suffix == ".pt":
         return _open_torch(path, provider, threads)
-    raise InputError(f"{path}: not a model; give an exported .onnx file, a run folder or a .pt checkpoint")
+    if path.suffix == ".engine":
+        from export.tensorrt.session import open_engine
+
+        return open_engine(path)
+    raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")
 
 
 def has_cuda_driver() -> bool:

@@ -13,7 +13,7 @@ from preprocessing.errors import InputError
 
 def config_folders() -> list[Path]:
     """Where named configurations live: in an installed wheel, and in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
 
 

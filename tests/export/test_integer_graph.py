@@ -9,10 +9,15 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.bias_correction import give_biases
-from export.calibration import channel_statistics
-from export.equalize import equalize, scalable_groups
-from export.integer_graph import hard_swish_as_product, mean_as_pooling, separate_pooling, shield_float_convolutions
+from export.precisions.bias_correction import give_biases
+from export.precisions.calibration import channel_statistics
+from export.precisions.equalize import equalize, scalable_groups
+from export.precisions.integer_graph import (
+    hard_swish_as_product,
+    mean_as_pooling,
+    separate_pooling,
+    shield_float_convolutions,
+)
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (20, 28, 3), dtype=np.uint8) for i in range(3)]
 

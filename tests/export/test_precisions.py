@@ -15,22 +15,22 @@ from standins import make_config, make_frame, make_metadata
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from advmtl.encoder import build_encoder
-from advmtl.generator import build_generator
-from export import precisions
-from export.accuracy import Figures
-from export.bounds import Bounds, shortfall
-from export.calibration import calibration_samples
-from export.description import describe
-from export.half import to_half
-from export.latency import Latency
-from export.precision_table import print_precisions, refusal
-from export.precisions import Options, PrecisionReport, export_precisions, path_of
-from export.quantize import prepare
+from advmtl.networks.encoder import build_encoder
+from advmtl.networks.generator import build_generator
+from export.graphs.description import describe
+from export.graphs.to_onnx import ExportReport, export_checked, export_onnx
+from export.measuring.latency import Latency
+from export.precisions import precisions
+from export.precisions.accuracy import Figures
+from export.precisions.bounds import Bounds, shortfall
+from export.precisions.calibration import calibration_samples
+from export.precisions.half import to_half
+from export.precisions.precisions import Options, PrecisionReport, export_precisions, path_of
+from export.precisions.quantize import prepare
+from export.precisions.sensitivity import session_of
+from export.precisions.table import print_precisions, refusal
 from export.runtime import open_session
-from export.sensitivity import session_of
-from export.tensorrt_graph import fit_types, unsupported
-from export.to_onnx import ExportReport, export_checked, export_onnx
+from export.tensorrt.graph import fit_types, unsupported
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
@@ -251,7 +251,7 @@ def test_a_spoilt_model_is_not_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert forced.models[1].path == old and old.read_bytes() != b"old" and refusal(forced, out) is None
 
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1), 1.0, {})
+FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
 
 
 @pytest.mark.parametrize(

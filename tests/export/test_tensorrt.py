@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from standins import SIZE, make_frame
 
-from export import to_tensorrt
-from export.cuda_driver import Device, Gpu, first_gpu
-from export.tensorrt_graph import fit_types
-from export.tensorrt_session import open_engine
-from export.to_tensorrt import MAGIC, TIMING_CACHE, build_engine, build_engines, check_fits, trtexec_line, unpack
+from export.tensorrt import build as to_tensorrt
+from export.tensorrt.build import MAGIC, TIMING_CACHE, build_engine, build_engines, check_fits, trtexec_line, unpack
+from export.tensorrt.cuda_driver import Device, Gpu, first_gpu
+from export.tensorrt.graph import fit_types
+from export.tensorrt.session import open_engine
 from preprocessing.errors import InputError
 
 GPU = Gpu("Orin Nano", (8, 7))

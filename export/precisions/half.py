@@ -6,8 +6,8 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.graph import attributes, before_convolutions, consumers, in_order, makers
-from export.metadata import CLASSES
+from export.graphs.metadata import CLASSES
+from export.precisions.graph import attributes, before_convolutions, consumers, in_order, makers
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:

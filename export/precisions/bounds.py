@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from export.accuracy import Figures
+from export.precisions.accuracy import Figures
 
 _ROUNDING = 1e-9  # of the subtraction: a loss of exactly the bound holds it
 

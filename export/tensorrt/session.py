@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.cuda_driver import Device, first_gpu, load_driver
-from export.metadata import INPUT
+from export.graphs.metadata import INPUT
 from export.runtime import Session
-from export.to_tensorrt import check_fits, import_tensorrt, unpack
+from export.tensorrt.build import check_fits, import_tensorrt, unpack
+from export.tensorrt.cuda_driver import Device, first_gpu, load_driver
 from preprocessing.errors import InputError
 
 

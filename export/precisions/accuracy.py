@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advmtl.batch import Sample, collate
 from advmtl.config import Config
-from advmtl.data import val_loaders
-from advmtl.evaluate import Meters
-from export.latency import Latency, summarise
-from export.metadata import CLASSES, DEPTH, OFFSETS
+from advmtl.data.batch import Sample, collate
+from advmtl.data.loading import val_loaders
+from advmtl.measuring.evaluate import Meters
+from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.measuring.latency import Latency, summarise
 from export.runtime import Session
 from preprocessing.progress import progress
 

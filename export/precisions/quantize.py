@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import QDQQuantizer, QuantType
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from export.bias_correction import correct_biases, give_biases
-from export.calibration import channel_statistics, value_ranges
-from export.equalize import equalize
-from export.graph import before_convolutions, drop_unused, in_order, makers
-from export.integer_graph import (
+from export.precisions.bias_correction import correct_biases, give_biases
+from export.precisions.calibration import channel_statistics, value_ranges
+from export.precisions.equalize import equalize
+from export.precisions.graph import before_convolutions, drop_unused, in_order, makers
+from export.precisions.integer_graph import (
     hard_swish_as_product,
     mean_as_pooling,
     separate_pooling,

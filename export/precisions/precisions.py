@@ -8,21 +8,21 @@ from typing import Any
 
 import onnx
 
-from advmtl.batch import Sample
-from advmtl.checkpoint import load_generator
 from advmtl.config import Config
-from export.accuracy import Figures, compare_models, validation_samples
-from export.bounds import Bounds, absrel_loss, miou_loss, shortfall
-from export.calibration import METHODS, calibration_samples
-from export.description import describe
-from export.half import to_half
-from export.metadata import KEY, Metadata
-from export.parity import ParityReport
-from export.quantize import Quantizer, Target, prepare
+from advmtl.data.batch import Sample
+from advmtl.training.checkpoint import load_generator
+from export.graphs.description import describe
+from export.graphs.metadata import KEY, Metadata
+from export.graphs.parity import ParityReport
+from export.graphs.to_onnx import export_checked, parity_frames
+from export.precisions.accuracy import Figures, compare_models, validation_samples
+from export.precisions.bounds import Bounds, absrel_loss, miou_loss, shortfall
+from export.precisions.calibration import METHODS, calibration_samples
+from export.precisions.half import to_half
+from export.precisions.quantize import Quantizer, Target, prepare
+from export.precisions.sensitivity import Sensitivity, layers_to_keep, rank_layers, session_of
 from export.runtime import open_session
-from export.sensitivity import Sensitivity, layers_to_keep, rank_layers, session_of
-from export.tensorrt_graph import fit_types
-from export.to_onnx import export_checked, parity_frames
+from export.tensorrt.graph import fit_types
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write
 
@@ -97,7 +97,7 @@ class PrecisionReport:
         return {
             "models": {one.precision: one.to_dict() for one in self.models},
             "parity": asdict(self.parity),
-            "metadata": self.metadata.model_dump(mode="json"),
+            "metadata": asdict(self.metadata),
             "validation": self.validation,
             "quantisation": None if self.quantisation is None else asdict(self.quantisation),
         }
@@ -125,7 +125,7 @@ def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20
     pictures, _ = parity_frames(config, None, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         paths = {"fp32": Path(scratch) / out.name}
-        parity = export_checked(generator, metadata, paths["fp32"], pictures).parity
+        parity = export_checked(generator, metadata, paths["fp32"], pictures, options.target).parity
         if options.target == "gpu":
             _save(fit_types(onnx.load(paths["fp32"])), "fp32", paths["fp32"])
         quantisation = None

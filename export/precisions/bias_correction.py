@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph import constant, makers
+from export.precisions.graph import constant, makers
 
 
 def give_biases(graph: onnx.GraphProto) -> None:

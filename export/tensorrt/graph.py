@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import TensorProto, helper
 
-from export.graph import attributes, consumers, in_order, makers
+from export.precisions.graph import attributes, consumers, in_order, makers
 
 # Operators of TensorRT 10's ONNX parser that a network of ours may hold at a fixed size, from the operator support
 # matrix of onnx-tensorrt (docs/operators.md, restrictions included below). Those whose output shape depends on values

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from export.graph import attributes, constant, consumers, makers, replace_nodes, set_constant
+from export.precisions.graph import attributes, constant, consumers, makers, replace_nodes, set_constant
 
 
 def mean_as_pooling(graph: onnx.GraphProto) -> None:

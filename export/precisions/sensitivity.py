@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.metadata import CLASSES, DEPTH, OFFSETS
-from export.quantize import Quantizer
+from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.precisions.quantize import Quantizer
 from export.runtime import Session, open_session
 from preprocessing.progress import progress
 

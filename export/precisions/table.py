@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from export.precisions import Made, PrecisionReport
+from export.precisions.precisions import Made, PrecisionReport
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.calibration import channel_statistics
-from export.graph import constant, set_constant
+from export.precisions.calibration import channel_statistics
+from export.precisions.graph import constant, set_constant
 
 # f(s · x) = s · f(x) for a positive s per channel; Add needs it of both its inputs.
 _COMMUTING = {"Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Resize", "Add"}

@@ -11,9 +11,9 @@ import onnx
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 
-from export.cuda_driver import Gpu, first_gpu
-from export.metadata import KEY, Metadata, from_properties
-from export.tensorrt_graph import unsupported
+from export.graphs.metadata import KEY, Metadata, from_properties
+from export.tensorrt.cuda_driver import Gpu, first_gpu
+from export.tensorrt.graph import unsupported
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of, write_bytes
 

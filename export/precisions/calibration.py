@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, create_calibrator
 
-from advmtl.batch import Sample
 from advmtl.config import Config
-from advmtl.data import FrameDataset
-from advmtl.frames import FrameRecord
-from advmtl.index import index_source
-from export.metadata import INPUT
+from advmtl.data.batch import Sample
+from advmtl.data.frames import FrameRecord
+from advmtl.data.index import index_source
+from advmtl.data.loading import FrameDataset
+from export.graphs.metadata import INPUT
 from preprocessing.errors import InputError
 from preprocessing.progress import track
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from export.parity import ParityError
-from export.precision_table import print_precisions, refusal
-from export.precisions import Options, export_precisions, path_of
-from export.to_onnx import export_run, print_export
-from export.to_tensorrt import build_engines
+from export.graphs.parity import ParityError
+from export.graphs.to_onnx import export_run, print_export
+from export.precisions.precisions import Options, export_precisions, path_of
+from export.precisions.table import print_precisions, refusal
+from export.tensorrt.build import build_engines
 from preprocessing.files import write_json
 
 

@@ -1,0 +1,1 @@
+"""The exported file in half precision and in integers, measured against float32."""

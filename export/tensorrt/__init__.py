@@ -1,0 +1,1 @@
+"""TensorRT engines: what a graph may hold, building, running."""
