@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+import advmtl.training.loop
 import advmtl.training.train
 from advmtl.config import Config, validate
 from advmtl.training.runs import Log, Run
@@ -121,7 +122,7 @@ def loop(steps: int, folder: Path) -> list[float]:
     per_epoch = max(1, min(200, steps // 10))
     write_frames(frames, per_epoch)
     curve, after = sampled(steps)
-    real, taken = advmtl.training.train.train_step, 0
+    real, taken = advmtl.training.loop.train_step, 0
 
     def counted(*inputs: Any, **options: Any) -> Any:
         nonlocal taken
@@ -129,7 +130,7 @@ def loop(steps: int, folder: Path) -> list[float]:
         after(taken)
         return real(*inputs, **options)
 
-    with mock.patch.object(advmtl.training.train, "train_step", counted):
+    with mock.patch.object(advmtl.training.loop, "train_step", counted):
         advmtl.training.train.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
     return curve
 

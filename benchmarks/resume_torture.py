@@ -29,7 +29,7 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config, validate
-from advmtl.training import train
+from advmtl.training import loop, train
 from advmtl.training.checkpoint import load_checkpoint
 from preprocessing.cityscapes import frame_path, write_camera
 from preprocessing.disparity import write_disparity
@@ -117,8 +117,8 @@ def _attempt(config: Config, folder: Path, tell: Connection) -> None:
 
         return noting
 
-    train.evaluate = noted("measurement", train.evaluate)  # type: ignore[attr-defined]
-    train.save_checkpoint = noted("checkpoint", train.save_checkpoint)  # type: ignore[attr-defined]
+    loop.evaluate = noted("measurement", loop.evaluate)  # type: ignore[attr-defined]
+    loop.save_checkpoint = noted("checkpoint", loop.save_checkpoint)  # type: ignore[attr-defined]
     train.fit(config, folder, CPU, Console(quiet=True))
     tell.send("the end")
 

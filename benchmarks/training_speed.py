@@ -25,6 +25,7 @@ from unittest import mock
 import torch
 from rich.console import Console
 
+import advmtl.training.loop
 import advmtl.training.train
 from advmtl.config import Config, Source
 from advmtl.config.files import load_config
@@ -137,7 +138,7 @@ def loop(args: argparse.Namespace, name: str) -> dict[str, float]:
         while (batch := take()) is not None:
             yield batch
 
-    real_on_device = advmtl.training.train.on_device
+    real_on_device = advmtl.training.loop.on_device
     folder = Path(tempfile.mkdtemp())
     config = config_of(args, name, "train.epochs=1", "data.workers=2")
     parts = {
@@ -149,12 +150,12 @@ def loop(args: argparse.Namespace, name: str) -> dict[str, float]:
     try:
         with mock.patch.object(Log, "write", clock("logging", Log.write)):
             patches = [
-                mock.patch.object(advmtl.training.train, key, clock(part, getattr(advmtl.training.train, key)))
+                mock.patch.object(advmtl.training.loop, key, clock(part, getattr(advmtl.training.loop, key)))
                 for key, part in parts.items()
             ]
             patches += [
-                mock.patch.object(advmtl.training.train, "on_device", waiting),
-                mock.patch.object(advmtl.training.train, "finish"),
+                mock.patch.object(advmtl.training.loop, "on_device", waiting),
+                mock.patch.object(advmtl.training.train, "_finish"),
             ]
             for patch in patches:
                 patch.start()

@@ -103,39 +103,43 @@ def trained() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def float_model(trained: nn.Module, street: Config, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
-    """Exported once: it takes seconds each time."""
-    path = tmp_path_factory.mktemp("float") / "model.onnx"
-    return export_checked(trained, describe(street), path, [scene(300)[0]])
+def float_models(
+    trained: nn.Module, street: Config, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, ExportReport]:
+    """By target, exported once: it takes seconds each time."""
+    folder, frames = tmp_path_factory.mktemp("float"), [scene(300)[0]]
+    return {
+        target: export_checked(trained, describe(street), folder / f"{target}.onnx", frames, target)
+        for target in ("cpu", "gpu")
+    }
 
 
 @pytest.fixture
 def ready(
-    trained: nn.Module, street: Config, float_model: ExportReport, monkeypatch: pytest.MonkeyPatch
-) -> ExportReport:
-    """Lets `export_precisions` find the trained network, its configuration and the float model."""
+    trained: nn.Module, street: Config, float_models: dict[str, ExportReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lets `export_precisions` find the trained network, its configuration and the float models."""
     monkeypatch.setattr(precisions, "load_generator", lambda run: (trained, street))
-    monkeypatch.setattr(precisions, "export_checked", copied(float_model))
-    return float_model
+    monkeypatch.setattr(precisions, "export_checked", copied(float_models))
 
 
-def copied(report: ExportReport) -> Callable[..., ExportReport]:
-    def copy(generator: nn.Module, metadata: object, path: Path, frames: object) -> ExportReport:
-        path.write_bytes(report.path.read_bytes())
-        return report
+def copied(reports: dict[str, ExportReport]) -> Callable[..., ExportReport]:
+    def copy(generator: nn.Module, metadata: object, path: Path, frames: object, target: str) -> ExportReport:
+        path.write_bytes(reports[target].path.read_bytes())
+        return reports[target]
 
     return copy
 
 
 @pytest.fixture(scope="module")
 def exported(
-    trained: nn.Module, street: Config, float_model: ExportReport, tmp_path_factory: pytest.TempPathFactory
+    trained: nn.Module, street: Config, float_models: dict[str, ExportReport], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[PrecisionReport, Path]]:
     """All three precisions for both targets; bounds wide enough for so small a network."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precisions, "load_generator", lambda run: (trained, street))
-        patch.setattr(precisions, "export_checked", copied(float_model))
+        patch.setattr(precisions, "export_checked", copied(float_models))
         for target in ("cpu", "gpu"):
             out = tmp_path_factory.mktemp(target) / "model.onnx"
             wide = Bounds(5, 20, 0.98)
@@ -188,7 +192,7 @@ def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
     path = tmp_path / "model.onnx"
-    export_onnx(generator, make_metadata((96, 64)), path)
+    export_onnx(generator, make_metadata((96, 64)), path, "gpu")
     plain, frames = onnx.load(path), [make_frame(seed, (96, 64)) for seed in range(2)]
     assert any("uint8 other than" in fault for fault in unsupported(plain))
     wanted = session_of(plain).network(frames[0][None])
