@@ -4,7 +4,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
 from advmtl.training.state import State, build
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write, remove_leftovers
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,28 @@ class Run:
         """Whether the folder holds a run, be it one without a checkpoint yet."""
         files = (self.last, self.previous, self.best, self.metrics)
         return any(path.is_file() and path.stat().st_size > 0 for path in files)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process while the block runs; the system lets go when the process ends, however.
+
+    Raises: InputError where another process trains into it.
+    """
+    if fcntl is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process trains into this folder; wait for it, or choose another --out"
+            ) from None
+        except OSError:
+            pass  # a network disk without locks
+        yield
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:

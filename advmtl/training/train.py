@@ -1,6 +1,7 @@
 """Training a configuration into a run folder, from the first frame looked at to the figures of the best state."""
 
 import hashlib
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from advmtl.processes.together import Processes, current
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import accidents
 from advmtl.training.loop import Loop, warn
-from advmtl.training.runs import Log, Run, open_run
+from advmtl.training.runs import Log, Run, claimed, open_run
 from advmtl.training.scores import checked
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
@@ -67,19 +68,28 @@ def fit(
     names = (record.name for one in everything for record in one.dataset.records)
     processes.same(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
     labels = count_labels(config, loader, everything[1:])
-    state = open_together(
-        lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told),
-        *(config, device, processes, told),
-    )
+    with ExitStack() as stack:
+        processes.together(lambda: stack.enter_context(claimed(folder)) if processes.writer else None)
+        state = open_together(
+            lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told),
+            *(config, device, processes, told),
+        )
+        return _train(state, run, (loader, loaders), labels, console)
+
+
+def _train(
+    state: State, run: Run, all_loaders: tuple[Any, list[tuple[str, Any]]], labels: str, console: Console
+) -> dict[str, Any]:
+    config, processes, (loader, loaders) = state.config, current(), all_loaders
     console.print(_first_line(state, loader, labels, processes))
     if config.train.compile:
         compile_networks(state, console)
     drawn = [val.dataset for _, val in loaders] if processes.writer else []
-    evolution = Evolution(folder / "panels", drawn, config)
-    with accidents(folder), Interrupt() as interrupt:
+    evolution = Evolution(run.folder / "panels", drawn, config)
+    with accidents(run.folder), Interrupt() as interrupt:
         log = Log(run, state) if processes.writer else NoLog()
         if log.lost_bytes:
-            told(f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
+            warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
         timing = Timing(run.timing if processes.writer else None, processes.count)
         loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
         try:

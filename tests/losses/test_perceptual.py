@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.models import squeezenet1_1, vgg16
 
+from advmtl.losses import perceptual as perceptual_module
 from advmtl.losses.perceptual import Perceptual
-from advmtl.losses.supervised import perceptual as perceptual_module
 from preprocessing.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from advmtl.config import Config, validate
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
-from advmtl.training.runs import Log, Run, clear_run, difference, load_newest, open_run
+from advmtl.training.runs import Log, Run, claimed, clear_run, difference, load_newest, open_run
 from advmtl.training.state import State, build
 from preprocessing.errors import InputError
 
@@ -226,3 +228,16 @@ def test_tensorboard_shows_every_step_once_after_a_kill(tmp_path: Path) -> None:
 def test_difference_names_the_first_key() -> None:
     assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c is 2 there and 3 here"
     assert difference({"a": [1]}, {"a": [1]}) is None
+
+
+def test_a_folder_belongs_to_one_process_at_a_time_and_is_free_after_a_kill(tmp_path: Path) -> None:
+    hold = f"from pathlib import Path; from advmtl.training.runs import claimed; c = claimed(Path({str(tmp_path)!r}))"
+    code = f"{hold}; c.__enter__(); print('held', flush=True); input()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="another process trains into this folder"), claimed(tmp_path):
+        pass
+    other.kill()
+    other.communicate()
+    with claimed(tmp_path):
+        pass
