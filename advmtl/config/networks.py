@@ -22,10 +22,14 @@ class EncoderConfig(Strict):
 
 
 class GeneratorConfig(Strict):
-    """Shared generator: width of z; stages of its pooling blocks, one number or one per level (finest first)."""
+    """Shared generator: width of z; stages of its pooling blocks, one number or one per level (finest first).
+
+    A stage at stride 4 costs 64 times one at stride 32 and sees an eighth as far, so the default has few of them there
+    (docs/results.md compares it with four at every level).
+    """
 
     channels: PositiveInt = 64
-    crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = 4
+    crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = [1, 2, 4, 4]
 
 
 class LossOptions(Strict):
