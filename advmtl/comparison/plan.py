@@ -73,6 +73,7 @@ def is_finished(config: Config, run: Run) -> bool:
         )
     evaluation = run.folder / "evaluation.json"
     trained = state["epoch"] >= config.train.epochs or bool(state.get("guards", {}).get("stopped"))
-    if not trained or not run.best.is_file() or not evaluation.is_file():
+    if not trained or not evaluation.is_file():
         return False
-    return evaluation.stat().st_mtime_ns >= run.best.stat().st_mtime_ns
+    measured = run.best if run.best.is_file() else run.last  # as at the end of training
+    return evaluation.stat().st_mtime_ns >= measured.stat().st_mtime_ns

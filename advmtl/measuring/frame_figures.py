@@ -117,6 +117,6 @@ def frames_file(evaluation: Path) -> Path:
 
 def write_evaluation(path: Path, metrics: Mapping[str, Any], frames: Sequence[Mapping[str, Any]]) -> None:
     """Write the figures of a set as JSON, and beside it those of its frames, one line each."""
-    write_json(path, metrics)
     with atomic_write(frames_file(path)) as temporary:
         temporary.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in frames))
+    write_json(path, metrics)

@@ -59,12 +59,14 @@ class Guards:
         stale: measurements since the best one.
         best_epoch: epoch of the best one.
         stopped: why training stopped before its last epoch; empty = it did not.
+        unread: validation frames that could not be read when the best was chosen; None: nothing was measured yet.
         critics: by "name/wins" and "name/dead".
     """
 
     stale: int = 0
     best_epoch: int = 0
     stopped: str = ""
+    unread: int | None = None
     critics: dict[str, Episode] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,6 +79,15 @@ class Guards:
         if unknown:
             raise KeyError(f"guards.{min(unknown)}")
         self.__init__(**{**state, "critics": {k: Episode(**v) for k, v in state.get("critics", {}).items()}})  # type: ignore[misc]
+
+    def comparable(self, unread: int) -> tuple[bool, bool]:
+        """Whether a measurement without `unread` frames can be compared with the best, and whether it has more frames
+        than that, so that the best is chosen anew.
+        """
+        if self.unread is not None and unread > self.unread:
+            return False, False
+        anew, self.unread = self.unread is not None and unread < self.unread, unread
+        return True, anew
 
     def measured(self, improved: bool, epoch: int, config: Config) -> None:
         """Take note of a measurement, and stop the training after `train.patience` without a better one."""
@@ -144,6 +155,12 @@ def _dying(name: str, values: Mapping[str, float], accuracy: float, steps: int) 
     )
 
 
+class LostDataError(InputError):
+    """Data that no process can read; all know it at the same moment, and the first one says it."""
+
+    common = True
+
+
 @dataclass
 class LostData:
     """Batches in a row without one readable frame."""
@@ -151,10 +168,10 @@ class LostData:
     batches: int = 0
 
     def see(self, frames: int, skipped: list[Any], config: Config) -> None:
-        """Count a batch of `frames` frames. Raises: InputError after `guards.lost_batches` without a readable one."""
+        """Count a batch of `frames` frames. Raises: LostDataError after `guards.lost_batches` with none readable."""
         self.batches = self.batches + 1 if len(skipped) >= frames else 0
         if self.batches >= config.guards.lost_batches:
-            raise InputError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
+            raise LostDataError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
 
 
 def lost(config: Config, role: str, what: str, reason: str) -> str:

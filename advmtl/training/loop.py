@@ -89,12 +89,15 @@ class Loop:
         try:
             while state.epoch < settings.epochs and not state.guards.stopped:
                 self.epoch(loader, total, advance)
-                done = state.epoch + 1
+                self._find_data()
+                done, improved = state.epoch + 1, False
                 if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
                     with self.timing.part("validation"):
-                        metrics = self.measure(loaders)
+                        metrics, improved = self.measure(loaders)
                     self.console.print(f"epoch {done}: {headline(metrics)}")
                 state.epoch, state.batch = done, 0
+                if improved:
+                    self.save(self.run.best)
                 self.save_last()
                 if self.processes.any(self.interrupt.asked):
                     self._leave()
@@ -116,13 +119,23 @@ class Loop:
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
         return asked > 0
 
+    def _find_data(self) -> None:
+        """At an epoch's end: a batch of broken files is no lost disk, and must not keep the epoch from being saved."""
+        roots = [Path(source.root) for source in self.state.config.data.train]
+        if not self.processes.any(not all(root.is_dir() for root in roots)):
+            self.lost.batches = 0
+
     def _leave(self) -> None:
         self.processes.barrier()  # torchrun ends all when the first has left, also one that still writes
         # A process that no signal has reached leaves as the others do.
         raise self.interrupt.stop(preempted=self.processes.any(self.interrupt.preempted))
 
-    def measure(self, loaders: list[Any]) -> dict[str, Any]:
-        """Validate the averaged generator, log the figures, keep the best, draw the fixed frames."""
+    def measure(self, loaders: list[Any]) -> tuple[dict[str, Any], bool]:
+        """Validate the averaged generator, log the figures, draw the fixed frames.
+
+        Returns: the metrics, and whether they are the best so far. Figures of fewer frames than before, since some can
+        no longer be read, are logged and told, but neither choose the best state nor reach the balancer or the guards.
+        """
         state, epoch, losses = self.state, self.state.epoch + 1, ValidationLosses(self.state)
         try:
             with self.at_once():
@@ -133,18 +146,30 @@ class Loop:
         except BaseException:
             self.save_last()  # it stands at the epoch's end, and a resume begins with the measurement
             raise
-        state.balancer.observe(figures(metrics))
         self.log.write("validation", state.step, epoch, {**losses.compute(), **flatten(metrics)})
         picture = self.evolution.draw(state.ema, epoch, state.device)
         if picture is not None:
             self.log.picture("panels", picture, state.step)
-        now = score(metrics)
-        improved = now > state.best
-        state.best = max(now, state.best)
+        unread = self._unread(metrics, loaders)
+        comparable, anew = state.guards.comparable(unread)
+        if not comparable or self.lost.batches:
+            return metrics, False
+        state.best = float("-inf") if anew else state.best
+        improved = score(metrics) > state.best
+        state.best = max(score(metrics), state.best)
+        state.balancer.observe(figures(metrics))
         state.guards.measured(improved, epoch, state.config)
-        if improved:
-            self.save(self.run.best)
-        return metrics
+        return metrics, improved
+
+    def _unread(self, metrics: Mapping[str, Any], loaders: list[Any]) -> int:
+        """How many validation frames broke after the start, which is told."""
+        known = {frame.name for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])}
+        broken = [frame for frame in metrics.get("skipped", []) if frame["name"] not in known]
+        for frame in broken[:5]:
+            warn(self.console, f"validation without {frame['name']}: {frame['reason']}")
+        if len(broken) > 5:
+            warn(self.console, f"validation without {len(broken) - 5} more frames")
+        return len(broken)
 
     def at_once(self) -> AbstractContextManager[None]:
         """Where a signal may end this process at once; with others it may not, they would wait for it."""

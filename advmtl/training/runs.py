@@ -199,7 +199,7 @@ def _tidy(run: Run, state: State) -> None:
         (run.folder / "panels" / name).unlink(missing_ok=True)
     remove_leftovers(run.last.parent, [path.name for path in (run.last, run.previous, run.best, run.failed)])
     remove_leftovers(run.folder / "panels", panels)
-    remove_leftovers(run.folder, ("config.yaml", "evaluation.json", "evolution.gif"))
+    remove_leftovers(run.folder, ("config.yaml", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif"))
 
 
 def clear_run(folder: Path) -> None:

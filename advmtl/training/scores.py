@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from advmtl.config import Config
-from advmtl.training.guards import lost
-from preprocessing.errors import InputError
+from advmtl.training.guards import LostDataError, lost
 
 
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -42,8 +41,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 def checked(metrics: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The metrics themselves. Raises: InputError where nothing could be measured, as when the folder is gone."""
+    """The metrics themselves. Raises: LostDataError where nothing could be measured, as when the folder is gone."""
     if not figures(metrics):
         reason = next((frame["reason"] for frame in metrics.get("skipped", [])), "no label")
-        raise InputError(lost(config, "val", "the validation sources", reason))
+        raise LostDataError(lost(config, "val", "the validation sources", reason))
     return metrics

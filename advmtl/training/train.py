@@ -120,9 +120,9 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     metrics, rows = checked(metrics, config), frames.compute()
     if not processes.writer:
         return metrics
-    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)
-    print_table(metrics, console=console)
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
+    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
+    print_table(metrics, console=console)
     return metrics
 
 

@@ -17,7 +17,7 @@ from advmtl.data.loading import Batch
 from advmtl.training import loop as loop_module
 from advmtl.training import train as train_module
 from advmtl.training.checkpoint import load_checkpoint
-from advmtl.training.guards import Accident, Episode, Guards, accidents
+from advmtl.training.guards import Accident, Episode, Guards, LostData, accidents
 from advmtl.training.runs import Run
 from advmtl.training.step import train_step
 from advmtl.training.train import fit
@@ -279,3 +279,57 @@ def test_other_errors_pass(tmp_path: Path) -> None:
         assert caught.value is error
     with pytest.raises(Accident, match="loader process"), accidents(tmp_path):
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")
+
+
+def measuring(scores: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements of these δ1, each without so many frames."""
+    left = list(scores)
+
+    def evaluate(*_: Any, **__: Any) -> dict[str, Any]:
+        delta1, unread = left.pop(0) if left else scores[-1]
+        broken = [{"name": f"frame{number}", "reason": "is gone"} for number in range(unread)]
+        return {"depth": {"delta1": delta1, "abs_rel": 1.0, "rmse_m": 1.0}, "skipped": broken}
+
+    for module in (loop_module, train_module):
+        monkeypatch.setattr(module, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ([(0.3, 0), (0.9, 1), (0.4, 0)], 3),  # fewer frames: easier ones, perhaps
+        ([(0.3, 0), (0.9, 1), (0.2, 0)], 1),
+        ([(0.9, 1), (0.3, 0), (0.2, 0)], 2),  # more frames than when the best was chosen: chosen anew
+    ],
+)
+def test_a_measurement_of_fewer_frames_chooses_no_best(
+    scores: list[tuple[float, int]],
+    best: int,
+    streets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Run(tmp_path / "run")
+    measuring(scores, monkeypatch)
+    fit(make_config(streets, epochs=3, panels=0), run.folder, CPU, Console(width=200))
+    state, _ = load_checkpoint(run.best)
+    assert (state["epoch"], state["batch"]) == (best, 0)  # so that a copy of it as last.pt measures nothing twice
+    assert "validation without frame0: is gone" in capsys.readouterr().out
+
+
+def test_a_broken_last_batch_leaves_the_run_finished(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are damaged, but the folder is there: no lost disk, which the run should wait for."""
+
+    def see(self: LostData, *_: object) -> None:
+        self.batches = 1
+
+    monkeypatch.setattr(LostData, "see", see)
+    config, run = make_config(streets, epochs=2, panels=0), Run(tmp_path / "run")
+    fit(config, run.folder, CPU, quiet())
+    assert load_checkpoint(run.last)[0]["epoch"] == 2 and is_finished(config, run)
+    run.best.unlink()
+    fit(config, run.folder, CPU, quiet())  # measured by the last state, again finished
+    assert is_finished(config, run)
