@@ -36,6 +36,7 @@ from advmtl.training.checkpoint import load_generator
 from export.graphs.deployable import Deployable
 from export.graphs.metadata import CLASSES, DEPTH, Metadata
 from export.graphs.to_onnx import export_onnx
+from export.measuring.graph_cost import cost_of
 from export.runtime import open_session
 from export.streaming.sources import find_images
 from preprocessing.files import read_image, write_json
@@ -51,8 +52,8 @@ class Row:
     network: str
     graph: str
     parameters: int
-    gmacs: float
-    border: float
+    gmacs: float | None
+    border: float | None
     call: Callable[[Frame], Any] = field(repr=False)
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
@@ -169,9 +170,14 @@ def report(rows: list[Row], peak: float, threads: int) -> dict[str, Any]:
     for row in figures:
         row["ratio"] = min(r["wall_ms"] for r in rivals) / row["wall_ms"]
         row["cpu_ratio"] = min(r["cpu_ms"] for r in rivals) / row["cpu_ms"]
-        row["gmacs_per_cpu_second"] = row["gmacs"] / (row["cpu_ms"] / 1e3)
-        row["share_of_peak"] = row["gmacs_per_cpu_second"] / peak
+        if row["gmacs"] is not None:
+            row["gmacs_per_cpu_second"] = row["gmacs"] / (row["cpu_ms"] / 1e3)
+            row["share_of_peak"] = row["gmacs_per_cpu_second"] / peak
     return {"threads": threads, "peak_gmacs_per_core_second": peak, "rows": figures}
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)
 
 
 def show(result: dict[str, Any]) -> None:
@@ -192,9 +198,9 @@ def show(result: dict[str, Any]) -> None:
         table.add_column(column, justify="left" if column in ("network", "graph") else "right")
     for r in result["rows"]:
         table.add_row(
-            r["network"], r["graph"], f"{r['parameters'] / 1e6:.2f}", f"{r['gmacs']:.2f}", f"{r['border']:.1%}",
+            r["network"], r["graph"], f"{r['parameters'] / 1e6:.2f}", _shown(r["gmacs"], "{:.2f}"), _shown(r["border"], "{:.1%}"),
             f"{r['frames_per_second']:.1f}", f"{r['cpu_ms']:.1f}", f"{r['ratio']:.2f}", f"{r['cpu_ratio']:.2f}",
-            f"{r['share_of_peak']:.0%}",
+            _shown(r.get("share_of_peak"), "{:.0%}"),
         )  # fmt: skip
     console = Console(width=140)
     console.print(
@@ -209,6 +215,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", nargs="*", default=["baseline", "nano"], help="configurations, with random weights")
     parser.add_argument("--run", nargs="*", type=Path, default=[], help="trained runs of ours")
+    parser.add_argument(
+        "--model", nargs="*", type=Path, default=[], help="exported .onnx files, e.g. of another precision"
+    )
     parser.add_argument("--frames", type=Path, help="folder of pictures; made up by default")
     parser.add_argument("--size", default="1024x512")
     parser.add_argument("--classes", type=int, default=11, help="classes of every network with random weights")
@@ -236,6 +245,10 @@ def main() -> None:
         rows = []
         for name, network in networks.items():
             rows += rows_of(name, network.eval(), frames, Path(folder), options)
+        for path in options.model:
+            cost, session = cost_of(path), open_session(path, "cpu", options.threads)
+            figures = (cost.parameters or 0, cost.gmacs, None)
+            rows.append(Row(str(path), cost.precision, *figures, session.run))
         peak = peak_gmacs()
         torch.set_num_threads(options.threads)
         measure(rows, frames, options.iterations)
