@@ -61,7 +61,9 @@ def test_a_compiled_run_takes_the_same_steps_and_has_the_same_checkpoint(backend
         batch = make_batch([True] * 2, [True] * 2, seed=number)
         logs = [train_step(one, batch, statistics=True) for one in (plain, state)]
         for name, value in logs[0].items():
-            assert logs[1][name].item() == pytest.approx(value.item(), rel=1e-3, abs=1e-4), name
+            # Adam makes whole steps of gradients that are nearly 0, and a cosine of nearly nothing shows it.
+            near = 1e-3 if "cosine" in name else 1e-4
+            assert logs[1][name].item() == pytest.approx(value.item(), rel=1e-3, abs=near), name
     a, b = plain.state_dict(), state.state_dict()
     assert a["generator"].keys() == b["generator"].keys() and a["discriminators"].keys() == b["discriminators"].keys()
     resumed = make_state()
