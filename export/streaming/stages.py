@@ -139,8 +139,13 @@ def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
 
 
 def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferred]) -> None:
-    count, limit = 0, run.reading.limit
-    while (limit is None or count < limit) and (job := decoded.get()) is not None:
+    count, limit, latest = 0, run.reading.limit, run.reading.takes_latest(run.source)
+    while limit is None or count < limit:
+        if latest:  # a result that waits for a slow reader would age; the newest frame is taken when it has been taken
+            done.await_taken()
+        job = decoded.get()
+        if job is None:
+            break
         start = time.perf_counter()
         result = unpack(session.network(job.image))
         end = time.perf_counter()
@@ -191,9 +196,9 @@ def overlap(
     run: Run, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
 ) -> None:
     """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
-    latest = run.reading.takes_latest(run.source)
-    decoded: Pipe[_Job] = Pipe(run.stop, run.ending, LATEST if latest else LENGTH)
-    done: Pipe[Inferred] = Pipe(run.stop)
+    length = LATEST if run.reading.takes_latest(run.source) else LENGTH
+    decoded: Pipe[_Job] = Pipe(run.stop, run.ending, length)
+    done: Pipe[Inferred] = Pipe(run.stop, length=length)
     threads = [
         _thread(run, "export-decode", lambda: _decode(run, session.metadata.size, decoded)),
         _thread(run, "export-network", lambda: _network(run, session, decoded, done)),

@@ -65,6 +65,21 @@ def test_of_latest_only_the_newest_waits(live: bool, policy: str) -> None:
     assert indices[-1] == 29 and report.dropped == 30 - report.frames
 
 
+def test_of_latest_no_result_waits_while_another_does() -> None:
+    """A reader at its first result until the source is at its end: one result waits, then the newest comes."""
+    gate, indices = threading.Event(), list[int]()
+
+    def take(frame: Inferred) -> None:
+        assert gate.wait(20)
+        indices.append(frame.index)
+
+    # Long after the network could have inferred what comes.
+    source = make_source(30, live=True, before=lambda i: gate.set() if i == 30 else time.sleep(0.005))
+    report = run(make_session(), source, take)
+    assert report.frames == len(indices) <= 3 and indices[-1] == 29
+    assert report.dropped == 30 - report.frames
+
+
 @pytest.mark.parametrize(("live", "policy"), [(True, "every"), (False, "every"), (False, "auto")])
 def test_of_every_none_is_dropped(live: bool, policy: str) -> None:
     indices = list[int]()
