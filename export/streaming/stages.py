@@ -111,11 +111,15 @@ def _decode(run: Run, size: tuple[int, int], pipe: Pipe[_Job]) -> None:
                 continue
             _tell_of_size(run, frame, sizes)
             started = start if frame.arrived is None else frame.arrived
-            job = _Job(frame, index, prepare(frame.image, size), started, time.perf_counter())
-            run.timers["decode"].add(job.decoded - started)
+            image, decoded = prepare(frame.image, size), time.perf_counter()
+            run.timers["decode"].add(decoded - started)
+            early = begun + index / run.source.fps - decoded if latest and not run.source.live else 0.0
+            if early > 0:  # a file played at its own rate: as of a camera, the waiting for a frame is none of its times
+                run.enough.wait(early)
+                waited = time.perf_counter() - decoded
+                started, decoded = started + waited, decoded + waited
+            job = _Job(frame, index, image, started, decoded)
             if latest:
-                if not run.source.live:  # played at its own rate
-                    run.enough.wait(max(0.0, begun + index / run.source.fps - time.perf_counter()))
                 run.dropped += pipe.offer(job)
             else:
                 pipe.put(job)

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from standins import NAMES, make_frame, make_session
+from standins import NAMES, make_frame, make_session, make_source
 
 from export.runtime import Session
 from export.stream import Outputs, Reading, infer, run
@@ -25,23 +25,6 @@ from export.streaming.sources import Frames, Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-
-
-PICTURES = [make_frame(i) for i in range(7)]
-
-
-def make_source(
-    count: int, live: bool = False, fps: float = 100.0, before: Callable[[int], object] = lambda i: None
-) -> Source:
-    """Frames of known pictures; `before` is called with the number of each, and at the end with `count`."""
-
-    def frames() -> Frames:
-        for i in range(count):
-            before(i)
-            yield Loaded(f"{i:03d}", PICTURES[i % 7], i / fps, time.perf_counter() if live else None)
-        before(count)
-
-    return Source("made", frames, count, fps, live)
 
 
 def make_gated(gate: threading.Event) -> Session:
@@ -63,21 +46,6 @@ def test_of_latest_only_the_newest_waits(live: bool, policy: str) -> None:
     report = run(make_gated(gate), source, lambda frame: indices.append(frame.index), reading=Reading(policy))
     assert report.policy == "latest" and report.frames == len(indices) <= 2
     assert indices[-1] == 29 and report.dropped == 30 - report.frames
-
-
-def test_of_latest_no_result_waits_while_another_does() -> None:
-    """A reader at its first result until the source is at its end: one result waits, then the newest comes."""
-    gate, indices = threading.Event(), list[int]()
-
-    def take(frame: Inferred) -> None:
-        assert gate.wait(20)
-        indices.append(frame.index)
-
-    # Long after the network could have inferred what comes.
-    source = make_source(30, live=True, before=lambda i: gate.set() if i == 30 else time.sleep(0.005))
-    report = run(make_session(), source, take)
-    assert report.frames == len(indices) <= 3 and indices[-1] == 29
-    assert report.dropped == 30 - report.frames
 
 
 @pytest.mark.parametrize(("live", "policy"), [(True, "every"), (False, "every"), (False, "auto")])

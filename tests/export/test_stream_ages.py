@@ -1,0 +1,32 @@
+"""How old results are, and a stream that ends before its first."""
+
+import threading
+import time
+
+from standins import make_session, make_source
+
+from export.stream import Reading, run
+from export.streaming.records import Inferred
+
+
+def test_of_latest_no_result_waits_while_another_does() -> None:
+    """A reader at its first result until the source is at its end: one result waits, then the newest comes."""
+    gate, indices = threading.Event(), list[int]()
+
+    def take(frame: Inferred) -> None:
+        assert gate.wait(20)
+        indices.append(frame.index)
+
+    # Long after the network could have inferred what comes.
+    source = make_source(30, live=True, before=lambda i: gate.set() if i == 30 else time.sleep(0.005))
+    report = run(make_session(), source, take)
+    assert report.frames == len(indices) <= 3 and indices[-1] == 29
+    assert report.dropped == 30 - report.frames
+
+
+def test_playing_a_file_at_its_rate_is_no_latency() -> None:
+    """0.2 s between frames, and nothing else takes time."""
+    ages = list[float]()
+    report = run(make_session(), make_source(3, fps=5), lambda f: ages.append(f.age_ms), reading=Reading("latest"))
+    assert report.frames == 3 and max(ages) < 150
+    assert report.stages["wait"].p50_ms < 150 and report.stages["total"].p50_ms < 150
