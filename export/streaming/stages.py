@@ -221,6 +221,6 @@ def overlap(
         raise run.error
     if not run.total.count and run.interrupted:
         raise KeyboardInterrupt
-    if not run.total.count:
+    if not run.total.count and not (run.asked is not None and run.asked.is_set()):
         first = f"; {run.skipped[0][1]}" if run.skipped else ""
         raise InputError(f"{run.source.description}: no frame could be read{first}")

@@ -1,5 +1,6 @@
 """How old results are, and a stream that ends before its first."""
 
+import json
 import threading
 import time
 
@@ -7,6 +8,7 @@ from standins import make_session, make_source
 
 from export.stream import Reading, run
 from export.streaming.records import Inferred
+from export.streaming.sources import Frames, Notice, Source
 
 
 def test_of_latest_no_result_waits_while_another_does() -> None:
@@ -30,3 +32,16 @@ def test_playing_a_file_at_its_rate_is_no_latency() -> None:
     report = run(make_session(), make_source(3, fps=5), lambda f: ages.append(f.age_ms), reading=Reading("latest"))
     assert report.frames == 3 and max(ages) < 150
     assert report.stages["wait"].p50_ms < 150 and report.stages["total"].p50_ms < 150
+
+
+def test_a_stream_that_is_ended_before_its_first_frame_is_a_report_of_none() -> None:
+    stop = threading.Event()
+
+    def frames() -> Frames:
+        yield Notice("")
+        stop.set()
+        yield Notice("")
+
+    report = run(make_session(), Source("topic", frames, None, 30.0, live=True), stop=stop)
+    assert (report.frames, report.frames_per_second, report.warm_up, report.stages) == (0, 0, 0, {})
+    json.dumps(report.to_dict(), allow_nan=False)
