@@ -24,8 +24,10 @@ from export.streaming.records import Inferred, Record
 from export.streaming.sources import Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
-# A stream may run for weeks: of skipped frames and notices the first are kept, all are logged and counted.
+# A stream may run for weeks: of skipped frames and notices the first are kept, all are counted. Notices are logged, and
+# of skipped frames the first few, then their number whenever it has a digit more.
 KEPT = 200
+TOLD = 3
 log = logging.getLogger(__name__)
 
 
@@ -74,8 +76,12 @@ class Run:
             self.notices.append(text)
 
     def skip(self, frame: Skipped) -> None:
-        """Count a frame that could not be read."""
+        """Count a frame that could not be read; log it where it is among the first."""
         self.skipped_frames += 1
+        if self.skipped_frames <= TOLD:
+            log.warning("skipped %s: %s", frame.name, frame.reason)
+        elif str(self.skipped_frames).strip("0") == "1":
+            log.warning("%s: %d frames skipped so far", self.source.description, self.skipped_frames)
         if len(self.skipped) < KEPT:
             self.skipped.append((frame.name, frame.reason))
 
@@ -217,6 +223,8 @@ def overlap(
         for thread in threads:
             # A camera may block in its read for long; its thread is a daemon and is not awaited then.
             thread.join(timeout=2.0)
+    if run.skipped_frames > TOLD:
+        log.warning("%s: %d frames skipped in all", run.source.description, run.skipped_frames)
     if run.error is not None:
         raise run.error
     if not run.total.count and run.interrupted:

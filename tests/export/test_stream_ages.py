@@ -1,14 +1,16 @@
-"""How old results are, and a stream that ends before its first."""
+"""How old results are, and a stream that ends before its first frame or has none."""
 
 import json
 import threading
 import time
 
+import pytest
 from standins import make_session, make_source
 
 from export.stream import Reading, run
 from export.streaming.records import Inferred
-from export.streaming.sources import Frames, Notice, Source
+from export.streaming.sources import Frames, Notice, Skipped, Source
+from preprocessing.errors import InputError
 
 
 def test_of_latest_no_result_waits_while_another_does() -> None:
@@ -45,3 +47,18 @@ def test_a_stream_that_is_ended_before_its_first_frame_is_a_report_of_none() -> 
     report = run(make_session(), Source("topic", frames, None, 30.0, live=True), stop=stop)
     assert (report.frames, report.frames_per_second, report.warm_up, report.stages) == (0, 0, 0, {})
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_a_source_of_refused_frames_alone_is_not_silent(caplog: pytest.LogCaptureFixture) -> None:
+    def frames() -> Frames:
+        for i in range(120):
+            yield Skipped(f"{i}", "pixels are float32")
+
+    with pytest.raises(InputError, match="no frame could be read; pixels are float32"):
+        run(make_session(), Source("camera 0", frames, None, 30.0, live=True))
+    assert caplog.messages == [
+        *(f"skipped {i}: pixels are float32" for i in range(3)),
+        "camera 0: 10 frames skipped so far",
+        "camera 0: 100 frames skipped so far",
+        "camera 0: 120 frames skipped in all",
+    ]
