@@ -9,7 +9,7 @@ from rich.console import Console
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    out: Annotated[Path, typer.Option(help="The page, .html; its figures go into a .json beside it.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="The page; its figures go into a .json beside it.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page; default: the runs' names.")] = None,
     frames: Annotated[int, typer.Option(min=0, help="Best and worst frames shown per task and run.")] = 4,
 ) -> None:

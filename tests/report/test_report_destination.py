@@ -30,7 +30,7 @@ def test_a_page_beside_a_run_s_own_figures_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "evaluation.json" in line and "give another name" in line
     assert (run / "evaluation.json").read_bytes() == before and not (run / "evaluation.html").exists()
     (run / "other.json").write_text("{ garbled")
-    with pytest.raises(InputError, match="other.json"):
+    with pytest.raises(InputError, match=r"other\.json"):
         write_report([run], run / "other.htm")
 
 
