@@ -9,7 +9,7 @@ from export.stream import Outputs, Reading, StreamReport, infer
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
 
-EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,26 +38,37 @@ def _print(report: StreamReport) -> None:
     print(f"{report.frames} frames, {report.frames_per_second:.1f} frames/s, {report.dropped} dropped")
     for name, reason in report.skipped:
         print(f"skipped {name}: {reason}")
+    if report.skipped_frames > len(report.skipped):
+        print(f"and {report.skipped_frames - len(report.skipped)} more skipped")
+    if report.interrupted:
+        print("stopped early; what was done is written")
     if report.out:
         print(f"written: {', '.join(report.out)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the stream and return the exit code: 0 done, 2 bad input, 3 done but frames left out, 130 interrupted."""
+    """Run the stream and return the exit code.
+
+    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames left out, 130 interrupted.
+    """
     given = _parser().parse_args(arguments)
     try:
         reading = Reading(given.policy, given.limit, given.loop, given.reconnect_seconds)
         outputs = Outputs(given.out, given.fps, given.arrays, given.log, given.show)
         report = infer(open_session(given.model, given.provider, given.threads), given.source, outputs, reading)
+        _print(report)
         if given.report is not None:
             write_json(given.report, report.to_dict())
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    _print(report)
     return EXIT_SKIPPED if report.skipped_frames else 0
 
 

@@ -33,7 +33,8 @@ def run(
     """Give every frame of `source` with its result to `on_frame`, in order and in this thread, until the stream ends.
 
     Nothing is copied: the arrays are those the network returned, of this frame alone, to be kept or published as they
-    are. An error in `on_frame` ends the stream and is raised here. Setting `stop` ends it after what is under way.
+    are. An error in `on_frame` ends the stream and is raised here. Setting `stop` ends it after what is under way; a
+    report of no frames where it is set before the first.
     Raises: InputError for a source that cannot be opened, or where no frame can be read.
     """
     reading = reading or Reading()
@@ -83,7 +84,7 @@ def _progress(run: Run) -> AbstractContextManager[Any]:
 
 def _report(run: Run, session: Session, out: list[Path | None], started: float) -> StreamReport:
     frames = run.total.count
-    warm_up = min(WARM_UP, frames - 1)
+    warm_up = max(0, min(WARM_UP, frames - 1))
     since = run.first_done[warm_up - 1] if warm_up else started
     timers = {**run.timers, "total": run.total}
     return StreamReport(
@@ -100,6 +101,6 @@ def _report(run: Run, session: Session, out: list[Path | None], started: float) 
         notices=run.notices,
         interrupted=run.interrupted,
         warm_up=warm_up,
-        frames_per_second=round((frames - warm_up) / (run.last_done - since), 2),
+        frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},
     )

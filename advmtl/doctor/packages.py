@@ -23,11 +23,11 @@ RIVALS = {
         "opencv-contrib-python-headless",
     ),
 }
+# Not the extra `runtime`: what it lists is required anyway, and checked there with its rivals.
 _WITHOUT = {
     "synth": "advmtl synth cannot make scenes",
     "gpu": "ONNX Runtime uses the system's CUDA and cuDNN, if any",
     "tensorrt": "models run on CUDA or the CPU",
-    "runtime": "",
 }
 _FOR_DEVELOPERS = "dev"
 
@@ -126,8 +126,7 @@ def _optional(extra: str, requirements: list[Requirement], installed: Mapping[st
         facts = {"version": version, "bound": bound, "extra": extra}
         remedy = f"pip install '.[{extra}]'"
         if version is None:
-            without = _WITHOUT[extra]
-            yield Line(SECTION, name, "missing", f"not installed{': ' + without if without else ''}", remedy, facts)
+            yield Line(SECTION, name, "missing", f"not installed: {_WITHOUT[extra]}", remedy, facts)
         elif not requirement.specifier.contains(version, prereleases=True):
             yield Line(SECTION, name, "warning", f"{version}, needs {bound}", remedy, facts)
         else:

@@ -10,6 +10,7 @@ from advmtl.report import curves
 from advmtl.report.charts import COLOURS, Chart, line_chart
 from advmtl.report.configurations import difference_parts
 from advmtl.report.curves import Axis
+from advmtl.report.destination import check_destination
 from advmtl.report.extremes import Extremes, choose, draw
 from advmtl.report.frames_section import class_legend, frame_parts
 from advmtl.report.pictures import evolution_part, panel_parts
@@ -38,12 +39,12 @@ def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None
     """Write the page about run folders to `out`, and its figures to a .json of the same name.
 
     Args:
-        folders: run folders.
-        out: the .html file.
+        out: the .html file; a .json beside it that no report wrote is kept.
         title: of the page; default: the runs' names.
         frames: best and worst frames per task and run that are shown.
-    Returns: the page's size [bytes]. Raises: InputError where nothing of a run can be read.
+    Returns: the page's size [bytes]. Raises: InputError where nothing of a run can be read, or `out` will not do.
     """
+    beside = check_destination(out)
     runs = read_runs(folders)
     chosen = [choose(run, frames) for run in runs]
     pictures = sum(len(one.best) + len(one.worst) for ones in chosen for one in ones)
@@ -51,9 +52,8 @@ def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None
         for run, ones in zip(runs, chosen, strict=True):
             draw(run, ones, bar)
         html, figures = page(runs, chosen, title or _title(runs), bar)
-    content = html.encode()
-    write_bytes(out, content)
-    write_json(out.with_suffix(".json"), figures)
+    write_bytes(out, content := html.encode())
+    write_json(beside, figures)
     return len(content)
 
 
@@ -150,8 +150,7 @@ def _metrics(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[
 
 
 def _confusion(runs: Sequence[RunRecord]) -> list[str]:
-    found = [table for run in runs if (table := confusion_table(run))]
-    return found or [_NOT_RECORDED]
+    return [table for run in runs if (table := confusion_table(run))] or [_NOT_RECORDED]
 
 
 def _panels(runs: Sequence[RunRecord], bar: Bar) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from export.streaming.records import Inferred
-from export.streaming.sinks import unique_name
+from export.streaming.sinks import new_paths
 from preprocessing.errors import InputError
 
 
@@ -20,9 +20,9 @@ def open_arrays(folder: Path) -> Callable[[Inferred], None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        path_of = new_paths(folder, ".npz")
     except OSError as error:
         raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
-    used: set[str] = set()
 
     def write(frame: Inferred) -> None:
         maps: dict[str, Any] = {
@@ -31,7 +31,7 @@ def open_arrays(folder: Path) -> Callable[[Inferred], None]:
             "offsets_px": frame.result.offsets_px,
             "instances": frame.result.instances,
         }
-        path = folder / f"{unique_name(frame.name.replace('/', '_'), used)}.npz"
+        path = path_of(frame.name)
         # Whole or not there; not synced, which on a memory card takes longer than the network.
         temporary = path.with_name(f".{path.name}")
         with open(temporary, "wb") as file:

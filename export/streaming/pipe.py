@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 # Frames waiting between two stages: enough to hide one slow frame, few enough to stay fresh and small.
 LENGTH = 4
-LATEST = 1  # where only the newest frame counts
+LATEST = 1  # where only the newest frame or result counts
 # How soon a waiting thread notices a stop [s].
 POLL_S = 0.05
 
@@ -24,8 +24,11 @@ class Pipe(Generic[T]):
     def __init__(self, stop: threading.Event, ending: Callable[[], bool] = lambda: False, length: int = LENGTH) -> None:
         self._queue: queue.Queue[T | None] = queue.Queue(length)
         self._stop, self._ending = stop, ending
+        self._taken = threading.Event()
+        self._taken.set()
 
     def put(self, item: T | None) -> None:
+        self._taken.clear()
         while not self._stop.is_set():
             try:
                 return self._queue.put(item, timeout=POLL_S)
@@ -50,11 +53,18 @@ class Pipe(Generic[T]):
     def get(self) -> T | None:
         while not self._stop.is_set():
             try:
-                return self._queue.get(timeout=POLL_S)
+                item = self._queue.get(timeout=POLL_S)
+                self._taken.set()
+                return item
             except queue.Empty:
                 if self._ending():
                     return None
         return None
+
+    def await_taken(self) -> None:
+        """Wait until the last item is taken, in a pipe of length 1 and by the one thread that puts."""
+        while not self._stop.is_set() and not self._taken.wait(POLL_S):
+            continue
 
     def close(self) -> None:
         self.put(None)

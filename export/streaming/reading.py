@@ -13,9 +13,10 @@ POLICIES = ("auto", "every", "latest")
 class Reading:
     """How a source is read.
 
-    policy: `every` frame is inferred, however late; of `latest` those that come faster than the network are dropped and
-    counted, and a file is played at its own rate; `auto` is latest for live sources, else every. limit: frames at most.
-    loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost live source is tried again [s].
+    policy: `every` frame is inferred, however late; of `latest` those that come faster than the network, or than its
+    results are taken, are dropped and counted, and a file is played at its own rate; `auto` is latest for live sources,
+    else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
+    live source is tried again [s].
     Raises: InputError for values that cannot be.
     """
 

@@ -81,15 +81,37 @@ def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> 
     return unique
 
 
+def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
+    """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name.
+
+    The folder itself tells what was written, so a stream of any length takes no more memory. Files that are there
+    already, of a former stream, are overwritten.
+    """
+    former = {path.name for path in folder.iterdir()}
+    count = 0
+
+    def path_of(name: str) -> Path:
+        nonlocal count
+        name = name.replace("/", "_")
+        unique, number = f"{name}{ending}", count
+        while unique not in former and (folder / unique).exists():
+            unique, number = f"{name}_{number:06d}{ending}", number + 1
+        former.discard(unique)
+        count += 1
+        return folder / unique
+
+    return path_of
+
+
 @contextmanager
 def _folder(path: Path) -> Iterator[Write]:
     path.mkdir(parents=True, exist_ok=True)
-    used: set[str] = set()
+    path_of = new_paths(path, ".png")
 
     def write(name: str, picture: NDArray[np.uint8]) -> None:
         good, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), PNG_OPTIONS)
         if not good:
             raise OSError(f"{path}: OpenCV cannot encode a PNG of {picture.shape}")
-        write_bytes(path / f"{unique_name(name, used)}.png", content.tobytes())
+        write_bytes(path_of(name), content.tobytes())
 
     yield write

@@ -24,8 +24,10 @@ from export.streaming.records import Inferred, Record
 from export.streaming.sources import Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
-# A stream may run for weeks: of skipped frames and notices the first are kept, all are logged and counted.
+# A stream may run for weeks: of skipped frames and notices the first are kept, all are counted. Notices are logged, and
+# of skipped frames the first few, then their number whenever it has a digit more.
 KEPT = 200
+TOLD = 3
 log = logging.getLogger(__name__)
 
 
@@ -74,8 +76,12 @@ class Run:
             self.notices.append(text)
 
     def skip(self, frame: Skipped) -> None:
-        """Count a frame that could not be read."""
+        """Count a frame that could not be read; log it where it is among the first."""
         self.skipped_frames += 1
+        if self.skipped_frames <= TOLD:
+            log.warning("skipped %s: %s", frame.name, frame.reason)
+        elif str(self.skipped_frames).strip("0") == "1":
+            log.warning("%s: %d frames skipped so far", self.source.description, self.skipped_frames)
         if len(self.skipped) < KEPT:
             self.skipped.append((frame.name, frame.reason))
 
@@ -111,11 +117,15 @@ def _decode(run: Run, size: tuple[int, int], pipe: Pipe[_Job]) -> None:
                 continue
             _tell_of_size(run, frame, sizes)
             started = start if frame.arrived is None else frame.arrived
-            job = _Job(frame, index, prepare(frame.image, size), started, time.perf_counter())
-            run.timers["decode"].add(job.decoded - started)
+            image, decoded = prepare(frame.image, size), time.perf_counter()
+            run.timers["decode"].add(decoded - started)
+            early = begun + index / run.source.fps - decoded if latest and not run.source.live else 0.0
+            if early > 0:  # a file played at its own rate: as of a camera, the waiting for a frame is none of its times
+                run.enough.wait(early)
+                waited = time.perf_counter() - decoded
+                started, decoded = started + waited, decoded + waited
+            job = _Job(frame, index, image, started, decoded)
             if latest:
-                if not run.source.live:  # played at its own rate
-                    run.enough.wait(max(0.0, begun + index / run.source.fps - time.perf_counter()))
                 run.dropped += pipe.offer(job)
             else:
                 pipe.put(job)
@@ -139,8 +149,13 @@ def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
 
 
 def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferred]) -> None:
-    count, limit = 0, run.reading.limit
-    while (limit is None or count < limit) and (job := decoded.get()) is not None:
+    count, limit, latest = 0, run.reading.limit, run.reading.takes_latest(run.source)
+    while limit is None or count < limit:
+        if latest:  # a result that waits for a slow reader would age; the newest frame is taken when it has been taken
+            done.await_taken()
+        job = decoded.get()
+        if job is None:
+            break
         start = time.perf_counter()
         result = unpack(session.network(job.image))
         end = time.perf_counter()
@@ -191,9 +206,9 @@ def overlap(
     run: Run, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
 ) -> None:
     """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
-    latest = run.reading.takes_latest(run.source)
-    decoded: Pipe[_Job] = Pipe(run.stop, run.ending, LATEST if latest else LENGTH)
-    done: Pipe[Inferred] = Pipe(run.stop)
+    length = LATEST if run.reading.takes_latest(run.source) else LENGTH
+    decoded: Pipe[_Job] = Pipe(run.stop, run.ending, length)
+    done: Pipe[Inferred] = Pipe(run.stop, length=length)
     threads = [
         _thread(run, "export-decode", lambda: _decode(run, session.metadata.size, decoded)),
         _thread(run, "export-network", lambda: _network(run, session, decoded, done)),
@@ -208,10 +223,12 @@ def overlap(
         for thread in threads:
             # A camera may block in its read for long; its thread is a daemon and is not awaited then.
             thread.join(timeout=2.0)
+    if run.skipped_frames > TOLD:
+        log.warning("%s: %d frames skipped in all", run.source.description, run.skipped_frames)
     if run.error is not None:
         raise run.error
     if not run.total.count and run.interrupted:
         raise KeyboardInterrupt
-    if not run.total.count:
+    if not run.total.count and not (run.asked is not None and run.asked.is_set()):
         first = f"; {run.skipped[0][1]}" if run.skipped else ""
         raise InputError(f"{run.source.description}: no frame could be read{first}")

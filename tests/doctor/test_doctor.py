@@ -57,6 +57,14 @@ def test_another_build_of_onnxruntime_will_do_and_two_at_once_are_told() -> None
     assert both.remedy == "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 
 
+def test_what_the_extra_for_boards_lists_again_is_told_once() -> None:
+    texts = ["numpy>=2.0", "opencv-python>=4.12"]
+    texts += [f"{text}; extra == 'runtime'" for text in texts]
+    lines = list(packages.check_packages({"numpy": "2.3", "opencv-python-headless": "5.0"}, (">=3.11", texts)))
+    assert [line.name for line in lines] == ["advmtl", "Python", "numpy", "opencv-python"]
+    assert lines[-1].status == "ok" and lines[-1].found == "opencv-python-headless 5.0, in place of opencv-python"
+
+
 def test_the_checkout_s_own_bounds_are_read() -> None:
     python, texts = packages.declared()
     assert python == ">=3.11" and any(text.startswith("torchjd[") for text in texts)

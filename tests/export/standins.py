@@ -1,6 +1,7 @@
 """A small network with the contract of `advmtl.networks.generator.Generator`, and sessions that need no model file."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from advmtl.config import Config
 from export.graphs.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from export.runtime import Session
+from export.streaming.sources import Frames, Loaded, Source
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")
@@ -82,3 +84,20 @@ def make_frame(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     coarse = torch.from_numpy(random.uniform(0, 255, (1, 3, 6, 9)))
     smooth = F.interpolate(coarse, size=(size[1], size[0]), mode="bicubic", align_corners=True)
     return np.ascontiguousarray(smooth[0].permute(1, 2, 0).clamp(0, 255).numpy().astype(np.uint8))
+
+
+PICTURES = [make_frame(i) for i in range(7)]
+
+
+def make_source(
+    count: int, live: bool = False, fps: float = 100.0, before: Callable[[int], object] = lambda i: None
+) -> Source:
+    """Frames of known pictures; `before` is called with the number of each, and at the end with `count`."""
+
+    def frames() -> Frames:
+        for i in range(count):
+            before(i)
+            yield Loaded(f"{i:03d}", PICTURES[i % 7], i / fps, time.perf_counter() if live else None)
+        before(count)
+
+    return Source("made", frames, count, fps, live)

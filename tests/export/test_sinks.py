@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,7 @@ import pytest
 from standins import make_frame
 
 from export.streaming import sinks
-from export.streaming.sinks import open_sink, unique_name
+from export.streaming.sinks import new_paths, open_sink, unique_name
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
 
@@ -73,6 +74,31 @@ def test_unique_names_never_meet_one_that_is_taken() -> None:
     used.clear()
     names = [unique_name(name, used, ("", "_depth")) for name in ("a_depth", "a", "b")]
     assert names == ["a_depth", "a_000002", "b"]
+
+
+def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: Path) -> None:
+    def write(names: list[str]) -> list[str]:
+        path_of, paths = new_paths(tmp_path, ".png"), []
+        for name in names:
+            paths.append(path_of(name))
+            paths[-1].touch()
+        return [path.name for path in paths]
+
+    # The number is that of the frame, or the next one that is free.
+    assert write(["a", "a_000002", "a", "b/c"]) == ["a.png", "a_000002.png", "a_000003.png", "b_c.png"]
+    assert write(["a", "a", "a"]) == ["a.png", "a_000001.png", "a_000002.png"]
+
+
+def test_the_names_of_a_long_stream_take_no_memory(tmp_path: Path) -> None:
+    path_of = new_paths(tmp_path, ".png")
+    tracemalloc.start()
+    try:
+        for i in range(3000):
+            path_of(f"frame_{i:06d}")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 50_000  # 3000 names are 200 kB and more
 
 
 def test_nowhere_and_wrong_names(tmp_path: Path) -> None:

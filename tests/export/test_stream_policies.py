@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from standins import NAMES, make_frame, make_session
+from standins import NAMES, make_frame, make_session, make_source
 
 from export.runtime import Session
 from export.stream import Outputs, Reading, infer, run
@@ -25,23 +25,6 @@ from export.streaming.sources import Frames, Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-
-
-PICTURES = [make_frame(i) for i in range(7)]
-
-
-def make_source(
-    count: int, live: bool = False, fps: float = 100.0, before: Callable[[int], object] = lambda i: None
-) -> Source:
-    """Frames of known pictures; `before` is called with the number of each, and at the end with `count`."""
-
-    def frames() -> Frames:
-        for i in range(count):
-            before(i)
-            yield Loaded(f"{i:03d}", PICTURES[i % 7], i / fps, time.perf_counter() if live else None)
-        before(count)
-
-    return Source("made", frames, count, fps, live)
 
 
 def make_gated(gate: threading.Event) -> Session:
