@@ -1,6 +1,6 @@
 """How much accuracy a lower precision may cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.precisions.accuracy import Figures
 
@@ -16,6 +16,12 @@ class Bounds:
     miou_loss_points: float = 1.0
     absrel_loss_percent: float = 3.0
     half_agreement: float = 0.995
+
+    def scaled(self, by: float) -> "Bounds":
+        """These bounds with all losses multiplied; the agreement stays."""
+        return replace(
+            self, miou_loss_points=by * self.miou_loss_points, absrel_loss_percent=by * self.absrel_loss_percent
+        )
 
 
 def miou_loss(reference: Figures, ours: Figures) -> float | None:

@@ -1,7 +1,7 @@
 """One run in several precisions, each measured against float32 before it is written."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import onnx
 
 from advmtl.config import Config
-from advmtl.data.batch import Sample
 from advmtl.training.checkpoint import load_generator
 from export.graphs.description import describe
 from export.graphs.metadata import KEY, Metadata
@@ -17,19 +16,17 @@ from export.graphs.parity import ParityReport
 from export.graphs.to_onnx import export_checked, parity_frames
 from export.precisions.accuracy import Figures, compare_models, validation_samples
 from export.precisions.bounds import Bounds, absrel_loss, miou_loss, shortfall
-from export.precisions.calibration import METHODS, calibration_samples
+from export.precisions.calibration import METHODS
 from export.precisions.half import to_half
-from export.precisions.quantize import Quantizer, Target, prepare
-from export.precisions.sensitivity import Sensitivity, layers_to_keep, rank_layers, session_of
-from export.runtime import open_session
+from export.precisions.integers import Calibration, Quantisation, to_integers
+from export.precisions.quantize import Target
+from export.precisions.sensitivity import open_to_measure
+from export.runtime import Session
 from export.tensorrt.graph import fit_types
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# Layers are ranked on these many of the calibration frames, and kept in float until half of each bound holds on those.
-RANKED_ON, TRIED_ON = 6, 24
-MARGIN = 0.5  # calibration frames are few and were trained on: the validation frames must hold the whole bound
 
 
 @dataclass(frozen=True)
@@ -52,17 +49,6 @@ class Options:
             raise InputError(f"target {self.target!r}: choose cpu or gpu")
         if self.calibration not in METHODS:
             raise InputError(f"calibration {self.calibration!r}: choose of {', '.join(METHODS)}")
-
-
-@dataclass(frozen=True)
-class Quantisation:
-    """How the int8 model was made: layers by sensitivity, those kept in float, frames it was calibrated on."""
-
-    layers: int
-    kept: list[str]
-    ranked: list[Sensitivity]
-    calibration: str
-    calibration_frames: list[str]
 
 
 @dataclass(frozen=True)
@@ -135,9 +121,11 @@ def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20
             if precision == "fp16":
                 model = to_half(model)
             else:
-                model, quantisation = _integers(model, config, metadata, options)
+                how = Calibration(options.calibration_frames, options.calibration, options.bounds)
+                model, quantisation = to_integers(model, config, metadata.size, options.target, how)
             _save(model, precision, paths[precision])
-        figures = _measure(paths, config, metadata)
+        sessions = {name: open_to_measure(path, options.target) for name, path in paths.items()}
+        figures = _measure(sessions, config, metadata)
         made = [_judge(name, paths[name], figures, options) for name in paths]
         written = [_write(one, path_of(one.precision, out), options) for one in made]
     names = [f"{source.format}:{source.root}" for source in config.data.val]
@@ -153,37 +141,7 @@ def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _integers(
-    model: onnx.ModelProto, config: Config, metadata: Metadata, options: Options
-) -> tuple[onnx.ModelProto, Quantisation]:
-    samples = calibration_samples(config, metadata.size, options.calibration_frames)
-    frames = [sample.image for sample in samples]
-    quantizer = prepare(model, options.target, frames, options.calibration)
-    ranked = rank_layers(quantizer, model, frames[:: max(1, len(frames) // RANKED_ON)][:RANKED_ON])
-    tried = samples[:: max(1, len(samples) // TRIED_ON)][:TRIED_ON]
-    kept, _ = layers_to_keep(ranked, lambda names: _holds(model, quantizer, names, tried, config, options.bounds))
-    names = [sample.record.name for sample in samples]
-    description = Quantisation(len(quantizer.layers), kept, ranked, options.calibration, names)
-    return quantizer.quantised(kept), description
-
-
-def _holds(
-    model: onnx.ModelProto,
-    quantizer: Quantizer,
-    kept: Sequence[str],
-    samples: Sequence[Sample],
-    config: Config,
-    bounds: Bounds,
-) -> bool:
-    """Whether half of each bound holds on training frames with these layers in float."""
-    sessions = {"fp32": session_of(model), "int8": session_of(quantizer.quantised(kept))}
-    figures = compare_models(sessions, samples, config, len(samples))
-    half = Bounds(MARGIN * bounds.miou_loss_points, MARGIN * bounds.absrel_loss_percent)
-    return shortfall("int8", figures["fp32"], figures["int8"], half) is None
-
-
-def _measure(paths: dict[str, Path], config: Config, metadata: Metadata) -> dict[str, Figures]:
-    sessions = {name: open_session(path, "cpu") for name, path in paths.items()}
+def _measure(sessions: Mapping[str, Session], config: Config, metadata: Metadata) -> dict[str, Figures]:
     sets = validation_samples(config, metadata.size)
     samples = (data[index] for data in sets for index in range(len(data)))
     return compare_models(sessions, samples, config, sum(len(data) for data in sets))
