@@ -15,7 +15,7 @@ from export.graphs.metadata import KEY, Metadata
 from export.graphs.parity import ParityReport
 from export.graphs.to_onnx import export_checked, parity_frames
 from export.precisions.accuracy import Figures, compare_models, validation_samples
-from export.precisions.bounds import Bounds, absrel_loss, miou_loss, shortfall
+from export.precisions.bounds import Bounds, absrel_loss, miou_loss, offset_loss, shortfall
 from export.precisions.calibration import METHODS
 from export.precisions.half import to_half
 from export.precisions.integers import Calibration, Quantisation, to_integers
@@ -61,6 +61,7 @@ class Made:
     figures: Figures
     miou_loss_points: float | None
     absrel_loss_percent: float | None
+    offset_loss_percent: float | None
     shortfall: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def _measure(sessions: Mapping[str, Session], config: Config, metadata: Metadata
 def _judge(precision: str, path: Path, figures: dict[str, Figures], options: Options) -> Made:
     reference, ours = figures["fp32"], figures[precision]
     reason = None if precision == "fp32" else shortfall(precision, reference, ours, options.bounds)
-    lost = (miou_loss(reference, ours), absrel_loss(reference, ours))
+    lost = (miou_loss(reference, ours), absrel_loss(reference, ours), offset_loss(reference, ours))
     return Made(precision, path, round(path.stat().st_size / 1e6, 3), ours, *lost, reason)
 
 

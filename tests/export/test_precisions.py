@@ -275,6 +275,17 @@ def test_bounds(precision: str, miou: float, abs_rel: float | None, agreement: f
     assert (found is None) == (words is None) and (words or "") in (found or "")
 
 
+@pytest.mark.parametrize(("rmse", "words"), [(10.5, None), (10.6, "offset RMSE grows by 6.00 %"), (None, "no number")])
+@pytest.mark.parametrize("alone", [False, True])
+def test_offsets_are_bounded(rmse: float | None, words: str | None, alone: bool) -> None:
+    reference = replace(FIGURES, offset_rmse_px=10.0)
+    if alone:  # a run of the task instance alone has no other label
+        reference = replace(reference, miou=None, abs_rel=None, class_agreement=None)
+    found = shortfall("int8", reference, replace(reference, offset_rmse_px=rmse), Bounds())
+    assert (found is None) == (words is None) and (words or "") in (found or "")
+    assert shortfall("int8", reference, replace(reference, offset_rmse_px=10.3), Bounds().scaled(0.5)) is not None
+
+
 def test_without_labels_nothing_can_be_promised() -> None:
     bare = replace(FIGURES, miou=None, abs_rel=None)
     assert "cannot be measured" in (shortfall("int8", bare, bare, Bounds()) or "")
