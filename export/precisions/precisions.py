@@ -13,7 +13,7 @@ from advmtl.training.checkpoint import load_generator
 from export.graphs.description import describe
 from export.graphs.metadata import KEY, Metadata
 from export.graphs.parity import ParityReport
-from export.graphs.to_onnx import export_checked, parity_frames
+from export.graphs.to_onnx import ExportReport, export_checked, export_run, parity_frames
 from export.precisions.accuracy import Figures, compare_models, validation_samples
 from export.precisions.bounds import Bounds, absrel_loss, miou_loss, offset_loss, shortfall
 from export.precisions.calibration import METHODS
@@ -22,11 +22,13 @@ from export.precisions.integers import Calibration, Quantisation, to_integers
 from export.precisions.quantize import Target
 from export.precisions.sensitivity import open_to_measure
 from export.runtime import Session
+from export.streaming.sources import Skipped
 from export.tensorrt.graph import fit_types
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
+ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float32, with --force too"
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,18 @@ class Made:
 
 @dataclass(frozen=True)
 class PrecisionReport:
-    """What `export_precisions` made, in the order asked for, float32 first."""
+    """What `export_precisions` made, in the order asked for, float32 first.
+
+    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
+    """
 
     models: list[Made]
     parity: ParityReport
     metadata: Metadata
     validation: list[str]
     quantisation: Quantisation | None
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -87,6 +94,8 @@ class PrecisionReport:
             "metadata": asdict(self.metadata),
             "validation": self.validation,
             "quantisation": None if self.quantisation is None else asdict(self.quantisation),
+            "failed": self.failed,
+            "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
 
@@ -95,13 +104,31 @@ def path_of(precision: str, out: Path) -> Path:
     return out if precision == "fp32" else out.with_stem(f"{out.stem}_{precision}")
 
 
-def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20) -> PrecisionReport:
+def export_float(run: Path, out: Path, options: Options, *, frames: Path | None, count: int) -> ExportReport:
+    """Export a run in float32 alone for `options.target`; nothing is measured, so no frame needs a label.
+
+    frames, count: as `export_run` has them. Raises: InputError; ParityError where it differs from the checkpoint.
+    """
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the model's name must end in .onnx")
+    with atomic_write(out) as temporary:
+        report = export_run(run, temporary, size=options.size, frames=frames, count=count, target=options.target)
+        if options.target == "gpu":
+            _save(fit_types(onnx.load(temporary)), "fp32", temporary)
+        megabytes = temporary.stat().st_size / 1e6
+    return replace(report, path=out, megabytes=megabytes)
+
+
+def export_precisions(
+    run: Path, out: Path, options: Options, *, frames: Path | None = None, count: int = 20
+) -> PrecisionReport:
     """Export a run in `options.precisions` to `out` and its neighbours (`path_of`).
 
-    The float32 model is checked against the checkpoint on `count` validation pictures, the others against it on all
-    labelled validation frames, at the network's size. One that loses more than `options.bounds` is not written, unless
-    `options.force`; what stood there stays. Validation frames decide nothing else: int8 is calibrated, and its layers
-    are chosen, on training frames. Raises: InputError; ParityError where float32 differs from the checkpoint.
+    The float32 model is checked against the checkpoint on `count` pictures of the folder `frames` (by default of the
+    validation data), the others against it on all labelled validation frames, at the network's size. One that loses
+    more than `options.bounds` is not written, unless `options.force`; what stood there stays. Validation frames decide
+    nothing else: int8 is calibrated, and its layers are chosen, on training frames. One that cannot be made does not
+    hinder the others. Raises: InputError; ParityError where float32 differs from the checkpoint.
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
@@ -109,28 +136,48 @@ def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20
     if not config.data.val:
         raise InputError("export: the configuration names no validation data to measure a lower precision on")
     metadata = describe(config, options.size)
-    pictures, _ = parity_frames(config, None, count)
+    pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
-        paths = {"fp32": Path(scratch) / out.name}
-        parity = export_checked(generator, metadata, paths["fp32"], pictures, options.target).parity
+        path = Path(scratch) / out.name
+        parity = export_checked(generator, metadata, path, pictures, options.target).parity
         if options.target == "gpu":
-            _save(fit_types(onnx.load(paths["fp32"])), "fp32", paths["fp32"])
-        quantisation = None
-        for precision in [name for name in options.precisions if name != "fp32"]:
-            paths[precision] = path_of(precision, paths["fp32"])
-            model = onnx.load(paths["fp32"])
+            _save(fit_types(onnx.load(path)), "fp32", path)
+        sessions, failed, quantisation = _convert(path, config, metadata, options)
+        figures = _measure(sessions, config, metadata)
+        made = [_judge(name, path_of(name, path), figures, options) for name in sessions]
+        written = [_write(one, path_of(one.precision, out), options) for one in made]
+    names = [f"{source.format}:{source.root}" for source in config.data.val]
+    return PrecisionReport(written, parity, metadata, names, quantisation, failed, skipped)
+
+
+def _convert(
+    path: Path, config: Config, metadata: Metadata, options: Options
+) -> tuple[dict[str, Session], dict[str, str], Quantisation | None]:
+    """Make what was asked for beside the float32 model `path`.
+
+    Returns: sessions, float32 first; why a precision has none, by its name; how int8 was made.
+    Raises: what the conversion raises, where nothing else was asked for.
+    """
+    sessions, failed, quantisation = {"fp32": open_to_measure(path, options.target)}, dict[str, str](), None
+    for precision in [name for name in options.precisions if name != "fp32"]:
+        try:
+            model = onnx.load(path)
             if precision == "fp16":
                 model = to_half(model)
             else:
                 how = Calibration(options.calibration_frames, options.calibration, options.bounds)
                 model, quantisation = to_integers(model, config, metadata.size, options.target, how)
-            _save(model, precision, paths[precision])
-        sessions = {name: open_to_measure(path, options.target) for name, path in paths.items()}
-        figures = _measure(sessions, config, metadata)
-        made = [_judge(name, paths[name], figures, options) for name in paths]
-        written = [_write(one, path_of(one.precision, out), options) for one in made]
-    names = [f"{source.format}:{source.root}" for source in config.data.val]
-    return PrecisionReport(written, parity, metadata, names, quantisation)
+                if len(quantisation.kept) == quantisation.layers:
+                    failed[precision] = ALL_FLOAT
+                    continue
+            _save(model, precision, path_of(precision, path))
+            sessions[precision] = open_to_measure(path_of(precision, path), options.target)
+        except Exception as error:  # the exceptions of ONNX and its Runtime share no other parent
+            if set(options.precisions) == {precision}:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            failed[precision] = f"it could not be made ({reason})"
+    return sessions, failed, quantisation
 
 
 def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:

@@ -38,6 +38,8 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     console.print(table)
     if report.quantisation is not None:
         _print_layers(report, console)
+    for lost in report.skipped:
+        console.print(f"skipped {lost.name}: {lost.reason}", highlight=False, markup=False, soft_wrap=True)
     for one in report.models:
         if one.path is not None:
             forced = f", forced: {one.shortfall}" if one.shortfall else ""
@@ -88,7 +90,10 @@ def refusal(report: PrecisionReport, out: Path) -> str | None:
     parts = [
         f"{one.precision}: {one.shortfall}" for one in report.models if one.shortfall is not None and one.path is None
     ]
-    if not parts:
+    advice = ["more --calibration-frames", "another --calibration", "a wider bound"]
+    if parts:
+        advice.append("--force")
+    elif not report.failed:
         return None
-    advice = "more --calibration-frames, another --calibration, a wider bound, or --force"
-    return f"{'; '.join(parts)}; not written beside {out}; try {advice}"
+    parts += [f"{precision}: {reason}" for precision, reason in report.failed.items()]
+    return f"{'; '.join(parts)}; not written beside {out}; try {', '.join(advice[:-1])} or {advice[-1]}"

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,26 +11,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from standins import make_config, make_frame, make_metadata
+from standins import make_config
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import build_generator
 from export.graphs.description import describe
-from export.graphs.to_onnx import ExportReport, export_checked, export_onnx
-from export.measuring.latency import Latency
-from export.precisions import precisions
-from export.precisions.accuracy import Figures
-from export.precisions.bounds import Bounds, shortfall
+from export.graphs.to_onnx import ExportReport, export_checked
+from export.precisions import integers, precisions
+from export.precisions.bounds import Bounds
 from export.precisions.calibration import calibration_samples
-from export.precisions.half import to_half
 from export.precisions.precisions import Options, PrecisionReport, export_precisions, path_of
-from export.precisions.quantize import prepare
-from export.precisions.sensitivity import session_of
+from export.precisions.sensitivity import Sensitivity
 from export.precisions.table import print_precisions, refusal
 from export.runtime import open_session
-from export.tensorrt.graph import fit_types, unsupported
+from export.tensorrt.graph import unsupported
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
@@ -187,27 +181,6 @@ def test_files(exported: dict[str, tuple[PrecisionReport, Path]], precision: str
         assert {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} <= kinds
 
 
-def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
-    """In all precisions, with every operator, type and shape; the float graph gives what it gave before."""
-    torch.manual_seed(0)
-    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
-    path = tmp_path / "model.onnx"
-    export_onnx(generator, make_metadata((96, 64)), path, "gpu")
-    plain, frames = onnx.load(path), [make_frame(seed, (96, 64)) for seed in range(2)]
-    assert any("uint8 other than" in fault for fault in unsupported(plain))
-    wanted = session_of(plain).network(frames[0][None])
-    fitted = fit_types(plain)
-    for name, values in session_of(fitted).network(frames[0][None]).items():
-        np.testing.assert_array_equal(values, wanted[name])
-    quantizer = prepare(fitted, "gpu", frames, "minmax")
-    integers = quantizer.quantised([quantizer.layers[3].name])
-    assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 60
-    half = to_half(fitted)
-    assert half.ByteSize() < 0.65 * fitted.ByteSize()
-    for model in (fitted, half, integers):
-        assert unsupported(model) == []
-
-
 def test_tensorrt_refuses_the_cpu_graph(exported: dict[str, tuple[PrecisionReport, Path]]) -> None:
     faults = unsupported(onnx.load(path_of("int8", exported["cpu"][1])))
     assert any("zero point" in fault for fault in faults) and any("uint8 other than" in fault for fault in faults)
@@ -255,40 +228,63 @@ def test_a_spoilt_model_is_not_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert forced.models[1].path == old and old.read_bytes() != b"old" and refusal(forced, out) is None
 
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
+@pytest.mark.usefixtures("ready")
+def test_one_that_cannot_be_made_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(model: onnx.ModelProto) -> onnx.ModelProto:
+        raise RuntimeError("not in SSA form\nmore")
+
+    monkeypatch.setattr(precisions, "to_half", fail)
+    out = tmp_path / "model.onnx"
+    report = export_precisions(Path("run"), out, Options(("fp16", "fp32")), count=2)
+    assert [one.path for one in report.models] == [out] and out.is_file()
+    text = refusal(report, out)
+    assert text is not None and "fp16: it could not be made (not in SSA form);" in text and "--force" not in text
+    with pytest.raises(RuntimeError, match="SSA"):  # nothing else to be written
+        export_precisions(Path("run"), out, Options(("fp16",)), count=2)
 
 
-@pytest.mark.parametrize(
-    ("precision", "miou", "abs_rel", "agreement", "words"),
-    [
-        ("int8", 0.49, 0.206, 0.9, None),
-        ("int8", 0.489, 0.2, 0.99, "mIoU falls by 1.10 points, the bound is 1"),
-        ("int8", 0.6, 0.2061, 0.99, "AbsRel grows by 3.05 %, the bound is 3 %"),
-        ("int8", 0.5, None, 0.99, "no number"),
-        ("fp16", 0.5, 0.2, 0.9949, "classes agree on 99.49%"),
-        ("fp16", 0.5, 0.2, 0.995, None),
-    ],
-)
-def test_bounds(precision: str, miou: float, abs_rel: float | None, agreement: float, words: str | None) -> None:
-    ours = replace(FIGURES, miou=miou, abs_rel=abs_rel, class_agreement=agreement)
-    found = shortfall(precision, FIGURES, ours, Bounds())
-    assert (found is None) == (words is None) and (words or "") in (found or "")
+@pytest.mark.usefixtures("ready")
+def test_int8_without_integers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_holds(ranked: list[Sensitivity], holds: object) -> tuple[list[str], bool]:
+        return [one.layer for one in ranked], False
+
+    monkeypatch.setattr(integers, "layers_to_keep", nothing_holds)
+    out = tmp_path / "model.onnx"
+    report = export_precisions(Path("run"), out, Options(("int8",), calibration_frames=2, force=True), count=2)
+    text = refusal(report, out)
+    assert text is not None and "int8: no layer can be in 8 bits" in text and "with --force too" in text
+    assert list(tmp_path.iterdir()) == []
+    print_precisions(report, console := Console(record=True, width=160))
+    assert "layers in float" in console.export_text()
 
 
-@pytest.mark.parametrize(("rmse", "words"), [(10.5, None), (10.6, "offset RMSE grows by 6.00 %"), (None, "no number")])
-@pytest.mark.parametrize("alone", [False, True])
-def test_offsets_are_bounded(rmse: float | None, words: str | None, alone: bool) -> None:
-    reference = replace(FIGURES, offset_rmse_px=10.0)
-    if alone:  # a run of the task instance alone has no other label
-        reference = replace(reference, miou=None, abs_rel=None, class_agreement=None)
-    found = shortfall("int8", reference, replace(reference, offset_rmse_px=rmse), Bounds())
-    assert (found is None) == (words is None) and (words or "") in (found or "")
-    assert shortfall("int8", reference, replace(reference, offset_rmse_px=10.3), Bounds().scaled(0.5)) is not None
+@pytest.mark.usefixtures("ready")
+def test_layers_are_tried_on_frames_from_first_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are in the order of their sources: without the last of them, a source would have no say."""
+    tried: list[list[str]] = []
+
+    def holds(*given: Any) -> bool:
+        tried.append([sample.record.name for sample in given[3]])
+        return True
+
+    monkeypatch.setattr(integers, "TRIED_ON", 4)
+    monkeypatch.setattr(integers, "_holds", holds)
+    options = Options(("int8",), calibration_frames=7, bounds=Bounds(100, 1000))
+    report = export_precisions(Path("run"), tmp_path / "model.onnx", options, count=2)
+    assert report.quantisation is not None
+    names = report.quantisation.calibration_frames
+    assert tried == [[names[0], names[2], names[4], names[6]]]
 
 
-def test_without_labels_nothing_can_be_promised() -> None:
-    bare = replace(FIGURES, miou=None, abs_rel=None)
-    assert "cannot be measured" in (shortfall("int8", bare, bare, Bounds()) or "")
+@pytest.mark.usefixtures("ready")
+def test_the_folder_of_frames_is_used(picture_folder: Callable[[int], Path], tmp_path: Path) -> None:
+    folder = picture_folder(2)
+    (folder / "001.png").write_bytes(b"broken")
+    options = Options(("fp16",), force=True)
+    report = export_precisions(Path("run"), tmp_path / "model.onnx", options, frames=folder, count=2)
+    assert [one.name for one in report.skipped] == ["001.png"]
+    print_precisions(report, console := Console(record=True, width=160))
+    assert "skipped 001.png" in console.export_text()
 
 
 @pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])
