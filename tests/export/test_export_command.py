@@ -73,3 +73,9 @@ def test_float32_alone_needs_no_labels(
     assert "skipped 001.png" in said and "1 frames" in said and str(out) in said
     assert (unsupported(onnx.load(out)) == []) == (target == "gpu")
     assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+@pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])
+def test_options(values: dict) -> None:
+    with pytest.raises(InputError, match="choose"):
+        Options(**values)
