@@ -3,7 +3,6 @@
 Nothing here imports torch unless a checkpoint is opened, so a vehicle needs only ONNX Runtime.
 """
 
-import ctypes
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from advmtl.data.instances import group
 from export.graphs.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
+from export.tensorrt.cuda_driver import load_driver
 from preprocessing.errors import InputError
 
 # Tried in this order by "auto".
@@ -103,13 +103,13 @@ def fit(result: Result, size: tuple[int, int]) -> Result:
     return Result(nearest(result.classes), nearest(result.depth_m), offsets, nearest(result.instances))
 
 
-def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> Session:
+def open_session(path: Path | str, provider: str = "auto", threads: int = 0, *, optimise: bool = True) -> Session:
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
-    takes the first that starts. threads: CPU threads of the network, 0 = one per core.
-    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine
-    lacks.
+    takes the first that starts. threads: CPU threads of the network, 0 = one per core. optimise: False lets ONNX
+    Runtime run an ONNX graph as it is written, to measure what another runtime will make of it.
+    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
     if provider not in ("auto", *PROVIDERS):
@@ -117,7 +117,7 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> 
     if not path.exists():
         raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
     if path.suffix == ".onnx":
-        return _open_onnx(path, provider, threads)
+        return _open_onnx(path, provider, threads, optimise)
     if path.is_dir() or path.suffix == ".pt":
         return _open_torch(path, provider, threads)
     if path.suffix == ".engine":
@@ -129,13 +129,7 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0) -> 
 
 def has_cuda_driver() -> bool:
     """Whether NVIDIA's driver library can be loaded."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            continue
-        return True
-    return False
+    return load_driver() is not None
 
 
 def _provider_options(name: str, path: Path) -> dict[str, str]:
@@ -161,7 +155,7 @@ def _provider_options(name: str, path: Path) -> dict[str, str]:
     }
 
 
-def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
+def _options(threads: int, optimise: bool) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -169,6 +163,14 @@ def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
     # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # warnings about nodes left on the CPU are not the user's business
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _start(path: Path, provider: str, options: Any) -> tuple[Any, str]:
+    import onnxruntime as ort
+
     offered = ort.get_available_providers()
     wanted = list(PROVIDERS) if provider == "auto" else [provider]
     tried: list[str] = []
@@ -202,8 +204,8 @@ def _start(path: Path, provider: str, threads: int) -> tuple[Any, str]:
     raise InputError(f"{path}: provider {provider} cannot run here ({'; '.join(tried)}); try --provider auto")
 
 
-def _open_onnx(path: Path, provider: str, threads: int) -> Session:
-    session, note = _start(path, provider, threads)
+def _open_onnx(path: Path, provider: str, threads: int, optimise: bool) -> Session:
+    session, note = _start(path, provider, _options(threads, optimise))
     metadata = from_properties(session.get_modelmeta().custom_metadata_map, path)
     width, height = metadata.size
     inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]

@@ -48,6 +48,7 @@ def export(
     calibration: Annotated[str, typer.Option(help="minmax, percentile or entropy.")] = "minmax",
     max_miou_loss: Annotated[float, typer.Option(help="Largest loss of mIoU, in points of 100.")] = 1.0,
     max_absrel_loss: Annotated[float, typer.Option(help="Largest growth of AbsRel, in percent.")] = 3.0,
+    max_offset_loss: Annotated[float, typer.Option(help="Largest growth of offset RMSE, in percent.")] = 5.0,
     force: Annotated[bool, typer.Option("--force", help="Write a model that loses more, too.")] = False,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
 ) -> None:
@@ -73,7 +74,7 @@ def export(
         size=size_of(size) if size else None,
         calibration_frames=calibration_frames,
         calibration=calibration,
-        bounds=Bounds(max_miou_loss, max_absrel_loss),
+        bounds=Bounds(max_miou_loss, max_absrel_loss, offset_loss_percent=max_offset_loss),
         force=force,
     )
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from export.tensorrt.header import unpack
+
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """gmacs: 1e9 multiply-accumulates of convolutions and matrix products for one frame; parameters: weights in the
-    file (in an exported one, norms are folded into convolutions). None where they cannot be counted.
+    """gmacs: 1e9 multiply-accumulates of convolutions and matrix products for one frame, at least: a product over as
+    many cells as the frame decides (class borders in a graph for the CPU) is left out. parameters: weights in the file
+    (in an exported one, norms are folded into convolutions). None where they cannot be counted.
     """
 
     gmacs: float | None
@@ -22,7 +25,12 @@ class Cost:
 
 
 def cost_of(path: Path) -> Cost:
-    """Count a model's cost: an ONNX file by its graph, a run or checkpoint by running it once in torch."""
+    """Count a model's cost: an ONNX file by its graph, a run or checkpoint by running it once in torch.
+
+    Of a TensorRT engine the header tells the precision alone.
+    """
+    if path.suffix == ".engine":
+        return Cost(None, None, unpack(path.read_bytes(), path)[0].precision)
     return _cost_of_onnx(path) if path.suffix == ".onnx" else _cost_of_checkpoint(path)
 
 
@@ -32,15 +40,7 @@ def _cost_of_onnx(path: Path) -> Cost:
     except ModuleNotFoundError:  # a vehicle has the runtime alone
         return Cost(None, None, "unknown")
     model = onnx.load(str(path))
-    shapes = _shapes(onnx.shape_inference.infer_shapes(model).graph)
-    macs: float | None = 0.0
-    for node in model.graph.node:
-        if (count := _COUNTS.get(node.op_type)) is None:
-            continue
-        try:
-            macs = None if macs is None else macs + count(node, shapes)
-        except KeyError:  # a shape that is not known before it runs
-            macs = None
+    macs = _macs(model.graph, _shapes(onnx.shape_inference.infer_shapes(model).graph))
     tensors = [tensor for tensor in model.graph.initializer if tensor.dims]
     tensors += [a.t for n in model.graph.node if n.op_type == "Constant" for a in n.attribute if a.t.dims]
     sizes: dict[str, int] = {}
@@ -52,6 +52,21 @@ def _cost_of_onnx(path: Path) -> Cost:
     if any(node.op_type in _QUANTISED for node in model.graph.node):
         precision = "int8"
     return Cost(None if macs is None else macs / 1e9, sum(weights.values()), precision)
+
+
+def _macs(graph: Any, shapes: Shapes) -> float | None:
+    """The sum over all nodes of known shapes; None where a convolution's is not known, or that of no node."""
+    counts, left_out = [], False
+    for node in graph.node:
+        if (count := _COUNTS.get(node.op_type)) is None:
+            continue
+        try:
+            counts.append(count(node, shapes))
+        except KeyError:
+            if count is not _product:
+                return None
+            left_out = True
+    return None if left_out and not counts else sum(counts)
 
 
 def _shapes(graph: Any) -> Shapes:

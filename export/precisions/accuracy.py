@@ -26,10 +26,11 @@ from preprocessing.progress import progress
 class Figures:
     """One model on a set of frames; None where it has no such output or the frames no such label.
 
-    miou, abs_rel: as `evaluate` measures them, at the network's size. Against the first of the models: class_agreement,
-    the share of pixels of the same class; depth_mean_relative and depth_worst_relative, mean of |Z − Z₀| / Z₀ over all
-    frames and over the frame where it is largest; offset_mean_px. latency: of the network alone, in turn with the
-    others. cpu_ms: median of the processor time of all its threads, which a busy machine does not lengthen.
+    miou, abs_rel, offset_rmse_px: as `evaluate` measures them, at the network's size. Against the first of the models:
+    class_agreement, the share of pixels of the same class; depth_mean_relative and depth_worst_relative, mean of
+    |Z − Z₀| / Z₀ over all frames and over the frame where it is largest; offset_mean_px. latency: of the network alone,
+    in turn with the others. cpu_ms: median of the processor time of all its threads, which a busy machine does not
+    lengthen.
     """
 
     frames: int
@@ -42,6 +43,7 @@ class Figures:
     latency: Latency
     cpu_ms: float
     evaluation: dict[str, Any]
+    offset_rmse_px: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -85,6 +87,7 @@ class Tally:
             latency=summarise(self.seconds),
             cpu_ms=round(1e3 * float(np.median(self.cpu_seconds)), 3),
             evaluation=evaluation,
+            offset_rmse_px=_finite(evaluation.get("instance", {}).get("offset_rmse_px")),
         )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from export.graphs.parity import ParityError
-from export.graphs.to_onnx import export_run, print_export
-from export.precisions.precisions import Options, export_precisions, path_of
+from export.graphs.to_onnx import print_export
+from export.precisions.precisions import Options, export_float, export_precisions, path_of
 from export.precisions.table import print_precisions, refusal
 from export.tensorrt.build import build_engines
+from preprocessing.errors import InputError
 from preprocessing.files import write_json
 
 
@@ -21,13 +22,13 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
     console = Console(soft_wrap=True)
     if engine:
         options = replace(options, target="gpu")
-    if options.precisions == ("fp32",) and options.target == "cpu":
-        single = export_run(run, out, size=options.size, frames=frames, count=count)
+    if set(options.precisions) == {"fp32"}:
+        single = export_float(run, out, options, frames=frames, count=count)
         print_export(single)
         write_json(out.with_suffix(".json"), single.to_dict())
         written, refused = [out], None
     else:
-        report = export_precisions(run, out, options, count=count)
+        report = export_precisions(run, out, options, frames=frames, count=count)
         print_precisions(report)
         values = report.to_dict()
         write_json(out.parent / "export_report.json", values)
@@ -37,8 +38,13 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
                 own = {**one.to_dict(), "metadata": values["metadata"], "quantisation": found}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
         written, refused = [one.path for one in report.models if one.path is not None], refusal(report, out)
-    if engine:
-        build_engines(written, console)
+    if engine and written:
+        try:
+            build_engines(written, console)
+        except InputError as error:
+            if refused is None:
+                raise
+            console.print(f"no engine: {error}", highlight=False, markup=False)
     if refused is not None:
         raise ParityError(refused)
     console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)

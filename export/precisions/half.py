@@ -7,7 +7,7 @@ from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.graphs.metadata import CLASSES
-from export.precisions.graph import attributes, before_convolutions, consumers, in_order, makers
+from export.precisions.graph import attributes, before_convolutions, consumers, in_order, makers, replace_nodes
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,6 +23,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     half = convert_float_to_float16(
         inferred, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=wide
     )
+    _drop_repeats(half.graph)
     _straighten(half.graph, wide)
     return in_order(half)
 
@@ -42,6 +43,14 @@ def _wide(graph: onnx.GraphProto) -> list[str]:
         else:
             behind.add(node.name)
     return sorted(behind)
+
+
+def _drop_repeats(graph: onnx.GraphProto) -> None:
+    """Leave one node to each value: the converter widens a constant once for each of its readers, under one name."""
+    first: dict[str, onnx.NodeProto] = {}
+    for node in graph.node:
+        first.setdefault(node.output[0], node)
+    replace_nodes(graph, first.values())
 
 
 def _straighten(graph: onnx.GraphProto, wide: Collection[str]) -> None:

@@ -1,7 +1,7 @@
 """One run in several precisions, each measured against float32 before it is written."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,27 +9,26 @@ from typing import Any
 import onnx
 
 from advmtl.config import Config
-from advmtl.data.batch import Sample
 from advmtl.training.checkpoint import load_generator
 from export.graphs.description import describe
 from export.graphs.metadata import KEY, Metadata
 from export.graphs.parity import ParityReport
-from export.graphs.to_onnx import export_checked, parity_frames
+from export.graphs.to_onnx import ExportReport, export_checked, export_run, parity_frames
 from export.precisions.accuracy import Figures, compare_models, validation_samples
-from export.precisions.bounds import Bounds, absrel_loss, miou_loss, shortfall
-from export.precisions.calibration import METHODS, calibration_samples
+from export.precisions.bounds import Bounds, absrel_loss, miou_loss, offset_loss, shortfall
+from export.precisions.calibration import METHODS
 from export.precisions.half import to_half
-from export.precisions.quantize import Quantizer, Target, prepare
-from export.precisions.sensitivity import Sensitivity, layers_to_keep, rank_layers, session_of
-from export.runtime import open_session
+from export.precisions.integers import Calibration, Quantisation, to_integers
+from export.precisions.quantize import Target
+from export.precisions.sensitivity import open_to_measure
+from export.runtime import Session
+from export.streaming.sources import Skipped
 from export.tensorrt.graph import fit_types
 from preprocessing.errors import InputError
 from preprocessing.files import atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
-# Layers are ranked on these many of the calibration frames, and kept in float until half of each bound holds on those.
-RANKED_ON, TRIED_ON = 6, 24
-MARGIN = 0.5  # calibration frames are few and were trained on: the validation frames must hold the whole bound
+ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float32, with --force too"
 
 
 @dataclass(frozen=True)
@@ -55,17 +54,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """How the int8 model was made: layers by sensitivity, those kept in float, frames it was calibrated on."""
-
-    layers: int
-    kept: list[str]
-    ranked: list[Sensitivity]
-    calibration: str
-    calibration_frames: list[str]
-
-
-@dataclass(frozen=True)
 class Made:
     """One model: where it is (None where it was refused), its size, its figures, and what spoke against it."""
 
@@ -75,6 +63,7 @@ class Made:
     figures: Figures
     miou_loss_points: float | None
     absrel_loss_percent: float | None
+    offset_loss_percent: float | None
     shortfall: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,13 +73,18 @@ class Made:
 
 @dataclass(frozen=True)
 class PrecisionReport:
-    """What `export_precisions` made, in the order asked for, float32 first."""
+    """What `export_precisions` made, in the order asked for, float32 first.
+
+    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
+    """
 
     models: list[Made]
     parity: ParityReport
     metadata: Metadata
     validation: list[str]
     quantisation: Quantisation | None
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -100,6 +94,8 @@ class PrecisionReport:
             "metadata": asdict(self.metadata),
             "validation": self.validation,
             "quantisation": None if self.quantisation is None else asdict(self.quantisation),
+            "failed": self.failed,
+            "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
 
@@ -108,13 +104,31 @@ def path_of(precision: str, out: Path) -> Path:
     return out if precision == "fp32" else out.with_stem(f"{out.stem}_{precision}")
 
 
-def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20) -> PrecisionReport:
+def export_float(run: Path, out: Path, options: Options, *, frames: Path | None, count: int) -> ExportReport:
+    """Export a run in float32 alone for `options.target`; nothing is measured, so no frame needs a label.
+
+    frames, count: as `export_run` has them. Raises: InputError; ParityError where it differs from the checkpoint.
+    """
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the model's name must end in .onnx")
+    with atomic_write(out) as temporary:
+        report = export_run(run, temporary, size=options.size, frames=frames, count=count, target=options.target)
+        if options.target == "gpu":
+            _save(fit_types(onnx.load(temporary)), "fp32", temporary)
+        megabytes = temporary.stat().st_size / 1e6
+    return replace(report, path=out, megabytes=megabytes)
+
+
+def export_precisions(
+    run: Path, out: Path, options: Options, *, frames: Path | None = None, count: int = 20
+) -> PrecisionReport:
     """Export a run in `options.precisions` to `out` and its neighbours (`path_of`).
 
-    The float32 model is checked against the checkpoint on `count` validation pictures, the others against it on all
-    labelled validation frames, at the network's size. One that loses more than `options.bounds` is not written, unless
-    `options.force`; what stood there stays. Validation frames decide nothing else: int8 is calibrated, and its layers
-    are chosen, on training frames. Raises: InputError; ParityError where float32 differs from the checkpoint.
+    The float32 model is checked against the checkpoint on `count` pictures of the folder `frames` (by default of the
+    validation data), the others against it on all labelled validation frames, at the network's size. One that loses
+    more than `options.bounds` is not written, unless `options.force`; what stood there stays. Validation frames decide
+    nothing else: int8 is calibrated, and its layers are chosen, on training frames. One that cannot be made does not
+    hinder the others. Raises: InputError; ParityError where float32 differs from the checkpoint.
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
@@ -122,26 +136,48 @@ def export_precisions(run: Path, out: Path, options: Options, *, count: int = 20
     if not config.data.val:
         raise InputError("export: the configuration names no validation data to measure a lower precision on")
     metadata = describe(config, options.size)
-    pictures, _ = parity_frames(config, None, count)
+    pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
-        paths = {"fp32": Path(scratch) / out.name}
-        parity = export_checked(generator, metadata, paths["fp32"], pictures, options.target).parity
+        path = Path(scratch) / out.name
+        parity = export_checked(generator, metadata, path, pictures, options.target).parity
         if options.target == "gpu":
-            _save(fit_types(onnx.load(paths["fp32"])), "fp32", paths["fp32"])
-        quantisation = None
-        for precision in [name for name in options.precisions if name != "fp32"]:
-            paths[precision] = path_of(precision, paths["fp32"])
-            model = onnx.load(paths["fp32"])
+            _save(fit_types(onnx.load(path)), "fp32", path)
+        sessions, failed, quantisation = _convert(path, config, metadata, options)
+        figures = _measure(sessions, config, metadata)
+        made = [_judge(name, path_of(name, path), figures, options) for name in sessions]
+        written = [_write(one, path_of(one.precision, out), options) for one in made]
+    names = [f"{source.format}:{source.root}" for source in config.data.val]
+    return PrecisionReport(written, parity, metadata, names, quantisation, failed, skipped)
+
+
+def _convert(
+    path: Path, config: Config, metadata: Metadata, options: Options
+) -> tuple[dict[str, Session], dict[str, str], Quantisation | None]:
+    """Make what was asked for beside the float32 model `path`.
+
+    Returns: sessions, float32 first; why a precision has none, by its name; how int8 was made.
+    Raises: what the conversion raises, where nothing else was asked for.
+    """
+    sessions, failed, quantisation = {"fp32": open_to_measure(path, options.target)}, dict[str, str](), None
+    for precision in [name for name in options.precisions if name != "fp32"]:
+        try:
+            model = onnx.load(path)
             if precision == "fp16":
                 model = to_half(model)
             else:
-                model, quantisation = _integers(model, config, metadata, options)
-            _save(model, precision, paths[precision])
-        figures = _measure(paths, config, metadata)
-        made = [_judge(name, paths[name], figures, options) for name in paths]
-        written = [_write(one, path_of(one.precision, out), options) for one in made]
-    names = [f"{source.format}:{source.root}" for source in config.data.val]
-    return PrecisionReport(written, parity, metadata, names, quantisation)
+                how = Calibration(options.calibration_frames, options.calibration, options.bounds)
+                model, quantisation = to_integers(model, config, metadata.size, options.target, how)
+                if len(quantisation.kept) == quantisation.layers:
+                    failed[precision] = ALL_FLOAT
+                    continue
+            _save(model, precision, path_of(precision, path))
+            sessions[precision] = open_to_measure(path_of(precision, path), options.target)
+        except Exception as error:  # the exceptions of ONNX and its Runtime share no other parent
+            if set(options.precisions) == {precision}:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            failed[precision] = f"it could not be made ({reason})"
+    return sessions, failed, quantisation
 
 
 def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:
@@ -153,37 +189,7 @@ def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _integers(
-    model: onnx.ModelProto, config: Config, metadata: Metadata, options: Options
-) -> tuple[onnx.ModelProto, Quantisation]:
-    samples = calibration_samples(config, metadata.size, options.calibration_frames)
-    frames = [sample.image for sample in samples]
-    quantizer = prepare(model, options.target, frames, options.calibration)
-    ranked = rank_layers(quantizer, model, frames[:: max(1, len(frames) // RANKED_ON)][:RANKED_ON])
-    tried = samples[:: max(1, len(samples) // TRIED_ON)][:TRIED_ON]
-    kept, _ = layers_to_keep(ranked, lambda names: _holds(model, quantizer, names, tried, config, options.bounds))
-    names = [sample.record.name for sample in samples]
-    description = Quantisation(len(quantizer.layers), kept, ranked, options.calibration, names)
-    return quantizer.quantised(kept), description
-
-
-def _holds(
-    model: onnx.ModelProto,
-    quantizer: Quantizer,
-    kept: Sequence[str],
-    samples: Sequence[Sample],
-    config: Config,
-    bounds: Bounds,
-) -> bool:
-    """Whether half of each bound holds on training frames with these layers in float."""
-    sessions = {"fp32": session_of(model), "int8": session_of(quantizer.quantised(kept))}
-    figures = compare_models(sessions, samples, config, len(samples))
-    half = Bounds(MARGIN * bounds.miou_loss_points, MARGIN * bounds.absrel_loss_percent)
-    return shortfall("int8", figures["fp32"], figures["int8"], half) is None
-
-
-def _measure(paths: dict[str, Path], config: Config, metadata: Metadata) -> dict[str, Figures]:
-    sessions = {name: open_session(path, "cpu") for name, path in paths.items()}
+def _measure(sessions: Mapping[str, Session], config: Config, metadata: Metadata) -> dict[str, Figures]:
     sets = validation_samples(config, metadata.size)
     samples = (data[index] for data in sets for index in range(len(data)))
     return compare_models(sessions, samples, config, sum(len(data) for data in sets))
@@ -192,7 +198,7 @@ def _measure(paths: dict[str, Path], config: Config, metadata: Metadata) -> dict
 def _judge(precision: str, path: Path, figures: dict[str, Figures], options: Options) -> Made:
     reference, ours = figures["fp32"], figures[precision]
     reason = None if precision == "fp32" else shortfall(precision, reference, ours, options.bounds)
-    lost = (miou_loss(reference, ours), absrel_loss(reference, ours))
+    lost = (miou_loss(reference, ours), absrel_loss(reference, ours), offset_loss(reference, ours))
     return Made(precision, path, round(path.stat().st_size / 1e6, 3), ours, *lost, reason)
 
 

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
-from export.precisions.quantize import Quantizer
+from export.precisions.quantize import Quantizer, Target
 from export.runtime import Session, open_session
 from preprocessing.progress import progress
 
@@ -41,12 +41,21 @@ class Sensitivity:
     deviation: Deviation
 
 
-def session_of(model: onnx.ModelProto) -> Session:
-    """A model that is not in a file yet, on the CPU."""
+def session_of(model: onnx.ModelProto, target: Target = "cpu") -> Session:
+    """A model that is not in a file yet, on the CPU, as `open_to_measure` opens it."""
     with tempfile.TemporaryDirectory(prefix="session") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        return open_session(path, "cpu")
+        return open_to_measure(path, target)
+
+
+def open_to_measure(path: Path, target: Target) -> Session:
+    """A model on the CPU; one for "gpu" exactly as it is written.
+
+    ONNX Runtime's optimiser puts float layers beside integers into 8 bits too (`shield_float_convolutions`). TensorRT
+    does not, and a graph for it has no shields.
+    """
+    return open_session(path, "cpu", optimise=target == "cpu")
 
 
 def deviation(ours: Sequence[Outputs], theirs: Sequence[Outputs]) -> Deviation:
@@ -70,19 +79,20 @@ def rank_layers(
 
     Returns: all layers, the most sensitive first.
     """
-    reference = _run(original, frames)
+    reference = _run(original, frames, quantizer.target)
     names = [layer.name for layer in quantizer.layers]
     found = []
     with progress("sensitivity", len(names), "layers") as bar:
         for name in names:
-            outputs = _run(quantizer.quantised([other for other in names if other != name]), frames)
+            alone = quantizer.quantised([other for other in names if other != name])
+            outputs = _run(alone, frames, quantizer.target)
             found.append(Sensitivity(name, deviation(outputs, reference)))
             bar.advance(note=name)
     return sorted(found, key=lambda one: one.deviation.score, reverse=True)
 
 
-def _run(model: onnx.ModelProto, frames: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
-    session = session_of(model)
+def _run(model: onnx.ModelProto, frames: Sequence[NDArray[np.uint8]], target: Target) -> list[Outputs]:
+    session = session_of(model, target)
     return [session.network(frame[None]) for frame in frames]
 
 

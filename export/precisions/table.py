@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from export.precisions.accuracy import Figures
 from export.precisions.precisions import Made, PrecisionReport
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all
@@ -17,11 +18,13 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     width, height = report.metadata.size
     table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
     table.add_column("")
+    offsets = reference.offset_rmse_px is not None
     for name in (
         "mIoU",
         "lost, points",
         "AbsRel",
         "lost, %",
+        *(("offsets, px", "lost, %") if offsets else ()),
         "same class",
         "depth off by",
         "MB",
@@ -31,30 +34,34 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     ):
         table.add_column(name, justify="right")
     for one in report.models:
-        table.add_row(one.precision, *_cells(one, reference.cpu_ms))
+        table.add_row(one.precision, *_cells(one, reference))
     console.print(table)
     if report.quantisation is not None:
         _print_layers(report, console)
+    for lost in report.skipped:
+        console.print(f"skipped {lost.name}: {lost.reason}", highlight=False, markup=False, soft_wrap=True)
     for one in report.models:
         if one.path is not None:
             forced = f", forced: {one.shortfall}" if one.shortfall else ""
             console.print(f"written: {one.path}{forced}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _cells(one: Made, reference_cpu_ms: float) -> list[str]:
+def _cells(one: Made, reference: Figures) -> list[str]:
     figures = one.figures
+    offsets = [_number(figures.offset_rmse_px, "{:.2f}"), _number(one.offset_loss_percent, "{:+.2f}")]
     return [
         _number(figures.miou, "{:.4f}"),
         _number(one.miou_loss_points, "{:+.2f}"),
         _number(figures.abs_rel, "{:.4f}"),
         _number(one.absrel_loss_percent, "{:+.2f}"),
+        *(offsets if reference.offset_rmse_px is not None else []),
         _number(figures.class_agreement, "{:.2%}"),
         _number(figures.depth_mean_relative, "{:.2%}"),
         f"{one.megabytes:.2f}",
         f"{figures.latency.p50_ms:.1f}",
         f"{figures.cpu_ms:.1f}",
         # By processor time: on a busy machine, waiting for a core can be most of a latency.
-        f"x{reference_cpu_ms / max(figures.cpu_ms, 1e-3):.2f}",
+        f"x{reference.cpu_ms / max(figures.cpu_ms, 1e-3):.2f}",
     ]
 
 
@@ -83,7 +90,10 @@ def refusal(report: PrecisionReport, out: Path) -> str | None:
     parts = [
         f"{one.precision}: {one.shortfall}" for one in report.models if one.shortfall is not None and one.path is None
     ]
-    if not parts:
+    advice = ["more --calibration-frames", "another --calibration", "a wider bound"]
+    if parts:
+        advice.append("--force")
+    elif not report.failed:
         return None
-    advice = "more --calibration-frames, another --calibration, a wider bound, or --force"
-    return f"{'; '.join(parts)}; not written beside {out}; try {advice}"
+    parts += [f"{precision}: {reason}" for precision, reason in report.failed.items()]
+    return f"{'; '.join(parts)}; not written beside {out}; try {', '.join(advice[:-1])} or {advice[-1]}"

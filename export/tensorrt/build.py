@@ -1,38 +1,21 @@
 """TensorRT engines of exported models, for the GPU of this machine."""
 
-import json
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
-from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.console import Console
-
-from export.graphs.metadata import KEY, Metadata, from_properties
+from export.graphs.metadata import KEY, from_properties
 from export.tensorrt.cuda_driver import Gpu, first_gpu
-from export.tensorrt.graph import unsupported
+from export.tensorrt.header import EngineHeader, pack
 from preprocessing.errors import InputError
 from preprocessing.files import sha256_of, write_bytes
 
-MAGIC = b"advmtl engine 1\n"
+if TYPE_CHECKING:  # a vehicle opens engines and has no rich
+    from rich.console import Console
+
 WORKSPACE_MB = 1024
 TIMING_CACHE = "tensorrt_timing.cache"  # one for all models of a folder: kernels are timed by shape
-
-
-class EngineHeader(BaseModel):
-    """What stands before the engine in its file: what it was built from, with and for."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    metadata: Metadata
-    precision: str
-    tensorrt: str
-    gpu: str
-    compute_capability: tuple[int, int]
-    onnx_sha256: str
 
 
 def trtexec_line(model: Path) -> str:
@@ -55,7 +38,7 @@ def import_tensorrt(remedy: str) -> ModuleType:
     return module
 
 
-def build_engines(models: Sequence[Path], console: Console, trt: ModuleType | None = None) -> list[Path]:
+def build_engines(models: Sequence[Path], console: "Console", trt: ModuleType | None = None) -> list[Path]:
     """Build `NAME.engine` beside each ONNX model. `trt`: a stand-in for TensorRT, for tests.
 
     Raises: InputError where TensorRT or a GPU is missing, with the trtexec line of every model; the models stay.
@@ -79,6 +62,10 @@ def build_engine(model: Path, gpu: Gpu, trt: Any) -> Path:
     TensorRT's older precision flags it could run the depth's exponential in float16. Raises: InputError naming the
     model and TensorRT's first complaint.
     """
+    import onnx  # not at the top: opening an engine needs `import_tensorrt` alone
+
+    from export.tensorrt.graph import unsupported
+
     if faults := unsupported(onnx.load(model)):
         raise InputError(f"{model}: not for TensorRT ({faults[0]}); export it with --target gpu")
     logger = trt.Logger(trt.Logger.WARNING)
@@ -106,6 +93,8 @@ def build_engine(model: Path, gpu: Gpu, trt: Any) -> Path:
 
 def header_of(model: Path, gpu: Gpu, trt: Any) -> EngineHeader:
     """The header of an engine built here from `model`."""
+    import onnx
+
     properties = {entry.key: entry.value for entry in onnx.load(model, load_external_data=False).metadata_props}
     return EngineHeader(
         metadata=from_properties(properties, model),
@@ -115,35 +104,3 @@ def header_of(model: Path, gpu: Gpu, trt: Any) -> EngineHeader:
         compute_capability=gpu.compute_capability,
         onnx_sha256=sha256_of(model),
     )
-
-
-def pack(header: EngineHeader, plan: bytes) -> bytes:
-    """Header and engine as one file: a magic line, the header's length (uint32, little endian), its JSON, the plan."""
-    text = header.model_dump_json().encode()
-    return MAGIC + struct.pack("<I", len(text)) + text + plan
-
-
-def unpack(content: bytes, path: Path) -> tuple[EngineHeader, bytes]:
-    """The opposite of `pack`. Raises: InputError naming the file where it is not one of ours, or garbled."""
-    if not content.startswith(MAGIC):
-        raise InputError(f"{path}: an engine without advmtl's header; build it with `advmtl export --engine`")
-    start = len(MAGIC) + 4
-    try:
-        (length,) = struct.unpack("<I", content[len(MAGIC) : start])
-        header = EngineHeader.model_validate(json.loads(content[start : start + length]))
-    except (struct.error, ValidationError, ValueError):
-        raise InputError(f"{path}: its header is garbled; build it again with `advmtl export --engine`") from None
-    return header, content[start + length :]
-
-
-def check_fits(header: EngineHeader, gpu: Gpu, tensorrt_version: str, path: Path) -> None:
-    """Raises: InputError, one line, where the engine was built on another GPU or with another TensorRT."""
-    remedy = "build it here with `advmtl export --engine`"
-    if header.tensorrt != tensorrt_version:
-        raise InputError(f"{path}: built with TensorRT {header.tensorrt}, here is {tensorrt_version}; {remedy}")
-    if (header.gpu, header.compute_capability) != (gpu.name, gpu.compute_capability):
-        theirs, ours = (
-            f"{name} (compute capability {major}.{minor})"
-            for name, (major, minor) in ((header.gpu, header.compute_capability), (gpu.name, gpu.compute_capability))
-        )
-        raise InputError(f"{path}: built for {theirs}, here is {ours}; {remedy}")

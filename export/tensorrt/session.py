@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from export.graphs.metadata import INPUT
 from export.runtime import Session
-from export.tensorrt.build import check_fits, import_tensorrt, unpack
+from export.tensorrt.build import import_tensorrt
 from export.tensorrt.cuda_driver import Device, first_gpu, load_driver
+from export.tensorrt.header import check_fits, unpack
 from preprocessing.errors import InputError
 
 
@@ -32,8 +33,7 @@ def open_engine(path: Path, trt: Any = None, driver: Any = None) -> Session:
     network = _Network(trt, engine, Device(driver))
     if {*network.outputs} != {*header.metadata.outputs} or network.input_name != INPUT:
         raise InputError(f"{path}: its outputs {list(network.outputs)} are not those of its header; build it again")
-    note = f"TensorRT {header.tensorrt}, {header.precision}, built for this {header.gpu}"
-    return Session(header.metadata, "TensorRT engine", note, network)
+    return Session(header.metadata, "TensorRT engine", "", network)  # nothing else was tried: nothing to note
 
 
 class _Network:

@@ -7,10 +7,11 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from standins import SIZE, make_config, make_generator
+from standins import SIZE, make_config, make_generator, make_metadata
 
 from advmtl.training import checkpoint
-from export.measuring.graph_cost import cost_of
+from export.measuring.graph_cost import Cost, cost_of
+from export.tensorrt.header import EngineHeader, pack
 
 
 def save(
@@ -90,6 +91,27 @@ def test_a_shape_that_is_not_known_is_not_counted(tmp_path: Path) -> None:
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
     path = save(tmp_path / "m.onnx", nodes, {"w": zeros(8, 4, 1, 1)}, ["n", 4, 5, 3])  # type: ignore[list-item]
     assert cost_of(path).gmacs is None and cost_of(path).parameters == 32
+
+
+def test_a_product_of_unknown_shape_is_left_out(tmp_path: Path) -> None:
+    """As class borders are in a graph for the CPU: how many cells there are, the frame decides."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("NonZero", ["c"], ["cells"]),
+        helper.make_node("Cast", ["cells"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["f"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["t", "v"], ["y"]),
+    ]
+    tensors = {"w": zeros(8, 4, 1, 1), "v": zeros(4, 5)}
+    assert cost_of(save(tmp_path / "m.onnx", nodes, tensors, [1, 4, 5, 3])).gmacs == pytest.approx(15 * 8 * 4 / 1e9)
+    path = save(tmp_path / "n.onnx", [helper.make_node("MatMul", ["x", "v"], ["y"])], tensors, ["n", 4])  # type: ignore[list-item]
+    assert cost_of(path).gmacs is None
+
+
+def test_an_engine_tells_its_precision(tmp_path: Path) -> None:
+    path = tmp_path / "model.engine"
+    path.write_bytes(pack(EngineHeader(make_metadata(), "int8", "10.9.0", "Orin Nano", (8, 7), ""), b"plan"))
+    assert cost_of(path) == Cost(None, None, "int8")
 
 
 def test_graph_and_checkpoint_agree(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,52 +2,32 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-import torch.nn.functional as F
 from rich.console import Console
-from standins import make_config, make_frame, make_metadata
-from torch import Tensor, nn
+from standins import make_config
+from street_network import SIZE, Small, scene, train_small
+from torch import nn
 
 from advmtl.config import Config
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import build_generator
 from export.graphs.description import describe
-from export.graphs.to_onnx import ExportReport, export_checked, export_onnx
-from export.measuring.latency import Latency
-from export.precisions import precisions
-from export.precisions.accuracy import Figures
-from export.precisions.bounds import Bounds, shortfall
+from export.graphs.to_onnx import ExportReport, export_checked
+from export.precisions import integers, precisions
+from export.precisions.bounds import Bounds
 from export.precisions.calibration import calibration_samples
-from export.precisions.half import to_half
 from export.precisions.precisions import Options, PrecisionReport, export_precisions, path_of
-from export.precisions.quantize import prepare
-from export.precisions.sensitivity import session_of
+from export.precisions.sensitivity import Sensitivity
 from export.precisions.table import print_precisions, refusal
 from export.runtime import open_session
-from export.tensorrt.graph import fit_types, unsupported
+from export.tensorrt.graph import unsupported
 from preprocessing.depth import write_depth
 from preprocessing.errors import InputError
 from preprocessing.files import write_png
-
-SIZE = (96, 64)
-COLOURS = np.array([(120, 120, 120), (70, 110, 50), (90, 140, 220)], np.uint8)
-
-
-def scene(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Road under a slanted horizon, a hedge on one side, sky: picture, train ids 0, 8, 10, depth by row [m]."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
-    kind = np.where(rows > 30 + random.uniform(-0.1, 0.1) * columns + random.uniform(-6, 6), 0, 2)
-    kind[(columns < random.uniform(10, 40)) & (rows > 12)] = 1
-    picture = COLOURS[kind] + random.integers(-12, 12, (*kind.shape, 3))
-    depth = np.clip(60 - 0.85 * rows, 2, 70) * np.where(kind == 1, 0.5, 1)
-    return np.clip(picture, 0, 255).astype(np.uint8), np.array([0, 8, 10], np.uint8)[kind], depth.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -63,43 +43,9 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return make_config(data={**sources, "size": f"{SIZE[0]}x{SIZE[1]}", "cache_mb": 1})
 
 
-class Small(nn.Module):
-    """One of each kind of layer that matters: hard swish, depthwise, pooling with a residual, upsampling, two heads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 12, 3, stride=2, padding=1)
-        self.deep = nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12)
-        self.mix = nn.Conv2d(12, 16, 1)
-        self.top = nn.Conv2d(16, 16, 1, bias=False)
-        self.heads = nn.ModuleDict({"segmentation": nn.Conv2d(16, 19, 1), "depth": nn.Conv2d(16, 1, 1)})
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        x = F.relu(self.mix(self.deep(F.hardswish(self.stem(image)))))
-        x = x + self.top(F.max_pool2d(x, 5, stride=1, padding=2))
-        size = image.shape[-2:]
-        maps = {name: F.interpolate(head(x), size=size, mode="bilinear") for name, head in self.heads.items()}
-        return {**maps, "depth": torch.exp(torch.sigmoid(maps["depth"]) * 4.382)}
-
-
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
-    torch.manual_seed(0)
-    generator = Small()
-    optimizer = torch.optim.Adam(generator.parameters(), 2e-2)
-    scenes = [scene(seed) for seed in range(12)]
-    images = torch.stack([torch.from_numpy(one[0]).permute(2, 0, 1) for one in scenes]).float()
-    mean, deviation = (255 * torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    images = (images - mean) / deviation
-    labels = torch.stack([torch.from_numpy(one[1]).long() for one in scenes])
-    depths = torch.stack([torch.from_numpy(one[2])[None] for one in scenes])
-    for _ in range(40):
-        maps = generator(images)
-        loss = F.cross_entropy(maps["segmentation"], labels) + (maps["depth"].log() - depths.log()).abs().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return generator.eval()
+    return train_small()
 
 
 @pytest.fixture(scope="module")
@@ -187,27 +133,6 @@ def test_files(exported: dict[str, tuple[PrecisionReport, Path]], precision: str
         assert {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} <= kinds
 
 
-def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
-    """In all precisions, with every operator, type and shape; the float graph gives what it gave before."""
-    torch.manual_seed(0)
-    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
-    path = tmp_path / "model.onnx"
-    export_onnx(generator, make_metadata((96, 64)), path, "gpu")
-    plain, frames = onnx.load(path), [make_frame(seed, (96, 64)) for seed in range(2)]
-    assert any("uint8 other than" in fault for fault in unsupported(plain))
-    wanted = session_of(plain).network(frames[0][None])
-    fitted = fit_types(plain)
-    for name, values in session_of(fitted).network(frames[0][None]).items():
-        np.testing.assert_array_equal(values, wanted[name])
-    quantizer = prepare(fitted, "gpu", frames, "minmax")
-    integers = quantizer.quantised([quantizer.layers[3].name])
-    assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 60
-    half = to_half(fitted)
-    assert half.ByteSize() < 0.65 * fitted.ByteSize()
-    for model in (fitted, half, integers):
-        assert unsupported(model) == []
-
-
 def test_tensorrt_refuses_the_cpu_graph(exported: dict[str, tuple[PrecisionReport, Path]]) -> None:
     faults = unsupported(onnx.load(path_of("int8", exported["cpu"][1])))
     assert any("zero point" in fault for fault in faults) and any("uint8 other than" in fault for fault in faults)
@@ -255,35 +180,63 @@ def test_a_spoilt_model_is_not_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert forced.models[1].path == old and old.read_bytes() != b"old" and refusal(forced, out) is None
 
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
+@pytest.mark.usefixtures("ready")
+def test_one_that_cannot_be_made_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(model: onnx.ModelProto) -> onnx.ModelProto:
+        raise RuntimeError("not in SSA form\nmore")
+
+    monkeypatch.setattr(precisions, "to_half", fail)
+    out = tmp_path / "model.onnx"
+    report = export_precisions(Path("run"), out, Options(("fp16", "fp32")), count=2)
+    assert [one.path for one in report.models] == [out] and out.is_file()
+    text = refusal(report, out)
+    assert text is not None and "fp16: it could not be made (not in SSA form);" in text and "--force" not in text
+    with pytest.raises(RuntimeError, match="SSA"):  # nothing else to be written
+        export_precisions(Path("run"), out, Options(("fp16",)), count=2)
 
 
-@pytest.mark.parametrize(
-    ("precision", "miou", "abs_rel", "agreement", "words"),
-    [
-        ("int8", 0.49, 0.206, 0.9, None),
-        ("int8", 0.489, 0.2, 0.99, "mIoU falls by 1.10 points, the bound is 1"),
-        ("int8", 0.6, 0.2061, 0.99, "AbsRel grows by 3.05 %, the bound is 3 %"),
-        ("int8", 0.5, None, 0.99, "no number"),
-        ("fp16", 0.5, 0.2, 0.9949, "classes agree on 99.49%"),
-        ("fp16", 0.5, 0.2, 0.995, None),
-    ],
-)
-def test_bounds(precision: str, miou: float, abs_rel: float | None, agreement: float, words: str | None) -> None:
-    ours = replace(FIGURES, miou=miou, abs_rel=abs_rel, class_agreement=agreement)
-    found = shortfall(precision, FIGURES, ours, Bounds())
-    assert (found is None) == (words is None) and (words or "") in (found or "")
+@pytest.mark.usefixtures("ready")
+def test_int8_without_integers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_holds(ranked: list[Sensitivity], holds: object) -> tuple[list[str], bool]:
+        return [one.layer for one in ranked], False
+
+    monkeypatch.setattr(integers, "layers_to_keep", nothing_holds)
+    out = tmp_path / "model.onnx"
+    report = export_precisions(Path("run"), out, Options(("int8",), calibration_frames=2, force=True), count=2)
+    text = refusal(report, out)
+    assert text is not None and "int8: no layer can be in 8 bits" in text and "with --force too" in text
+    assert list(tmp_path.iterdir()) == []
+    print_precisions(report, console := Console(record=True, width=160))
+    assert "layers in float" in console.export_text()
 
 
-def test_without_labels_nothing_can_be_promised() -> None:
-    bare = replace(FIGURES, miou=None, abs_rel=None)
-    assert "cannot be measured" in (shortfall("int8", bare, bare, Bounds()) or "")
+@pytest.mark.usefixtures("ready")
+def test_layers_are_tried_on_frames_from_first_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are in the order of their sources: without the last of them, a source would have no say."""
+    tried: list[list[str]] = []
+
+    def holds(*given: Any) -> bool:
+        tried.append([sample.record.name for sample in given[3]])
+        return True
+
+    monkeypatch.setattr(integers, "TRIED_ON", 4)
+    monkeypatch.setattr(integers, "_holds", holds)
+    options = Options(("int8",), calibration_frames=7, bounds=Bounds(100, 1000))
+    report = export_precisions(Path("run"), tmp_path / "model.onnx", options, count=2)
+    assert report.quantisation is not None
+    names = report.quantisation.calibration_frames
+    assert tried == [[names[0], names[2], names[4], names[6]]]
 
 
-@pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])
-def test_options(values: dict) -> None:
-    with pytest.raises(InputError, match="choose"):
-        Options(**values)
+@pytest.mark.usefixtures("ready")
+def test_the_folder_of_frames_is_used(picture_folder: Callable[[int], Path], tmp_path: Path) -> None:
+    folder = picture_folder(2)
+    (folder / "001.png").write_bytes(b"broken")
+    options = Options(("fp16",), force=True)
+    report = export_precisions(Path("run"), tmp_path / "model.onnx", options, frames=folder, count=2)
+    assert [one.name for one in report.skipped] == ["001.png"]
+    print_precisions(report, console := Console(record=True, width=160))
+    assert "skipped 001.png" in console.export_text()
 
 
 def test_depth_alone(street: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

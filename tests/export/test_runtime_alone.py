@@ -10,10 +10,12 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+from standins import make_metadata
 
 from advmtl.cli.stream import infer as infer_command
 from export.__main__ import _parser
 from export.requirements import runtime_requirements
+from export.tensorrt.header import EngineHeader, pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +76,17 @@ def test_the_command_for_boards(model_path: Path, picture_folder: Callable[[int]
     assert json.loads((tmp_path / "r.json").read_text())["frames"] == 2 and (tmp_path / "o.mkv").stat().st_size
     done = run_python(code.replace("{line!r}", repr([str(model_path), "nowhere"])))
     assert done.returncode == 2 and done.stderr.startswith("error: nowhere: no such source")
+
+
+def test_engines_need_neither_onnx_nor_its_runtime(picture_folder: Callable[[int], Path], tmp_path: Path) -> None:
+    """Without TensorRT it ends where TensorRT is asked for: all else was imported and the header was read."""
+    header = EngineHeader(make_metadata(), "fp16", "10.9.0", "Orin Nano", (8, 7), "ab" * 32)
+    engine = tmp_path / "model.engine"
+    engine.write_bytes(pack(header, b"plan"))
+    line = [str(engine), str(picture_folder(1))]
+    code = BLOCK.format(allowed=ALONE - {"onnxruntime"})
+    done = run_python(code + f"from export.__main__ import main\nraise SystemExit(main({line!r}))")
+    assert done.returncode == 2 and done.stderr.startswith("error: TensorRT is not installed here"), done.stderr
 
 
 def test_its_options_are_those_of_the_full_command() -> None:

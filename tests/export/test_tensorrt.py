@@ -13,9 +13,10 @@ from rich.console import Console
 from standins import SIZE, make_frame
 
 from export.tensorrt import build as to_tensorrt
-from export.tensorrt.build import MAGIC, TIMING_CACHE, build_engine, build_engines, check_fits, trtexec_line, unpack
+from export.tensorrt.build import TIMING_CACHE, build_engine, build_engines, trtexec_line
 from export.tensorrt.cuda_driver import Device, Gpu, first_gpu
 from export.tensorrt.graph import fit_types
+from export.tensorrt.header import MAGIC, check_fits, unpack
 from export.tensorrt.session import open_engine
 from preprocessing.errors import InputError
 
@@ -181,6 +182,7 @@ def test_build_and_run(model: Path) -> None:
     assert result.classes is not None and result.depth_m is not None
     np.testing.assert_array_equal(result.classes, frame[..., 0] // 64)
     assert result.depth_m.dtype == np.float32 and (result.depth_m == 7.5).all()
+    assert session.note == "", "reports call it what could not run"
     assert session.metadata == header.metadata and trt.calls["loaded"] == b"plan"
     assert driver.calls[-1] == "cuStreamSynchronize", "outputs are on the host when the call returns"
 

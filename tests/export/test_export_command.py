@@ -1,0 +1,81 @@
+"""What `advmtl export` writes and says, and with which exit code it ends."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from standins import SIZE, make_config, make_generator, make_metadata
+
+from export.graphs import to_onnx
+from export.graphs.parity import ParityError, ParityReport
+from export.measuring.latency import Latency
+from export.precisions import export_command
+from export.precisions.accuracy import Figures
+from export.precisions.export_command import export_all
+from export.precisions.precisions import Made, Options, PrecisionReport
+from export.tensorrt.graph import unsupported
+from preprocessing.errors import InputError
+
+FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
+
+
+def made(precision: str, path: Path | None, reason: str | None = None) -> Made:
+    return Made(precision, path, 1.0, FIGURES, 0.0, 0.0, None, reason)
+
+
+def export(monkeypatch: pytest.MonkeyPatch, out: Path, models: list[Made]) -> list[list[Path]]:
+    """Run the command with these models made and no TensorRT here; returns what was to be built."""
+    report = PrecisionReport(models, ParityReport(1, 1.0, 0.0, 0.0, 0.0), make_metadata(), [], None)
+    asked: list[list[Path]] = []
+
+    def build(written: list[Path], console: Any) -> None:
+        asked.append(written)
+        raise InputError("TensorRT is not installed here")
+
+    monkeypatch.setattr(export_command, "export_precisions", lambda *given, **named: report)
+    monkeypatch.setattr(export_command, "build_engines", build)
+    options = Options(tuple(one.precision for one in models))
+    with pytest.raises(ParityError, match="int8: too bad"):
+        export_all(Path("run"), out, options, frames=None, count=1, engine=True)
+    return asked
+
+
+def test_a_refusal_comes_before_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.onnx"
+    refused = made("int8", None, "too bad")
+    assert export(monkeypatch, out, [made("fp32", None), refused]) == []
+    assert export(monkeypatch, out, [made("fp32", out), refused]) == [[out]]
+    assert "no engine: TensorRT is not installed here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_float32_alone_needs_no_labels(
+    target: Any,
+    picture_folder: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor any validation data: it is checked on the folder of pictures."""
+    config = make_config(data={"size": f"{SIZE[0]}x{SIZE[1]}"})
+    assert not config.data.val
+    monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator(), config))
+    monkeypatch.setattr(to_onnx, "describe", lambda config, size: replace(make_metadata(), configuration="test"))
+    folder, out = picture_folder(2), tmp_path / "out" / "model.onnx"
+    (folder / "001.png").write_bytes(b"broken")
+    export_all(Path("run"), out, Options(target=target), frames=folder, count=2, engine=False)
+    said = capsys.readouterr().out
+    assert "skipped 001.png" in said and "1 frames" in said and str(out) in said
+    assert (unsupported(onnx.load(out)) == []) == (target == "gpu")
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+@pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])
+def test_options(values: dict) -> None:
+    with pytest.raises(InputError, match="choose"):
+        Options(**values)
