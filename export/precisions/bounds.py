@@ -59,15 +59,15 @@ def shortfall(precision: str, reference: Figures, ours: Figures, bounds: Bounds)
         return "its loss cannot be measured: no validation frame has a label"
     if reference.miou is not None:
         lost = miou_loss(reference, ours)
-        if lost is None or lost > bounds.miou_loss_points + _ROUNDING:
+        if lost is None or not lost <= bounds.miou_loss_points + _ROUNDING:
             return f"mIoU falls by {_number(lost)} points, the bound is {bounds.miou_loss_points:g}"
     if reference.abs_rel is not None:
         lost = absrel_loss(reference, ours)
-        if lost is None or lost > bounds.absrel_loss_percent + _ROUNDING:
+        if lost is None or not lost <= bounds.absrel_loss_percent + _ROUNDING:
             return f"AbsRel grows by {_number(lost)} %, the bound is {bounds.absrel_loss_percent:g} %"
     if reference.offset_rmse_px is not None:
         lost = offset_loss(reference, ours)
-        if lost is None or lost > bounds.offset_loss_percent + _ROUNDING:
+        if lost is None or not lost <= bounds.offset_loss_percent + _ROUNDING:
             return f"offset RMSE grows by {_number(lost)} %, the bound is {bounds.offset_loss_percent:g} %"
     agreement = ours.class_agreement
     if precision == "fp16" and agreement is not None and agreement < bounds.half_agreement:

@@ -18,23 +18,25 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     width, height = report.metadata.size
     table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
     table.add_column("")
+    # A column a model, so that the table fits into a narrow terminal.
+    for one in report.models:
+        table.add_column(one.precision, justify="right")
     offsets = reference.offset_rmse_px is not None
-    for name in (
+    names = (
         "mIoU",
-        "lost, points",
+        "  lost, points of 100",
         "AbsRel",
-        "lost, %",
-        *(("offsets, px", "lost, %") if offsets else ()),
-        "same class",
+        "  grown, %",
+        *(("offset RMSE, px", "  grown, %") if offsets else ()),
+        "same class as float32",
         "depth off by",
         "MB",
-        "p50, ms",
-        "CPU, ms",
-        "speed",
-    ):
-        table.add_column(name, justify="right")
-    for one in report.models:
-        table.add_row(one.precision, *_cells(one, reference))
+        "latency p50, ms",
+        "CPU time, ms",
+        "speed by CPU time",
+    )
+    for name, *cells in zip(names, *(_cells(one, reference) for one in report.models), strict=True):
+        table.add_row(name, *cells)
     console.print(table)
     if report.quantisation is not None:
         _print_layers(report, console)
