@@ -104,6 +104,7 @@ def test_as_a_file_whatever_the_number_of_cells(tmp_path: Path) -> None:
         assert np.array_equal(session.run(None, {"x": logits.numpy()})[0], wanted.numpy())
 
 
+@pytest.mark.slow
 def test_both_targets_of_nano_agree_with_the_checkpoint(tmp_path: Path) -> None:
     generator = trained_looking(width=0.5, channels=32, crp_stages=[1, 2, 4, 4])
     metadata = make_metadata((144, 80), (CLASSES, DEPTH, OFFSETS))
