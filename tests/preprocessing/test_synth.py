@@ -133,6 +133,7 @@ def test_depths_are_those_of_a_street() -> None:
     assert seen.min() > 1.0 and np.percentile(seen, 90) > 12 and seen.max() < 400
 
 
+@pytest.mark.slow
 def test_rare_classes_stand_in_view_in_a_tenth_of_the_scenes() -> None:
     """Counts objects in front of the camera, within 60 m and its view, over two rounds of the programme."""
     scenes = 2 * len(RARE)

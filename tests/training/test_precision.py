@@ -64,7 +64,10 @@ def test_forwards_are_in_bfloat16_and_penalty_losses_and_weights_in_float32() ->
     assert {value.dtype for value in moments} == {torch.float32}
 
 
-@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=[needs_fp16, pytest.mark.slow])])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("bf16", marks=pytest.mark.slow), pytest.param("fp16", marks=[needs_fp16, pytest.mark.slow])],
+)
 def test_half_precision_learns_what_float32_learns(precision: str) -> None:
     batch = make_batch([True], [True])
     batch.targets["depth"].fill_(5.0)  # noise would not be learnt so soon
