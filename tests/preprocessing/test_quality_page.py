@@ -3,12 +3,12 @@
 import base64
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 from random_dots import true_disparity, write_set
+from web_outline import Outline
 from written_set import write_exact, write_outputs
 
 from preprocessing.frame import Camera
@@ -16,37 +16,6 @@ from preprocessing.quality.check import QualitySettings, check_quality
 from preprocessing.quality.frame import Maps, Truth
 from preprocessing.quality.page import MOST_SKIPPED, Subject, page
 from preprocessing.quality.pictures import WIDTH_PX, draw_panels
-
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-
-
-class Outline(HTMLParser):
-    """Elements with their attributes, text by element, and whether every tag is closed in turn."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {key: value or "" for key, value in attrs}))
-        self.text.setdefault(tag, []).append("")
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        for tag in set(self._open):
-            self.text[tag][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")
