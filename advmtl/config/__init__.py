@@ -10,11 +10,16 @@ from advmtl.config.data import DataConfig as DataConfig
 from advmtl.config.data import DepthConfig as DepthConfig
 from advmtl.config.data import Source as Source
 from advmtl.config.experiment import Config as Config
+from advmtl.config.growth import GrowthConfig as GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig as DiscriminatorConfig
 from advmtl.config.networks import EncoderConfig as EncoderConfig
 from advmtl.config.networks import GeneratorConfig as GeneratorConfig
 from advmtl.config.networks import PerceptualConfig as PerceptualConfig
 from advmtl.config.networks import TaskConfig as TaskConfig
+from advmtl.config.partial import ConsistencyConfig as ConsistencyConfig
+from advmtl.config.partial import DomainAdversaryConfig as DomainAdversaryConfig
+from advmtl.config.partial import MeanTeacherConfig as MeanTeacherConfig
+from advmtl.config.partial import PartialConfig as PartialConfig
 from advmtl.config.training import BalanceConfig as BalanceConfig
 from advmtl.config.training import GuardsConfig as GuardsConfig
 from advmtl.config.training import TrainConfig as TrainConfig

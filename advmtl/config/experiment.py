@@ -14,7 +14,9 @@ from pydantic import (
 
 from advmtl.balancing.methods import check_balance
 from advmtl.config.data import DataConfig, DepthConfig
+from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.partial import PartialConfig
 from advmtl.config.training import BalanceConfig, GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName
 from advmtl.tasks import TASKS
@@ -62,6 +64,8 @@ class Config(Strict):
     balance: BalanceConfig = BalanceConfig()
     train: TrainConfig = TrainConfig()
     guards: GuardsConfig = GuardsConfig()
+    growth: GrowthConfig | None = None
+    partial: PartialConfig | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":
@@ -116,6 +120,9 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for part in ("growth", "partial"):
+            if values[part] is None:  # a run from before there was such a thing
+                del values[part]
         if not self._multi_task_critics():
             del values["balance"]["multi_task_row"]  # a place for a row that is not there
         return values

@@ -194,6 +194,9 @@ def set_learning_rate(state: State, batches: int, total: int) -> None:
     factor, settings = learning_rate_factor(done, total, state.config), state.config.train
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
+    for optimizer in state.partial_optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = settings.discriminator_learning_rate * factor
     for name, optimizer in state.discriminator_optimizers.items():
         own = state.config.discriminators[name].learning_rate
         for group in optimizer.param_groups:

@@ -20,6 +20,7 @@ from advmtl.networks.batch_norm import set_batch_norm
 from advmtl.networks.discriminator import PatchDiscriminator, input_channels
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
+from advmtl.partial.build import build_methods
 from advmtl.tasks import OFFSET_SHARE, head_channels
 from advmtl.training.guards import Guards
 from advmtl.training.precision import Precision
@@ -79,6 +80,21 @@ def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Conf
     )
 
 
+def _adversarial_optimizers(networks: nn.ModuleDict, config: Config) -> dict[str, torch.optim.Optimizer]:
+    """An optimizer for each network that has parameters; as a discriminator's, its target moves with the generator."""
+    settings = config.train
+    return {
+        name: torch.optim.Adam(
+            network.parameters(),
+            lr=settings.discriminator_learning_rate,
+            betas=settings.discriminator_betas,
+            fused=True,
+        )
+        for name, network in networks.items()
+        if any(True for _ in network.parameters())
+    }
+
+
 @dataclass
 class State:
     """A training run between two steps, the same on each of its `processes`.
@@ -97,6 +113,8 @@ class State:
     discriminator_optimizers: dict[str, torch.optim.Optimizer]
     noise: torch.Generator
     precision: Precision
+    partial: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+    partial_optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -116,6 +134,8 @@ class State:
             "balancer": self.balancer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
+            "partial": self.partial.state_dict(),
+            "partial_optimizers": {k: o.state_dict() for k, o in self.partial_optimizers.items()},
             "noise": self.noise.get_state(),
             "precision": self.precision.state_dict(),
             "torch": torch.get_rng_state(),
@@ -139,8 +159,9 @@ class State:
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
         # A run from before there were balancers is a plain sum, which has no state.
-        # Nor were there guards, other precisions, several processes.
-        state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, **state}
+        # Nor were there guards, other precisions, several processes, methods of partial supervision.
+        since = {"balancer": {}, "guards": {}, "precision": {}, "partial": {}, "partial_optimizers": {}, "processes": 1}
+        state = {**since, **state}
         expected = self.state_dict().keys()
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
@@ -152,12 +173,14 @@ class State:
             raise InputError(f"checkpoint: does not fit this configuration ({line[:200]})") from None
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for name in ("generator", "ema", "discriminators", "optimizer", "balancer", "guards"):
+        for name in ("generator", "ema", "discriminators", "optimizer", "balancer", "guards", "partial"):
             getattr(self, name).load_state_dict(state[name])
-        if state["discriminator_optimizers"].keys() != self.discriminator_optimizers.keys():
-            raise KeyError(f"discriminator_optimizers: {', '.join(state['discriminator_optimizers'])}")
-        for name, optimizer in self.discriminator_optimizers.items():
-            optimizer.load_state_dict(state["discriminator_optimizers"][name])
+        for group in ("discriminator_optimizers", "partial_optimizers"):
+            own = getattr(self, group)
+            if state[group].keys() != own.keys():
+                raise KeyError(f"{group}: {', '.join(state[group])}")
+            for name, optimizer in own.items():
+                optimizer.load_state_dict(state[group][name])
         self.noise.set_state(state["noise"])
         self.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["torch"])
@@ -206,16 +229,14 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
             device
         )
     optimizer = _generator_optimizer(generator, balancer, config)
-    critics: dict[str, torch.optim.Optimizer] = {
-        name: torch.optim.Adam(
-            critic.parameters(),
-            lr=config.train.discriminator_learning_rate,
-            betas=config.train.discriminator_betas,
-            fused=True,
-        )
-        for name, critic in discriminators.items()
+    critics = _adversarial_optimizers(discriminators, config)
+    methods = build_methods(config).to(device)
+    partial_optimizers = _adversarial_optimizers(methods, config)
+    scaled = {
+        "generator": optimizer,
+        **{f"discriminator/{name}": critic for name, critic in critics.items()},
+        **{f"partial/{name}": method for name, method in partial_optimizers.items()},
     }
-    scaled = {"generator": optimizer, **{f"discriminator/{name}": critic for name, critic in critics.items()}}
     palette = torch.from_numpy(LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255).to(device)
     return State(
         config=config,
@@ -229,6 +250,8 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         discriminator_optimizers=critics,
         noise=torch.Generator(device).manual_seed(config.seed + 1),
         precision=Precision(config.train.precision, device, scaled),
+        partial=methods,
+        partial_optimizers=partial_optimizers,
         palette=palette,
     )
 

@@ -11,6 +11,8 @@ from advmtl.config import TaskName
 from advmtl.data.loading import Batch
 from advmtl.losses.supervised import LOSSES
 from advmtl.networks.discriminator import validity
+from advmtl.partial.method import Shown
+from advmtl.partial.turn import take_turn
 from advmtl.processes.together import ALONE, Processes, current, gradients, running_statistics
 from advmtl.training.adversary import adversarial_rows, discriminator_step, views_of
 from advmtl.training.finite import Logs, NonFiniteLoss, check_finite
@@ -114,6 +116,22 @@ def _forward(state: State, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return z, {task: output.to(kind) for task, output in outputs.items()}
 
 
+def _shown(state: State, batch: Batch, z: Tensor, outputs: dict[str, Tensor], masks: dict[str, Tensor]) -> Shown:
+    return Shown(
+        config=state.config,
+        generator=state.generator,
+        teacher=state.ema,
+        batch=batch,
+        z=z,
+        outputs=outputs,
+        masks=masks,
+        palette=state.palette,
+        step=state.step,
+        precision=state.precision,
+        processes=current(),
+    )
+
+
 def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """One update of every discriminator that has frames to see, then of the generator and its average.
 
@@ -143,6 +161,8 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
         rows[task] = weights.weight * torch.stack([weights.losses[n] * v for n, v in losses.items()]).sum()
         logs[f"{task}/supervised"] = rows[task].detach()
     logs |= adversarial_rows(state, views, rows)
+    if state.partial:
+        logs |= take_turn(state, _shown(state, batch, z, outputs, masks), rows)
     state.optimizer.zero_grad(set_to_none=True)
     logs |= _balance(state, batch, z, rows, logs, statistics)
     logs["combined"] = torch.stack([row.detach() for row in rows.values()]).sum()

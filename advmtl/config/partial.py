@@ -1,0 +1,49 @@
+"""Learning from what is only partly labelled."""
+
+from pydantic import NonNegativeInt, PositiveFloat
+
+from advmtl.config.typed import Strict
+
+
+class DomainAdversaryConfig(Strict):
+    """Adversarial, after SemiMTL (seed paper 000, Eq. 40).
+
+    Attributes:
+        weight: of the generator's term, in each task's row.
+        start_step: before it nobody learns from this.
+    """
+
+    weight: PositiveFloat = 0.02
+    start_step: NonNegativeInt = 0
+
+
+class ConsistencyConfig(Strict):
+    """Cross-task consistency, after MTPSL (seed paper 000, section V.B).
+
+    Attributes:
+        weight: of the term, in the row of the task that is not labelled.
+        start_step: before it nobody learns from this.
+    """
+
+    weight: PositiveFloat = 1.0
+    start_step: NonNegativeInt = 0
+
+
+class MeanTeacherConfig(Strict):
+    """Pseudo-labels of the averaged generator, on frames mixed by depth (DepthMix, seed paper 000, Eq. 36 and 37).
+
+    Attributes:
+        weight: of the pseudo-labelled losses, in each task's row.
+        start_step: before it nobody learns from this; a teacher has to know something first.
+    """
+
+    weight: PositiveFloat = 1.0
+    start_step: NonNegativeInt = 0
+
+
+class PartialConfig(Strict):
+    """What else a run learns from frames that lack a label; each part may be used alone or beside the others."""
+
+    adversary: DomainAdversaryConfig | None = None
+    consistency: ConsistencyConfig | None = None
+    mean_teacher: MeanTeacherConfig | None = None

@@ -1,0 +1,1 @@
+"""Learning from frames that lack some label."""

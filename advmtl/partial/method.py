@@ -1,0 +1,82 @@
+"""What every way of learning from unlabelled frames is: own parameters, how they learn, what it tells the tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from advmtl.config import Config, TaskName
+from advmtl.data.batch import Batch
+from advmtl.networks.generator import Generator
+from advmtl.processes.together import Processes
+from advmtl.training.precision import Precision
+
+Logs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a step has made when the methods' turn comes.
+
+    Attributes:
+        generator: in training mode; another forward costs as much as the step's own.
+        teacher: its average, in evaluation mode and without gradients.
+        batch: `present` says which frames have which label, on the host.
+        z: shared representation [N,C,h,w], with graph.
+        outputs: task maps at full size, as of `Generator.decode`, with graph.
+        masks: which pixels have a label, bool [N,1,H,W] by task.
+        palette: colours of the classes, float [K,3] in 0..1.
+        step: of the run, from 0.
+        precision: what forwards are computed in.
+        processes: those that do this at the same time, each with its own frames. Means over frames must come out as
+            one process's with all frames: see `share`.
+    """
+
+    config: Config
+    generator: Generator
+    teacher: Generator
+    batch: Batch
+    z: Tensor
+    outputs: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
+    palette: Tensor
+    step: int
+    precision: Precision
+    processes: Processes
+
+    def without(self, task: str) -> list[int]:
+        """Places in the batch of the frames that can be read and lack the label of a task."""
+        bad = {frame.name for frame in self.batch.skipped}
+        names = self.batch.names
+        return [i for i, there in enumerate(self.batch.present[task]) if not there and names[i] not in bad]
+
+    def having(self, task: str) -> list[int]:
+        """Places in the batch of the frames that have it."""
+        return [i for i, there in enumerate(self.batch.present[task]) if there]
+
+    def share(self, *counts: int) -> list[float]:
+        """What a mean over so many frames here counts, so that the mean over processes is that over all frames.
+
+        1 for one process. 0 where no process has any, and where this one has none while others have: it must then
+        take any frame along, or give a zero with a graph, since all processes average the same gradients.
+        """
+        totals = self.processes.totals(list(counts))
+        pairs = zip(counts, totals, strict=True)
+        return [self.processes.count * count / total if total else 0.0 for count, total in pairs]
+
+
+class Method(nn.Module):
+    """One way to learn from unlabelled frames. Its own parameters, if any, have an optimizer of their own."""
+
+    start_step: int = 0
+
+    def learn(self, shown: Shown) -> tuple[Tensor | None, Logs]:
+        """The loss of its own parameters on this step's detached maps, 0-d; None where there is nothing to learn from.
+
+        Whether it is None must be the same on all processes.
+        """
+        return None, {}
+
+    def terms(self, shown: Shown) -> tuple[dict[TaskName, Tensor], Logs]:
+        """What is added to the tasks' rows: weighted 0-d terms with graph, its own parameters frozen."""
+        raise NotImplementedError
