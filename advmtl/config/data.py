@@ -1,8 +1,18 @@
 """Where frames come from, and how they are shown."""
 
-from typing import Annotated, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
 from preprocessing.errors import InputError
@@ -50,8 +60,63 @@ WITHOUT_SPLITS = ("folder", "rig")
 """Formats in which a source need not name a split; a rig's is one of its sequences."""
 
 
+BUDGET_ORDER = ("segmentation", "depth", "instance")
+"""Whose parts the numbers of a ratio are."""
+_RATIO = re.compile(r"\d{1,4}(:\d{1,4}){1,2}")
+
+
+def parse_budget(text: str) -> Path | float | tuple[int, ...] | None:
+    """A label budget as what it means: None = all, a fraction, parts of a ratio, or the path of a list of frames."""
+    if text == "all":
+        return None
+    if text == "one":
+        return (1, 1)
+    if _RATIO.fullmatch(text):
+        return tuple(int(part) for part in text.split(":"))
+    return Path(text) if text.endswith(".json") else float(text)
+
+
+def _budget(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 60:
+        value = _from_base_60(value)
+    text = str(value)
+    try:
+        parsed = parse_budget(text)
+    except ValueError:
+        parsed = -1.0
+    impossible = not 0 < parsed <= 1 if isinstance(parsed, float) else isinstance(parsed, tuple) and not any(parsed)
+    if impossible:
+        raise ValueError(
+            f"{text!r} is no label budget; write all, one (one label a frame), a ratio as 1:9 "
+            "(segmentation:depth[:instance]), a fraction of the frames as 0.125, or the .json of a list of frames"
+        )
+    return text
+
+
+def _from_base_60(value: int) -> str:
+    # YAML 1.1 reads an unquoted 1:9 as a number in base 60, 69. No budget is a whole number, so it can be told.
+    parts = []
+    while value:
+        value, part = divmod(value, 60)
+        parts.append(str(part))
+    return ":".join(reversed(parts))
+
+
+LabelBudget = Annotated[str, BeforeValidator(_budget)]
+
+
 class DataConfig(Strict):
-    """Sources, label set and sizes. Frames without some label are the normal case."""
+    """Sources, label set and sizes. Frames without some label are the normal case.
+
+    Attributes:
+        label_budget: how many of the training labels are used, as if there were no others: all; one (each frame keeps
+            its classes or its depth, half and half); a ratio of such frames, 1:9 (segmentation:depth[:instance]); a
+            fraction of the frames that keep all; or the .json of a list, {"frames": [name, …]}, as `advmtl select`
+            writes it.
+        label_seed: of the choice, apart from the run's seed: runs of several seeds learn from the same labels.
+        unlabelled_weight: under a label budget, how often a frame without any label comes, relative to one with. They
+            come only where something learns from them (`partial`); an epoch has the same number of steps anyway.
+    """
 
     train: list[Source] = []
     val: list[Source] = []
@@ -61,6 +126,9 @@ class DataConfig(Strict):
     batch_size: PositiveInt = 8
     workers: NonNegativeInt = 2
     cache_mb: NonNegativeInt = 1024
+    label_budget: LabelBudget = "all"
+    label_seed: NonNegativeInt = 0
+    unlabelled_weight: PositiveFloat = 1.0
     augment: Augment = Augment()
 
 

@@ -38,6 +38,9 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "data.label_budget": "all",
+    "data.label_seed": 0,
+    "data.unlabelled_weight": 1.0,
 }
 
 _OPTIONS_OF = {

@@ -20,6 +20,7 @@ from advmtl.config import Augment, Config, Source
 from advmtl.data.augment import Arrays, Size, augment
 from advmtl.data.batch import Batch as Batch  # part of this module's interface
 from advmtl.data.batch import Sample, collate
+from advmtl.data.budget import frame_groups, keep_labels
 from advmtl.data.cache import FrameCache
 from advmtl.data.frames import BadFrame, FrameRecord, check_frames, load_frame
 from advmtl.data.index import Role, index_source
@@ -127,14 +128,15 @@ def train_loader(
     """
     data = config.data
     records, bad = _index(data.train, config, "train")
+    groups = frame_groups(records, config)
+    records = [record for group, _ in groups for record in group]
     sizes = [source.size or data.size for source in data.train]
     view = TrainView(data.crop or data.size, data.augment, config.seed, (config.depth.min_m, config.depth.max_m))
     dataset = FrameDataset(records, sizes, view, cache_mb=data.cache_mb * 0.75, instances="instance" in config.tasks)
     dataset.bad_frames = bad
-    numbers = range(len(data.train))
     sampler = EpochSampler(
-        lengths=[sum(record.source == number for record in records) for number in numbers],
-        weights=[source.weight for source in data.train],
+        lengths=[len(group) for group, _ in groups],
+        weights=[weight for _, weight in groups],
         batch_size=data.batch_size,
         seed=config.seed,
         rank=rank,
@@ -183,10 +185,14 @@ def _index(sources: Sequence[Source], config: Config, role: Role) -> tuple[list[
         raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
     good: list[FrameRecord] = []
     bad: list[BadFrame] = []
-    for number, source in enumerate(sources):
-        found = index_source(source, config.data.classes, role, number)
-        found = [_only_tasks(record, list(config.tasks)) for record in found]
-        passed, failed = check_frames(found)
+    every = [index_source(source, config.data.classes, role, number) for number, source in enumerate(sources)]
+    if role == "train":
+        # Over all sources, and before a single task's labels are chosen: every configuration learns from the same ones.
+        together = [record for found in every for record in found]
+        kept = iter(keep_labels(together, config.data.label_budget, config.data.label_seed))
+        every = [[next(kept) for _ in found] for found in every]
+    for source, found in zip(sources, every, strict=True):
+        passed, failed = check_frames([_only_tasks(record, list(config.tasks)) for record in found])
         if not passed:
             raise InputError(f"{source_name(source)}: every frame is bad; the first: {failed[0].reason}")
         good += passed

@@ -57,6 +57,11 @@ class Run:
         return self.folder / "checkpoints" / "failed.pt"
 
     @property
+    def label_budget(self) -> Path:
+        """Which training frames keep which labels, where a label budget says so."""
+        return self.folder / "label_budget.json"
+
+    @property
     def timing(self) -> Path:
         """One JSON object a line: where the time went."""
         return self.folder / "timing.jsonl"
@@ -206,7 +211,8 @@ def clear_run(folder: Path) -> None:
     """Remove what a run wrote into `folder`, and nothing else that may lie there."""
     for name in ("checkpoints", "panels", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    names = ("config.yaml", "metrics.jsonl", "timing.jsonl", "evaluation.json", "evaluation_frames.jsonl")
+    files = ("config.yaml", "label_budget.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")
+    names = (*files, "evaluation_frames.jsonl")
     for name in (*names, "evolution.gif"):
         (folder / name).unlink(missing_ok=True)
 

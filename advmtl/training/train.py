@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config
+from advmtl.data.budget import record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
 from advmtl.measuring.evaluate import evaluate
@@ -74,6 +75,9 @@ def fit(
             lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told),
             *(config, device, processes, told),
         )
+        if config.data.label_budget != "all":
+            records, budget_file = loader.dataset.records, run.label_budget
+            processes.together(lambda: record_budget(records, config, budget_file) if processes.writer else None)
         return _train(state, run, (loader, loaders), labels, console)
 
 
