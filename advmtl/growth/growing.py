@@ -8,7 +8,7 @@ from torch import nn
 
 from advmtl.config import GrowthConfig
 from advmtl.growth.conflicts import Counts
-from advmtl.growth.grow import architecture, grow, regrow
+from advmtl.growth.grow import Architecture, architecture, grow, regrow
 from advmtl.growth.kernels import Kernels
 from advmtl.growth.place import Detection, Place, average, choose, detection_of, modules_for
 from advmtl.networks.batch_norm import set_batch_norm
@@ -101,12 +101,19 @@ def restore(state: "State", saved: dict[str, Any]) -> None:
         return
     if growing is None or architecture(state.generator):
         raise ValueError("growth is of another run")
-    for parameters in regrow(state.generator, saved["architecture"], growing.settings.expansion):
-        _add_parameters(state.optimizer, parameters, state)
-    regrow(state.ema, saved["architecture"], growing.settings.expansion)
-    _settle(state)
+    regrow_state(state, saved["architecture"])
     growing.counts.load_state_dict(saved["counts"])
     growing.history = [detection_of(row) for row in saved["history"]]
+
+
+def regrow_state(state: "State", recorded: Architecture) -> None:
+    """Grow a fresh state's generator, average and optimizer as another one's did."""
+    assert state.growth is not None
+    expansion = state.growth.settings.expansion
+    for parameters in regrow(state.generator, recorded, expansion):
+        _add_parameters(state.optimizer, parameters, state)
+    regrow(state.ema, recorded, expansion)
+    _settle(state)
 
 
 def _add_parameters(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], state: "State") -> None:
