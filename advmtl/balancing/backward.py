@@ -4,6 +4,9 @@ What a gradient-based balancer costs: each row goes back through its losses and 
 shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one
 backward takes the weighted gradient from z through the encoder. Nothing is passed twice but what two rows share.
 
+Where modules have grown (`advmtl.growth`), the representation is z and what these give to the heads: together they are
+all that the heads read, so what is said of z here holds of the list. A row of it is one vector, part after part.
+
 Under a loss scale (float16) everything goes back multiplied by it. Rows at z and at the shared parameters are divided
 by it as soon as they are taken, so that a balancer sees true gradients; what is written into `.grad` is still scaled.
 """
@@ -38,49 +41,66 @@ class Pull:
 
     Attributes:
         names: the rows.
-        z: the shared representation, its graph whole.
-        at_z: gradients at z [m, z.numel()], each in z's own order in memory, so that nothing is transposed; a row that
-            does not reach z is 0.
+        points: the shared representation z, and what grown modules give, their graphs whole.
+        at_z: gradients at them [m, Σ numel], each in its point's own order in memory, so that nothing is transposed; a
+            row that does not reach a point is 0 there.
         heads: the heads' parameters, and per row its gradient of each, or None; times the loss scale.
         scale: the loss scale, or None.
     """
 
     names: tuple[str, ...]
-    z: Tensor
+    points: tuple[Tensor, ...]
     at_z: Tensor
     heads: tuple[Sequence[nn.Parameter], list[Sequence[Tensor | None]]]
     scale: Tensor | None = None
 
+    @property
+    def z(self) -> Tensor:
+        """The shared representation."""
+        return self.points[0]
+
     def like_z(self, vector: Tensor) -> Tensor:
-        """A row [z.numel()] in the shape and memory order of z."""
+        """The part of a row [Σ numel] that is z's, in the shape and memory order of z."""
         return _in_order_of(vector, self.z)
+
+    def like_points(self, vector: Tensor) -> list[Tensor]:
+        """A row [Σ numel] in the points' shapes and memory orders; no copies."""
+        return _parts(vector, self.points)
 
 
 def pull(
     rows: Mapping[str, Tensor],
-    representation: Tensor,
+    representation: Tensor | Sequence[Tensor],
     heads: Sequence[nn.Parameter] = (),
     *,
     keep: bool = False,
     scale: Tensor | None = None,
 ) -> Pull:
-    """Gradient of every row at z and at the heads' parameters: one backward through losses and heads per row.
+    """Gradient of every row at z (or z and more) and at the heads' parameters: one backward through losses and heads
+    per row.
 
     The graph of the rows is used up, unless `keep`; that from the parameters to z stays.
     """
-    found = representation.new_zeros(len(rows), representation.numel())
+    points = (representation,) if isinstance(representation, Tensor) else tuple(representation)
+    found = points[0].new_zeros(len(rows), sum(point.numel() for point in points))
     own: list[Sequence[Tensor | None]] = []
     for index, row in enumerate(rows.values(), 1):
         # Rows may share a head (a critic of two tasks), so buffers stay until the last one.
         retain = keep or index < len(rows)
-        inputs = [representation, *heads]
-        at_z, *rest = torch.autograd.grad(scaled(row, scale), inputs, retain_graph=retain, allow_unused=True)
-        if at_z is not None:
-            _in_order_of(found[index - 1], representation).copy_(at_z)
-        own.append(rest)
+        inputs = [*points, *heads]
+        gradients = torch.autograd.grad(scaled(row, scale), inputs, retain_graph=retain, allow_unused=True)
+        for place, gradient in zip(_parts(found[index - 1], points), gradients, strict=False):
+            if gradient is not None:
+                place.copy_(gradient)
+        own.append(gradients[len(points) :])
     if scale is not None:
         found /= scale
-    return Pull(tuple(rows), representation, found, (heads, own), scale)
+    return Pull(tuple(rows), points, found, (heads, own), scale)
+
+
+def _parts(vector: Tensor, points: Sequence[Tensor]) -> list[Tensor]:
+    sizes = [point.numel() for point in points]
+    return [_in_order_of(part, point) for part, point in zip(vector.split(sizes), points, strict=True)]
 
 
 def _in_order_of(vector: Tensor, like: Tensor) -> Tensor:
@@ -97,7 +117,11 @@ def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
     for index, at_z in enumerate(pulled.at_z, 1):
         retain = index < len(pulled.at_z)
         gradients = torch.autograd.grad(
-            pulled.z, parameters, pulled.like_z(scaled(at_z, pulled.scale)), retain_graph=retain, allow_unused=True
+            pulled.points,
+            parameters,
+            pulled.like_points(scaled(at_z, pulled.scale)),
+            retain_graph=retain,
+            allow_unused=True,
         )
         pairs = zip(parameters, gradients, strict=True)
         matrix.append(torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs]))
@@ -113,8 +137,8 @@ def push(pulled: Pull, weights: Tensor) -> None:
 
 
 def push_vector(pulled: Pull, vector: Tensor) -> None:
-    """The same for a gradient at z [z.numel()] that is no weighted sum."""
-    torch.autograd.backward(pulled.z, pulled.like_z(scaled(vector, pulled.scale)))
+    """The same for a gradient at the points [Σ numel] that is no weighted sum."""
+    torch.autograd.backward(pulled.points, pulled.like_points(scaled(vector, pulled.scale)))
 
 
 def write(parameters: Sequence[nn.Parameter], vector: Tensor, scale: Tensor | None = None) -> None:

@@ -21,6 +21,7 @@ from advmtl.comparison.figures import (
     shown_metrics,
     values_of,
 )
+from advmtl.comparison.grown import architecture_of, measured_parameters, parameters_of
 from advmtl.comparison.picture import write_tradeoff
 from advmtl.comparison.plan import Plan, Planned
 from advmtl.comparison.table import print_tables, write_tables
@@ -29,7 +30,7 @@ from advmtl.config import Config
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.scores import headline
-from advmtl.training.state import build, generator_from
+from advmtl.training.state import build
 from advmtl.training.train import count_labels, fit
 from preprocessing.errors import InputError
 from preprocessing.progress import progress
@@ -71,7 +72,9 @@ def compare(
     _train_all(plan, todo, device, console, lambda: _publish(_collect(plan, chosen, {}), out))
     times: Mapping[str, StepTime] = {}
     if timing:
-        times = step_times(plan.distinct(), plain_sum(configs[0]), device, out / "timing.json", console)
+        every = plan.distinct()
+        grown = {config.hash: architecture_of(config, plan.run_of(config, 0).run.last) for config in every}
+        times = step_times(every, plain_sum(configs[0]), device, out / "timing.json", console, grown)
     comparison = _collect(plan, chosen, times)
     _publish(comparison, out)
     print_tables(comparison, console)
@@ -157,19 +160,20 @@ def _row(
         hash=config.hash,
         tasks=tuple(config.tasks),
         outcomes=tuple(_outcome(plan, plan.run_of(config, seed), shown) for seed in range(plan.seeds)),
-        parameters=sum(p.numel() for p in generator_from(config, pretrained=False).parameters()),
+        parameters=parameters_of(config),
         step_time=times.get(config.hash),
         metrics=tuple(metric for metric in chosen if metric.task in config.tasks),
     )
 
 
 def _outcome(plan: Plan, planned: Planned, shown: Sequence[Metric]) -> Outcome:
-    folder, seed = planned.run.folder, planned.config.seed
+    folder, seed, config = planned.run.folder, planned.config.seed, planned.config
     if folder in plan.failures:
         return Outcome(folder.name, seed, "failed", reason=plan.failures[folder])
     if folder not in plan.metrics:
         return Outcome(folder.name, seed, "missing")
-    return Outcome(folder.name, seed, "done", values_of(plan.metrics[folder], shown))
+    parameters = None if config.growth is None else measured_parameters(config, planned.run)
+    return Outcome(folder.name, seed, "done", values_of(plan.metrics[folder], shown), parameters=parameters)
 
 
 def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:

@@ -119,10 +119,12 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
     values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, "discriminators": {}, "balance": {}}
+    values["growth"] = None
     return validate(Config, values, f"single-task form of {config.name}")
 
 
 def plain_sum(config: Config) -> Config:
-    """The same tasks and losses with neither discriminators nor a balancer: what step times are relative to."""
+    """The same tasks and losses with neither discriminators, a balancer nor growth: what step times are relative to."""
     values: Mapping[str, Any] = config.model_dump(mode="json")
-    return validate(Config, {**values, "name": "plain sum", "discriminators": {}, "balance": {}}, config.name)
+    plain: dict[str, Any] = {"name": "plain sum", "discriminators": {}, "balance": {}, "growth": None}
+    return validate(Config, {**values, **plain}, config.name)

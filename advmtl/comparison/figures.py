@@ -138,13 +138,17 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: figures by metric key where it is done, why it failed, "missing" where it is to come."""
+    """What became of one run: figures by metric key where it is done, why it failed, "missing" where it is to come.
+
+    `parameters`: of a network that grew in training, None for one that does not.
+    """
 
     run: str
     seed: int
     status: Literal["done", "failed", "missing"]
     values: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,10 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration over its seeds; `step_time` and Δm are None where they are not known."""
+    """One configuration over its seeds; `step_time` and Δm are None where they are not known.
+
+    `parameters`: of a network that grows, before it does; its runs say what each has become.
+    """
 
     name: str
     hash: str

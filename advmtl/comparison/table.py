@@ -16,6 +16,10 @@ from preprocessing.files import atomic_write, write_json
 
 SIGN = "+ is better than single-task"
 _NONE = "–"
+_GROWN = (
+    " Of a network that grows: parameters of each run's best state, step time of the first run's last state between "
+    "detections."
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,14 @@ def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
         _seeds(row),
         _signed(gain) + (f" (of {len(row.metrics)}/{len(comparison.metrics)})" if partial and gain else ""),
         _NONE if wins is None or row.name == REFERENCE else _number(wins, 0),
-        f"{row.parameters / 1e6:.3f}",
+        _parameters(row),
         _NONE if row.step_time is None else f"{row.step_time.relative:.2f}",
     )
+
+
+def _parameters(row: Row) -> str:
+    grown = spread([None if one.parameters is None else one.parameters / 1e6 for one in row.outcomes])
+    return f"{row.parameters / 1e6:.3f}" if grown is None else _number(grown, 3)
 
 
 def _seeds(row: Row) -> str:
@@ -114,6 +123,7 @@ def notes(comparison: Comparison) -> str:
         "itself varies. Parameters: what is deployed, without discriminators. Step time: median of "
         f"{STEPS} steps on one batch, each in turn with one of the plain sum (the first configuration without "
         "discriminators and balancer); reading frames is left out."
+        + (_GROWN if any(one.parameters is not None for row in comparison.rows for one in row.outcomes) else "")
         + (f" px: of the network's input, {comparison.width_px} px wide." if pixels else "")
     )
 
@@ -162,6 +172,7 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
                 "seed": one.seed,
                 "status": one.status,
                 "reason": one.reason,
+                **({} if one.parameters is None else {"parameters": one.parameters}),
                 "figures": dict(one.values),
                 "delta_m_percent": gain,
                 "win_rate": rate,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from advmtl.comparison.figures import StepTime
 from advmtl.config import Config
 from advmtl.data.batch import Batch
 from advmtl.data.loading import train_loader
+from advmtl.growth.grow import Architecture
+from advmtl.growth.growing import regrow_state
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.errors import InputError
@@ -25,14 +28,20 @@ _WARM_UP = 3
 
 
 def step_times(
-    configs: Sequence[Config], plain: Config, device: torch.device, file: Path, console: Console
+    configs: Sequence[Config],
+    plain: Config,
+    device: torch.device,
+    file: Path,
+    console: Console,
+    grown: Mapping[str, Architecture] = MappingProxyType({}),
 ) -> dict[str, StepTime]:
     """Time some steps of each configuration, one in turn with one of `plain` (`compare_configs.plain_sum`).
 
     One step is everything `train_step` does, discriminators at work; reading frames is left out. What `file` knows from
     this device, thread count and plain sum is not measured again.
 
-    Args: distinct configurations; where to keep the times. Returns: by configuration hash, without those whose step
+    Args: distinct configurations; where to keep the times; by hash, what has grown in networks that grow: these are
+        timed as they are at the end, without detections. Returns: by configuration hash, without those whose step
         fails (said on `console`). Raises: InputError.
     """
     where = {"plain": plain.hash, "device": _name(device), "threads": torch.get_num_threads(), "steps": STEPS}
@@ -42,7 +51,7 @@ def step_times(
         batches: dict[Any, Batch] = {}
         for config in todo:
             try:
-                kept[config.hash] = _in_turn(plain, config, device, batches)
+                kept[config.hash] = _in_turn(plain, config, device, batches, grown.get(config.hash, []))
             except InputError:
                 raise
             except Exception as error:  # a step that fails is a row without a time, not the end of the table
@@ -61,12 +70,15 @@ def _kept(file: Path, where: Mapping[str, Any]) -> dict[str, StepTime]:
     return {name: StepTime(**value) for name, value in content["times"].items()}
 
 
-def _in_turn(plain: Config, config: Config, device: torch.device, batches: dict[Any, Batch]) -> StepTime:
+def _in_turn(
+    plain: Config, config: Config, device: torch.device, batches: dict[Any, Batch], grown: Architecture
+) -> StepTime:
     if config.hash == plain.hash:  # against itself it would be 1 give or take the noise
         state = _ready(plain, device)
         seconds = median([_timed(state, _batch(plain, device, batches)) for _ in range(_WARM_UP + STEPS)][_WARM_UP:])
         return StepTime(1.0, seconds, seconds)
-    pair = [(_ready(one, device), _batch(one, device, batches)) for one in (plain, config)]
+    states = (_ready(plain, device), _ready(config, device, grown))
+    pair = [(state, _batch(state.config, device, batches)) for state in states]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_WARM_UP + STEPS):
         for (state, batch), taken in zip(pair, times, strict=True):
@@ -75,9 +87,12 @@ def _in_turn(plain: Config, config: Config, device: torch.device, batches: dict[
     return StepTime(seconds / plain_seconds, seconds, plain_seconds)
 
 
-def _ready(config: Config, device: torch.device) -> State:
+def _ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
     """A fresh run with its discriminators at work and learning rate 0: weights do not matter, and must not diverge."""
     state = build(config, device, pretrained=False)
+    if grown:
+        regrow_state(state, grown)
+    state.growth = None
     state.step = config.train.adversarial_start_step
     for optimizer in (state.optimizer, *state.discriminator_optimizers.values()):
         for group in optimizer.param_groups:

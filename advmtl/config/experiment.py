@@ -94,9 +94,19 @@ class Config(Strict):
                 )
             if not critic.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        if self.growth is not None:
+            self._can_grow()
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
         return self
+
+    def _can_grow(self) -> None:
+        if len(self.tasks) < 2:
+            raise ValueError("growth: one task has no other to conflict with; leave growth out, or add a task")
+        if self.balance.method == "rotograd":
+            raise ValueError("growth: rotograd rotates z alone, a grown network has more; set another balance.method")
+        if self.train.compile:
+            raise ValueError("growth: a growing network is not compiled; set train.compile: false")
 
     @property
     def rows(self) -> list[str]:

@@ -1,6 +1,8 @@
 """MobileNetV3-Small as an encoder: four maps at strides 4, 8, 16 and 32."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -32,6 +34,23 @@ _TAPS = (1, 3, 8, 11)  # the last block at each of the strides 4, 8, 16, 32
 _STEM_CHANNELS = 16
 
 
+@dataclass(frozen=True)
+class StageShape:
+    """A stage as its first block has it: what leads from its input to its tap.
+
+    Attributes:
+        in_channels, out_channels: of the stage's input and of its tap.
+        kernel, stride: of its depthwise convolution.
+        activation: "RE" (ReLU) or "HS" (hard swish).
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    activation: str
+
+
 class Encoder(nn.Module):
     """Runs an image through MobileNetV3-Small's blocks and returns the maps at strides 4, 8, 16, 32.
 
@@ -51,13 +70,33 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Take an ImageNet-normalised image [N,3,H,W]; return maps [N,channels[i],ceil(H/s),ceil(W/s)]."""
+        return self.walk(image)[1]
+
+    def walk(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The stem's map [N,C,ceil(H/2),ceil(W/2)], which the blocks of the first stage read, and `forward`'s maps."""
         maps = []
-        x = image
-        for index, block in enumerate(self.features):
+        x = stem = self.features[0](image)
+        for index, block in enumerate(self.features[1:], start=1):
             x = block(x)
             if index in _TAPS:
                 maps.append(x)
-        return maps
+        return stem, maps
+
+    def stages(self) -> list[nn.Sequential]:
+        """The blocks between the taps, four stages; the stem belongs to the first."""
+        return [self.features[start:end] for start, end in pairwise((0, *(tap + 1 for tap in _TAPS)))]
+
+    def shapes(self) -> list[StageShape]:
+        """What leads from a stage's input (the first one's: the stem's map) to its tap."""
+        stem = self.features[0]
+        assert isinstance(stem, nn.Sequential) and isinstance(stem[0], nn.Conv2d)
+        widths = pairwise((stem[0].out_channels, *self.channels))
+        firsts = (1, *(tap + 1 for tap in _TAPS[:-1]))
+        rows = [_BLOCKS[first - 1] for first in firsts]
+        return [
+            StageShape(before, after, kernel, stride, activation)
+            for (before, after), (kernel, _, _, _, activation, stride) in zip(widths, rows, strict=True)
+        ]
 
 
 def build_encoder(weights: str | None = None, bn_momentum: float = 0.1, width: float = 1.0) -> Encoder:

@@ -1,7 +1,7 @@
 """The network that is deployed: encoder, shared generator, one light head per task."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from advmtl.networks.encoder import Encoder
 from advmtl.tasks import OFFSET_SHARE, TASKS
 
+Taps = Mapping[str, Tensor]  # what the modules that grew give to the heads, by the module's name
 _INITIAL_DEPTH_M = 15.0  # about the geometric mean depth of a street scene
 
 
@@ -89,20 +90,35 @@ class SharedGenerator(nn.Module):
 
 
 class TaskGenerator(nn.Module):
-    """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z."""
+    """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z.
+
+    Where modules of the task have grown, `fusion` (`advmtl.growth.kernels.Fusion`) adds what they give to z first.
+    """
+
+    fusion: nn.Module | None
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.refine = separable_convolution(channels, channels)
         self.emit = nn.Conv2d(channels, out_channels, 1)
+        self.register_module("fusion", None)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, taps: Taps | None = None) -> Tensor:
         """Map z [N,channels,h,w] to [N,out_channels,h,w] (logits, or depth before the sigmoid)."""
+        if self.fusion is not None:
+            if not taps:
+                raise ValueError("a grown network: give what its modules give too, `decode(*encode(image), size)`")
+            z = self.fusion(z, taps)
         return self.emit(self.refine(z))
 
 
 class Generator(nn.Module):
-    """Image to full-size task maps: `decode(represent(image), size)`."""
+    """Image to full-size task maps: `decode(represent(image), size)`.
+
+    Where modules have grown (`advmtl.growth`), they are `kernels`, and the heads need what these give beside z.
+    """
+
+    kernels: nn.Module | None
 
     def __init__(
         self,
@@ -116,6 +132,7 @@ class Generator(nn.Module):
         self.encoder = encoder
         self.shared = shared
         self.heads = heads
+        self.register_module("kernels", None)
         self.depth = depth
         # A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is shown.
         self.offset_unit_px = offset_unit_px
@@ -126,7 +143,14 @@ class Generator(nn.Module):
         """
         return self.shared(self.encoder(image))
 
-    def decode(self, z: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+    def encode(self, image: Tensor) -> tuple[Tensor, Taps]:
+        """z, as of `represent`, and what the grown modules give; nothing where none has grown."""
+        if self.kernels is None:
+            return self.represent(image), {}
+        stem, maps = self.encoder.walk(image)
+        return self.shared(maps), self.kernels(stem, maps)
+
+    def decode(self, z: Tensor, size: tuple[int, int], taps: Taps | None = None) -> dict[str, Tensor]:
         """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres
         [N,1,H,W], instance offsets dy, dx in pixels [N,2,H,W].
 
@@ -134,12 +158,15 @@ class Generator(nn.Module):
         """
         return {
             name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
-            for name, x in self.emit(z).items()
+            for name, x in self.emit(z, taps).items()
         }
 
-    def emit(self, z: Tensor) -> dict[str, Tensor]:
-        """What each head says of z, [N,K,h,w] at the size of z, before upsampling and activation."""
-        return {name: head(z) for name, head in self.heads.items()}
+    def emit(self, z: Tensor, taps: Taps | None = None) -> dict[str, Tensor]:
+        """What each head says of z, [N,K,h,w] at the size of z, before upsampling and activation.
+
+        Raises: ValueError for a grown network without `taps`.
+        """
+        return {name: head(z, taps) if taps else head(z) for name, head in self.heads.items()}
 
     def activate(self, name: str, x: Tensor) -> Tensor:
         """A head's output to the map of task `name`: logits as they are, metres, or pixels."""
@@ -150,7 +177,8 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
-        return self.decode(self.represent(image), (image.shape[-2], image.shape[-1]))
+        z, taps = self.encode(image)
+        return self.decode(z, (image.shape[-2], image.shape[-1]), taps)
 
 
 def build_generator(

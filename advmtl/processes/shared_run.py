@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from advmtl.config import Config
+from advmtl.growth.grow import architecture, regrow
 from advmtl.networks.generator import Generator
 from advmtl.processes.together import Processes
 from advmtl.training.checkpoint import UnusableCheckpoint, load_generator
@@ -58,7 +59,11 @@ def load_best_together(run: Run, config: Config, processes: Processes, warn: Cal
 
     generator = processes.together(mine)
     if processes.count > 1:
-        generator.load_state_dict(processes.from_writer(generator.state_dict() if processes.writer else None))
+        whole = (architecture(generator), generator.state_dict()) if processes.writer else None
+        grown, weights = processes.from_writer(whole)
+        if config.growth is not None and not processes.writer:
+            regrow(generator, grown, config.growth.expansion)
+        generator.load_state_dict(weights)
     return generator
 
 

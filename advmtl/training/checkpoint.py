@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from advmtl.config import Config, validate
+from advmtl.growth.grow import regrow
 from advmtl.networks.generator import Generator
 from advmtl.training.state import generator_from
 from preprocessing.errors import InputError
@@ -136,6 +137,8 @@ def load_generator(run: Path) -> tuple[Generator, Config]:
         raise UnusableCheckpoint(f"{error}; {remedy}") from None
     generator = generator_from(config, pretrained=False)
     try:
+        if config.growth is not None:
+            regrow(generator, state["growth"]["architecture"], config.growth.expansion)
         generator.load_state_dict(state["ema"], strict=True)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{path}: weights do not fit the configuration ({_first_line(error)})") from None

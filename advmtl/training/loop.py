@@ -13,6 +13,7 @@ from torch import Tensor
 
 from advmtl.data.loading import Batch
 from advmtl.data.prefetch import on_device
+from advmtl.growth.growing import grow_where_due
 from advmtl.measuring.evaluate import evaluate
 from advmtl.pictures.panels import Evolution
 from advmtl.processes.together import Processes
@@ -65,6 +66,7 @@ class Loop:
             logs = train_step(state, batch, statistics=chosen)
             state.step += 1
             state.batch += 1
+            self._grow()
             self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
             stop = self._shall_stop(batch)
@@ -72,6 +74,13 @@ class Loop:
                 self.save_last()
             if stop:
                 self._leave()
+
+    def _grow(self) -> None:
+        """Grow where a detection is due, and say it."""
+        detection = grow_where_due(self.state)
+        if detection is not None:
+            self.log.write("growth", self.state.step, self.state.epoch, detection.row())
+            self.console.print(detection.text, markup=False, highlight=False)
 
     def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
         """Log one step, and tell what the guards find in it."""

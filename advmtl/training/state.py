@@ -14,6 +14,7 @@ from advmtl.balancing.build import build_balancer
 from advmtl.balancing.kinds import Balancer
 from advmtl.balancing.rotation import RotatedHead
 from advmtl.config import Config
+from advmtl.growth.growing import Growing, restore, start_growing
 from advmtl.losses.adversarial import OBJECTIVES
 from advmtl.losses.perceptual import Perceptual
 from advmtl.networks.batch_norm import set_batch_norm
@@ -115,6 +116,7 @@ class State:
     precision: Precision
     partial: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     partial_optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    growth: Growing | None = None
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -136,6 +138,7 @@ class State:
             "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
             "partial": self.partial.state_dict(),
             "partial_optimizers": {k: o.state_dict() for k, o in self.partial_optimizers.items()},
+            "growth": {} if self.growth is None else self.growth.state_dict(self.generator),
             "noise": self.noise.get_state(),
             "precision": self.precision.state_dict(),
             "torch": torch.get_rng_state(),
@@ -159,9 +162,9 @@ class State:
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
         # A run from before there were balancers is a plain sum, which has no state.
-        # Nor were there guards, other precisions, several processes, methods of partial supervision.
+        # Nor were there guards, other precisions, several processes, methods of partial supervision, growth.
         since = {"balancer": {}, "guards": {}, "precision": {}, "partial": {}, "partial_optimizers": {}, "processes": 1}
-        state = {**since, **state}
+        state = {**since, "growth": {}, **state}
         expected = self.state_dict().keys()
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
@@ -173,6 +176,7 @@ class State:
             raise InputError(f"checkpoint: does not fit this configuration ({line[:200]})") from None
 
     def _restore(self, state: dict[str, Any]) -> None:
+        restore(self, state["growth"])
         for name in ("generator", "ema", "discriminators", "optimizer", "balancer", "guards", "partial"):
             getattr(self, name).load_state_dict(state[name])
         for group in ("discriminator_optimizers", "partial_optimizers"):
@@ -252,6 +256,7 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         precision=Precision(config.train.precision, device, scaled),
         partial=methods,
         partial_optimizers=partial_optimizers,
+        growth=None if config.growth is None else start_growing(config.growth, list(config.tasks), device),
         palette=palette,
     )
 

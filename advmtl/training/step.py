@@ -11,6 +11,7 @@ from advmtl.config import TaskName
 from advmtl.data.loading import Batch
 from advmtl.losses.supervised import LOSSES
 from advmtl.networks.discriminator import validity
+from advmtl.networks.generator import Taps
 from advmtl.partial.method import Shown
 from advmtl.partial.turn import take_turn
 from advmtl.processes.together import ALONE, Processes, current, gradients, running_statistics
@@ -71,9 +72,14 @@ def _check_step(state: State, logs: Logs, names: list[str]) -> Logs:
     return means | spoilt
 
 
-def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], logs: Logs, statistics: bool) -> Logs:
+def _balance(
+    state: State, batch: Batch, points: tuple[Tensor, Taps], rows: dict[str, Tensor], logs: Logs, statistics: bool
+) -> Logs:
     """Rows to `.grad`; what the balancer cannot take is named as a loss would be."""
-    tasks = state.config.tasks
+    tasks, (z, taps), scale = state.config.tasks, points, state.precision.scale("generator")
+    labelled = _labelled(batch, list(tasks))
+    if state.growth is not None and state.growth.settings.counts(state.step):
+        state.growth.counts.see(state.generator, {task: rows[task] for task in tasks if labelled[task]}, scale)
     state.balancer.begin_epoch(state.epoch)
     try:
         return balanced_backward(
@@ -83,9 +89,10 @@ def _balance(state: State, batch: Batch, z: Tensor, rows: dict[str, Tensor], log
             z,
             rows,
             {task: logs[f"{task}/supervised"] for task in tasks},
-            _labelled(batch, list(tasks)),
+            labelled,
+            taps=list(taps.values()),
             statistics=statistics,
-            scale=state.precision.scale("generator"),
+            scale=scale,
         )
     except NonFiniteRow as error:
         check_finite(logs, state.step, batch.names)  # the loss that spoilt its row says more
@@ -102,18 +109,19 @@ def _labelled(batch: Batch, tasks: Sequence[str]) -> dict[str, bool]:
     return {task: count > 0 for task, count in zip(tasks, counts, strict=True)}
 
 
-def _forward(state: State, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """z and the task maps of a normalised image, in the weights' type whatever they were computed in.
+def _forward(state: State, image: Tensor) -> tuple[tuple[Tensor, Taps], dict[str, Tensor]]:
+    """z with what grown modules give, and the task maps of a normalised image, in the weights' type whatever they were
+    computed in.
 
-    z is so that the rows' gradients at it, which balancers compare, are.
+    z and the others are so that the rows' gradients at them, which balancers compare, are.
     """
     kind = next(state.generator.parameters()).dtype
     with state.precision.forward():
-        z = state.generator.represent(image)
-    z = z.to(kind)
+        z, taps = state.generator.encode(image)
+    z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
     with state.precision.forward():
-        outputs = state.generator.decode(z, (image.shape[-2], image.shape[-1]))
-    return z, {task: output.to(kind) for task, output in outputs.items()}
+        outputs = state.generator.decode(z, (image.shape[-2], image.shape[-1]), taps)
+    return (z, taps), {task: output.to(kind) for task, output in outputs.items()}
 
 
 def _shown(state: State, batch: Batch, z: Tensor, outputs: dict[str, Tensor], masks: dict[str, Tensor]) -> Shown:
@@ -149,7 +157,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """
     generator, precision = state.generator.train(), state.precision
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
-    z, outputs = _forward(state, batch.image)
+    points, outputs = _forward(state, batch.image)
     views = views_of(state, batch, outputs, masks)
     logs = discriminator_step(state, views, batch.names)
 
@@ -162,9 +170,9 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
         logs[f"{task}/supervised"] = rows[task].detach()
     logs |= adversarial_rows(state, views, rows)
     if state.partial:
-        logs |= take_turn(state, _shown(state, batch, z, outputs, masks), rows)
+        logs |= take_turn(state, _shown(state, batch, points[0], outputs, masks), rows)
     state.optimizer.zero_grad(set_to_none=True)
-    logs |= _balance(state, batch, z, rows, logs, statistics)
+    logs |= _balance(state, batch, points, rows, logs, statistics)
     logs["combined"] = torch.stack([row.detach() for row in rows.values()]).sum()
     # Whole on every process from here on. What `at: parameters` has averaged before stays as it is.
     current().average(

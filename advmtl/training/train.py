@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from advmtl.config import Config
+from advmtl.config import Config, GrowthConfig
 from advmtl.data.budget import record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
@@ -109,10 +109,23 @@ def _train(
 def _run(loop: Loop, loader: Any, loaders: list[Any]) -> None:
     batches = loader.batch_sampler.batches
     total = batches * loop.state.config.train.epochs
+    if loop.state.growth is not None and not loop.state.growth.history:
+        _check_windows(loop.state.growth.settings, total, loop.console)
     with progress("training", total, "steps") as bar:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
+
+
+def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
+    """Say which detections lie beyond the last step: their number and place are the configuration's, that one's not."""
+    made = settings.within(total)
+    if made < settings.detections:
+        warn(
+            console,
+            f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
+            f"growth.start_step, growth.every_steps or growth.detections",
+        )
 
 
 def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
