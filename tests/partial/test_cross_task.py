@@ -212,8 +212,8 @@ def test_a_task_without_a_label_hears_all_tasks_that_have_one_by_their_frames() 
     batch.present["instance"] = [True] * 3
     terms, logs = method_of(state).requires_grad_(False).terms(show(state, batch))
     depth, instance = (logs[f"distance/segmentation_to_{task}"].item() for task in ("depth", "instance"))
-    assert float(terms["segmentation"]) == pytest.approx(2.0 * (2 * depth + 3 * instance) / 5, rel=1e-5)
-    assert float(terms["depth"]) == pytest.approx(2.0 * float(logs["distance/depth_to_instance"]), rel=1e-5)
+    assert terms["segmentation"].item() == pytest.approx(2.0 * (2 * depth + 3 * instance) / 5, rel=1e-5)
+    assert terms["depth"].item() == pytest.approx(2.0 * logs["distance/depth_to_instance"].item(), rel=1e-5)
     assert terms.keys() == {"segmentation", "depth"}
 
 
@@ -250,7 +250,7 @@ def test_a_process_without_such_frames_goes_along_with_zeros(present: list[bool]
 def test_the_weight_rises_from_the_start() -> None:
     state = build(make_config(weight=8.0, start_step=10, ramp_steps=4), CPU)
     method, batch = method_of(state).requires_grad_(False), make_batch([False, True], [True, True])
-    terms = [float(method.terms(show(state, batch, step))[0]["segmentation"]) for step in (10, 11, 13, 99)]
+    terms = [method.terms(show(state, batch, step))[0]["segmentation"].item() for step in (10, 11, 13, 99)]
     assert terms == pytest.approx([terms[3] / 4, terms[3] / 2, terms[3], terms[3]], rel=1e-5)
     logs = train_step(state, batch)
     assert not any(name.startswith("partial/") for name in logs)  # step 0 is before the start
@@ -320,7 +320,7 @@ def test_bfloat16_forwards_give_float32_terms_close_to_those_of_float32() -> Non
     found, wanted = (method_of(state).terms(show(state, batch))[0] for state in (half, full))
     for task, term in wanted.items():
         assert found[task].dtype == torch.float32
-        assert float(found[task]) == pytest.approx(float(term), rel=0.1)
+        assert found[task].item() == pytest.approx(term.item(), rel=0.1)
     assert "partial/consistency/segmentation" in train_step(half, batch)
 
 
