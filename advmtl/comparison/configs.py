@@ -20,9 +20,13 @@ _SHARED = (
     "data.classes",
     "data.size",
     "data.batch_size",
+    "data.label_budget",
+    "data.label_seed",
     "depth.max_m",
     "train.epochs",
 )
+# What makes a configuration more than its tasks and losses.
+_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}
 
 
 def read_configurations(arguments: Sequence[str], given: Sequence[str] = ()) -> list[Config]:
@@ -98,8 +102,9 @@ def _value(config: Config, key: str) -> Any:
 def single_task(configs: Sequence[Config]) -> dict[str, Config]:
     """The single-task configuration of every task, by task: `single_segmentation`, …
 
-    Each is the first configuration that has the task, with this task alone, no discriminator and the plain sum: same
-    data, size, budget, optimiser, losses and loss weights. Raises: InputError where a name is taken by something else.
+    Each is the first configuration that has the task, with this task alone, no discriminator, no growth, nothing learnt
+    from frames without the label, and the plain sum: same data and labels, size, budget, optimiser, losses and loss
+    weights. Raises: InputError where a name is taken by something else.
     """
     singles: dict[str, Config] = {}
     for config in configs:
@@ -118,13 +123,13 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
-    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, "discriminators": {}, "balance": {}}
-    values["growth"] = None
+    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
     return validate(Config, values, f"single-task form of {config.name}")
 
 
 def plain_sum(config: Config) -> Config:
-    """The same tasks and losses with neither discriminators, a balancer nor growth: what step times are relative to."""
+    """The same tasks and losses with neither discriminators nor a balancer, growth or partial supervision: what step
+    times are relative to.
+    """
     values: Mapping[str, Any] = config.model_dump(mode="json")
-    plain: dict[str, Any] = {"name": "plain sum", "discriminators": {}, "balance": {}, "growth": None}
-    return validate(Config, {**values, **plain}, config.name)
+    return validate(Config, {**values, "name": "plain sum", **_PLAIN}, config.name)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -17,6 +17,7 @@ from advmtl.data.batch import Batch
 from advmtl.data.loading import train_loader
 from advmtl.growth.grow import Architecture
 from advmtl.growth.growing import regrow_state
+from advmtl.partial.method import Method
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.errors import InputError
@@ -88,13 +89,17 @@ def _in_turn(
 
 
 def _ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
-    """A fresh run with its discriminators at work and learning rate 0: weights do not matter, and must not diverge."""
+    """A fresh run with its discriminators and methods of partial supervision at work and learning rate 0: weights do
+    not matter, and must not diverge.
+    """
     state = build(config, device, pretrained=False)
     if grown:
         regrow_state(state, grown)
     state.growth = None
-    state.step = config.train.adversarial_start_step
-    for optimizer in (state.optimizer, *state.discriminator_optimizers.values()):
+    starts = [cast(Method, method).start_step for method in state.partial.values()]
+    state.step = max(config.train.adversarial_start_step, *starts, 0)
+    optimizers = (*state.discriminator_optimizers.values(), *state.partial_optimizers.values())
+    for optimizer in (state.optimizer, *optimizers):
         for group in optimizer.param_groups:
             group["lr"] = 0.0
     return state
@@ -102,7 +107,8 @@ def _ready(config: Config, device: torch.device, grown: Architecture | None = No
 
 def _batch(config: Config, device: torch.device, batches: dict[Any, Batch]) -> Batch:
     """The first training batch, shared by configurations with the same data and tasks."""
-    key = (config.data.model_dump_json(), tuple(config.tasks))
+    # Frames without any label come only where something learns from them.
+    key = (config.data.model_dump_json(), tuple(config.tasks), config.partial is not None)
     if key not in batches:
         alone = config.model_copy(update={"data": config.data.model_copy(update={"workers": 0})})
         batches[key] = next(iter(train_loader(alone))).to(device)

@@ -133,6 +133,8 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        if values["partial"] is not None:  # what is not asked for has no say, whatever may be asked for one day
+            values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
         for part in ("growth", "partial"):
             if values[part] is None:  # a run from before there was such a thing
                 del values[part]

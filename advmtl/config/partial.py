@@ -1,6 +1,6 @@
 """Learning from what is only partly labelled."""
 
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from advmtl.config.typed import Strict
 
@@ -21,12 +21,20 @@ class ConsistencyConfig(Strict):
     """Cross-task consistency, after MTPSL (seed paper 000, section V.B).
 
     Attributes:
-        weight: of the term, in the row of the task that is not labelled.
+        weight: of the term, in the row of the task that is not labelled. At the default its gradient at z is about a
+            tenth (segmentation) and a third (depth) of that of the task's labels.
         start_step: before it nobody learns from this.
+        ramp_steps: from then on the generator listens with a weight that rises linearly over so many steps; the
+            mapping learns from the start.
+        regularizer: weight of what holds the joint space to the encoded features; 0 lets the mapping collapse.
+        width: channels of the mapping's convolutions.
     """
 
-    weight: PositiveFloat = 1.0
+    weight: PositiveFloat = 0.5
     start_step: NonNegativeInt = 0
+    ramp_steps: NonNegativeInt = 100
+    regularizer: NonNegativeFloat = 1.0
+    width: PositiveInt = 32
 
 
 class MeanTeacherConfig(Strict):

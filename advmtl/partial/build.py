@@ -2,11 +2,28 @@
 
 from torch import nn
 
-from advmtl.config import Config
+from advmtl.config import Config, ConsistencyConfig
+from advmtl.partial.cross_task import CrossTaskConsistency
 from advmtl.partial.method import Method
+from advmtl.tasks import head_channels
+from preprocessing.errors import InputError
+from preprocessing.labels import LABEL_SETS
 
 
 def build_methods(config: Config) -> nn.ModuleDict:
     """By name, in the order in which they are asked. Raises: InputError where one cannot work with the tasks."""
     methods: dict[str, Method] = {}
+    asked = config.partial
+    if asked is not None and asked.consistency is not None:
+        methods["consistency"] = _consistency(config, asked.consistency)
     return nn.ModuleDict(methods)
+
+
+def _consistency(config: Config, settings: ConsistencyConfig) -> CrossTaskConsistency:
+    if len(config.tasks) < 2:
+        only = next(iter(config.tasks))
+        raise InputError(
+            f"partial.consistency: needs two tasks, and {only} is the only one; add one or set partial.consistency=null"
+        )
+    channels = head_channels(list(config.tasks), len(LABEL_SETS[config.data.classes].names))
+    return CrossTaskConsistency(settings, channels, config.generator.channels)

@@ -10,6 +10,7 @@ from advmtl.report.reading import RunRecord
 from preprocessing.web_page import Table, table_of
 
 _ABSENT = "–"
+_NONE = "none"
 _NAMES = ("name",)
 _ROW = re.compile(r'<th scope="row">[^<]*')
 MOST_OPEN = 20
@@ -50,7 +51,7 @@ def _source(value: Any) -> str:
 
 def _text(value: Any) -> str:
     if value is None:
-        return "none"
+        return _NONE
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_text(one) for one in value) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -63,10 +64,14 @@ def difference_parts(runs: Sequence[RunRecord]) -> list[str]:
         return ["<p>No configuration could be read.</p>"]
     values, defaults = [flat(run.config) for run in configured], default_values()
     keys = [key for key in dict.fromkeys(key for one in values for key in one) if key not in _NAMES]
-    differing = [key for key in keys if len({one.get(key) for one in values}) > 1]
-    shared = [key for key in keys if key not in differing and values[0].get(key) != defaults.get(key)]
-    # Options left open are no choice of anyone.
-    shared = [key for key in shared if key in defaults or values[0].get(key) != "none"]
+    # A part that is not there is none, and beside its settings it says nothing.
+    parents = {key[:place] for key in keys for place, sign in enumerate(key) if sign == "."}
+    keys = [key for key in keys if key not in parents]
+    # Options left open are no choice of anyone, whether a run knows them or not.
+    unset = {key: _NONE if defaults.get(key, _NONE) == _NONE else _ABSENT for key in keys}
+    differing = [key for key in keys if len({one.get(key, unset[key]) for one in values}) > 1]
+    first = values[0]
+    shared = [k for k in keys if k not in differing and first.get(k, _NONE) != defaults.get(k, _NONE)]
     parts = []
     if differing:
         rows = [[key, defaults.get(key, _ABSENT), *(one.get(key, _ABSENT) for one in values)] for key in differing]
@@ -75,7 +80,7 @@ def difference_parts(runs: Sequence[RunRecord]) -> list[str]:
     elif len(configured) > 1:
         parts.append("<p>The runs' configurations do not differ.</p>")
     if shared:
-        rows = [[key, defaults.get(key, _ABSENT), values[0][key]] for key in shared]
+        rows = [[key, defaults.get(key, _ABSENT), first[key]] for key in shared]
         name = "all runs" if len(configured) > 1 else configured[0].name
         table = _settings(Table(f"Other than the defaults, {name}", ["Key", "default", name], rows))
         parts.append(_folded(f"{len(shared)} settings other than the defaults", table))
