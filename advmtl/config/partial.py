@@ -26,7 +26,7 @@ class DomainAdversaryConfig(Strict):
         channels, layers, label_smoothing: of the critics, as those of `discriminators`.
     """
 
-    weight: PositiveFloat = 0.02
+    weight: PositiveFloat = 0.1
     start_step: NonNegativeInt = 0
     tasks: Annotated[list[Literal["segmentation", "depth"]], Field(min_length=1)] | None = None
     align: Literal["truth", "prediction", "both"] = "truth"

@@ -104,7 +104,7 @@ class DomainAdversary(Method):
             if task not in views:
                 continue
             found = self._adversarial(task, views[task], shown)
-            if self.settings.agreement > 0 and views[task].domains.unlabelled_weight():
+            if self.settings.agreement > 0 and views[task].domains.weight(labelled=False):
                 found["agreement"] = _agreement(task, views[task], shown)
             weights = {
                 "inter": self.settings.weight,
@@ -120,7 +120,7 @@ class DomainAdversary(Method):
         """What the critics are shown; also remembers the labelled frames' holes."""
         domains = {task: domains_of(shown, task, self.settings.domains) for task in self.tasks}
         turned: dict[str, Tensor] = {}
-        if self.settings.transform != "none" and any(one.unlabelled_weight() for one in domains.values()):
+        if self.settings.transform != "none" and any(one.weight(labelled=False) for one in domains.values()):
             turned = transformed_outputs(shown, self.settings.transform)
         views = {}
         for task, found in domains.items():
@@ -192,7 +192,10 @@ class DomainAdversary(Method):
         Empty, too, until there has been a labelled frame: nobody has told the critic anything.
         """
         domains = view.domains
-        inter, intra = domains.unlabelled_weight(), domains.labelled_weight() * (self.settings.labelled_weight > 0)
+        inter, intra = (
+            domains.weight(labelled=False),
+            domains.weight(labelled=True) * (self.settings.labelled_weight > 0),
+        )
         if not self.seen[task] or not (inter or intra):
             return {}
         # What is not chosen has no part in the graph: labelled domains are not pushed unless asked for.
@@ -231,7 +234,7 @@ def _agreement(task: str, view: _View, shown: Shown) -> Tensor:
     """
     with torch.no_grad():
         plain = fake_maps({task: shown.outputs[task]}, shown.generator.depth)[task]
-    weight = view.domains.unlabelled_weight()
+    weight = view.domains.weight(labelled=False)
     weights = plain.new_tensor([weight * (domain >= UNLABELLED) for domain in view.domains.own])
     return (weights * (view.predicted - plain).square().sum(1).mean((1, 2))).sum()
 

@@ -49,14 +49,9 @@ class Domains:
         truths = {TRUTH: found[LABELLED]} if found[LABELLED] else {}
         return truths | dict(sorted(found.items()))
 
-    def unlabelled_weight(self) -> float:
-        """What an unlabelled frame counts in a mean over those of all processes; 0 where there is none."""
-        total = sum(domain >= UNLABELLED for domain in self.everywhere)
-        return self.processes / total if total else 0.0
-
-    def labelled_weight(self) -> float:
-        """What a labelled frame counts in a mean over those of all processes; 0 where there is none."""
-        total = sum(domain == LABELLED for domain in self.everywhere)
+    def weight(self, *, labelled: bool) -> float:
+        """What a labelled or an unlabelled frame counts in a mean over those of all processes; 0 where there is none."""
+        total = sum(one == LABELLED if labelled else one >= UNLABELLED for one in self.everywhere)
         return self.processes / total if total else 0.0
 
 
