@@ -191,29 +191,22 @@ class DomainAdversary(Method):
 
         Empty, too, until there has been a labelled frame: nobody has told the critic anything.
         """
-        domains = view.domains
-        inter, intra = (
-            domains.weight(labelled=False),
-            domains.weight(labelled=True) * (self.settings.labelled_weight > 0),
-        )
+        domains, settings = view.domains, self.settings
+        inter = domains.weight(labelled=False)
+        intra = domains.weight(labelled=True) if settings.labelled_weight > 0 else 0.0
         if not self.seen[task] or not (inter or intra):
             return {}
-        # What is not chosen has no part in the graph: labelled domains are not pushed unless asked for.
-        chosen = (domains.unlabelled if inter else []) + (domains.labelled if intra else [])
-        weights = [inter if domains.own[place] >= UNLABELLED else intra for place in chosen]
-        if not chosen:  # other processes have some, and all must do the same
-            chosen, weights = [0], [0.0]
-        maps = discriminator_input({task: (view.predicted * view.masks)[chosen]}, [task], None)
+        # What is not chosen has no part in the graph: labelled predictions are not pushed unless asked for.
+        others, labelled = domains.unlabelled if inter else [], domains.labelled if intra else []
+        chosen = others + labelled or [0]  # where only other processes have some, all must do the same
+        maps = discriminator_input({task: view.predicted[chosen] * view.masks[chosen]}, [task], None)
         scores = shown.precision.scores(self.critics[task], maps)
-        logs = F.log_softmax(scores, 1)[:, : LABELLED + 1].mean((2, 3))  # [n,2]
-        other = logs.new_tensor([domains.own[place] >= UNLABELLED for place in chosen])
-        weighted = -logs * logs.new_tensor(weights)[:, None]
+        said = F.log_softmax(scores, 1).mean((2, 3))[:, : LABELLED + 1]
         terms: Logs = {}
         if inter:
-            target = logs.new_tensor(_TARGETS[self.settings.align])
-            terms["inter"] = (weighted * target * other[:, None]).sum()
+            terms["inter"] = -inter * (said[: len(others)] * said.new_tensor(_TARGETS[settings.align])).sum()
         if intra:
-            terms["intra"] = (weighted[:, TRUTH] * (1 - other)).sum()
+            terms["intra"] = -intra * said[len(others) :][: len(labelled), TRUTH].sum()
         return terms
 
 

@@ -50,7 +50,7 @@ class Domains:
         return truths | dict(sorted(found.items()))
 
     def weight(self, *, labelled: bool) -> float:
-        """What a labelled or an unlabelled frame counts in a mean over those of all processes; 0 where there is none."""
+        """What a labelled or an unlabelled frame counts in a mean over those of all processes; 0 where none is."""
         total = sum(one == LABELLED if labelled else one >= UNLABELLED for one in self.everywhere)
         return self.processes / total if total else 0.0
 
