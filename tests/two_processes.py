@@ -43,6 +43,12 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "at parameters": ("min_norm", "parameters", "synchronised", True),
     "rotations": ("rotograd", "representation", "frozen", False),
     "loss weights": ("uncertainty", "representation", "frozen", True),
+    "domains": ("sum", "representation", "frozen", False),
+}
+PARTIAL: dict[str, dict[str, object]] = {
+    "domains": {
+        "adversary": {"channels": 4, "layers": 2, "labelled_weight": 0.5, "transform": "both", "agreement": 0.1}
+    },
 }
 
 
@@ -54,6 +60,7 @@ def case_config(name: str) -> Config:
             "tasks": LOSSES,
             "discriminators": CRITICS if critics else {},
             "balance": {"method": method, "at": at},
+            "partial": PARTIAL.get(name),
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
@@ -101,7 +108,7 @@ def own_part(batch: Batch, processes: Processes) -> Batch:
 
 def weights(state: State) -> dict[str, torch.Tensor]:
     """Weights, statistics, averages, the balancer's history."""
-    parts = {"g": state.generator, "ema": state.ema, "d": state.discriminators, "b": state.balancer}
+    parts = {"g": state.generator, "ema": state.ema, "d": state.discriminators, "b": state.balancer, "p": state.partial}
     values = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
     return {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
 

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from advmtl.balancing.methods import check_balance
+from advmtl.balancing.methods import GRADIENT_METHODS, check_balance
 from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
@@ -98,6 +98,8 @@ class Config(Strict):
             self._can_grow()
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
+        if self.partial is not None and self.partial.adversary is not None:
+            self.partial.adversary.check(self.tasks, gradient_balancer=balance.method in GRADIENT_METHODS)
         return self
 
     def _can_grow(self) -> None:

@@ -1,20 +1,63 @@
 """Learning from what is only partly labelled."""
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from advmtl.config.typed import Strict
 
 
 class DomainAdversaryConfig(Strict):
-    """Adversarial, after SemiMTL (seed paper 000, Eq. 40).
+    """Adversarial, after SemiMTL (seed paper 000, Eq. 40), and S4MTL's transformed branch (Eq. 39).
 
     Attributes:
-        weight: of the generator's term, in each task's row.
+        weight: of the generator's term, in each task's row; α of Eq. 39 where the unlabelled branch is transformed.
         start_step: before it nobody learns from this.
+        tasks: whose maps are judged; None: segmentation and depth, those that there are. Instance offsets mean
+            something inside instances alone, whose places an unlabelled frame does not give.
+        align: what the critic shall take unlabelled predictions for: labelled frames' truth, their predictions, or what
+            lies between both (target ½ and ½).
+        domains: unlabelled predictions are one domain ("labels", three classes in all) or one per source ("sources").
+        labelled_weight: of the same term for labelled frames' predictions, towards their truth, as a share of `weight`.
+        transform: the critic judges the unlabelled frames as the generator sees them mirrored ("flip"), in other
+            colours ("colour"), or both, at the price of a second forward.
+        agreement: weight of the squared difference between that prediction and the plain one.
+        channels, layers, label_smoothing: of the critics, as those of `discriminators`.
     """
 
-    weight: PositiveFloat = 0.02
+    weight: PositiveFloat = 0.1
     start_step: NonNegativeInt = 0
+    tasks: Annotated[list[Literal["segmentation", "depth"]], Field(min_length=1)] | None = None
+    align: Literal["truth", "prediction", "both"] = "truth"
+    domains: Literal["labels", "sources"] = "labels"
+    labelled_weight: NonNegativeFloat = 0.0
+    transform: Literal["none", "flip", "colour", "both"] = "none"
+    agreement: NonNegativeFloat = 0.0
+    channels: PositiveInt = 32
+    layers: PositiveInt = 3
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    def judged(self, tasks: Iterable[str]) -> list[str]:
+        """Which of a configuration's tasks are judged. Raises: ValueError, one line, where none is or one is absent."""
+        known = [task for task in tasks if task in ("segmentation", "depth")]
+        absent = [task for task in self.tasks or [] if task not in known]
+        if absent:
+            raise ValueError(f"partial.adversary.tasks: {absent[0]} is not among the tasks ({', '.join(tasks)})")
+        if not known:
+            raise ValueError("partial.adversary: judges segmentation and depth, of which the tasks have neither")
+        return [task for task in known if self.tasks is None or task in self.tasks]
+
+    def check(self, tasks: Iterable[str], *, gradient_balancer: bool) -> None:
+        """Raise ValueError, one line, for what cannot be built with the other sections."""
+        self.judged(tasks)
+        if self.agreement > 0 and self.transform == "none":
+            raise ValueError("partial.adversary.agreement: needs partial.adversary.transform, e.g. flip")
+        if self.transform != "none" and gradient_balancer:
+            raise ValueError(
+                "partial.adversary.transform: a second forward is out of reach of balancers that use gradients; "
+                "set balance.method=sum or partial.adversary.transform=none"
+            )
 
 
 class ConsistencyConfig(Strict):

@@ -26,7 +26,7 @@ _LEAK = 0.2
 
 
 class PatchDiscriminator(nn.Module):
-    """Strided convolutions to one linear score per patch: [N,C,H,W] to [N,1,ceil(H/2^L),ceil(W/2^L)].
+    """Strided convolutions to linear scores per patch: [N,C,H,W] to [N,out_channels,ceil(H/2^L),ceil(W/2^L)].
 
     There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per
     sample forbids, and lets real and fake batches be told apart by their statistics.
@@ -37,15 +37,18 @@ class PatchDiscriminator(nn.Module):
             and all later ones twice.
         layers: L, the number of stride-2 convolutions; 3 see 31 px of the map per score.
         spectral: spectral normalisation of every convolution (Miyato et al. 2018), for LSGAN and hinge.
+        out_channels: scores per patch: one that says how real it is, or one per class of a classifier.
     """
 
-    def __init__(self, in_channels: int, channels: int = 32, layers: int = 3, *, spectral: bool) -> None:
+    def __init__(
+        self, in_channels: int, channels: int = 32, layers: int = 3, *, spectral: bool, out_channels: int = 1
+    ) -> None:
         super().__init__()
         widths = [max(channels // 2, 1) * 2 ** min(index, 2) for index in range(layers)]
         stages: list[nn.Module] = []
         for inputs, outputs in zip([in_channels, *widths[:-1]], widths, strict=True):
             stages += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(_LEAK)]
-        stages.append(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        stages.append(nn.Conv2d(widths[-1], out_channels, 3, padding=1))
         for stage in stages:
             if isinstance(stage, nn.Conv2d):
                 nn.init.kaiming_normal_(stage.weight, a=_LEAK)

@@ -4,6 +4,7 @@ from torch import nn
 
 from advmtl.config import Config, ConsistencyConfig
 from advmtl.partial.cross_task import CrossTaskConsistency
+from advmtl.partial.domain_adversary import DomainAdversary
 from advmtl.partial.method import Method
 from advmtl.tasks import head_channels
 from preprocessing.errors import InputError
@@ -14,6 +15,8 @@ def build_methods(config: Config) -> nn.ModuleDict:
     """By name, in the order in which they are asked. Raises: InputError where one cannot work with the tasks."""
     methods: dict[str, Method] = {}
     asked = config.partial
+    if asked is not None and asked.adversary is not None:
+        methods["adversary"] = DomainAdversary(config, asked.adversary)
     if asked is not None and asked.consistency is not None:
         methods["consistency"] = _consistency(config, asked.consistency)
     return nn.ModuleDict(methods)

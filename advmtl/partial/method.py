@@ -1,7 +1,7 @@
 """What every way of learning from unlabelled frames is: own parameters, how they learn, what it tells the tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ class Shown:
         precision: what forwards are computed in.
         processes: those that do this at the same time, each with its own frames. Means over frames must come out as
             one process's with all frames: see `share`.
+        representations: of further forwards, which gradient balancers must know of.
     """
 
     config: Config
@@ -43,6 +44,7 @@ class Shown:
     step: int
     precision: Precision
     processes: Processes
+    representations: list[Tensor] = field(default_factory=list)
 
     def without(self, task: str) -> list[int]:
         """Places in the batch of the frames that can be read and lack the label of a task."""
