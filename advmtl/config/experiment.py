@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from advmtl.balancing.methods import check_balance
+from advmtl.balancing.methods import GRADIENT_METHODS, check_balance
 from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
@@ -93,6 +93,11 @@ class Config(Strict):
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
+        if self.partial is not None and self.partial.mean_teacher is not None and balance.method in GRADIENT_METHODS:
+            # Its mixed frames have a representation of their own, whose gradient these methods would lose.
+            raise ValueError(
+                f"balance.method: {balance.method} cannot balance partial.mean_teacher; take sum or a loss weighting"
+            )
         return self
 
     @property

@@ -1,8 +1,10 @@
 """Learning from what is only partly labelled."""
 
-from pydantic import NonNegativeInt, PositiveFloat
+from typing import Annotated, Literal
 
-from advmtl.config.typed import Strict
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from advmtl.config.typed import Fraction, Strict
 
 
 class DomainAdversaryConfig(Strict):
@@ -35,10 +37,29 @@ class MeanTeacherConfig(Strict):
     Attributes:
         weight: of the pseudo-labelled losses, in each task's row.
         start_step: before it nobody learns from this; a teacher has to know something first.
+        ramp_steps: then the weight rises over so many steps.
+        mix: what of one frame is put over another: what is nearer than what it covers (DepthMix), half of its classes
+            (ClassMix), or nothing (a plain mean teacher on strongly augmented frames).
+        slack: ε of Eq. 37 as a share of the covered depth: 0.05 lets the source win up to 5 % behind the target.
+        confidence: what a teacher's class weighs: its probability at the pixel, or, as in ClassMix and DepthMix, the
+            share of the frame's pixels whose probability exceeds `threshold`.
+        threshold: of that share, and of the logged share of confident pixels.
+        agreement: a teacher's depth counts where its two views, plain and mirrored, differ by less, in log metres.
+        jitter: largest change of brightness, contrast and saturation of a mixed frame, as a share; hue turns by up to a
+            quarter of it.
+        blur_px: largest σ of the Gaussian blur that every second mixed frame gets.
     """
 
     weight: PositiveFloat = 1.0
-    start_step: NonNegativeInt = 0
+    start_step: NonNegativeInt = 200
+    ramp_steps: NonNegativeInt = 400
+    mix: Literal["depth", "class", "none"] = "depth"
+    slack: NonNegativeFloat = 0.05
+    confidence: Literal["pixel", "share"] = "pixel"
+    threshold: Fraction = 0.968
+    agreement: PositiveFloat = 0.1
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    blur_px: NonNegativeFloat = 1.15
 
 
 class PartialConfig(Strict):

@@ -1,7 +1,7 @@
 """What every way of learning from unlabelled frames is: own parameters, how they learn, what it tells the tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -30,6 +30,7 @@ class Shown:
         precision: what forwards are computed in.
         processes: those that do this at the same time, each with its own frames. Means over frames must come out as
             one process's with all frames: see `share`.
+        representations: z of every further forward, noted by `forward`: terms made of it reach the encoder that way.
     """
 
     config: Config
@@ -43,12 +44,30 @@ class Shown:
     step: int
     precision: Precision
     processes: Processes
+    representations: list[Tensor] = field(default_factory=list)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """The generator's maps, with graph, of other pictures [N,3,H,W] than the step's, normalised as they are.
+
+        As the step's own forward: in the run's precision, z and maps in the weights' type.
+        """
+        kind = next(self.generator.parameters()).dtype
+        with self.precision.forward():
+            z = self.generator.represent(image)
+        z = z.to(kind)
+        self.representations.append(z)
+        with self.precision.forward():
+            outputs = self.generator.decode(z, (image.shape[-2], image.shape[-1]))
+        return {task: output.to(kind) for task, output in outputs.items()}
+
+    def readable(self) -> list[int]:
+        """Places in the batch of the frames that can be read."""
+        bad = {frame.name for frame in self.batch.skipped}
+        return [i for i, name in enumerate(self.batch.names) if name not in bad]
 
     def without(self, task: str) -> list[int]:
         """Places in the batch of the frames that can be read and lack the label of a task."""
-        bad = {frame.name for frame in self.batch.skipped}
-        names = self.batch.names
-        return [i for i, there in enumerate(self.batch.present[task]) if not there and names[i] not in bad]
+        return [i for i in self.readable() if not self.batch.present[task][i]]
 
     def having(self, task: str) -> list[int]:
         """Places in the batch of the frames that have it."""
