@@ -53,7 +53,8 @@ class StrongAugment(nn.Module):
         if self.blur_px == 0:
             return picture
         pairs = zip(picture.split(1), blurred, sigmas, strict=True)
-        return torch.cat([_blur(frame, float(sigma)) if chosen else frame for frame, chosen, sigma in pairs])
+        frames = [_blur(frame, float(sigma)) if chosen else frame for frame, chosen, sigma in pairs]
+        return torch.cat(frames).contiguous(memory_format=torch.channels_last)
 
 
 def _blur(frame: Tensor, sigma: float) -> Tensor:

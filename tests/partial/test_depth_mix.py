@@ -9,6 +9,8 @@ from advmtl.data.augment import Jitter, apply_jitter, draw_jitter
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
 from advmtl.partial.depth_mix import Frames, half_of_the_classes, nearer, partners
 from advmtl.partial.strong_augment import StrongAugment
+from advmtl.pictures.mixed_frames import mixed_panels
+from preprocessing.labels import LABEL_SETS
 
 SHAPE = (3, 1, 5, 7)
 
@@ -101,3 +103,23 @@ def test_every_second_frame_is_blurred_and_draws_alone_decide() -> None:
     assert 2 <= sum(untouched) <= 10
     assert all(same or share < 0.999 for same, share in zip(untouched, rough, strict=True))
     assert first.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_picture_shows_source_target_mask_and_what_is_mixed() -> None:
+    distance = torch.full((2, 1, 24, 40), 50.0)
+    distance[1, :, :, :10] = 3.0  # a near thing on the left of frame 1
+    grey = torch.tensor([0.2, 0.7])[:, None, None, None].expand(2, 3, 24, 40)
+    image = (grey - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
+    classes = torch.tensor([0, 2])[:, None, None, None].expand(2, 1, 24, 40)
+    frames = Frames(image, classes, torch.ones_like(distance), distance, distance)
+    source, target = frames.at([1, 0]), frames.at([0, 1])
+    mask = nearer(source.distance, target.distance, 0.0)
+    labels = LABEL_SETS["categories7"]
+    first, second = mixed_panels(source, target, mask, source.over(target, mask), labels, (1.0, 80.0))
+    fields = [first[18:, start : start + 40] for start in range(0, 6 * 42, 42)]
+    assert (fields[0] == 178).all() and (fields[1] == 51).all()
+    assert (fields[2][:, :10] == 255).all() and (fields[2][:, 10:] == 0).all()
+    assert (fields[3][:, :10] == 178).all() and (fields[3][:, 10:] == 51).all()
+    assert (fields[4][:, :10] == labels.palette[2]).all() and (fields[4][:, 10:] == labels.palette[0]).all()
+    assert fields[5][0, 0, 0] > fields[5][0, 0, 2] and fields[5][0, 20, 0] < fields[5][0, 20, 2]  # near red, far blue
+    assert (second[18:, 84:124] == 0).all() and first.shape == second.shape
