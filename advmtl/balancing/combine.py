@@ -40,7 +40,7 @@ def balanced_backward(
     losses: Mapping[str, Tensor],
     labelled: Mapping[str, bool],
     *,
-    taps: Sequence[Tensor] = (),
+    further: Sequence[Tensor] = (),
     statistics: bool = False,
     scale: Tensor | None = None,
 ) -> Logs:
@@ -54,15 +54,16 @@ def balanced_backward(
         rows: by name, 0-d with graph; the graph is used up.
         losses: by task, detached: the supervised part of its row, by which progress is measured.
         labelled: by task, whether any frame of the batch has its label.
-        taps: what grown modules gave to the heads; with z it is all that the rows were computed from.
+        further: what grown modules gave to the heads, and the same of further forwards; with z it is all that the rows
+            were computed from.
         statistics: also return the rows' norms and cosines at z and their weights.
         scale: the loss scale, 0-d on the device: every `.grad` is the true gradient times it; None = 1.
     Returns: 0-d tensors by name. Raises: NonFiniteRow.
     """
     if isinstance(balancer, GramBalancer | JacobianBalancer):
-        pulled = pull(rows, (z, *taps), list(generator.heads.parameters()), scale=scale)
+        pulled = pull(rows, (z, *further), list(generator.heads.parameters()), scale=scale)
         return _by_gradients(balancer, settings, generator, pulled, losses, statistics)
-    logs = _statistics(pull(rows, (z, *taps), keep=True, scale=scale)) if statistics else {}
+    logs = _statistics(pull(rows, (z, *further), keep=True, scale=scale)) if statistics else {}
     if isinstance(balancer, LossBalancer):
         weights = _by_losses(balancer, losses, labelled, z.device)
         for parameter in balancer.parameters():

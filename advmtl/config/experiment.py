@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from advmtl.balancing.methods import GRADIENT_METHODS, check_balance
+from advmtl.balancing.methods import check_balance
 from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
@@ -98,9 +98,18 @@ class Config(Strict):
             self._can_grow()
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
-        if self.partial is not None and self.partial.adversary is not None:
-            self.partial.adversary.check(self.tasks, gradient_balancer=balance.method in GRADIENT_METHODS)
+        if self.partial is not None:
+            self._can_be_partial(self.partial)
         return self
+
+    def _can_be_partial(self, partial: PartialConfig) -> None:
+        if partial.adversary is not None:
+            partial.adversary.check(self.tasks)
+        if self.balance.method == "rotograd" and partial.forwards:
+            raise ValueError(
+                f"{partial.forwards}: needs a further forward, and rotograd rotates by the step's own z alone; set "
+                "another balance.method"
+            )
 
     def _can_grow(self) -> None:
         if len(self.tasks) < 2:

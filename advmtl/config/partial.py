@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from advmtl.config.typed import Strict
+from advmtl.config.typed import Fraction, Strict
 
 
 class DomainAdversaryConfig(Strict):
@@ -48,16 +48,11 @@ class DomainAdversaryConfig(Strict):
             raise ValueError("partial.adversary: judges segmentation and depth, of which the tasks have neither")
         return [task for task in known if self.tasks is None or task in self.tasks]
 
-    def check(self, tasks: Iterable[str], *, gradient_balancer: bool) -> None:
+    def check(self, tasks: Iterable[str]) -> None:
         """Raise ValueError, one line, for what cannot be built with the other sections."""
         self.judged(tasks)
         if self.agreement > 0 and self.transform == "none":
             raise ValueError("partial.adversary.agreement: needs partial.adversary.transform, e.g. flip")
-        if self.transform != "none" and gradient_balancer:
-            raise ValueError(
-                "partial.adversary.transform: a second forward is out of reach of balancers that use gradients; "
-                "set balance.method=sum or partial.adversary.transform=none"
-            )
 
 
 class ConsistencyConfig(Strict):
@@ -86,10 +81,29 @@ class MeanTeacherConfig(Strict):
     Attributes:
         weight: of the pseudo-labelled losses, in each task's row.
         start_step: before it nobody learns from this; a teacher has to know something first.
+        ramp_steps: then the weight rises over so many steps.
+        mix: what of one frame is put over another: what is nearer than what it covers (DepthMix), half of its classes
+            (ClassMix), or nothing (a plain mean teacher on strongly augmented frames).
+        slack: ε of Eq. 37 as a share of the covered depth: 0.05 lets the source win up to 5 % behind the target.
+        confidence: what a teacher's class weighs: its probability at the pixel, or, as in ClassMix and DepthMix, the
+            share of the frame's pixels whose probability exceeds `threshold`.
+        threshold: of that share, and of the logged share of confident pixels.
+        agreement: a teacher's depth counts where its two views, plain and mirrored, differ by less, in log metres.
+        jitter: largest change of brightness, contrast and saturation of a mixed frame, as a share; hue turns by up to a
+            quarter of it.
+        blur_px: largest σ of the Gaussian blur that every second mixed frame gets.
     """
 
     weight: PositiveFloat = 1.0
-    start_step: NonNegativeInt = 0
+    start_step: NonNegativeInt = 200
+    ramp_steps: NonNegativeInt = 400
+    mix: Literal["depth", "class", "none"] = "depth"
+    slack: NonNegativeFloat = 0.05
+    confidence: Literal["pixel", "share"] = "pixel"
+    threshold: Fraction = 0.968
+    agreement: PositiveFloat = 0.1
+    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    blur_px: NonNegativeFloat = 1.15
 
 
 class PartialConfig(Strict):
@@ -98,3 +112,11 @@ class PartialConfig(Strict):
     adversary: DomainAdversaryConfig | None = None
     consistency: ConsistencyConfig | None = None
     mean_teacher: MeanTeacherConfig | None = None
+
+    @property
+    def forwards(self) -> str | None:
+        """The key of a part that takes a further forward of the generator in a step, None where none does."""
+        if self.mean_teacher is not None:
+            return "partial.mean_teacher"
+        turned = self.adversary is not None and self.adversary.transform != "none"
+        return "partial.adversary.transform" if turned else None

@@ -5,6 +5,7 @@ from torch import nn
 from advmtl.config import Config, ConsistencyConfig
 from advmtl.partial.cross_task import CrossTaskConsistency
 from advmtl.partial.domain_adversary import DomainAdversary
+from advmtl.partial.mean_teacher import MeanTeacher
 from advmtl.partial.method import Method
 from advmtl.tasks import head_channels
 from preprocessing.errors import InputError
@@ -19,6 +20,8 @@ def build_methods(config: Config) -> nn.ModuleDict:
         methods["adversary"] = DomainAdversary(config, asked.adversary)
     if asked is not None and asked.consistency is not None:
         methods["consistency"] = _consistency(config, asked.consistency)
+    if asked is not None and asked.mean_teacher is not None:
+        methods["mean_teacher"] = MeanTeacher(asked.mean_teacher, config)
     return nn.ModuleDict(methods)
 
 

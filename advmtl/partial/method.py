@@ -30,7 +30,8 @@ class Shown:
         precision: what forwards are computed in.
         processes: those that do this at the same time, each with its own frames. Means over frames must come out as
             one process's with all frames: see `share`.
-        representations: of further forwards, which gradient balancers must know of.
+        representations: what `forward` has noted of every further forward, z and what grown modules give: gradient
+            balancers must know all tensors through which rows reach the encoder.
     """
 
     config: Config
@@ -46,11 +47,20 @@ class Shown:
     processes: Processes
     representations: list[Tensor] = field(default_factory=list)
 
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """The generator's maps, with graph, of other pictures [N,3,H,W] than the step's, normalised as they are."""
+        z, taps, outputs = self.precision.maps(self.generator, image)
+        self.representations.extend((z, *taps.values()))
+        return outputs
+
+    def readable(self) -> list[int]:
+        """Places in the batch of the frames that can be read."""
+        bad = {frame.name for frame in self.batch.skipped}
+        return [i for i, name in enumerate(self.batch.names) if name not in bad]
+
     def without(self, task: str) -> list[int]:
         """Places in the batch of the frames that can be read and lack the label of a task."""
-        bad = {frame.name for frame in self.batch.skipped}
-        names = self.batch.names
-        return [i for i, there in enumerate(self.batch.present[task]) if not there and names[i] not in bad]
+        return [i for i in self.readable() if not self.batch.present[task][i]]
 
     def having(self, task: str) -> list[int]:
         """Places in the batch of the frames that have it."""

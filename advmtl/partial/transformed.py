@@ -25,19 +25,10 @@ def transformed_outputs(shown: Shown, transform: Transform) -> dict[str, Tensor]
     All frames of the batch go through it, labelled ones too: batch norms then take their statistics from the same
     mixture as in the step's own forward. They are told of both.
     """
-    image, generator = _transformed(shown, transform), shown.generator
-    kind = next(generator.parameters()).dtype
-    with shown.precision.forward():
-        z = generator.represent(image)
-    z = z.to(kind)
-    shown.representations.append(z)
-    with shown.precision.forward():
-        outputs = generator.decode(z, (image.shape[-2], image.shape[-1]))
+    outputs = shown.forward(_transformed(shown, transform))
     mirrored = transform != "colour"
     # Offsets to instances would change their sign, too; nobody asks for them.
-    return {
-        task: (map_.flip(-1) if mirrored else map_).to(kind) for task, map_ in outputs.items() if task != "instance"
-    }
+    return {task: map_.flip(-1) if mirrored else map_ for task, map_ in outputs.items() if task != "instance"}
 
 
 def _transformed(shown: Shown, transform: Transform) -> Tensor:

@@ -17,6 +17,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.utils import parametrize
 
+from advmtl.networks.generator import Generator, Taps
 from preprocessing.errors import InputError
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
@@ -50,6 +51,18 @@ class Precision:
         """The context of a forward."""
         enabled = self.dtype is not None
         return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=enabled)
+
+    def maps(self, generator: Generator, image: Tensor) -> tuple[Tensor, Taps, dict[str, Tensor]]:
+        """z, what grown modules give, and the task maps of a normalised image, in the weights' type whatever they were
+        computed in: z and what modules give are so that the rows' gradients at them, which balancers compare, are.
+        """
+        kind = next(generator.parameters()).dtype
+        with self.forward():
+            z, taps = generator.encode(image)
+        z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
+        with self.forward():
+            outputs = generator.decode(z, (image.shape[-2], image.shape[-1]), taps)
+        return z, taps, {task: output.to(kind) for task, output in outputs.items()}
 
     def scores(self, critic: nn.Module, maps: Tensor) -> Tensor:
         """A discriminator's scores of `maps` [N,C,H,W] in float32."""

@@ -11,7 +11,6 @@ from advmtl.config import TaskName
 from advmtl.data.loading import Batch
 from advmtl.losses.supervised import LOSSES
 from advmtl.networks.discriminator import validity
-from advmtl.networks.generator import Taps
 from advmtl.partial.method import Shown
 from advmtl.partial.turn import take_turn
 from advmtl.processes.together import ALONE, Processes, current, gradients, running_statistics
@@ -73,10 +72,12 @@ def _check_step(state: State, logs: Logs, names: list[str]) -> Logs:
 
 
 def _balance(
-    state: State, batch: Batch, points: tuple[Tensor, Taps], rows: dict[str, Tensor], logs: Logs, statistics: bool
+    state: State, batch: Batch, points: Sequence[Tensor], rows: dict[str, Tensor], logs: Logs, statistics: bool
 ) -> Logs:
-    """Rows to `.grad`; what the balancer cannot take is named as a loss would be."""
-    tasks, (z, taps), scale = state.config.tasks, points, state.precision.scale("generator")
+    """Rows to `.grad`; what the balancer cannot take is named as a loss would be. `points`: z, and what else they are
+    computed from.
+    """
+    tasks, (z, *further), scale = state.config.tasks, points, state.precision.scale("generator")
     labelled = _labelled(batch, list(tasks))
     if state.growth is not None and state.growth.settings.counts(state.step):
         state.growth.counts.see(state.generator, {task: rows[task] for task in tasks if labelled[task]}, scale)
@@ -90,7 +91,7 @@ def _balance(
             rows,
             {task: logs[f"{task}/supervised"] for task in tasks},
             labelled,
-            taps=list(taps.values()),
+            further=further,
             statistics=statistics,
             scale=scale,
         )
@@ -107,21 +108,6 @@ def _labelled(batch: Batch, tasks: Sequence[str]) -> dict[str, bool]:
     """By task, whether any frame of any process has its label."""
     counts = current().totals([sum(batch.present[task]) for task in tasks])
     return {task: count > 0 for task, count in zip(tasks, counts, strict=True)}
-
-
-def _forward(state: State, image: Tensor) -> tuple[tuple[Tensor, Taps], dict[str, Tensor]]:
-    """z with what grown modules give, and the task maps of a normalised image, in the weights' type whatever they were
-    computed in.
-
-    z and the others are so that the rows' gradients at them, which balancers compare, are.
-    """
-    kind = next(state.generator.parameters()).dtype
-    with state.precision.forward():
-        z, taps = state.generator.encode(image)
-    z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
-    with state.precision.forward():
-        outputs = state.generator.decode(z, (image.shape[-2], image.shape[-1]), taps)
-    return (z, taps), {task: output.to(kind) for task, output in outputs.items()}
 
 
 def _shown(state: State, batch: Batch, z: Tensor, outputs: dict[str, Tensor], masks: dict[str, Tensor]) -> Shown:
@@ -157,7 +143,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
     """
     generator, precision = state.generator.train(), state.precision
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
-    points, outputs = _forward(state, batch.image)
+    z, taps, outputs = precision.maps(generator, batch.image)
     views = views_of(state, batch, outputs, masks)
     logs = discriminator_step(state, views, batch.names)
 
@@ -169,8 +155,11 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
         rows[task] = weights.weight * torch.stack([weights.losses[n] * v for n, v in losses.items()]).sum()
         logs[f"{task}/supervised"] = rows[task].detach()
     logs |= adversarial_rows(state, views, rows)
+    points = [z, *taps.values()]
     if state.partial:
-        logs |= take_turn(state, _shown(state, batch, points[0], outputs, masks), rows)
+        shown = _shown(state, batch, z, outputs, masks)
+        logs |= take_turn(state, shown, rows)
+        points += shown.representations
     state.optimizer.zero_grad(set_to_none=True)
     logs |= _balance(state, batch, points, rows, logs, statistics)
     logs["combined"] = torch.stack([row.detach() for row in rows.values()]).sum()

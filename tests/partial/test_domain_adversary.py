@@ -255,10 +255,10 @@ class Columns(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
         self.depth = state.generator.depth
 
-    def represent(self, image: Tensor) -> Tensor:
-        return image * self.scale
+    def encode(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return image * self.scale, {}
 
-    def decode(self, z: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+    def decode(self, z: Tensor, size: tuple[int, int], taps: object = None) -> dict[str, Tensor]:
         ramp = torch.linspace(0, 1, size[1])
         return {"segmentation": torch.cat([z, z, z[:, :1]], 1), "depth": 5 + z[:, :1].abs() + ramp}
 
@@ -365,7 +365,7 @@ def test_resume_is_bitwise() -> None:
         ({"tasks": ["depth"]}, {"tasks": {"segmentation": TASKS["segmentation"]}}, "depth is not among the tasks"),
         ({}, {"tasks": {"instance": {"losses": {"l1": 1.0}}}}, "the tasks have neither"),
         ({"agreement": 1.0}, {}, "needs partial.adversary.transform"),
-        ({"transform": "flip"}, {"balance": {"method": "mgda"}}, "set balance.method=sum"),
+        ({"transform": "flip"}, {"balance": {"method": "rotograd"}}, "set another balance.method"),
         ({"transform": "rotate"}, {}, "partial.adversary.transform"),
     ],
 )
