@@ -29,12 +29,14 @@ FIGURES = {  # path in evaluation.json: (heading with unit, digits, scale, which
 }
 HEADLINE = (("segmentation", "miou"), ("depth", "abs_rel"))
 REGIMES = {"one": "one", "1to9": "1:9", "9to1": "9:1"}
+# A quarter of the budget for the teacher to learn something, another one until it is fully heard.
+_TEACHER = "partial.mean_teacher={start_step: 75, ramp_steps: 75}"
 METHODS: dict[str, list[str]] = {
     "labels alone": [],
     "adversary": ["partial.adversary={}"],
     "consistency": ["partial.consistency={}"],
-    "mean teacher": ["partial.mean_teacher={}"],
-    "teacher + consistency": ["partial.mean_teacher={}", "partial.consistency={}"],
+    "mean teacher": [_TEACHER],
+    "teacher + consistency": [_TEACHER, "partial.consistency={}"],
 }
 COMMON = (
     *("encoder.width=0.75", "data.size=192x96", "train.learning_rate=3e-3", "train.ema_decay=0.99"),

@@ -270,7 +270,7 @@ def test_the_transformed_branch_is_turned_back(transform: str) -> None:
     batch = make_batch([True, False, False], [True, False, True])
     generator: Any = Columns(state)
     shown = replace(
-        show(state, batch), generator=generator, outputs=generator.decode(generator.represent(batch.image), (64, 96))
+        show(state, batch), generator=generator, outputs=generator.decode(generator.encode(batch.image)[0], (64, 96))
     )
     method = adversary_of(state)
     method.learn(shown)
