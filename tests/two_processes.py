@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from advmtl.cli.app import app
 from advmtl.config import Config, validate
 from advmtl.data.loading import Batch, val_loaders
+from advmtl.growth.growing import grow_where_due
 from advmtl.networks.batch_norm import set_batch_norm
 from advmtl.processes.group import losing, process_group
 from advmtl.processes.together import Processes, ProcessLost, current
@@ -44,12 +45,15 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "rotations": ("rotograd", "representation", "frozen", False),
     "loss weights": ("uncertainty", "representation", "frozen", True),
     "domains": ("sum", "representation", "frozen", False),
+    "growth": ("mgda", "representation", "synchronised", True),
 }
 PARTIAL: dict[str, dict[str, object]] = {
     "domains": {
         "adversary": {"channels": 4, "layers": 2, "labelled_weight": 0.5, "transform": "both", "agreement": 0.1}
     },
 }
+# A detection after each of the first two steps.
+GROWTH = {"detections": 2, "start_step": 0, "every_steps": 1, "accumulate_steps": 1, "expansion": 2.0}
 
 
 def case_config(name: str) -> Config:
@@ -61,6 +65,7 @@ def case_config(name: str) -> Config:
             "discriminators": CRITICS if critics else {},
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
+            "growth": GROWTH if name == "growth" else None,
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
@@ -123,6 +128,9 @@ def some_steps(name: str, steps: int = 3) -> dict[str, Any]:
             values = train_step(state, own_part(four_frames(step), current()), statistics=True)
             logs.append({key: float(value) for key, value in values.items()})
             state.step += 1
+            detection = grow_where_due(state)
+            if detection is not None:
+                logs[-1] |= detection.row()
         return {"weights": weights(state), "logs": logs}
     finally:
         torch.set_default_dtype(torch.float32)
@@ -198,7 +206,9 @@ def pictures() -> torch.Tensor:
 
 
 def run_config(streets: Path, **train: object) -> Config:
-    """Two epochs of three steps for two processes with a frame each; noise is drawn in every step."""
+    """Two epochs of three steps for two processes with a frame each; noise is drawn in every step, modules grow after
+    the second and the third.
+    """
     sources = {role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")}
     values = {
         "name": "pair",
@@ -210,6 +220,7 @@ def run_config(streets: Path, **train: object) -> Config:
             "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}
         },
         "balance": {"method": "pcgrad"},
+        "growth": {**GROWTH, "start_step": 1},
         "data": {**sources, "size": "64x32", "batch_size": 1, "workers": 0, "cache_mb": 0},
         "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 0, **train},
     }

@@ -13,6 +13,7 @@ from advmtl.report.curves import Axis
 from advmtl.report.destination import check_destination
 from advmtl.report.extremes import Extremes, choose, draw
 from advmtl.report.frames_section import class_legend, frame_parts
+from advmtl.report.growth_section import growth_parts
 from advmtl.report.pictures import evolution_part, panel_parts
 from advmtl.report.reading import RunRecord, read_runs
 from advmtl.report.results import (
@@ -66,8 +67,7 @@ def page(
     runs: Sequence[RunRecord], chosen: Sequence[Sequence[Extremes]], title: str, bar: Bar
 ) -> tuple[str, dict[str, Any]]:
     """The page as HTML, and the figures it shows."""
-    axis = Axis.of(runs)
-    groups = _chart_groups(runs, axis)
+    groups = _chart_groups(runs, Axis.of(runs))
     sections = [
         Section("overview", "Overview", _overview(runs)),
         Section("configurations", "Configurations", difference_parts(runs)),
@@ -79,6 +79,7 @@ def page(
         Section("frames", "Best and worst frames", _frames(runs, chosen)),
         Section("critics", "Critics", _critics(groups)),
         Section("balancing", "Balancing", _balancing(groups)),
+        *([Section("growth", "Growth", growth_parts(runs))] if any(run.growth for run in runs) else []),
         Section("timing", "Timing", [*time_parts(runs), _charts(groups["speed"])]),
     ]
     sections.append(Section("left-out", "Left out and missing", _left_out(runs)))  # last: the others add notes

@@ -204,7 +204,9 @@ def _tidy(run: Run, state: State) -> None:
         (run.folder / "panels" / name).unlink(missing_ok=True)
     remove_leftovers(run.last.parent, [path.name for path in (run.last, run.previous, run.best, run.failed)])
     remove_leftovers(run.folder / "panels", panels)
-    remove_leftovers(run.folder, ("config.yaml", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif"))
+    remove_leftovers(
+        run.folder, ("config.yaml", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif", "growth.png")
+    )
 
 
 def clear_run(folder: Path) -> None:
@@ -213,7 +215,7 @@ def clear_run(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     files = ("config.yaml", "label_budget.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")
     names = (*files, "evaluation_frames.jsonl")
-    for name in (*names, "evolution.gif"):
+    for name in (*names, "evolution.gif", "growth.png"):
         (folder / name).unlink(missing_ok=True)
 
 

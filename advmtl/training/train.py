@@ -13,6 +13,7 @@ from advmtl.config import Config, GrowthConfig
 from advmtl.data.budget import record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
+from advmtl.growth.picture import write_growth
 from advmtl.measuring.evaluate import evaluate
 from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
 from advmtl.measuring.tables import print_table
@@ -44,7 +45,8 @@ def fit(
     """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
     Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
-    evolution.gif, evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after
+    evolution.gif, growth.png (of a network that grows), evaluation.json and evaluation_frames.jsonl (of the best
+    checkpoint). Ctrl-C and SIGTERM save after
     the step in hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
     checkpoints/failed.pt.
 
@@ -138,6 +140,8 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     if not processes.writer:
         return metrics
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
+    if loop.state.growth is not None:
+        write_growth(loop.run.folder / "growth.png", loop.state.growth.history)
     write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
     print_table(metrics, console=console)
     return metrics

@@ -53,7 +53,7 @@ class CpuDeployable(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         # As it lies in memory: [1,1,H,3W], red, green, blue, red, …; no transpose.
         line = image.reshape(1, 1, image.shape[1], -1).float() - self.mean
-        maps = self.generator.emit(self.generator.represent(line))
+        maps = self.generator.emit(*self.generator.encode(line))
         outputs: dict[str, Tensor] = {}
         if "segmentation" in maps:
             outputs[CLASSES] = self.decide(maps["segmentation"])

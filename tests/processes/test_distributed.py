@@ -69,6 +69,8 @@ def test_steps_are_those_of_one_process_with_all_frames(case: str, pair: list[di
             # How each process ranks its own frames' scores is logged as a mean, not over all pairs.
             known = {name: value for name, value in wanted.items() if not name.endswith("/accuracy")}
             assert {name: mine[name] for name in known} == pytest.approx(known, rel=1e-5, abs=1e-6)
+    if case == "growth":
+        assert [any(name.startswith("grown/") for name in row) for row in alone["logs"]] == [True, True, False]
     first, second = (found[case] for found in pair)
     assert unmatched(first["weights"], second["weights"], 0) == [] and first["logs"] == second["logs"]
 
@@ -139,7 +141,7 @@ def test_a_stop_of_one_stops_both_and_a_resume_gives_the_same_bits(folder: Path,
         assert all(torch.equal(value, resumed[name][key]) for key, value in whole[name].items())
     assert torch.equal(whole["noise"], resumed["noise"]) and torch.equal(whole["torch"], resumed["torch"])
     rows = [(folder / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "stopped")]
-    assert rows[0] == rows[1] and len(rows[0]) == 8
+    assert rows[0] == rows[1] and len(rows[0]) == 10
 
 
 def test_another_number_of_processes_goes_on_at_the_same_frame_with_a_warning(
@@ -181,7 +183,7 @@ def test_the_command_trains_once_and_the_first_process_speaks(folder: Path, pair
     (code, said), (other_code, other_said) = (one["command"]["good"] for one in pair)
     assert (code, other_code) == (0, 0), said + other_said
     assert "2 processes × 1 = 2 frames a step" in said and "next: advmtl export" in said and not other_said
-    assert len((folder / "command/metrics.jsonl").read_text().splitlines()) == 4
+    assert len((folder / "command/metrics.jsonl").read_text().splitlines()) == 6
     assert len(list((folder / "command/tensorboard").glob("events*"))) == 1
 
 
