@@ -160,7 +160,9 @@ def _truth(shown: Shown, task: TaskName, frames: Tensor) -> Tensor:
 
 
 def _prediction(shown: Shown, task: TaskName, frames: Tensor) -> Tensor:
-    return fake_maps({task: shown.outputs[task][frames]}, shown.generator.depth)[task]
+    # As [N,H,W,C]: chosen as they are, the frames would lose the channels_last layout.
+    chosen = shown.outputs[task].permute(0, 2, 3, 1)[frames].permute(0, 3, 1, 2)
+    return fake_maps({task: chosen}, shown.generator.depth)[task]
 
 
 def _counted(per_frame: Tensor, pair: Pair) -> Tensor:

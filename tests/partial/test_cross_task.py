@@ -13,7 +13,7 @@ from advmtl.data.batch import Batch
 from advmtl.networks.discriminator import validity
 from advmtl.partial.build import build_methods
 from advmtl.partial.cross_task import CrossTaskConsistency, having_both, lacking
-from advmtl.partial.joint_space import JointSpace, directions, frame_distances, modulate, shares_at_stride
+from advmtl.partial.joint_space import JointSpace, directions, frame_distances, modulated, shares_at_stride
 from advmtl.partial.method import Shown
 from advmtl.processes.together import ALONE, Processes
 from advmtl.training.state import State, build
@@ -89,9 +89,12 @@ def make_space(tasks: tuple[str, ...] = ("segmentation", "depth")) -> JointSpace
 
 
 def test_modulation_by_hand() -> None:
-    """Two channels at 1 x 3 px: (1 + 0.5) x − 1 and (1 − 1) x + 4."""
-    features = torch.tensor([[[[1.0, 2.0, -2.0]], [[7.0, 8.0, 9.0]]]])
-    found = modulate(features, torch.tensor([0.5, -1.0]), torch.tensor([-1.0, 4.0]))
+    """Features x + 1 and 7 x at 1 x 3 px become (1 + 0.5) (x + 1) − 1 and (1 − 1) 7 x + 4."""
+    convolution = torch.nn.Conv2d(1, 2, 1)
+    convolution.weight.data = torch.tensor([1.0, 7.0]).view(2, 1, 1, 1)
+    convolution.bias.data = torch.tensor([1.0, 0.0])  # type: ignore[union-attr]
+    x = torch.tensor([[[[0.0, 1.0, -3.0]]]])
+    found = modulated(convolution, x, torch.tensor([0.5, -1.0]), torch.tensor([-1.0, 4.0]))
     assert found.tolist() == [[[[0.5, 2.0, -4.0]], [[4.0, 4.0, 4.0]]]]
 
 
@@ -135,7 +138,7 @@ def test_a_mapping_is_of_its_pair_and_direction() -> None:
 def test_parameters_grow_by_a_first_convolution_per_task_and_not_with_pairs() -> None:
     two, three = make_space(), make_space(("segmentation", "depth", "instance"))
     counts = [sum(p.numel() for p in space.parameters()) for space in (two, three)]
-    assert counts[1] - counts[0] == sum(p.numel() for p in three.stems["instance"].parameters()) == 2 * 6 * 9 + 6
+    assert counts[1] - counts[0] == sum(p.numel() for p in three.stems["instance"].parameters()) == 2 * 3 * 9 + 3
 
 
 def test_frames_are_chosen_by_what_they_lack_and_have() -> None:
