@@ -24,7 +24,7 @@ from torch import Tensor
 
 from advmtl.config import ConsistencyConfig, TaskName
 from advmtl.networks.discriminator import fake_maps, real_maps
-from advmtl.partial.joint_space import JointSpace, directions, frame_distances, shares_at_stride
+from advmtl.partial.joint_space import JointSpace, directions, frame_distances, shares_at_stride, units
 from advmtl.partial.method import Logs, Method, Shown
 
 
@@ -123,8 +123,8 @@ class CrossTaskConsistency(Method):
 
     def _mapped(self, shown: Shown, pair: Pair, task: TaskName, maps: Tensor) -> Tensor:
         with shown.precision.forward():
-            joint: Tensor = self.space(maps, task, pair.source, pair.target)
-        return joint
+            joint = self.space(maps, task, pair.source, pair.target)
+        return units(joint)
 
 
 def lacking(shown: Shown) -> list[Pair]:

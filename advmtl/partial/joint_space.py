@@ -43,7 +43,7 @@ class JointSpace(nn.Module):
             nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
             for inputs, outputs, stride in zip(self.widths, self.widths[1:], (2, 1), strict=False)
         )
-        self.emit = nn.Conv2d(width, joint_channels, 1)
+        self.emit = nn.Linear(width, joint_channels)
         # A's entries for all tasks there are: its size does not depend on which of them a configuration has.
         pairs = len(TASKS) ** 2
         self.register_buffer("codes", torch.eye(pairs), persistent=False)
@@ -63,7 +63,8 @@ class JointSpace(nn.Module):
         x = maps.contiguous(memory_format=torch.channels_last)
         for convolution, scale, shift in zip((self.stems[task], *self.shared), scales, shifts, strict=True):
             x = F.relu(modulated(convolution, x, scale, shift), inplace=True)
-        joint: Tensor = self.emit(x)
+        # A 1 x 1 convolution; torch's own falls back to a slow path here.
+        joint: Tensor = self.emit(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return joint
 
 
@@ -79,15 +80,20 @@ def modulated(convolution: nn.Conv2d, x: Tensor, scale: Tensor, shift: Tensor) -
     return F.conv2d(x, weight, bias, convolution.stride, convolution.padding)
 
 
+def units(vectors: Tensor) -> Tensor:
+    """Vectors per pixel [N,J,h,w] of any precision, at length 1, in float32 or wider."""
+    wide = vectors if vectors.dtype == torch.float64 else vectors.float()
+    return F.normalize(wide, dim=1, eps=_SHORTEST)
+
+
 def frame_distances(one: Tensor, other: Tensor, weights: Tensor) -> Tensor:
     """Per frame, the weighted mean over pixels of 1 − cosine: [N], in 0..2; 0 where no pixel weighs anything.
 
     Args:
-        one, other: vectors per pixel [N,J,h,w], of any precision; computed in float32 or wider.
+        one, other: from `units` [N,J,h,w].
         weights: [N,h,w].
     """
-    wide = torch.float64 if one.dtype == torch.float64 else torch.float32
-    distances = 1 - F.cosine_similarity(one.to(wide), other.to(wide), dim=1, eps=_SHORTEST)
+    distances = 1 - (one * other).sum(1)
     return (distances * weights).sum((1, 2)) / weights.sum((1, 2)).clamp(min=_SHORTEST)
 
 
@@ -102,8 +108,8 @@ def shares_at_stride(mask: Tensor) -> Tensor:
 
 
 def directions(z: Tensor) -> Tensor:
-    """The encoded features f(I) as the joint space is held to them: z [N,J,h,w], less each frame's mean.
+    """The encoded features f(I) as the joint space is held to them: `units` of z [N,J,h,w] less each frame's mean.
 
     z comes out of a ReLU: all of it points about one way, and a mapping to one point would be close to all of it.
     """
-    return z - z.mean((2, 3), keepdim=True)
+    return units(z - z.mean((2, 3), keepdim=True))
