@@ -24,7 +24,7 @@ from torch import Tensor
 
 from advmtl.config import ConsistencyConfig, TaskName
 from advmtl.networks.discriminator import fake_maps, real_maps
-from advmtl.partial.joint_space import JointSpace, directions, frame_distances, shares_at_stride
+from advmtl.partial.joint_space import JointSpace, directions, frame_distances, shares_at_stride, units
 from advmtl.partial.method import Logs, Method, Shown
 
 
@@ -123,8 +123,8 @@ class CrossTaskConsistency(Method):
 
     def _mapped(self, shown: Shown, pair: Pair, task: TaskName, maps: Tensor) -> Tensor:
         with shown.precision.forward():
-            joint: Tensor = self.space(maps, task, pair.source, pair.target)
-        return joint
+            joint = self.space(maps, task, pair.source, pair.target)
+        return units(joint)
 
 
 def lacking(shown: Shown) -> list[Pair]:
@@ -160,7 +160,9 @@ def _truth(shown: Shown, task: TaskName, frames: Tensor) -> Tensor:
 
 
 def _prediction(shown: Shown, task: TaskName, frames: Tensor) -> Tensor:
-    return fake_maps({task: shown.outputs[task][frames]}, shown.generator.depth)[task]
+    # As [N,H,W,C]: chosen as they are, the frames would lose the channels_last layout.
+    chosen = shown.outputs[task].permute(0, 2, 3, 1)[frames].permute(0, 3, 1, 2)
+    return fake_maps({task: chosen}, shown.generator.depth)[task]
 
 
 def _counted(per_frame: Tensor, pair: Pair) -> Tensor:

@@ -13,7 +13,7 @@ from advmtl.data.batch import Batch
 from advmtl.networks.discriminator import validity
 from advmtl.partial.build import build_methods
 from advmtl.partial.cross_task import CrossTaskConsistency, having_both, lacking
-from advmtl.partial.joint_space import JointSpace, directions, frame_distances, modulate, shares_at_stride
+from advmtl.partial.joint_space import JointSpace, directions, frame_distances, modulated, shares_at_stride, units
 from advmtl.partial.method import Shown
 from advmtl.processes.together import ALONE, Processes
 from advmtl.training.state import State, build
@@ -89,9 +89,12 @@ def make_space(tasks: tuple[str, ...] = ("segmentation", "depth")) -> JointSpace
 
 
 def test_modulation_by_hand() -> None:
-    """Two channels at 1 x 3 px: (1 + 0.5) x − 1 and (1 − 1) x + 4."""
-    features = torch.tensor([[[[1.0, 2.0, -2.0]], [[7.0, 8.0, 9.0]]]])
-    found = modulate(features, torch.tensor([0.5, -1.0]), torch.tensor([-1.0, 4.0]))
+    """Features x + 1 and 7 x at 1 x 3 px become (1 + 0.5) (x + 1) − 1 and (1 − 1) 7 x + 4."""
+    convolution = torch.nn.Conv2d(1, 2, 1)
+    convolution.weight.data = torch.tensor([1.0, 7.0]).view(2, 1, 1, 1)
+    convolution.bias.data = torch.tensor([1.0, 0.0])  # type: ignore[union-attr]
+    x = torch.tensor([[[[0.0, 1.0, -3.0]]]])
+    found = modulated(convolution, x, torch.tensor([0.5, -1.0]), torch.tensor([-1.0, 4.0]))
     assert found.tolist() == [[[[0.5, 2.0, -4.0]], [[4.0, 4.0, 4.0]]]]
 
 
@@ -100,14 +103,16 @@ def test_distances_by_hand() -> None:
     one = torch.tensor([[[[3.0, 1.0, 1.0]], [[4.0, 0.0, 0.0]]]])
     other = torch.tensor([[[[4.0, -9.0, 0.0]], [[3.0, 0.0, 1.0]]]])
     weights = torch.tensor([[[1.0, 0.5, 0.0]]])
-    assert frame_distances(one, other, weights).item() == pytest.approx((1 / 25 + 0.5 * 2) / 1.5, rel=1e-6)
-    assert frame_distances(one.half(), other.half(), weights).dtype == torch.float32
-    assert frame_distances(one, other, 0 * weights).tolist() == [0.0]
+    assert frame_distances(units(one), units(other), weights).item() == pytest.approx(
+        (1 / 25 + 0.5 * 2) / 1.5, rel=1e-6
+    )
+    assert units(one.half()).dtype == torch.float32
+    assert frame_distances(units(one), units(other), 0 * weights).tolist() == [0.0]
 
 
 def test_a_vector_without_length_gives_a_finite_gradient() -> None:
     nothing = torch.zeros(1, 4, 2, 3, requires_grad=True)
-    frame_distances(nothing, torch.ones(1, 4, 2, 3), torch.ones(1, 2, 3)).sum().backward()
+    frame_distances(units(nothing), torch.ones(1, 4, 2, 3) / 2, torch.ones(1, 2, 3)).sum().backward()
     assert nothing.grad is not None and bool(nothing.grad.isfinite().all())
 
 
@@ -122,7 +127,8 @@ def test_weights_at_the_stride_are_shares_of_valid_pixels() -> None:
 
 def test_features_are_centred_per_frame() -> None:
     z = torch.rand(2, 3, 4, 5) + torch.tensor([10.0, 20.0])[:, None, None, None]
-    torch.testing.assert_close(directions(z).mean((2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(directions(z), directions(z + 5), atol=1e-4, rtol=0)
+    assert directions(z).mean((2, 3)).abs().max() < 0.5  # uncentred it would be 0.58, 1 over the root of 3
 
 
 def test_a_mapping_is_of_its_pair_and_direction() -> None:
@@ -135,7 +141,7 @@ def test_a_mapping_is_of_its_pair_and_direction() -> None:
 def test_parameters_grow_by_a_first_convolution_per_task_and_not_with_pairs() -> None:
     two, three = make_space(), make_space(("segmentation", "depth", "instance"))
     counts = [sum(p.numel() for p in space.parameters()) for space in (two, three)]
-    assert counts[1] - counts[0] == sum(p.numel() for p in three.stems["instance"].parameters()) == 2 * 6 * 9 + 6
+    assert counts[1] - counts[0] == sum(p.numel() for p in three.stems["instance"].parameters()) == 2 * 3 * 9 + 3
 
 
 def test_frames_are_chosen_by_what_they_lack_and_have() -> None:
