@@ -95,8 +95,8 @@ class MeanTeacherConfig(Strict):
     """
 
     weight: PositiveFloat = 1.0
-    start_step: NonNegativeInt = 200
-    ramp_steps: NonNegativeInt = 400
+    start_step: NonNegativeInt = 500
+    ramp_steps: NonNegativeInt = 1000
     mix: Literal["depth", "class", "none"] = "depth"
     slack: NonNegativeFloat = 0.05
     confidence: Literal["pixel", "share"] = "pixel"

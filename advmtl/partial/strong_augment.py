@@ -9,7 +9,7 @@ from advmtl.config import Augment
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
 
-_SMALLEST_BLUR_PX = 0.15  # as in DACS (Tranheden et al. 2021); below it a Gaussian is one pixel
+_SMALLEST_BLUR = 0.15  # of the largest; below a σ of about that many pixels a Gaussian is one pixel
 
 
 def to_device(values: np.ndarray, like: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class StrongAugment(nn.Module):
     def forward(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """ImageNet-normalised [N,3,H,W] to the same. `rng`: the same number of draws whatever the settings."""
         jitters = [draw_jitter(rng, self.strength) for _ in range(len(image))]
-        blurred, sigmas = rng.random(len(image)) < 0.5, rng.uniform(_SMALLEST_BLUR_PX, 1, len(image)) * self.blur_px
+        blurred, sigmas = rng.random(len(image)) < 0.5, rng.uniform(_SMALLEST_BLUR, 1, len(image)) * self.blur_px
         # Seen as [N,HW,3]: a view where the picture is channels_last.
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2) * self.deviation + self.mean
         # The last column is what a mean luma of 1 adds; which it is only the device knows.

@@ -229,6 +229,14 @@ def replace_seed(config: Config) -> Config:
     return config.model_copy(update={"seed": config.seed + 1})
 
 
+def test_every_step_is_drawn_anew() -> None:
+    state = build(make_config(method={}), CPU)
+    batch = make_batch([True] * 2, [True] * 2)
+    shown = shown_of(state, batch)
+    terms = [method_of(state).terms(replace(shown, step=step))[0]["segmentation"] for step in (0, 1, 0)]
+    assert torch.equal(terms[0], terms[2]) and not torch.equal(terms[0], terms[1])
+
+
 INSTANCE = {"instance": {"losses": {"l1": 1.0}}}
 
 
