@@ -1,5 +1,6 @@
 """The chosen frames on one sheet, and how well they cover the set as a chart."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -56,9 +57,10 @@ def write_coverage(path: Path, picks: Sequence[Pick], labelled: int) -> None:
     canvas = Canvas(_LEFT + _PLOT[0] + _RIGHT, _TOP + _PLOT[1] + _BOTTOM)
     left, top, right, bottom = _LEFT, _TOP, _LEFT + _PLOT[0], _TOP + _PLOT[1]
     highest = max(1e-6, *(pick.radius for pick in picks))
-    upper = round_step(highest / 8) * 9
+    tick_step = round_step(highest / 8)
+    upper = tick_step * math.ceil(highest / tick_step)
     across, up = _PLOT[0] / max(1, len(picks) - 1), _PLOT[1] / upper
-    for tick in np.arange(0, upper, round_step(highest / 8)):
+    for tick in np.arange(0, upper + tick_step / 2, tick_step):
         y = bottom - tick * up
         canvas.line((left, y), (right, y), "#E4E4E4")
         canvas.text((left - 8, y), f"{tick:.3g}", 13, "rm")
@@ -71,10 +73,11 @@ def write_coverage(path: Path, picks: Sequence[Pick], labelled: int) -> None:
             canvas.line(start, end, colour, 2)
         for point in points if len(points) <= 60 else []:
             canvas.box((point[0] - 2, point[1] - 2, point[0] + 2, point[1] + 2), fill=colour, outline=colour)
-        canvas.line((right - 210, top + 16 + 22 * index), (right - 186, top + 16 + 22 * index), colour, 2)
-        canvas.text((right - 178, top + 16 + 22 * index), text, 13, "lm")
+        at = left + _PLOT[0] / 2 + 130 * index
+        canvas.line((at, top - 18), (at + 22, top - 18), colour, 2)
+        canvas.text((at + 28, top - 18), text, 13, "lm")
     canvas.box((left, top, right, bottom), outline="black")
-    canvas.text((left, top - 12), "Distance to the nearest chosen frame: lower is better covered", 15, "ld")
+    canvas.text((left, top - 18), "Distance to the nearest chosen frame", 15, "lm")
     known = f" (and {labelled} labelled before)" if labelled else ""
     canvas.text(((left + right) / 2, bottom + 32), f"frames chosen{known}", anchor="ma")
     canvas.sideways((18, (top + bottom) / 2), "feature L2")
