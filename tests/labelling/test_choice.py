@@ -1,5 +1,7 @@
 """Farthest-point choice against brute force, its properties, and how disagreement takes part."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from advmtl.labelling.choice import REPEATS, Pick, Rule, choose
 from advmtl.labelling.coverage import Coverage
-from advmtl.labelling.representation import scale_features
+from advmtl.labelling.representation import frame_features, scale_features
 
 
 def points(seed: int, count: int = 23, width: int = 5) -> Tensor:
@@ -50,7 +52,7 @@ def test_the_radius_never_grows_and_no_frame_comes_twice(seed: int, by: str) -> 
     picks = choose(features, 40, Rule(by=by, pool=1.5), [4, 9], gaps)  # type: ignore[arg-type]
     assert sorted(places(picks)) == [i for i in range(23) if i not in (4, 9)]
     radii = [pick.radius for pick in picks]
-    assert all(later <= earlier for earlier, later in zip(radii, radii[1:], strict=False)) and radii[-1] == 0
+    assert all(later <= earlier for earlier, later in pairwise(radii)) and radii[-1] == 0
     assert all(pick.mean <= pick.radius for pick in picks)
 
 
@@ -120,10 +122,21 @@ def test_disagreement_must_be_given_where_it_is_asked_for() -> None:
         choose(points(1), 3, Rule("both"))
 
 
-def test_both_parts_of_the_features_get_the_same_spread_and_one_together() -> None:
-    features = torch.cat([1000 + 50 * points(1, 40, 7), 0.01 * points(2, 40, 3)], 1)
-    scaled = scale_features(features.clone(), 7)
-    spread = [(part - part.mean(0)).square().sum(1).mean().item() for part in (scaled[:, :7], scaled[:, 7:], scaled)]
-    assert spread == pytest.approx([0.5, 0.5, 1], rel=1e-3)
-    alike = scale_features(torch.ones(4, 5), 2)
-    assert torch.equal(alike, torch.ones(4, 5))
+def test_scaled_features_have_a_spread_of_one() -> None:
+    features = 1000 + 50 * points(1, 40, 7)
+    scaled = scale_features(features.clone())
+    assert (scaled - scaled.mean(0)).square().sum(1).mean().item() == pytest.approx(1, rel=1e-3)
+    shrunk = (scaled[3] - scaled[9]) / (features[3] - features[9])
+    torch.testing.assert_close(shrunk, shrunk[:1].expand(7), rtol=1e-3, atol=0)  # by one number for all
+    assert torch.equal(scale_features(torch.ones(4, 5)), torch.ones(4, 5))
+
+
+def test_where_something_stands_counts() -> None:
+    """z with one bright spot, at the left or the right, near or far: four features apart; their order is z's."""
+    z = torch.zeros(4, 3, 6, 12)
+    for number, (row, column) in enumerate([(0, 0), (0, 11), (5, 0), (5, 11)]):
+        z[number, 1, row, column] = 9
+    features = frame_features(z)
+    assert features.shape == (4, 24)
+    assert features.nonzero()[:, 1].tolist() == [8, 11, 12, 15]
+    assert features.max() == 1  # a cell of 3 x 3
