@@ -1,11 +1,13 @@
 """Chosen frames against random ones on a set whose labels are known: coverage, classes, rare pixels; is disagreement error?
 
-    python benchmarks/label_choice.py RUN SOURCE [--student RUN] [--count 20] [--draws 2000]
+    python benchmarks/label_choice.py RUN SOURCE [--student RUN] [--count 20] [--draws 2000] [--features]
 
 The choice sees no label. Coverage: distance to the nearest chosen frame, largest and mean over the set. A class counts as
 contained from 0.05 % of the pixels of the chosen frames on; rare classes have less than 1 % of the set's pixels. Random: median of
 the draws, and the share of the draws that are as good as the choice or better. With --student also how the disagreement per frame
 goes with the error of both networks' depth (Spearman), for the student and for the run's raw weights against their average.
+With --features instead: how the distance of two frames goes with that of their true class maps (Spearman over all pairs; L1 of the
+classes' shares in the whole picture and in each of 2 x 4 cells), for several maps and grids.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +25,8 @@ from scipy.stats import spearmanr
 from advmtl.config import Config, Source
 from advmtl.data.frames import load_frame
 from advmtl.data.index import index_source
-from advmtl.data.loading import val_loaders
-from advmtl.labelling.candidates import find_frames
+from advmtl.data.loading import frame_loader, val_loaders
+from advmtl.labelling.candidates import Frames, find_frames
 from advmtl.labelling.choice import Rule, choose
 from advmtl.labelling.disagreement import depth_disagreement, load_student
 from advmtl.labelling.measure import Measured, measure_frames
@@ -32,6 +35,7 @@ from advmtl.networks.generator import Generator
 from advmtl.training.checkpoint import checkpoint_path, load_checkpoint, load_generator
 from preprocessing.labels import LABEL_SETS
 
+Grid = tuple[int, int]
 PRESENT, RARE = 0.0005, 0.01
 CPU = torch.device("cpu")
 FIGURES = (
@@ -152,6 +156,46 @@ def compare_disagreement(run: Path, student: Path, source: Source, console: Cons
         console.print(f"teacher against {name}: disagreement {np.median(values):.4f} (median), Spearman with {ranks}")
 
 
+def compare_features(frames: Frames, generator: Generator, config: Config, console: Console) -> None:
+    """Table: which features know how different two frames are."""
+    classes = len(LABEL_SETS[config.data.classes].names)
+    records = {r.image: r for source in frames.sources for r in index_source(source, config.data.classes, "train")}
+    features: dict[tuple[str, Grid], list[torch.Tensor]] = {}
+    shares: dict[Grid, list[torch.Tensor]] = {(1, 1): [], (2, 4): []}
+    for bare in frames.records:
+        labels = (
+            torch.from_numpy(load_frame(records[bare.image], frames.sizes[bare.source]).labels)
+            .long()
+            .clamp(max=classes)
+        )
+        one_hot = F.one_hot(labels, classes + 1)[..., :classes].permute(2, 0, 1).float()
+        for grid, rows in shares.items():
+            rows.append(F.adaptive_avg_pool2d(one_hot, grid).flatten())
+    with torch.inference_mode():
+        for batch in frame_loader(frames.records, frames.sizes, config.data):
+            maps = generator.encoder(batch.image)
+            z = generator.shared(maps)
+            log_depth = generator.activate("depth", generator.heads["depth"](z)).log()
+            for name, one in (("z", z), ("deepest map", maps[-1]), ("log depth", log_depth)):
+                for grid in ((1, 1), (1, 2), (2, 4), (4, 8)):
+                    features.setdefault((name, grid), []).append(F.adaptive_avg_pool2d(one, grid).flatten(1))
+    whole = {key: torch.cat(rows) for key, rows in features.items()}
+    scaled = {key: (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-6) for key, rows in whole.items()}
+    for grid in ((1, 1), (2, 4)):
+        parts = [
+            whole[name, grid] / (whole[name, grid] - whole[name, grid].mean(0)).norm() for name in ("z", "deepest map")
+        ]
+        whole["z and deepest map", grid] = torch.cat(parts, 1)
+        whole["z, channels scaled", grid] = scaled["z", grid]
+    pairs = np.triu_indices(len(frames.records), 1)
+    true = [torch.cdist(torch.stack(rows), torch.stack(rows), p=1).numpy()[pairs] for rows in shares.values()]
+    table = Table("features", "grid", "class shares, whole picture", "class shares, 2 x 4 cells")
+    for (name, grid), rows in whole.items():
+        distances = torch.cdist(rows, rows).numpy()[pairs]
+        table.add_row(name, f"{grid[0]} x {grid[1]}", *(f"{spearmanr(distances, one).statistic:.2f}" for one in true))
+    console.print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -159,6 +203,7 @@ def main() -> None:
     parser.add_argument("--student", type=Path)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--draws", type=int, default=2000)
+    parser.add_argument("--features", action="store_true")
     arguments = parser.parse_args()
     console = Console(width=170)
     teacher, config = load_generator(arguments.run)
