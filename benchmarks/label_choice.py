@@ -209,6 +209,9 @@ def main() -> None:
     teacher, config = load_generator(arguments.run)
     student = load_student(arguments.student, arguments.run, config) if arguments.student else None
     frames = find_frames([arguments.source], [], config, ignore_labels=True)
+    if arguments.features:
+        compare_features(frames, teacher, config, console)
+        return
     compare_choice(
         measure_frames(frames, teacher, config, CPU, student), config, arguments.count, arguments.draws, console
     )
