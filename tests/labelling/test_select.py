@@ -13,9 +13,10 @@ from street_set import PLAIN, noise, write_cityscapes
 from typer.testing import CliRunner, Result
 
 from advmtl.cli.app import app
-from advmtl.config import Config, validate
+from advmtl.config import Config, Source, validate
+from advmtl.labelling.candidates import find_frames
 from advmtl.networks.generator import Generator
-from advmtl.training.checkpoint import save_checkpoint
+from advmtl.training.checkpoint import load_generator, save_checkpoint
 from advmtl.training.state import generator_from
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import read_image, write_png
@@ -45,6 +46,12 @@ def write_run(folder: Path, seed: int = 0, **changes: Any) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs") / "teacher")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --out the list goes into the folder one is in."""
+    monkeypatch.chdir(tmp_path)
 
 
 def scene(seed: int) -> np.ndarray:
@@ -186,6 +193,8 @@ def test_frames_of_sources_with_other_sizes_are_compared(run: Path, recordings: 
     own = {"format": "folder", "root": str(recordings), "size": "96x64"}
     seen = write_run(tmp_path / "seen", data={**SMALL["data"], "train": [own]})
     sources = [f"folder:{recordings}", f"cityscapes:{tmp_path / 'city'}:train"]
+    frames = find_frames([Source.parse(one) for one in sources], [], load_generator(seen)[1], ignore_labels=True)
+    assert frames.sizes == [(96, 64), (64, 32)]
     assert advmtl("select", seen, *sources, "--ignore-labels", "--out", tmp_path / "o").exit_code == 0
     assert listed(tmp_path / "o")["candidates"] == 11
 
