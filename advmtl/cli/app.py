@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from advmtl.cli.deploy import export, predict
+from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
 from advmtl.cli.options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 from advmtl.cli.report import report
@@ -112,6 +113,7 @@ app.command(short_help="Train a configuration into a run folder, or go on with i
 app.command(short_help="Measure a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
 app.command(short_help="Write one page about one or several runs.")(report)
+app.command(short_help="Choose the frames most worth labelling.")(select)
 app.command(short_help="Draw image | truth | prediction on pictures.")(predict)
 app.command(short_help="Write one checked ONNX file.")(export)
 app.command(short_help="Run a model on a video, folder or camera.")(infer)

@@ -8,6 +8,7 @@ any label, so that no loss counts it, and `Batch.skipped` names it and the reaso
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from advmtl.config import Augment, Config, Source
+from advmtl.config.data import DataConfig
 from advmtl.data.augment import Arrays, Size, augment
 from advmtl.data.batch import Batch as Batch  # part of this module's interface
 from advmtl.data.batch import Sample, collate
@@ -173,6 +175,18 @@ def val_loaders(
         loader = DataLoader(dataset, batch_sampler=own, **loading)
         loaders.append((source_name(source), loader))
     return loaders
+
+
+def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: DataConfig) -> DataLoader[Sample]:
+    """Whole frames in their order, each read once; a batch ends where the source of the next frame differs in size.
+
+    `sizes`: network size of each source, by number. A frame that cannot be read is black and named in `Batch.skipped`.
+    """
+    shapes = [sizes[record.source] for record in records]
+    runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
+    batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
+    loading = {**_loading(data.workers), "persistent_workers": False}
+    return DataLoader(FrameDataset(records, sizes), batch_sampler=batches, **loading)
 
 
 def source_name(source: Source) -> str:
