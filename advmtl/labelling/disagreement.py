@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.config import Config
-from advmtl.networks.generator import Generator
+from advmtl.networks.generator import Generator, Taps
 from advmtl.training.checkpoint import load_generator
 from preprocessing.errors import InputError
 
@@ -25,9 +25,9 @@ def depth_disagreement(teacher_m: Tensor, student_m: Tensor) -> Tensor:
     return gap.sum(1) / valid.sum(1).clamp(min=1)
 
 
-def depth_m(generator: Generator, z: Tensor, size: tuple[int, int]) -> Tensor:
-    """Metres `[N,1,H,W]` at `size` (height, width) from z, without the other heads."""
-    x = F.interpolate(generator.heads["depth"](z), size=size, mode="bilinear", align_corners=False)
+def depth_m(generator: Generator, points: tuple[Tensor, Taps], size: tuple[int, int]) -> Tensor:
+    """Metres `[N,1,H,W]` at `size` (height, width) from what `Generator.encode` gives, without the other heads."""
+    x = F.interpolate(generator.heads["depth"](*points), size=size, mode="bilinear", align_corners=False)
     return generator.activate("depth", x)
 
 

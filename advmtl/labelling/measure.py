@@ -42,12 +42,12 @@ def measure_frames(
         for batch in frame_loader(frames.records, frames.sizes, config.data):
             image = batch.image.to(device, non_blocking=True)
             rows = slice(done, done + len(batch))
-            z = teacher.represent(image)
-            features[rows] = frame_features(z)
+            points = teacher.encode(image)
+            features[rows] = frame_features(points[0])
             if student is not None:
                 size = (image.shape[-2], image.shape[-1])
-                others_m = depth_m(student, student.represent(image), size)
-                gaps[rows] = depth_disagreement(depth_m(teacher, z, size), others_m)
+                others_m = depth_m(student, student.encode(image), size)
+                gaps[rows] = depth_disagreement(depth_m(teacher, points, size), others_m)
             unread = {one.name for one in batch.skipped}
             places += [done + number for number, name in enumerate(batch.names) if name not in unread]
             bad += batch.skipped
