@@ -43,9 +43,7 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "at parameters": ("min_norm", "parameters", "synchronised", True),
     "rotations": ("rotograd", "representation", "frozen", False),
     "loss weights": ("uncertainty", "representation", "frozen", True),
-    "consistency": ("sum", "representation", "synchronised", False),
 }
-PARTIAL: dict[str, Any] = {"consistency": {"consistency": {"width": 4, "ramp_steps": 2}}}
 
 
 def case_config(name: str) -> Config:
@@ -60,7 +58,6 @@ def case_config(name: str) -> Config:
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
             "train": {"batch_norm": norm, "warmup_steps": 1},
-            "partial": PARTIAL.get(name),
         },
         "test",
     )
@@ -105,7 +102,6 @@ def own_part(batch: Batch, processes: Processes) -> Batch:
 def weights(state: State) -> dict[str, torch.Tensor]:
     """Weights, statistics, averages, the balancer's history."""
     parts = {"g": state.generator, "ema": state.ema, "d": state.discriminators, "b": state.balancer}
-    parts["p"] = state.partial
     values = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
     return {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
 
