@@ -65,7 +65,7 @@ class ConsistencyConfig(Strict):
         ramp_steps: from then on the generator listens with a weight that rises linearly over so many steps; the
             mapping learns from the start.
         regularizer: weight of what holds the joint space to the encoded features; 0 lets the mapping collapse.
-        width: channels of the mapping's convolutions.
+        width: channels of the mapping's shared convolutions.
     """
 
     weight: PositiveFloat = 0.5
