@@ -1,0 +1,81 @@
+"""The picture of a grown network, and the section of a report about it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from written_runs import write_run
+
+from advmtl.growth.picture import draw_growth, write_growth
+from advmtl.growth.place import Detection, Place
+from advmtl.report.page import write_report
+from preprocessing.files import read_image
+
+PAIR = ("segmentation", "depth")
+
+
+def detections(cosine: float = -0.3) -> list[Detection]:
+    """Two; the second one's module stands beside the first one's."""
+    counts = {Place(stage, PAIR): 3 * stage for stage in range(1, 5)}
+    cosines = dict.fromkeys(counts, 0.0) | {Place(4, PAIR): cosine}
+    first, second = Place(4, PAIR), Place(2, PAIR)
+    return [
+        Detection(1, 20, counts, cosines, 7.5, (first,), (first,), 8000, 970_000),
+        Detection(2, 40, counts, cosines, 7.5, (first, second), (second,), 5000, 975_000),
+    ]
+
+
+def coloured(picture: np.ndarray) -> int:
+    """Pixels that are neither grey nor white."""
+    values = picture.astype(int)
+    return int((values.max(2) - values.min(2) > 20).sum())
+
+
+def test_modules_and_cosines_are_drawn() -> None:
+    """A detection more is a table more; a module more and a larger cosine are more colour; nothing touches the edge."""
+    both = detections()
+    one, two = draw_growth(both[:1]), draw_growth(both)
+    assert two.shape[0] > one.shape[0] and two.shape[1] == one.shape[1]
+    calm = [Detection(**{**vars(d), "cosines": {}}) for d in both]
+    assert (
+        coloured(two)
+        > coloured(draw_growth(calm))
+        > coloured(draw_growth([Detection(**{**vars(calm[0]), "grown": ()})]))
+    )
+    for edge in (two[0], two[-1], two[:, 0], two[:, -1]):
+        assert (edge == 255).all()
+
+
+def test_signs_have_their_own_colours() -> None:
+    negative, positive = draw_growth(detections(-0.3)[:1]), draw_growth(detections(0.3)[:1])
+    differs = (negative != positive).any(2)
+    red, blue = (picture[differs].astype(int) for picture in (negative, positive))
+    assert (red[:, 0] - red[:, 2]).mean() > 30 and (blue[:, 2] - blue[:, 0]).mean() > 30
+
+
+def test_exclusive_modules_have_rows_of_their_own() -> None:
+    single = [Detection(1, 9, {Place(1, PAIR): 2}, {}, 2.0, (Place(1, PAIR),), (Place(1, ("depth",)),), 10, 20)]
+    assert draw_growth(single).shape[0] > draw_growth([Detection(1, 9, {Place(1, PAIR): 2}, {}, 2.0, ())]).shape[0]
+
+
+def test_nothing_is_written_of_no_detection(tmp_path: Path) -> None:
+    assert not write_growth(tmp_path / "growth.png", []) and not list(tmp_path.iterdir())
+    assert write_growth(tmp_path / "growth.png", detections())
+    assert np.array_equal(read_image(tmp_path / "growth.png"), draw_growth(detections()))
+
+
+def test_a_report_has_the_picture_and_the_table(tmp_path: Path) -> None:
+    """Of the run that grew; a broken row is named and left out; other runs have no such section."""
+    run = write_run(tmp_path / "grown")
+    rows = [{"kind": "growth", "step": one.step, "epoch": 1, **one.row()} for one in detections()]
+    broken = {"kind": "growth", "step": 60, "epoch": 1, "detection": 3, "count/x/y": 1}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in [*rows, broken])
+    write_report([run, write_run(tmp_path / "plain")], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert 'id="growth"' in page and "Detections of grown" in page and "Detections of plain" not in page
+    section = page[page.index('id="growth"') : page.index('id="timing"')]
+    assert section.count("<img") == 1 and section.count("<tr>") == 1 + 2 * 4
+    assert "the detection of step 60 is not readable" in page
+    write_report([tmp_path / "plain"], tmp_path / "other.html")
+    assert 'id="growth"' not in (tmp_path / "other.html").read_text()
