@@ -46,11 +46,13 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "loss weights": ("uncertainty", "representation", "frozen", True),
     "domains": ("sum", "representation", "frozen", False),
     "growth": ("mgda", "representation", "synchronised", True),
+    "consistency": ("sum", "representation", "synchronised", False),
 }
 PARTIAL: dict[str, dict[str, object]] = {
     "domains": {
         "adversary": {"channels": 4, "layers": 2, "labelled_weight": 0.5, "transform": "both", "agreement": 0.1}
     },
+    "consistency": {"consistency": {"width": 4, "ramp_steps": 2}},
 }
 # A detection after each of the first two steps.
 GROWTH = {"detections": 2, "start_step": 0, "every_steps": 1, "accumulate_steps": 1, "expansion": 2.0}
