@@ -172,8 +172,10 @@ def _outcome(plan: Plan, planned: Planned, shown: Sequence[Metric]) -> Outcome:
         return Outcome(folder.name, seed, "failed", reason=plan.failures[folder])
     if folder not in plan.metrics:
         return Outcome(folder.name, seed, "missing")
-    parameters = None if config.growth is None else measured_parameters(config, planned.run)
-    return Outcome(folder.name, seed, "done", values_of(plan.metrics[folder], shown), parameters=parameters)
+    if config.growth is not None and folder not in plan.parameters:
+        plan.parameters[folder] = measured_parameters(config, planned.run)
+    figures = values_of(plan.metrics[folder], shown)
+    return Outcome(folder.name, seed, "done", figures, parameters=plan.parameters.get(folder))
 
 
 def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
