@@ -5,6 +5,8 @@ has an integer form too. Hard swish and the mean over the picture have none as t
 which takes 25 comparisons a value.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -112,6 +114,24 @@ def _scale_weights(graph: onnx.GraphProto, name: str, factor: float | NDArray) -
     weight = constant(graph, name)
     assert weight is not None
     set_constant(graph, name, (weight * np.asarray(factor)).astype(np.float32))
+
+
+def read_floats(graph: onnx.GraphProto, kept: Collection[str]) -> None:
+    """Let the nodes that `kept` names read what other float nodes made as it was made, not rounded to 8 bits.
+
+    The quantiser gives the rounded value to every reader as soon as one of them is in 8 bits.
+    """
+    made_by = makers(graph)
+    for node in graph.node:
+        if node.name not in kept:
+            continue
+        for place, name in enumerate(node.input):
+            back = made_by.get(name)
+            there = made_by.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+            if there is not None and there.op_type == "QuantizeLinear":
+                source = made_by.get(there.input[0])
+                if source is not None and source.name in kept:
+                    node.input[place] = there.input[0]
 
 
 def shield_float_convolutions(graph: onnx.GraphProto) -> None:

@@ -20,6 +20,7 @@ from export.precisions.graph import before_convolutions, drop_unused, in_order, 
 from export.precisions.integer_graph import (
     hard_swish_as_product,
     mean_as_pooling,
+    read_floats,
     separate_pooling,
     shield_float_convolutions,
 )
@@ -90,6 +91,7 @@ class Quantizer:
             model = quantizer.model.model
             correct_biases(model.graph, self.model.graph, self.means)
         if self.target == "cpu":
+            read_floats(model.graph, {node.name for node in self.model.graph.node} - set(nodes))
             shield_float_convolutions(model.graph)
         return in_order(model)
 
@@ -102,9 +104,7 @@ def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.
     give_biases(model.graph)
     equalize(model, frames)
     if target == "cpu":
-        mean_as_pooling(model.graph)
         separate_pooling(model.graph)
-        hard_swish_as_product(model.graph)
         drop_unused(model.graph)
         model = _preprocessed(model)
     ranges = value_ranges(model, frames, method, symmetric=target == "gpu")
@@ -151,6 +151,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
             continue
         gate = is_point(node) and node.op_type != "GlobalAveragePool"
         first = node.op_type == "Conv" and not sources
+        first = first or (target == "cpu" and layer_of[node.name].startswith("encoder."))
         if node.op_type in _QUANTISED[target] and node.name in before and not gate and not first:
             layers.setdefault(layer_of[node.name], []).append(node.name)
     return [Layer(name, tuple(nodes)) for name, nodes in layers.items()]
