@@ -18,8 +18,6 @@ from export.precisions.calibration import channel_statistics, value_ranges
 from export.precisions.equalize import equalize
 from export.precisions.graph import before_convolutions, drop_unused, in_order, makers
 from export.precisions.integer_graph import (
-    hard_swish_as_product,
-    mean_as_pooling,
     read_floats,
     separate_pooling,
     shield_float_convolutions,
