@@ -30,6 +30,9 @@ _QUANTISED = {
     "cpu": ["Conv", "Add", "Mul", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize", "Concat"],
     "gpu": ["Conv", "Add", "MaxPool", "AveragePool", "Concat"],
 }
+# Weights of convolutions that stay in float. The encoder's many steps between convolutions cost a processor more in
+# integers than its convolutions save, on two cores; the last convolution of the graph for processors only upsamples.
+_IN_FLOAT = {"cpu": ("encoder.", "upsample."), "gpu": ()}
 # uint8 values and int8 weights run on the CPU's VNNI dot product; TensorRT takes zero points of 0 only, no integer
 # biases, and a pair of Q and DQ of its own for every reader.
 _VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}
@@ -149,7 +152,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
             continue
         gate = is_point(node) and node.op_type != "GlobalAveragePool"
         first = node.op_type == "Conv" and not sources
-        first = first or (target == "cpu" and layer_of[node.name].startswith("encoder."))
-        if node.op_type in _QUANTISED[target] and node.name in before and not gate and not first:
+        kept = layer_of[node.name].startswith(_IN_FLOAT[target])
+        if node.op_type in _QUANTISED[target] and node.name in before and not (gate or first or kept):
             layers.setdefault(layer_of[node.name], []).append(node.name)
     return [Layer(name, tuple(nodes)) for name, nodes in layers.items()]

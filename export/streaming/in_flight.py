@@ -37,17 +37,19 @@ class InFlight(Generic[Job, Done]):
         self._taking = threading.Lock()
         self._turn = threading.Condition()
         self._taken = self._handed = 0
+        self._ended = False
 
     def run(self, pipe: Pipe[Job], before: Callable[[], None] | None = None) -> None:
         """Take jobs until there are no more; in each of the threads. `before` is called before a job is taken."""
         while not self._stop.is_set():
             with self._taking:  # a job and its number belong together
-                if self._limit is not None and self._taken >= self._limit:
+                if self._ended or (self._limit is not None and self._taken >= self._limit):
                     return
                 if before is not None:
                     before()
                 job = pipe.get()
                 if job is None:
+                    self._ended = True  # a pipe says so once
                     return
                 number, self._taken = self._taken, self._taken + 1
             done = self._work(job)
