@@ -111,8 +111,8 @@ def open_session(
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
     takes the first that starts. threads: CPU threads of the network, 0 = one per core. optimise: False lets ONNX
-    Runtime run an ONNX graph as it is written, to measure what another runtime will make of it. spin: threads of ONNX
-    Runtime wait for each other without sleeping within a frame; for cores that have nothing else to do.
+    Runtime run an ONNX graph as written, to measure what another runtime will make of it. spin: ONNX Runtime's threads
+    wait for each other without sleeping within a frame; for cores that have nothing else to do.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
@@ -164,8 +164,8 @@ def _options(threads: int, optimise: bool, spin: bool) -> Any:
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s).
-    # Where nothing else wants them, sleeping and waking is a fifth of a frame's time. Between frames they always sleep.
+    # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s). On idle
+    # cores, sleeping and waking is a fifth of a frame's time. Between frames they always sleep.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # warnings about nodes left on the CPU are not the user's business

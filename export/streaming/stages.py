@@ -157,7 +157,9 @@ def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferre
         run.timers["net"].add(frame.net_ms / 1e3)
         done.put(frame)
 
-    flight = InFlight(lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit)
+    flight: InFlight[_Job, Inferred] = InFlight(
+        lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit
+    )
     # A result that waits for a slow reader would age; the newest frame is taken when it has been taken.
     before = done.await_taken if latest else None
     others = range(0 if latest else run.reading.in_flight - 1)
