@@ -128,8 +128,8 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
     """The layers that integers may run: the ancestors of some convolution, and the convolutions, over a whole map.
 
     What follows the last convolutions (upsampling, arg max, sigmoid and exponential of the depth) stays in float. So
-    does the first convolution, whose three channels integer kernels are slow at, and squeeze-and-excitation's work on
-    single pixels: no time is spent there, and gates are sensitive.
+    does what `_IN_FLOAT` names; the first convolution, whose three channels integer kernels are slow at; and
+    squeeze-and-excitation's work on single pixels: no time is spent there, and gates are sensitive.
     """
     shapes = {
         value.name: [one.dim_value for one in value.type.tensor_type.shape.dim] for value in model.graph.value_info

@@ -17,6 +17,7 @@ from export.precisions.integer_graph import (
     separate_pooling,
     shield_float_convolutions,
 )
+from export.precisions.quantize import Target, layers_of
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (20, 28, 3), dtype=np.uint8) for i in range(3)]
 
@@ -115,6 +116,19 @@ def test_equalized_channels() -> None:
     before, after = (channel_statistics(one, ["i"], FRAMES)["i"].largest for one in (model, even))
     assert before.max() / before.min() > 2
     np.testing.assert_allclose(after, after[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("target", "there"), [("cpu", False), ("gpu", True)])
+def test_the_encoder_stays_in_float_on_processors(target: Target, there: bool) -> None:
+    model = inverted_residual()
+    name = "generator.encoder.features.4.block.0.0.weight"
+    for value in model.graph.initializer:
+        value.name = name if value.name == "project" else value.name
+    for node in model.graph.node:
+        node.input[:] = [name if one == "project" else one for one in node.input]
+    found = {layer.name for layer in layers_of(onnx.shape_inference.infer_shapes(model), target)}
+    assert "top" in found and "deep" in found
+    assert (name.removeprefix("generator.").removesuffix(".weight") in found) == there
 
 
 def rounded_pooling() -> onnx.ModelProto:
