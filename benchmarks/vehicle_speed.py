@@ -2,31 +2,27 @@
 
     python benchmarks/vehicle_speed.py --threads 2 --run runs/baseline --out runs/vehicle_speed.json
 
-Every network is exported in the plain graph (`--target gpu`) and in the one for processors (`--target cpu`), and all of them
-run in turn, frame by frame, in one process: what else the machine does meets all alike. The rival gets the same two graphs; the
-ratio is to the better of them, and of torch (eager, channels_last) with --torch. CPU time (all threads) is given beside wall
-time: on a machine with other jobs only it is comparable. `border` is the share of cells in which the cpu graph compares classes.
+Every network is exported in the plain graph (`--target gpu`) and in the one for processors (`--target cpu`), each is run in the
+three ways of `vehicle_rows.WAYS`, and all of them take turns in one process: what else the machine does meets all alike. The rival
+gets the same graphs and ways; ratios are to the best of its rows, and to the best of those run in the same way. CPU time (all
+threads) is given beside wall time: on a machine with other jobs only it is comparable. `border` is the share of cells in which
+the cpu graph compares classes.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from light_refinenet import build_light_refinenet
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from vehicle_rows import RIVAL, WAYS, Frame, Row, measure, open_rows, report, show
 
 from advmtl import __version__
 from advmtl.config.files import load_config
@@ -37,36 +33,8 @@ from export.graphs.deployable import Deployable
 from export.graphs.metadata import CLASSES, DEPTH, Metadata
 from export.graphs.to_onnx import export_onnx
 from export.measuring.graph_cost import cost_of
-from export.runtime import open_session
 from export.streaming.sources import find_images
 from preprocessing.files import read_image, write_json
-
-RIVAL = "light RefineNet"
-Frame = NDArray[np.uint8]
-
-
-@dataclass
-class Row:
-    """One network in one runtime. Times [s] are per frame, end to end."""
-
-    network: str
-    graph: str
-    parameters: int
-    gmacs: float | None
-    border: float | None
-    call: Callable[[Frame], Any] = field(repr=False)
-    wall_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-
-    def figures(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        wall, cpu = statistics.median(self.wall_s), statistics.median(self.cpu_s)
-        names = ("network", "graph", "parameters", "gmacs", "border")
-        return {name: getattr(self, name) for name in names} | {
-            "wall_ms": 1e3 * wall,
-            "cpu_ms": 1e3 * cpu,
-            "frames_per_second": 1 / wall,
-        }
 
 
 def count(network: nn.Module, size: tuple[int, int]) -> tuple[int, float]:
@@ -118,16 +86,16 @@ def rows_of(name: str, network: Generator, frames: list[Frame], folder: Path, op
     for target in ("gpu", "cpu"):
         path = folder / f"{len(list(folder.iterdir()))}.onnx"
         export_onnx(network, metadata, path, target)
-        session = open_session(path, "cpu", options.threads)
-        rows.append(Row(name, f"onnx, {target}", parameters, gmacs, border, session.run))
+        rows += open_rows(path, options.way, options.threads, Row(name, f"onnx, {target}", parameters, gmacs, border))
     if options.torch:
         model = Deployable(network).eval().to(memory_format=torch.channels_last)
 
-        def eager(frame: Frame) -> None:
+        def eager(frames: list[Frame]) -> None:
             with torch.inference_mode():
-                model(torch.from_numpy(frame[None]))
+                for frame in frames:
+                    model(torch.from_numpy(frame[None]))
 
-        rows.append(Row(name, "torch", parameters, gmacs, border, eager))
+        rows.append(Row(name, "torch", parameters, gmacs, border, "eager", eager))
     return rows
 
 
@@ -143,17 +111,6 @@ def peak_gmacs() -> float:
     return 2048**3 / min(times) / 1e9
 
 
-def measure(rows: list[Row], frames: list[Frame], iterations: int) -> None:
-    """Run all in turn; the first two rounds are not counted."""
-    for i in range(iterations + 2):
-        for row in rows:
-            started = time.perf_counter(), time.process_time()
-            row.call(frames[i % len(frames)])
-            if i >= 2:
-                row.wall_s.append(time.perf_counter() - started[0])
-                row.cpu_s.append(time.process_time() - started[1])
-
-
 def pictures(folder: Path | None, size: tuple[int, int], limit: int = 4) -> list[Frame]:
     """Frames of `size` from a folder, or smooth made-up ones."""
     if folder is not None:
@@ -161,53 +118,6 @@ def pictures(folder: Path | None, size: tuple[int, int], limit: int = 4) -> list
     random = np.random.default_rng(0)
     coarse = [random.uniform(0, 255, (8, 16, 3)).astype(np.float32) for _ in range(limit)]
     return [cv2.resize(one, size, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8) for one in coarse]
-
-
-def report(rows: list[Row], peak: float, threads: int) -> dict[str, Any]:
-    """Figures per row, with ratios to the rival's best row."""
-    figures = [row.figures() for row in rows]
-    rivals = [row for row in figures if row["network"] == RIVAL]
-    for row in figures:
-        row["ratio"] = min(r["wall_ms"] for r in rivals) / row["wall_ms"]
-        row["cpu_ratio"] = min(r["cpu_ms"] for r in rivals) / row["cpu_ms"]
-        if row["gmacs"] is not None:
-            row["gmacs_per_cpu_second"] = row["gmacs"] / (row["cpu_ms"] / 1e3)
-            row["share_of_peak"] = row["gmacs_per_cpu_second"] / peak
-    return {"threads": threads, "peak_gmacs_per_core_second": peak, "rows": figures}
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
-
-
-def show(result: dict[str, Any]) -> None:
-    """Print the table."""
-    table = Table()
-    for column in (
-        "network",
-        "graph",
-        "M params",
-        "GMACs",
-        "border",
-        "frames/s",
-        "CPU ms",
-        "ratio",
-        "ratio, CPU",
-        "of peak",
-    ):
-        table.add_column(column, justify="left" if column in ("network", "graph") else "right")
-    for r in result["rows"]:
-        table.add_row(
-            r["network"], r["graph"], f"{r['parameters'] / 1e6:.2f}", _shown(r["gmacs"], "{:.2f}"), _shown(r["border"], "{:.1%}"),
-            f"{r['frames_per_second']:.1f}", f"{r['cpu_ms']:.1f}", f"{r['ratio']:.2f}", f"{r['cpu_ratio']:.2f}",
-            _shown(r.get("share_of_peak"), "{:.0%}"),
-        )  # fmt: skip
-    console = Console(width=140)
-    console.print(
-        f"{result['threads']} threads, peak of a core {result['peak_gmacs_per_core_second']:.0f} GMAC/s",
-        highlight=False,
-    )
-    console.print(table)
 
 
 def main() -> None:
@@ -221,7 +131,8 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, help="folder of pictures; made up by default")
     parser.add_argument("--size", default="1024x512")
     parser.add_argument("--classes", type=int, default=11, help="classes of every network with random weights")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="cores; for frames in flight, how many of them")
+    parser.add_argument("--way", nargs="*", default=list(WAYS), choices=WAYS, help="how frames are run; all by default")
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--torch", action="store_true", help="also torch eager")
     parser.add_argument("--out", type=Path)
@@ -246,9 +157,9 @@ def main() -> None:
         for name, network in networks.items():
             rows += rows_of(name, network.eval(), frames, Path(folder), options)
         for path in options.model:
-            cost, session = cost_of(path), open_session(path, "cpu", options.threads)
-            figures = (cost.parameters or 0, cost.gmacs, None)
-            rows.append(Row(str(path), cost.precision, *figures, session.run))
+            cost = cost_of(path)
+            row = Row(str(path), cost.precision or "", cost.parameters or 0, cost.gmacs, None)
+            rows += open_rows(path, options.way, options.threads, row)
         peak = peak_gmacs()
         torch.set_num_threads(options.threads)
         measure(rows, frames, options.iterations)

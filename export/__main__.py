@@ -6,6 +6,7 @@ from pathlib import Path
 
 from export.runtime import open_session
 from export.stream import Outputs, Reading, StreamReport, infer
+from export.streaming.in_flight import threads_each
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
 
@@ -27,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fps", type=float, default=0.0, help="rate of the written video; 0 = that of the source")
     parser.add_argument("--provider", default="auto", help="auto, tensorrt, cuda or cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = one per core")
+    parser.add_argument("--in-flight", type=int, default=1, help="frames in the network at once")
     parser.add_argument("--report", type=Path, help="write the latency report as JSON")
     return parser
 
@@ -53,9 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     try:
-        reading = Reading(given.policy, given.limit, given.loop, given.reconnect_seconds)
+        reading = Reading(given.policy, given.limit, given.loop, given.reconnect_seconds, given.in_flight)
         outputs = Outputs(given.out, given.fps, given.arrays, given.log, given.show)
-        report = infer(open_session(given.model, given.provider, given.threads), given.source, outputs, reading)
+        session = open_session(given.model, given.provider, threads_each(given.threads, given.in_flight))
+        report = infer(session, given.source, outputs, reading)
         _print(report)
         if given.report is not None:
             write_json(given.report, report.to_dict())

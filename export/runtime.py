@@ -47,13 +47,14 @@ class Session:
     """A loaded model. `network` maps uint8 `[1, h, w, 3]` RGB of the network's size to its outputs by name.
 
     The outputs are on the host when it returns, so timing a call needs no further synchronisation.
-    `provider` names what runs it, `note` says why that one.
+    `provider` names what runs it, `note` says why that one. `concurrent`: several threads may call `network` at once.
     """
 
     metadata: Metadata
     provider: str
     note: str
     network: Network
+    concurrent: bool = True
 
     def run(self, frame: NDArray[np.uint8]) -> Result:
         """Infer one frame, uint8 `[H, W, 3]` RGB of any size; the results have the network's size."""
@@ -103,12 +104,15 @@ def fit(result: Result, size: tuple[int, int]) -> Result:
     return Result(nearest(result.classes), nearest(result.depth_m), offsets, nearest(result.instances))
 
 
-def open_session(path: Path | str, provider: str = "auto", threads: int = 0, *, optimise: bool = True) -> Session:
+def open_session(
+    path: Path | str, provider: str = "auto", threads: int = 0, *, optimise: bool = True, spin: bool = False
+) -> Session:
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
     takes the first that starts. threads: CPU threads of the network, 0 = one per core. optimise: False lets ONNX
-    Runtime run an ONNX graph as it is written, to measure what another runtime will make of it.
+    Runtime run an ONNX graph as written, to measure what another runtime will make of it. spin: ONNX Runtime's threads
+    wait for each other without sleeping within a frame; for cores that have nothing else to do.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
@@ -117,7 +121,7 @@ def open_session(path: Path | str, provider: str = "auto", threads: int = 0, *, 
     if not path.exists():
         raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
     if path.suffix == ".onnx":
-        return _open_onnx(path, provider, threads, optimise)
+        return _open_onnx(path, provider, _options(threads, optimise, spin))
     if path.is_dir() or path.suffix == ".pt":
         return _open_torch(path, provider, threads)
     if path.suffix == ".engine":
@@ -155,13 +159,15 @@ def _provider_options(name: str, path: Path) -> dict[str, str]:
     }
 
 
-def _options(threads: int, optimise: bool) -> Any:
+def _options(threads: int, optimise: bool, spin: bool) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s).
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s). On idle
+    # cores, sleeping and waking is a fifth of a frame's time. Between frames they always sleep.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # warnings about nodes left on the CPU are not the user's business
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -204,8 +210,8 @@ def _start(path: Path, provider: str, options: Any) -> tuple[Any, str]:
     raise InputError(f"{path}: provider {provider} cannot run here ({'; '.join(tried)}); try --provider auto")
 
 
-def _open_onnx(path: Path, provider: str, threads: int, optimise: bool) -> Session:
-    session, note = _start(path, provider, _options(threads, optimise))
+def _open_onnx(path: Path, provider: str, options: Any) -> Session:
+    session, note = _start(path, provider, options)
     metadata = from_properties(session.get_modelmeta().custom_metadata_map, path)
     width, height = metadata.size
     inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]

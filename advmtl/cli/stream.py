@@ -24,7 +24,10 @@ def infer(
         float, typer.Option(min=0, help="How long a lost camera or stream is tried again [s].")
     ] = 30.0,
     fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of a frame; 0 = the cores, shared by all.")] = 0,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="Frames in the network at once: more frames/s, each takes longer.")
+    ] = 1,
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
 ) -> None:
@@ -37,11 +40,13 @@ def infer(
     from export.runtime import open_session
     from export.stream import Outputs, Reading, print_report
     from export.stream import infer as run
+    from export.streaming.in_flight import threads_each
     from preprocessing.files import write_json
 
-    reading = Reading(policy, limit, loop, reconnect_seconds)
+    reading = Reading(policy, limit, loop, reconnect_seconds, in_flight)
     outputs = Outputs(out, fps, arrays, log, show)
-    result = run(open_session(model, provider, threads), source, outputs, reading)
+    session = open_session(model, provider, threads_each(threads, in_flight))
+    result = run(session, source, outputs, reading)
     print_report(result)
     if report is not None:
         write_json(report, result.to_dict())

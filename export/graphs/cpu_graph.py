@@ -8,6 +8,7 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
 
 from advmtl.networks.generator import Generator
 from export.graphs.deployable import DEVIATION, MEAN, Deployable
@@ -46,8 +47,13 @@ class CpuDeployable(nn.Module):
         first = self.generator.encoder.features[0]
         assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
         first[0] = convolution_of_pixels(first[0])
+        for block in list(self.generator.modules()):
+            for name, child in block.named_children():
+                if isinstance(child, SqueezeExcitation):
+                    setattr(block, name, Gate(child))
         mean = 255 * torch.tensor(MEAN).repeat(width).view(1, 1, 1, 3 * width)
         self.register_buffer("mean", mean, persistent=False)
+        self.upsample = Upsample(height // STRIDE)
         self.decide = BorderClasses(height // STRIDE, width // STRIDE)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -58,9 +64,9 @@ class CpuDeployable(nn.Module):
         if "segmentation" in maps:
             outputs[CLASSES] = self.decide(maps["segmentation"])
         if "depth" in maps:
-            outputs[DEPTH] = self.generator.activate("depth", upsample(maps["depth"]))[:, 0]
+            outputs[DEPTH] = self.generator.activate("depth", self.upsample(maps["depth"]))
         if "instance" in maps:
-            outputs[OFFSETS] = self.generator.activate("instance", upsample(maps["instance"]))
+            outputs[OFFSETS] = self.generator.activate("instance", self.upsample(maps["instance"])[None])
         return outputs
 
 
@@ -87,15 +93,54 @@ def convolution_of_pixels(stem: nn.Conv2d) -> nn.Conv2d:
     return pixels
 
 
-def upsample(x: Tensor) -> Tensor:
-    """Bilinear by `STRIDE`, [N,C,h,w] to [N,C,4h,4w], as `F.interpolate` does it with `align_corners=False`.
+class Gate(nn.Module):
+    """`SqueezeExcitation` in operators that ONNX Runtime has in its blocked layout.
 
-    Padding by the edge and cropping change nothing in the values. They keep ONNX Runtime from upsampling in blocks of
-    16 channels: for one channel, that and the sigmoid after it took 16 of 97 ms.
+    Its mean and its product with [N,C,1,1] are not: each map was brought to plain layout, multiplied on one core, and
+    brought back.
     """
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    large = F.interpolate(padded, scale_factor=STRIDE, mode="bilinear", align_corners=False)
-    return large[:, :, STRIDE:-STRIDE, STRIDE:-STRIDE]
+
+    def __init__(self, gate: SqueezeExcitation) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale the channels of `x` [N,C,h,w]."""
+        height, width = x.shape[-2:]
+        mean = F.avg_pool2d(F.avg_pool2d(x, (1, width)), (height, 1))
+        scale = self.gate.scale_activation(self.gate.fc2(self.gate.activation(self.gate.fc1(mean))))
+        return x * F.interpolate(scale, size=(height, width), mode="nearest")
+
+
+class Upsample(nn.Module):
+    """Bilinear by `STRIDE`, [1,C,h,w] to [C,4h,4w], as `F.interpolate` does it with `align_corners=False`.
+
+    ONNX Runtime upsamples a map of one channel on one core, or in blocks of 16 channels of which 15 are padding. Here a
+    convolution gives the four columns of each place as channels, which lie in memory as a row has them, and a product
+    the four rows from the nearest three.
+    """
+
+    columns: Tensor
+    rows: Tensor
+    nearest: Tensor
+
+    def __init__(self, height: int) -> None:
+        """For maps of this height."""
+        super().__init__()
+        # Three places in a row, upsampled one at a time: their shares of the pixels of the middle one.
+        shares = F.interpolate(torch.eye(3)[:, None], scale_factor=STRIDE, mode="linear")[:, 0, STRIDE : 2 * STRIDE]
+        self.register_buffer("columns", shares.t().reshape(STRIDE, 1, 1, 3).contiguous(), persistent=False)
+        self.register_buffer("rows", shares.t().contiguous(), persistent=False)
+        nearest = (torch.arange(height)[:, None] + torch.tensor([-1, 0, 1])).clamp(0, height - 1)
+        self.register_buffer("nearest", nearest.flatten(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Upsample `x`."""
+        channels, height, width = x.shape[1:]
+        padded = F.pad(x, (1, 1, 0, 0), mode="replicate").transpose(0, 1)
+        wide = F.conv2d(padded, self.columns).permute(0, 2, 3, 1).reshape(channels, height, -1)
+        near = wide.index_select(1, self.nearest).reshape(channels, height, 3, -1)
+        return (self.rows @ near).reshape(channels, STRIDE * height, STRIDE * width)
 
 
 class BorderClasses(nn.Module):
@@ -139,14 +184,14 @@ class BorderClasses(nn.Module):
         cells = rows.index_select(0, first.flatten().long())
         cells = torch.index_put(cells, (border,), self._between(logits, border))
         full = cells.view(self.height + 1, self.width + 1, STRIDE, STRIDE).permute(0, 2, 1, 3)
-        full = full.reshape((self.height + 1) * STRIDE, (self.width + 1) * STRIDE)
+        full = full.reshape(1, (self.height + 1) * STRIDE, (self.width + 1) * STRIDE)
         half = STRIDE // 2
-        return full[half:-half, half:-half][None]
+        return full[:, half:-half, half:-half]
 
     def _between(self, logits: Tensor, border: Tensor) -> Tensor:
         """The classes of the pixels of the cells `border`, uint8 [cells, 16]."""
         classes = logits.shape[1]
-        pixels = logits[0].permute(1, 2, 0).reshape(-1, classes)
+        pixels = logits.permute(0, 2, 3, 1).reshape(-1, classes)
         near = pixels.index_select(0, self.corners.index_select(0, border).t().flatten())
         # [4, K, cells]: ONNX Runtime's arg max is three times faster over a middle axis than over the last.
         near = near.view(4, -1, classes).permute(0, 2, 1).reshape(4, -1)

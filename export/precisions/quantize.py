@@ -18,8 +18,7 @@ from export.precisions.calibration import channel_statistics, value_ranges
 from export.precisions.equalize import equalize
 from export.precisions.graph import before_convolutions, drop_unused, in_order, makers
 from export.precisions.integer_graph import (
-    hard_swish_as_product,
-    mean_as_pooling,
+    read_floats,
     separate_pooling,
     shield_float_convolutions,
 )
@@ -31,6 +30,9 @@ _QUANTISED = {
     "cpu": ["Conv", "Add", "Mul", "Clip", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize", "Concat"],
     "gpu": ["Conv", "Add", "MaxPool", "AveragePool", "Concat"],
 }
+# Weights of convolutions that stay in float. The encoder's many steps between convolutions cost a processor more in
+# integers than its convolutions save, on two cores; the last convolution of the graph for processors only upsamples.
+_IN_FLOAT = {"cpu": ("encoder.", "upsample."), "gpu": ()}
 # uint8 values and int8 weights run on the CPU's VNNI dot product; TensorRT takes zero points of 0 only, no integer
 # biases, and a pair of Q and DQ of its own for every reader.
 _VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}
@@ -90,6 +92,7 @@ class Quantizer:
             model = quantizer.model.model
             correct_biases(model.graph, self.model.graph, self.means)
         if self.target == "cpu":
+            read_floats(model.graph, {node.name for node in self.model.graph.node} - set(nodes))
             shield_float_convolutions(model.graph)
         return in_order(model)
 
@@ -102,9 +105,7 @@ def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.
     give_biases(model.graph)
     equalize(model, frames)
     if target == "cpu":
-        mean_as_pooling(model.graph)
         separate_pooling(model.graph)
-        hard_swish_as_product(model.graph)
         drop_unused(model.graph)
         model = _preprocessed(model)
     ranges = value_ranges(model, frames, method, symmetric=target == "gpu")
@@ -127,8 +128,8 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
     """The layers that integers may run: the ancestors of some convolution, and the convolutions, over a whole map.
 
     What follows the last convolutions (upsampling, arg max, sigmoid and exponential of the depth) stays in float. So
-    does the first convolution, whose three channels integer kernels are slow at, and squeeze-and-excitation's work on
-    single pixels: no time is spent there, and gates are sensitive.
+    does what `_IN_FLOAT` names; the first convolution, whose three channels integer kernels are slow at; and
+    squeeze-and-excitation's work on single pixels: no time is spent there, and gates are sensitive.
     """
     shapes = {
         value.name: [one.dim_value for one in value.type.tensor_type.shape.dim] for value in model.graph.value_info
@@ -151,6 +152,7 @@ def layers_of(model: onnx.ModelProto, target: Target) -> list[Layer]:
             continue
         gate = is_point(node) and node.op_type != "GlobalAveragePool"
         first = node.op_type == "Conv" and not sources
-        if node.op_type in _QUANTISED[target] and node.name in before and not gate and not first:
+        kept = layer_of[node.name].startswith(_IN_FLOAT[target])
+        if node.op_type in _QUANTISED[target] and node.name in before and not (gate or first or kept):
             layers.setdefault(layer_of[node.name], []).append(node.name)
     return [Layer(name, tuple(nodes)) for name, nodes in layers.items()]

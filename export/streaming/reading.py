@@ -16,7 +16,7 @@ class Reading:
     policy: `every` frame is inferred, however late; of `latest` those that come faster than the network, or than its
     results are taken, are dropped and counted, and a file is played at its own rate; `auto` is latest for live sources,
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
-    live source is tried again [s].
+    live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only.
     Raises: InputError for values that cannot be.
     """
 
@@ -24,12 +24,17 @@ class Reading:
     limit: int | None = None
     loop: int = 1
     reconnect_s: float = 30.0
+    in_flight: int = 1
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise InputError(f"policy {self.policy!r}: choose {', '.join(POLICIES)}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit {self.limit}: give at least one frame")
+        if self.in_flight < 1:
+            raise InputError(f"in flight {self.in_flight}: give at least one frame")
+        if self.in_flight > 1 and self.policy == "latest":
+            raise InputError("in flight: with policy latest only the newest frame is in the network; give 1")
 
     def open(self, source: Source | str | Path) -> Source:
         """Open the source as it is to be read."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from export.measuring.latency import WARM_UP, Timer
 from export.runtime import Session, prepare, unpack
+from export.streaming.in_flight import InFlight
 from export.streaming.outputs import OnFrame
 from export.streaming.pipe import LATEST, LENGTH, Pipe
 from export.streaming.reading import Reading
@@ -149,37 +150,49 @@ def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
 
 
 def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferred]) -> None:
-    count, limit, latest = 0, run.reading.limit, run.reading.takes_latest(run.source)
-    while limit is None or count < limit:
-        if latest:  # a result that waits for a slow reader would age; the newest frame is taken when it has been taken
-            done.await_taken()
-        job = decoded.get()
-        if job is None:
-            break
-        start = time.perf_counter()
-        result = unpack(session.network(job.image))
-        end = time.perf_counter()
-        run.timers["wait"].add(start - job.decoded)
-        run.timers["net"].add(end - start)
-        height, width = job.frame.image.shape[:2]
-        done.put(
-            Inferred(
-                index=job.index,
-                name=job.frame.name,
-                image=job.image[0],
-                result=result,
-                frame_size=(width, height),
-                timestamp_s=job.frame.timestamp_s,
-                started=job.started,
-                dropped=run.dropped,
-                decode_ms=1e3 * (job.decoded - job.started),
-                wait_ms=1e3 * (start - job.decoded),
-                net_ms=1e3 * (end - start),
-            )
-        )
-        count += 1
-    run.enough.set()
+    latest = run.reading.takes_latest(run.source)
+
+    def hand(frame: Inferred) -> None:
+        run.timers["wait"].add(frame.wait_ms / 1e3)
+        run.timers["net"].add(frame.net_ms / 1e3)
+        done.put(frame)
+
+    flight: InFlight[_Job, Inferred] = InFlight(
+        lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit
+    )
+    # A result that waits for a slow reader would age; the newest frame is taken when it has been taken.
+    before = done.await_taken if latest else None
+    others = range(0 if latest else run.reading.in_flight - 1)
+    threads = [_thread(run, f"export-network-{i + 2}", lambda: flight.run(decoded, before)) for i in others]
+    for thread in threads:
+        thread.start()
+    try:
+        flight.run(decoded, before)
+        for thread in threads:
+            thread.join()
+    finally:
+        run.enough.set()
     done.close()
+
+
+def _infer(run: Run, session: Session, job: _Job) -> Inferred:
+    start = time.perf_counter()
+    result = unpack(session.network(job.image))
+    end = time.perf_counter()
+    height, width = job.frame.image.shape[:2]
+    return Inferred(
+        index=job.index,
+        name=job.frame.name,
+        image=job.image[0],
+        result=result,
+        frame_size=(width, height),
+        timestamp_s=job.frame.timestamp_s,
+        started=job.started,
+        dropped=run.dropped,
+        decode_ms=1e3 * (job.decoded - job.started),
+        wait_ms=1e3 * (start - job.decoded),
+        net_ms=1e3 * (end - start),
+    )
 
 
 def _deliver(
@@ -206,6 +219,8 @@ def overlap(
     run: Run, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
 ) -> None:
     """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
+    if run.reading.in_flight > 1 and not session.concurrent:
+        raise InputError(f"in flight: {session.provider} runs one frame at a time; give 1")
     length = LATEST if run.reading.takes_latest(run.source) else LENGTH
     decoded: Pipe[_Job] = Pipe(run.stop, run.ending, length)
     done: Pipe[Inferred] = Pipe(run.stop, length=length)

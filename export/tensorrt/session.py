@@ -33,7 +33,8 @@ def open_engine(path: Path, trt: Any = None, driver: Any = None) -> Session:
     network = _Network(trt, engine, Device(driver))
     if {*network.outputs} != {*header.metadata.outputs} or network.input_name != INPUT:
         raise InputError(f"{path}: its outputs {list(network.outputs)} are not those of its header; build it again")
-    return Session(header.metadata, "TensorRT engine", "", network)  # nothing else was tried: nothing to note
+    # Nothing else was tried: nothing to note. Its buffers are of one frame.
+    return Session(header.metadata, "TensorRT engine", "", network, concurrent=False)
 
 
 class _Network:

@@ -21,7 +21,7 @@ def test_infer_into_everything(model_path: Path, picture_folder: Callable[[int],
     paths = {name: tmp_path / f"out.{name}" for name in ("mkv", "arrays", "jsonl", "json")}
     result = advmtl(
         *("infer", model_path, folder, "--loop", 2, "--out", paths["mkv"], "--arrays", paths["arrays"]),
-        *("--log", paths["jsonl"], "--report", paths["json"], "--threads", 1, "--policy", "every"),
+        *("--log", paths["jsonl"], "--report", paths["json"], "--threads", 1, "--policy", "every", "--in-flight", 2),
     )
     assert result.exit_code == 0, result.output
     report = json.loads(paths["json"].read_text())

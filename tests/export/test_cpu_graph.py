@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from standins import make_frame, make_generator, make_metadata
 from torch import nn
+from torchvision.ops import SqueezeExcitation
 
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from export.graphs.cpu_graph import BorderClasses, CpuDeployable, convolution_of_pixels, deployable_for, upsample
+from export.graphs.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
 from export.graphs.deployable import DEVIATION, MEAN, Deployable
 from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
 from export.graphs.to_onnx import export_checked, export_run
@@ -68,7 +69,25 @@ def test_first_convolution_of_pixels(height: int, width: int, bias: bool) -> Non
 def test_upsampling_is_the_plain_one() -> None:
     x = torch.randn(1, 2, 5, 7)
     wanted = F.interpolate(x, size=(20, 28), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(upsample(x), wanted)
+    torch.testing.assert_close(Upsample(5)(x), wanted[0])
+
+
+def test_gates_are_the_plain_ones_and_need_no_other_layout(tmp_path: Path) -> None:
+    """Equal on sides that share no factor; in the file ONNX Runtime optimises, no map is brought to plain layout."""
+    torch.manual_seed(1)
+    plain = nn.Sequential(nn.Conv2d(3, 32, 3), SqueezeExcitation(32, 16, scale_activation=nn.Hardsigmoid), nn.ReLU())
+    ours, x, path = nn.Sequential(plain[0], Gate(plain[1]), plain[2]), torch.randn(1, 3, 11, 15), tmp_path / "gate.onnx"
+    torch.testing.assert_close(ours(x), plain(x))
+    program = torch.onnx.export(ours.eval(), (x,), input_names=["x"], verbose=False)
+    assert program is not None
+    program.save(path)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], plain(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("ReorderOutput") <= 1  # of the result
 
 
 @pytest.mark.parametrize("scale", [1, 3, 9], ids=["every cell", "many cells", "few cells"])

@@ -187,3 +187,19 @@ def test_tensorrt_keeps_its_engines_beside_the_model(
     (tmp_path / "net.engines").touch()  # where no folder can be made, TensorRT runs without one
     open_session(model, "auto", 1)
     assert asked[3][1] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("spin", [False, True])
+def test_threads_spin_within_a_frame_at_most(spin: bool, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    seen, real = [], onnxruntime.InferenceSession
+
+    def session(path: str, options: onnxruntime.SessionOptions, **rest: object) -> onnxruntime.InferenceSession:
+        names = ("session.intra_op.allow_spinning", "session.force_spinning_stop")
+        seen.extend(options.get_session_config_entry(name) for name in names)
+        return real(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    open_session(model_path, "cpu", 2, spin=spin)
+    assert seen == ["1" if spin else "0", "1"]
