@@ -85,8 +85,9 @@ class MeanTeacherConfig(Strict):
         mix: what of one frame is put over another: what is nearer than what it covers (DepthMix), half of its classes
             (ClassMix), or nothing (a plain mean teacher on strongly augmented frames).
         slack: ε of Eq. 37 as a share of the covered depth: 0.05 lets the source win up to 5 % behind the target.
-        confidence: what a teacher's class weighs: its probability at the pixel, or, as in ClassMix and DepthMix, the
-            share of the frame's pixels whose probability exceeds `threshold`.
+        confidence: what a teacher's class weighs: as in ClassMix and DepthMix, the share of the batch's unlabelled
+            pixels whose probability exceeds `threshold`, which keeps a bad teacher quiet; or its probability at the
+            pixel.
         threshold: of that share, and of the logged share of confident pixels.
         agreement: a teacher's depth counts where its two views, plain and mirrored, differ by less, in log metres.
         jitter: largest change of brightness, contrast and saturation of a mixed frame, as a share; hue turns by up to a
@@ -99,7 +100,7 @@ class MeanTeacherConfig(Strict):
     ramp_steps: NonNegativeInt = 1000
     mix: Literal["depth", "class", "none"] = "depth"
     slack: NonNegativeFloat = 0.05
-    confidence: Literal["pixel", "share"] = "pixel"
+    confidence: Literal["share", "pixel"] = "share"
     threshold: Fraction = 0.968
     agreement: PositiveFloat = 0.1
     jitter: Annotated[float, Field(ge=0, lt=1)] = 0.4

@@ -67,8 +67,9 @@ def label_frames(shown: Shown, opinion: Opinion, settings: MeanTeacherConfig) ->
     batch, readable = shown.batch, bool(shown.readable())
     weight = depth = distance = torch.zeros_like(batch.image[:, :1])
     classes, sky = torch.full_like(weight, IGNORE, dtype=torch.int64), weight.bool()
-    if readable and opinion.classes is not None and opinion.probability is not None:
-        classes, weight = _classes(shown, opinion.classes, opinion.probability, settings)
+    surety = _surety(shown, opinion.probability, settings)  # by all processes together, also by one without frames
+    if readable and opinion.classes is not None and surety is not None:
+        classes, weight = _classes(shown, opinion.classes, surety)
         names = LABEL_SETS[shown.config.data.classes].names
         sky = classes == names.index("sky") if "sky" in names else sky
     if readable and opinion.depth is not None and opinion.disagreement is not None:
@@ -80,14 +81,26 @@ def label_frames(shown: Shown, opinion: Opinion, settings: MeanTeacherConfig) ->
     return Frames(batch.image, classes, weight, depth, distance)
 
 
-def _classes(shown: Shown, guess: Tensor, probability: Tensor, settings: MeanTeacherConfig) -> tuple[Tensor, Tensor]:
+def _surety(shown: Shown, probability: Tensor | None, settings: MeanTeacherConfig) -> Tensor | None:
+    """What the teacher's classes weigh [N,1,H,W]."""
+    if probability is None or settings.confidence == "pixel":
+        return probability
+    return _confident_share(shown, probability, settings.threshold).expand_as(probability)
+
+
+def _classes(shown: Shown, guess: Tensor, surety: Tensor) -> tuple[Tensor, Tensor]:
     truth = shown.batch.targets["segmentation"][:, None]
-    surety = probability
-    if settings.confidence == "share":
-        share = (probability > settings.threshold).to(probability.dtype).mean((1, 2, 3), keepdim=True)
-        surety = share.expand_as(probability)
     pairs = [
         (truth[i], torch.ones_like(surety[i])) if there else (guess[i], surety[i])
         for i, there in enumerate(shown.batch.present["segmentation"])
     ]
     return torch.stack([classes for classes, _ in pairs]), torch.stack([weight for _, weight in pairs])
+
+
+def _confident_share(shown: Shown, probability: Tensor, threshold: float) -> Tensor:
+    """Share of the pixels without a class label, of all frames of all processes, of which the teacher is sure, 0-d."""
+    others = torch.zeros(len(probability), 1, 1, 1, dtype=probability.dtype)
+    others[shown.without("segmentation")] = 1  # on the host, and sent at once
+    others = others.to(probability.device, non_blocking=True)
+    sure = shown.processes.total((others * (probability > threshold).to(probability.dtype)).sum())
+    return sure / shown.processes.total(others.sum() * probability[0].numel()).clamp(min=1)

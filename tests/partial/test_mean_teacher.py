@@ -124,9 +124,23 @@ def test_truth_is_kept_and_the_teacher_fills_in(confidence: str, weights: tuple[
     assert torch.equal(frames.depth[0, 0] > 0, (truth[0] != SKY) & (opinion.disagreement[0, 0] < 0.1))  # type: ignore
 
 
+def test_the_share_is_that_of_all_unlabelled_pixels_of_the_batch() -> None:
+    """Frame 1 is sure everywhere, frame 2 in a quarter, frame 0 has truth and does not count."""
+    state = build(make_config(method={"threshold": 0.8}), CPU)
+    batch = make_batch([True, False, False], [False, True, True])
+    probability = torch.full((3, 1, *SIZE), 0.9)
+    probability[2, :, SIZE[0] // 4 :] = 0.5
+    opinion = Opinion(torch.zeros(3, 1, *SIZE, dtype=torch.int64), probability, None, None)
+    weight = label_frames(shown_of(state, batch), opinion, method_of(state).settings).weight
+    assert (weight[0] == 1).all() and (weight[1:] == (1 + 0.25) / 2).all()
+    alone = make_batch([True, True], [True, True])
+    two = Opinion(torch.zeros(2, 1, *SIZE, dtype=torch.int64), probability[:2], None, None)
+    assert (label_frames(shown_of(state, alone), two, method_of(state).settings).weight == 1).all()
+
+
 def test_unlabelled_frames_teach_the_encoder_and_both_heads() -> None:
     """Without any label nothing would move: the rest of the step has a gradient of exactly 0."""
-    state = build(make_config(method={}), CPU)
+    state = build(make_config(method={"confidence": "pixel"}), CPU)
     teacher = values_of(state.ema)
     batch = make_batch([False] * 3, [False] * 3)
     shown = shown_of(state, batch)
