@@ -27,11 +27,13 @@ class Growing:
         settings: when, what and how much.
         counts: of the window in hand.
         history: detections made so far.
+        born: the step since which the average has a value, by the value's name; those of the start are not in it.
     """
 
     settings: GrowthConfig
     counts: Counts
     history: list[Detection] = field(default_factory=list)
+    born: dict[str, int] = field(default_factory=dict)
 
     def state_dict(self, generator: Generator) -> dict[str, Any]:
         """Plain values and tensors."""
@@ -83,7 +85,9 @@ def _grow_at(state: "State", places: list[Place], seed: int) -> int:
     assert state.growth is not None
     expansion = state.growth.settings.expansion
     parameters = grow(state.generator, places, expansion, seed)
+    known = set(state.ema.state_dict())
     grow(state.ema, places, expansion, seed)
+    state.growth.born |= dict.fromkeys(state.ema.state_dict().keys() - known, state.step)
     _add_parameters(state.optimizer, parameters, state)
     _settle(state)
     return sum(parameter.numel() for parameter in parameters)
@@ -101,18 +105,22 @@ def restore(state: "State", saved: dict[str, Any]) -> None:
         return
     if growing is None or architecture(state.generator):
         raise ValueError("growth is of another run")
-    regrow_state(state, saved["architecture"])
     growing.counts.load_state_dict(saved["counts"])
     growing.history = [detection_of(row) for row in saved["history"]]
+    regrow_state(state, saved["architecture"])
 
 
 def regrow_state(state: "State", recorded: Architecture) -> None:
     """Grow a fresh state's generator, average and optimizer as another one's did."""
     assert state.growth is not None
-    expansion = state.growth.settings.expansion
-    for parameters in regrow(state.generator, recorded, expansion):
-        _add_parameters(state.optimizer, parameters, state)
-    regrow(state.ema, recorded, expansion)
+    expansion, steps = state.growth.settings.expansion, [one.step for one in state.growth.history if one.grown]
+    for number, places in enumerate(recorded):
+        for parameters in regrow(state.generator, [places], expansion):
+            _add_parameters(state.optimizer, parameters, state)
+        known = set(state.ema.state_dict())
+        regrow(state.ema, [places], expansion)
+        if number < len(steps):
+            state.growth.born |= dict.fromkeys(state.ema.state_dict().keys() - known, steps[number])
     _settle(state)
 
 

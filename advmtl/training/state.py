@@ -198,15 +198,20 @@ class State:
     def update_ema(self) -> None:
         """Move the averaged generator towards the current one.
 
-        The decay warms up as (1 + step) / (10 + step), so that a short run does not average its random start.
-        Batch-norm statistics are averaged like weights; counters are copied.
+        The decay warms up as (1 + age) / (10 + age), so that neither a short run averages its random start nor a grown
+        module its own. Batch-norm statistics are averaged like weights; counters are copied.
         """
-        decay = min(self.config.train.ema_decay, (1 + self.step) / (10 + self.step))
         averaged, current = self.ema.state_dict(), self.generator.state_dict()
-        floats = [name for name, value in averaged.items() if value.is_floating_point()]
-        torch._foreach_lerp_([averaged[n] for n in floats], [current[n] for n in floats], 1 - decay)
-        for name in averaged.keys() - set(floats):
-            averaged[name].copy_(current[name])
+        ages: dict[int, list[str]] = {}
+        born = self.growth.born if self.growth is not None else {}
+        for name, value in averaged.items():
+            if value.is_floating_point():
+                ages.setdefault(self.step - born.get(name, 0), []).append(name)
+            else:
+                value.copy_(current[name])
+        for age, names in ages.items():
+            decay = min(self.config.train.ema_decay, (1 + age) / (10 + age))
+            torch._foreach_lerp_([averaged[n] for n in names], [current[n] for n in names], 1 - decay)
 
 
 def build(config: Config, device: torch.device, *, pretrained: bool = True) -> State:

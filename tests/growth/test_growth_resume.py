@@ -207,3 +207,20 @@ def test_detections_beyond_the_last_step_are_told(tmp_path: Path) -> None:
     output, config = io.StringIO(), street_config(tmp_path / "streets")
     fit(config, tmp_path / "run", CPU, Console(file=output, width=200))
     assert "growth: 1 of 3 detections lie within the 2 steps of this training" in output.getvalue()
+
+
+def test_the_average_of_a_new_module_is_as_young_as_the_module() -> None:
+    """In the first step after it came, nine tenths of it are the module's new values; the rest of the network is old."""
+    state = fresh(grown_config(2, {"detections": 1, "start_step": 28, "accumulate_steps": 1}))
+    walk(state, 29)
+    assert architecture(state.generator)
+    before = {name: value.clone() for name, value in state.ema.state_dict().items()}
+    walk(state, 30)
+    now, current = state.ema.state_dict(), state.generator.state_dict()
+    moved = 0
+    for name, value in now.items():
+        if value.is_floating_point():
+            kept = 1 / 10 if ".fusion." in name or name.startswith("kernels.") else 30 / 39
+            torch.testing.assert_close(value, kept * before[name] + (1 - kept) * current[name])
+            moved += bool((value != before[name]).any()) and kept == 1 / 10
+    assert moved
