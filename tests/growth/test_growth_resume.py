@@ -210,7 +210,7 @@ def test_detections_beyond_the_last_step_are_told(tmp_path: Path) -> None:
 
 
 def test_the_average_of_a_new_module_is_as_young_as_the_module() -> None:
-    """In the first step after it came, nine tenths of it are the module's new values; the rest of the network is old."""
+    """In the first step after it came, it is nine tenths the new values; the rest is old."""
     state = fresh(grown_config(2, {"detections": 1, "start_step": 28, "accumulate_steps": 1}))
     walk(state, 29)
     assert architecture(state.generator)
