@@ -36,7 +36,7 @@ METHODS: dict[str, list[str]] = {
     "adversary": ["partial.adversary={}"],
     "consistency": ["partial.consistency={}"],
     "mean teacher": [_TEACHER],
-    "teacher + consistency": [_TEACHER, "partial.consistency={}"],
+    "teacher + adversary": [_TEACHER, "partial.adversary={}"],
 }
 COMMON = (
     *("encoder.width=0.75", "data.size=192x96", "train.learning_rate=3e-3", "train.ema_decay=0.99"),
