@@ -52,11 +52,11 @@ def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int) -> list[
 
 
 def _share_of_each_kind(records: Sequence[FrameRecord], order: Sequence[int], share: float) -> set[int]:
-    """The first frames in `order` of each set of labels, frames without any left aside."""
+    """The first frames in `order` of each set of labels."""
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i in order:
         kinds.setdefault(_labels(records[i]), []).append(i)
-    return {i for labels, of_kind in kinds.items() if labels for i in of_kind[: max(1, round(share * len(of_kind)))]}
+    return {i for of_kind in kinds.values() for i in of_kind[: max(1, round(share * len(of_kind)))]}
 
 
 def _labels(record: FrameRecord) -> tuple[str, ...]:
