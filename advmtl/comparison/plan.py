@@ -7,6 +7,7 @@ from typing import Any
 
 from advmtl.comparison.configs import folder_name
 from advmtl.config import Config
+from advmtl.data.budget import list_changed
 from advmtl.training.runs import Run, difference, load_newest
 from preprocessing.errors import InputError
 from preprocessing.files import read_json
@@ -62,7 +63,7 @@ class Plan:
 def is_finished(config: Config, run: Run) -> bool:
     """Whether the folder holds this run, trained to its end, or to a plateau, and measured since.
 
-    Raises: InputError where it holds a run of another configuration.
+    Raises: InputError where it holds a run of another configuration, or of other labels under the same name of a list.
     """
     saved = load_newest(run, lambda text: None)  # the run itself will say what is damaged
     if saved is None:
@@ -73,6 +74,11 @@ def is_finished(config: Config, run: Run) -> bool:
         raise InputError(
             f"{run.folder}: holds another run ({changed}); choose another --out, name the configuration differently "
             f"(CONFIG:name=other), or remove that folder"
+        )
+    if list_changed(config, run.label_budget):
+        raise InputError(
+            f"{run.folder}: holds a run of another list than {config.data.label_budget} is now; bring the list back, "
+            f"choose another --out, or remove that folder"
         )
     evaluation = run.folder / "evaluation.json"
     trained = state["epoch"] >= config.train.epochs or bool(state.get("guards", {}).get("stopped"))

@@ -77,8 +77,6 @@ def parse_budget(text: str) -> Path | float | tuple[int, ...] | None:
 
 
 def _budget(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 60:
-        value = _from_base_60(value)
     text = str(value)
     try:
         parsed = parse_budget(text)
@@ -93,15 +91,6 @@ def _budget(value: Any) -> Any:
     return text
 
 
-def _from_base_60(value: int) -> str:
-    # YAML 1.1 reads an unquoted 1:9 as a number in base 60, 69. No budget is a whole number, so it can be told.
-    parts = []
-    while value:
-        value, part = divmod(value, 60)
-        parts.append(str(part))
-    return ":".join(reversed(parts))
-
-
 LabelBudget = Annotated[str, BeforeValidator(_budget)]
 
 
@@ -111,11 +100,13 @@ class DataConfig(Strict):
     Attributes:
         label_budget: how many of the training labels are used, as if there were no others: all; one (each frame keeps
             its classes or its depth, half and half); a ratio of such frames, 1:9 (segmentation:depth[:instance]); a
-            fraction of the frames that keep all; or the .json of a list, {"frames": [name, …]}, as `advmtl select`
-            writes it.
+            fraction of the labelled frames, which keep all; or the .json of a list, {"frames": [name, …]}, as
+            `advmtl select` writes it.
         label_seed: of the choice, apart from the run's seed: runs of several seeds learn from the same labels.
-        unlabelled_weight: under a label budget, how often a frame without any label comes, relative to one with. They
-            come only where something learns from them (`partial`); an epoch has the same number of steps anyway.
+        unlabelled_weight: under a label budget, how often a frame without any label comes, relative to one with; None:
+            so that half of an epoch's frames are labelled, but no oftener than a labelled one. They come only where
+            something learns from them (`partial.adversary`, `partial.mean_teacher`); an epoch has the same number of
+            steps anyway.
     """
 
     train: list[Source] = []
@@ -128,7 +119,7 @@ class DataConfig(Strict):
     cache_mb: NonNegativeInt = 1024
     label_budget: LabelBudget = "all"
     label_seed: NonNegativeInt = 0
-    unlabelled_weight: PositiveFloat = 1.0
+    unlabelled_weight: PositiveFloat | None = None
     augment: Augment = Augment()
 
 

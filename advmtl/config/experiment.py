@@ -40,7 +40,7 @@ LATER = {
     "train.patience": None,
     "data.label_budget": "all",
     "data.label_seed": 0,
-    "data.unlabelled_weight": 1.0,
+    "data.unlabelled_weight": None,
 }
 
 _OPTIONS_OF = {
@@ -144,6 +144,8 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
+            values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # what is not asked for has no say, whatever may be asked for one day
             values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
         for part in ("growth", "partial"):

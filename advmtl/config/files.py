@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from advmtl.config import Config, validate
+from advmtl.config.yaml_text import read_yaml
 from preprocessing.errors import InputError
 
 
@@ -46,7 +47,7 @@ def _override(values: dict[str, Any], text: str) -> None:
         here = here.setdefault(part, {})
     try:
         # YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number.
-        parsed = yaml.safe_load(value)
+        parsed = read_yaml(value)
         here[parts[-1]] = _number(parsed) if isinstance(parsed, str) else parsed
     except yaml.YAMLError:
         raise InputError(f"override {text!r}: {value!r} is not readable as YAML") from None
@@ -66,7 +67,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     """
     path = find_config(name)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(values, dict):

@@ -115,6 +115,11 @@ class PartialConfig(Strict):
     mean_teacher: MeanTeacherConfig | None = None
 
     @property
+    def needs_no_label(self) -> bool:
+        """Whether a part learns from frames without any label; consistency needs that of one task."""
+        return self.adversary is not None or self.mean_teacher is not None
+
+    @property
     def forwards(self) -> str | None:
         """The key of a part that takes a further forward of the generator in a step, None where none does."""
         if self.mean_teacher is not None:

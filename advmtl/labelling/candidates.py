@@ -26,6 +26,7 @@ class Frames:
         sources: the sources by number, as the records have it.
         sizes: network size of each source.
         skipped: what could not be read.
+        labelled_before: names of the frames of G_A that are in a source to choose from, sorted.
     """
 
     records: list[FrameRecord]
@@ -33,6 +34,7 @@ class Frames:
     sources: list[Source]
     sizes: list[Size]
     skipped: list[BadFrame]
+    labelled_before: list[str]
 
     @property
     def start(self) -> list[int]:
@@ -67,6 +69,7 @@ def find_frames(
     """
     everything = [*sources, *labelled]
     found: dict[Path, tuple[FrameRecord, bool]] = {}
+    before: set[str] = set()
     # The labelled ones first: a frame of both kinds has labels.
     for number in [*range(len(sources), len(everything)), *range(len(sources))]:
         source = everything[number]
@@ -74,7 +77,9 @@ def find_frames(
         for record in index_source(source.model_copy(update={"depth": "none"}), classes, "train", number):
             known = number >= len(sources) or (record.has_labels and not ignore_labels)
             bare = replace(record, labels=None, instances=None)
-            found.setdefault(record.image.resolve(), (bare, known))
+            _, known = found.setdefault(record.image.resolve(), (bare, known))
+            if known and number < len(sources):
+                before.add(record.name)
     pairs = sorted(found.values(), key=lambda pair: (pair[0].name, pair[0].source))
     _refuse_namesakes([record for record, known in pairs if not known], everything)
     if all(known for _, known in pairs):
@@ -85,7 +90,7 @@ def find_frames(
     if all(known for _, known in left):
         raise InputError(f"{source_name(sources[0])}: no frame to choose from is readable; the first: {bad[0].reason}")
     sizes = [_network_size(source, config) for source in everything]
-    return Frames([record for record, _ in left], [known for _, known in left], everything, sizes, bad)
+    return Frames([record for record, _ in left], [known for _, known in left], everything, sizes, bad, sorted(before))
 
 
 def _refuse_namesakes(records: Sequence[FrameRecord], sources: Sequence[Source]) -> None:

@@ -67,7 +67,7 @@ def choose(
     ranked = _ranked(candidates, rule, disagreement)
     allowed, why = candidates.clone(), "farthest from all chosen before"
     if rule.by == "both":
-        preselected = ranked[: max(count, round(rule.pool * count))]
+        preselected = ranked[: max(count, round(min(rule.pool * count, len(ranked))))]
         if len(preselected) < len(ranked):
             allowed[:] = False
             allowed[preselected] = True

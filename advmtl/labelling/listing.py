@@ -44,7 +44,7 @@ def write_list(
     rule: Rule,
     runs: dict[str, str | None],
 ) -> None:
-    """Write selection.csv and selection.json; `frames` in the latter are the names that a label budget takes."""
+    """Write selection.csv and selection.json; a label budget keeps `frames` and `labelled_frames` of the latter."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -58,6 +58,7 @@ def write_list(
         "sources": list(dict.fromkeys(source_name(source) for source in frames.sources)),
         "candidates": frames.labelled.count(False),
         "labelled": frames.labelled.count(True),
+        "labelled_frames": frames.labelled_before,
         "units": UNITS,
         "frames": [row["frame"] for row in rows],
         "chosen": list(rows),

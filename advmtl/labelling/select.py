@@ -1,5 +1,7 @@
 """From a trained network and sources to the list of frames to label, its sheet and its chart."""
 
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +60,12 @@ def select(
     """
     if rule.by != "diversity" and student is None:
         raise InputError(f"--by {rule.by}: name the run to compare with, --student RUN, or choose by diversity")
+    if not math.isfinite(rule.pool):
+        raise InputError(f"--pool {rule.pool}: is no number of frames; write 3, for three times --count")
     teacher, config = load_generator(run)
     other = None if student is None else load_student(student, run, config).to(device)
     frames = find_frames(sources, labelled, config, ignore_labels=ignore_labels)
+    _make_folder(out)  # before hours go into measuring
     measured = measure_frames(frames, teacher.to(device), config, device, other)
     frames = measured.frames
     picks = choose(measured.features, count, rule, frames.start, measured.disagreement)
@@ -70,3 +75,12 @@ def select(
     write_sheet(out / "selection.jpg", picks, rows, frames)
     write_coverage(out / "coverage.png", picks, frames.labelled.count(True))
     return Selection(rows, picks, frames.labelled.count(False), frames.labelled.count(True), frames.skipped)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: no folder can be made there ({error.strerror}); name another") from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise InputError(f"--out {out}: may not be written to; name another folder")

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
+from advmtl.config.yaml_text import read_yaml
 from advmtl.measuring.frame_figures import frames_file
 from advmtl.tasks import TASKS
 from preprocessing.errors import InputError
@@ -114,7 +115,7 @@ def _last_of_each_step(rows: Sequence[Row]) -> list[Row]:
 def _read_config(run: RunRecord) -> dict[str, Any]:
     path = run.folder / "config.yaml"
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path.read_text())
     except FileNotFoundError:
         run.notes.append("config.yaml is missing")
         return {}

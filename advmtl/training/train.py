@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config, GrowthConfig
-from advmtl.data.budget import record_budget
+from advmtl.data.budget import hidden_by_budget, record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
 from advmtl.growth.picture import write_growth
@@ -78,8 +78,9 @@ def fit(
             *(config, device, processes, told),
         )
         if config.data.label_budget != "all":
-            records, budget_file = loader.dataset.records, run.label_budget
-            processes.together(lambda: record_budget(records, config, budget_file) if processes.writer else None)
+            # A record without a checkpoint is of a run that was killed before it learnt anything.
+            record = partial(record_budget, loader.dataset.records, config, run.label_budget, continued=state.step > 0)
+            processes.together(lambda: record() if processes.writer else None)
         return _train(state, run, (loader, loaders), labels, console)
 
 
@@ -169,7 +170,8 @@ def count_labels(config: Config, train: Any, val: list[Any]) -> str:
     for task in config.tasks:
         count = _labelled(train, task)
         if not count:
-            raise InputError(f"tasks.{task}: no training frame has this label; {missing_label(task, config)}")
+            reason = hidden_by_budget(task, config) or missing_label(task, config)
+            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
         parts.append(f"{task} {count} train, {sum(_labelled(loader, task) for loader in val)} val")
     if not any(_labelled(loader, task) for loader in val for task in config.tasks):
         raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")

@@ -35,7 +35,8 @@ def test_other_labels_are_no_comparison(change: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"data\.label_(budget|seed) is (one|0) in a and (0\.5|1) in b"):
         check_comparable([first, make("b", data=change)])
     check_comparable([first, make("b", partial={"consistency": {}}, data={"label_budget": "one"})])
-    check_comparable([first, make("b", data={"label_budget": "one", "unlabelled_weight": 2})])
+    taught, data = {"mean_teacher": {}}, {"label_budget": "one", "unlabelled_weight": 2}
+    check_comparable([first, make("b", partial=taught, data=data), make("c", partial=taught, data=first.data)])
 
 
 def test_a_method_is_named_after_itself(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_batch_without_labels_is_not_that_of_the_labels_alone(tmp_path: Path) 
         **{"train": [{"format": "cityscapes", "root": str(tmp_path), "split": "train"}], "label_budget": "0.125"},
         **{"size": "64x32", "batch_size": 6, "workers": 0, "cache_mb": 0},
     }
-    config = make("a", data=data, partial={"consistency": {}}, **SMALL)
+    config = make("a", data=data, partial={"mean_teacher": {}}, **SMALL)
     batches: dict[object, Batch] = {}
     alone, partly = (timing._batch(one, CPU, batches) for one in (plain_sum(config), config))
     assert len(batches) == 2 and all(alone.present["depth"]) and not all(partly.present["depth"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from street_set import TASKS, config, write_cityscapes
 
 from advmtl.config import Config, validate
-from advmtl.data.budget import keep_labels, record_budget
+from advmtl.config.files import load_config
+from advmtl.data.budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.frames import FrameRecord
 from advmtl.data.loading import train_loader
 from preprocessing.errors import InputError
@@ -38,6 +39,33 @@ def test_ratio_gives_every_frame_one_label() -> None:
     assert [record.name for record in kept] == [record.name for record in frames(400)]
     assert counts(keep_labels(frames(401), "one", 3)) == {("segmentation",): 200, ("depth",): 201}
     assert counts(keep_labels(frames(7), "0:1", 0)) == {("depth",): 7}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "segmentation"),
+    [("one", "0 1 5 7 12 14 15 17 18 19"), ("1:9", "17 18"), ("9:1", "0 1 2 3 4 5 6 7 9 10 11 12 13 14 15 17 18 19")],
+)
+def test_the_choice_of_older_runs_stays(ratio: str, segmentation: str) -> None:
+    kept = keep_labels(frames(20), ratio, 0)
+    chosen = {f"f{int(number):04d}" for number in segmentation.split()}
+    assert {record.name for record in kept if record.has_labels} == chosen
+    assert {record.name for record in kept if record.has_depth} == {record.name for record in frames(20)} - chosen
+    half = keep_labels(frames(20), "0.25", 0)
+    assert [record.name[-2:] for record in half if record.has_labels] == ["07", "12", "17", "18", "19"]
+
+
+def test_a_fraction_is_of_the_labelled_frames_of_each_kind() -> None:
+    raw = [FrameRecord(f"r{i}", FILE, "train", "cityscapes19") for i in range(980)]
+    depth = [FrameRecord(f"d{i}", FILE, "train", "cityscapes19", 0, None, None, FILE) for i in range(30)]
+    one = [FrameRecord("s", FILE, "train", "cityscapes19", 0, FILE)]
+    for seed in range(5):
+        kept = keep_labels([*raw, *frames(20), *depth, *one], "0.1", seed)
+        assert counts(kept) == {
+            **{("segmentation", "depth"): 2, ("depth",): 3, ("segmentation",): 1},
+            (): 1031 - 6,
+        }
+        more = keep_labels([*raw, *frames(20), *depth, *one], "0.4", seed)
+        assert {r.name for r in kept if r.has_depth} < {r.name for r in more if r.has_depth}
 
 
 def test_ratio_of_three_labels_and_labels_without_a_part() -> None:
@@ -87,13 +115,41 @@ def test_a_list_of_frames(tmp_path: Path) -> None:
         keep_labels(frames(5), str(tmp_path / "none.json"), 0)
 
 
-@pytest.mark.parametrize(("written", "meant"), [(69, "1:9"), (541, "9:1"), ("1:9", "1:9"), (0.125, "0.125"), (1, "1")])
-def test_budgets_as_yaml_reads_them(written: object, meant: str) -> None:
+def test_a_list_keeps_what_was_labelled_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "selection.json"
+    path.write_text(json.dumps({"frames": ["f0003"], "labelled": 2, "labelled_frames": ["f0000", "f0004"]}))
+    kept = keep_labels(frames(5), str(path), 0)
+    assert [record.name for record in kept if record.has_labels] == ["f0000", "f0003", "f0004"]
+    for wrong in (3, [3], None):
+        path.write_text(json.dumps({"frames": ["f0003"], "labelled_frames": wrong}))
+        with pytest.raises(InputError, match="holds no list"):
+            keep_labels(frames(5), str(path), 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("1:9", "1:9"), (0.125, "0.125"), (1, "1"), (1.0, "1.0"), ("all", "all")]
+)
+def test_budgets_as_numbers_and_as_text(written: object, meant: str) -> None:
     found = validate(Config, {"tasks": TASKS, "data": {"label_budget": written}}, "test")
     assert found.data.label_budget == meant
 
 
-@pytest.mark.parametrize("written", ["half", "0", "1.5", "0:0", "-0.1", "nan", 0, True, "1:2:3:4", "inf"])
+@pytest.mark.parametrize("ratio", ["90:10", "1:9", "60:40", "75:25", "1:30:10", "0:1"])
+def test_a_ratio_is_no_number_in_base_60(tmp_path: Path, ratio: str) -> None:
+    path = tmp_path / "c.yaml"
+    for written in (ratio, f"'{ratio}'", f'"{ratio}"'):
+        path.write_text(f"tasks: {json.dumps(TASKS)}\n")
+        assert load_config(str(path), [f"data.label_budget={written}"]).data.label_budget == ratio
+        path.write_text(f"tasks: {json.dumps(TASKS)}\ndata:\n  label_budget: {written}\n")
+        found = load_config(str(path))
+        assert found.data.label_budget == ratio
+    path.write_text(found.to_yaml())
+    assert load_config(str(path)) == found
+
+
+@pytest.mark.parametrize(
+    "written", ["half", 69, 541, 5410, 2, "69", "0", "1.5", "0:0", "-0.1", "nan", 0, True, "1:2:3:4", "inf"]
+)
 def test_impossible_budgets_are_refused(written: object) -> None:
     with pytest.raises(InputError, match=r"data\.label_budget"):
         validate(Config, {"tasks": TASKS, "data": {"label_budget": written}}, "test")
@@ -116,11 +172,44 @@ def test_frames_without_labels_come_only_where_something_learns_from_them(tmp_pa
     settings = config(source, label_budget="0.25", batch_size=2)
     values = settings.model_dump(mode="json") | {"partial": {"mean_teacher": {}}}
     partial = train_loader(validate(Config, values, "test"))
-    assert len({name for batch in partial for name in batch.names}) == 8
-    values["data"]["unlabelled_weight"] = 1 / 3
-    balanced = train_loader(validate(Config, values, "test"))
-    labels = [there for batch in balanced for there in batch.present["depth"]]
-    assert sum(labels) == 4 == len(labels) // 2
+    assert len({name for batch in partial for name in batch.names}) == 2 + 4  # half of 8 draws, no frame twice
+    labels = [there for batch in partial for there in batch.present["depth"]]
+    assert sum(labels) == 4 == len(labels) // 2  # of two labelled frames, each twice
+    values["data"]["unlabelled_weight"] = 1.0
+    evenly = Counter(name for batch in train_loader(validate(Config, values, "test")) for name in batch.names)
+    assert set(evenly.values()) == {1} and len(evenly) == 8
+    values["partial"] = {"consistency": {}}  # it needs the label of one task
+    consistent = train_loader(validate(Config, values, "test"))
+    assert all(all(batch.present["depth"]) for batch in consistent)
+
+
+def test_few_unlabelled_frames_come_as_often_as_the_others() -> None:
+    """Of two sources 3 frames with weight 2 and 5 with weight 1, 2 and 1 of them without labels; then 2 and 4."""
+    settings = config(["folder:a", "folder:b"], label_budget="0.5").model_dump(mode="json")
+    settings["data"]["train"][0]["weight"] = 2
+    learns = validate(Config, settings | {"partial": {"adversary": {}}}, "test")
+    for bare, share in (((1, 1), 1.0), ((2, 4), (2 * 1 + 1) / (2 * 2 + 4))):
+        records = [
+            record if i >= bare[source] else FrameRecord(f"{i}", FILE, "train", "cityscapes19", source)
+            for source, count in ((0, 3), (1, 5))
+            for i, record in enumerate(frames(count, source=source))
+        ]
+        groups = frame_groups(records, learns)
+        assert [len(own) for own, _ in groups] == [3 - bare[0], bare[0], 5 - bare[1], bare[1]]
+        assert [weight for _, weight in groups] == pytest.approx([2, 2 * share, 1, share])
+
+
+def test_the_weight_of_frames_that_do_not_come_is_not_in_the_hash() -> None:
+    def made(weight: float | None, **changes: object) -> str:
+        data = {"label_budget": "0.5", "unlabelled_weight": weight}
+        return validate(Config, {"tasks": TASKS, "data": data, **changes}, "test").hash
+
+    assert made(None) == made(1.0) == made(2.0)
+    assert made(None, partial={"consistency": {}}) == made(2.0, partial={"consistency": {}})
+    taught = {"partial": {"mean_teacher": {}}}
+    assert len({made(weight, **taught) for weight in (None, 1.0, 2.0)}) == 3
+    without = validate(Config, {"tasks": TASKS, "data": {"label_budget": "0.5"}, **taught}, "test")
+    assert made(None, **taught) == without.hash and "unlabelled_weight" not in without.computed()["data"]
 
 
 def test_a_single_task_learns_from_the_same_labels(tmp_path: Path) -> None:
@@ -139,12 +228,41 @@ def test_the_record_says_what_was_kept_and_guards_it(tmp_path: Path) -> None:
     path = tmp_path / "label_budget.json"
     chosen = config([f"cityscapes:{tmp_path}:train"], label_budget="1:2")
     records = train_loader(chosen).dataset.records
-    record_budget(records, chosen, path)
-    record_budget(np.random.default_rng(0).permutation(np.array(records, object)).tolist(), chosen, path)
+    record_budget(records, chosen, path, continued=True)
+    record_budget(
+        np.random.default_rng(0).permutation(np.array(records, object)).tolist(), chosen, path, continued=True
+    )
     written = json.loads(path.read_text())
     assert written["labels"] == {"segmentation": 2, "depth": 4, "instance": 0}
     assert {len(frame["labels"]) for frame in written["frames"]} == {1}
-    record_budget(records[:-1], chosen, path)  # a frame that broke since is no other choice
+    record_budget(records[:-1], chosen, path, continued=True)  # a frame that broke since is no other choice
     turned = chosen.model_copy(update={"data": chosen.data.model_copy(update={"label_budget": "2:1"})})
     with pytest.raises(InputError, match="began with other labels"):
-        record_budget(train_loader(turned).dataset.records, turned, path)
+        record_budget(train_loader(turned).dataset.records, turned, path, continued=True)
+    record_budget(train_loader(turned).dataset.records, turned, path, continued=False)
+    assert json.loads(path.read_text())["labels"] == {"segmentation": 4, "depth": 2, "instance": 0}
+
+
+def test_a_list_that_changed_is_told_from_the_record(tmp_path: Path) -> None:
+    names = write_cityscapes(tmp_path, frames=4)
+    chosen, path = tmp_path / "selection.json", tmp_path / "label_budget.json"
+    chosen.write_text(json.dumps({"frames": names[:2]}))
+    listed = config([f"cityscapes:{tmp_path}:train"], label_budget=str(chosen))
+    record_budget(train_loader(listed).dataset.records, listed, path, continued=False)
+    assert not list_changed(listed, path)
+    chosen.write_text(json.dumps({"frames": [*names[1::-1], "elsewhere"]}))
+    assert not list_changed(listed, path)
+    for other in (names[:1], names[:3], names[1:3]):
+        chosen.write_text(json.dumps({"frames": other}))
+        assert list_changed(listed, path)
+    assert not list_changed(config([], label_budget="1:9"), tmp_path / "none.json")
+
+
+def test_a_label_that_the_budget_hides_is_not_called_absent(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path, frames=6)
+    source = [f"cityscapes:{tmp_path}:train"]
+    said = hidden_by_budget("segmentation", config(source, label_budget="0:1"))
+    assert said is not None and said.startswith("data.label_budget=0:1 leaves none of the 6 there are; write another")
+    assert hidden_by_budget("depth", config(source, label_budget="0:1")) is None
+    assert hidden_by_budget("instance", config(source, label_budget="0:1")) is None
+    assert hidden_by_budget("depth", config(source)) is None

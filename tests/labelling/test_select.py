@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from typer.testing import CliRunner, Result
 
 from advmtl.cli.app import app
 from advmtl.config import Config, Source, validate
+from advmtl.data.budget import keep_labels
+from advmtl.data.index import index_source
+from advmtl.labelling import select as select_module
 from advmtl.labelling.candidates import find_frames
 from advmtl.networks.generator import Generator
 from advmtl.training.checkpoint import load_generator, save_checkpoint
@@ -137,6 +141,30 @@ def test_labelled_frames_are_chosen_already(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0 and "5 of 5 frames chosen (all there are, 9 were asked for)" in result.stdout
 
 
+def test_what_was_labelled_before_is_in_the_list_for_the_trainer(run: Path, tmp_path: Path) -> None:
+    """Two rounds: after the first frames have labels, a budget of the second list keeps those of both."""
+    for number in range(6):
+        write_png(tmp_path / "new" / "images" / f"f{number}.png", scene(number))
+    for name in ("f1", "f9"):
+        write_png(tmp_path / "old" / "images" / f"{name}.png", scene(7))
+    for name in ("f2", "f5"):
+        write_png(tmp_path / "new" / "labels" / f"{name}.png", np.zeros((60, 96), np.uint8))
+    arguments = ["select", run, f"folder:{tmp_path / 'new'}", "--count", 2, "--labelled", f"folder:{tmp_path / 'old'}"]
+    assert advmtl(*arguments, "--out", tmp_path / "o").exit_code == 0
+    content = listed(tmp_path / "o")
+    assert (
+        content["labelled_frames"] == ["f2", "f5"] and content["labelled"] == 4
+    )  # other sources' are not of this list
+    records = index_source(Source.parse(f"folder:{tmp_path / 'new'}"), "cityscapes19", "train")
+    records = [replace(record, labels=record.image) for record in records]  # now all have labels
+    kept = keep_labels(records, str(tmp_path / "o" / "selection.json"), 0)
+    assert {record.name for record in kept if record.has_labels} == {"f2", "f5", *content["frames"]}
+    twice = [*arguments[:-2], "--labelled", f"folder:{tmp_path / 'new'}"]
+    assert_one_line(advmtl(*twice), "have labels already")
+    assert advmtl(*arguments[:3], "--ignore-labels", "--out", tmp_path / "all").exit_code == 0
+    assert listed(tmp_path / "all")["labelled_frames"] == []
+
+
 def test_labelled_frames_of_another_source_and_the_same_picture_in_both(run: Path, tmp_path: Path) -> None:
     for number in range(4):
         write_png(tmp_path / "new" / "images" / f"f{number}.png", scene(number))
@@ -215,10 +243,34 @@ def test_what_cannot_be_chosen_is_one_line(run: Path, recordings: Path, tmp_path
     assert_one_line(advmtl("select", run, source, "--student", other), "1 to 120 m", "1 to 80 m")
     larger = write_run(tmp_path / "larger", data={**SMALL["data"], "size": "96x64"})
     assert_one_line(advmtl("select", run, source, "--student", larger), "96x64", "64x32")
+    assert_one_line(advmtl("select", run, source, "--pool", "inf"), "--pool inf: is no number")
+    assert advmtl("select", run, source, "--pool", "nan").exit_code == 2
     for picture in (recordings / "images").iterdir():
         picture.write_bytes(b"no picture")
     assert_one_line(advmtl("select", run, source, "--out", tmp_path / "o"), "no frame to choose from is readable")
     assert not (tmp_path / "o").exists()
+
+
+def test_a_place_that_cannot_hold_the_list_is_told_before_measuring(
+    run: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object) -> None:
+        raise AssertionError("measured in vain")
+
+    monkeypatch.setattr(select_module, "measure_frames", measured)
+    (tmp_path / "file").write_text("kept")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert_one_line(
+            advmtl("select", run, f"folder:{recordings}", "--out", out), f"--out {out}: no folder can be made"
+        )
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_huge_pool_is_all_frames(run: Path, recordings: Path, tmp_path: Path) -> None:
+    student = write_run(tmp_path / "student", seed=1)
+    arguments = ["select", run, f"folder:{recordings}", "--student", student, "--count", 20, "--pool", "1e308"]
+    assert advmtl(*arguments, "--out", tmp_path / "o").exit_code == 0
+    assert len(listed(tmp_path / "o")["frames"]) == 8
 
 
 def test_a_depthless_run_chooses_by_diversity(recordings: Path, tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from rich.console import Console
 from street_set import TASKS, write_cityscapes, write_folder
 from street_set import config as folder_config
 
+from advmtl.comparison.plan import is_finished
 from advmtl.config import Config, EncoderConfig, validate
 from advmtl.data.loading import Batch
 from advmtl.training import loop as loop_module
+from advmtl.training import train as train_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
 from advmtl.training.finite import NonFiniteLoss
-from advmtl.training.runs import flatten
+from advmtl.training.runs import Run, flatten
 from advmtl.training.scores import score
 from advmtl.training.state import State, build, learning_rate_factor
 from advmtl.training.train import fit
@@ -217,6 +219,48 @@ def test_a_task_without_any_label_is_refused_before_anything_is_made(tmp_path: P
     with pytest.raises(InputError, match=r"tasks\.depth: no training frame has this label"):
         fit(config, tmp_path / "run", CPU, quiet())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_label_that_the_budget_hides_is_refused_as_such(streets: Path, tmp_path: Path) -> None:
+    config = with_budget(make_config(streets, epochs=1), "0:1")
+    with pytest.raises(
+        InputError, match=r"tasks\.segmentation: no training .*; data\.label_budget=0:1 leaves none of the 6"
+    ):
+        fit(config, tmp_path / "run", CPU, quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def with_budget(config: Config, budget: str) -> Config:
+    return config.model_copy(update={"data": config.data.model_copy(update={"label_budget": budget})})
+
+
+def test_the_record_of_a_run_that_saved_nothing_binds_nobody(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its first checkpoint, a run leaves the record of its labels; another budget may begin there."""
+    run = Run(tmp_path / "run")
+
+    def killed(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "_train", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            fit(with_budget(make_config(streets, epochs=1), "1:2"), run.folder, CPU, quiet())
+    assert json.loads(run.label_budget.read_text())["budget"] == "1:2" and not run.last.exists()
+    chosen = tmp_path / "selection.json"
+    chosen.write_text(json.dumps({"frames": ["town_000000_000001", "town_000000_000004"]}))
+    listed = with_budget(make_config(streets, epochs=1), str(chosen))
+    fit(listed, run.folder, CPU, quiet())
+    assert json.loads(run.label_budget.read_text())["listed"] == ["town_000000_000001", "town_000000_000004"]
+    assert is_finished(listed, run)
+    chosen.write_text(json.dumps({"frames": ["town_000000_000001"]}))
+    with pytest.raises(InputError, match="began with other labels"):
+        fit(listed, run.folder, CPU, quiet())
+    with pytest.raises(
+        InputError, match=r"run: holds a run of another list than .*selection\.json is now; .* remove that"
+    ):
+        is_finished(listed, run)
 
 
 def test_overwrite_spares_the_old_run_until_the_new_one_is_built(streets: Path, tmp_path: Path) -> None:
