@@ -117,6 +117,9 @@ def test_frames_without_labels_come_only_where_something_learns_from_them(tmp_pa
     values = settings.model_dump(mode="json") | {"partial": {"mean_teacher": {}}}
     partial = train_loader(validate(Config, values, "test"))
     assert len({name for batch in partial for name in batch.names}) == 8
+    for nothing in ({}, {"mean_teacher": None}):
+        asked_nothing = train_loader(validate(Config, values | {"partial": nothing}, "test"))
+        assert [batch.names for batch in asked_nothing] == [batch.names for batch in alone]
     values["data"]["unlabelled_weight"] = 1 / 3
     balanced = train_loader(validate(Config, values, "test"))
     labels = [there for batch in balanced for there in batch.present["depth"]]
