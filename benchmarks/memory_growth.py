@@ -30,7 +30,8 @@ from rich.console import Console
 import advmtl.training.loop
 import advmtl.training.train
 from advmtl.config import Config, validate
-from advmtl.training.runs import Log, Run
+from advmtl.training.log import Log
+from advmtl.training.runs import Run
 from advmtl.training.state import build
 from preprocessing.depth import write_depth
 from preprocessing.files import write_json, write_png

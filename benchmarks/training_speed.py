@@ -30,7 +30,7 @@ import advmtl.training.train
 from advmtl.config import Config, Source
 from advmtl.config.files import load_config
 from advmtl.data.loading import Batch, train_loader
-from advmtl.training.runs import Log
+from advmtl.training.log import Log
 from advmtl.training.state import build
 from advmtl.training.step import train_step
 from preprocessing.files import write_json

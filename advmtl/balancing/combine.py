@@ -53,7 +53,9 @@ def balanced_backward(
         z: the shared representation that the rows were computed from.
         rows: by name, 0-d with graph; the graph is used up.
         losses: by task, detached: the supervised part of its row, by which progress is measured.
-        labelled: by task, whether any frame of the batch has its label.
+        labelled: by task, whether any frame of the batch, on any process, has its label. The row of a task without one
+            may still have a term from unlabelled frames. No gradient balancer weighs that: it has no progress to be
+            measured by, so it is added with weight 1.
         further: what grown modules gave to the heads, and the same of further forwards; with z it is all that the rows
             were computed from.
         statistics: also return the rows' norms and cosines at z and their weights.
@@ -62,7 +64,7 @@ def balanced_backward(
     """
     if isinstance(balancer, GramBalancer | JacobianBalancer):
         pulled = pull(rows, (z, *further), list(generator.heads.parameters()), scale=scale)
-        return _by_gradients(balancer, settings, generator, pulled, losses, statistics)
+        return _by_gradients(balancer, settings, generator, pulled, losses, labelled, statistics)
     logs = _statistics(pull(rows, (z, *further), keep=True, scale=scale)) if statistics else {}
     if isinstance(balancer, LossBalancer):
         weights = _by_losses(balancer, losses, labelled, z.device)
@@ -91,19 +93,22 @@ def _by_gradients(
     generator: Generator,
     pulled: Pull,
     losses: Mapping[str, Tensor],
+    labelled: Mapping[str, bool],
     statistics: bool,
 ) -> Logs:
     _, shared = split_parameters(generator)
     logs = _statistics(pulled) if statistics else {}
     matrix = pull_back(pulled, shared) if settings.at == "parameters" else None
+    balanced = [labelled.get(name, True) for name in pulled.names]  # a critic's row always
     if isinstance(balancer, JacobianBalancer):
-        _aggregate(balancer, pulled, matrix, shared)
+        _aggregate(balancer, pulled, matrix, shared, balanced)
         write_heads(pulled, None)
         return logs
     gramian = gramian_at_z(pulled) if matrix is None else gramian_of(matrix)
-    weights = agree(_weigh(balancer, pulled.names, gramian, losses), pulled.z.device)
+    weights = agree(_weigh(balancer, pulled.names, gramian, losses, balanced), pulled.z.device)
     if isinstance(balancer, RotoGrad):
-        at_z = {name: pulled.like_z(row) for name, row in zip(pulled.names, pulled.at_z, strict=True)}
+        rows = zip(pulled.names, pulled.at_z, balanced, strict=True)
+        at_z = {name: pulled.like_z(row if known else torch.zeros_like(row)) for name, row, known in rows}
         by_name = dict(zip(pulled.names, weights.tolist(), strict=True))
         turn(dict(generator.heads.items()), at_z, by_name, balancer.angle, reduce_rows)
     if matrix is None:
@@ -116,27 +121,50 @@ def _by_gradients(
     return logs
 
 
-def _weigh(balancer: GramBalancer, names: Sequence[str], gramian: Tensor, losses: Mapping[str, Tensor]) -> Tensor:
-    """Weights of the rows there are, from a balancer that knows all rows there may be."""
+def _weigh(
+    balancer: GramBalancer,
+    names: Sequence[str],
+    gramian: Tensor,
+    losses: Mapping[str, Tensor],
+    balanced: Sequence[bool],
+) -> Tensor:
+    """Weights of the rows there are, from a balancer that knows all rows there may be.
+
+    A row that is not `balanced` looks to it like one without gradient, which it leaves out with weight 1.
+    """
+    refuse_non_finite(names, gramian.diagonal(), "squared gradient")  # also of what the balancer does not see
+    left = torch.tensor([not known for known in balanced])
+    gramian = gramian.masked_fill(left[:, None] | left[None, :], 0)
     there = torch.tensor([balancer.rows.index(name) for name in names])
     whole = gramian.new_zeros(len(balancer.rows), len(balancer.rows))
     whole[there[:, None], there[None, :]] = gramian
     return balancer(whole, _host(balancer.rows, losses))[there]
 
 
-def _aggregate(balancer: JacobianBalancer, pulled: Pull, matrix: Tensor | None, shared: Sequence[nn.Parameter]) -> None:
+def _aggregate(
+    balancer: JacobianBalancer,
+    pulled: Pull,
+    matrix: Tensor | None,
+    shared: Sequence[nn.Parameter],
+    balanced: Sequence[bool],
+) -> None:
+    """The balancer's one gradient, and beside it, as they are, the rows that are not `balanced`."""
     rows = pulled.at_z if matrix is None else matrix
     # Over the processes, so that all of them refuse. Host sync.
     refuse_non_finite(pulled.names, reduce_rows(rows.abs().amax(1)), "largest gradient")
     whole = rows.new_zeros(len(balancer.rows), rows.shape[1])
-    whole[[balancer.rows.index(name) for name in pulled.names]] = rows
+    for name, row, known in zip(pulled.names, rows, balanced, strict=True):
+        if known:
+            whole[balancer.rows.index(name)] = row
+    beside = [row for row, known in zip(rows, balanced, strict=True) if not known]
     if matrix is None:
         # Each process has its own part of z: coordinate by coordinate, the methods need no more than that.
         with own_draws():
             vector = balancer(whole)
-        push_vector(pulled, vector)
+        push_vector(pulled, sum(beside, start=vector))
     else:
-        write(shared, agree(balancer(whole), whole.device), pulled.scale)
+        vector = agree(balancer(whole), whole.device)
+        write(shared, sum(beside, start=vector), pulled.scale)
 
 
 def split_parameters(generator: Generator) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -38,7 +38,8 @@ class GramBalancer(Balancer):
     """`(gramian [m,m], losses [m]) -> weights [m]`.
 
     A row with a zero gradient (no frame of the batch has its label) is left out of the problem and weighs 1: with it
-    the shortest vector of the hull would be 0, and all tasks would stand still for its sake.
+    the shortest vector of the hull would be 0, and all tasks would stand still for its sake. `combine` shows the row of
+    such a task as 0 also where unlabelled frames have given it a gradient: its loss is 0, which is no progress.
     """
 
     def forward(self, gramian: Tensor, losses: Tensor) -> Tensor:

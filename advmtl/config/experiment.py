@@ -9,6 +9,7 @@ import yaml
 from pydantic import (
     Field,
     NonNegativeInt,
+    field_validator,
     model_validator,
 )
 
@@ -69,6 +70,12 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+
+    @field_validator("partial")
+    @classmethod
+    def _asked(cls, partial: PartialConfig | None) -> PartialConfig | None:
+        """A section that asks for nothing is none: the loader shows unlabelled frames where there is one."""
+        return partial if partial is not None and any(part is not None for _, part in partial) else None
 
     @model_validator(mode="after")
     def _possible(self) -> "Config":

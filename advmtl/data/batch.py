@@ -43,6 +43,7 @@ class Batch:
         names: frame names.
         source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
         skipped: frames of this batch that could not be read, and why.
+        unread: their places in the batch; a name does not tell them, since two sources may share it.
     """
 
     image: Tensor
@@ -52,6 +53,7 @@ class Batch:
     source: int = 0
     sources: list[int] = field(default_factory=list)
     skipped: list[BadFrame] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on `device`; asynchronous where the memory is pinned."""
@@ -102,4 +104,5 @@ def collate(samples: Sequence[Sample]) -> Batch:
         source=sources[0] if len(set(sources)) == 1 else -1,
         sources=sources,
         skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
+        unread=[place for place, ok in enumerate(readable) if not ok],
     )

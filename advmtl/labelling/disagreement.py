@@ -27,7 +27,10 @@ def depth_disagreement(teacher_m: Tensor, student_m: Tensor) -> Tensor:
 
 def depth_m(generator: Generator, points: tuple[Tensor, Taps], size: tuple[int, int]) -> Tensor:
     """Metres `[N,1,H,W]` at `size` (height, width) from what `Generator.encode` gives, without the other heads."""
-    x = F.interpolate(generator.heads["depth"](*points), size=size, mode="bilinear", align_corners=False)
+    z, taps = points
+    head = generator.heads["depth"]
+    emitted = head(z, taps) if taps else head(z)
+    x = F.interpolate(emitted, size=size, mode="bilinear", align_corners=False)
     return generator.activate("depth", x)
 
 

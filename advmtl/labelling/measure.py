@@ -48,8 +48,7 @@ def measure_frames(
                 size = (image.shape[-2], image.shape[-1])
                 others_m = depth_m(student, student.encode(image), size)
                 gaps[rows] = depth_disagreement(depth_m(teacher, points, size), others_m)
-            unread = {one.name for one in batch.skipped}
-            places += [done + number for number, name in enumerate(batch.names) if name not in unread]
+            places += [done + place for place in range(len(batch)) if place not in batch.unread]
             bad += batch.skipped
             done += len(batch)
             bar.advance(len(batch))

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.data.instances import IGNORED_INSTANCE, NO_INSTANCE
+from advmtl.data.sending import to_device
 from advmtl.processes.together import ALONE, Processes
 from advmtl.tasks import OFFSET_SHARE
 
@@ -152,7 +153,7 @@ def smoothness(
     """
     inverse = 1 / prediction
     relative = inverse / inverse.mean(dim=(1, 2, 3), keepdim=True)
-    picture = image * image.new_tensor(_IMAGE_STD).view(1, 3, 1, 1)
+    picture = image * to_device(_IMAGE_STD, image).view(1, 3, 1, 1)
     per_frame = _edge_aware(relative, picture, dim=3) + _edge_aware(relative, picture, dim=2)
     if mask is None:
         return per_frame.mean()

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from advmtl.config import ConsistencyConfig, TaskName
+from advmtl.data.sending import index_on
 from advmtl.networks.discriminator import fake_maps, real_maps
 from advmtl.partial.joint_space import JointSpace, directions, frame_distances, shares_at_stride, units
 from advmtl.partial.method import Logs, Method, Shown
@@ -99,7 +100,7 @@ class CrossTaskConsistency(Method):
 
     def _distance(self, shown: Shown, pair: Pair) -> Tensor:
         """Sum of d over a pair's frames here, with graph to the source's prediction alone."""
-        frames = _index(shown, pair.frames)
+        frames = index_on(pair.frames, shown.z)
         mask = shown.masks[pair.target][frames]
         with torch.no_grad():
             truth = self._mapped(shown, pair, pair.target, _truth(shown, pair.target, frames) * mask)
@@ -108,7 +109,7 @@ class CrossTaskConsistency(Method):
 
     def _compared(self, shown: Shown, pair: Pair, *, labelled: bool) -> tuple[Tensor, Tensor]:
         """Sums of d and of both R over a pair's frames here, on detached maps; `labelled`: truth against truth."""
-        frames = _index(shown, pair.frames)
+        frames = index_on(pair.frames, shown.z)
         mask = shown.masks[pair.target][frames]
         if labelled:
             mask = mask & shown.masks[pair.source][frames]
@@ -148,10 +149,6 @@ def _pairs(shown: Shown, found: Sequence[tuple[TaskName, TaskName, set[int]]]) -
         for (source, target, frames), total in zip(found, totals, strict=True)
         if total
     ]
-
-
-def _index(shown: Shown, frames: list[int]) -> Tensor:
-    return torch.tensor(frames, device=shown.z.device)
 
 
 def _truth(shown: Shown, task: TaskName, frames: Tensor) -> Tensor:

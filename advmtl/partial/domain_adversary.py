@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import Config, DomainAdversaryConfig, TaskName
+from advmtl.data.sending import index_on, send, to_device
 from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, fake_maps, input_channels, real_maps
 from advmtl.partial.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of
 from advmtl.partial.method import Logs, Method, Shown
@@ -126,7 +127,7 @@ class DomainAdversary(Method):
         for task, found in domains.items():
             output = shown.outputs[task]
             if turned:
-                other = torch.tensor([one >= UNLABELLED for one in found.own], device=output.device)
+                other = send(torch.tensor([one >= UNLABELLED for one in found.own]), output)
                 output = torch.where(other[:, None, None, None], turned[task], output)
             predicted = fake_maps({task: output}, shown.generator.depth)[task]
             self._remember(task, found, shown)
@@ -145,7 +146,7 @@ class DomainAdversary(Method):
             whole[domains.first : domains.first + domains.frames] = masks
             masks = shown.processes.total(whole).bool()
         slots = [(self.seen[task] + index) % _REMEMBERED for index in range(len(places))]
-        self._holes(task)[slots] = masks[places]
+        self._holes(task)[index_on(slots, masks)] = masks[index_on(places, masks)]
         self.seen[task] += len(places)
 
     def _masks(self, task: str, domains: Domains, shown: Shown) -> Tensor:
@@ -157,7 +158,8 @@ class DomainAdversary(Method):
         draws = np.random.default_rng([shown.config.seed, shown.step, _DRAWS, self.tasks.index(task)])
         partners = draws.integers(known, size=len(domains.everywhere))[domains.first :]
         masks = shown.masks[task].clone()
-        masks[domains.unlabelled] = self._holes(task)[partners[domains.unlabelled].tolist()]
+        holes = self._holes(task)[index_on(partners[domains.unlabelled].tolist(), masks)]
+        masks[index_on(domains.unlabelled, masks)] = holes
         return masks
 
     def _holes(self, task: str) -> Tensor:
@@ -168,11 +170,12 @@ class DomainAdversary(Method):
         own, labelled = view.domains.own, view.domains.labelled
         maps, kinds = view.predicted.detach() * view.masks, [domain or UNLABELLED for domain in own]
         if labelled:
-            targets = {task: shown.batch.targets[task][labelled]}
+            chosen = index_on(labelled, maps)
+            targets = {task: shown.batch.targets[task][chosen]}
             truth = real_maps(targets, self.classes, shown.generator.depth, self.settings.label_smoothing)[task]
-            maps, kinds = torch.cat([truth * view.masks[labelled], maps]), [TRUTH] * len(labelled) + kinds
+            maps, kinds = torch.cat([truth * view.masks[chosen], maps]), [TRUTH] * len(labelled) + kinds
         scores = shown.precision.scores(self.critics[task], discriminator_input({task: maps}, [task], None))
-        sure, right = _said(scores, torch.tensor(kinds, device=scores.device))
+        sure, right = _said(scores, index_on(kinds, scores))
         counts = view.domains.counts()
         readable = [True] * len(labelled) + [domain > 0 for domain in own]
         logs: Logs = {}
@@ -180,7 +183,7 @@ class DomainAdversary(Method):
         for kind, total in counts.items():
             # A mean over the frames of all processes; 0 with a graph where this one has none.
             share = [shown.processes.count / total * (k == kind and r) for k, r in zip(kinds, readable, strict=True)]
-            weights = sure.new_tensor(share)
+            weights = to_device(share, sure)
             losses.append(-(weights * sure).sum())
             name = _name(kind, self.settings)
             logs |= {f"accuracy_{name}": (weights * right).sum(), f"log_probability_{name}": -losses[-1]}
@@ -198,13 +201,14 @@ class DomainAdversary(Method):
             return {}
         # What is not chosen has no part in the graph: labelled predictions are not pushed unless asked for.
         others, labelled = domains.unlabelled if inter else [], domains.labelled if intra else []
-        chosen = others + labelled or [0]  # where only other processes have some, all must do the same
+        # Where only other processes have some, all must do the same.
+        chosen = index_on(others + labelled or [0], view.predicted)
         maps = discriminator_input({task: view.predicted[chosen] * view.masks[chosen]}, [task], None)
         scores = shown.precision.scores(self.critics[task], maps)
         said = F.log_softmax(scores, 1).mean((2, 3))[:, : LABELLED + 1]
         terms: Logs = {}
         if inter:
-            terms["inter"] = -inter * (said[: len(others)] * said.new_tensor(_TARGETS[settings.align])).sum()
+            terms["inter"] = -inter * (said[: len(others)] * to_device(_TARGETS[settings.align], said)).sum()
         if intra:
             terms["intra"] = -intra * said[len(others) :][: len(labelled), TRUTH].sum()
         return terms
@@ -228,7 +232,7 @@ def _agreement(task: str, view: _View, shown: Shown) -> Tensor:
     with torch.no_grad():
         plain = fake_maps({task: shown.outputs[task]}, shown.generator.depth)[task]
     weight = view.domains.weight(labelled=False)
-    weights = plain.new_tensor([weight * (domain >= UNLABELLED) for domain in view.domains.own])
+    weights = to_device([weight * (domain >= UNLABELLED) for domain in view.domains.own], plain)
     return (weights * (view.predicted - plain).square().sum(1).mean((1, 2))).sum()
 
 

@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import Config, MeanTeacherConfig, TaskName
+from advmtl.data.sending import to_device
 from advmtl.losses.supervised import LOSSES
 from advmtl.partial.depth_mix import IGNORE, Frames, half_of_the_classes, nearer, partners
 from advmtl.partial.method import Logs, Method, Shown
 from advmtl.partial.pseudo_labels import Opinion, ask_teacher, label_frames
-from advmtl.partial.strong_augment import StrongAugment, to_device
+from advmtl.partial.strong_augment import StrongAugment
 from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
 
@@ -59,7 +60,7 @@ class MeanTeacher(Method):
             terms["segmentation"] = weight * _segmentation(shown, outputs["segmentation"], mixed)
         if "depth" in outputs:
             terms["depth"] = weight * _depth(shown, outputs["depth"], mixed)
-        return terms, self._logs(opinion, mask, mixed) | {"weight": mixed.weight.new_tensor(weight)}
+        return terms, self._logs(opinion, mask, mixed) | {"weight": mixed.weight.new_full((), weight)}
 
     def mix(self, frames: Frames, shown: Shown, rng: np.random.Generator) -> tuple[Tensor, Frames]:
         """Where the source shows, bool [N,1,H,W], and as many mixed frames as the batch has."""

@@ -28,8 +28,8 @@ class Shown:
         palette: colours of the classes, float [K,3] in 0..1.
         step: of the run, from 0.
         precision: what forwards are computed in.
-        processes: those that do this at the same time, each with its own frames. Means over frames must come out as
-            one process's with all frames: see `share`.
+        processes: those that do this at the same time, each with its own frames. The mean over them of what each gives
+            must be what one process with all frames gives; one without a frame of some kind gives 0 with a graph.
         representations: what `forward` has noted of every further forward, z and what grown modules give: gradient
             balancers must know all tensors through which rows reach the encoder.
     """
@@ -55,8 +55,7 @@ class Shown:
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""
-        bad = {frame.name for frame in self.batch.skipped}
-        return [i for i, name in enumerate(self.batch.names) if name not in bad]
+        return [i for i in range(len(self.batch)) if i not in self.batch.unread]
 
     def without(self, task: str) -> list[int]:
         """Places in the batch of the frames that can be read and lack the label of a task."""
@@ -65,16 +64,6 @@ class Shown:
     def having(self, task: str) -> list[int]:
         """Places in the batch of the frames that have it."""
         return [i for i, there in enumerate(self.batch.present[task]) if there]
-
-    def share(self, *counts: int) -> list[float]:
-        """What a mean over so many frames here counts, so that the mean over processes is that over all frames.
-
-        1 for one process. 0 where no process has any, and where this one has none while others have: it must then
-        take any frame along, or give a zero with a graph, since all processes average the same gradients.
-        """
-        totals = self.processes.totals(list(counts))
-        pairs = zip(counts, totals, strict=True)
-        return [self.processes.count * count / total if total else 0.0 for count, total in pairs]
 
 
 class Method(nn.Module):

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.config import MeanTeacherConfig
+from advmtl.data.sending import to_device
 from advmtl.partial.depth_mix import IGNORE, Frames
 from advmtl.partial.method import Shown
 from preprocessing.labels import LABEL_SETS
@@ -99,8 +101,8 @@ def _classes(shown: Shown, guess: Tensor, surety: Tensor) -> tuple[Tensor, Tenso
 
 def _confident_share(shown: Shown, probability: Tensor, threshold: float) -> Tensor:
     """Share of the pixels without a class label, of all frames of all processes, of which the teacher is sure, 0-d."""
-    others = torch.zeros(len(probability), 1, 1, 1, dtype=probability.dtype)
-    others[shown.without("segmentation")] = 1  # on the host, and sent at once
-    others = others.to(probability.device, non_blocking=True)
-    sure = shown.processes.total((others * (probability > threshold).to(probability.dtype)).sum())
-    return sure / shown.processes.total(others.sum() * probability[0].numel()).clamp(min=1)
+    others = np.zeros((len(probability), 1, 1, 1))
+    others[shown.without("segmentation")] = 1
+    unlabelled = to_device(others, probability)
+    sure = shown.processes.total((unlabelled * (probability > threshold).to(probability.dtype)).sum())
+    return sure / shown.processes.total(unlabelled.sum() * probability[0].numel()).clamp(min=1)

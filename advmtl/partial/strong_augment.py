@@ -8,14 +8,9 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from advmtl.config import Augment
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
+from advmtl.data.sending import to_device
 
 _SMALLEST_BLUR = 0.15  # of the largest; below a σ of about that many pixels a Gaussian is one pixel
-
-
-def to_device(values: np.ndarray, like: Tensor) -> Tensor:
-    """Small numbers of the host in the type and on the device of `like`; the host does not wait."""
-    tensor = torch.from_numpy(values).to(like.dtype)
-    return (tensor.pin_memory() if like.is_cuda else tensor).to(like.device, non_blocking=True)
 
 
 class StrongAugment(nn.Module):

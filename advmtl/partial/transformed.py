@@ -8,9 +8,9 @@ Maps are turned back before anything sees them, so that the transform itself tel
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from advmtl.data.sending import to_device
 from advmtl.partial.method import Shown
 
 Transform = Literal["flip", "colour", "both"]
@@ -38,6 +38,6 @@ def _transformed(shown: Shown, transform: Transform) -> Tensor:
         processes, frames = shown.processes, len(image)
         draws = np.random.default_rng([shown.config.seed, shown.step, _DRAWS]).random((processes.count * frames, 4))
         own = 2 * draws[processes.rank * frames :][:frames] - 1
-        factors = torch.from_numpy(own).to(image)[:, :, None, None]
+        factors = to_device(own, image)[:, :, None, None]
         image = image * (1 + _GAIN * factors[:, :1]) + _SHIFT * factors[:, 1:]
     return image if transform == "colour" else image.flip(-1)

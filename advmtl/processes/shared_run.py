@@ -10,7 +10,8 @@ from advmtl.growth.grow import architecture, regrow
 from advmtl.networks.generator import Generator
 from advmtl.processes.together import Processes
 from advmtl.training.checkpoint import UnusableCheckpoint, load_generator
-from advmtl.training.runs import Log, Run
+from advmtl.training.log import Log
+from advmtl.training.runs import Run
 from advmtl.training.state import State, build, generator_from
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from advmtl.config import DiscriminatorConfig, TrainConfig
 from advmtl.data.loading import Batch
+from advmtl.data.sending import index_on
 from advmtl.losses.adversarial import OBJECTIVES, gradient_penalty
 from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, fake_maps, real_maps
 from advmtl.processes.together import current, gradients
@@ -65,7 +66,7 @@ def views_of(state: State, batch: Batch, outputs: Mapping[str, Tensor], masks: M
             discriminator_input(maps, settings.sees, None, image) for maps in (real[settings.label_smoothing], fake)
         ]
         if len(chosen) < len(batch.names):
-            frames = torch.tensor(chosen, device=batch.image.device)
+            frames = index_on(chosen, batch.image)
             joined = [maps[frames] for maps in joined]
         views.append(View(name, settings, joined[0], joined[1], [first + i for i in chosen], share))
     return views
@@ -106,7 +107,7 @@ def _discriminator_loss(state: State, view: View, frames: int, logs: Logs) -> Te
     if objective.penalty > 0:
         # Drawn for the frames of all processes, so that a frame's share does not depend on how many there are.
         draws = torch.rand(current().count * frames, generator=state.noise, device=state.noise.device)
-        penalty = gradient_penalty(critic, view.real, fake, draws[view.frames], critic.slope)
+        penalty = gradient_penalty(critic, view.real, fake, draws[index_on(view.frames, draws)], critic.slope)
         found["gradient_penalty"] = penalty.detach()
         loss = loss + objective.penalty * penalty
     real_scores, fake_scores = real_scores.detach().flatten(1), fake_scores.detach().flatten(1)

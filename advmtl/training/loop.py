@@ -20,10 +20,12 @@ from advmtl.processes.together import Processes
 from advmtl.training.checkpoint import save_checkpoint
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.guards import LostData
-from advmtl.training.runs import Log, Run, flatten
+from advmtl.training.log import Log, flatten
+from advmtl.training.optimizers import learning_rate_factor
+from advmtl.training.runs import Run
 from advmtl.training.scores import checked, figures, headline, score
 from advmtl.training.signals import Interrupt
-from advmtl.training.state import State, learning_rate_factor
+from advmtl.training.state import State
 from advmtl.training.step import train_step
 from advmtl.training.timing import Timing
 from advmtl.training.validation_losses import ValidationLosses

@@ -1,7 +1,6 @@
 """Everything a training run is made of, built from a configuration, saved and restored as one."""
 
 import copy
-import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from advmtl.networks.generator import Generator, build_generator
 from advmtl.partial.build import build_methods
 from advmtl.tasks import OFFSET_SHARE, head_channels
 from advmtl.training.guards import Guards
+from advmtl.training.optimizers import adversarial_optimizers, generator_optimizer
 from advmtl.training.precision import Precision
 from preprocessing.errors import InputError
 from preprocessing.labels import LABEL_SETS
@@ -65,35 +65,6 @@ def _discriminators_from(config: Config) -> nn.ModuleDict:
             for name, critic in config.discriminators.items()
         }
     )
-
-
-def _generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Config) -> torch.optim.Optimizer:
-    # Weight decay on norms and biases pulls scales to zero and helps nothing.
-    decayed = [p for p in generator.parameters() if p.ndim > 1]
-    free = [p for p in generator.parameters() if p.ndim <= 1]
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": config.train.weight_decay},
-            {"params": [*free, *balancer.parameters()], "weight_decay": 0.0},
-        ],
-        lr=config.train.learning_rate,
-        fused=True,
-    )
-
-
-def _adversarial_optimizers(networks: nn.ModuleDict, config: Config) -> dict[str, torch.optim.Optimizer]:
-    """An optimizer for each network that has parameters; as a discriminator's, its target moves with the generator."""
-    settings = config.train
-    return {
-        name: torch.optim.Adam(
-            network.parameters(),
-            lr=settings.discriminator_learning_rate,
-            betas=settings.discriminator_betas,
-            fused=True,
-        )
-        for name, network in networks.items()
-        if any(True for _ in network.parameters())
-    }
 
 
 @dataclass
@@ -237,10 +208,10 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         perceptual = Perceptual(config.perceptual.network, config.perceptual.weights, scale=config.perceptual.scale).to(
             device
         )
-    optimizer = _generator_optimizer(generator, balancer, config)
-    critics = _adversarial_optimizers(discriminators, config)
+    optimizer = generator_optimizer(generator, balancer, config)
+    critics = adversarial_optimizers(discriminators, config)
     methods = build_methods(config).to(device)
-    partial_optimizers = _adversarial_optimizers(methods, config)
+    partial_optimizers = adversarial_optimizers(methods, config)
     scaled = {
         "generator": optimizer,
         **{f"discriminator/{name}": critic for name, critic in critics.items()},
@@ -264,12 +235,3 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
         growth=None if config.growth is None else start_growing(config.growth, list(config.tasks), device),
         palette=palette,
     )
-
-
-def learning_rate_factor(step: int, total: int, config: Config) -> float:
-    """Factor on the base learning rates at `step` of `total`: linear warm-up, then the schedule down to 0."""
-    settings = config.train
-    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    left = max(0.0, 1 - step / max(1, total))
-    shape = {"poly": left**0.9, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}
-    return warm * shape[settings.schedule]

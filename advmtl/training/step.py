@@ -131,8 +131,9 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
 
     Under several processes each has its own frames, and the update is that of one process with all of them.
 
-    The host waits for the device twice: before discriminators are updated, and before the generator is. A balancer
-    waits once more for its m × m numbers.
+    The host waits for the device before each update, until it knows the losses: once for all discriminators (at each of
+    their `discriminator_steps`), once for every method of `partial` with parameters of its own that learns, and once
+    for the generator. A balancer waits once or twice more, for its losses and its m × m numbers.
 
     Args:
         state: the run; networks, optimisers and average are updated in place.

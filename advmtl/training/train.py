@@ -22,8 +22,9 @@ from advmtl.processes.shared_run import NoLog, load_best_together, open_together
 from advmtl.processes.together import Processes, current
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import accidents
+from advmtl.training.log import Log
 from advmtl.training.loop import Loop, warn
-from advmtl.training.runs import Log, Run, claimed, open_run
+from advmtl.training.runs import Run, claimed, open_run
 from advmtl.training.scores import checked
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State

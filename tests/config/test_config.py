@@ -103,6 +103,15 @@ def test_rows_are_the_tasks_and_the_critics_that_have_one() -> None:
     assert load_config("model1", [own]).rows == ["segmentation", "depth"]  # its multi-task critic has weight 0
 
 
+@pytest.mark.parametrize("nothing", [{}, {"mean_teacher": None}, {"adversary": None, "consistency": None}])
+def test_a_section_that_asks_for_nothing_is_none(nothing: dict[str, None]) -> None:
+    tasks = {"depth": {"losses": {"berhu": 1}}}
+    config = validate(Config, {"tasks": tasks, "partial": nothing}, "test")
+    assert config.partial is None and config == validate(Config, {"tasks": tasks}, "test")
+    assert validate(Config, {"tasks": tasks, "partial": {"mean_teacher": {}}}, "test").partial is not None
+    assert load_config("model1", ["partial.mean_teacher.weight=1", "partial.mean_teacher=null"]).partial is None
+
+
 def test_source_on_the_command_line() -> None:
     source = Source.parse("cityscapes:../data/streets:val")
     assert (source.format, source.root, source.split) == ("cityscapes", "../data/streets", "val")

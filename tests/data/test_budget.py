@@ -175,6 +175,9 @@ def test_frames_without_labels_come_only_where_something_learns_from_them(tmp_pa
     assert len({name for batch in partial for name in batch.names}) == 2 + 4  # half of 8 draws, no frame twice
     labels = [there for batch in partial for there in batch.present["depth"]]
     assert sum(labels) == 4 == len(labels) // 2  # of two labelled frames, each twice
+    for nothing in ({}, {"mean_teacher": None}):
+        asked_nothing = train_loader(validate(Config, values | {"partial": nothing}, "test"))
+        assert [batch.names for batch in asked_nothing] == [batch.names for batch in alone]
     values["data"]["unlabelled_weight"] = 1.0
     evenly = Counter(name for batch in train_loader(validate(Config, values, "test")) for name in batch.names)
     assert set(evenly.values()) == {1} and len(evenly) == 8

@@ -137,6 +137,7 @@ def test_a_file_that_breaks_later_is_skipped_and_listed(tmp_path):
     (batch,) = loader
     where = batch.names.index(names[2])
     assert [bad.name for bad in batch.skipped] == [names[2]] and "leftImg8bit" in batch.skipped[0].reason
+    assert batch.unread == [where]
     for task in ("segmentation", "depth"):
         assert batch.present[task].count(False) == 1 and not batch.present[task][where]
     assert (batch.targets["depth"][where] == 0).all() and (batch.targets["segmentation"][where] == 255).all()

@@ -2,9 +2,12 @@
 
 import math
 
+import pytest
 import torch
 
-from advmtl.labelling.disagreement import depth_disagreement
+from advmtl.config import Config, validate
+from advmtl.labelling.disagreement import depth_disagreement, depth_m
+from advmtl.training.state import generator_from
 
 
 def test_the_disagreement_of_two_frames_by_hand() -> None:
@@ -27,3 +30,18 @@ def test_pixels_without_depth_do_not_count() -> None:
     teacher = torch.tensor([[[[1.0, 0, math.inf], [math.nan, 5, -1]]], [[[0, 0, 0], [0, 0, 0]]]])
     student = torch.tensor([[[[3.0, 9, 9], [9, math.inf, 9]]], [[[1, 2, 3], [1, 2, 3]]]])
     torch.testing.assert_close(depth_disagreement(teacher, student), torch.tensor([math.log(2), 0.0]))
+
+
+@pytest.mark.parametrize("method", ["sum", "rotograd"])
+def test_the_depth_alone_is_that_of_the_whole_network(method: str) -> None:
+    """Heads that rotate z first take nothing beside it."""
+    values = {
+        "tasks": {"segmentation": {"losses": {"cross_entropy": 1}}, "depth": {"losses": {"berhu": 1}}},
+        "encoder": {"weights": None, "width": 0.5},
+        "generator": {"channels": 8, "crp_stages": 1},
+        "balance": {"method": method},
+    }
+    generator = generator_from(validate(Config, values, "test"), pretrained=False).eval()
+    image = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        assert torch.equal(depth_m(generator, generator.encode(image), (32, 64)), generator(image)["depth"])

@@ -19,6 +19,7 @@ from advmtl.data.budget import keep_labels
 from advmtl.data.index import index_source
 from advmtl.labelling import select as select_module
 from advmtl.labelling.candidates import find_frames
+from advmtl.labelling.measure import measure_frames
 from advmtl.networks.generator import Generator
 from advmtl.training.checkpoint import load_generator, save_checkpoint
 from advmtl.training.state import generator_from
@@ -213,6 +214,21 @@ def test_unreadable_frames_are_left_out_and_listed(run: Path, recordings: Path, 
     listing = listed(tmp_path / "o")
     assert [one["frame"] for one in listing["skipped"]] == ["f4", "f5"]
     assert not {"f4", "f5"} & set(listing["frames"])
+
+
+def test_a_frame_does_not_take_its_namesake_of_another_source_with_it(
+    run: Path, recordings: Path, tmp_path: Path
+) -> None:
+    """Both are in one batch; the one that has labels breaks after it was listed."""
+    write_png(tmp_path / "old" / "images" / "f1.png", scene(9))
+    sources = [Source.parse(f"folder:{folder}") for folder in (recordings, tmp_path / "old")]
+    generator, config = load_generator(run)
+    frames = find_frames(sources[:1], sources[1:], config)
+    assert [record.name for record in frames.records[1:3]] == ["f1", "f1"]
+    (tmp_path / "old" / "images" / "f1.png").write_bytes(b"no picture")
+    left = measure_frames(frames, generator, config, torch.device("cpu")).frames
+    assert [record.name for record in left.records] == [f"f{n}" for n in range(8)]
+    assert left.labelled == [False] * 8 and [one.name for one in left.skipped] == ["f1"]
 
 
 def test_frames_of_sources_with_other_sizes_are_compared(run: Path, recordings: Path, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_only_unlabelled_predictions_are_pushed_unless_asked(labelled_weight: fl
 def test_a_broken_frame_is_in_no_domain() -> None:
     state = build(make_config({}), CPU)
     batch = make_batch([True, False, False], [True, False, False])
-    shown = show(state, replace(batch, skipped=[BadFrame("frame2", "truncated")]))
+    shown = show(state, replace(batch, skipped=[BadFrame("frame2", "truncated")], unread=[2]))
     method = adversary_of(state)
     method.learn(shown)
     (gradient,) = torch.autograd.grad(method.terms(shown)[0]["depth"], [shown.outputs["depth"]])

@@ -175,12 +175,15 @@ def test_mixed_frames_leave_the_running_statistics_alone() -> None:
 def test_a_frame_that_cannot_be_read_takes_no_part() -> None:
     state = build(make_config(method={}), CPU)
     batch = make_batch([True, False, False], [False, False, True])
-    batch = replace(batch, skipped=[BadFrame("frame1", "broken")])
+    # Its neighbour, of another source, has the same name.
+    batch = replace(batch, names=["a", "b", "b"], skipped=[BadFrame("b", "broken")], unread=[1])
+    shown = shown_of(state, batch)
+    assert (shown.readable(), shown.without("segmentation")) == ([0, 2], [2])
     other = replace(batch, image=batch.image.clone())
     other.image[1] = 3.0
     terms = [method_of(state).terms(shown_of(state, one))[0] for one in (batch, other)]
     assert all(torch.equal(terms[0][task], terms[1][task]) for task in ("segmentation", "depth"))
-    nobody = replace(batch, skipped=[BadFrame(name, "broken") for name in batch.names])
+    nobody = replace(batch, skipped=[BadFrame(name, "broken") for name in batch.names], unread=[0, 1, 2])
     nothing = method_of(state).terms(shown_of(state, nobody))[0]
     assert all(float(term.detach()) == 0 and term.requires_grad for term in nothing.values())
 

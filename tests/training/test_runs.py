@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from advmtl.config import Config, validate
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
-from advmtl.training.runs import Log, Run, claimed, clear_run, difference, load_newest, open_run
+from advmtl.training.log import Log
+from advmtl.training.runs import Run, claimed, clear_run, difference, load_newest, open_run
 from advmtl.training.state import State, build
 from preprocessing.errors import InputError
 

@@ -19,9 +19,11 @@ from advmtl.training import loop as loop_module
 from advmtl.training import train as train_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
 from advmtl.training.finite import NonFiniteLoss
-from advmtl.training.runs import Run, flatten
+from advmtl.training.log import flatten
+from advmtl.training.optimizers import learning_rate_factor
+from advmtl.training.runs import Run
 from advmtl.training.scores import score
-from advmtl.training.state import State, build, learning_rate_factor
+from advmtl.training.state import State, build
 from advmtl.training.train import fit
 from preprocessing.errors import InputError
 from preprocessing.files import read_image

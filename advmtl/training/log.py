@@ -1,0 +1,69 @@
+"""A run's log: one line a row in its folder, and the same for TensorBoard."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from advmtl.training.runs import Run
+from advmtl.training.state import State
+
+
+class Log:
+    """`metrics.jsonl` and TensorBoard, continued where the state stands.
+
+    Attributes:
+        lost_bytes: what the checkpoint knows of and `metrics.jsonl` no longer has.
+    """
+
+    def __init__(self, run: Run, state: State) -> None:
+        run.metrics.touch()
+        with run.metrics.open("r+b") as file:
+            # What was logged after the checkpoint belongs to steps that will be taken again.
+            rows = file.read(state.log_bytes)
+            kept = len(rows) if len(rows) == state.log_bytes else rows.rfind(b"\n") + 1
+            file.truncate(kept)
+        self.lost_bytes = state.log_bytes - kept
+        self._file = run.metrics.open("ab")
+        # Of that step itself all is known, but for a measurement that was not yet saved and will give the same figures.
+        self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.step + 1)
+
+    def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append one row and its scalars. Non-finite values are left out: JSON has none."""
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
+        row = {"kind": kind, "step": step, "epoch": epoch, **values}
+        self._file.write((json.dumps(row) + "\n").encode())
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, name: str, picture: Any, step: int) -> None:
+        """Show an RGB uint8 [H,W,3] picture."""
+        self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def sync(self) -> int:
+        """Bring both to the disk and return the length of `metrics.jsonl` [bytes], for the checkpoint."""
+        os.fsync(self._file.fileno())
+        self._board.flush()  # its thread may lag behind; a killed process would lack these points
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Flush and close both."""
+        try:
+            self._file.close()
+        finally:
+            self._board.close()
+
+
+def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested metrics as `task/name` to number; lists and texts are left out."""
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[prefix + name] = float(value)
+    return flat

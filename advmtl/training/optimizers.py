@@ -1,0 +1,47 @@
+"""Who updates what, and how fast it may move."""
+
+import math
+
+import torch
+from torch import nn
+
+from advmtl.config import Config
+
+
+def generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """AdamW of the network and of what its balancer learns."""
+    # Weight decay on norms and biases pulls scales to zero and helps nothing.
+    decayed = [p for p in generator.parameters() if p.ndim > 1]
+    free = [p for p in generator.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decayed, "weight_decay": config.train.weight_decay},
+            {"params": [*free, *balancer.parameters()], "weight_decay": 0.0},
+        ],
+        lr=config.train.learning_rate,
+        fused=True,
+    )
+
+
+def adversarial_optimizers(networks: nn.ModuleDict, config: Config) -> dict[str, torch.optim.Optimizer]:
+    """An optimizer for each network that has parameters; as a discriminator's, its target moves with the generator."""
+    settings = config.train
+    return {
+        name: torch.optim.Adam(
+            network.parameters(),
+            lr=settings.discriminator_learning_rate,
+            betas=settings.discriminator_betas,
+            fused=True,
+        )
+        for name, network in networks.items()
+        if any(True for _ in network.parameters())
+    }
+
+
+def learning_rate_factor(step: int, total: int, config: Config) -> float:
+    """Factor on the base learning rates at `step` of `total`: linear warm-up, then the schedule down to 0."""
+    settings = config.train
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    left = max(0.0, 1 - step / max(1, total))
+    shape = {"poly": left**0.9, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}
+    return warm * shape[settings.schedule]
