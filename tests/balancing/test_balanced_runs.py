@@ -35,8 +35,8 @@ class _PulledPlugError(Exception):
     "balance",
     [
         {"method": "tensioner", "options": {"period": 1}},
-        {"method": "famo"},
-        {"method": "uncertainty"},
+        pytest.param({"method": "famo"}, marks=pytest.mark.slow),
+        pytest.param({"method": "uncertainty"}, marks=pytest.mark.slow),
         {"method": "gradvac", "at": "parameters"},
     ],
     ids=lambda balance: balance["method"],

@@ -63,20 +63,31 @@ def test_border_share_counts_cells_whose_corners_differ() -> None:
 
 
 def test_ratios_are_to_the_rivals_best() -> None:
+    """Of all ways, and of the same way: alone the rival's best is 0.6 s, in flight 0.8 s."""
     rows = [
-        Row(name, "g", 1, 2.0, 0.1, len, [wall, 9.0, wall], [cpu, 9.0, cpu])
-        for name, wall, cpu in ((RIVAL, 0.8, 0.7), (RIVAL, 0.6, 0.9), ("ours", 0.1, 0.2))
+        Row(name, "g", 1, 2.0, 0.1, way, wall_s=[wall, 9.0, wall], cpu_s=[cpu, 9.0, cpu])
+        for name, way, wall, cpu in (
+            (RIVAL, "in flight", 0.8, 0.7),
+            (RIVAL, "sleeping", 0.6, 0.9),
+            ("ours", "in flight", 0.1, 0.2),
+            ("ours", "spinning", 0.3, 0.2),
+        )
     ]
     result = report(rows, 20.0, 2)
     figures = result["rows"][2]
     assert figures["ratio"] == pytest.approx(6) and figures["cpu_ratio"] == pytest.approx(3.5)
+    assert figures["ratio_same_way"] == pytest.approx(8) and result["rows"][3]["ratio_same_way"] is None
     assert figures["frames_per_second"] == pytest.approx(10)
     # 2 GMACs in 0.2 s of processor time: 10 per second, of 20 that a core can do.
     assert figures["share_of_peak"] == pytest.approx(0.5)
 
 
 def test_all_run_in_turn() -> None:
+    """As many frames a turn as a row wants, the first two rounds not counted, times per frame."""
     order: list[str] = []
-    rows = [Row(name, "g", 1, 1.0, 0.0, lambda frame, name=name: order.append(name)) for name in "ab"]
+    rows = [
+        Row(name, "g", 1, 1.0, 0.0, call=lambda block, name=name: order.append(f"{name}{len(block)}"), frames=count)
+        for name, count in (("a", 1), ("b", 3))
+    ]
     measure(rows, pictures(None, (32, 16), 2), 3)
-    assert order == ["a", "b"] * 5 and len(rows[0].wall_s) == len(rows[1].cpu_s) == 3
+    assert order == ["a1", "b3"] * 5 and len(rows[0].wall_s) == len(rows[1].cpu_s) == 3

@@ -18,7 +18,9 @@ from export.precisions.sensitivity import session_of
 CHANNELS = {"segmentation": 5, "depth": 1, "instance": 2}
 
 
-@pytest.mark.parametrize("tasks", [("segmentation", "depth", "instance"), ("depth", "instance")])
+@pytest.mark.parametrize(
+    "tasks", [("segmentation", "depth", "instance"), pytest.param(("depth", "instance"), marks=pytest.mark.slow)]
+)
 def test_every_value_has_one_maker(tasks: tuple[str, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     outputs = tuple(name for task, name in zip(CHANNELS, (CLASSES, DEPTH, OFFSETS), strict=True) if task in tasks)

@@ -82,6 +82,7 @@ def test_parity_figures_by_hand() -> None:
         compare([(exact, exact), (exact, off)])
 
 
+@pytest.mark.slow
 def test_the_real_network_agrees(tmp_path: Path) -> None:
     torch.manual_seed(0)
     channels = {"segmentation": 5, "depth": 1, "instance": 2}

@@ -100,7 +100,7 @@ class _PulledPlugError(Exception):
     """Stands for a power loss: the loop does not handle it."""
 
 
-@pytest.mark.parametrize("stop_after", [2, 4])
+@pytest.mark.parametrize("stop_after", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_resume_in_mid_epoch_gives_the_same_bits(
     stop_after: int, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

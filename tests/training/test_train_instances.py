@@ -38,6 +38,7 @@ def make_config(streets: Path, tasks: dict, **values: object) -> Config:
     return validate(Config, {**plain, **values}, "test")
 
 
+@pytest.mark.slow
 def test_three_tasks_with_a_critic_that_sees_them_all(streets: Path, tmp_path: Path) -> None:
     critic = {"sees": ["segmentation", "depth", "instance"], "objective": "hinge", "channels": 4, "layers": 2}
     config = make_config(streets, {**TASKS, **INSTANCE}, discriminators={"all": critic})
