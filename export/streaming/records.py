@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 from export.runtime import Result
 from preprocessing.errors import InputError
 
-STAGES = (
-    "decode",
-    "wait",
-    "net",
-    "turn",
-    "draw",
-)  # of a frame, in order; turn with several in flight, draw where there are outputs
+# Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
+STAGES = ("decode", "wait", "net", "turn", "draw")
 Record = Callable[[dict[str, Any]], None]
 
 
