@@ -28,7 +28,7 @@ from advmtl.data.index import index_source
 from advmtl.data.loading import frame_loader, val_loaders
 from advmtl.labelling.candidates import Frames, find_frames
 from advmtl.labelling.choice import Rule, choose
-from advmtl.labelling.disagreement import depth_disagreement, load_student
+from advmtl.labelling.disagreement import depth_disagreement, depth_m, load_student
 from advmtl.labelling.measure import Measured, measure_frames
 from advmtl.measuring.evaluate import evaluating
 from advmtl.networks.generator import Generator
@@ -156,6 +156,13 @@ def compare_disagreement(run: Path, student: Path, source: Source, console: Cons
         console.print(f"teacher against {name}: disagreement {np.median(values):.4f} (median), Spearman with {ranks}")
 
 
+def feature_maps(generator: Generator, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The maps that are compared, each [N,C,h,w], of images [N,3,H,W]; the depth where z is, of a grown network too."""
+    z, taps = generator.encode(image)
+    log_depth = depth_m(generator, (z, taps), (z.shape[-2], z.shape[-1])).log()
+    return {"z": z, "deepest map": generator.encoder(image)[-1], "log depth": log_depth}
+
+
 def compare_features(frames: Frames, generator: Generator, config: Config, console: Console) -> None:
     """Table: which features know how different two frames are."""
     classes = len(LABEL_SETS[config.data.classes].names)
@@ -173,10 +180,7 @@ def compare_features(frames: Frames, generator: Generator, config: Config, conso
             rows.append(F.adaptive_avg_pool2d(one_hot, grid).flatten())
     with torch.inference_mode():
         for batch in frame_loader(frames.records, frames.sizes, config.data):
-            maps = generator.encoder(batch.image)
-            z = generator.shared(maps)
-            log_depth = generator.activate("depth", generator.heads["depth"](z)).log()
-            for name, one in (("z", z), ("deepest map", maps[-1]), ("log depth", log_depth)):
+            for name, one in feature_maps(generator, batch.image).items():
                 for grid in ((1, 1), (1, 2), (2, 4), (4, 8)):
                     features.setdefault((name, grid), []).append(F.adaptive_avg_pool2d(one, grid).flatten(1))
     whole = {key: torch.cat(rows) for key, rows in features.items()}

@@ -27,6 +27,7 @@ from soak_parts import SIZE, VIDEO_FRAMES, in_one_round, served, write_model, wr
 from export.measuring.memory import resident_mib
 from export.runtime import open_session
 from export.stream import Outputs, Reading, infer
+from export.streaming.in_flight import IN_FLIGHT, THREADS, session_threads
 from export.streaming.sources import Frames, Loaded, Source, open_source
 from preprocessing.files import write_json
 
@@ -83,7 +84,7 @@ def by_tenths(records: Path) -> tuple[list[float], list[float], int]:
     return p50, p99, gaps
 
 
-def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path) -> dict[str, Any]:
+def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path, in_flight: int = 1) -> dict[str, Any]:
     """Run at least so many frames and judge."""
     with tempfile.TemporaryDirectory(prefix="soak_") as name:
         folder = Path(name)
@@ -92,10 +93,13 @@ def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path) -> dict[st
         given, unread = in_one_round(parts)
         rounds = math.ceil(frames / given)
         source = Soak(parts, rounds, cuts)
-        session = open_session(folder / "soak.onnx", "cpu", threads)
+        model = folder / "soak.onnx"
+        session = open_session(model, "cpu", session_threads(model, threads, in_flight))
         outputs = Outputs(folder / "soak.mkv" if draw else None, records=out / "frames.jsonl")
         start = time.perf_counter()
-        report = infer(session, Source("soak", source.frames, given, 25.0), outputs, Reading(loop=rounds))
+        report = infer(
+            session, Source("soak", source.frames, given, 25.0), outputs, Reading(loop=rounds, in_flight=in_flight)
+        )
         seconds = time.perf_counter() - start
     p50, p99, gaps = by_tenths(out / "frames.jsonl")
     expected = rounds * given + cuts * CONNECTIONS * VIDEO_FRAMES
@@ -105,6 +109,7 @@ def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path) -> dict[st
     drift = p99[-1] / p99[0] - 1
     return {
         "network": f"{SIZE[0]}x{SIZE[1]}",
+        "in_flight": in_flight,
         "frames": report.frames,
         "frames_expected": expected,
         "numbers_out_of_sequence": gaps,
@@ -153,13 +158,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--cuts", type=int, default=10, help="how often a stream is lost, comes back and is gone")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help=THREADS)
+    parser.add_argument("--in-flight", type=int, default=1, help=IN_FLIGHT)
     parser.add_argument("--draw", action="store_true", help="also draw every frame into a video (slower)")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"))
     arguments = parser.parse_args()
     logging.getLogger("export.streaming.stages").setLevel(logging.ERROR)  # the faults are meant
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = soak(arguments.frames, arguments.cuts, arguments.threads, arguments.draw, arguments.out)
+    report = soak(
+        arguments.frames, arguments.cuts, arguments.threads, arguments.draw, arguments.out, arguments.in_flight
+    )
     write_json(arguments.out / "soak.json", report)
     print_report(report)
     raise SystemExit(0 if all(report["passed"].values()) else 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.runtime import open_session
 from export.stream import Outputs, Reading, StreamReport, infer
-from export.streaming.in_flight import threads_each
+from export.streaming.in_flight import IN_FLIGHT, THREADS, session_threads
 from preprocessing.errors import InputError
 from preprocessing.files import write_json
 
@@ -27,8 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reconnect-seconds", type=float, default=30.0, help="how long a lost source is tried again")
     parser.add_argument("--fps", type=float, default=0.0, help="rate of the written video; 0 = that of the source")
     parser.add_argument("--provider", default="auto", help="auto, tensorrt, cuda or cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 = one per core")
-    parser.add_argument("--in-flight", type=int, default=1, help="frames in the network at once")
+    parser.add_argument("--threads", type=int, default=0, help=THREADS)
+    parser.add_argument("--in-flight", type=int, default=1, help=IN_FLIGHT)
     parser.add_argument("--report", type=Path, help="write the latency report as JSON")
     return parser
 
@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         reading = Reading(given.policy, given.limit, given.loop, given.reconnect_seconds, given.in_flight)
         outputs = Outputs(given.out, given.fps, given.arrays, given.log, given.show)
-        session = open_session(given.model, given.provider, threads_each(given.threads, given.in_flight))
+        session = open_session(
+            given.model, given.provider, session_threads(given.model, given.threads, given.in_flight)
+        )
         report = infer(session, given.source, outputs, reading)
         _print(report)
         if given.report is not None:

@@ -31,8 +31,9 @@ _QUANTISED = {
     "gpu": ["Conv", "Add", "MaxPool", "AveragePool", "Concat"],
 }
 # Weights of convolutions that stay in float. The encoder's many steps between convolutions cost a processor more in
-# integers than its convolutions save, on two cores; the last convolution of the graph for processors only upsamples.
-_IN_FLOAT = {"cpu": ("encoder.", "upsample."), "gpu": ()}
+# integers than its convolutions save, on two cores, and modules that grew beside it are blocks of its kind; the last
+# convolution of the graph for processors only upsamples.
+_IN_FLOAT = {"cpu": ("encoder.", "kernels.", "upsample."), "gpu": ()}
 # uint8 values and int8 weights run on the CPU's VNNI dot product; TensorRT takes zero points of 0 only, no integer
 # biases, and a pair of Q and DQ of its own for every reader.
 _VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}

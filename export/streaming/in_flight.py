@@ -6,7 +6,9 @@ other idle. Each frame takes longer.
 
 import os
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from export.streaming.pipe import POLL_S, Pipe
@@ -15,23 +17,43 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
-def threads_each(threads: int, in_flight: int) -> int:
-    """CPU threads for each of `in_flight` frames: `threads` where given, else an equal share of this process's cores;
-    0, one per core, for a frame alone.
+# What `--help` says of both, here and in `python -m export`.
+THREADS = "CPU threads that a frame in the network may use; 0 = all cores, shared by the frames in flight."
+IN_FLIGHT = "Frames in the network at once, of every frame only: more frames/s, each takes longer."
+
+
+def session_threads(model: Path, threads: int, in_flight: int) -> int:
+    """Threads to open the session of `model` with, so that each of `in_flight` frames may use `threads` of them; where
+    that is 0, so that all together keep this process's cores busy. 0, one per core, for a frame alone.
+
+    ONNX Runtime has one pool for all frames, of one thread less than it is given: each frame's own thread works too.
+    PyTorch gives each frame's thread a pool of its own.
     """
-    if threads or in_flight == 1:
+    if in_flight == 1:
         return threads
-    return max(1, len(os.sched_getaffinity(0)) // in_flight)
+    if model.suffix == ".onnx":
+        return in_flight * (threads - 1) + 1 if threads else max(1, _cores() - in_flight + 1)
+    return threads or max(1, _cores() // in_flight)
+
+
+def _cores() -> int:
+    """Cores that this process may use; all of them where the system does not tell (macOS, Windows)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class InFlight(Generic[Job, Done]):
     """Work that several threads take from one pipe and hand on in the order in which it came.
 
-    work: called by several threads at once. hand: called by one at a time, in order. limit: jobs at most.
+    work: called by several threads at once. hand: called by one at a time, in order, with what is done and how long it
+    waited for its turn [s]. limit: jobs at most.
     """
 
     def __init__(
-        self, work: Callable[[Job], Done], hand: Callable[[Done], None], stop: threading.Event, limit: int | None = None
+        self,
+        work: Callable[[Job], Done],
+        hand: Callable[[Done, float], None],
+        stop: threading.Event,
+        limit: int | None = None,
     ) -> None:
         self._work, self._hand, self._stop, self._limit = work, hand, stop, limit
         self._taking = threading.Lock()
@@ -53,11 +75,12 @@ class InFlight(Generic[Job, Done]):
                     return
                 number, self._taken = self._taken, self._taken + 1
             done = self._work(job)
+            finished = time.perf_counter()
             with self._turn:
                 while self._handed != number:
                     if self._stop.is_set():
                         return
                     self._turn.wait(POLL_S)
-                self._hand(done)
+                self._hand(done, time.perf_counter() - finished)
                 self._handed += 1
                 self._turn.notify_all()

@@ -16,7 +16,8 @@ class Reading:
     policy: `every` frame is inferred, however late; of `latest` those that come faster than the network, or than its
     results are taken, are dropped and counted, and a file is played at its own rate; `auto` is latest for live sources,
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
-    live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only.
+    live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only: of `latest` there
+    is never more than one in it, and a session opened for several would be slower for it.
     Raises: InputError for values that cannot be.
     """
 
@@ -37,8 +38,16 @@ class Reading:
             raise InputError("in flight: with policy latest only the newest frame is in the network; give 1")
 
     def open(self, source: Source | str | Path) -> Source:
-        """Open the source as it is to be read."""
+        """Open the source as it is to be read.
+
+        Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
+        """
         opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s)
+        if self.in_flight > 1 and self.takes_latest(opened):
+            raise InputError(
+                f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"
+                " every"
+            )
         return looped(opened, self.loop)
 
     def takes_latest(self, source: Source) -> bool:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from export.runtime import Result
 from preprocessing.errors import InputError
 
+# Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
+STAGES = ("decode", "wait", "net", "turn", "draw")
 Record = Callable[[dict[str, Any]], None]
 
 
@@ -24,7 +26,8 @@ class Inferred:
     index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
     RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `sources.Loaded`.
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
-    wait_ms and net_ms: decoding and resizing, waiting for the network, the network.
+    wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
+    flight, waiting for those before it; None with one.
     """
 
     index: int
@@ -38,6 +41,7 @@ class Inferred:
     decode_ms: float
     wait_ms: float
     net_ms: float
+    turn_ms: float | None = None
 
     @property
     def age_ms(self) -> float:
@@ -47,6 +51,8 @@ class Inferred:
     def record(self, draw_ms: float | None) -> dict[str, Any]:
         """Its times as plain values for JSON; total_ms is the frame's age now."""
         times = {"decode_ms": self.decode_ms, "wait_ms": self.wait_ms, "net_ms": self.net_ms}
+        if self.turn_ms is not None:
+            times["turn_ms"] = self.turn_ms
         if draw_ms is not None:
             times["draw_ms"] = draw_ms
         times["total_ms"] = self.age_ms

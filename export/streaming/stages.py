@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from export.streaming.in_flight import InFlight
 from export.streaming.outputs import OnFrame
 from export.streaming.pipe import LATEST, LENGTH, Pipe
 from export.streaming.reading import Reading
-from export.streaming.records import Inferred, Record
+from export.streaming.records import STAGES, Inferred, Record
 from export.streaming.sources import Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
@@ -51,7 +51,7 @@ class Run:
     enough: threading.Event = field(default_factory=threading.Event)  # no more frames, output is finished
     asked: threading.Event | None = None  # the same, asked for by the caller
     error: BaseException | None = None
-    timers: dict[str, Timer] = field(default_factory=lambda: {n: Timer() for n in ("decode", "wait", "net", "draw")})
+    timers: dict[str, Timer] = field(default_factory=lambda: {name: Timer() for name in STAGES})
     total: Timer = field(default_factory=Timer)
     first_done: list[float] = field(default_factory=list)  # when the first frames were done, WARM_UP + 1 at most
     last_done: float = 0.0
@@ -150,20 +150,20 @@ def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
 
 
 def _network(run: Run, session: Session, decoded: Pipe[_Job], done: Pipe[Inferred]) -> None:
-    latest = run.reading.takes_latest(run.source)
+    names = [f"export-network-{i + 1}" for i in range(run.reading.in_flight)][1:]  # this thread is the first
 
-    def hand(frame: Inferred) -> None:
+    def hand(frame: Inferred, turn_s: float) -> None:
         run.timers["wait"].add(frame.wait_ms / 1e3)
         run.timers["net"].add(frame.net_ms / 1e3)
+        if names:
+            run.timers["turn"].add(turn_s)
+            frame = replace(frame, turn_ms=1e3 * turn_s)
         done.put(frame)
 
-    flight: InFlight[_Job, Inferred] = InFlight(
-        lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit
-    )
+    flight = InFlight[_Job, Inferred](lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit)
     # A result that waits for a slow reader would age; the newest frame is taken when it has been taken.
-    before = done.await_taken if latest else None
-    others = range(0 if latest else run.reading.in_flight - 1)
-    threads = [_thread(run, f"export-network-{i + 2}", lambda: flight.run(decoded, before)) for i in others]
+    before = done.await_taken if run.reading.takes_latest(run.source) else None
+    threads = [_thread(run, name, lambda: flight.run(decoded, before)) for name in names]
     for thread in threads:
         thread.start()
     try:

@@ -14,10 +14,11 @@ class StreamReport:
     """What a run over a stream did and how fast.
 
     `stages` has decode (read and resize; of a live source not the waiting for its next frame), wait (for the network),
-    net, where something takes the results draw (draw, encode, write, or the caller's own), and total, from the frame
-    being there to all of it done. They overlap, so frames_per_second is more than total gives. The first `warm_up`
-    frames count in `frames` only. `dropped` frames came too fast (policy "latest"). skipped: names and reasons of those
-    that could not be read, the first of `skipped_frames`; notices: what else happened to the source, the first of them.
+    net, with several frames in flight turn (waiting for those before it), where something takes the results draw (draw,
+    encode, write, or the caller's own), and total, from the frame being there to all of it done. They overlap, so
+    frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
+    too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
+    `skipped_frames`; notices: what else happened to the source, the first of them.
     """
 
     source: str

@@ -11,8 +11,10 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import soak as module
 
 
-def test_a_short_soak_counts_every_frame_and_fault(tmp_path: Path) -> None:
-    report = module.soak(frames=700, cuts=1, threads=1, draw=False, out=tmp_path)
+@pytest.mark.parametrize("in_flight", [1, 2])
+def test_a_short_soak_counts_every_frame_and_fault(in_flight: int, tmp_path: Path) -> None:
+    report = module.soak(frames=700, cuts=1, threads=1, draw=False, out=tmp_path, in_flight=in_flight)
+    assert ("turn" in report["stages"]) == (in_flight > 1)
     assert report["frames"] == report["frames_expected"] > 700 + 2 * module.VIDEO_FRAMES
     assert report["passed"]["every frame, in order"] and report["passed"]["every fault listed"]
     # Of a round: the end of the video that is cut off, a broken picture, one of floats.

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from standins import make_session, make_source
 
 import export.__main__ as command
+from advmtl.cli import stream
 from export.stream import infer
 
 
@@ -20,6 +22,13 @@ def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
     assert "2 frames" in printed.out and "p50" in printed.out
     (error,) = printed.err.strip().splitlines()
     assert error.startswith("error: ") and str(tmp_path / "file") in error
+
+
+@pytest.mark.parametrize("name", ["threads", "in_flight"])
+def test_both_commands_say_the_same_of_an_option(name: str) -> None:
+    (action,) = [one for one in command._parser()._actions if one.dest == name]
+    (option,) = get_type_hints(stream.infer, include_extras=True)[name].__metadata__
+    assert action.help and action.help == option.help
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,7 @@ def test_frames_left_out_are_an_exit_code(
         (["--out", "x.avi"], "x.avi"),
         (["--provider", "metal"], "metal"),
         (["--arrays", "/dev/null/x"], "/dev/null/x"),
+        (["--policy", "latest", "--in-flight", "2"], "in flight: with policy latest"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -1,4 +1,4 @@
-"""A grown network leaves as any other: parity for both targets, halved and in integers, its cost counted whole."""
+"""A grown network leaves as any other: parity for both targets, halved and in integers, streamed, its cost counted."""
 
 from pathlib import Path
 
@@ -6,14 +6,24 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from standins import make_frame, make_metadata
+from onnx import TensorProto
+from standins import make_frame, make_metadata, make_source
 
 from advmtl.growth.grow import grow
 from advmtl.growth.place import Place
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from export.graphs.to_onnx import export_checked
+from export.graphs.deployable import Deployable
+from export.graphs.parity import ParityReport, compare
+from export.graphs.to_onnx import ExportReport, export_checked
 from export.measuring.graph_cost import cost_of
+from export.precisions.half import to_half
+from export.precisions.quantize import Target, prepare
+from export.precisions.sensitivity import open_to_measure, session_of
+from export.runtime import open_session
+from export.runtime import prepare as fit_frame
+from export.stream import Reading, run
+from export.streaming.records import Inferred
 from export.tensorrt.graph import fit_types, unsupported
 
 PLACES = [
@@ -47,20 +57,71 @@ def without(generator: Generator) -> dict[str, torch.Tensor]:
     return {name: head.emit(head.refine(z)) for name, head in generator.heads.items()}
 
 
+@pytest.fixture(scope="module")
+def exported(grown: Generator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportReport]:
+    """By target, exported once: it takes seconds each time."""
+    folder, frames = tmp_path_factory.mktemp("grown"), [make_frame(i, (240, 180)) for i in range(3)]
+    targets: tuple[Target, ...] = ("cpu", "gpu")
+    return {one: export_checked(grown, make_metadata(SIZE), folder / f"{one}.onnx", frames, one) for one in targets}
+
+
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
-def test_both_targets_agree_with_the_network(grown: Generator, target: str, tmp_path: Path) -> None:
-    frames = [make_frame(i, (240, 180)) for i in range(3)]
-    report = export_checked(grown, make_metadata(SIZE), tmp_path / "grown.onnx", frames, target)
+def test_both_targets_agree_with_the_network(exported: dict[str, ExportReport], target: str) -> None:
+    report = exported[target]
     assert report.parity.class_agreement is not None and report.parity.class_agreement >= 0.999
     assert report.parity.depth_max_relative is not None and report.parity.depth_max_relative < 1e-4
     model = onnx.load(report.path)
     assert not {node.op_type for node in model.graph.node} & {"Shape", "If", "Loop"}
-    if target == "cpu":
-        return
-    assert unsupported(fit_types(model)) == []
+    assert target == "cpu" or unsupported(fit_types(model)) == []
+
+
+def agreement(model: onnx.ModelProto, report: ExportReport, target: Target) -> ParityReport:
+    """Of a model made from the exported one with that one, on its own frames."""
+    frames = [make_frame(i, SIZE)[None] for i in range(10, 14)]
+    ours, theirs = session_of(model, target), open_to_measure(report.path, target)
+    return compare([(ours.network(frame), theirs.network(frame)) for frame in frames])
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_halved(exported: dict[str, ExportReport], target: Target) -> None:
+    half = to_half(onnx.load(exported[target].path))
+    wide = {one.name for one in half.graph.initializer if one.data_type == TensorProto.FLOAT}
+    assert not {name for name in wide if "kernels." in name or "fusion." in name}
+    found = agreement(half, exported[target], target)
+    assert found.class_agreement is not None and found.class_agreement >= 0.999
+    assert found.depth_mean_relative is not None and 0 < found.depth_mean_relative < 0.002
+
+
+@pytest.mark.parametrize("target", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
+def test_in_integers(exported: dict[str, ExportReport], target: Target) -> None:
+    """Projections are integers; the modules stay in float, as the encoder does, on processors alone."""
+    quantizer = prepare(onnx.load(exported[target].path), target, [make_frame(i, SIZE) for i in range(6)], "minmax")
+    layers = [layer.name for layer in quantizer.layers]
+    assert sum(".fusion.project." in name for name in layers) == sum(len(place.owners) for place in PLACES)
+    assert any(name.startswith("kernels.") for name in layers) == (target == "gpu")
+    found = agreement(quantizer.quantised(), exported[target], target)
+    assert found.class_agreement is not None and found.class_agreement >= 0.99
+    assert found.depth_mean_relative is not None and 0 < found.depth_mean_relative < 0.06
+
+
+def test_streamed(grown: Generator, exported: dict[str, ExportReport]) -> None:
+    seen: list[Inferred] = []
+    session = open_session(exported["cpu"].path, "cpu", 1)
+    report = run(session, make_source(5), seen.append, reading=Reading(in_flight=2))
+    assert report.frames == 5 and [frame.index for frame in seen] == list(range(5))
+    pairs = []
+    for frame in seen:
+        with torch.no_grad():
+            outputs = Deployable(grown)(torch.from_numpy(fit_frame(make_frame(frame.index), SIZE)))
+        ours = {"classes": frame.result.classes[None], "depth_m": frame.result.depth_m[None]}  # type: ignore[index]
+        pairs.append((ours, {name: value.numpy() for name, value in outputs.items()}))
+    assert compare(pairs).shortfall() is None
+
+
+def test_its_cost_is_counted_whole(grown: Generator, exported: dict[str, ExportReport], tmp_path: Path) -> None:
     plain = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).eval()
-    export_checked(plain, make_metadata(SIZE), tmp_path / "plain.onnx", frames[:1], target)
-    whole, before = cost_of(report.path), cost_of(tmp_path / "plain.onnx")
+    export_checked(plain, make_metadata(SIZE), tmp_path / "plain.onnx", [make_frame(0, SIZE)], "gpu")
+    whole, before = cost_of(exported["gpu"].path), cost_of(tmp_path / "plain.onnx")
     assert whole.gmacs is not None and before.gmacs is not None
     assert round((whole.gmacs - before.gmacs) * 1e9) == added_macs(grown)
 

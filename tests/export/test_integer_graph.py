@@ -119,9 +119,12 @@ def test_equalized_channels() -> None:
 
 
 @pytest.mark.parametrize(("target", "there"), [("cpu", False), ("gpu", True)])
-def test_the_encoder_stays_in_float_on_processors(target: Target, there: bool) -> None:
+@pytest.mark.parametrize("part", ["encoder.features.4.block.0.0", "kernels.grown.stage2_depth.body.2"])
+def test_the_encoder_and_what_grew_beside_it_stay_in_float_on_processors(
+    part: str, target: Target, there: bool
+) -> None:
     model = inverted_residual()
-    name = "generator.encoder.features.4.block.0.0.weight"
+    name = f"generator.{part}.weight"
     for value in model.graph.initializer:
         value.name = name if value.name == "project" else value.name
     for node in model.graph.node:
