@@ -13,7 +13,7 @@ from preprocessing.files import write_png
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 _GREY, _INK, _QUIET = "#E4E4E4", "#222222", "#777777"
 _LEFT, _COLUMN, _BLOCK = 226, 170, (112, 40)  # pixels: of the row titles, of a stage, of a module
-_ROW, _CELL, _TOP, _GAP = 72, 30, 66, 28
+_ROW, _CELL, _TOP, _GAP = 72, 30, 78, 28
 _RIGHT = 240
 _RED, _BLUE = (213, 94, 0), (0, 114, 178)
 _LEAST = 0.1  # the colours' scale, at least: cosines of noise must not look like conflicts
