@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from street_set import write_cityscapes
 from typer.testing import CliRunner, Result
 
 from advmtl.cli.app import app
+from advmtl.growth.picture import draw_growth
+from advmtl.growth.place import detection_of
 from advmtl.training.checkpoint import load_generator, recorded_growth
+from preprocessing.files import read_image
 
 SMALL = [
     *("encoder.weights=null", "encoder.width=0.5", "generator.channels=8", "generator.crp_stages=1"),
@@ -36,10 +40,13 @@ def test_mamo_grows_and_is_evaluated_and_drawn(streets: Path, tmp_path: Path) ->
     run, panels = tmp_path / "mamo", tmp_path / "panels"
     said = advmtl("train", "mamo", "--data", f"cityscapes:{streets}", "--out", run, *SMALL).output
     assert "grew at step 3: segmentation~depth at stage" in said and "did not grow" not in said
-    assert (run / "growth.png").is_file()
     growth, (generator, _) = recorded_growth(run / "checkpoints" / "best.pt"), load_generator(run)
     assert growth["architecture"]
-    assert sum(p.numel() for p in generator.parameters()) == growth["history"][0]["parameters"]
+    size = sum(p.numel() for p in generator.parameters())
+    assert size == growth["history"][0]["parameters"]
+    held = f"best.pt holds detection 1: {size / 1e6:.3f} M parameters"
+    drawn = draw_growth([detection_of(row) for row in growth["history"]], held)
+    assert np.array_equal(read_image(run / "growth.png"), drawn)
 
     again = tmp_path / "again.json"
     advmtl("evaluate", run, "--data", f"cityscapes:{streets}:val", "--out", again)
