@@ -46,6 +46,8 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "loss weights": ("uncertainty", "representation", "frozen", True),
     "domains": ("sum", "representation", "frozen", False),
     "growth": ("mgda", "representation", "synchronised", True),
+    "growth, frozen": ("mgda", "representation", "frozen", True),
+    "growth, exclusive": ("min_norm", "parameters", "synchronised", True),
     "consistency": ("sum", "representation", "synchronised", False),
 }
 PARTIAL: dict[str, dict[str, object]] = {
@@ -55,7 +57,14 @@ PARTIAL: dict[str, dict[str, object]] = {
     "consistency": {"consistency": {"width": 4, "ramp_steps": 2}},
 }
 # A detection after each of the first two steps.
-GROWTH = {"detections": 2, "start_step": 0, "every_steps": 1, "accumulate_steps": 1, "expansion": 2.0}
+GROWTH: dict[str, object] = {
+    **{"detections": 2, "start_step": 0, "every_steps": 1, "accumulate_steps": 1, "expansion": 2.0}
+}
+GROWN: dict[str, dict[str, object]] = {
+    "growth": GROWTH,
+    "growth, frozen": GROWTH,
+    "growth, exclusive": {**GROWTH, "modules": "exclusive"},
+}
 
 
 def case_config(name: str) -> Config:
@@ -67,7 +76,7 @@ def case_config(name: str) -> Config:
             "discriminators": CRITICS if critics else {},
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
-            "growth": GROWTH if name == "growth" else None,
+            "growth": GROWN.get(name),
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},

@@ -28,6 +28,7 @@ from advmtl.comparison.table import print_tables, write_tables
 from advmtl.comparison.timing import step_times
 from advmtl.config import Config
 from advmtl.data.loading import train_loader, val_loaders
+from advmtl.growth.grow import Architecture
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.scores import headline
 from advmtl.training.state import build
@@ -73,12 +74,19 @@ def compare(
     times: Mapping[str, StepTime] = {}
     if timing:
         every = plan.distinct()
-        grown = {config.hash: architecture_of(config, plan.run_of(config, 0).run.last) for config in every}
-        times = step_times(every, plain_sum(configs[0]), device, out / "timing.json", console, grown)
+        times = step_times(every, plain_sum(configs[0]), device, out / "timing.json", console, _grown(plan))
     comparison = _collect(plan, chosen, times)
     _publish(comparison, out)
     print_tables(comparison, console)
     return comparison
+
+
+def _grown(plan: Plan) -> dict[str, Architecture]:
+    """By hash, what has grown in the first seed's network at its end, of configurations whose run has come to it."""
+    first = {config.hash: plan.run_of(config, 0) for config in plan.distinct() if config.growth is not None}
+    finished = {name: planned for name, planned in first.items() if planned.run.folder in plan.metrics}
+    found = {name: architecture_of(planned.config, planned.run.last) for name, planned in finished.items()}
+    return {name: architecture for name, architecture in found.items() if architecture is not None}
 
 
 def _check(plan: Plan, device: torch.device) -> None:
@@ -161,6 +169,7 @@ def _row(
         tasks=tuple(config.tasks),
         outcomes=tuple(_outcome(plan, plan.run_of(config, seed), shown) for seed in range(plan.seeds)),
         parameters=parameters_of(config),
+        grows=config.growth is not None,
         step_time=times.get(config.hash),
         metrics=tuple(metric for metric in chosen if metric.task in config.tasks),
     )

@@ -140,7 +140,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 class Outcome:
     """What became of one run: figures by metric key where it is done, why it failed, "missing" where it is to come.
 
-    `parameters`: of a network that grew in training, None for one that does not.
+    `parameters`: of a network that grew in training, None for one that does not, or where no checkpoint tells.
     """
 
     run: str
@@ -164,7 +164,7 @@ class StepTime:
 class Row:
     """One configuration over its seeds; `step_time` and Δm are None where they are not known.
 
-    `parameters`: of a network that grows, before it does; its runs say what each has become.
+    `parameters`: of a network that `grows`, before it does; its runs say what each has become.
     """
 
     name: str
@@ -176,6 +176,7 @@ class Row:
     metrics: tuple[Metric, ...]  # of Δm, those of its tasks
     delta_m: tuple[float | None, ...] = ()  # per outcome [%]
     win_rate: tuple[float | None, ...] = ()  # per outcome, 0..1
+    grows: bool = False
 
     def figure(self, metric: Metric) -> Spread | None:
         """Over its finished seeds."""

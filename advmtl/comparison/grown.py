@@ -6,21 +6,20 @@ from pathlib import Path
 from advmtl.config import Config
 from advmtl.growth.grow import Architecture, regrow
 from advmtl.networks.generator import Generator
-from advmtl.training.checkpoint import UnusableCheckpoint, checkpoint_path, load_checkpoint
+from advmtl.training.checkpoint import UnusableCheckpoint, recorded_growth
 from advmtl.training.runs import Run
 from advmtl.training.state import generator_from
 
 
-def architecture_of(config: Config, path: Path) -> Architecture:
-    """What has grown in a checkpoint; nothing where it cannot be read, or where nothing grows."""
+def architecture_of(config: Config, path: Path) -> Architecture | None:
+    """What has grown in a checkpoint, nothing where nothing grows; None where it is missing or damaged."""
     if config.growth is None:
         return []
     try:
-        state, _ = load_checkpoint(path)
+        architecture: Architecture = recorded_growth(path)["architecture"]
     except UnusableCheckpoint:
-        return []
-    recorded: Architecture = state["growth"]["architecture"]
-    return recorded
+        return None
+    return architecture
 
 
 def parameters_of(config: Config, architecture: Architecture = ()) -> int:  # type: ignore[assignment]
@@ -28,9 +27,14 @@ def parameters_of(config: Config, architecture: Architecture = ()) -> int:  # ty
     return sum(parameter.numel() for parameter in _built(config, architecture).parameters())
 
 
-def measured_parameters(config: Config, run: Run) -> int:
-    """Those of the network whose figures a finished run gives: growth after its best epoch is not among them."""
-    return parameters_of(config, architecture_of(config, checkpoint_path(run.folder)))
+def measured_parameters(config: Config, run: Run) -> int | None:
+    """Those of the network whose figures a finished run gives: growth after its best epoch is not among them.
+
+    As at the end of training the last state stands in for a damaged best one; None where both are.
+    """
+    found = (architecture_of(config, path) for path in (run.best, run.last))
+    architecture = next((one for one in found if one is not None), None)
+    return None if architecture is None else parameters_of(config, architecture)
 
 
 def _built(config: Config, architecture: Sequence[list[tuple[int, list[str]]]]) -> Generator:

@@ -24,7 +24,7 @@ class Planned:
 @dataclass
 class Plan:
     """All runs, and by folder what has become of them: the metrics of a finished one, why another one failed, and the
-    parameters of a network that grew.
+    parameters of a network that grew, None where no checkpoint tells them.
     """
 
     configs: list[Config]
@@ -33,7 +33,7 @@ class Plan:
     out: Path
     metrics: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
-    parameters: dict[Path, int] = field(default_factory=dict)
+    parameters: dict[Path, int | None] = field(default_factory=dict)
 
     def distinct(self) -> list[Config]:
         """Single-task configurations and compared ones; one that is both comes once, under the single-task name."""

@@ -86,7 +86,9 @@ def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
 
 def _parameters(row: Row) -> str:
     grown = spread([None if one.parameters is None else one.parameters / 1e6 for one in row.outcomes])
-    return f"{row.parameters / 1e6:.3f}" if grown is None else _number(grown, 3)
+    if row.grows:
+        return _NONE if grown is None else _number(grown, 3)
+    return f"{row.parameters / 1e6:.3f}"
 
 
 def _seeds(row: Row) -> str:
@@ -123,7 +125,7 @@ def notes(comparison: Comparison) -> str:
         "itself varies. Parameters: what is deployed, without discriminators. Step time: median of "
         f"{STEPS} steps on one batch, each in turn with one of the plain sum (the first configuration without "
         "discriminators and balancer); reading frames is left out."
-        + (_GROWN if any(one.parameters is not None for row in comparison.rows for one in row.outcomes) else "")
+        + (_GROWN if any(row.grows for row in comparison.rows) else "")
         + (f" px: of the network's input, {comparison.width_px} px wide." if pixels else "")
     )
 

@@ -39,27 +39,36 @@ def step_times(
     """Time some steps of each configuration, one in turn with one of `plain` (`compare_configs.plain_sum`).
 
     One step is everything `train_step` does, discriminators at work; reading frames is left out. What `file` knows from
-    this device, thread count and plain sum is not measured again.
+    this device, thread count and plain sum is not measured again; of a network that grows, of the same modules.
 
     Args: distinct configurations; where to keep the times; by hash, what has grown in networks that grow: these are
-        timed as they are at the end, without detections. Returns: by configuration hash, without those whose step
-        fails (said on `console`). Raises: InputError.
+        timed as they are at the end, without detections, and those not in it are left out. Returns: by configuration
+        hash, without those whose step fails (said on `console`). Raises: InputError.
     """
+    keys = {one.hash: _key(one, grown.get(one.hash)) for one in configs if one.growth is None or one.hash in grown}
     where = {"plain": plain.hash, "device": _name(device), "threads": torch.get_num_threads(), "steps": STEPS}
     kept = _kept(file, where)
-    todo = [config for config in configs if config.hash not in kept]
+    todo = [config for config in configs if config.hash in keys and keys[config.hash] not in kept]
     with progress("timing", len(todo), "configurations") as bar:
         batches: dict[Any, Batch] = {}
         for config in todo:
             try:
-                kept[config.hash] = _in_turn(plain, config, device, batches, grown.get(config.hash, []))
+                kept[keys[config.hash]] = _in_turn(plain, config, device, batches, grown.get(config.hash, []))
             except InputError:
                 raise
             except Exception as error:  # a step that fails is a row without a time, not the end of the table
                 console.print(f"no step time of {config.name}: {_first_line(error)}", markup=False, highlight=False)
             bar.advance(1, config.name)
     write_json(file, {**where, "times": {name: asdict(value) for name, value in kept.items()}})
-    return kept
+    return {name: kept[key] for name, key in keys.items() if key in kept}
+
+
+def _key(config: Config, grown: Architecture | None) -> str:
+    """What a time is kept under: the hash, and with it the modules of a network that grows, whose step they make."""
+    if config.growth is None:
+        return config.hash
+    modules = [f"{stage}/{'~'.join(owners)}" for places in grown or [] for stage, owners in places]
+    return f"{config.hash} grown: {', '.join(sorted(modules))}"
 
 
 def _kept(file: Path, where: Mapping[str, Any]) -> dict[str, StepTime]:

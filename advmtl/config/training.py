@@ -43,7 +43,8 @@ class TrainConfig(Strict):
         discriminator_steps: updates of a discriminator per step, all on the same generated maps.
         discriminator_betas: of the discriminators' Adam. Low momentum, as in pix2pix: their target moves.
         batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
-            processes, or none ("frozen": it keeps those of the pretrained weights); see docs/clusters.md.
+            processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
+            synchronised); see docs/clusters.md.
         precision: of the forwards; see `advmtl.training.precision`.
         compile: let torch.compile write the networks' forwards, where it can.
     """

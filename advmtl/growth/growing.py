@@ -132,9 +132,13 @@ def _add_parameters(optimizer: torch.optim.Optimizer, parameters: list[nn.Parame
 
 
 def _settle(state: "State") -> None:
-    """The run's kind of batch norm for the modules that learn; the average does not."""
+    """The run's kind of batch norm for the modules that learn; the average does not.
+
+    Frozen statistics are learnt ones, and a new module has none: it takes its own, the same on all processes.
+    """
+    kind = state.config.train.batch_norm
     if state.generator.kernels is not None:
-        set_batch_norm(state.generator.kernels, state.config.train.batch_norm, state.device)
+        set_batch_norm(state.generator.kernels, "synchronised" if kind == "frozen" else kind, state.device)
     state.ema.eval().requires_grad_(False)
 
 

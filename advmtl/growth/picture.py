@@ -13,25 +13,36 @@ from preprocessing.files import write_png
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 _GREY, _INK, _QUIET = "#E4E4E4", "#222222", "#777777"
 _LEFT, _COLUMN, _BLOCK = 226, 170, (112, 40)  # pixels: of the row titles, of a stage, of a module
-_ROW, _CELL, _TOP, _GAP = 72, 30, 66, 28
+_ROW, _CELL, _TOP, _GAP = 72, 30, 78, 28
 _RIGHT = 240
 _RED, _BLUE = (213, 94, 0), (0, 114, 178)
 _LEAST = 0.1  # the colours' scale, at least: cosines of noise must not look like conflicts
 
 
-def write_growth(path: Path, detections: Sequence[Detection]) -> bool:
-    """Draw all detections of a run. Returns: whether there was any."""
+def write_growth(path: Path, detections: Sequence[Detection], best: str = "") -> bool:
+    """Draw all detections of a run; `best` as in `draw_growth`. Returns: whether there was any."""
     if detections:
-        write_png(path, draw_growth(detections))
+        write_png(path, draw_growth(detections, best))
     return bool(detections)
 
 
-def draw_growth(detections: Sequence[Detection]) -> NDArray[np.uint8]:
+def held_text(held: Sequence[Detection]) -> str:
+    """What best.pt holds, of the detections that had been made when it was saved."""
+    numbers = [str(one.number) for one in held if one.grown]
+    if not numbers:
+        return "best.pt holds no modules"
+    several = f"detections {', '.join(numbers[:-1])} and {numbers[-1]}"
+    return f"best.pt holds {several if numbers[1:] else f'detection {numbers[0]}'}: {_millions(held[-1].parameters)}"
+
+
+def draw_growth(detections: Sequence[Detection], best: str = "") -> NDArray[np.uint8]:
     """The grown network over the conflicts of each detection, RGB uint8 [H,W,3].
 
     Above, stages are columns: the shared blocks, and under them the modules, a row for the tasks they belong to, with
     the number of the detection they came with. Below, a table a detection: Q and the mean cosine of every pair at every
     stage, orange where gradients point apart, framed where Eq. 13 says that they conflict, marked where a module came.
+
+    The network is that after the last detection; `best` stands under the heading, for what best.pt holds (`held_text`).
     """
     owners = list(dict.fromkeys(place.owners for one in detections for place in one.grown))
     pairs = list(dict.fromkeys(place.owners for one in detections for place in one.counts))
@@ -39,6 +50,7 @@ def draw_growth(detections: Sequence[Detection]) -> NDArray[np.uint8]:
     table = _GAP + _CELL * len(pairs) + 16
     canvas = Canvas(_LEFT + _COLUMN * len(STRIDES) + _RIGHT, network + 40 + table * len(detections) + 14)
     _network(canvas, detections, owners)
+    canvas.text((16, 36), best, size=13, colour=_QUIET)
     limit = max([_LEAST, *(abs(cosine) for one in detections for cosine in one.cosines.values())])
     canvas.text(
         (16, network + 8),

@@ -21,13 +21,24 @@ def growth_parts(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         detections = _detections(run)
         if detections:
-            picture = encoded(draw_growth(detections), PANEL_WIDTH)
+            best = _best(run)
+            picture = encoded(draw_growth(detections, best), PANEL_WIDTH)
             alt = f"{run.name}: shared stages, the modules beside them, and the conflicts of each detection"
-            parts.append(f"<h3>{escape(run.name)}</h3>")
+            parts.append(f"<h3>{escape(run.name)}</h3>" + (f"<p>{escape(best)}.</p>" if best else ""))
             parts.append(f"<figure>{scrolling(alt, f'<div class=panel>{picture.html(alt)}</div>')}</figure>")
             table = table_of(_table(run.name, detections))
             parts.append(f"<details><summary>Detections of {escape(run.name)} as a table</summary>{table}</details>")
     return parts
+
+
+def _best(run: RunRecord) -> str:
+    from advmtl.growth.best import best_growth  # torch; other runs' pages do without
+
+    try:
+        return best_growth(run.folder)
+    except Exception as error:  # a checkpoint of another version: the page does without
+        run.notes.append(f"best.pt: what has grown in it is not known ({type(error).__name__})")
+        return ""
 
 
 def _detections(run: RunRecord) -> list[Detection]:

@@ -122,6 +122,15 @@ def checkpoint_path(run: Path) -> Path:
     return found[0] if found else folder / "last.pt"
 
 
+def recorded_growth(path: Path) -> dict[str, Any]:
+    """What a checkpoint remembers of the network's growth; empty where nothing grows.
+
+    Raises: as `load_checkpoint`.
+    """
+    growth: dict[str, Any] = load_checkpoint(path)[0].get("growth", {})
+    return growth
+
+
 def load_generator(run: Path) -> tuple[Generator, Config]:
     """The trained generator (its EMA weights, in evaluation mode, on the CPU) and its configuration.
 

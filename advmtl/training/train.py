@@ -13,6 +13,7 @@ from advmtl.config import Config, GrowthConfig
 from advmtl.data.budget import hidden_by_budget, record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.sources import missing_label
+from advmtl.growth.best import best_growth
 from advmtl.growth.picture import write_growth
 from advmtl.measuring.evaluate import evaluate
 from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
@@ -143,7 +144,7 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
         return metrics
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
     if loop.state.growth is not None:
-        write_growth(loop.run.folder / "growth.png", loop.state.growth.history)
+        write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
     write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
     print_table(metrics, console=console)
     return metrics

@@ -92,6 +92,27 @@ def test_cosines_by_hand() -> None:
     assert not torch.allclose(stage_cosines(generator, rows)[2, 0], stage_cosines_without_modules(generator, rows))
 
 
+def test_a_loss_scale_changes_no_cosine() -> None:
+    generator = fresh(grown_config()).generator
+    grow(generator, [Place(3, PAIR)], 2.0, seed=1)
+    rows = rows_of(stir(generator))
+    scaled = stage_cosines(generator, rows, torch.tensor(65536.0))
+    assert torch.allclose(scaled, stage_cosines(generator, rows), rtol=1e-6, atol=1e-7)
+
+
+def test_a_row_that_overflowed_is_no_conflict() -> None:
+    """Not even with one whose gradient points away from it; the other pair still counts."""
+    generator, counts = fresh(grown_config()).generator, Counts(THREE)
+    rows = rows_of(generator)
+    against = {"segmentation": rows["segmentation"], "depth": -rows["segmentation"], "instance": rows["segmentation"]}
+    counts.see(generator, against)
+    assert counts.conflicts.tolist() == [[1, 0, 1]] * 4
+    counts.see(generator, against | {"instance": float("inf") * rows["segmentation"]})
+    q, means = counts.read()
+    assert [q[Place(1, pair)] for pair in counts.pairs] == [2, 0, 1]
+    assert [means[Place(4, pair)] for pair in counts.pairs] == pytest.approx([-1, 0.5, -0.5])
+
+
 def stage_cosines_without_modules(generator: Generator, rows: dict[str, Tensor]) -> Tensor:
     """Of the first pair at stage 3."""
     parameters = list(generator.encoder.stages()[2].parameters())

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+from growing_runs import grown_config
 from written_runs import write_run
 
-from advmtl.growth.picture import draw_growth, write_growth
+from advmtl.growth.picture import draw_growth, held_text, write_growth
 from advmtl.growth.place import Detection, Place
 from advmtl.report.page import write_report
+from advmtl.training.checkpoint import save_checkpoint
 from preprocessing.files import read_image
 
 PAIR = ("segmentation", "depth")
@@ -64,6 +66,18 @@ def test_nothing_is_written_of_no_detection(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "growth.png"), draw_growth(detections()))
 
 
+def test_what_best_holds_stands_under_the_heading() -> None:
+    """Only there is the picture another one."""
+    first, second = detections()
+    idle = Detection(3, 60, {}, {}, 0.0, (), parameters=975_000)
+    assert held_text([]) == held_text([idle]) == "best.pt holds no modules"
+    assert held_text([first]) == "best.pt holds detection 1: 0.970 M parameters"
+    assert held_text([first, second, idle]) == "best.pt holds detections 1 and 2: 0.975 M parameters"
+    assert held_text([first, second, second]).startswith("best.pt holds detections 1, 2 and 2:")
+    rows = (draw_growth([first]) != draw_growth([first], held_text([first]))).any((1, 2)).nonzero()[0]
+    assert len(rows) and rows.min() > 32 and rows.max() < 60
+
+
 def test_a_report_has_the_picture_and_the_table(tmp_path: Path) -> None:
     """Of the run that grew; a broken row is named and left out; other runs have no such section."""
     run = write_run(tmp_path / "grown")
@@ -71,11 +85,18 @@ def test_a_report_has_the_picture_and_the_table(tmp_path: Path) -> None:
     broken = {"kind": "growth", "step": 60, "epoch": 1, "detection": 3, "count/x/y": 1}
     with (run / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in [*rows, broken])
+    state = {"growth": {"history": [{"step": one.step, **one.row()} for one in detections()[:1]]}}
+    save_checkpoint(run / "checkpoints" / "best.pt", state, grown_config(2))
     write_report([run, write_run(tmp_path / "plain")], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert 'id="growth"' in page and "Detections of grown" in page and "Detections of plain" not in page
     section = page[page.index('id="growth"') : page.index('id="timing"')]
     assert section.count("<img") == 1 and section.count("<tr>") == 1 + 2 * 4
+    assert "<p>best.pt holds detection 1: 0.970 M parameters.</p>" in section
     assert "the detection of step 60 is not readable" in page
+    (run / "checkpoints" / "best.pt").write_bytes(b"")
+    write_report([run], tmp_path / "other.html")
+    damaged = (tmp_path / "other.html").read_text()
+    assert 'id="growth"' in damaged and "best.pt holds" not in damaged
     write_report([tmp_path / "plain"], tmp_path / "other.html")
     assert 'id="growth"' not in (tmp_path / "other.html").read_text()

@@ -111,13 +111,25 @@ def test_exclusive_modules_and_top_k_grow() -> None:
     assert again.growth is not None and again.growth.history == [first, second]
 
 
-def test_a_frozen_batch_norm_is_frozen_in_new_modules_too() -> None:
-    state = fresh(grown_config(2, train={"warmup_steps": 1, "batch_norm": "frozen"}))
-    walk(state, 5)
-    means = [
-        v for n, v in state.generator.state_dict().items() if n.startswith("kernels.") and n.endswith("running_mean")
-    ]
-    assert means and all(not value.any() for value in means)
+def test_frozen_batch_norms_stay_and_new_modules_take_statistics_of_their_own() -> None:
+    """A new module has learnt none that could be frozen; also after a resume."""
+    config = grown_config(2, train={"warmup_steps": 1, "batch_norm": "frozen"})
+    state, again = fresh(config), fresh(config)
+    before = statistics(state)
+    walk(state, 4)
+    again.load_state_dict(saved(state))
+    walk(again, 5)
+    after = statistics(again)
+    assert unequal({name: after[name] for name in before}, before) == []
+    new = {name: value for name, value in after.items() if name not in before}
+    assert new and all(name.startswith("kernels.") for name in new)
+    averaged = statistics(again, "ema")
+    assert all(value.any() and (value != 1).any() for name in new for value in (new[name], averaged[name]))
+
+
+def statistics(state: State, part: str = "generator") -> dict[str, torch.Tensor]:
+    values = getattr(state, part).state_dict()
+    return {name: value.clone() for name, value in values.items() if name.endswith(("running_mean", "running_var"))}
 
 
 def test_another_configuration_is_refused() -> None:

@@ -17,6 +17,7 @@ from street_set import write_cityscapes
 from two_processes import (
     CASES,
     CPU,
+    GROWN,
     norm_of_three_channels,
     normalised,
     pictures,
@@ -69,7 +70,7 @@ def test_steps_are_those_of_one_process_with_all_frames(case: str, pair: list[di
             # How each process ranks its own frames' scores is logged as a mean, not over all pairs.
             known = {name: value for name, value in wanted.items() if not name.endswith("/accuracy")}
             assert {name: mine[name] for name in known} == pytest.approx(known, rel=1e-5, abs=1e-6)
-    if case == "growth":
+    if case in GROWN:
         assert [any(name.startswith("grown/") for name in row) for row in alone["logs"]] == [True, True, False]
     first, second = (found[case] for found in pair)
     assert unmatched(first["weights"], second["weights"], 0) == [] and first["logs"] == second["logs"]
