@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.report import curves
-from advmtl.report.charts import COLOURS, Chart, line_chart
+from advmtl.report.charts import COLOURS, Chart
 from advmtl.report.configurations import difference_parts
 from advmtl.report.curves import Axis
 from advmtl.report.destination import check_destination
@@ -28,12 +28,11 @@ from advmtl.report.results import (
 )
 from advmtl.report.style import style
 from advmtl.report.times import time_parts
+from advmtl.report.training_sections import NOT_RECORDED, balancing_parts, charts_of, critic_parts, partial_parts
 from preprocessing.files import write_bytes, write_json
 from preprocessing.labels import LABEL_SETS
 from preprocessing.progress import Bar, progress
 from preprocessing.web_page import Section, Table, cards, document, table_of
-
-_NOT_RECORDED = '<p>Not recorded in these runs; see <a href="#left-out">what is missing</a>.</p>'
 
 
 def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None, frames: int = 4) -> int:
@@ -74,13 +73,18 @@ def page(
         Section("losses", "Losses", _losses(runs, groups)),
         Section("figures", "Figures", _metrics(runs, groups)),
         Section("confusion", "Confusion matrix", _confusion(runs)),
-        Section("distance", "Error by distance", band_parts(runs) or [_NOT_RECORDED]),
+        Section("distance", "Error by distance", band_parts(runs) or [NOT_RECORDED]),
         Section("panels", "Panels", _panels(runs, bar)),
         Section("frames", "Best and worst frames", _frames(runs, chosen)),
-        Section("critics", "Critics", _critics(groups)),
-        Section("balancing", "Balancing", _balancing(groups)),
+        Section("critics", "Critics", critic_parts(groups)),
+        *(
+            [Section("partial", "Partial supervision", partial_parts(partial))]
+            if (partial := groups["partial"])
+            else []
+        ),
+        Section("balancing", "Balancing", balancing_parts(groups)),
         *([Section("growth", "Growth", growth_parts(runs))] if any(run.growth for run in runs) else []),
-        Section("timing", "Timing", [*time_parts(runs), _charts(groups["speed"])]),
+        Section("timing", "Timing", [*time_parts(runs), charts_of(groups["speed"])]),
     ]
     sections.append(Section("left-out", "Left out and missing", _left_out(runs)))  # last: the others add notes
     introduction = f"<p>{len(runs)} run{'s' if len(runs) > 1 else ''}. Units stand with every figure.</p>"
@@ -95,15 +99,12 @@ def _chart_groups(runs: Sequence[RunRecord], axis: Axis) -> dict[str, list[Chart
         "figures": curves.metric_charts(runs, axis),
         "accuracies": [chart for chart in critics if "accuracy" in chart.title],
         "scores": [chart for chart in critics if "accuracy" not in chart.title],
+        "partial": curves.training_charts(runs, axis, ("partial/",), ""),
         "weights": curves.training_charts(runs, axis, ("balance/",), "As given by the balancer."),
         "cosines": curves.training_charts(runs, axis, ("gradient_cosine",), "−1: they pull apart, 1: together."),
         "norms": curves.training_charts(runs, axis, ("gradient_norm", "learning_rate"), ""),
         "speed": curves.speed_charts(runs, axis),
     }
-
-
-def _charts(charts: Sequence[Chart]) -> str:
-    return f'<div class="charts">{"".join(line_chart(chart) for chart in charts)}</div>' if charts else ""
 
 
 def _overview(runs: Sequence[RunRecord]) -> list[str]:
@@ -121,15 +122,15 @@ def _overview(runs: Sequence[RunRecord]) -> list[str]:
 
 def _losses(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[str]:
     if not groups["losses"]:
-        return [_NOT_RECORDED]
+        return [NOT_RECORDED]
     words = (
         "<p>Solid: training, the mean over each epoch; faint: each logged step. Dashed with dots: validation. Training "
         "losses are of the network in training on augmented crops, validation losses of its running average on whole "
         "frames: a validation loss below the training loss is no error.</p>"
     )
-    parts = [words, _charts(groups["losses"])]
+    parts = [words, charts_of(groups["losses"])]
     if groups["terms"]:
-        parts.append(f"<details><summary>Each loss term</summary>{_charts(groups['terms'])}</details>")
+        parts.append(f"<details><summary>Each loss term</summary>{charts_of(groups['terms'])}</details>")
     return parts
 
 
@@ -144,14 +145,14 @@ def _metrics(runs: Sequence[RunRecord], groups: dict[str, list[Chart]]) -> list[
         )
     words += " Unit 1: a share or ratio. All figures are over the pixels of the set, not means of frames."
     return [
-        _charts(groups["figures"]),
+        charts_of(groups["figures"]),
         f'<p>{words}</p><div class="tables">{"".join(tables)}</div>',
         *source_tables(runs),
     ]
 
 
 def _confusion(runs: Sequence[RunRecord]) -> list[str]:
-    return [table for run in runs if (table := confusion_table(run))] or [_NOT_RECORDED]
+    return [table for run in runs if (table := confusion_table(run))] or [NOT_RECORDED]
 
 
 def _panels(runs: Sequence[RunRecord], bar: Bar) -> list[str]:
@@ -161,7 +162,7 @@ def _panels(runs: Sequence[RunRecord], bar: Bar) -> list[str]:
         if any(found):
             parts += [f"<h3>{escape(run.name)}</h3>", f'<div class="pictures-of-run">{"".join(found)}</div>']
         bar.advance(1)
-    return parts or [_NOT_RECORDED]
+    return parts or [NOT_RECORDED]
 
 
 def _frames(runs: Sequence[RunRecord], chosen: Sequence[Sequence[Extremes]]) -> list[str]:
@@ -174,29 +175,7 @@ def _frames(runs: Sequence[RunRecord], chosen: Sequence[Sequence[Extremes]]) -> 
         if labels is not None and any(one.task == "segmentation" and one.pictures for one in ones):
             parts.append(class_legend(labels.names, labels.palette.tolist()))
         parts += frame_parts(run, ones)
-    return parts or [_NOT_RECORDED]
-
-
-def _critics(groups: dict[str, list[Chart]]) -> list[str]:
-    if not groups["accuracies"] and not groups["scores"]:
-        return ["<p>No discriminators in these runs.</p>"]
-    words = (
-        "<p>accuracy: how often a real frame scores above a generated one, 0.5 is chance; patch accuracy: the same for "
-        "patches of one frame. A critic at 1 for long has won, one at 0.5 tells nothing.</p>"
-    )
-    scores = f"<details><summary>Their losses and scores</summary>{_charts(groups['scores'])}</details>"
-    return [words, _charts(groups["accuracies"]), scores]
-
-
-def _balancing(groups: dict[str, list[Chart]]) -> list[str]:
-    found = [groups[key] for key in ("weights", "cosines", "norms") if groups[key]]
-    if not found:
-        return [_NOT_RECORDED]
-    return [
-        "<p>Rows are the tasks' losses, and critics with a row of their own. Norms and cosines are those of their "
-        "gradients at the shared representation z. A run without weights is a plain sum.</p>",
-        *(_charts(charts) for charts in found),
-    ]
+    return parts or [NOT_RECORDED]
 
 
 def _left_out(runs: Sequence[RunRecord]) -> list[str]:

@@ -1,10 +1,12 @@
 """The table of configurations where some runs have partial supervision: what it is made of, and nothing twice."""
 
+import json
 from pathlib import Path
 
 from written_runs import write_run
 
 from advmtl.report.configurations import difference_parts
+from advmtl.report.page import write_report
 from advmtl.report.reading import read_runs
 
 
@@ -33,3 +35,16 @@ def test_a_method_of_all_runs_is_among_their_settings(tmp_path: Path) -> None:
     assert list(rows_of(differing)) == ["seed"]
     assert rows_of(shared)["partial.consistency.weight"] == ["–", "0.5"]
     assert "partial.mean_teacher" not in rows_of(shared)
+
+
+def test_what_methods_log_has_a_section_of_its_own_where_there_is_one(tmp_path: Path) -> None:
+    runs, out = [write_run(tmp_path / name) for name in ("plain", "taught")], tmp_path / "page.html"
+    write_report(runs[:1], out)
+    assert 'id="partial"' not in out.read_text()
+    path = runs[1] / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    taught = [row | {"partial/mean_teacher/depth": 0.25} if row["kind"] == "train" else row for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in taught))
+    write_report(runs, out)
+    section = out.read_text().split('id="partial"')[1].split("</section>")[0]
+    assert "Partial supervision" in section and "teacher" in section and "<svg" in section
