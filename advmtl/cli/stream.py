@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from advmtl.cli.options import EXIT_SKIPPED, Provider, size_of
-from export.streaming.in_flight import IN_FLIGHT, THREADS, session_threads
 
 
 def infer(
@@ -25,8 +24,19 @@ def infer(
         float, typer.Option(min=0, help="How long a lost camera or stream is tried again [s].")
     ] = 30.0,
     fps: Annotated[float, typer.Option(min=0, help="Rate of the written video; 0 = that of the source.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help=THREADS)] = 0,
-    in_flight: Annotated[int, typer.Option(min=1, help=IN_FLIGHT)] = 1,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="CPU threads that a frame in the network may use; 0 = all cores, shared by the frames in flight.",
+        ),
+    ] = 0,
+    in_flight: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Frames in the network at once, of every frame only: more frames/s, each takes longer."
+        ),
+    ] = 1,
     provider: Provider = "auto",
     report: Annotated[Path | None, typer.Option(help="Write the latency report as JSON.")] = None,
 ) -> None:
@@ -39,6 +49,7 @@ def infer(
     from export.runtime import open_session
     from export.stream import Outputs, Reading, print_report
     from export.stream import infer as run
+    from export.streaming.in_flight import session_threads
     from preprocessing.files import write_json
 
     reading = Reading(policy, limit, loop, reconnect_seconds, in_flight)
