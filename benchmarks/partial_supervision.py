@@ -10,6 +10,7 @@ each method gains over the labels alone; bold where that is more than all deviat
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -68,6 +69,12 @@ def train(args: argparse.Namespace, regime: str, method: str, seed: int) -> Path
     return folder
 
 
+def done(args: argparse.Namespace, regime: str, method: str) -> list[dict[str, Any]]:
+    """Figures of the finished runs, of the first seeds."""
+    files = [folder_of(args, regime, method, seed) / "evaluation.json" for seed in range(args.seeds)]
+    return [json.loads(file.read_text()) for file in itertools.takewhile(Path.is_file, files)]
+
+
 def value(run: dict[str, Any], path: tuple[str, str]) -> float:
     """A figure of a run, in the unit of its heading."""
     return float(run[path[0]][path[1]]) * FIGURES[path][2]
@@ -82,7 +89,7 @@ def gains(runs: list[dict[str, Any]], alone: list[dict[str, Any]]) -> dict[str, 
     found = {}
     for path in HEADLINE:
         ours, theirs = [value(run, path) for run in runs], [value(run, path) for run in alone]
-        each = [FIGURES[path][3] * (a - b) for a, b in zip(ours, theirs, strict=True)]
+        each = [FIGURES[path][3] * (a - b) for a, b in zip(ours, theirs, strict=False)]
         several = len(each) > 1
         deviation, apart = (stdev(each), max(stdev(ours), stdev(theirs))) if several else (None, None)
         found["/".join(path)] = {
@@ -128,18 +135,17 @@ def main() -> None:
     parser.add_argument("--regimes", nargs="*", default=list(REGIMES), choices=list(REGIMES))
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("override", nargs="*", help="key=value for every run")
+    parser.add_argument("--table", action="store_true", help="train nothing; write the tables of what is done")
     args = parser.parse_args()
     # Seed 0 of all first, so that a table stands as early as possible.
     wanted = [(r, m, s) for s in range(args.seeds) for m in args.methods for r in args.regimes]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda item: train(args, *item), wanted))
+    if not args.table:
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda item: train(args, *item), wanted))
     texts, figures = [], {}
     for regime in args.regimes:
-        results = {
-            method: [json.loads((folder_of(args, regime, method, s) / "evaluation.json").read_text()) for s in seeds]
-            for method in args.methods
-            if (seeds := range(args.seeds))
-        }
+        results = {method: done(args, regime, method) for method in args.methods}
+        results = {method: runs for method, runs in results.items() if runs}
         texts.append(table(regime, results))
         if "labels alone" in results:
             figures[regime] = {method: gains(runs, results["labels alone"]) for method, runs in results.items()}
