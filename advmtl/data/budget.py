@@ -94,7 +94,10 @@ def _without(record: FrameRecord, tasks: Sequence[str]) -> FrameRecord:
 
 def _listed(path: Path) -> set[str]:
     """Names in a list: its `frames`, and its `labelled_frames`, where it has them: those that had labels before."""
-    found = read_json(path.expanduser())
+    try:
+        found = read_json(path.expanduser())
+    except InputError as error:
+        raise InputError(f"data.label_budget: {error}") from None
     lists = [found.get("frames"), found.get("labelled_frames", [])] if isinstance(found, dict) else []
     if not lists or not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in lists):
         raise InputError(f'data.label_budget: {path} holds no list of frames; it needs {{"frames": ["name", …]}}')
