@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print(report: StreamReport) -> None:
-    print(f"{report.source} on {report.provider}" + (f" (others cannot run: {report.note})" if report.note else ""))
+    print(f"{report.source} on {report.provider}" + (f" ({report.note})" if report.note else ""))
     for name, stage in report.stages.items():
         print(f"{name:>8}: p50 {stage.p50_ms:.2f} ms, p90 {stage.p90_ms:.2f} ms, p99 {stage.p99_ms:.2f} ms")
     print(f"{report.frames} frames, {report.frames_per_second:.1f} frames/s, {report.dropped} dropped")

@@ -4,7 +4,7 @@ Nothing here imports torch unless a checkpoint is opened, so a vehicle needs onl
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.data.instances import group
-from export.graphs.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
+from export.graphs.metadata import (
+    CLASSES,
+    DEPTH,
+    INPUT,
+    OFFSETS,
+    PRECISION,
+    SAFE_INTEGERS,
+    Metadata,
+    from_properties,
+)
+from export.processor import Processor, this_processor, threads_here
 from export.tensorrt.cuda_driver import load_driver
 from preprocessing.errors import InputError
 
@@ -47,7 +57,7 @@ class Session:
     """A loaded model. `network` maps uint8 `[1, h, w, 3]` RGB of the network's size to its outputs by name.
 
     The outputs are on the host when it returns, so timing a call needs no further synchronisation.
-    `provider` names what runs it, `note` says why that one. `concurrent`: several threads may call `network` at once.
+    `provider` names what runs it, `note` says why that one, and what integers cost here. `concurrent`: several threads may call `network` at once.
     """
 
     metadata: Metadata
@@ -110,7 +120,7 @@ def open_session(
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
-    takes the first that starts. threads: CPU threads of the network, 0 = one per core. optimise: False lets ONNX
+    takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process may use. optimise: False lets ONNX
     Runtime run an ONNX graph as written, to measure what another runtime will make of it. spin: ONNX Runtime's threads
     wait for each other without sleeping within a frame; for cores that have nothing else to do.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
@@ -163,7 +173,9 @@ def _options(threads: int, optimise: bool, spin: bool) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Left to count for itself, ONNX Runtime pins a thread to each core of the machine, also to those that this process
+    # may not use (taskset, containers). Given a number, it pins none, and threads stay where the process may run.
+    options.intra_op_num_threads = threads or threads_here()
     # Idle threads must not spin: decoding and drawing need the cores (two busy ones: 19 became 31 frames/s). On idle
     # cores, sleeping and waking is a fifth of a frame's time. Between frames they always sleep.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
@@ -205,14 +217,15 @@ def _start(path: Path, provider: str, options: Any) -> tuple[Any, str]:
             continue
         # A provider whose libraries are missing is left out silently, and the CPU would run under its name.
         if session.get_providers()[0] == PROVIDERS[name]:
-            return session, "; ".join(tried)
+            return session, f"others cannot run: {'; '.join(tried)}" if tried else ""
         tried.append(f"{name}: its libraries do not load")
     raise InputError(f"{path}: provider {provider} cannot run here ({'; '.join(tried)}); try --provider auto")
 
 
 def _open_onnx(path: Path, provider: str, options: Any) -> Session:
-    session, note = _start(path, provider, options)
-    metadata = from_properties(session.get_modelmeta().custom_metadata_map, path)
+    session, others = _start(path, provider, options)
+    properties = session.get_modelmeta().custom_metadata_map
+    metadata = from_properties(properties, path)
     width, height = metadata.size
     inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]
     if inputs != [(INPUT, [1, height, width, 3], "tensor(uint8)")]:
@@ -224,7 +237,23 @@ def _open_onnx(path: Path, provider: str, options: Any) -> Session:
     def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         return dict(zip(names, session.run(names, {INPUT: image}), strict=True))
 
-    return Session(metadata, session.get_providers()[0], note, network)
+    runs_on = session.get_providers()[0]
+    integers = integers_here(properties, this_processor()) if runs_on == PROVIDERS["cpu"] else ""
+    return Session(metadata, runs_on, "; ".join(note for note in (others, integers) if note), network)
+
+
+def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
+    """What an exported model's 8-bit integers do on a processor, in one line; empty for a model in floats.
+
+    properties: those of the file.
+    """
+    if properties.get(PRECISION) != "int8":
+        return ""
+    if processor.vnni is not False:
+        return ""
+    if SAFE_INTEGERS not in properties:
+        return "int8 of an earlier version: without VNNI, as here, it gives other numbers; export it again"
+    return "int8 gives the same numbers without VNNI, as here, but float32 (--precision fp32) is faster"
 
 
 def _open_torch(path: Path, provider: str, threads: int) -> Session:

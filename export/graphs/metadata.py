@@ -16,6 +16,8 @@ from preprocessing.frame import Camera
 
 FORMAT_VERSION = 1
 KEY = "advmtl"
+# Further properties of the file: its precision; that its 8-bit products overflow on no processor; where it was judged.
+PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY}.judged"
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"

@@ -88,7 +88,7 @@ def print_benchmark(report: BenchmarkReport, console: "Console | None" = None) -
     heading = f"{report.model}: " if report.model else ""
     print_latencies(console, f"{heading}{report.provider}, frames {frame}, network {model}", report.stages)
     if report.note:
-        console.print(f"others cannot run: {report.note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(report.note, highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{report.frames_per_second:.1f} frames/s one after the other; {report.warm_up} first frames left out"
     )

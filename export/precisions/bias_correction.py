@@ -42,8 +42,9 @@ def correct_biases(
         weight = constant(original, before[node.name].input[1])
         if mean is None or weight is None:
             continue
-        integers, scale = (numpy_helper.to_array(values[name]) for name in made_by[node.input[1]].input[:2])
-        error = integers.astype(np.float64) * scale.reshape(-1, 1, 1, 1) - weight
+        integers, scale, zero = (numpy_helper.to_array(values[name]) for name in made_by[node.input[1]].input)
+        rounded = (integers.astype(np.float64) - zero.reshape(-1, 1, 1, 1)) * scale.reshape(-1, 1, 1, 1)
+        error = rounded - weight
         sums = error.sum(axis=(2, 3))
         depthwise = weight.shape[1] == 1 and len(weight) > 1
         shift = sums[:, 0] * mean if depthwise else sums @ mean

@@ -35,7 +35,8 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
         for one in report.models:
             if one.path is not None:
                 found = values["quantisation"] if one.precision == "int8" else None
-                own = {**one.to_dict(), "metadata": values["metadata"], "quantisation": found}
+                own = {**one.to_dict(), "quantisation": found}
+                own |= {name: values[name] for name in ("metadata", "processor")}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
         written, refused = [one.path for one in report.models if one.path is not None], refusal(report, out)
     if engine and written:

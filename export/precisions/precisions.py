@@ -11,7 +11,7 @@ import onnx
 from advmtl.config import Config
 from advmtl.training.checkpoint import load_generator
 from export.graphs.description import describe
-from export.graphs.metadata import KEY, Metadata
+from export.graphs.metadata import JUDGED, PRECISION, SAFE_INTEGERS, Metadata
 from export.graphs.parity import ParityReport
 from export.graphs.to_onnx import ExportReport, export_checked, export_run, parity_frames
 from export.precisions.accuracy import Figures, compare_models, validation_samples
@@ -21,6 +21,7 @@ from export.precisions.half import to_half
 from export.precisions.integers import Calibration, Quantisation, to_integers
 from export.precisions.quantize import Target
 from export.precisions.sensitivity import open_to_measure
+from export.processor import Processor, this_processor
 from export.runtime import Session
 from export.streaming.sources import Skipped
 from export.tensorrt.graph import fit_types
@@ -75,7 +76,8 @@ class Made:
 class PrecisionReport:
     """What `export_precisions` made, in the order asked for, float32 first.
 
-    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
+    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on. processor:
+    the one that all were measured on.
     """
 
     models: list[Made]
@@ -85,6 +87,8 @@ class PrecisionReport:
     quantisation: Quantisation | None
     failed: dict[str, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    processor: Processor = field(default_factory=this_processor)
+    target: Target = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -95,6 +99,8 @@ class PrecisionReport:
             "validation": self.validation,
             "quantisation": None if self.quantisation is None else asdict(self.quantisation),
             "failed": self.failed,
+            "processor": asdict(self.processor),
+            "target": self.target,
             "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
@@ -114,7 +120,7 @@ def export_float(run: Path, out: Path, options: Options, *, frames: Path | None,
     with atomic_write(out) as temporary:
         report = export_run(run, temporary, size=options.size, frames=frames, count=count, target=options.target)
         if options.target == "gpu":
-            _save(fit_types(onnx.load(temporary)), "fp32", temporary)
+            _save(fit_types(onnx.load(temporary)), "fp32", temporary, "gpu")
         megabytes = temporary.stat().st_size / 1e6
     return replace(report, path=out, megabytes=megabytes)
 
@@ -141,13 +147,13 @@ def export_precisions(
         path = Path(scratch) / out.name
         parity = export_checked(generator, metadata, path, pictures, options.target).parity
         if options.target == "gpu":
-            _save(fit_types(onnx.load(path)), "fp32", path)
+            _save(fit_types(onnx.load(path)), "fp32", path, "gpu")
         sessions, failed, quantisation = _convert(path, config, metadata, options)
         figures = _measure(sessions, config, metadata)
         made = [_judge(name, path_of(name, path), figures, options) for name in sessions]
-        written = [_write(one, path_of(one.precision, out), options) for one in made]
+        written = [_write(one, path_of(one.precision, out), made[0], options) for one in made]
     names = [f"{source.format}:{source.root}" for source in config.data.val]
-    return PrecisionReport(written, parity, metadata, names, quantisation, failed, skipped)
+    return PrecisionReport(written, parity, metadata, names, quantisation, failed, skipped, target=options.target)
 
 
 def _convert(
@@ -170,7 +176,7 @@ def _convert(
                 if len(quantisation.kept) == quantisation.layers:
                     failed[precision] = ALL_FLOAT
                     continue
-            _save(model, precision, path_of(precision, path))
+            _save(model, precision, path_of(precision, path), options.target)
             sessions[precision] = open_to_measure(path_of(precision, path), options.target)
         except Exception as error:  # the exceptions of ONNX and its Runtime share no other parent
             if set(options.precisions) == {precision}:
@@ -180,10 +186,14 @@ def _convert(
     return sessions, failed, quantisation
 
 
-def _save(model: onnx.ModelProto, precision: str, path: Path) -> None:
-    for entry in [one for one in model.metadata_props if one.key == f"{KEY}.precision"]:
+def _save(model: onnx.ModelProto, precision: str, path: Path, target: Target) -> None:
+    properties = {PRECISION: precision}
+    if precision == "int8" and target == "cpu":
+        properties[SAFE_INTEGERS] = "pairs of products fit 16 bits: the same numbers with and without VNNI"
+    for entry in [one for one in model.metadata_props if one.key in properties]:
         model.metadata_props.remove(entry)
-    model.metadata_props.add(key=f"{KEY}.precision", value=precision)
+    for key, value in properties.items():
+        model.metadata_props.add(key=key, value=value)
     model.producer_name = "advmtl"
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
@@ -202,11 +212,25 @@ def _judge(precision: str, path: Path, figures: dict[str, Figures], options: Opt
     return Made(precision, path, round(path.stat().st_size / 1e6, 3), ours, *lost, reason)
 
 
-def _write(made: Made, target: Path, options: Options) -> Made:
-    """Put a model in its place, where nothing speaks against it and it was asked for."""
+def _write(made: Made, target: Path, reference: Made, options: Options) -> Made:
+    """Put a model in its place, where nothing speaks against it and it was asked for; it says where it was judged."""
     if made.precision not in options.precisions or (made.shortfall is not None and not options.force):
         return replace(made, path=None)
     assert made.path is not None
     with atomic_write(target) as temporary:
-        temporary.write_bytes(made.path.read_bytes())
-    return replace(made, path=target)
+        model = onnx.load(made.path)
+        model.metadata_props.add(key=JUDGED, value=judgement(made, reference, this_processor()))
+        onnx.save(model, temporary)
+        megabytes = round(temporary.stat().st_size / 1e6, 3)
+    return replace(made, path=target, megabytes=megabytes)
+
+
+def judgement(made: Made, reference: Made, processor: Processor) -> str:
+    """Where a model was measured, and its times beside float32's, in one line."""
+    if made is reference:
+        return processor.description
+    ours, theirs = made.figures, reference.figures
+    return (
+        f"{processor.description}: {ours.latency.p50_ms:.1f} ms a frame for float32's {theirs.latency.p50_ms:.1f},"
+        f" {ours.cpu_ms:.1f} ms of processor time for {theirs.cpu_ms:.1f}"
+    )

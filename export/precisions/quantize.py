@@ -16,12 +16,13 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from export.precisions.bias_correction import correct_biases, give_biases
 from export.precisions.calibration import channel_statistics, value_ranges
 from export.precisions.equalize import equalize
-from export.precisions.graph import before_convolutions, drop_unused, in_order, makers
+from export.precisions.graph import before_convolutions, constant, drop_unused, in_order, makers
 from export.precisions.integer_graph import (
     read_floats,
     separate_pooling,
     shield_float_convolutions,
 )
+from export.precisions.saturation import is_depthwise, safe_reach
 
 Target = Literal["cpu", "gpu"]
 
@@ -34,7 +35,7 @@ _QUANTISED = {
 # integers than its convolutions save, on two cores, and modules that grew beside it are blocks of its kind; the last
 # convolution of the graph for processors only upsamples.
 _IN_FLOAT = {"cpu": ("encoder.", "kernels.", "upsample."), "gpu": ()}
-# uint8 values and int8 weights run on the CPU's VNNI dot product; TensorRT takes zero points of 0 only, no integer
+# uint8 values and int8 weights run on the CPU's VNNI dot product, or on AVX2's, which saturates; TensorRT takes zero points of 0 only, no integer
 # biases, and a pair of Q and DQ of its own for every reader.
 _VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -80,14 +81,12 @@ class Quantizer:
             quantizer = QDQQuantizer(
                 model,
                 per_channel=True,
-                reduce_range=False,
-                weight_qType=QuantType.QInt8,
                 activation_qType=_VALUES[self.target],
                 tensors_range=self.ranges,
                 nodes_to_quantize=nodes,
                 nodes_to_exclude=[],
                 op_types_to_quantize=_QUANTISED[self.target],
-                extra_options=dict(_OPTIONS[self.target]),
+                **self.weight_options(nodes),
             )
             quantizer.quantize_model()
             model = quantizer.model.model
@@ -96,6 +95,30 @@ class Quantizer:
             read_floats(model.graph, {node.name for node in self.model.graph.node} - set(nodes))
             shield_float_convolutions(model.graph)
         return in_order(model)
+
+    def weight_options(self, nodes: Collection[str]) -> dict[str, Any]:
+        """How `QDQQuantizer` is to quantise the weights of the convolutions among `nodes`.
+
+        For "cpu" so that every processor gives the same numbers (`export.precisions.saturation`).
+        """
+        extra = dict(_OPTIONS[self.target])
+        if self.target == "cpu":
+            extra["TensorQuantOverrides"] = _weight_ranges(self.model, nodes)
+        return {"weight_qType": QuantType.QInt8, "reduce_range": False, "extra_options": extra}
+
+
+def _weight_ranges(model: onnx.ModelProto, nodes: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+    """By the weights' name, the range of each output channel, as ONNX Runtime's quantiser takes it."""
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.name not in nodes:
+            continue
+        weight = constant(model.graph, node.input[1])
+        if weight is None or is_depthwise(weight):  # those are multiplied in 32 bits everywhere
+            continue
+        reach = safe_reach(weight).astype(np.float32)
+        ranges[node.input[1]] = [{"axis": 0, "rmin": -one, "rmax": one} for one in reach]
+    return ranges
 
 
 def prepare(model: onnx.ModelProto, target: Target, frames: Sequence[NDArray[np.uint8]], method: str) -> Quantizer:

@@ -1,5 +1,6 @@
 """What each precision costs and saves, as a table and as one line for each refusal."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,8 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     console = console or Console()
     reference = report.models[0].figures
     width, height = report.metadata.size
-    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
+    where = report.processor.description
+    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on {where}")
     table.add_column("")
     # A column a model, so that the table fits into a narrow terminal.
     for one in report.models:
@@ -46,6 +48,22 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
         if one.path is not None:
             forced = f", forced: {one.shortfall}" if one.shortfall else ""
             console.print(f"written: {one.path}{forced}", highlight=False, markup=False, soft_wrap=True)
+    for line in _choice(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _choice(report: PrecisionReport) -> Iterator[str]:
+    """Which of float32 and int8 to run where, by what was measured here; nothing for a graph meant for a GPU."""
+    reference = report.models[0].figures
+    integers = next((one.figures for one in report.models if one.precision == "int8"), None)
+    if integers is None or report.target != "cpu":
+        return
+    quicker = integers.latency.p50_ms < reference.latency.p50_ms
+    leaner = integers.cpu_ms < reference.cpu_ms
+    yield (
+        f"{report.processor.description}: a frame alone is faster in {'int8' if quicker else 'fp32'},"
+        f" several in flight in {'int8' if leaner else 'fp32'}"
+    )
 
 
 def _cells(one: Made, reference: Figures) -> list[str]:

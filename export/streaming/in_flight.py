@@ -4,13 +4,13 @@ Two frames on one core each make more frames/s than one frame on two cores: what
 other idle. Each frame takes longer.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from export.processor import threads_here
 from export.streaming.pipe import POLL_S, Pipe
 
 Job = TypeVar("Job")
@@ -32,13 +32,8 @@ def session_threads(model: Path, threads: int, in_flight: int) -> int:
     if in_flight == 1:
         return threads
     if model.suffix == ".onnx":
-        return in_flight * (threads - 1) + 1 if threads else max(1, _cores() - in_flight + 1)
-    return threads or max(1, _cores() // in_flight)
-
-
-def _cores() -> int:
-    """Cores that this process may use; all of them where the system does not tell (macOS, Windows)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return in_flight * (threads - 1) + 1 if threads else max(1, threads_here() - in_flight + 1)
+    return threads or max(1, threads_here() // in_flight)
 
 
 class InFlight(Generic[Job, Done]):

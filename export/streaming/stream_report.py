@@ -50,7 +50,7 @@ def print_report(report: StreamReport, console: "Console | None" = None) -> None
     size = f"{report.model_size[0]}x{report.model_size[1]}"
     print_latencies(console, f"{report.source} on {report.provider}, network {size}", report.stages)
     if report.note:
-        console.print(f"others cannot run: {report.note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(report.note, highlight=False, markup=False, soft_wrap=True)
     left_out = f"; {report.dropped} dropped" if report.dropped else ""
     console.print(
         f"{report.frames} frames, {report.frames_per_second:.1f} frames/s with the stages overlapped"

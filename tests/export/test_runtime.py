@@ -182,7 +182,7 @@ def test_tensorrt_keeps_its_engines_beside_the_model(
     assert asked[0][0] == list(runtime.PROVIDERS.values()), "what TensorRT cannot run goes to CUDA, then to the CPU"
     assert asked[0][1][0]["trt_engine_cache_path"] == asked[0][1][0]["trt_timing_cache_path"]
     assert Path(asked[0][1][0]["trt_engine_cache_path"]) == tmp_path / "net.engines" and asked[0][1][1:] == [{}, {}]
-    assert note == "tensorrt: its libraries do not load; cuda: its libraries do not load"
+    assert note == "others cannot run: tensorrt: its libraries do not load; cuda: its libraries do not load"
     (tmp_path / "net.engines").rmdir()
     (tmp_path / "net.engines").touch()  # where no folder can be made, TensorRT runs without one
     open_session(model, "auto", 1)
