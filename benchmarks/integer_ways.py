@@ -30,9 +30,8 @@ from export.graphs.metadata import CLASSES, DEPTH, INPUT
 from export.graphs.to_onnx import export_onnx
 from export.precisions.accuracy import validation_samples
 from export.precisions.calibration import calibration_samples
-from export.precisions.graph import makers
 from export.precisions.quantize import Quantizer, prepare
-from export.precisions.saturation import is_depthwise, saturates
+from export.precisions.saturation import overflowing
 from export.processor import this_processor
 from preprocessing.files import write_json
 
@@ -67,7 +66,7 @@ def seven_bit_values(quantizer: Quantizer) -> FullRange:
     """A quantiser whose values use the lower half of the 256 steps: ranges are twice as long, upwards."""
     doubled = {}
     for name, one in quantizer.ranges.items():
-        low, high = (min(float(one.lowest), 0.0), max(float(one.highest), 0.0))
+        low, high = min(np.asarray(one.lowest).item(), 0.0), max(np.asarray(one.highest).item(), 0.0)
         doubled[name] = TensorData(lowest=np.float32(low), highest=np.float32(low + 2 * (high - low)))
     ranges = TensorsData(quantizer.ranges.calibration_method, doubled)
     return FullRange(quantizer.model, "cpu", ranges, quantizer.layers, quantizer.means)
@@ -89,26 +88,13 @@ def overflows_here() -> float:
     return float(found[0, 0]) / (8 * 255 * 127)
 
 
-def saturating(model: onnx.ModelProto) -> str:
-    """How many of the convolutions with 8-bit weights can overflow for some input."""
-    made_by, values = makers(model.graph), {value.name: value for value in model.graph.initializer}
-    found = []
-    for node in model.graph.node:
-        back = made_by.get(node.input[1]) if node.op_type == "Conv" else None
-        if back is not None:
-            weight = numpy_helper.to_array(values[back.input[0]])
-            if not is_depthwise(weight):
-                found.append(weight.dtype == np.int8 and saturates(weight))
-    return f"{sum(found)}/{len(found)}"
-
-
 @dataclass
 class Way:
     """One way: its session and what was measured so far."""
 
     name: str
     session: ort.InferenceSession
-    saturating: str
+    overflowing: int  # convolutions
     agreement: list[float] = field(default_factory=list)
     depth_mean: list[float] = field(default_factory=list)
     depth_worst: list[float] = field(default_factory=list)
@@ -135,7 +121,7 @@ class Way:
         """The figures."""
         return {
             "way": self.name,
-            "convolutions that can overflow": self.saturating,
+            "convolutions that can overflow": self.overflowing,
             "class agreement": round(statistics.mean(self.agreement), 5),
             "depth mean": round(statistics.mean(self.depth_mean), 5),
             "depth worst": round(max(self.depth_worst), 4),
@@ -153,7 +139,7 @@ def open_way(name: str, model: onnx.ModelProto, threads: int, exact: bool = Fals
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return Way(name, session, saturating(model))
+    return Way(name, session, len(overflowing(model.graph)))
 
 
 def ways(model: onnx.ModelProto, frames: list[NDArray[np.uint8]], threads: int) -> list[Way]:

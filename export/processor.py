@@ -1,4 +1,4 @@
-"""The processor this runs on: its name, whether it adds 8-bit products in 32 bits, and the cores this process may use."""
+"""The processor this runs on: its name, whether it adds 8-bit products in 32 bits, the cores this process may use."""
 
 import math
 import os
@@ -17,7 +17,9 @@ VNNI = ("avx512_vnni", "avx_vnni")
 
 @dataclass(frozen=True)
 class Processor:
-    """model: as it names itself. machine: as `platform.machine` names its kind. vnni: whether an x86 one adds products of
+    """One processor.
+
+    model: as it names itself. machine: as `platform.machine` names its kind. vnni: whether an x86 one adds products of
     uint8 and int8 in 32 bits at once; None where the system does not tell, or where it is no x86.
     """
 

@@ -249,11 +249,13 @@ def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
     """
     if properties.get(PRECISION) != "int8":
         return ""
-    if processor.vnni is not False:
-        return ""
+    kind = {True: "int8 with VNNI", False: "int8 without VNNI", None: "int8"}[processor.vnni]
     if SAFE_INTEGERS not in properties:
-        return "int8 of an earlier version: without VNNI, as here, it gives other numbers; export it again"
-    return "int8 gives the same numbers without VNNI, as here, but float32 (--precision fp32) is faster"
+        what = "products overflow and numbers differ" if processor.vnni is False else "exact, but not without VNNI"
+        return f"{kind}: {what}; this file is for a GPU or of an earlier version, export it again"
+    if processor.vnni is False:
+        return f"{kind}: exact, but fp32 may be as fast or faster here; `advmtl benchmark` both files"
+    return f"{kind}: exact"
 
 
 def _open_torch(path: Path, provider: str, threads: int) -> Session:

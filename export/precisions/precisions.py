@@ -20,6 +20,7 @@ from export.precisions.calibration import METHODS
 from export.precisions.half import to_half
 from export.precisions.integers import Calibration, Quantisation, to_integers
 from export.precisions.quantize import Target
+from export.precisions.saturation import overflowing
 from export.precisions.sensitivity import open_to_measure
 from export.processor import Processor, this_processor
 from export.runtime import Session
@@ -76,8 +77,8 @@ class Made:
 class PrecisionReport:
     """What `export_precisions` made, in the order asked for, float32 first.
 
-    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on. processor:
-    the one that all were measured on.
+    failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
+    processor: the one that all were measured on.
     """
 
     models: list[Made]
@@ -188,7 +189,7 @@ def _convert(
 
 def _save(model: onnx.ModelProto, precision: str, path: Path, target: Target) -> None:
     properties = {PRECISION: precision}
-    if precision == "int8" and target == "cpu":
+    if precision == "int8" and target == "cpu" and not overflowing(model.graph):
         properties[SAFE_INTEGERS] = "pairs of products fit 16 bits: the same numbers with and without VNNI"
     for entry in [one for one in model.metadata_props if one.key in properties]:
         model.metadata_props.remove(entry)

@@ -35,8 +35,8 @@ _QUANTISED = {
 # integers than its convolutions save, on two cores, and modules that grew beside it are blocks of its kind; the last
 # convolution of the graph for processors only upsamples.
 _IN_FLOAT = {"cpu": ("encoder.", "kernels.", "upsample."), "gpu": ()}
-# uint8 values and int8 weights run on the CPU's VNNI dot product, or on AVX2's, which saturates; TensorRT takes zero points of 0 only, no integer
-# biases, and a pair of Q and DQ of its own for every reader.
+# uint8 values and int8 weights run on the CPU's VNNI dot product, or on AVX2's, which saturates; TensorRT takes zero
+# points of 0 only, no integer biases, and a pair of Q and DQ of its own for every reader.
 _VALUES = {"cpu": QuantType.QUInt8, "gpu": QuantType.QInt8}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "cpu": {"WeightSymmetric": True},

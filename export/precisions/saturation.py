@@ -1,13 +1,16 @@
 """Scales of 8-bit weights with which no processor's products overflow.
 
-x86 without VNNI multiplies uint8 values by int8 weights with `vpmaddubsw`, which adds two neighbouring products in 16 bits
-and saturates (Intel SDM, volume 2). With VNNI, on ARM and in exact arithmetic the sum has 32 bits. ONNX Runtime runs such
-convolutions with either, so the same file gives other numbers. Where the weights of each pair sum to 128 at most in either
-direction, 255 * 128 = 32640 fits, and all of them agree.
+x86 without VNNI multiplies uint8 values by int8 weights with `vpmaddubsw`, which adds two neighbouring products in 16
+bits and saturates (Intel's Software Developer's Manual, volume 2). With VNNI the sum has 32 bits. ONNX Runtime takes
+what the processor has, so the same file would give other numbers on another one. Where the weights of each pair sum to
+128 at most in either direction, 255 * 128 = 32640 fits, and all of them agree.
 """
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+
+from export.precisions.graph import constant, makers
 
 LARGEST = 127  # of int8, symmetric
 INT16 = 32767
@@ -45,6 +48,23 @@ def is_depthwise(weight: NDArray) -> bool:
     return weight.shape[1] == 1 and len(weight) > 1
 
 
-def saturates(integers: NDArray) -> bool:
+def saturates(integers: NDArray[np.int8]) -> bool:
     """Whether int8 weights `[O,I,kh,kw]` and some uint8 values overflow 16 bits in a pair of products."""
     return bool((VALUE * pair_reach(integers) > INT16).any())
+
+
+def overflowing(graph: onnx.GraphProto) -> list[str]:
+    """The convolutions of a graph in QDQ form whose 8-bit weights `saturates` holds for.
+
+    uint8 weights never do: ONNX Runtime widens them before the product where it has no VNNI. Depthwise ones are
+    multiplied in 32 bits.
+    """
+    made_by, found = makers(graph), []
+    for node in graph.node:
+        back = made_by.get(node.input[1]) if node.op_type == "Conv" else None
+        if back is None or back.op_type != "DequantizeLinear":
+            continue
+        weight = constant(graph, back.input[0])
+        if weight is not None and weight.dtype == np.int8 and not is_depthwise(weight) and saturates(weight):
+            found.append(node.name)
+    return found

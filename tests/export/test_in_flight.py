@@ -15,7 +15,7 @@ from test_stream import make_source, threads_of_ours
 
 from export.runtime import Session, open_session
 from export.stream import Outputs, Reading, infer, run
-from export.streaming import in_flight
+from export.streaming import in_flight as in_flight_module
 from export.streaming.in_flight import session_threads
 from export.streaming.records import Inferred
 from preprocessing.errors import InputError
@@ -139,6 +139,6 @@ def test_refused() -> None:
 )
 def test_threads_keep_all_cores_busy(model: str, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime's pool is one less and shared: 6 cores, 2 frames are 2 threads of their own and 4 in the pool."""
-    monkeypatch.setattr(in_flight, "threads_here", lambda: 6)
+    monkeypatch.setattr(in_flight_module, "threads_here", lambda: 6)
     given = ((0, 1), (0, 2), (0, 4), (0, 9), (3, 1), (3, 2), (1, 3))
     assert [session_threads(Path(model), *one) for one in given] == wanted

@@ -16,13 +16,16 @@ from torch import nn
 
 from advmtl.config import Config
 from export.graphs.description import describe
+from export.graphs.metadata import JUDGED, SAFE_INTEGERS
 from export.graphs.to_onnx import ExportReport, export_checked
 from export.precisions import integers, precisions
 from export.precisions.bounds import Bounds
 from export.precisions.calibration import calibration_samples
 from export.precisions.precisions import Options, PrecisionReport, export_precisions, path_of
+from export.precisions.saturation import overflowing
 from export.precisions.sensitivity import Sensitivity
 from export.precisions.table import print_precisions, refusal
+from export.processor import this_processor
 from export.runtime import open_session
 from export.tensorrt.graph import unsupported
 from preprocessing.depth import write_depth
@@ -112,6 +115,7 @@ def test_report(exported: dict[str, tuple[PrecisionReport, Path]], target: str) 
     print_precisions(report, console)
     text = console.export_text()
     assert f"{100 * (integers.figures.class_agreement):.2f}%" in text and "minmax over 8 training frames" in text
+    assert this_processor().description in text and ("several in flight in" in text) == (target == "cpu")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -131,6 +135,17 @@ def test_files(exported: dict[str, tuple[PrecisionReport, Path]], precision: str
     if precision == "int8":
         kinds = {value.data_type for value in model.graph.initializer}
         assert {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} <= kinds
+
+
+def test_an_int8_file_is_exact_everywhere_and_says_so(exported: dict[str, tuple[PrecisionReport, Path]]) -> None:
+    """The one for a GPU is quantised as before; each says where it was judged, and how fast."""
+    for target, safe in (("cpu", True), ("gpu", False)):
+        model = onnx.load(path_of("int8", exported[target][1]))
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        assert (overflowing(model.graph) == []) == safe == (SAFE_INTEGERS in properties)
+        assert this_processor().description in properties[JUDGED] and "a frame for float32's" in properties[JUDGED]
+    weights = [one for one in model.graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) == 4]
+    assert weights and all(np.abs(onnx.numpy_helper.to_array(one)).max() == 127 for one in weights)
 
 
 def test_tensorrt_refuses_the_cpu_graph(exported: dict[str, tuple[PrecisionReport, Path]]) -> None:

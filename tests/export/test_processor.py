@@ -58,11 +58,11 @@ def test_one_thread_a_core_within_the_share(tmp_path: Path, monkeypatch: pytest.
     assert threads_here(tmp_path) == 5
 
 
-# Bound to one core, opened with `threads`, and run once: the cores that each of this process's threads may use.
+# Bound to the first core (ONNX Runtime pins to the later ones), opened and run once: the cores of each thread.
 BOUND = """
 import os, sys
 from pathlib import Path
-core = max(os.sched_getaffinity(0))
+core = min(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {{core}})
 import numpy as np
 from export.runtime import open_session
