@@ -3,10 +3,12 @@
 import math
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from advmtl.doctor.limits import usable_cores
+from export.graphs.metadata import PRECISION, SAFE_INTEGERS
 
 CPUINFO = Path("/proc/cpuinfo")
 CPUS = Path("/sys/devices/system/cpu")
@@ -48,6 +50,22 @@ def this_processor(cpuinfo: Path = CPUINFO, machine: str = "") -> Processor:
     flags = found.get("flags", "").split()
     vnni = any(one in flags for one in VNNI) if flags and machine in X86 else None
     return Processor(found.get("model name", ""), machine, vnni)
+
+
+def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
+    """What an exported model's 8-bit integers do on a processor, in one line; empty for a model in floats.
+
+    properties: those of the file.
+    """
+    if properties.get(PRECISION) != "int8":
+        return ""
+    kind = {True: "int8 with VNNI", False: "int8 without VNNI", None: "int8"}[processor.vnni]
+    if SAFE_INTEGERS not in properties:
+        what = "products overflow and numbers differ" if processor.vnni is False else "exact, but not without VNNI"
+        return f"{kind}: {what}; this file is for a GPU or of an earlier version, export it again"
+    if processor.vnni is False:
+        return f"{kind}: exact, but fp32 may be as fast or faster here; `advmtl benchmark` both files"
+    return f"{kind}: exact"
 
 
 def threads_here(cpus: Path = CPUS) -> int:

@@ -4,7 +4,7 @@ Nothing here imports torch unless a checkpoint is opened, so a vehicle needs onl
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.data.instances import group
-from export.graphs.metadata import (
-    CLASSES,
-    DEPTH,
-    INPUT,
-    OFFSETS,
-    PRECISION,
-    SAFE_INTEGERS,
-    Metadata,
-    from_properties,
-)
-from export.processor import Processor, this_processor, threads_here
+from export.graphs.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
+from export.processor import integers_here, this_processor, threads_here
 from export.tensorrt.cuda_driver import load_driver
 from preprocessing.errors import InputError
 
@@ -57,7 +48,8 @@ class Session:
     """A loaded model. `network` maps uint8 `[1, h, w, 3]` RGB of the network's size to its outputs by name.
 
     The outputs are on the host when it returns, so timing a call needs no further synchronisation.
-    `provider` names what runs it, `note` says why that one, and what integers cost here. `concurrent`: several threads may call `network` at once.
+    `provider` names what runs it, `note` says why that one, and what integers do here.
+    `concurrent`: several threads may call `network` at once.
     """
 
     metadata: Metadata
@@ -120,9 +112,10 @@ def open_session(
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
     provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
-    takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process may use. optimise: False lets ONNX
-    Runtime run an ONNX graph as written, to measure what another runtime will make of it. spin: ONNX Runtime's threads
-    wait for each other without sleeping within a frame; for cores that have nothing else to do.
+    takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process
+    may use. optimise: False lets ONNX Runtime run an ONNX graph as written, to measure what another runtime will make
+    of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
+    else to do.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
@@ -240,22 +233,6 @@ def _open_onnx(path: Path, provider: str, options: Any) -> Session:
     runs_on = session.get_providers()[0]
     integers = integers_here(properties, this_processor()) if runs_on == PROVIDERS["cpu"] else ""
     return Session(metadata, runs_on, "; ".join(note for note in (others, integers) if note), network)
-
-
-def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
-    """What an exported model's 8-bit integers do on a processor, in one line; empty for a model in floats.
-
-    properties: those of the file.
-    """
-    if properties.get(PRECISION) != "int8":
-        return ""
-    kind = {True: "int8 with VNNI", False: "int8 without VNNI", None: "int8"}[processor.vnni]
-    if SAFE_INTEGERS not in properties:
-        what = "products overflow and numbers differ" if processor.vnni is False else "exact, but not without VNNI"
-        return f"{kind}: {what}; this file is for a GPU or of an earlier version, export it again"
-    if processor.vnni is False:
-        return f"{kind}: exact, but fp32 may be as fast or faster here; `advmtl benchmark` both files"
-    return f"{kind}: exact"
 
 
 def _open_torch(path: Path, provider: str, threads: int) -> Session:

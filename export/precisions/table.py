@@ -17,8 +17,7 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     console = console or Console()
     reference = report.models[0].figures
     width, height = report.metadata.size
-    where = report.processor.description
-    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on {where}")
+    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
     table.add_column("")
     # A column a model, so that the table fits into a narrow terminal.
     for one in report.models:
@@ -40,6 +39,7 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     for name, *cells in zip(names, *(_cells(one, reference) for one in report.models), strict=True):
         table.add_row(name, *cells)
     console.print(table)
+    console.print(f"measured on {report.processor.description}", highlight=False, markup=False, soft_wrap=True)
     if report.quantisation is not None:
         _print_layers(report, console)
     for lost in report.skipped:
@@ -61,7 +61,7 @@ def _choice(report: PrecisionReport) -> Iterator[str]:
     quicker = integers.latency.p50_ms < reference.latency.p50_ms
     leaner = integers.cpu_ms < reference.cpu_ms
     yield (
-        f"{report.processor.description}: a frame alone is faster in {'int8' if quicker else 'fp32'},"
+        f"on this processor a frame alone is faster in {'int8' if quicker else 'fp32'},"
         f" several in flight in {'int8' if leaner else 'fp32'}"
     )
 

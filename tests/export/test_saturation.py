@@ -9,8 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.graphs.metadata import PRECISION, SAFE_INTEGERS
 from export.precisions.saturation import LARGEST, overflowing, pair_reach, safe_reach, saturates
-from export.processor import Processor
-from export.runtime import integers_here
+from export.processor import Processor, integers_here
 
 SHAPES = [(5, 7, 1, 1), (6, 8, 3, 3), (4, 3, 5, 1), (3, 1, 1, 1)]
 
