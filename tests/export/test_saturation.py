@@ -101,7 +101,16 @@ def test_onnx_runtime_agrees_with_integer_arithmetic(shape: tuple[int, int, int,
     assert wanted.min() < 110 and wanted.max() > 146
 
 
+@pytest.mark.parametrize("channels", [5, 16])
+def test_depthwise_products_have_32_bits(channels: int) -> None:
+    """At full scale, on whatever processor runs this: so their weights keep their range."""
+    weight = np.full((channels, 1, 3, 5), 127, np.int8)
+    found = run_convolution(np.full((1, channels, 6, 10), 255, np.uint8), weight, 2.0**-13)
+    assert found.shape == (1, channels, 4, 6) and (found == round(15 * 255 * 127 / 2**13) + 128).all()
+
+
 def run_convolution(image: NDArray[np.uint8], weight: NDArray[np.int8], scale: float) -> NDArray[np.uint8]:
+    """The integer sums times `scale` plus 128, as ONNX Runtime has them; one group, or one a channel."""
     arrays = {
         "xs": np.float32(1),
         "xz": np.uint8(0),
@@ -112,7 +121,7 @@ def run_convolution(image: NDArray[np.uint8], weight: NDArray[np.int8], scale: f
         "yz": np.uint8(128),
     }
     graph = helper.make_graph(
-        [helper.make_node("QLinearConv", ["x", *arrays], ["y"])],
+        [helper.make_node("QLinearConv", ["x", *arrays], ["y"], group=image.shape[1] // weight.shape[1])],
         "convolution",
         [helper.make_tensor_value_info("x", TensorProto.UINT8, image.shape)],
         [helper.make_tensor_value_info("y", TensorProto.UINT8, None)],
