@@ -24,11 +24,11 @@ def are_numbers(logits: Tensor) -> Tensor:
 class Deployable(nn.Module):
     """Wrap a generator with its pre- and post-processing; which outputs there are depends on its tasks.
 
-    `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of `classes`, uint8 `[1, H, W]` (arg max of
-    the full-size logits, 255 everywhere where one of them is not a number), `depth_m`, float32 `[1, H, W]` in metres, and `offsets_px`, float32 `[1, 2, H, W]`, dy and
-    dx from the instance's centre in pixels of this picture. Probabilities never leave the graph: at 19 classes they
-    would be 76 bytes a pixel to copy instead of one. Offsets are grouped into instances outside of it
-    (`runtime.add_instances`): counting votes and finding their maxima is not for a graph.
+    `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of `classes`, uint8 `[1, H, W]` (arg max of the
+    full-size logits; 255 everywhere where one of them is not a number), `depth_m`, float32 `[1, H, W]` in metres, and
+    `offsets_px`, float32 `[1, 2, H, W]`, dy and dx from the instance's centre in pixels of this picture. Probabilities
+    never leave the graph: at 19 classes they would be 76 bytes a pixel to copy instead of one. Offsets are grouped into
+    instances outside of it (`runtime.add_instances`): counting votes and finding their maxima is not for a graph.
     """
 
     shift: Tensor

@@ -27,7 +27,20 @@ OPERATORS = frozenset(
             "QuantizeLinear",
             "ReduceMean",
         ),
-        *("Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh"),
+        *(
+            "ReduceMean",
+            "Relu",
+            "Reshape",
+            "Resize",
+            "Sigmoid",
+            "Slice",
+            "Split",
+            "Sqrt",
+            "Squeeze",
+            "Sub",
+            "Sum",
+            "Tanh",
+        ),
         *("Transpose", "Unsqueeze", "Where"),
     }
 )
