@@ -14,34 +14,9 @@ OPERATORS = frozenset(
     {
         *("Abs", "Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv"),
         *("DequantizeLinear", "Div", "Exp", "Flatten", "Gather", "GlobalAveragePool", "HardSigmoid", "HardSwish"),
-        *(
-            "Identity",
-            "LeakyRelu",
-            "LessOrEqual",
-            "Max",
-            "MaxPool",
-            "Min",
-            "Mul",
-            "Neg",
-            "Pad",
-            "QuantizeLinear",
-            "ReduceMean",
-        ),
-        *(
-            "ReduceMean",
-            "Relu",
-            "Reshape",
-            "Resize",
-            "Sigmoid",
-            "Slice",
-            "Split",
-            "Sqrt",
-            "Squeeze",
-            "Sub",
-            "Sum",
-            "Tanh",
-        ),
-        *("Transpose", "Unsqueeze", "Where"),
+        *("Identity", "LeakyRelu", "LessOrEqual", "Max", "MaxPool", "Min", "Mul", "Neg", "Pad", "QuantizeLinear"),
+        *("ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
+        *("Tanh", "Transpose", "Unsqueeze", "Where"),
     }
 )
 # What else the matrix says of an operator: attribute -> values it takes; an attribute that is absent is in order.
