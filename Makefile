@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format slow clean help
+.PHONY: demo test lint format slow findings clean help
 
 help:  ## these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,6 +42,9 @@ format: $(READY)  ## let ruff rewrite
 
 slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
+
+findings:  ## surprises about other packages, each run anew (minutes, needs a package index)
+	@failed=0; for script in findings/*.sh; do echo "== $$script"; PYTHON=$(PYTHON) bash $$script || failed=1; done; exit $$failed
 
 clean:  ## remove what make made (.venv, runs/demo, data/demo)
 	rm -rf $(VENV) runs/demo data/demo

@@ -37,11 +37,10 @@ def _print(report: StreamReport) -> None:
     print(f"{report.source} on {report.provider}" + (f" ({report.note})" if report.note else ""))
     for name, stage in report.stages.items():
         print(f"{name:>8}: p50 {stage.p50_ms:.2f} ms, p90 {stage.p90_ms:.2f} ms, p99 {stage.p99_ms:.2f} ms")
-    print(f"{report.frames} frames, {report.frames_per_second:.1f} frames/s, {report.dropped} dropped")
-    for name, reason in report.skipped:
-        print(f"skipped {name}: {reason}")
-    if report.skipped_frames > len(report.skipped):
-        print(f"and {report.skipped_frames - len(report.skipped)} more skipped")
+    faulty = f", {report.faulty_frames} without a sound result" if report.faulty_frames else ""
+    print(f"{report.frames} frames, {report.frames_per_second:.1f} frames/s, {report.dropped} dropped{faulty}")
+    for line in report.lost_lines():
+        print(line)
     if report.interrupted:
         print("stopped early; what was done is written")
     if report.out:
@@ -51,7 +50,8 @@ def _print(report: StreamReport) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the stream and return the exit code.
 
-    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames left out, 130 interrupted.
+    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames left out or without a sound result, 130
+    interrupted.
     """
     given = _parser().parse_args(arguments)
     try:
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return EXIT_SKIPPED if report.skipped_frames else 0
+    return 0 if report.complete else EXIT_SKIPPED
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.pictures.visualize import result_panel
+from export.faults import fault_of
 from export.runtime import Session, prepare
 from export.streaming.sinks import unique_name
 from export.streaming.sources import Skipped, find_images
@@ -98,8 +99,8 @@ def predict(
         limit: pictures at most.
         raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256) and
             `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none), at the network's size.
-    Returns: how many were written, and what was skipped. Raises: InputError where there is nothing to read, or
-    where `raw` depth is beyond what its file can hold, 255.996 m.
+    Returns: how many were written, and what was skipped, unreadable or without a sound result (`fault_of`). Raises:
+    InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
     everything, pictures = _open(source, session)
     meta = session.metadata
@@ -115,6 +116,9 @@ def predict(
                 skipped.append(picture)
                 continue
             result = session.run(picture.image)
+            if fault := fault_of(result):
+                skipped.append(Skipped(picture.name, f"{picture.name}: {fault}"))
+                continue
             outputs: Maps = {}
             if result.classes is not None:
                 outputs["segmentation"] = result.classes
@@ -137,5 +141,5 @@ def predict(
             done += 1
             bar.advance()
     if not done:
-        raise InputError(f"{source}: no picture could be read; the first: {skipped[0].reason}")
+        raise InputError(f"{source}: no picture gave a result; the first: {skipped[0].reason}")
     return done, skipped

@@ -32,9 +32,9 @@ Network = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
 class Result:
     """Outputs for one frame at the network's size; None where the model has no such task.
 
-    classes: uint8 `[h, w]`, indices into the metadata's class names. depth_m: float32 `[h, w]`, metres. offsets_px:
-    float32 `[2, h, w]`, dy and dx from the instance's centre, in pixels of this size. instances: uint16 `[h, w]`,
-    class * 1000 + number, 0 = none; None also where they were not asked for (`add_instances`).
+    classes: uint8 `[h, w]`, indices into the metadata's class names, 255 where there is none. depth_m: float32
+    `[h, w]`, metres. offsets_px: float32 `[2, h, w]`, dy and dx from the instance's centre, in pixels of this size.
+    instances: uint16 `[h, w]`, class * 1000 + number, 0 = none; None also where not asked for (`add_instances`).
     """
 
     classes: NDArray[np.uint8] | None
@@ -87,6 +87,8 @@ def add_instances(result: Result, things: Sequence[int]) -> Result:
     """The result with its offsets grouped into instances of the classes `things`, where it has offsets and classes."""
     if result.classes is None or result.offsets_px is None or not things:
         return result
+    if not np.isfinite(result.offsets_px).all():  # they lead nowhere
+        return replace(result, instances=np.zeros(result.classes.shape, np.uint16))
     return replace(result, instances=group(result.offsets_px, result.classes, things).encoded())
 
 

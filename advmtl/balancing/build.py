@@ -26,7 +26,7 @@ Rows = Sequence[str]
 
 # The extra of TorchJD that a method's solver comes with.
 EXTRAS = {"cagrad": "cagrad", "fairgrad": "fairgrad", "nash_mtl": "fairgrad"} | dict.fromkeys(
-    ("upgrad", "dualproj"), "quadprog_projector"
+    ("upgrad", "dualproj"), "quadprog-projector"
 )
 
 

@@ -42,7 +42,8 @@ def infer(
 ) -> None:
     """Run a model on a video, folder or camera: class overlay, depth in metres, instances, frames/s and latency.
 
-    Ctrl-C or SIGTERM ends it with all files finished. Exit code 3 where frames could not be read; they are listed.
+    Ctrl-C or SIGTERM ends it with all files finished. Exit code 3 where frames could not be
+    read or the network gave no finite numbers for them; they are listed.
 
     Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
     """
@@ -59,7 +60,7 @@ def infer(
     print_report(result)
     if report is not None:
         write_json(report, result.to_dict())
-    if result.skipped_frames:
+    if not result.complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 

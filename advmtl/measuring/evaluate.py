@@ -12,6 +12,7 @@ from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
 from advmtl.measuring.distance_bands import DistanceBands
 from advmtl.measuring.edges import BoundaryIoU, DepthEdges
+from advmtl.measuring.faults import leave_out_faults
 from advmtl.measuring.frame_figures import Observer
 from advmtl.measuring.metrics import DepthMetrics, SegmentationMetrics
 from advmtl.measuring.panoptic import InstanceMetrics
@@ -105,7 +106,8 @@ def evaluate(
         processes: with more than one, `loaders` have this one's share, and all get the figures of the whole.
 
     Returns: {"segmentation": {...}, "depth": {...}, "instance": {...}, "sources": {name: the same} where there are
-        several, "skipped": [{"name", "reason"}] where frames could not be read}; JSON-able, None where a figure is
+        several, "skipped": [{"name", "reason"}] where frames could not be read or the
+        network gave numbers for them that are not finite}; JSON-able, None where a figure is
         undefined. Units: `metrics.UNITS`.
     """
     total = Meters(config.data.classes, config.depth.max_m)
@@ -116,9 +118,9 @@ def evaluate(
         for name, loader in loaders:
             meters = Meters(config.data.classes, config.depth.max_m)
             for batch in loader:
-                skipped += batch.skipped
                 batch = batch.to(device)
-                outputs = _forward(generator, batch.image, autocast)
+                outputs, batch = leave_out_faults(_forward(generator, batch.image, autocast), batch)
+                skipped += batch.skipped
                 meters.update(outputs, batch)
                 for observer in observers:
                     observer.update(outputs, batch, name)

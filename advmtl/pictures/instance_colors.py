@@ -21,11 +21,12 @@ def longest_offset(width: int) -> float:
 
 
 def color_offsets(offsets: NDArray[np.floating[Any]], longest: float) -> RGB:
-    """Draw offsets dy, dx `[2,H,W]` [px]: hue is their direction, right red, down yellow-green; a centre is black.
+    """Draw offsets dy, dx `[2,H,W]` [px]: hue is their direction, right red, down yellow-green; a centre and NaN are
+    black.
 
     Brightness grows with the length and is full at `longest` [px].
     """
-    dy, dx = (np.asarray(one, dtype=np.float32) for one in offsets)
+    dy, dx = (np.nan_to_num(np.asarray(one, dtype=np.float32), posinf=0, neginf=0) for one in offsets)
     turn = np.mod(np.arctan2(dy, dx) / (2 * np.pi), 1)
     share = np.clip(np.hypot(dy, dx) / longest, 0, 1)
     hsv = np.stack([turn * 360, np.full_like(turn, 0.85), np.sqrt(share)], axis=-1)

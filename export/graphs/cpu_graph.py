@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 from advmtl.networks.generator import Generator
-from export.graphs.deployable import DEVIATION, MEAN, Deployable
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.graphs.deployable import DEVIATION, MEAN, Deployable, are_numbers
+from export.graphs.metadata import CLASSES, DEPTH, IGNORED_CLASS, OFFSETS
 
 TARGETS = ("cpu", "gpu")
 STRIDE = 4  # of the shared representation, from which all maps are upsampled
@@ -149,6 +149,7 @@ class BorderClasses(nn.Module):
     A full-size pixel lies between four neighbours of the small map, in one cell. Its logits are a weighted mean of
     theirs. So where one class leads at all four, it leads in the whole cell, and nothing need be upsampled. Only the
     other cells (3 to 25 % on street scenes) are gathered, interpolated and compared; equal to the arg max of all.
+    255 everywhere where a logit is not a number.
     """
 
     leader: Tensor
@@ -178,9 +179,10 @@ class BorderClasses(nn.Module):
         best = F.pad(best, (1, 1, 1, 1), mode="replicate")[0, 0]
         first = best[:-1, :-1]
         differs = (first != best[:-1, 1:]) | (first != best[1:, :-1]) | (first != best[1:, 1:])
-        border = differs.flatten().nonzero()[:, 0]
+        good = are_numbers(logits)
+        border = (differs & good).flatten().nonzero()[:, 0]
         # A row of 16 equal pixels per class: cells of one class are copied, not computed.
-        rows = torch.arange(classes, dtype=torch.uint8)[:, None].repeat(1, STRIDE**2)
+        rows = torch.where(good, torch.arange(classes), IGNORED_CLASS).to(torch.uint8)[:, None].repeat(1, STRIDE**2)
         cells = rows.index_select(0, first.flatten().long())
         cells = torch.index_put(cells, (border,), self._between(logits, border))
         full = cells.view(self.height + 1, self.width + 1, STRIDE, STRIDE).permute(0, 2, 1, 3)

@@ -23,10 +23,12 @@ CLASSES = "classes"
 DEPTH = "depth_m"
 OFFSETS = "offsets_px"
 OUTPUTS = (CLASSES, DEPTH, OFFSETS)
+IGNORED_CLASS = 255
+"""The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
 
 LAYOUTS = {
     INPUT: "uint8 [1,H,W,3] RGB, 0..255",
-    CLASSES: "uint8 [1,H,W], index into the class names",
+    CLASSES: "uint8 [1,H,W], index into the class names; all 255 where the network gives no numbers",
     DEPTH: "float32 [1,H,W], metres along the optical axis",
     OFFSETS: "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture",
 }
@@ -52,7 +54,7 @@ class Metadata:
     label_set: str = ""
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
-    ignore_id: int = 255
+    ignore_id: int = IGNORED_CLASS
     things: tuple[int, ...] = ()
     depth_range_m: tuple[float, float] | None = None
     depth_unit: str = "m"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export.graphs.deployable import Deployable
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.graphs.metadata import CLASSES, DEPTH, IGNORED_CLASS, OFFSETS
 from export.runtime import open_session, prepare
 from preprocessing.errors import InputError
 
@@ -77,13 +77,17 @@ def compare(
 ) -> ParityReport:
     """Summarise (exported, checkpoint) outputs of the same frames, each a dict as `Deployable` gives it.
 
-    Raises: ParityError for a depth or offset that is not finite, InputError without frames.
+    Raises: ParityError for a logit, depth or offset that is not finite, InputError without frames.
     """
     if not pairs:
         raise InputError("parity: no frames to compare on; give some real pictures")
     agreement: float | None = None
     mean = p999 = worst = offset_mean = offset_max = None
     if CLASSES in pairs[0][1]:
+        for frame, pair in enumerate(pairs):
+            for name, outputs in zip(("the exported model", "the checkpoint"), pair, strict=True):
+                if (outputs[CLASSES] == IGNORED_CLASS).any():
+                    raise ParityError(f"parity: a logit of {name} is not finite on frame {frame}; the model is broken")
         agreement = float(np.mean([np.mean(ours[CLASSES] == theirs[CLASSES]) for ours, theirs in pairs]))
     if DEPTH in pairs[0][1]:
         flat = _differences(pairs, DEPTH, "depth", relative=True)

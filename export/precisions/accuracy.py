@@ -16,9 +16,11 @@ from advmtl.config import Config
 from advmtl.data.batch import Sample, collate
 from advmtl.data.loading import val_loaders
 from advmtl.measuring.evaluate import Meters
+from export.faults import fault_of
 from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
+from export.graphs.parity import ParityError
 from export.measuring.latency import Latency, summarise
-from export.runtime import Session
+from export.runtime import Session, unpack
 from preprocessing.progress import progress
 
 
@@ -127,6 +129,7 @@ def compare_models(
     """Run every frame through every model, in turn, so that a busy moment of the machine meets all of them.
 
     The first session is the one that the others are held against. Frames that cannot be read are left out.
+    Raises: ParityError where a model gives numbers that are not finite.
     """
     tallies = {name: Tally(config) for name in sessions}
     first = next(iter(sessions))
@@ -145,6 +148,8 @@ def compare_models(
                 outputs[name] = session.network(image)
                 tallies[name].seconds.append(time.perf_counter() - start)
                 tallies[name].cpu_seconds.append(time.process_time() - cpu)
+                if fault := fault_of(unpack(outputs[name])):
+                    raise ParityError(f"{name} on {sample.record.name}: {fault}; the model is broken")
             for name, tally in tallies.items():
                 tally.add(outputs[name], outputs[first], sample)
     return {name: tally.figures() for name, tally in tallies.items()}

@@ -27,7 +27,8 @@ class Inferred:
     RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `sources.Loaded`.
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
     wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
-    flight, waiting for those before it; None with one.
+    flight, waiting for those before it; None with one. fault: why the result means nothing (`faults.fault_of`), NaN
+    in it say; None where it is sound.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Inferred:
     wait_ms: float
     net_ms: float
     turn_ms: float | None = None
+    fault: str | None = None
 
     @property
     def age_ms(self) -> float:
@@ -63,6 +65,7 @@ class Inferred:
             "size": list(self.frame_size),
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
+            "fault": self.fault,
         }
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.faults import fault_of
 from export.measuring.latency import WARM_UP, Timer
 from export.runtime import Session, prepare, unpack
 from export.streaming.in_flight import InFlight
+from export.streaming.listed import KEPT, Listed
 from export.streaming.outputs import OnFrame
 from export.streaming.pipe import LATEST, LENGTH, Pipe
 from export.streaming.reading import Reading
@@ -25,10 +27,6 @@ from export.streaming.records import STAGES, Inferred, Record
 from export.streaming.sources import Loaded, Notice, Skipped, Source
 from preprocessing.errors import InputError
 
-# A stream may run for weeks: of skipped frames and notices the first are kept, all are counted. Notices are logged, and
-# of skipped frames the first few, then their number whenever it has a digit more.
-KEPT = 200
-TOLD = 3
 log = logging.getLogger(__name__)
 
 
@@ -55,8 +53,8 @@ class Run:
     total: Timer = field(default_factory=Timer)
     first_done: list[float] = field(default_factory=list)  # when the first frames were done, WARM_UP + 1 at most
     last_done: float = 0.0
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    skipped_frames: int = 0
+    skipped: Listed = field(default_factory=lambda: Listed("skipped"))
+    faulty: Listed = field(default_factory=lambda: Listed("without a sound result"))
     notices: list[str] = field(default_factory=list)
     dropped: int = 0
     interrupted: bool = False
@@ -75,16 +73,6 @@ class Run:
         log.warning("%s", text)
         if len(self.notices) < KEPT:
             self.notices.append(text)
-
-    def skip(self, frame: Skipped) -> None:
-        """Count a frame that could not be read; log it where it is among the first."""
-        self.skipped_frames += 1
-        if self.skipped_frames <= TOLD:
-            log.warning("skipped %s: %s", frame.name, frame.reason)
-        elif str(self.skipped_frames).strip("0") == "1":
-            log.warning("%s: %d frames skipped so far", self.source.description, self.skipped_frames)
-        if len(self.skipped) < KEPT:
-            self.skipped.append((frame.name, frame.reason))
 
 
 def _thread(run: Run, name: str, body: Callable[[], None]) -> threading.Thread:
@@ -114,7 +102,7 @@ def _decode(run: Run, size: tuple[int, int], pipe: Pipe[_Job]) -> None:
                     run.tell(frame.text)
                 continue
             if isinstance(frame, Skipped):
-                run.skip(frame)
+                run.skipped.add(frame.name, frame.reason, run.source.description)
                 continue
             _tell_of_size(run, frame, sizes)
             started = start if frame.arrived is None else frame.arrived
@@ -192,6 +180,7 @@ def _infer(run: Run, session: Session, job: _Job) -> Inferred:
         decode_ms=1e3 * (job.decoded - job.started),
         wait_ms=1e3 * (start - job.decoded),
         net_ms=1e3 * (end - start),
+        fault=fault_of(result),
     )
 
 
@@ -201,6 +190,8 @@ def _deliver(
     """Hand results on until there are no more; runs in the caller's thread."""
     while (frame := done.get()) is not None:
         start = time.perf_counter()
+        if frame.fault is not None:
+            run.faulty.add(frame.name, frame.fault, run.source.description)
         if take is not None:
             take(frame)
         end = time.perf_counter()
@@ -238,12 +229,12 @@ def overlap(
         for thread in threads:
             # A camera may block in its read for long; its thread is a daemon and is not awaited then.
             thread.join(timeout=2.0)
-    if run.skipped_frames > TOLD:
-        log.warning("%s: %d frames skipped in all", run.source.description, run.skipped_frames)
+    for listed in (run.skipped, run.faulty):
+        listed.sum_up(run.source.description)
     if run.error is not None:
         raise run.error
     if not run.total.count and run.interrupted:
         raise KeyboardInterrupt
     if not run.total.count and not (run.asked is not None and run.asked.is_set()):
-        first = f"; {run.skipped[0][1]}" if run.skipped else ""
+        first = f"; {run.skipped.first[0][1]}" if run.skipped.count else ""
         raise InputError(f"{run.source.description}: no frame could be read{first}")

@@ -12,11 +12,11 @@ from export.precisions.graph import attributes, consumers, in_order, makers
 # (NonZero, Compress, Unique, …) are left out on purpose: they end a fixed size.
 OPERATORS = frozenset(
     {
-        *("Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv"),
+        *("Abs", "Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv"),
         *("DequantizeLinear", "Div", "Exp", "Flatten", "Gather", "GlobalAveragePool", "HardSigmoid", "HardSwish"),
-        *("Identity", "LeakyRelu", "Max", "MaxPool", "Min", "Mul", "Neg", "Pad", "QuantizeLinear", "ReduceMean"),
-        *("Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh"),
-        *("Transpose", "Unsqueeze"),
+        *("Identity", "LeakyRelu", "LessOrEqual", "Max", "MaxPool", "Min", "Mul", "Neg", "Pad", "QuantizeLinear"),
+        *("ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
+        *("Tanh", "Transpose", "Unsqueeze", "Where"),
     }
 )
 # What else the matrix says of an operator: attribute -> values it takes; an attribute that is absent is in order.
@@ -49,7 +49,7 @@ def fit_types(model: onnx.ModelProto) -> onnx.ModelProto:
             cast, between = readers[0], f"{node.input[0]}_float"
             cast.input[0], node.input[0] = node.input[0], between
             node.output[0], cast.output[0] = cast.output[0], between
-        elif _target(node) == TensorProto.UINT8 and made_by[node.input[0]].op_type == "ArgMax":
+        elif _target(node) == TensorProto.UINT8 and made_by[node.input[0]].op_type == "Where":
             between = f"{node.output[0]}_float"
             added.append(helper.make_node("Cast", [node.input[0]], [between], between, to=TensorProto.FLOAT))
             node.input[0] = between

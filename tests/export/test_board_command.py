@@ -46,8 +46,13 @@ def test_an_early_end_and_what_is_not_listed_are_told(
 ) -> None:
     report = infer(make_session(), make_source(3))
     values = {"interrupted": True, "skipped_frames": 9, "skipped": [("a", "broken"), ("b", "broken")]}
+    values |= {"faulty_frames": 2, "faulty": [("c", "not finite")]}
     monkeypatch.setattr(command, "open_session", lambda *_: make_session())
     monkeypatch.setattr(command, "infer", lambda *_: type(report)(**(vars(report) | values)))
     assert command.main(["m.onnx", "drive.mp4"]) == 3
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-3:] == ["skipped b: broken", "and 7 more skipped", "stopped early; what was done is written"]
+    assert lines[-5:] == [
+        *("skipped b: broken", "and 7 more skipped"),
+        *("without a sound result c: not finite", "and 1 more without a sound result"),
+        "stopped early; what was done is written",
+    ]

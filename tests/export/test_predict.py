@@ -71,15 +71,13 @@ def test_results_of_one_picture_never_overwrite_those_of_another(tmp_path: Path)
         assert sum(np.array_equal(one, make_frame(i)[..., 0] % 5) for one in maps) == 1
 
 
-@pytest.mark.parametrize("far", [256.0, np.inf])
-def test_raw_depth_that_its_file_cannot_hold(far: float, tmp_path: Path) -> None:
+def test_raw_depth_that_its_file_cannot_hold(tmp_path: Path) -> None:
     metadata = replace(make_metadata(outputs=(DEPTH,)), depth_range_m=(1.0, 300.0))
     depth = np.full((1, SIZE[1], SIZE[0]), 5, np.float32)
-    depth[0, 3, 4] = far
+    depth[0, 3, 4] = 256
     session = Session(metadata, "fake", "", lambda image: {DEPTH: depth})
     write_png(tmp_path / "a.png", make_frame(0))
     with pytest.raises(InputError, match=r"--raw: a_depth\.png .*within 0\.\.255\.996 m"):
         predict(session, str(tmp_path / "a.png"), tmp_path / "out", raw=True)
     assert not list((tmp_path / "out").glob("*_depth.png"))
-    if far == 256:
-        assert predict(session, str(tmp_path / "a.png"), tmp_path / "out") == (1, [])
+    assert predict(session, str(tmp_path / "a.png"), tmp_path / "out") == (1, [])

@@ -18,7 +18,7 @@ from standins import NAMES, make_frame, make_session, make_source
 
 from export.runtime import Session
 from export.stream import Outputs, Reading, infer, run
-from export.streaming import stages
+from export.streaming import listed, stages
 from export.streaming.pipe import Pipe
 from export.streaming.records import Inferred
 from export.streaming.sources import Frames, Loaded, Notice, Skipped, Source
@@ -119,6 +119,7 @@ def test_a_change_of_size_is_told_and_every_map_keeps_the_networks_size() -> Non
 
 def test_endless_faults_take_no_endless_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "KEPT", 3)
+    monkeypatch.setattr(listed, "KEPT", 3)
 
     def frames() -> Frames:
         for i in range(20):

@@ -139,6 +139,27 @@ def test_unreadable_frames_are_listed(tmp_path):
     assert result["segmentation"]["frames"] == result["depth"]["frames"] == 1
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_frames_with_numbers_that_are_not_finite_are_left_out_by_name(sets, value):
+    """One logit of the second frame: arg max would make "road" of it, and the other frames' figures stand."""
+
+    class Faulty(Oracle):
+        def forward(self, image):
+            outputs = super().forward(image)
+            if len(image) > 1:
+                outputs["segmentation"][1, 0, 7, 3] = value
+            return outputs
+
+    settings = config([], sets[:1], size="96x48", batch_size=2)
+    result = evaluate(Faulty(), val_loaders(settings), settings)
+    assert result["segmentation"]["frames"] == result["depth"]["frames"] == 2
+    assert result["segmentation"]["miou"] == 1.0
+    # Errors 0 and 0.4; that of the frame left out is 0.2 (`test_figures_per_source_and_together`).
+    assert result["depth"]["abs_rel"] == pytest.approx(0.2, rel=1e-4)
+    (left_out,) = result["skipped"]
+    assert "not finite" in left_out["reason"] and left_out["reason"].startswith(left_out["name"])
+
+
 def test_depth_prior_by_hand():
     depth = torch.tensor([10.0, 10.0, 0.0, 40.0, 90.0]).view(1, 1, 1, 5)
     batch = Batch(torch.zeros(1, 3, 1, 5), {"depth": depth}, {"depth": [True]}, ["a"])
