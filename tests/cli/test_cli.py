@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import advmtl
 from street_set import noise, write_cityscapes
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from advmtl.cli.app import app
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import read_image, write_png
 
-runner = CliRunner()
 SMALL = [
     "encoder.weights=null",
     "generator.channels=16",
@@ -27,10 +26,6 @@ SMALL = [
 ]
 
 
-def advmtl(*arguments: object) -> Result:
-    return runner.invoke(app, [str(argument) for argument in arguments])
-
-
 def assert_one_line(result: Result, *parts: str, code: int = 2) -> None:
     """Exit code, and one line on standard error with every part and no traceback."""
     assert result.exit_code == code, result.output
@@ -38,14 +33,6 @@ def assert_one_line(result: Result, *parts: str, code: int = 2) -> None:
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
     for part in parts:
         assert part in lines[0]
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 4)
-    write_cityscapes(root, "val", 2)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +52,18 @@ def test_train_evaluate_predict_export_infer_benchmark(run: Path, streets: Path,
     panels = tmp_path / "panels"
     result = advmtl("predict", run, f"cityscapes:{streets}:val", "--out", panels, "--raw")
     assert result.exit_code == 0, result.output
-    assert len(list(panels.glob("*_classes.png"))) == 2 and len(list(panels.glob("*_depth.png"))) == 2
+    assert len(list(panels.glob("*_classes.png"))) == 3 and len(list(panels.glob("*_depth.png"))) == 3
 
     result = advmtl("export", run)
     assert result.exit_code == 0, result.output
     report = json.loads((run / "model.json").read_text())
-    assert report["parity"]["class_agreement"] >= 0.999 and report["parity"]["frames"] == 2
+    assert report["parity"]["class_agreement"] >= 0.999 and report["parity"]["frames"] == 3
 
     pictures = streets / "leftImg8bit" / "val" / "town"
     video = tmp_path / "out.mp4"
     result = advmtl("infer", run / "model.onnx", pictures, "--out", video, "--report", tmp_path / "r.json")
     assert result.exit_code == 0 and video.stat().st_size > 0, result.output
-    assert json.loads((tmp_path / "r.json").read_text())["frames"] == 2
+    assert json.loads((tmp_path / "r.json").read_text())["frames"] == 3
 
     result = advmtl("benchmark", run / "model.onnx", "--iterations", 3, "--report", tmp_path / "b.json")
     assert result.exit_code == 0 and json.loads((tmp_path / "b.json").read_text())["stages"], result.output
@@ -86,7 +73,7 @@ def test_a_finished_run_is_continued_not_repeated(run: Path, streets: Path) -> N
     before = (run / "metrics.jsonl").read_bytes()
     result = advmtl("train", "demo", "--data", f"cityscapes:{streets}", "--out", run, *SMALL)
     assert result.exit_code == 0 and (run / "metrics.jsonl").read_bytes() == before
-    assert "continued at step 2" in result.stdout
+    assert "continued at step 3" in result.stdout
 
 
 def test_preprocess_writes_depth_and_lists_the_bad_frame(tmp_path: Path) -> None:
@@ -97,7 +84,7 @@ def test_preprocess_writes_depth_and_lists_the_bad_frame(tmp_path: Path) -> None
     result = advmtl("preprocess", tmp_path, "--matcher", "sgbm", "--workers", 1)
     assert result.exit_code == 3, result.output
     assert "2 frames with depth" in result.stdout and f"skipped train/town/{names[0]}: " in result.stdout
-    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 2
+    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 3
     assert advmtl("preprocess", tmp_path, "--matcher", "dataset", "--workers", 1, "--again").exit_code == 0
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 import typer
+from command_line import advmtl
 from street_set import write_cityscapes, write_folder
-from typer.testing import CliRunner, Result
 
 import advmtl.cli.options as cli_options
 from advmtl.cli.app import app
@@ -25,10 +25,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)
 FENCED = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def advmtl(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
 
 
 def refusal(*arguments: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from street_set import TASKS, write_cityscapes
+from street_set import TASKS
 
 from advmtl.comparison import compare as module
 from advmtl.comparison import timing as compare_timing
@@ -29,14 +29,6 @@ from preprocessing.files import read_image
 CPU = torch.device("cpu")
 CRITIC = {"both": {"sees": ["segmentation", "depth"], "objective": "hinge", "channels": 4, "layers": 2}}
 RUNS = ["single_segmentation_s4", "single_depth_s4", "plain_s4", "critic_s4"]
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 4)
-    write_cityscapes(root, "val", 2)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +235,7 @@ def test_an_interrupted_run_goes_on_and_what_is_finished_stays(
     def pulled(*args: Any, **options: Any) -> Any:
         nonlocal taken
         taken += 1
-        if taken == 6:  # two steps each, so the last one of the third run
+        if taken == 9:  # three steps each, so the last one of the third run
             raise KeyboardInterrupt
         return real(*args, **options)
 

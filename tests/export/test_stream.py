@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from standins import make_frame, make_session
+from standins import make_frame, make_session, threads_of_ours
 
 from export.runtime import Result, open_session
 from export.stream import Outputs, Reading, infer, print_report
@@ -31,10 +30,6 @@ def make_source(count: int, delay_s: float = 0.0, live: bool = False, bad: int =
 
 def frame_count(path: Path) -> int:
     return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-
-
-def threads_of_ours() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("export-")]
 
 
 def test_video_in_video_out(tmp_path: Path, model_path: Path, picture_folder: Callable[[int], Path]) -> None:

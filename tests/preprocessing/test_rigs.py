@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 from random_dots import CAMERA, dot_pair, true_disparity
-from test_calibration import KITTI_2012, KITTI_RAW, MIDDLEBURY
 
 from preprocessing.depth import disparity_to_depth
 from preprocessing.disparity import write_disparity

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from street_set import write_cityscapes
-from test_train import CPU, assert_equal, make_config, quiet
+from same_bits import assert_equal
+from tiny_run import CPU, make_config, quiet
 
 from advmtl.comparison.plan import is_finished
 from advmtl.config import Config, GuardsConfig
@@ -25,20 +25,17 @@ from preprocessing.errors import InputError
 
 
 @pytest.fixture
-def streets(tmp_path: Path) -> Path:
-    write_cityscapes(tmp_path / "set", "train", 6)
-    write_cityscapes(tmp_path / "set", "val", 2)
-    return tmp_path / "set"
+def own_streets(streets: Path, tmp_path: Path) -> Path:
+    """A copy that a test may move and damage."""
+    return shutil.copytree(streets, tmp_path / "set")
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that nothing happens to, on a set of its own with the same frames."""
-    root = tmp_path_factory.mktemp("alone")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 2)
-    fit(make_config(root, checkpoint_every_steps=1), root / "run", CPU, quiet())
-    return Run(root / "run")
+def alone(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing happens to."""
+    run = Run(tmp_path_factory.mktemp("alone") / "run")
+    fit(make_config(streets, checkpoint_every_steps=1), run.folder, CPU, quiet())
+    return run
 
 
 def assert_as_if_alone(run: Run, alone: Run) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
-from street_set import TASKS, write_cityscapes, write_folder
+from same_bits import assert_equal
 from street_set import config as folder_config
+from street_set import write_folder
+from tiny_run import CPU, make_config, quiet
 
 from advmtl.comparison.plan import is_finished
-from advmtl.config import Config, EncoderConfig, validate
+from advmtl.config import Config, EncoderConfig
 from advmtl.data.loading import Batch
 from advmtl.training import loop as loop_module
 from advmtl.training import train as train_module
@@ -27,37 +28,6 @@ from advmtl.training.state import State, build
 from advmtl.training.train import fit
 from preprocessing.errors import InputError
 from preprocessing.files import read_image
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 3)
-    return root
-
-
-def make_config(streets: Path, **train: object) -> Config:
-    sources = {role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")}
-    values = {
-        "name": "tiny",
-        "seed": 3,
-        "tasks": TASKS,
-        "encoder": {"weights": None},
-        "generator": {"channels": 16, "crp_stages": 1},
-        "discriminators": {
-            "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}
-        },
-        "data": {**sources, "size": "64x32", "batch_size": 2, "workers": 0, "cache_mb": 0},
-        "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 2, **train},
-    }
-    return validate(Config, values, "test")
-
-
-def quiet() -> Console:
-    return Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
@@ -126,22 +96,6 @@ def test_a_resume_in_mid_epoch_gives_the_same_bits(
     assert_equal(a, b)
     assert (folder / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
     assert (folder / "evaluation.json").read_bytes() == (reference / "evaluation.json").read_bytes()
-
-
-def assert_equal(a: object, b: object, where: str = "state") -> None:
-    """Bitwise equality of nested plain values and tensors."""
-    if isinstance(a, torch.Tensor):
-        assert isinstance(b, torch.Tensor) and torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert isinstance(b, dict) and a.keys() == b.keys(), where
-        for key in a:
-            assert_equal(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert isinstance(b, list | tuple) and len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{where}[{i}]")
-    else:
-        assert a == b, where
 
 
 def test_a_non_finite_loss_keeps_the_last_good_checkpoint(

@@ -12,7 +12,7 @@ from preprocessing.disparity import write_disparity
 from preprocessing.files import write_png
 from preprocessing.frame import Camera
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 SIZE = (96, 48)  # width, height of the stored pictures
 CAMERA = Camera(0.5, 200.0, 200.0, 48.0, 24.0)  # Z = 100 / d
 TASKS = {"segmentation": {"losses": {"cross_entropy": 1}}, "depth": {"losses": {"berhu": 1}}}
