@@ -1,15 +1,19 @@
 """The command line through its runner: the whole way on a tiny set, and one line for each mistake."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from command_line import advmtl
 from street_set import noise, write_cityscapes
 from typer.testing import Result
 
+from advmtl.cli.app import app
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import read_image, write_png
 
@@ -118,7 +122,9 @@ def test_an_unknown_class_id_is_named_when_it_is_read(tmp_path: Path) -> None:
     assert names[0] in result.stdout and "77" in result.stdout
 
 
-def test_mistakes_are_one_line_and_exit_2(run: Path, streets: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_and_exit_2(
+    run: Path, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = ["--data", f"cityscapes:{streets}"]
     out = ["--out", tmp_path / "r"]
     assert_one_line(advmtl("train", "modell3", *data), "modell3", "model3")
@@ -130,9 +136,8 @@ def test_mistakes_are_one_line_and_exit_2(run: Path, streets: Path, tmp_path: Pa
     missing = "encoder.weights=missing.pth"
     assert_one_line(advmtl("train", "demo", *data, *out, *SMALL[1:], missing), "missing.pth")
     assert_one_line(advmtl("train", "demo", *data, "--out", run, *SMALL, "seed=9"), "seed is 0 there and 9 here")
-    assert_one_line(advmtl("train", "demo", *data, *out, "--device", "cuda:0"), "CUDA") if not (
-        torch.cuda.is_available()
-    ) else None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert_one_line(advmtl("train", "demo", *data, *out, "--device", "cuda:0"), "CUDA")
     assert_one_line(advmtl("synth", tmp_path / "s", "--size", "big"), "--size", "WIDTHxHEIGHT")
     assert_one_line(advmtl("preprocess", tmp_path / "nowhere"), "nowhere")
     assert_one_line(advmtl("preprocess", streets, "--matcher", "magic"), "magic", "sgbm")
@@ -157,13 +162,20 @@ def test_predict_on_plain_pictures_skips_what_is_no_picture(run: Path, tmp_path:
     assert read_image(tmp_path / "out" / "a.png").std() > 5
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["synth", "preprocess", "quality", "train", "evaluate", "compare", "predict", "export", "infer", "benchmark"],
-)
+COMMANDS: Any = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself(command: str) -> None:
+    """Its purpose, and each of its arguments and options with a sentence."""
     result = advmtl(command, "--help")
-    assert result.exit_code == 0 and len(result.stdout.splitlines()) > 8
+    assert result.exit_code == 0
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", result.stdout).split())
+    assert COMMANDS[command].help.split("\n")[0].split(".")[0] in words
+    for parameter in COMMANDS[command].params:
+        if not parameter.hidden:
+            assert parameter.help and " ".join(parameter.help.split())[:30] in words, parameter.name
+            assert parameter.param_type_name == "argument" or max(parameter.opts, key=len) in words
 
 
 def test_compare_refuses_what_is_no_comparison(streets: Path, tmp_path: Path) -> None:

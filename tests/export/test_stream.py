@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from shared_files import shared_file
 from standins import make_frame, make_session, threads_of_ours
 
 from export.runtime import Result, open_session
@@ -187,8 +188,6 @@ def test_report_is_json_and_a_table() -> None:
 
 
 def test_real_sequence(tmp_path: Path) -> None:
-    folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
-    if not folder.is_dir():
-        pytest.skip("no CamVid beside the repository")
+    folder = shared_file("data/camvid/images/val")
     report = infer(make_session((256, 128)), open_source(folder), tmp_path / "out.mp4", Reading(limit=5))
     assert (report.frames, frame_count(tmp_path / "out.mp4")) == (5, 5)

@@ -17,7 +17,7 @@ def make_config(streets: Path, **train: object) -> Config:
         "name": "tiny",
         "seed": 3,
         "tasks": TASKS,
-        "encoder": {"weights": None},
+        "encoder": {"weights": None, "width": 0.5},
         "generator": {"channels": 16, "crp_stages": 1},
         "discriminators": {
             "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}

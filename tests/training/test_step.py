@@ -47,7 +47,7 @@ def test_discriminators_take_no_gradient_from_the_generators_loss() -> None:
 
 
 def test_the_adversary_reaches_the_segmentation_head() -> None:
-    """With every supervised pixel right out of reach of the weights, only the critic could move the head."""
+    """The head's gradient is another one where the critics weigh nothing and all else is the same."""
     state = build(make_config(), CPU)
     silent = copy.deepcopy(state)
     silent.config = make_config(discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()})
