@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -71,16 +72,35 @@ def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: py
 
 
 def test_percentiles_and_rate_of_known_times() -> None:
-    """Decode and net take 20 ms each: overlapped that is up to 50 frames/s, one after the other only 25."""
+    """Decode and net take 20 ms each or, where others compute too, more: that is up to 50 frames/s."""
+    start = time.perf_counter()
     report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.02))
+    taken_s = time.perf_counter() - start
     assert (report.frames, report.warm_up) == (20, 3)
     assert set(report.stages) == {"decode", "wait", "net", "total"}
     assert {stage.count for stage in report.stages.values()} == {17}
     for name in ("decode", "net"):
-        assert 20 <= report.stages[name].p50_ms < 35
+        assert 20 <= report.stages[name].p50_ms <= 1000 * taken_s
     for stage in report.stages.values():
         assert stage.p50_ms <= stage.p90_ms <= stage.p99_ms
-    assert 28 < report.frames_per_second <= 50
+    assert 17 / taken_s <= report.frames_per_second <= 50
+
+
+def test_the_next_frame_is_decoded_while_the_network_is_busy() -> None:
+    """The network waits in every frame but the last for the one after it to be asked for."""
+    session, asked, calls = make_session(), [threading.Event() for _ in range(6)], []
+
+    def frames() -> Frames:
+        for i in range(6):
+            asked[i].set()
+            yield Loaded(f"{i}", make_frame(i))
+
+    def network(image: np.ndarray) -> dict[str, np.ndarray]:
+        calls.append(len(calls) == 5 or asked[len(calls) + 1].wait(timeout=20))
+        return session.network(image)
+
+    infer(replace(session, network=network), Source("made", frames, 6, 10.0))
+    assert calls == [True] * 6
 
 
 def test_first_frames_are_not_timed() -> None:
@@ -88,11 +108,11 @@ def test_first_frames_are_not_timed() -> None:
 
     def slow_start(image: np.ndarray) -> dict[str, np.ndarray]:
         calls.append(1)
-        time.sleep(0.2 if len(calls) <= 3 else 0)
+        time.sleep(0.4 if len(calls) <= 3 else 0)
         return session.network(image)
 
     report = infer(replace(session, network=slow_start), make_source(8))
-    assert report.stages["net"].p99_ms < 100
+    assert report.stages["net"].p99_ms < 400
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -140,7 +160,7 @@ def test_an_error_in_any_stage_ends_all_and_leaves_nothing(
     start = time.perf_counter()
     with pytest.raises(RuntimeError, match=f"{stage} broke"):
         infer(session, source, tmp_path / "out.mp4")
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 20
     assert not list(tmp_path.iterdir())
     assert not threads_of_ours()
 
@@ -164,7 +184,7 @@ def test_interrupt_finishes_the_file(tmp_path: Path) -> None:
 
     report = infer(make_session(delay_s=0.005), Source("made", frames, 500, 10.0), tmp_path / "out.mp4")
     assert report.interrupted
-    assert 1 <= report.frames < 30
+    assert 1 <= report.frames < 400  # of 500
     assert frame_count(tmp_path / "out.mp4") == report.frames
     assert not threads_of_ours()
 
