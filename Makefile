@@ -29,7 +29,7 @@ demo: $(READY)  ## stereo scenes -> depth -> training -> ONNX -> video, minutes 
 	@echo "look at: $(DEMO)/panels/ $(DEMO)/evolution.gif $(DEMO)/infer.mp4; figures: $(DEMO)/evaluation.json"
 
 test: $(READY) lint  ## the default tests (no network, under three minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --durations=10
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

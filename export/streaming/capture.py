@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 
 from export.streaming.colour import WrongColour, to_rgb
-from export.streaming.sources import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
+from export.streaming.sources import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source, silence_opencv
 from preprocessing.errors import InputError
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp")
@@ -39,7 +39,7 @@ class _Address:
         """The opened capture, or None."""
         # FFmpeg's and V4L's own complaints would stand beside the one line that we raise.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        silence_opencv()
         capture = cv2.VideoCapture(self.target, self.backend, list(self.options))
         if capture.isOpened():
             return capture

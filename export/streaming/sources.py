@@ -135,6 +135,14 @@ def find_images(folder: Path) -> list[Path]:
     return paths
 
 
+def silence_opencv() -> None:
+    """Let OpenCV write nothing itself. Version 4 has the level at its root, version 5 in `utils.logging`."""
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)  # silent; version 4 gives the level no name
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def read_picture(path: Path) -> tuple[NDArray[np.uint8], str]:
     """Read a picture with OpenCV alone: uint8 `[H, W, 3]` RGB and a note on what `to_rgb` had to change.
 
@@ -148,7 +156,7 @@ def read_picture(path: Path) -> tuple[NDArray[np.uint8], str]:
     for name, beginning in _BEGINNINGS.items():
         if content.startswith(beginning) and TRAILERS[name] not in content:
             raise InputError(f"{path}: the file is truncated; replace it")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its complaints name no file
+    silence_opencv()  # its complaints name no file
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error:

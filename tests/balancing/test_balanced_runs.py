@@ -5,21 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from street_set import write_cityscapes
-from test_train import CPU, assert_equal, make_config, quiet
+from same_bits import assert_equal
+from tiny_run import CPU, make_config, quiet
 
 from advmtl.config import BalanceConfig, Config
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.train import fit
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 2)
-    return root
 
 
 def config_with(streets: Path, balance: dict[str, Any]) -> Config:

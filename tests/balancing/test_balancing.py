@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from balancers import GRAM_BASED, JACOBIAN_BASED, REQUIRED
 from torch import Tensor
 from torchjd import aggregation
 
@@ -13,23 +14,6 @@ from advmtl.balancing.build import BUILDERS, build_balancer
 from advmtl.balancing.kinds import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteRow
 from advmtl.balancing.methods import METHODS, SCALARIZATIONS, check_balance
 from preprocessing.errors import InputError
-
-REQUIRED: dict[str, dict[str, Any]] = {
-    "constant": {"weights": {"a": 0.5}},
-    "focused_geometric_mean": {"focus": ["a"]},
-    "stch": {"mu": 1.0},
-    "cosmos": {"strength": 1.0, "weights": {"a": 2.0}},
-    "pbi": {"theta": 0.5, "weights": {"a": 2.0}},
-    "fairgrad": {"alpha": 2.0},
-    "trimmed_mean": {"trim_number": 0},
-    "tensioner": {"period": 1},  # pulls from the second step on
-}
-GRAM_BASED = [
-    *("mgda", "min_norm", "central_direction", "tensioner", "pcgrad", "cagrad", "fairgrad", "nash_mtl", "imtl_g"),
-    *("aligned_mtl", "gradvac", "upgrad", "dualproj", "config", "pcd", "modo", "sdmgrad", "cr_mogm"),
-    *("gradnorm", "rotograd"),
-]
-JACOBIAN_BASED = ["graddrop", "trimmed_mean", "excess_mtl"]
 
 
 def make(method: str, rows: tuple[str, ...] = ("a", "b", "c"), **options: object) -> Any:

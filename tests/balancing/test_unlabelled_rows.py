@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_balancing import GRAM_BASED, JACOBIAN_BASED
-from test_combine import Toy, balancer_of, explicit
-from test_step import make_batch, make_config
-from test_train import assert_equal
+from balancers import GRAM_BASED, JACOBIAN_BASED
+from one_step import make_batch, make_config
+from same_bits import assert_equal
 from torch import Tensor
+from toy_rows import Toy, balancer_of, explicit
 
 from advmtl.balancing.combine import balanced_backward
 from advmtl.balancing.methods import SCALARIZATIONS

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
-from street_set import write_cityscapes
-from typer.testing import CliRunner, Result
+from command_line import advmtl
+from growing_runs import opposed_objectives
 
-from advmtl.cli.app import app
 from advmtl.growth.picture import draw_growth
 from advmtl.growth.place import detection_of
 from advmtl.training.checkpoint import load_generator, recorded_growth
@@ -22,24 +20,18 @@ SMALL = [
 ]
 
 
-def advmtl(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+def succeeding(*arguments: object) -> str:
+    """What a command says that must not fail."""
+    result = advmtl(*arguments)
     assert result.exit_code == 0, result.output
-    return result
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 8)
-    write_cityscapes(root, "val", 2)
-    return root
+    return result.output
 
 
 def test_mamo_grows_and_is_evaluated_and_drawn(streets: Path, tmp_path: Path) -> None:
     run, panels = tmp_path / "mamo", tmp_path / "panels"
-    said = advmtl("train", "mamo", "--data", f"cityscapes:{streets}", "--out", run, *SMALL).output
-    assert "grew at step 3: segmentation~depth at stage" in said and "did not grow" not in said
+    with opposed_objectives():
+        said = succeeding("train", "mamo", "--data", f"cityscapes:{streets}", "--out", run, *SMALL)
+    assert "grew at step 3: segmentation~depth at stage 4 " in said and "did not grow" not in said
     growth, (generator, _) = recorded_growth(run / "checkpoints" / "best.pt"), load_generator(run)
     assert growth["architecture"]
     size = sum(p.numel() for p in generator.parameters())
@@ -49,7 +41,7 @@ def test_mamo_grows_and_is_evaluated_and_drawn(streets: Path, tmp_path: Path) ->
     assert np.array_equal(read_image(run / "growth.png"), drawn)
 
     again = tmp_path / "again.json"
-    advmtl("evaluate", run, "--data", f"cityscapes:{streets}:val", "--out", again)
+    succeeding("evaluate", run, "--data", f"cityscapes:{streets}:val", "--out", again)
     assert json.loads(again.read_text()) == json.loads((run / "evaluation.json").read_text())
-    advmtl("predict", run, f"cityscapes:{streets}:val", "--out", panels, "--raw")
-    assert len(list(panels.glob("*_classes.png"))) == len(list(panels.glob("*_depth.png"))) == 2
+    succeeding("predict", run, f"cityscapes:{streets}:val", "--out", panels, "--raw")
+    assert len(list(panels.glob("*_classes.png"))) == len(list(panels.glob("*_depth.png"))) == 3

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from instance_set import write_instances
-from street_set import SIZE, noise, shared_file, write_cityscapes, write_folder
+from shared_files import shared_file
+from street_set import SIZE, noise, write_cityscapes, write_folder
 
 from advmtl.config import Source
 from advmtl.data.frames import check_frames, load_frame

@@ -1,5 +1,6 @@
 """A small network with the contract of `advmtl.networks.generator.Generator`, and sessions that need no model file."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -101,3 +102,8 @@ def make_source(
         before(count)
 
     return Source("made", frames, count, fps, live)
+
+
+def threads_of_ours() -> list[str]:
+    """Names of the threads that a stream has started and not ended."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("export-")]

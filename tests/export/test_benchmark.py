@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,44 @@ from export.runtime import Session, open_session
 from preprocessing.errors import InputError
 
 
-def test_known_times() -> None:
-    report = benchmark(make_session(delay_s=0.01), frame_size=(320, 200), warm_up=2, iterations=8)
+class Clock:
+    """Takes the place of `time` in the benchmark: every look at it takes 1 ms, and a network what it is given."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    process_time = perf_counter
+
+    def session(self, takes_s: float, before: Callable[[], object] = lambda: None) -> Session:
+        inner = make_session()
+
+        def network(image: np.ndarray) -> dict[str, np.ndarray]:
+            before()
+            self.now += takes_s
+            return inner.network(image)
+
+        return replace(inner, network=network)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_known_times(clock: Clock) -> None:
+    """Pre and post 1 ms each, the network 11: 13 in all, 1000 / 13 = 76.92 frames/s."""
+    report = benchmark(clock.session(0.010), frame_size=(320, 200), warm_up=2, iterations=8)
     assert list(report.stages) == ["pre", "net", "post", "end to end"]
-    assert 10 <= report.stages["net"].p50_ms < 25
-    assert report.stages["end to end"].p50_ms >= report.stages["net"].p50_ms
-    assert 0 < report.stages["pre"].p50_ms < 10
+    times = [stage.p50_ms for stage in report.stages.values()]
+    assert times == pytest.approx([1, 11, 1, 13], abs=0.01)
     assert {stage.count for stage in report.stages.values()} == {8}
-    assert 40 < report.frames_per_second < 100
+    assert report.frames_per_second == pytest.approx(76.92, abs=0.01)
     assert (report.frame_size, report.model_size) == ((320, 200), (160, 96))
 
 
@@ -48,23 +80,14 @@ def test_exported_model(model_path: Path) -> None:
     assert "frames 200x120, network 160x96" in console.export_text()
 
 
-def test_several_models_take_turns() -> None:
+def test_several_models_take_turns(clock: Clock) -> None:
     """The second takes three times as long; blocks go 0 1, 1 0, 0 1, …, each after a frame that is not timed."""
     order: list[str] = []
-
-    def named(name: str, delay_s: float) -> Session:
-        session = make_session(delay_s=delay_s)
-
-        def network(image: np.ndarray) -> dict[str, np.ndarray]:
-            order.append(name)
-            return session.network(image)
-
-        return replace(session, network=network)
-
-    first, second = in_turn([named("a", 0.005), named("b", 0.015)], warm_up=1, iterations=20)
+    sessions = [clock.session(takes_s, partial(order.append, name)) for name, takes_s in (("a", 0.007), ("b", 0.027))]
+    first, second = in_turn(sessions, warm_up=1, iterations=20)
     assert "".join(order) == "ab" + ("aaabbb" + "bbbaaa") * 5
     assert (first.iterations, second.iterations) == (20, 20) and first.stages["net"].count == 20
-    assert first.ratio == first.cpu_ratio == 1 and 0.25 < second.ratio < 0.5
+    assert first.ratio == first.cpu_ratio == 1 and second.ratio == pytest.approx(1 / 3, abs=0.001)
     console = Console(record=True, width=160)
     print_comparison([replace(first, model="runs/a/model.onnx", power_w={"RAPL package-0": 11.5}), second], console)
     text = console.export_text()
@@ -76,18 +99,15 @@ def test_blocks_share_any_number_of_iterations() -> None:
     assert [report.iterations for report in in_turn([make_session(), make_session()], iterations=13)] == [13, 13]
 
 
-def test_energy_is_that_of_the_blocks_of_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A meter that counts a joule for each frame of one model and three for the other."""
+def test_energy_is_that_of_the_blocks_of_each_model(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter that counts a joule for each frame of one model, of 5 ms, and three for the other: 200 W and 600 W."""
     used = [0.0]
 
     def eater(joules: float) -> Session:
-        session = make_session(delay_s=0.002)
-
-        def network(image: np.ndarray) -> dict[str, np.ndarray]:
+        def eat() -> None:
             used[0] += joules
-            return session.network(image)
 
-        return replace(session, network=network)
+        return clock.session(0.002, eat)
 
     class FakeMeter:
         name = "all"
@@ -98,7 +118,7 @@ def test_energy_is_that_of_the_blocks_of_each_model(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "open_meters", lambda: nullcontext([FakeMeter()]))
     reports = in_turn([eater(1), eater(3)], warm_up=2, iterations=10)
     assert [report.frame_mj for report in reports] == [{"all": 1000.0}, {"all": 3000.0}]
-    assert reports[0].power_w is not None and 50 < reports[0].power_w["all"] <= 500
+    assert [report.power_w for report in reports] == [{"all": pytest.approx(200)}, {"all": pytest.approx(600)}]
 
 
 def test_models_from_files_tell_cost_and_memory(model_path: Path) -> None:

@@ -5,15 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from advmtl.cli.app import app
-
-runner = CliRunner()
-
-
-def advmtl(*arguments: object) -> Result:
-    return runner.invoke(app, [str(argument) for argument in arguments])
+from command_line import advmtl
 
 
 def test_infer_into_everything(model_path: Path, picture_folder: Callable[[int], Path], tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from standins import make_frame, make_session
-from test_stream import make_source, threads_of_ours
+from standins import make_frame, make_session, make_source, threads_of_ours
 
 from export.runtime import Session, open_session
 from export.stream import Outputs, Reading, infer, run

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from shared_files import shared_file
 from standins import make_frame
 
 from export.streaming.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
@@ -169,9 +170,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 def test_real_pictures() -> None:
-    folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
-    if not folder.is_dir():
-        pytest.skip("no CamVid beside the repository")
+    folder = shared_file("data/camvid/images/val")
     source = open_source(folder)
     first = next(source.frames())
     assert isinstance(first, Loaded) and first.image.ndim == 3

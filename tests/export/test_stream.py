@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from standins import make_frame, make_session
+from shared_files import shared_file
+from standins import make_frame, make_session, threads_of_ours
 
 from export.runtime import Result, open_session
 from export.stream import Outputs, Reading, infer, print_report
@@ -31,10 +32,6 @@ def make_source(count: int, delay_s: float = 0.0, live: bool = False, bad: int =
 
 def frame_count(path: Path) -> int:
     return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
-
-
-def threads_of_ours() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("export-")]
 
 
 def test_video_in_video_out(tmp_path: Path, model_path: Path, picture_folder: Callable[[int], Path]) -> None:
@@ -75,16 +72,35 @@ def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: py
 
 
 def test_percentiles_and_rate_of_known_times() -> None:
-    """Decode and net take 20 ms each: overlapped that is up to 50 frames/s, one after the other only 25."""
+    """Decode and net take 20 ms each or, where others compute too, more: that is up to 50 frames/s."""
+    start = time.perf_counter()
     report = infer(make_session(delay_s=0.02), make_source(20, delay_s=0.02))
+    taken_s = time.perf_counter() - start
     assert (report.frames, report.warm_up) == (20, 3)
     assert set(report.stages) == {"decode", "wait", "net", "total"}
     assert {stage.count for stage in report.stages.values()} == {17}
     for name in ("decode", "net"):
-        assert 20 <= report.stages[name].p50_ms < 35
+        assert 20 <= report.stages[name].p50_ms <= 1000 * taken_s
     for stage in report.stages.values():
         assert stage.p50_ms <= stage.p90_ms <= stage.p99_ms
-    assert 28 < report.frames_per_second <= 50
+    assert 17 / taken_s <= report.frames_per_second <= 50
+
+
+def test_the_next_frame_is_decoded_while_the_network_is_busy() -> None:
+    """The network waits in every frame but the last for the one after it to be asked for."""
+    session, asked, calls = make_session(), [threading.Event() for _ in range(6)], []
+
+    def frames() -> Frames:
+        for i in range(6):
+            asked[i].set()
+            yield Loaded(f"{i}", make_frame(i))
+
+    def network(image: np.ndarray) -> dict[str, np.ndarray]:
+        calls.append(len(calls) == 5 or asked[len(calls) + 1].wait(timeout=20))
+        return session.network(image)
+
+    infer(replace(session, network=network), Source("made", frames, 6, 10.0))
+    assert calls == [True] * 6
 
 
 def test_first_frames_are_not_timed() -> None:
@@ -92,11 +108,11 @@ def test_first_frames_are_not_timed() -> None:
 
     def slow_start(image: np.ndarray) -> dict[str, np.ndarray]:
         calls.append(1)
-        time.sleep(0.2 if len(calls) <= 3 else 0)
+        time.sleep(0.4 if len(calls) <= 3 else 0)
         return session.network(image)
 
     report = infer(replace(session, network=slow_start), make_source(8))
-    assert report.stages["net"].p99_ms < 100
+    assert report.stages["net"].p99_ms < 400
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -144,7 +160,7 @@ def test_an_error_in_any_stage_ends_all_and_leaves_nothing(
     start = time.perf_counter()
     with pytest.raises(RuntimeError, match=f"{stage} broke"):
         infer(session, source, tmp_path / "out.mp4")
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 20
     assert not list(tmp_path.iterdir())
     assert not threads_of_ours()
 
@@ -168,7 +184,7 @@ def test_interrupt_finishes_the_file(tmp_path: Path) -> None:
 
     report = infer(make_session(delay_s=0.005), Source("made", frames, 500, 10.0), tmp_path / "out.mp4")
     assert report.interrupted
-    assert 1 <= report.frames < 30
+    assert 1 <= report.frames < 400  # of 500
     assert frame_count(tmp_path / "out.mp4") == report.frames
     assert not threads_of_ours()
 
@@ -192,8 +208,6 @@ def test_report_is_json_and_a_table() -> None:
 
 
 def test_real_sequence(tmp_path: Path) -> None:
-    folder = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "images" / "val"
-    if not folder.is_dir():
-        pytest.skip("no CamVid beside the repository")
+    folder = shared_file("data/camvid/images/val")
     report = infer(make_session((256, 128)), open_source(folder), tmp_path / "out.mp4", Reading(limit=5))
     assert (report.frames, frame_count(tmp_path / "out.mp4")) == (5, 5)

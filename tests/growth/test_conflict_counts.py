@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from growing_runs import frames, fresh, grown_config, walk
-from test_grown_network import PAIR, stir
+from growing_runs import PAIR, frames, fresh, grown_config, only, stir, walk
 from torch import Tensor
 
 import advmtl.growth.conflicts
@@ -14,6 +13,7 @@ from advmtl.growth.conflicts import Counts, stage_cosines
 from advmtl.growth.grow import grow
 from advmtl.growth.place import Detection, Place, average, choose, detection_of, modules_for
 from advmtl.networks.generator import Generator
+from advmtl.training.step import train_step
 
 THREE = ("segmentation", "depth", "instance")
 
@@ -178,9 +178,5 @@ def test_a_task_without_labels_does_not_count() -> None:
     state = fresh(grown_config())
     walk(state, 2)
     assert state.growth is not None and state.growth.counts.batches.tolist() == [1, 1, 1]
-    from growing_runs import only
-
-    from advmtl.training.step import train_step
-
     train_step(state, only(frames(2, without=("depth",)), state.config))
     assert state.growth.counts.batches.tolist() == [1, 2, 1]

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from growing_runs import frames, fresh, grown_config, only
-from test_grown_network import PAIR, stir
+from growing_runs import PAIR, frames, fresh, grown_config, only, stir
 from torch import Tensor
 
 import advmtl.training.step

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from growing_runs import frames, fresh, grown_config
+from growing_runs import PAIR, frames, fresh, grown_config, stir
 from torch import Tensor
 
 from advmtl.growth.grow import architecture, grow, regrow
@@ -14,7 +14,6 @@ from advmtl.growth.place import Place
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator
 
-PAIR = ("segmentation", "depth")
 PLACES = [Place(4, PAIR), Place(1, PAIR), Place(3, ("depth", "instance"))]
 
 
@@ -36,17 +35,6 @@ def fusion_of(generator: Generator, task: str) -> Fusion:
     fusion = generator.heads[task].fusion
     assert isinstance(fusion, Fusion)
     return fusion
-
-
-def stir(generator: Generator) -> Generator:
-    """All weights away from the zeros they begin with."""
-    noise = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for task in generator.heads:
-            if generator.heads[task].fusion is not None:
-                for parameter in generator.heads[task].fusion.parameters():
-                    parameter.copy_(0.3 * torch.randn(parameter.shape, generator=noise))
-    return generator
 
 
 @pytest.mark.parametrize("training", [True, False])

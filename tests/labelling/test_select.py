@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import advmtl
 from PIL import Image
 from street_set import PLAIN, noise, write_cityscapes
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from advmtl.cli.app import app
 from advmtl.config import Config, Source, validate
 from advmtl.data.budget import keep_labels
 from advmtl.data.index import index_source
@@ -26,17 +26,12 @@ from advmtl.training.state import generator_from
 from preprocessing.cityscapes import frame_path
 from preprocessing.files import read_image, write_png
 
-runner = CliRunner()
 SMALL: dict[str, Any] = {
     "tasks": {"segmentation": {"losses": {"cross_entropy": 1}}, "depth": {"losses": {"berhu": 1}}},
     "encoder": {"weights": None},
     "generator": {"channels": 16, "crp_stages": 1},
     "data": {"size": "64x32", "batch_size": 4, "workers": 0, "augment": PLAIN},
 }
-
-
-def advmtl(*arguments: object) -> Result:
-    return runner.invoke(app, [str(argument) for argument in arguments])
 
 
 def write_run(folder: Path, seed: int = 0, **changes: Any) -> Path:

@@ -1,18 +1,17 @@
 """advmtl.losses.perceptual"""
 
 import warnings
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
+from shared_files import shared_file
 from torchvision.models import squeezenet1_1, vgg16
 
 from advmtl.losses import perceptual as perceptual_module
 from advmtl.losses.perceptual import Perceptual
 from preprocessing.errors import InputError
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 H, W = 48, 80
 PALETTE = torch.tensor([[0.5, 0.25, 0.5], [0.0, 0.0, 0.55], [0.27, 0.5, 0.7]])
 
@@ -189,9 +188,7 @@ def test_errors_are_one_line(squeezenet, vgg, tmp_path, monkeypatch):
 @pytest.mark.parametrize("network", ["squeezenet", "lpips"])
 def test_real_weights_order_errors(network):
     """With a real classifier, a slightly shifted scene is nearer to the truth than one shifted far."""
-    path = SHARED / "weights" / "squeezenet1_1_imagenet.pth"
-    if not path.is_file():
-        pytest.skip("real weights are not beside this checkout")
+    path = shared_file("weights/squeezenet1_1_imagenet.pth")
     labels = torch.zeros(1, 64, 96, dtype=torch.long)
     labels[:, 30:, :] = 1
     labels[:, 20:50, 40:60] = 2

@@ -8,7 +8,8 @@ import pytest
 import torch
 from instance_set import instance_ids, write_instances
 from rich.console import Console
-from street_set import TASKS, config, shared_file, write_cityscapes, write_folder
+from shared_files import shared_file
+from street_set import TASKS, config, write_cityscapes, write_folder
 from torch import nn
 from torch.nn import functional
 

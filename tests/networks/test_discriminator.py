@@ -45,12 +45,18 @@ def test_channels():
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 163)])
 @pytest.mark.parametrize("layers", [1, 2, 3, 5])
 def test_one_linear_score_per_patch(height, width, layers):
+    """No activation follows the last convolution: -2 times its weights give -2 times the scores."""
     critic = PatchDiscriminator(7, 8, layers, spectral=False)
-    scores = critic(torch.randn(2, 7, height, width))
+    maps = torch.randn(2, 7, height, width)
+    scores = critic(maps)
     stride = 2**layers
     assert scores.shape == (2, 1, -(-height // stride), -(-width // stride))
-    assert scores.min() < 0 < scores.max() or scores.std() > 0
-    assert isinstance(critic.stages[-1], nn.Conv2d)
+    last = critic.stages[-1]
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    with torch.no_grad():
+        last.weight.mul_(-2), last.bias.mul_(-2)
+    torch.testing.assert_close(critic(maps), -2 * scores)
+    assert scores.std() > 1e-3
 
 
 def test_score_sees_31_px():

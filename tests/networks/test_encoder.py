@@ -1,19 +1,17 @@
 """advmtl.networks.encoder"""
 
 import pickle
-from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
+from shared_files import shared_file
 from torch import nn
 from torchvision.models import mobilenet_v3_small
 
 from advmtl.networks import encoder as encoder_module
 from advmtl.networks.encoder import build_encoder, load_strictly, read_state_dict
 from preprocessing.errors import InputError
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +139,7 @@ def test_width_has_tensorflows_channels():
 
 
 def test_real_weights_of_another_width():
-    path = SHARED / "weights" / "mnv3s075_features_torchvision.pth"
-    if not path.is_file():
-        pytest.skip("real weights are not beside this checkout")
+    path = shared_file("weights/mnv3s075_features_torchvision.pth")
     encoder = build_encoder(str(path), width=0.75)
     state = torch.load(path, weights_only=True)
     assert torch.equal(encoder.features[0][0].weight, state["0.0.weight"])

@@ -4,33 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
 from preprocessing.rigs.calibration import read_calibration
-
-# Stereo 2012/odometry: P[0,3] = fx * t_x. Left 45 px m, right -340 px m, fx 700: baseline 385 / 700 = 0.55 m.
-KITTI_2012 = """P0: 700 0 600 0 0 700 180 0 0 0 1 0
-P1: 700 0 600 -378 0 700 180 0 0 0 1 0
-P2: 700 0 601 45 0 710 181 -0.1 0 0 1 0.003
-P3: 700 0 603 -340 0 710 181 2.3 0 0 1 0.003
-Tr: 0 -1 0 0 0 0 -1 0 1 0 0 0
-"""
-KITTI_RAW = """calib_time: 09-Jan-2012 14:00:15
-corner_dist: 9.950000e-02
-S_rect_02: 1.242000e+03 3.750000e+02
-P_rect_02: 7.215377e+02 0 6.095593e+02 4.485728e+01 0 7.215377e+02 1.728540e+02 2.163791e-01 0 0 1 2.745884e-03
-S_rect_03: 1.242000e+03 3.750000e+02
-P_rect_03: 7.215377e+02 0 6.095593e+02 -3.395242e+02 0 7.215377e+02 1.728540e+02 2.199936e+00 0 0 1 2.729905e-03
-"""
-MIDDLEBURY = """cam0=[994.978 0 311.193; 0 994.978 254.877; 0 0 1]
-cam1=[994.978 0 342.279; 0 994.978 254.877; 0 0 1]
-doffs=31.086
-baseline=193.001
-width=741
-height=497
-ndisp=70
-"""
 
 
 def write(tmp_path: Path, name: str, content: object) -> Path:

@@ -4,12 +4,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from shared_files import shared_file
 
 from preprocessing.cityscapes import KINDS, at_width, find_frames, frame_path, read_camera, write_camera
 from preprocessing.errors import InputError
 from preprocessing.frame import Camera
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def touch(root: Path, kind: str, split: str, city: str, name: str) -> Path:
@@ -154,9 +153,7 @@ def test_fy_defaults_to_fx(tmp_path: Path) -> None:
 
 
 def test_real_recording() -> None:
-    root = SHARED / "stereo_drive"
-    if not root.is_dir():
-        pytest.skip("the shared stereo drive is absent")
+    root = shared_file("data/stereo_drive")
     frames = find_frames(root)
     assert len(frames) == 26
     assert all(frame.right and frame.camera and frame.labels is None for frame in frames)

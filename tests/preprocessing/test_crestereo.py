@@ -1,11 +1,10 @@
 """The network: agreement with the reference's outputs, tiles, precision, limits."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from made_up_crestereo import made_up_weights
+from shared_files import SHARED
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -13,8 +12,8 @@ from preprocessing import crestereo as network_module
 from preprocessing.crestereo import CREStereo
 from preprocessing.stereo import crestereo_sampling as sampling
 
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "crestereo"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference's outputs are not on this machine")
+REFERENCE = SHARED / "data" / "crestereo"
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="../shared/data/crestereo is absent")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
+from shared_files import shared_file
 from written_depth import NAMES, corrupt, depth_of, good_rows, outputs, same_files
 
 from preprocessing.cityscapes import find_frames, frame_path, write_camera
@@ -23,7 +24,6 @@ from preprocessing.matchers import DatasetSettings
 from preprocessing.pipeline import preprocess
 from preprocessing.stereo.sgbm import SgbmSettings
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIRST = 11.0  # a disparity [px] that marks one frame
 
 
@@ -252,9 +252,7 @@ def test_impossible_settings_name_the_key(key: str, value: object) -> None:
 
 def test_real_grey_pairs(tmp_path: Path) -> None:
     """The road 50 rows above the lower edge is 5 to 10 m away, and farther up it is farther."""
-    drive = SHARED / "stereo_drive"
-    if not drive.is_dir():
-        pytest.skip("the shared stereo drive is absent")
+    drive = shared_file("data/stereo_drive")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = preprocess(drive, PreprocessSettings(SgbmSettings(mode="3way"), split="val", out=tmp_path, pictures=1))

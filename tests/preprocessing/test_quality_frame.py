@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from random_dots import BOX, CAMERA, FAR_PX, HEIGHT, NEAR_PX, WIDTH, true_disparity, write_set
+from shared_files import shared_file
 from written_set import output, write_exact, write_outputs
 
 from preprocessing.cityscapes import frame_path
@@ -19,7 +20,6 @@ from preprocessing.quality.frame import FrameJob, measure
 from preprocessing.quality.sums import BANDS_M, FrameSums
 from preprocessing.stereo.sgbm import sgbm
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BOX_PIXELS = (BOX[0].stop - BOX[0].start) * (BOX[1].stop - BOX[1].start)
 PIXELS = HEIGHT * WIDTH
 
@@ -151,9 +151,8 @@ def test_a_frame_without_camera_file_is_counted_and_does_not_warn(tmp_path: Path
     assert measured(tmp_path, replace(frame, camera=None)).default_cameras == 1
 
 
-@pytest.mark.skipif(not (SHARED / "kitti_stereo").is_dir(), reason="KITTI's example pairs are not here")
 def test_figures_of_a_real_pair_are_those_of_the_formulas(tmp_path: Path) -> None:
-    source = SHARED / "kitti_stereo" / "2015_000000"
+    source = shared_file("data/kitti_stereo/2015_000000")
     left, right = (read_image(source / f"{side}.png") for side in ("left", "right"))
     truth = read_grey_or_index(source / "disparity.png") / 256
     camera = Camera(0.54, 721.5, 721.5, 609.6, 172.9)

@@ -1,18 +1,17 @@
 """Pairs that are right, exchanged or crooked, generated and real; what is said of each."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from shared_files import shared_file
 
 from preprocessing.cityscapes import find_frames
 from preprocessing.files import read_image
 from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 UInt8 = npt.NDArray[np.uint8]
 WIDTH, HEIGHT = 300, 140
 
@@ -131,20 +130,17 @@ def test_the_smallest_pictures_are_no_error() -> None:
 
 
 def real_pairs() -> Iterator[tuple[str, UInt8, UInt8, float]]:
-    for frame in find_frames(SHARED / "stereo_drive"):
+    for frame in find_frames(shared_file("data/stereo_drive")):
         assert frame.right is not None
         yield frame.name, read_image(frame.left), read_image(frame.right), 0.0
-    for folder in sorted((SHARED / "kitti_stereo").iterdir()):
+    for folder in sorted(shared_file("data/kitti_stereo").iterdir()):
         yield folder.name, read_image(folder / "left.png"), read_image(folder / "right.png"), 0.0
-    motorcycle = SHARED / "middlebury_motorcycle"
+    motorcycle = shared_file("data/middlebury_motorcycle")
     sides = (read_image(motorcycle / f"motorcycle_{side}.png") for side in ("left", "right"))
     yield "motorcycle", next(sides), next(sides), 31.086
 
 
 def test_no_good_real_pair_is_lost_and_no_exchanged_one_passes() -> None:
-    folders = [SHARED / name for name in ("stereo_drive", "kitti_stereo", "middlebury_motorcycle")]
-    if not all(folder.is_dir() for folder in folders):
-        pytest.skip("the shared stereo pairs are absent")
     count = 0
     for name, left, right, doffs_px in real_pairs():
         good, exchanged = inspect_pair(left, right, doffs_px), inspect_pair(right, left, doffs_px)

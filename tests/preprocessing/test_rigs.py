@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 from random_dots import CAMERA, dot_pair, true_disparity
-from test_calibration import KITTI_2012, KITTI_RAW, MIDDLEBURY
+from shared_files import shared_file
 
 from preprocessing.depth import disparity_to_depth
 from preprocessing.disparity import write_disparity
@@ -17,7 +18,6 @@ from preprocessing.files import read_image, write_png
 from preprocessing.frame import Camera, Frame
 from preprocessing.layouts import Layout, detect_layout
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 CALIBRATION = {"baseline_m": CAMERA.baseline_m, "fx_px": CAMERA.fx_px}
 
 
@@ -252,9 +252,7 @@ def test_random_dots_through_the_layout(tmp_path: Path) -> None:
 
 @pytest.fixture
 def kitti_2015(tmp_path: Path) -> Path:
-    source = SHARED / "kitti_stereo" / "2015_000000"
-    if not source.is_dir():
-        pytest.skip("the shared KITTI pairs are absent")
+    source = shared_file("data/kitti_stereo/2015_000000")
     for folder, file in (("image_2", "left"), ("image_3", "right"), ("disp_occ_0", "disparity")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "000000_10.png").symlink_to(source / f"{file}.png")
@@ -277,9 +275,7 @@ def test_real_kitti(kitti_2015: Path) -> None:
 
 
 def test_real_middlebury(tmp_path: Path) -> None:
-    source = SHARED / "middlebury_motorcycle"
-    if not source.is_dir():
-        pytest.skip("the shared Middlebury pair is absent")
+    source = shared_file("data/middlebury_motorcycle")
     for side in ("left", "right"):
         (tmp_path / side).mkdir()
         (tmp_path / side / "motorcycle.png").symlink_to(source / f"motorcycle_{side}.png")

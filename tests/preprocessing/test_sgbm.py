@@ -1,15 +1,12 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from random_dots import BOX, FAR_PX, NEAR_PX, WIDTH, dot_pair, true_disparity
+from shared_files import shared_file
 
 from preprocessing.disparity import CleanSettings, clean
 from preprocessing.errors import InputError
 from preprocessing.files import read_grey_or_index, read_image
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings, sgbm
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("mode", ["census", *SGBM_MODES])
@@ -126,9 +123,7 @@ BOUNDS = {"2015_000000": (88, 4.5, 6.5), "2012_000000": (90, 1.2, 2.5)}
 
 @pytest.mark.parametrize("pair", list(BOUNDS))
 def test_real_pairs_against_lidar(pair: str) -> None:
-    folder = SHARED / "kitti_stereo" / pair
-    if not folder.is_dir():
-        pytest.skip("the shared KITTI pairs are absent")
+    folder = shared_file(f"data/kitti_stereo/{pair}")
     lidar = read_grey_or_index(folder / "disparity.png").astype(np.float32) / 256
     known = lidar > 0
     left, right = (read_image(folder / f"{side}.png") for side in ("left", "right"))
@@ -151,9 +146,7 @@ def test_real_pairs_against_lidar(pair: str) -> None:
 
 def test_a_dense_indoor_truth() -> None:
     """Middlebury's motorcycle: 91.5 % answered, 4.9 % of them off, 7.0 % after filling; OpenCV with rows: 9.4 %."""
-    folder = SHARED / "middlebury_motorcycle"
-    if not folder.is_dir():
-        pytest.skip("the shared Middlebury pair is absent")
+    folder = shared_file("data/middlebury_motorcycle")
     with np.load(folder / "motorcycle_disp.npz") as stored:
         truth = np.nan_to_num(stored[stored.files[0]].astype(np.float32), nan=0, posinf=0, neginf=0)
     left, right = (read_image(folder / f"motorcycle_{side}.png") for side in ("left", "right"))

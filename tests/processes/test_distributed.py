@@ -13,7 +13,6 @@ import pytest
 import torch
 import torch.multiprocessing as processes
 from rich.console import Console
-from street_set import write_cityscapes
 from two_processes import (
     CASES,
     CPU,
@@ -34,14 +33,6 @@ from advmtl.processes.group import process_group
 from advmtl.training.checkpoint import load_checkpoint, load_generator
 from advmtl.training.train import fit
 from preprocessing.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 3)
-    return root
 
 
 @pytest.fixture(scope="module")

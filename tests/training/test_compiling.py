@@ -5,9 +5,9 @@ import io
 
 import pytest
 import torch
+from one_step import make_batch, make_config
 from rich.console import Console
-from test_step import make_batch, make_config
-from test_train import assert_equal
+from same_bits import assert_equal
 
 from advmtl.training.compiling import compile_networks
 from advmtl.training.state import State, build

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from street_set import write_cityscapes
-from test_train import CPU, assert_equal, make_config, quiet
+from same_bits import assert_equal
+from tiny_run import CPU, make_config, quiet
 
 from advmtl.comparison.plan import is_finished
 from advmtl.config import Config, GuardsConfig
@@ -25,20 +25,17 @@ from preprocessing.errors import InputError
 
 
 @pytest.fixture
-def streets(tmp_path: Path) -> Path:
-    write_cityscapes(tmp_path / "set", "train", 6)
-    write_cityscapes(tmp_path / "set", "val", 2)
-    return tmp_path / "set"
+def own_streets(streets: Path, tmp_path: Path) -> Path:
+    """A copy that a test may move and damage."""
+    return shutil.copytree(streets, tmp_path / "set")
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that nothing happens to, on a set of its own with the same frames."""
-    root = tmp_path_factory.mktemp("alone")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 2)
-    fit(make_config(root, checkpoint_every_steps=1), root / "run", CPU, quiet())
-    return Run(root / "run")
+def alone(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing happens to."""
+    run = Run(tmp_path_factory.mktemp("alone") / "run")
+    fit(make_config(streets, checkpoint_every_steps=1), run.folder, CPU, quiet())
+    return run
 
 
 def assert_as_if_alone(run: Run, alone: Run) -> None:
@@ -199,47 +196,47 @@ def fill(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
-    split: str, streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: str, own_streets: Path, alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, run = make_config(streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
+    config, run = make_config(own_streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
     away, taken = tmp_path / "away", 0
 
     def until_the_folder_is_gone(*args: Any, **options: Any) -> Any:
         nonlocal taken
         taken += 1
         if taken == {"train": 2, "val": 3}[split]:
-            shutil.move(streets, away)
+            shutil.move(own_streets, away)
         return train_step(*args, **options)
 
     monkeypatch.setattr(loop_module, "train_step", until_the_folder_is_gone)
     # Of three batches an epoch one comes after the loss: the validation notices first, or in mid-epoch the training.
     config_now = config.model_copy(update={"guards": GuardsConfig(lost_batches=1 if split == "train" else 3)})
-    with pytest.raises(InputError, match=rf"data\.{split}: no frame of .*{streets}: the folder is gone") as caught:
+    with pytest.raises(InputError, match=rf"data\.{split}: no frame of .*{own_streets}: the folder is gone") as caught:
         fit(config_now, run.folder, CPU, quiet())
     assert "\n" not in str(caught.value)
     # A step on nothing but black frames is not kept.
     assert load_checkpoint(run.last)[0]["step"] == {"train": taken - 1, "val": taken}[split]
-    shutil.move(away, streets)
+    shutil.move(away, own_streets)
     monkeypatch.undo()
     fit(config, run.folder, CPU, quiet())
     assert_as_if_alone(run, alone)
 
 
 def test_steps_on_lost_batches_are_not_saved_and_one_bad_batch_is_no_loss(
-    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, run = make_config(streets, checkpoint_every_steps=1, panels=0, epochs=1), Run(tmp_path / "run")
+    config, run = make_config(own_streets, checkpoint_every_steps=1, panels=0, epochs=1), Run(tmp_path / "run")
     config = config.model_copy(update={"guards": GuardsConfig(lost_batches=2)})
     saved: list[int] = []
 
     def lose_the_second(state: Any, batch: Batch, **options: bool) -> Any:
         if run.last.is_file():
             saved.append(load_checkpoint(run.last)[0]["step"])
-        hidden = streets / "leftImg8bit" / "train"
+        hidden = own_streets / "leftImg8bit" / "train"
         if state.step == 0:
-            hidden.rename(streets / "hidden")
+            hidden.rename(own_streets / "hidden")
         if state.step == 1:
-            (streets / "hidden").rename(hidden)
+            (own_streets / "hidden").rename(hidden)
         return train_step(state, batch, **options)
 
     monkeypatch.setattr(loop_module, "train_step", lose_the_second)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_step import CRITICS, changed, make_batch, make_config, snapshot
-from test_train import assert_equal
+from one_step import CRITICS, changed, make_batch, make_config, snapshot
+from same_bits import assert_equal
 
 import advmtl.training.precision
 from advmtl.balancing.combine import balanced_backward

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from test_step import CRITICS, make_batch, make_config, snapshot
+from one_step import CRITICS, make_batch, make_config, snapshot
 
 from advmtl.data.prefetch import on_device, one_ahead
 from advmtl.training.adversary import adversarial_share

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from street_set import write_cityscapes
-from test_train import CPU, assert_equal, make_config, quiet
+from same_bits import assert_equal
+from tiny_run import CPU, make_config, quiet
 from typer.testing import CliRunner
 
 from advmtl.cli.app import app
@@ -20,14 +20,6 @@ from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.runs import Run
 from advmtl.training.signals import EXIT_PREEMPTED, Interrupt, Preempted
 from advmtl.training.train import fit
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("streets")
-    write_cityscapes(root, "train", 6)
-    write_cityscapes(root, "val", 2)
-    return root
 
 
 @pytest.fixture(scope="module")

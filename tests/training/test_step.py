@@ -4,60 +4,13 @@ import copy
 
 import pytest
 import torch
+from one_step import CPU, CRITICS, TASKS, changed, make_batch, make_config, snapshot
 
-from advmtl.config import Config, validate
 from advmtl.data.loading import Batch
 from advmtl.training.adversary import ordered_share
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
-
-CPU = torch.device("cpu")
-TASKS = {
-    "segmentation": {"losses": {"cross_entropy": 1.0, "dice": 0.5}},
-    "depth": {"losses": {"scale_invariant": 1.0, "berhu": 0.1, "smoothness": 0.05}},
-}
-CRITICS = {
-    "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 8},
-    "depth": {"sees": ["image", "depth"], "objective": "lsgan", "channels": 8},
-    "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 8},
-}
-
-
-def make_config(**changes: object) -> Config:
-    values = {
-        "tasks": TASKS,
-        "discriminators": CRITICS,
-        "encoder": {"weights": None},
-        "generator": {"channels": 16, "crp_stages": 1},
-        "data": {"classes": "categories7", "size": "96x64"},
-        **changes,
-    }
-    return validate(Config, values, "test")
-
-
-def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Batch:
-    """Frames of 64 x 96 px; a label that is absent is all 255 or all 0."""
-    noise = torch.Generator().manual_seed(seed)
-    n = len(segmentation)
-    classes = torch.randint(0, 7, (n, 64, 96), generator=noise)
-    metres = 2 + 40 * torch.rand(n, 1, 64, 96, generator=noise)
-    classes[[i for i in range(n) if not segmentation[i]]] = 255
-    metres[[i for i in range(n) if not depth[i]]] = 0
-    return Batch(
-        image=torch.randn(n, 3, 64, 96, generator=noise),
-        targets={"segmentation": classes, "depth": metres},
-        present={"segmentation": segmentation, "depth": depth},
-        names=[f"frame{i}" for i in range(n)],
-    )
-
-
-def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.named_parameters()}
-
-
-def changed(before: dict[str, torch.Tensor], module: torch.nn.Module) -> set[str]:
-    return {name for name, value in module.named_parameters() if not torch.equal(before[name], value)}
 
 
 def test_a_step_moves_everything_that_learns_and_logs_it() -> None:
@@ -94,7 +47,7 @@ def test_discriminators_take_no_gradient_from_the_generators_loss() -> None:
 
 
 def test_the_adversary_reaches_the_segmentation_head() -> None:
-    """With every supervised pixel right out of reach of the weights, only the critic could move the head."""
+    """The head's gradient is another one where the critics weigh nothing and all else is the same."""
     state = build(make_config(), CPU)
     silent = copy.deepcopy(state)
     silent.config = make_config(discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()})

@@ -1,13 +1,20 @@
 """Three tasks on made-up frames, and a state that grows on them, for the tests of growth."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
+from torch import Tensor
 
 from advmtl.config import Config, validate
 from advmtl.data.loading import Batch
+from advmtl.growth.conflicts import Counts
 from advmtl.growth.growing import grow_where_due
+from advmtl.growth.kernels import Kernels
 from advmtl.growth.place import Detection
+from advmtl.networks.generator import Generator
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 
@@ -17,6 +24,7 @@ TASKS = {
     "depth": {"losses": {"scale_invariant": 1.0, "berhu": 0.1}},
     "instance": {"losses": {"l1": 1.0}},
 }
+PAIR = ("segmentation", "depth")
 HEIGHT, WIDTH = 64, 96
 WINDOWS = {"detections": 2, "start_step": 1, "every_steps": 3, "accumulate_steps": 2}
 
@@ -62,11 +70,41 @@ def only(batch: Batch, config: Config) -> Batch:
     return Batch(batch.image, targets, {task: batch.present[task] for task in config.tasks}, batch.names)
 
 
+def opposed(generator: Generator, tasks: Iterable[str]) -> dict[str, Tensor]:
+    """Rows of the tasks that conflict for certain: the first two, at the last stage that has no module yet.
+
+    The first is |θ|²/2 over the encoder, the second the same with the opposite sign at that stage: their gradients are
+    θ and -θ there and θ twice elsewhere, so that the cosines are -1 and 1. Other rows have none, and so the cosine 0.
+    """
+    grown = {place.stage for place in generator.kernels.places()} if isinstance(generator.kernels, Kernels) else set()
+    last = max({1, 2, 3, 4} - grown)
+    stages = [list(stage.parameters()) for stage in generator.encoder.stages()]
+    squares = [torch.stack([p.square().sum() / 2 for p in parameters]).sum() for parameters in stages]
+    signs = [-1 if number == last else 1 for number in range(1, 5)]
+    first, second, *others = tasks
+    rows = {first: sum(squares), second: sum(sign * one for sign, one in zip(signs, squares, strict=True))}
+    return {**rows, **dict.fromkeys(others, 0 * squares[0])}
+
+
+@contextmanager
+def opposed_objectives() -> Iterator[None]:
+    """A run in here counts the conflicts of `opposed`: the signs of real losses' small cosines are the last bits'."""
+    see = Counts.see
+
+    def see_opposed(counts: Counts, generator: Generator, rows: Mapping[str, Tensor], scale: Tensor | None) -> None:
+        see(counts, generator, opposed(generator, rows), scale)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Counts, "see", see_opposed)
+        yield
+
+
 def walk(state: State, steps: int) -> list[Detection]:
-    """Take steps as the loop does, up to `steps` in all."""
+    """Take steps as the loop does, up to `steps` in all, with `opposed_objectives`: it grows at every detection."""
     found = []
     while state.step < steps:
-        train_step(state, only(frames(state.step), state.config))
+        with opposed_objectives():
+            train_step(state, only(frames(state.step), state.config))
         state.step += 1
         detection = grow_where_due(state)
         if detection is not None:
@@ -76,3 +114,14 @@ def walk(state: State, steps: int) -> list[Detection]:
 
 def fresh(config: Config) -> State:
     return build(config, CPU)
+
+
+def stir(generator: Generator) -> Generator:
+    """All weights away from the zeros they begin with."""
+    noise = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for task in generator.heads:
+            if generator.heads[task].fusion is not None:
+                for parameter in generator.heads[task].fusion.parameters():
+                    parameter.copy_(0.3 * torch.randn(parameter.shape, generator=noise))
+    return generator

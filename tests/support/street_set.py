@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from advmtl.config import Config, validate
 from preprocessing.cityscapes import frame_path, write_camera
@@ -12,7 +11,6 @@ from preprocessing.disparity import write_disparity
 from preprocessing.files import write_png
 from preprocessing.frame import Camera
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 SIZE = (96, 48)  # width, height of the stored pictures
 CAMERA = Camera(0.5, 200.0, 200.0, 48.0, 24.0)  # Z = 100 / d
 TASKS = {"segmentation": {"losses": {"cross_entropy": 1}}, "depth": {"losses": {"berhu": 1}}}
@@ -20,13 +18,6 @@ PLAIN = {
     **{"flip": 0, "zoom": [1, 1], "rotation_deg": 0},
     **{"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0},
 }
-
-
-def shared_file(name: str) -> Path:
-    """Path of `../shared/NAME` beside a development checkout; skips the test where it is absent."""
-    if not (SHARED / name).exists():
-        pytest.skip(f"../shared/{name} is absent")
-    return SHARED / name
 
 
 def noise(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
