@@ -64,7 +64,7 @@ def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
         what = "products overflow and numbers differ" if processor.vnni is False else "exact, but not without VNNI"
         return f"{kind}: {what}; this file is for a GPU or of an earlier version, export it again"
     if processor.vnni is False:
-        return f"{kind}: exact, but fp32 may be as fast or faster here; `advmtl benchmark` both files"
+        return f"{kind}: exact, but fp32 may be as fast here; `advmtl benchmark` both files"
     return f"{kind}: exact"
 
 

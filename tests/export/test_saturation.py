@@ -157,7 +157,7 @@ def test_overflowing_convolutions_are_found(weight: NDArray, wanted: list[str]) 
     [
         (True, True, "int8 with VNNI: exact"),
         (None, True, "int8: exact"),
-        (False, True, "int8 without VNNI: exact, but fp32 may be as fast or faster here"),
+        (False, True, "int8 without VNNI: exact, but fp32 may be as fast here"),
         (False, False, "int8 without VNNI: products overflow and numbers differ"),
         (True, False, "int8 with VNNI: exact, but not without VNNI"),
     ],
