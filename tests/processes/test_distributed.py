@@ -220,6 +220,7 @@ def test_torchrun_trains_once_and_says_it_once(streets: Path, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2 processes × 1 = 2 frames a step") == 1 and done.stdout.count("next: advmtl export") == 1
-    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 4
+    # Three steps, a measurement, two detections of growth.
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 6
     assert len(list((tmp_path / "run/tensorboard").glob("events*"))) == 1
     assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr
