@@ -56,3 +56,10 @@ def test_imports_walk_one_way(path: Path) -> None:
 
 def test_the_rule_can_fail() -> None:
     assert imports(ast.parse("def f():\n    from export.stream import infer"), False) == {"export"}
+
+
+def test_no_test_imports_another_one() -> None:
+    """What several of them need lies in tests/support or beside them, under a name without `test_`."""
+    found = {path: imports(ast.parse(path.read_text()), False) for path in (ROOT / "tests").rglob("*.py")}
+    assert len(found) > 100
+    assert [path.name for path, names in found.items() if any(name.startswith("test_") for name in names)] == []
