@@ -1,3 +1,3 @@
 """Adversarial multi-task training of compact networks for street scenes."""
 
-__version__ = "0.1.0"
+from advmtl.version import __version__ as __version__

@@ -25,15 +25,15 @@ from typing import Any
 
 import torch
 
-from advmtl.balancing.methods import METHODS, SCALARIZATIONS
 from advmtl.config import Config
+from advmtl.config.balance_methods import METHODS, SCALARIZATIONS
 from advmtl.config.files import load_config
 from advmtl.data.loading import Batch
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
-from preprocessing.errors import InputError
-from preprocessing.files import write_json
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_json
+from preprocessing.ground.labels import LABEL_SETS
 
 # Options that have no default; the first task is named where one must be.
 REQUIRED: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -21,9 +21,9 @@ import torch
 from resume_torture import attempt, compare, config_of, equal, write_set
 
 from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
-from advmtl.training.runs import Run, load_newest
-from preprocessing.files import write_json
-from preprocessing.progress import track
+from advmtl.training.run_folder import Run, load_newest
+from preprocessing.ground.files import write_json
+from preprocessing.ground.progress import track
 
 
 @dataclass(frozen=True)

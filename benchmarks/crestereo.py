@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.stereo.crestereo_matcher import CREStereoSettings, crestereo, load
+from preprocessing.stereo.crestereo.matcher import CREStereoSettings, crestereo, load
 
 TILE = 512
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -37,7 +37,7 @@ def write_weights(path: Path) -> None:
     """Save the network as PyTorch initialises it."""
     import torch
 
-    from preprocessing.crestereo import CREStereo
+    from preprocessing.stereo.crestereo.network import CREStereo
 
     torch.manual_seed(0)
     torch.save(CREStereo().state_dict(), path)

@@ -25,15 +25,15 @@ from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
 from advmtl.training.checkpoint import load_generator
-from export.graphs.description import describe
-from export.graphs.metadata import CLASSES, DEPTH, INPUT
-from export.graphs.to_onnx import export_onnx
-from export.precisions.accuracy import validation_samples
-from export.precisions.calibration import calibration_samples
-from export.precisions.quantize import Quantizer, prepare
-from export.precisions.saturation import overflowing
-from export.processor import this_processor
-from preprocessing.files import write_json
+from export.convert.to_onnx import export_onnx
+from export.graph.description import describe
+from export.graph.metadata import CLASSES, DEPTH, INPUT
+from export.quantize.accuracy import validation_samples
+from export.quantize.calibration import calibration_samples
+from export.quantize.quantize import Quantizer, prepare
+from export.quantize.saturation import overflowing
+from export.session.processor import this_processor
+from preprocessing.ground.files import write_json
 
 EXTRA = {"WeightSymmetric": True}
 

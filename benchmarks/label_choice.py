@@ -26,14 +26,14 @@ from advmtl.config import Config, Source
 from advmtl.data.frames import load_frame
 from advmtl.data.index import index_source
 from advmtl.data.loading import frame_loader, val_loaders
-from advmtl.labelling.candidates import Frames, find_frames
-from advmtl.labelling.choice import Rule, choose
-from advmtl.labelling.disagreement import depth_disagreement, depth_m, load_student
-from advmtl.labelling.measure import Measured, measure_frames
-from advmtl.measuring.evaluate import evaluating
+from advmtl.evaluation.evaluate import evaluating
 from advmtl.networks.generator import Generator
+from advmtl.select.candidates import Frames, find_frames
+from advmtl.select.choice import Rule, choose
+from advmtl.select.disagreement import depth_disagreement, depth_m, load_student
+from advmtl.select.measure import Measured, measure_frames
 from advmtl.training.checkpoint import checkpoint_path, load_checkpoint, load_generator
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.labels import LABEL_SETS
 
 Grid = tuple[int, int]
 PRESENT, RARE = 0.0005, 0.01

@@ -4,7 +4,7 @@
 
 Logging: what the loop writes in `--logged` steps, through the progress bar at each and through `Log` (metrics.jsonl and TensorBoard)
 at every tenth, as by default, without the steps.
-Loop: `advmtl.training.train.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
+Loop: `advmtl.training.fit.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
 a measurement and panels every epoch.
 Resident memory is read every per cent of the way. Growth is the mean of the last tenth over the mean of the tenth after the warm-up (the first
 fifth), in per cent. Ends with exit code 1 where either is 2 % or more.
@@ -27,15 +27,15 @@ import numpy as np
 import torch
 from rich.console import Console
 
+import advmtl.training.fit
 import advmtl.training.loop
-import advmtl.training.train
 from advmtl.config import Config, validate
 from advmtl.training.log import Log
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 from advmtl.training.state import build
-from preprocessing.depth import write_depth
-from preprocessing.files import write_json, write_png
-from preprocessing.progress import progress
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.files import write_json, write_png
+from preprocessing.ground.progress import progress
 
 CPU = torch.device("cpu")
 WARM_UP, TENTH = 0.2, 0.1
@@ -132,7 +132,7 @@ def loop(steps: int, folder: Path) -> list[float]:
         return real(*inputs, **options)
 
     with mock.patch.object(advmtl.training.loop, "train_step", counted):
-        advmtl.training.train.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
+        advmtl.training.fit.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
     return curve
 
 

@@ -23,9 +23,9 @@ from multi_mnist_digits import Pictures, split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advmtl.balancing.backward import gramian_at_z, gramian_of, pull, pull_back, push, write, write_heads
+from advmtl.balancing.balancer import GramBalancer
 from advmtl.balancing.build import build_balancer
-from advmtl.balancing.kinds import GramBalancer
+from advmtl.balancing.gradients import gramian_at_z, gramian_of, pull, pull_back, push, write, write_heads
 
 TASKS = ("classification", "reconstruction")
 FULL_RATES = (1e-3, 5e-3, 1e-2, 5e-2, 1e-1)

@@ -20,14 +20,14 @@ from unittest import mock
 
 import cv2
 
-from preprocessing.disparity import Match
-from preprocessing.files import read_image, write_json
-from preprocessing.frame import Frame
+from preprocessing.ground.files import read_image, write_json
+from preprocessing.ground.frame import Frame
 from preprocessing.job import convert
+from preprocessing.job.pipeline import preprocess
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.layouts import detect_layout
-from preprocessing.matchers import MatcherSettings, UInt8, match_pair
-from preprocessing.pipeline import preprocess
+from preprocessing.sets.layouts import detect_layout
+from preprocessing.stereo.cleaning import Match
+from preprocessing.stereo.match import MatcherSettings, UInt8, match_pair
 
 
 def cpu_s() -> float:

@@ -29,13 +29,14 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config, validate
-from advmtl.training import loop, train
+from advmtl.training import fit as train
+from advmtl.training import loop
 from advmtl.training.checkpoint import load_checkpoint
-from preprocessing.cityscapes import frame_path, write_camera
-from preprocessing.disparity import write_disparity
-from preprocessing.files import write_json, write_png
-from preprocessing.frame import Camera
-from preprocessing.progress import progress
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.files import write_json, write_png
+from preprocessing.ground.frame import Camera
+from preprocessing.ground.progress import progress
+from preprocessing.sets.cityscapes import frame_path, write_camera
 
 CPU = torch.device("cpu")
 SIZE = (96, 48)  # width, height of the stored pictures [px]
@@ -133,7 +134,7 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
         where it failed by itself.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["advmtl.training.train"])
+    context.set_forkserver_preload(["advmtl.training.fit"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_attempt, args=(config, folder, theirs))
     process.start()

@@ -24,12 +24,12 @@ from rich.console import Console
 from rich.table import Table
 from soak_parts import SIZE, VIDEO_FRAMES, in_one_round, served, write_model, write_parts
 
-from export.measuring.memory import resident_mib
-from export.runtime import open_session
-from export.stream import Outputs, Reading, infer
-from export.streaming.in_flight import IN_FLIGHT, THREADS, session_threads
-from export.streaming.sources import Frames, Loaded, Source, open_source
-from preprocessing.files import write_json
+from export.bench.memory import resident_mib
+from export.session.session import open_session
+from export.stream.in_flight import IN_FLIGHT, THREADS, session_threads
+from export.stream.infer import Outputs, Reading, infer
+from export.stream.sources import Frames, Loaded, Source, open_source
+from preprocessing.ground.files import write_json
 
 MEMORY_BOUND, P99_BOUND = 0.02, 0.25
 # Before this share of the frames, and before so many thousand, memory may still grow: allocators, thread pools, codecs.
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="also draw every frame into a video (slower)")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"))
     arguments = parser.parse_args()
-    logging.getLogger("export.streaming.stages").setLevel(logging.ERROR)  # the faults are meant
+    logging.getLogger("export.stream.stages").setLevel(logging.ERROR)  # the faults are meant
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = soak(
         arguments.frames, arguments.cuts, arguments.threads, arguments.draw, arguments.out, arguments.in_flight

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.disparity import Cleaned, CleanSettings, Match, clean
-from preprocessing.files import read_grey_or_index, read_image
+from preprocessing.ground.files import read_grey_or_index, read_image
+from preprocessing.stereo.cleaning import Cleaned, CleanSettings, Match, clean
 from preprocessing.stereo.filling import Holes, fill_holes
 from preprocessing.stereo.regions import Regions, regions_from_labels
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
@@ -70,7 +70,7 @@ def load_pairs(data: Path) -> Iterator[Pair]:
 
 def render_pairs(count: int, size: tuple[int, int]) -> Iterator[Pair]:
     """Yield generated scenes with exact disparity and labels."""
-    from preprocessing.synth import render_pair
+    from preprocessing.scenes.synth import render_pair
 
     for index in range(count):
         pair = render_pair(seed=5, index=index, size=size)
@@ -175,8 +175,8 @@ VARIANTS: dict[str, Method] = {
 
 def crestereo(weights: Path) -> Method:
     """CREStereo from the weights file of a user's own."""
-    from preprocessing.stereo.crestereo_matcher import CREStereoSettings
-    from preprocessing.stereo.crestereo_matcher import crestereo as match
+    from preprocessing.stereo.crestereo.matcher import CREStereoSettings
+    from preprocessing.stereo.crestereo.matcher import crestereo as match
 
     settings = CREStereoSettings(weights=weights)
     return Method(lambda left, right: match(left, right, settings))

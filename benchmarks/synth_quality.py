@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.labels import LABEL_SETS, lookup_table
-from preprocessing.progress import track
-from preprocessing.synth import Pair, render_pair
+from preprocessing.ground.labels import LABEL_SETS, lookup_table
+from preprocessing.ground.progress import track
+from preprocessing.scenes.synth import Pair, render_pair
 
 BAD_PX = 3.0
 

@@ -31,8 +31,8 @@ from advmtl.config.files import load_config
 from advmtl.data.loading import Batch
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
-from preprocessing.files import write_json
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.files import write_json
+from preprocessing.ground.labels import LABEL_SETS
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "baseline": ("baseline", []),

@@ -24,17 +24,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from vehicle_rows import RIVAL, WAYS, Frame, Row, measure, open_rows, report, show
 
-from advmtl import __version__
 from advmtl.config.files import load_config
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
 from advmtl.training.checkpoint import load_generator
-from export.graphs.deployable import Deployable
-from export.graphs.metadata import CLASSES, DEPTH, Metadata
-from export.graphs.to_onnx import export_onnx
-from export.measuring.graph_cost import cost_of
-from export.streaming.sources import find_images
-from preprocessing.files import read_image, write_json
+from advmtl.version import __version__
+from export.bench.graph_cost import cost_of
+from export.convert.to_onnx import export_onnx
+from export.graph.deployable import Deployable
+from export.graph.metadata import CLASSES, DEPTH, Metadata
+from export.stream.sources import find_images
+from preprocessing.ground.files import read_image, write_json
 
 
 def count(network: nn.Module, size: tuple[int, int]) -> tuple[int, float]:

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.runtime import open_session
-from export.stream import Outputs, Reading, StreamReport, infer
-from export.streaming.in_flight import IN_FLIGHT, THREADS, session_threads
-from preprocessing.errors import InputError
-from preprocessing.files import write_json
+from export.session.session import open_session
+from export.stream.in_flight import IN_FLIGHT, THREADS, session_threads
+from export.stream.infer import Outputs, Reading, StreamReport, infer
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_json
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.pictures.visualize import result_panel
-from export.faults import fault_of
-from export.runtime import Session, prepare
-from export.streaming.sinks import unique_name
-from export.streaming.sources import Skipped, find_images
-from preprocessing.depth import write_depth
-from preprocessing.errors import InputError
-from preprocessing.files import read_image, write_png
-from preprocessing.labels import LabelSet
-from preprocessing.progress import progress
+from advmtl.drawing.visualize import result_panel
+from export.session.faults import fault_of
+from export.session.session import Session, prepare
+from export.stream.sinks import unique_name
+from export.stream.sources import Skipped, find_images
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image, write_png
+from preprocessing.ground.labels import LabelSet
+from preprocessing.ground.progress import progress
 
 Maps = dict[str, NDArray[Any]]
 LABELLED = re.compile(r"^(cityscapes|camvid|folder|rig):")
@@ -42,7 +42,7 @@ def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
 
 def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
     from advmtl.data.frames import load_frame
-    from advmtl.data.instances import instance_target
+    from advmtl.tasks.grouping import instance_target
 
     for record in records:
         try:

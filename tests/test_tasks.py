@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from advmtl.config import TaskName
-from advmtl.losses.supervised import LOSSES
-from advmtl.measuring.metrics import HIGHER_IS_BETTER
-from advmtl.tasks import TASKS, head_channels
+from advmtl.evaluation.metrics import HIGHER_IS_BETTER
+from advmtl.tasks.losses import LOSSES
+from advmtl.tasks.table import TASKS, head_channels
 
 
 def test_channels_follow_the_label_set():

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torchjd import aggregation, scalarization
 
+from advmtl.balancing.balancer import Balancer, Sum
 from advmtl.balancing.directions import CentralDirection, MinNorm, Tensioner
-from advmtl.balancing.kinds import Balancer, Sum
-from advmtl.balancing.library import Aggregated, Conflictless, NashMtl, Remembering, Weighted
-from advmtl.balancing.methods import SCALARIZATIONS, read_options
-from advmtl.balancing.progress import GradNorm, Prioritisation, RotoGrad, StopAndGo
+from advmtl.balancing.progress_based import GradNorm, Prioritisation, RotoGrad, StopAndGo
 from advmtl.balancing.scalarizations import (
     DynamicWeightAverage,
     Famo,
@@ -20,7 +18,9 @@ from advmtl.balancing.scalarizations import (
     RevisedUncertainty,
     Scalarized,
 )
-from preprocessing.errors import InputError
+from advmtl.balancing.torchjd_adapters import Aggregated, Conflictless, NashMtl, Remembering, Weighted
+from advmtl.config.balance_methods import SCALARIZATIONS, read_options
+from preprocessing.ground.errors import InputError
 
 Rows = Sequence[str]
 

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from advmtl.balancing.kinds import GramBalancer
+from advmtl.balancing.balancer import GramBalancer
 
 
 def min_norm_weights(gramian: Tensor) -> Tensor:

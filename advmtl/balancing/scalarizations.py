@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchjd import scalarization as torchjd
 
-from advmtl.balancing.kinds import LossBalancer
+from advmtl.balancing.balancer import LossBalancer
 
 
 class Scalarized(LossBalancer):

@@ -25,7 +25,7 @@ def predict(
       advmtl predict runs/model3/model.onnx holiday.jpg
     """
     from export.predict import predict as draw
-    from export.runtime import open_session
+    from export.session.session import open_session
 
     done, skipped = draw(open_session(model, provider), source, out, limit=limit, raw=raw)
     console = Console(soft_wrap=True)
@@ -64,9 +64,9 @@ def export(
       advmtl export runs/model3 --precision fp32 --precision int8
       advmtl export runs/model3 --precision fp16 --target gpu --engine
     """
-    from export.precisions.bounds import Bounds
-    from export.precisions.export_command import export_all
-    from export.precisions.precisions import Options
+    from export.quantize.bounds import Bounds
+    from export.quantize.export_command import export_all
+    from export.quantize.precisions import Options
 
     options = Options(
         precisions=tuple(precision or ["fp32"]),

@@ -48,8 +48,8 @@ def select(
       advmtl select runs/all_depth folder:recordings --student runs/first_50 --count 50
     """
     from advmtl.config import Source
-    from advmtl.labelling.choice import Rule
-    from advmtl.labelling.select import select as choose
+    from advmtl.select.choice import Rule
+    from advmtl.select.select import select as choose
 
     rule = Rule((by.value if by else "both" if student else "diversity"), pool, seed)
     chosen = choose(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from advmtl.cli.options import EXIT_FAILED
 from advmtl.doctor.line import Line
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "cyan", "broken": "bold red"}
 
@@ -47,7 +47,7 @@ def doctor(
 
 
 def _write(path: Path, text: str) -> None:
-    # Not by preprocessing.files, which needs OpenCV: this must work where that is broken.
+    # Not by preprocessing.ground.files, which needs OpenCV: this must work where that is broken.
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

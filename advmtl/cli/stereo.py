@@ -24,7 +24,7 @@ def synth(
 
     Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
     """
-    from preprocessing.synth import generate
+    from preprocessing.scenes.synth import generate
 
     summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
@@ -77,10 +77,10 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
+    from preprocessing.job.pipeline import make_plan
+    from preprocessing.job.pipeline import preprocess as run
     from preprocessing.job.settings import PreprocessSettings, build_settings
     from preprocessing.job.shard import current_shard
-    from preprocessing.pipeline import make_plan
-    from preprocessing.pipeline import preprocess as run
 
     size = size_of(network_size, "--network-size") if network_size else None
     given: dict[str, Any] = {
@@ -181,7 +181,7 @@ def quality(
 def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
     """Measure, print, and say whether every frame could be measured."""
     from preprocessing.quality.check import QualitySettings, check_quality
-    from preprocessing.quality.words import headlines
+    from preprocessing.quality.summary import headlines
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
     report = check_quality(root, settings)

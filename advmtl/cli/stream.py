@@ -47,11 +47,11 @@ def infer(
 
     Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
     """
-    from export.runtime import open_session
-    from export.stream import Outputs, Reading, print_report
-    from export.stream import infer as run
-    from export.streaming.in_flight import session_threads
-    from preprocessing.files import write_json
+    from export.session.session import open_session
+    from export.stream.in_flight import session_threads
+    from export.stream.infer import Outputs, Reading, print_report
+    from export.stream.infer import infer as run
+    from preprocessing.ground.files import write_json
 
     reading = Reading(policy, limit, loop, reconnect_seconds, in_flight)
     outputs = Outputs(out, fps, arrays, log, show)
@@ -79,9 +79,9 @@ def benchmark(
 
     Example: advmtl benchmark runs/a/model.onnx runs/b/model.onnx --size 1024x512
     """
-    from export.measuring.benchmark import in_turn, print_benchmark
-    from export.measuring.benchmark_report import complete, open_models, print_comparison
-    from preprocessing.files import write_json
+    from export.bench.benchmark import in_turn, print_benchmark
+    from export.bench.benchmark_report import complete, open_models, print_comparison
+    from preprocessing.ground.files import write_json
 
     frame_size = size_of(size) if size else None
     sessions, facts = open_models(models, provider, threads)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from advmtl.cli.options import EXIT_FAILED, Device, device_of
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
@@ -62,8 +62,8 @@ def train(
     """
     from advmtl.config import Config
     from advmtl.config.files import load_config
-    from advmtl.processes.group import process_group
-    from advmtl.training.train import fit
+    from advmtl.process_group import process_group
+    from advmtl.training.fit import fit
 
     def read() -> Config:
         seeds = [] if seed is None else [f"seed={seed}"]
@@ -95,12 +95,12 @@ def evaluate(
     """
     from advmtl.config import Source
     from advmtl.data.loading import val_loaders
-    from advmtl.measuring.constant_depth import mean_depth_baseline
-    from advmtl.measuring.evaluate import evaluate as measure
-    from advmtl.measuring.frame_figures import FrameFigures, write_evaluation
-    from advmtl.measuring.tables import print_table
+    from advmtl.evaluation.constant_depth import mean_depth_baseline
+    from advmtl.evaluation.evaluate import evaluate as measure
+    from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
+    from advmtl.evaluation.tables import print_table
     from advmtl.training.checkpoint import load_generator
-    from preprocessing.labels import LABEL_SETS
+    from preprocessing.ground.labels import LABEL_SETS
 
     generator, config = load_generator(run)
     target = device_of(device)
@@ -140,8 +140,8 @@ def compare(
 
     The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
     """
-    from advmtl.comparison.compare import compare as run
-    from advmtl.comparison.configs import read_configurations
+    from advmtl.compare.compare import compare as run
+    from advmtl.compare.configs import read_configurations
 
     configs = read_configurations(arguments, _sources(data or [], val or []))
     console = Console(soft_wrap=True)

@@ -13,14 +13,14 @@ from pydantic import (
     model_validator,
 )
 
-from advmtl.balancing.methods import check_balance
+from advmtl.config.balance_methods import check_balance
 from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import PartialConfig
 from advmtl.config.training import BalanceConfig, GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName
-from advmtl.tasks import TASKS
+from advmtl.tasks.table import TASKS
 
 _CRITIC_NAME = re.compile(r"[A-Za-z]\w*")
 # Values that say how a run is carried out and not what it computes: they may change between stop and resume.

@@ -33,7 +33,7 @@ class GeneratorConfig(Strict):
 
 
 class LossOptions(Strict):
-    """Options of one loss; what is not given keeps the default of `advmtl/losses/supervised.py`."""
+    """Options of one loss; what is not given keeps the default of `advmtl/tasks/losses.py`."""
 
     space: Literal["log", "metric"] | None = None
     lam: Fraction | None = None

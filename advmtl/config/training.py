@@ -17,7 +17,7 @@ class BalanceConfig(Strict):
     row has weight 1.
 
     Attributes:
-        method: key of `advmtl.balancing.methods.METHODS`.
+        method: key of `advmtl.config.balance_methods.METHODS`.
         at: where gradient-based methods compare gradients: at the shared representation z, at about the price of a sum,
             or at all shared parameters, one backward through the encoder per row.
         heads: under gradient-based methods a head learns from its own loss unweighted, as in Sener & Koltun 2018,
@@ -45,7 +45,7 @@ class TrainConfig(Strict):
         batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
-        precision: of the forwards; see `advmtl.training.precision`.
+        precision: of the forwards; see `advmtl.networks.precision`.
         compile: let torch.compile write the networks' forwards, where it can.
     """
 

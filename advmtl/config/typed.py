@@ -13,7 +13,7 @@ from pydantic import (
     ValidationError,
 )
 
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 TaskName = Literal["segmentation", "depth", "instance"]
 LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]

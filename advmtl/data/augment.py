@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.config import Augment
-from advmtl.data.instances import IGNORED_INSTANCE
-from preprocessing.labels import IGNORE
+from advmtl.tasks.grouping import IGNORED_INSTANCE
+from preprocessing.ground.labels import IGNORE
 
 Size = tuple[int, int]  # (width, height) [px]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advmtl.data.augment import Arrays, Size
-from advmtl.data.instances import IGNORED_INSTANCE
+from advmtl.tasks.grouping import IGNORED_INSTANCE
 
 BYTES_PER_PIXEL = 8  # depth float32, image 3 × uint8, labels uint8
 INSTANCE_BYTES = 2  # ids uint16, where a task asks for them

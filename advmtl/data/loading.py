@@ -22,14 +22,14 @@ from advmtl.config.data import DataConfig
 from advmtl.data.augment import Arrays, Size, augment
 from advmtl.data.batch import Batch as Batch  # part of this module's interface
 from advmtl.data.batch import Sample, collate
-from advmtl.data.budget import frame_groups, keep_labels
 from advmtl.data.cache import FrameCache
 from advmtl.data.frames import BadFrame, FrameRecord, check_frames, load_frame
 from advmtl.data.index import Role, index_source
-from advmtl.data.instances import IGNORED_INSTANCE, instance_target
+from advmtl.data.label_budget import frame_groups, keep_labels
 from advmtl.data.sampling import EpochSampler, FrameKey
-from preprocessing.errors import InputError
-from preprocessing.labels import IGNORE
+from advmtl.tasks.grouping import IGNORED_INSTANCE, instance_target
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels import IGNORE
 
 # Where the scene is farther, a depth map that `preprocess` clipped holds exactly the bound (steps: 1/256 m).
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from advmtl import __version__
 from advmtl.doctor.line import Line
+from advmtl.version import __version__
 
 SECTION = "packages"
 # Distributions that put the same files into the same folder: with two of them, the one installed last wins.

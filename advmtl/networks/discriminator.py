@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from advmtl.losses.supervised import instance_mask
 from advmtl.networks.generator import DepthRange
-from advmtl.tasks import OFFSET_SHARE, TASKS, Activation
+from advmtl.tasks.losses import instance_mask
+from advmtl.tasks.table import OFFSET_SHARE, TASKS, Activation
 
 IGNORE = 255
 _IMAGE_CHANNELS = 3

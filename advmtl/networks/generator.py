@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.networks.encoder import Encoder
-from advmtl.tasks import OFFSET_SHARE, TASKS
+from advmtl.tasks.table import OFFSET_SHARE, TASKS
 
 Taps = Mapping[str, Tensor]  # what the modules that grew give to the heads, by the module's name
 _INITIAL_DEPTH_M = 15.0  # about the geometric mean depth of a street scene
@@ -92,7 +92,7 @@ class SharedGenerator(nn.Module):
 class TaskGenerator(nn.Module):
     """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z.
 
-    Where modules of the task have grown, `fusion` (`advmtl.growth.kernels.Fusion`) adds what they give to z first.
+    Where modules of the task have grown, `fusion` (`networks.grown_modules.Fusion`) adds what they give to z first.
     """
 
     fusion: nn.Module | None

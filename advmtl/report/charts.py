@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from advmtl.report.scales import Scale, ticks_of
-from preprocessing.web_page import Table, table_of
+from preprocessing.ground.web_page import Table, table_of
 
 WIDTH, HEIGHT = 400, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 38

@@ -7,7 +7,7 @@ from typing import Any
 
 from advmtl.config import Config
 from advmtl.report.reading import RunRecord
-from preprocessing.web_page import Table, table_of
+from preprocessing.ground.web_page import Table, table_of
 
 _ABSENT = "–"
 _NONE = "none"

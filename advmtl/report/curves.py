@@ -7,7 +7,7 @@ from itertools import groupby
 from advmtl.report.charts import Chart, Line
 from advmtl.report.names import name_of, unit_of
 from advmtl.report.reading import Row, RunRecord, is_number
-from advmtl.tasks import TASKS
+from advmtl.tasks.table import TASKS
 
 MOST_POINTS = 300
 _TITLES = {

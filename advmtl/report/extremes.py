@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.report.reading import Row, RunRecord, is_number
-from preprocessing.errors import InputError
-from preprocessing.progress import Bar
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.progress import Bar
 
 RGB = NDArray[np.uint8]
 RANKED_BY = {"segmentation": ("miou", True), "depth": ("abs_rel", False)}
@@ -69,7 +69,7 @@ def draw(run: RunRecord, chosen: Sequence[Extremes], bar: Bar) -> None:
 def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple[str, str], dict[str, Any]]:
     from advmtl.data.batch import collate
     from advmtl.data.loading import val_loaders
-    from advmtl.measuring.evaluate import evaluating
+    from advmtl.evaluation.evaluate import evaluating
     from advmtl.training.checkpoint import load_generator
 
     generator, config = load_generator(run.folder)
@@ -90,9 +90,9 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
 
 def _pictures(batch: Any, outputs: Any, config: Any) -> dict[str, list[tuple[str, RGB]]]:
     """Per task: image, truth, prediction, and where it is wrong."""
-    from advmtl.pictures.visualize import color_depth, denormalize
-    from preprocessing.figure import colour_values
-    from preprocessing.labels import LABEL_SETS, colorize
+    from advmtl.drawing.visualize import color_depth, denormalize
+    from preprocessing.ground.labels import LABEL_SETS, colorize
+    from preprocessing.job.preview import colour_values
 
     image = denormalize(batch.image[0].numpy())
     found: dict[str, list[tuple[str, RGB]]] = {}

@@ -8,7 +8,7 @@ from advmtl.report.names import heading_of, name_of
 from advmtl.report.pictures import encoded
 from advmtl.report.reading import Row, RunRecord
 from advmtl.report.results import cell
-from preprocessing.web_page import Table, table_of
+from preprocessing.ground.web_page import Table, table_of
 
 _FIGURES = {"segmentation": ("miou", "pixel_accuracy"), "depth": ("abs_rel", "rmse_m", "delta1")}
 _WIDTH = 512

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from html import escape
 
-from advmtl.growth.picture import draw_growth
-from advmtl.growth.place import Detection, Place, detection_of
+from advmtl.config.detection import Detection, Place, detection_of
+from advmtl.drawing.growth import draw_growth
 from advmtl.report.pictures import PANEL_WIDTH, encoded
 from advmtl.report.reading import RunRecord
 from advmtl.report.results import cell
-from preprocessing.web_page import Table, scrolling, table_of
+from preprocessing.ground.web_page import Table, scrolling, table_of
 
 
 def growth_parts(runs: Sequence[RunRecord]) -> list[str]:
@@ -32,7 +32,7 @@ def growth_parts(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _best(run: RunRecord) -> str:
-    from advmtl.growth.best import best_growth  # torch; other runs' pages do without
+    from advmtl.training.best_growth import best_growth  # torch; other runs' pages do without
 
     try:
         return best_growth(run.folder)

@@ -1,6 +1,6 @@
 """What the figures of `evaluation.json` are called in print; their keys stay those of the file."""
 
-from advmtl.measuring.metrics import UNITS
+from advmtl.evaluation.metrics import UNITS
 
 _NAMES = {
     "miou": "mIoU",

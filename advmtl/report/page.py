@@ -29,10 +29,10 @@ from advmtl.report.results import (
 from advmtl.report.style import style
 from advmtl.report.times import time_parts
 from advmtl.report.training_sections import NOT_RECORDED, balancing_parts, charts_of, critic_parts, partial_parts
-from preprocessing.files import write_bytes, write_json
-from preprocessing.labels import LABEL_SETS
-from preprocessing.progress import Bar, progress
-from preprocessing.web_page import Section, Table, cards, document, table_of
+from preprocessing.ground.files import write_bytes, write_json
+from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.progress import Bar, progress
+from preprocessing.ground.web_page import Section, Table, cards, document, table_of
 
 
 def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None, frames: int = 4) -> int:

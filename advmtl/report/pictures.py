@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from advmtl.report.reading import RunRecord
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
-from preprocessing.web_page import image, scrolling
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
+from preprocessing.ground.web_page import image, scrolling
 
 PANEL_WIDTH = 1100
 MOST_PANELS = 4

@@ -10,9 +10,9 @@ from typing import Any, TypeGuard
 import yaml
 
 from advmtl.config.yaml_text import read_yaml
-from advmtl.measuring.frame_figures import frames_file
-from advmtl.tasks import TASKS
-from preprocessing.errors import InputError
+from advmtl.evaluation.frame_metrics import frames_file
+from advmtl.tasks.table import TASKS
+from preprocessing.ground.errors import InputError
 
 Row = Mapping[str, Any]
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from advmtl.measuring.metrics import HIGHER_IS_BETTER, UNITS
+from advmtl.evaluation.metrics import HIGHER_IS_BETTER, UNITS
 from advmtl.report.charts import Bars, bar_chart
 from advmtl.report.names import name_of, unit_of
 from advmtl.report.reading import RunRecord, is_number
-from advmtl.tasks import TASKS
-from preprocessing.web_page import Headline, Table, scrolling, table_of
+from advmtl.tasks.table import TASKS
+from preprocessing.ground.web_page import Headline, Table, scrolling, table_of
 
 NONE = "–"
 _HOT = 72  # from this share [%] on, light figures on the dark cell read better

@@ -1,4 +1,4 @@
-"""What the report adds to the style of `preprocessing.web_page`."""
+"""What the report adds to the style of `preprocessing.ground.web_page`."""
 
 from advmtl.report.charts import COLOURS
 

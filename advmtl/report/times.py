@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from advmtl.report.reading import RunRecord, is_number
-from preprocessing.quality.words import percent
-from preprocessing.web_page import Table, table_of
+from preprocessing.ground.web_page import Table, table_of
+from preprocessing.quality.summary import percent
 
 _PARTS = {"waiting_s": "waiting for data", "validation_s": "measuring", "saving_s": "saving"}
 

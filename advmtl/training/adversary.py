@@ -8,11 +8,11 @@ from torch import Tensor
 
 from advmtl.config import DiscriminatorConfig, TrainConfig
 from advmtl.data.loading import Batch
-from advmtl.data.sending import index_on
-from advmtl.losses.adversarial import OBJECTIVES, gradient_penalty
+from advmtl.distributed import current, gradients
 from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, fake_maps, real_maps
-from advmtl.processes.together import current, gradients
-from advmtl.training.finite import Logs, check_finite
+from advmtl.tasks.device_transfer import index_on
+from advmtl.terms.adversarial_objectives import OBJECTIVES, gradient_penalty
+from advmtl.terms.finite import Logs, check_finite
 from advmtl.training.state import State
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from advmtl.networks.discriminator import input_channels
 from advmtl.training.state import State
-from preprocessing.labels import LABEL_SETS
-from preprocessing.progress import progress
+from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.progress import progress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 from advmtl.training.state import State
 
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from advmtl.data.loading import Batch
 from advmtl.data.prefetch import on_device
-from advmtl.growth.growing import grow_where_due
-from advmtl.measuring.evaluate import evaluate
-from advmtl.pictures.panels import Evolution
-from advmtl.processes.together import Processes
+from advmtl.distributed import Processes
+from advmtl.drawing.panels import Evolution
+from advmtl.evaluation.evaluate import evaluate
+from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.checkpoint import save_checkpoint
-from advmtl.training.finite import NonFiniteLoss
+from advmtl.training.growth_state import grow_where_due
 from advmtl.training.guards import LostData
 from advmtl.training.log import Log, flatten
 from advmtl.training.optimizers import learning_rate_factor
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 from advmtl.training.scores import checked, figures, headline, score
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State

@@ -9,24 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advmtl.balancing.balancer import Balancer
 from advmtl.balancing.build import build_balancer
-from advmtl.balancing.kinds import Balancer
 from advmtl.balancing.rotation import RotatedHead
 from advmtl.config import Config
-from advmtl.growth.growing import Growing, restore, start_growing
-from advmtl.losses.adversarial import OBJECTIVES
-from advmtl.losses.perceptual import Perceptual
 from advmtl.networks.batch_norm import set_batch_norm
 from advmtl.networks.discriminator import PatchDiscriminator, input_channels
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from advmtl.partial.build import build_methods
-from advmtl.tasks import OFFSET_SHARE, head_channels
+from advmtl.networks.perceptual import Perceptual
+from advmtl.networks.precision import Precision
+from advmtl.tasks.table import OFFSET_SHARE, head_channels
+from advmtl.terms.adversarial_objectives import OBJECTIVES
+from advmtl.terms.build import build_methods
+from advmtl.training.growth_state import Growing, restore, start_growing
 from advmtl.training.guards import Guards
 from advmtl.training.optimizers import adversarial_optimizers, generator_optimizer
-from advmtl.training.precision import Precision
-from preprocessing.errors import InputError
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels import LABEL_SETS
 
 
 def generator_from(config: Config, *, pretrained: bool = True) -> Generator:

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from advmtl.balancing.combine import balanced_backward
-from advmtl.balancing.kinds import NonFiniteRow
+from advmtl.balancing.balancer import NonFiniteRow
+from advmtl.balancing.update import balanced_backward
 from advmtl.config import TaskName
 from advmtl.data.loading import Batch
-from advmtl.losses.supervised import LOSSES
+from advmtl.distributed import ALONE, Processes, current, gradients, running_statistics
 from advmtl.networks.discriminator import validity
-from advmtl.partial.method import Shown
-from advmtl.partial.turn import take_turn
-from advmtl.processes.together import ALONE, Processes, current, gradients, running_statistics
+from advmtl.networks.precision import SMALLEST_SCALE
+from advmtl.tasks.losses import LOSSES
+from advmtl.terms.finite import Logs, NonFiniteLoss, check_finite
+from advmtl.terms.term import Shown
 from advmtl.training.adversary import adversarial_rows, discriminator_step, views_of
-from advmtl.training.finite import Logs, NonFiniteLoss, check_finite
-from advmtl.training.precision import SMALLEST_SCALE
 from advmtl.training.state import State
+from advmtl.training.turn import take_turn
 
 GRADIENT_FIGURES = ("gradient_", "balance/")
 

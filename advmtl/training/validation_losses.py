@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from advmtl.data.batch import Batch
-from advmtl.losses.adversarial import OBJECTIVES
-from advmtl.measuring.evaluate import evaluating
-from advmtl.measuring.frame_figures import Gather
+from advmtl.evaluation.evaluate import evaluating
+from advmtl.evaluation.frame_metrics import Gather
 from advmtl.networks.discriminator import discriminator_input, fake_maps, validity
+from advmtl.terms.adversarial_objectives import OBJECTIVES
 from advmtl.training.state import State
 from advmtl.training.step import supervised_losses
 

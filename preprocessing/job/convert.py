@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.depth import DEPTH_SCALE, Float32, disparity_to_depth, write_depth
-from preprocessing.disparity import MAX_STORED_PX, Cleaned, Match, clean, write_disparity
-from preprocessing.errors import InputError
-from preprocessing.figure import draw_frame
-from preprocessing.files import read_grey_or_index, read_image, sha256_of, write_png
-from preprocessing.frame import Camera, Frame
+from preprocessing.ground.depth import DEPTH_SCALE, Float32, disparity_to_depth, write_depth
+from preprocessing.ground.disparity import MAX_STORED_PX, write_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image, sha256_of, write_png
+from preprocessing.ground.frame import Camera, Frame
+from preprocessing.ground.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
 from preprocessing.job.manifest import Row, append_row
 from preprocessing.job.outcome import Outcome, explain, is_full, record_problem
 from preprocessing.job.plan import FrameTask, Job, input_state, settings_mark
-from preprocessing.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
-from preprocessing.matchers import DatasetSettings, check_size, match_dataset, match_pair
-from preprocessing.rigs.rectification import inspect_pair
+from preprocessing.job.preview import draw_frame
+from preprocessing.sets.rectification import inspect_pair
+from preprocessing.stereo.cleaning import Cleaned, Match, clean
 from preprocessing.stereo.confidence import CONFIDENCE_CODE, store_confidence
+from preprocessing.stereo.match import DatasetSettings, check_size, match_dataset, match_pair
 from preprocessing.stereo.regions import Regions, regions_from_labels
 
 LEAST_WIDTH_PX = 16

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
-from preprocessing.frame import Camera, Frame
-from preprocessing.pipeline import Plan
-from preprocessing.progress import track
-from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
+from preprocessing.ground.frame import Camera, Frame
+from preprocessing.ground.progress import track
+from preprocessing.job.pipeline import Plan
+from preprocessing.sets.rectification import MIN_MATCHES, inspect_pair
 
 PAIRS = 8
 # Disparity, depth and confidence of street scenes took 2.4 to 2.9 bytes a pixel together.

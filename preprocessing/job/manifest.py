@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from preprocessing.files import atomic_write
+from preprocessing.ground.files import atomic_write
 from preprocessing.job.shard import Shard
 
 Row = dict[str, Any]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preprocessing.errors import InputError
-from preprocessing.files import sha256_of
-from preprocessing.frame import Frame
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import sha256_of
+from preprocessing.ground.frame import Frame
 from preprocessing.job.manifest import Row, append_row
 from preprocessing.job.plan import FrameTask, Job, replaced
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from PIL import Image
 
-from preprocessing.errors import InputError
-from preprocessing.files import remove_leftovers
-from preprocessing.frame import Frame
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import remove_leftovers
+from preprocessing.ground.frame import Frame
 from preprocessing.job.manifest import Row
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.layouts import Layout
+from preprocessing.sets.layouts import Layout
 
 
 @dataclass(frozen=True)

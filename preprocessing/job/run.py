@@ -7,10 +7,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
+from preprocessing.ground.workers import WorkerDied, worker_pool
 from preprocessing.job.convert import convert_frame
 from preprocessing.job.outcome import Outcome, record_problem
 from preprocessing.job.plan import FrameTask, Job
-from preprocessing.workers import WorkerDied, worker_pool
 
 
 def run(job: Job, tasks: list[FrameTask]) -> Generator[Outcome, None, None]:

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from preprocessing.depth import MAX_STORED_DEPTH_M
-from preprocessing.disparity import AS_GIVEN, CleanSettings
-from preprocessing.errors import InputError
-from preprocessing.files import sha256_of
-from preprocessing.matchers import MatcherSettings, find_matcher
+from preprocessing.ground.depth import MAX_STORED_DEPTH_M
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import sha256_of
+from preprocessing.stereo.cleaning import AS_GIVEN, CleanSettings
+from preprocessing.stereo.match import MatcherSettings, find_matcher
 from preprocessing.stereo.sgbm import SgbmSettings
 
 REVISION = 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 T = TypeVar("T")
 

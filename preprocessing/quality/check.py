@@ -14,17 +14,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from preprocessing.errors import InputError
-from preprocessing.files import atomic_write, write_json
-from preprocessing.layouts import CITYSCAPES, Layout, detect_layout
-from preprocessing.progress import progress
-from preprocessing.quality.figures import figures
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import atomic_write, write_json
+from preprocessing.ground.progress import progress
+from preprocessing.ground.workers import worker_pool
 from preprocessing.quality.frame import FrameJob, measure, read_maps
+from preprocessing.quality.metrics import figures
 from preprocessing.quality.page import Subject, page
 from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
 from preprocessing.quality.pictures import Panel, draw_panels
 from preprocessing.quality.sums import BANDS_M, FrameSums, pooled
-from preprocessing.workers import worker_pool
+from preprocessing.sets.layouts import CITYSCAPES, Layout, detect_layout
 
 __all__ = ["QualityReport", "QualitySettings", "check_quality"]
 

@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from preprocessing.depth import depth_to_disparity, disparity_to_depth, read_depth, read_depth_clip
-from preprocessing.disparity import Bool, Float32, read_disparity
-from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image
-from preprocessing.frame import Camera, Frame
-from preprocessing.layouts import Layout
-from preprocessing.matchers import check_size
+from preprocessing.ground.depth import depth_to_disparity, disparity_to_depth, read_depth, read_depth_clip
+from preprocessing.ground.disparity import Bool, Float32, read_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image
+from preprocessing.ground.frame import Camera, Frame
 from preprocessing.quality.photometric import compare, left_right
 from preprocessing.quality.sums import (
     ErrorSums,
@@ -25,7 +23,9 @@ from preprocessing.quality.sums import (
     depth_sums,
     error_sums,
 )
+from preprocessing.sets.layouts import Layout
 from preprocessing.stereo.confidence import MATCHED_FROM
+from preprocessing.stereo.match import check_size
 
 UInt8 = npt.NDArray[np.uint8]
 

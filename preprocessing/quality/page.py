@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.figure import colour_values
+from preprocessing.ground.web_page import Section, Table, bullets, cards, document, figure, image, table_of
+from preprocessing.job.preview import colour_values
 from preprocessing.quality.pictures import Panel
-from preprocessing.quality.words import (
+from preprocessing.quality.summary import (
     band_table,
     count,
     error_table,
@@ -17,7 +18,6 @@ from preprocessing.quality.words import (
     image_table,
     percent,
 )
-from preprocessing.web_page import Section, Table, bullets, cards, document, figure, image, table_of
 
 MOST_SKIPPED = 200
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.disparity import MAX_STORED_PX, Bool, Float32, Match, left_right_check
+from preprocessing.ground.disparity import MAX_STORED_PX, Bool, Float32
 from preprocessing.quality.sums import LeftRightSums, PhotometricSums
+from preprocessing.stereo.cleaning import Match, left_right_check
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 UInt8 = npt.NDArray[np.uint8]

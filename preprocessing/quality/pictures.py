@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.disparity import Bool, Float32
-from preprocessing.figure import colour_values
+from preprocessing.ground.disparity import Bool, Float32
+from preprocessing.job.preview import colour_values
 from preprocessing.quality.frame import MATCHED_FROM, Maps, Truth
 from preprocessing.quality.photometric import error_map
-from preprocessing.quality.words import SOURCES
+from preprocessing.quality.summary import SOURCES
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.disparity import Cleaned
+from preprocessing.stereo.cleaning import Cleaned
 
 UInt8 = npt.NDArray[np.uint8]
 

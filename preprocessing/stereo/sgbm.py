@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.disparity import MAX_STORED_PX, Bool, Float32, Match
-from preprocessing.errors import InputError
+from preprocessing.ground.disparity import MAX_STORED_PX, Bool, Float32
+from preprocessing.ground.errors import InputError
 from preprocessing.stereo.census import LARGEST_PRICE, match_census
+from preprocessing.stereo.cleaning import Match
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as processes
 from torch import nn
 
-from advmtl.balancing.backward import (
+from advmtl.balancing.gradients import (
     agree,
     backward_sum,
     backward_weighted,

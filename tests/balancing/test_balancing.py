@@ -10,10 +10,10 @@ from balancers import GRAM_BASED, JACOBIAN_BASED, REQUIRED
 from torch import Tensor
 from torchjd import aggregation
 
+from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteRow
 from advmtl.balancing.build import BUILDERS, build_balancer
-from advmtl.balancing.kinds import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteRow
-from advmtl.balancing.methods import METHODS, SCALARIZATIONS, check_balance
-from preprocessing.errors import InputError
+from advmtl.config.balance_methods import METHODS, SCALARIZATIONS, check_balance
+from preprocessing.ground.errors import InputError
 
 
 def make(method: str, rows: tuple[str, ...] = ("a", "b", "c"), **options: object) -> Any:

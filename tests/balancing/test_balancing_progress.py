@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from advmtl.balancing.progress import GradNorm, Prioritisation, RotoGrad, StopAndGo
+from advmtl.balancing.progress_based import GradNorm, Prioritisation, RotoGrad, StopAndGo
 from advmtl.balancing.rotation import RotatedHead, turn
 from advmtl.balancing.scalarizations import DynamicWeightAverage, Famo, RevisedUncertainty
 

@@ -12,11 +12,11 @@ from torchjd.aggregation import ExcessMTL
 from toy_rows import ROWS, Toy, balancer_of, explicit
 
 import advmtl.training.step
-from advmtl.balancing.combine import balanced_backward, split_parameters
-from advmtl.balancing.kinds import NonFiniteRow
-from advmtl.balancing.methods import SCALARIZATIONS
+from advmtl.balancing.balancer import NonFiniteRow
+from advmtl.balancing.update import balanced_backward, split_parameters
 from advmtl.config import BalanceConfig
-from advmtl.training.finite import NonFiniteLoss
+from advmtl.config.balance_methods import SCALARIZATIONS
+from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 

@@ -11,9 +11,9 @@ from same_bits import assert_equal
 from torch import Tensor
 from toy_rows import Toy, balancer_of, explicit
 
-from advmtl.balancing.combine import balanced_backward
-from advmtl.balancing.methods import SCALARIZATIONS
+from advmtl.balancing.update import balanced_backward
 from advmtl.config import BalanceConfig
+from advmtl.config.balance_methods import SCALARIZATIONS
 from advmtl.networks.generator import Generator
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step

@@ -9,8 +9,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from label_choice import feature_maps
 
-from advmtl.growth.grow import grow
-from advmtl.growth.place import Place
+from advmtl.config.detection import Place
+from advmtl.networks.add_modules import grow
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
 

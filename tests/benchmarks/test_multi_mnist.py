@@ -14,7 +14,7 @@ import multi_mnist as mnist
 from multi_mnist_digits import KEYS, Pictures, compose, load_digits, split
 
 from advmtl.balancing.build import build_balancer
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 @pytest.fixture

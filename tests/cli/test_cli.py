@@ -14,8 +14,8 @@ from street_set import noise, write_cityscapes
 from typer.testing import Result
 
 from advmtl.cli.app import app
-from preprocessing.cityscapes import frame_path
-from preprocessing.files import read_image, write_png
+from preprocessing.ground.files import read_image, write_png
+from preprocessing.sets.cityscapes import frame_path
 
 SMALL = [
     "encoder.weights=null",
@@ -88,7 +88,7 @@ def test_preprocess_writes_depth_and_lists_the_bad_frame(tmp_path: Path) -> None
     result = advmtl("preprocess", tmp_path, "--matcher", "sgbm", "--workers", 1)
     assert result.exit_code == 3, result.output
     assert "2 frames with depth" in result.stdout and f"skipped train/town/{names[0]}: " in result.stdout
-    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 2
+    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 3
     assert advmtl("preprocess", tmp_path, "--matcher", "dataset", "--workers", 1, "--again").exit_code == 0
 
 

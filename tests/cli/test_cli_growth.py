@@ -7,10 +7,10 @@ import numpy as np
 from command_line import advmtl
 from growing_runs import opposed_objectives
 
-from advmtl.growth.picture import draw_growth
-from advmtl.growth.place import detection_of
+from advmtl.config.detection import detection_of
+from advmtl.drawing.growth import draw_growth
 from advmtl.training.checkpoint import load_generator, recorded_growth
-from preprocessing.files import read_image
+from preprocessing.ground.files import read_image
 
 SMALL = [
     *("encoder.weights=null", "encoder.width=0.5", "generator.channels=8", "generator.crp_stages=1"),

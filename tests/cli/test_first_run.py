@@ -17,8 +17,8 @@ import advmtl.cli.options as cli_options
 from advmtl.cli.app import app
 from advmtl.config import Source
 from advmtl.config.files import load_config
-from preprocessing.cityscapes import frame_path
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
+from preprocessing.sets.cityscapes import frame_path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_line_and_no_bad_input(monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b.png")
 
-    monkeypatch.setattr("preprocessing.pipeline.preprocess", full)
+    monkeypatch.setattr("preprocessing.job.pipeline.preprocess", full)
     result = advmtl("preprocess", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: /a/b.png: No space left on device; make room")

@@ -9,7 +9,7 @@ import yaml
 
 from advmtl.config import Config, Source, parse_size, validate
 from advmtl.config.files import load_config
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 MINIMAL = {"tasks": {"segmentation": {"losses": {"cross_entropy": 1}}}}
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

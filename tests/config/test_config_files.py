@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from advmtl.config.files import config_folders, find_config, load_config
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 def test_overrides_reach_nested_keys_and_numbers_written_like_1e_minus_3() -> None:

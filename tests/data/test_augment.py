@@ -15,7 +15,7 @@ from advmtl.data.augment import (
     jitter_matrix,
     warp,
 )
-from preprocessing.labels import IGNORE
+from preprocessing.ground.labels import IGNORE
 
 PLAIN = Augment(flip=0, zoom=(1, 1), rotation_deg=0, brightness=0, contrast=0, saturation=0, hue=0)
 

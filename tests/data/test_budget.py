@@ -12,10 +12,10 @@ from street_set import TASKS, config, write_cityscapes
 
 from advmtl.config import Config, validate
 from advmtl.config.files import load_config
-from advmtl.data.budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.frames import FrameRecord
+from advmtl.data.label_budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.loading import train_loader
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 FILE = Path("label.png")
 

@@ -8,9 +8,9 @@ from street_set import PLAIN, SIZE, config, noise, write_cityscapes, write_folde
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD, normalize
 from advmtl.data.cache import FrameCache
 from advmtl.data.loading import FrameDataset, train_loader, val_loaders
-from preprocessing.cityscapes import frame_path
-from preprocessing.depth import write_depth
-from preprocessing.errors import InputError
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.errors import InputError
+from preprocessing.sets.cityscapes import frame_path
 
 
 def same(first, second):

@@ -7,8 +7,8 @@ from instance_set import LEFT_CAR, RIGHT_CAR, instance_ids, write_instances
 from street_set import PLAIN, TASKS, config, write_cityscapes, write_folder
 
 from advmtl.config import Config, validate
-from advmtl.data.instances import IGNORED_INSTANCE, offsets_of
 from advmtl.data.loading import train_loader, val_loaders
+from advmtl.tasks.grouping import IGNORED_INSTANCE, offsets_of
 
 THREE = {**TASKS, "instance": {"losses": {"l1": 1}}}
 

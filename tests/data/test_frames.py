@@ -11,13 +11,13 @@ from street_set import SIZE, noise, write_cityscapes, write_folder
 from advmtl.config import Source
 from advmtl.data.frames import check_frames, load_frame
 from advmtl.data.index import index_source
-from advmtl.data.instances import IGNORED_INSTANCE
-from preprocessing.cityscapes import frame_path
-from preprocessing.depth import write_depth
-from preprocessing.disparity import write_disparity
-from preprocessing.errors import InputError
-from preprocessing.files import write_png
-from preprocessing.labels import IGNORE
+from advmtl.tasks.grouping import IGNORED_INSTANCE
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_png
+from preprocessing.ground.labels import IGNORE
+from preprocessing.sets.cityscapes import frame_path
 
 
 def source(root, kind="cityscapes", split=None, **more):

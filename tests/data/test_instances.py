@@ -1,4 +1,4 @@
-"""advmtl.data.instances"""
+"""advmtl.tasks.grouping"""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advmtl.data.augment import Arrays, Geometry, warp
-from advmtl.data.instances import (
+from advmtl.tasks.grouping import (
     IGNORED_INSTANCE,
     Grouping,
     classes_of,
@@ -18,7 +18,7 @@ from advmtl.data.instances import (
     offsets_of,
     thing_classes,
 )
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 PERSON, CAR = 11, 13  # of cityscapes19
 THINGS = thing_classes("cityscapes19")
@@ -39,7 +39,7 @@ def same_partition(found: np.ndarray, true: np.ndarray) -> bool:
 
 
 def test_needs_no_torch() -> None:
-    code = "import sys, advmtl.data.instances, advmtl.pictures.instance_colors; sys.exit('torch' in sys.modules)"
+    code = "import sys, advmtl.tasks.grouping, advmtl.drawing.instance_colors; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

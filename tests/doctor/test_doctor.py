@@ -216,7 +216,7 @@ def test_the_driver_s_version_and_a_card_on_the_bus(tmp_path: Path) -> None:
 def test_weights_are_named_as_torchvision_names_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from torchvision.models import MobileNet_V3_Small_Weights
 
-    from advmtl.losses.perceptual import _DOWNLOADS
+    from advmtl.networks.perceptual import _DOWNLOADS
 
     used = [MobileNet_V3_Small_Weights.IMAGENET1K_V1, *_DOWNLOADS.values()]
     assert [one.file for one in weights.PUBLISHED] == [Path(one.url).name for one in used]

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from standins import SmallGenerator, make_frame, make_generator, make_metadata
 
-from export.graphs.to_onnx import export_onnx
-from preprocessing.cityscapes import frame_path, write_camera
-from preprocessing.depth import write_depth
-from preprocessing.files import write_png
-from preprocessing.frame import Camera
+from export.convert.to_onnx import export_onnx
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.files import write_png
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import frame_path, write_camera
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS, Metadata
-from export.runtime import Session
-from export.streaming.sources import Frames, Loaded, Source
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
+from export.session.session import Session
+from export.stream.sources import Frames, Loaded, Source
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from standins import make_config, make_metadata
 from street_set import SIZE, write_cityscapes
 
-from export.graphs.metadata import OFFSETS
-from export.precisions.accuracy import compare_models, validation_samples
-from export.precisions.bounds import Bounds, offset_loss, shortfall
-from export.runtime import Session
+from export.graph.metadata import OFFSETS
+from export.quantize.accuracy import compare_models, validation_samples
+from export.quantize.bounds import Bounds, offset_loss, shortfall
+from export.session.session import Session
 
 
 def session(offset: float) -> Session:

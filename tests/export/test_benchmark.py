@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 from standins import make_frame, make_session
 
-from export.measuring import benchmark as module
-from export.measuring.benchmark import benchmark, in_turn, print_benchmark
-from export.measuring.benchmark_report import complete, open_models, print_comparison
-from export.measuring.memory import resident_mib
-from export.runtime import Session, open_session
-from preprocessing.errors import InputError
+from export.bench import benchmark as module
+from export.bench.benchmark import benchmark, in_turn, print_benchmark
+from export.bench.benchmark_report import complete, open_models, print_comparison
+from export.bench.memory import resident_mib
+from export.session.session import Session, open_session
+from preprocessing.ground.errors import InputError
 
 
 class Clock:

@@ -9,7 +9,7 @@ from standins import make_session, make_source
 
 import export.__main__ as command
 from advmtl.cli import stream
-from export.stream import infer
+from export.stream.infer import infer
 
 
 def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from export.measuring.latency import Latency
-from export.precisions.accuracy import Figures
-from export.precisions.bounds import Bounds, shortfall
+from export.quantize.accuracy import Figures
+from export.quantize.bounds import Bounds, shortfall
+from export.session.latency import Latency
 
 FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from standins import make_session
 
-from export.stream import Reading, infer, run
-from export.streaming import capture
-from export.streaming.sources import Loaded, Notice, Skipped, open_source
-from preprocessing.errors import InputError
+from export.stream import capture
+from export.stream.infer import Reading, infer, run
+from export.stream.sources import Loaded, Notice, Skipped, open_source
+from preprocessing.ground.errors import InputError
 
 FRAME = np.zeros((40, 60, 3), np.uint8)
 

@@ -1,4 +1,4 @@
-"""export.graphs.cpu_graph: the rearranged graph says what `Deployable` says, at borders and corners too."""
+"""export.graph.cpu_graph: the rearranged graph says what `Deployable` says, at borders and corners too."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from torchvision.ops import SqueezeExcitation
 
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from export.graphs.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
-from export.graphs.deployable import DEVIATION, MEAN, Deployable
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
-from export.graphs.to_onnx import export_checked, export_run
-from preprocessing.errors import InputError
+from export.convert.to_onnx import export_checked, export_run
+from export.graph.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
+from export.graph.deployable import DEVIATION, MEAN, Deployable
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS
+from preprocessing.ground.errors import InputError
 
 TASKS = {"segmentation": 5, "depth": 1, "instance": 2}
 

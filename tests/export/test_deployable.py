@@ -3,7 +3,7 @@ import torch
 from standins import SIZE, make_frame, make_generator
 from torchvision.transforms.v2.functional import normalize
 
-from export.graphs.deployable import Deployable
+from export.graph.deployable import Deployable
 
 
 @pytest.fixture

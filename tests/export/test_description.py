@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from standins import LOSSES, make_config
 
-from export.graphs.description import describe, training_camera
-from preprocessing.cityscapes import frame_path
-from preprocessing.frame import Camera
+from export.graph.description import describe, training_camera
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import frame_path
 
 
 def test_description_of_a_configuration() -> None:

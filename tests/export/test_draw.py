@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from standins import NAMES, PALETTE, make_frame, make_metadata
 
-from export.runtime import Result
-from export.streaming.draw import Painter, class_legend, depth_scale
+from export.session.session import Result
+from export.stream.draw import Painter, class_legend, depth_scale
 
 SIZE = (512, 130)
 

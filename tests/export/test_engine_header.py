@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from standins import make_metadata
 
-from export.tensorrt.header import EngineHeader, from_json, to_json
-from preprocessing.frame import Camera
+from export.session.engine_header import EngineHeader, from_json, to_json
+from preprocessing.ground.frame import Camera
 
 HEADER = EngineHeader(
     replace(make_metadata(), camera=Camera(0.25, 900.0, 510.0, 200.0, 96.0), camera_size=(400, 192)),

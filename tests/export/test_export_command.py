@@ -9,15 +9,15 @@ import onnx
 import pytest
 from standins import SIZE, make_config, make_generator, make_metadata
 
-from export.graphs import to_onnx
-from export.graphs.parity import ParityError, ParityReport
-from export.measuring.latency import Latency
-from export.precisions import export_command
-from export.precisions.accuracy import Figures
-from export.precisions.export_command import export_all
-from export.precisions.precisions import Made, Options, PrecisionReport
-from export.tensorrt.graph import unsupported
-from preprocessing.errors import InputError
+from export.convert import to_onnx
+from export.convert.parity import ParityError, ParityReport
+from export.graph.tensorrt_edits import unsupported
+from export.quantize import export_command
+from export.quantize.accuracy import Figures
+from export.quantize.export_command import export_all
+from export.quantize.precisions import Made, Options, PrecisionReport
+from export.session.latency import Latency
+from preprocessing.ground.errors import InputError
 
 FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
 

@@ -13,16 +13,16 @@ from standins import NAMES, SIZE, make_frame, make_generator, make_metadata, mak
 from test_cpu_graph import trained_looking
 
 from export import __main__ as command
-from export.faults import fault_of
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
-from export.graphs.parity import ParityError
-from export.graphs.to_onnx import export_checked, export_onnx
-from export.precisions.half import to_half
+from export.convert.parity import ParityError
+from export.convert.to_onnx import export_checked, export_onnx
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from export.predict import predict
-from export.runtime import Result, open_session, unpack
-from export.stream import Outputs, infer, run
-from preprocessing.errors import InputError
-from preprocessing.files import read_image, write_png
+from export.quantize.fp16 import to_half
+from export.session.faults import fault_of
+from export.session.session import Result, open_session, unpack
+from export.stream.infer import Outputs, infer, run
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image, write_png
 
 LOGITS = "the network gave logits that are not finite numbers"
 

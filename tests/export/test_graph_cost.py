@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from standins import SIZE, make_config, make_generator, make_metadata
 
 from advmtl.training import checkpoint
-from export.measuring.graph_cost import Cost, cost_of
-from export.tensorrt.header import EngineHeader, pack
+from export.bench.graph_cost import Cost, cost_of
+from export.session.engine_header import EngineHeader, pack
 
 
 def save(

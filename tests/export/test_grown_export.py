@@ -9,22 +9,22 @@ import torch
 from onnx import TensorProto
 from standins import make_frame, make_metadata, make_source
 
-from advmtl.growth.grow import grow
-from advmtl.growth.place import Place
+from advmtl.config.detection import Place
+from advmtl.networks.add_modules import grow
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from export.graphs.deployable import Deployable
-from export.graphs.parity import ParityReport, compare
-from export.graphs.to_onnx import ExportReport, export_checked
-from export.measuring.graph_cost import cost_of
-from export.precisions.half import to_half
-from export.precisions.quantize import Target, prepare
-from export.precisions.sensitivity import open_to_measure, session_of
-from export.runtime import open_session
-from export.runtime import prepare as fit_frame
-from export.stream import Reading, run
-from export.streaming.records import Inferred
-from export.tensorrt.graph import fit_types, unsupported
+from export.bench.graph_cost import cost_of
+from export.convert.parity import ParityReport, compare
+from export.convert.to_onnx import ExportReport, export_checked
+from export.graph.deployable import Deployable
+from export.graph.tensorrt_edits import fit_types, unsupported
+from export.quantize.fp16 import to_half
+from export.quantize.quantize import Target, prepare
+from export.quantize.sensitivity import open_to_measure, session_of
+from export.session.session import open_session
+from export.session.session import prepare as fit_frame
+from export.stream.frame_log import Inferred
+from export.stream.infer import Reading, run
 
 PLACES = [
     Place(1, ("segmentation", "depth")),

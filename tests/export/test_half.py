@@ -10,10 +10,10 @@ from standins import make_frame, make_metadata
 
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
-from export.graphs.metadata import CLASSES, DEPTH, OFFSETS
-from export.graphs.to_onnx import export_onnx
-from export.precisions.half import to_half
-from export.precisions.sensitivity import session_of
+from export.convert.to_onnx import export_onnx
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS
+from export.quantize.fp16 import to_half
+from export.quantize.sensitivity import session_of
 
 CHANNELS = {"segmentation": 5, "depth": 1, "instance": 2}
 

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from standins import make_frame, make_session, make_source, threads_of_ours
 
-from export.runtime import Session, open_session
-from export.stream import Outputs, Reading, infer, run
-from export.streaming import in_flight as in_flight_module
-from export.streaming.in_flight import session_threads
-from export.streaming.records import Inferred
-from preprocessing.errors import InputError
+from export.session.session import Session, open_session
+from export.stream import in_flight as in_flight_module
+from export.stream.frame_log import Inferred
+from export.stream.in_flight import session_threads
+from export.stream.infer import Outputs, Reading, infer, run
+from preprocessing.ground.errors import InputError
 
 
 def counting(delays_s: list[float]) -> tuple[Session, list[int]]:

@@ -10,19 +10,19 @@ import pytest
 import torch
 from standins import LOSSES, SIZE, THINGS, make_config, make_frame, make_generator, make_metadata
 
-from advmtl.data.instances import offsets_of
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
-from export.graphs.deployable import Deployable
-from export.graphs.description import describe
-from export.graphs.metadata import CLASSES, DEPTH, LAYOUTS, OFFSETS, from_properties, to_properties
-from export.graphs.parity import ParityError, ParityReport, check_parity, compare
-from export.graphs.to_onnx import export_checked, print_export
-from export.measuring.benchmark import benchmark
+from advmtl.tasks.grouping import offsets_of
+from export.bench.benchmark import benchmark
+from export.convert.parity import ParityError, ParityReport, check_parity, compare
+from export.convert.to_onnx import export_checked, print_export
+from export.graph.deployable import Deployable
+from export.graph.description import describe
+from export.graph.metadata import CLASSES, DEPTH, LAYOUTS, OFFSETS, from_properties, to_properties
 from export.predict import predict
-from export.runtime import Result, Session, add_instances, fit, open_session
-from export.streaming.draw import Painter
-from preprocessing.files import read_grey_or_index, read_image
+from export.session.session import Result, Session, add_instances, fit, open_session
+from export.stream.draw import Painter
+from preprocessing.ground.files import read_grey_or_index, read_image
 
 ALL = (CLASSES, DEPTH, OFFSETS)
 TASKS = ("segmentation", "depth", "instance")
@@ -179,6 +179,6 @@ def test_benchmark_groups_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(add_instances(result, things))
         return seen[-1]
 
-    monkeypatch.setattr("export.measuring.benchmark.add_instances", counted)
+    monkeypatch.setattr("export.bench.benchmark.add_instances", counted)
     benchmark(two_car_session(), frame_size=(200, 120), warm_up=1, iterations=3)
     assert len(seen) == 4 and all(result.instances is not None for result in seen)

@@ -9,15 +9,15 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.precisions.bias_correction import give_biases
-from export.precisions.calibration import channel_statistics
-from export.precisions.equalize import equalize, scalable_groups
-from export.precisions.integer_graph import (
+from export.quantize.bias_correction import give_biases
+from export.quantize.calibration import channel_statistics
+from export.quantize.equalize import equalize, scalable_groups
+from export.quantize.qdq_edits import (
     read_floats,
     separate_pooling,
     shield_float_convolutions,
 )
-from export.precisions.quantize import Target, layers_of
+from export.quantize.quantize import Target, layers_of
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (20, 28, 3), dtype=np.uint8) for i in range(3)]
 

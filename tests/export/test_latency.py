@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from export.measuring.latency import Latency, Timer, print_latencies, summarise
+from export.session.latency import Latency, Timer, print_latencies, summarise
 
 
 def test_percentiles_by_hand() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from standins import NAMES, PALETTE, make_metadata
 
-from export.graphs.metadata import (
+from export.graph.metadata import (
     CLASSES,
     DEPTH,
     FORMAT_VERSION,
@@ -14,8 +14,8 @@ from export.graphs.metadata import (
     to_json,
     to_properties,
 )
-from preprocessing.errors import InputError
-from preprocessing.frame import Camera
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Camera
 
 
 def test_properties_hold_everything_and_read_back_equal() -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from standins import make_frame, make_generator
 
-from export.graphs.parity import ParityError, ParityReport, check_parity, compare
-from preprocessing.errors import InputError
+from export.convert.parity import ParityError, ParityReport, check_parity, compare
+from preprocessing.ground.errors import InputError
 
 
 def outputs(classes: list[int], depth: list[float]) -> dict[str, np.ndarray]:

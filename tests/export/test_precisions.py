@@ -15,22 +15,23 @@ from street_network import SIZE, Small, scene, train_small
 from torch import nn
 
 from advmtl.config import Config
-from export.graphs.description import describe
-from export.graphs.metadata import JUDGED, SAFE_INTEGERS
-from export.graphs.to_onnx import ExportReport, export_checked
-from export.precisions import integers, precisions
-from export.precisions.bounds import Bounds
-from export.precisions.calibration import calibration_samples
-from export.precisions.precisions import Options, PrecisionReport, export_precisions, path_of
-from export.precisions.saturation import overflowing
-from export.precisions.sensitivity import Sensitivity
-from export.precisions.table import print_precisions, refusal
-from export.processor import this_processor
-from export.runtime import open_session
-from export.tensorrt.graph import unsupported
-from preprocessing.depth import write_depth
-from preprocessing.errors import InputError
-from preprocessing.files import write_png
+from export.convert.to_onnx import ExportReport, export_checked
+from export.graph.description import describe
+from export.graph.metadata import JUDGED, SAFE_INTEGERS
+from export.graph.tensorrt_edits import unsupported
+from export.quantize import int8 as integers
+from export.quantize import precisions
+from export.quantize.bounds import Bounds
+from export.quantize.calibration import calibration_samples
+from export.quantize.precisions import Options, PrecisionReport, export_precisions, path_of
+from export.quantize.saturation import overflowing
+from export.quantize.sensitivity import Sensitivity
+from export.quantize.table import print_precisions, refusal
+from export.session.processor import this_processor
+from export.session.session import open_session
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_png
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from standins import SIZE, make_frame, make_metadata, make_session
 
-from export.graphs.metadata import DEPTH
+from export.graph.metadata import DEPTH
 from export.predict import predict
-from export.runtime import Session, open_session
-from preprocessing.depth import read_depth
-from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image, write_png
+from export.session.session import Session, open_session
+from preprocessing.ground.depth import read_depth
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image, write_png
 
 
 def test_pictures_give_panels_and_raw_maps(

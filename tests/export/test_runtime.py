@@ -10,10 +10,10 @@ from standins import SIZE, make_frame, make_generator, make_metadata
 
 from advmtl.config import Config
 from advmtl.training import checkpoint
-from export import runtime
-from export.graphs.metadata import to_properties
-from export.runtime import Result, fit, open_session, prepare
-from preprocessing.errors import InputError
+from export.graph.metadata import to_properties
+from export.session import session as runtime
+from export.session.session import Result, fit, open_session, prepare
+from preprocessing.ground.errors import InputError
 
 
 def test_prepare_averages_areas_when_shrinking() -> None:
@@ -141,7 +141,7 @@ def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, m
 def test_running_an_exported_model_imports_no_torch(model_path: Path) -> None:
     code = (
         "import sys, numpy as np, export.stream, export.measuring.benchmark\n"
-        "from export.runtime import open_session\n"
+        "from export.session.session import open_session\n"
         f"open_session({str(model_path)!r}, 'cpu', 1).run(np.zeros((50, 70, 3), np.uint8))\n"
         "print('torch' in sys.modules, 'onnx' in sys.modules)"
     )

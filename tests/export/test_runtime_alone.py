@@ -15,7 +15,7 @@ from standins import make_metadata
 from advmtl.cli.stream import infer as infer_command
 from export.__main__ import _parser
 from export.requirements import runtime_requirements
-from export.tensorrt.header import EngineHeader, pack
+from export.session.engine_header import EngineHeader, pack
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,8 +41,8 @@ def stream_code(model: Path, pictures: Path, out: Path) -> str:
     return f"""
 import json, sys
 from pathlib import Path
-from export.runtime import open_session
-from export.stream import Outputs, Reading, infer, run
+from export.session.session import open_session
+from export.stream.infer import Outputs, Reading, infer, run
 session = open_session({str(model)!r}, "cpu", 1)
 out = Path({str(out)!r})
 infer(session, {str(pictures)!r}, Outputs(out / "v.mp4", 5, out / "arrays", out / "log.jsonl"), Reading(limit=3))
@@ -122,7 +122,7 @@ def test_the_first_frame_is_out_soon(model_path: Path, picture_folder: Callable[
     """From the start of Python, in processor time: the machine may be busy."""
     code = (
         "import os\n"
-        "from export.runtime import open_session\n"
+        "from export.session.session import open_session\n"
         "from export.stream import Reading, run\n"
         f"session = open_session({str(model_path)!r}, 'cpu', 1)\n"
         f"run(session, {str(picture_folder(1))!r}, lambda frame: print(sum(os.times()[:2])))"

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graphs.metadata import PRECISION, SAFE_INTEGERS
-from export.precisions.saturation import LARGEST, overflowing, pair_reach, safe_reach, saturates
-from export.processor import Processor, integers_here
+from export.graph.metadata import PRECISION, SAFE_INTEGERS
+from export.quantize.saturation import LARGEST, overflowing, pair_reach, safe_reach, saturates
+from export.session.processor import Processor, integers_here
 
 SHAPES = [(5, 7, 1, 1), (6, 8, 3, 3), (4, 3, 5, 1), (3, 1, 1, 1)]
 

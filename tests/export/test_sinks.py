@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from standins import make_frame
 
-from export.streaming import sinks
-from export.streaming.sinks import new_paths, open_sink, unique_name
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
+from export.stream import sinks
+from export.stream.sinks import new_paths, open_sink, unique_name
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
 
 
 def test_video_holds_what_was_written(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from PIL import Image
 from shared_files import shared_file
 from standins import make_frame
 
-from export.streaming.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
+from export.stream.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
 
 
 def write_video(path: Path, count: int, fps: float = 12.5, size: tuple[int, int] = (160, 96)) -> Path:

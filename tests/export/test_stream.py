@@ -14,11 +14,11 @@ from rich.console import Console
 from shared_files import shared_file
 from standins import make_frame, make_session, threads_of_ours
 
-from export.runtime import Result, open_session
-from export.stream import Outputs, Reading, infer, print_report
-from export.streaming import outputs
-from export.streaming.sources import Frames, Loaded, Skipped, Source, open_source
-from preprocessing.errors import InputError
+from export.session.session import Result, open_session
+from export.stream import outputs
+from export.stream.infer import Outputs, Reading, infer, print_report
+from export.stream.sources import Frames, Loaded, Skipped, Source, open_source
+from preprocessing.ground.errors import InputError
 
 
 def make_source(count: int, delay_s: float = 0.0, live: bool = False, bad: int = -1) -> Source:

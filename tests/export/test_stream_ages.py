@@ -7,10 +7,10 @@ import time
 import pytest
 from standins import make_session, make_source
 
-from export.stream import Reading, run
-from export.streaming.records import Inferred
-from export.streaming.sources import Frames, Notice, Skipped, Source
-from preprocessing.errors import InputError
+from export.stream.frame_log import Inferred
+from export.stream.infer import Reading, run
+from export.stream.sources import Frames, Notice, Skipped, Source
+from preprocessing.ground.errors import InputError
 
 
 def test_of_latest_no_result_waits_while_another_does() -> None:

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from standins import NAMES, make_frame, make_session, make_source
 
-from export.runtime import Session
-from export.stream import Outputs, Reading, infer, run
-from export.streaming import listed, stages
-from export.streaming.pipe import Pipe
-from export.streaming.records import Inferred
-from export.streaming.sources import Frames, Loaded, Notice, Skipped, Source
-from preprocessing.errors import InputError
+from export.session.session import Session
+from export.stream import listed, stages
+from export.stream.frame_log import Inferred
+from export.stream.infer import Outputs, Reading, infer, run
+from export.stream.pipe import Pipe
+from export.stream.sources import Frames, Loaded, Notice, Skipped, Source
+from preprocessing.ground.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 

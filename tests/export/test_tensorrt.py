@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 from standins import SIZE, make_frame
 
-from export.tensorrt import build as to_tensorrt
-from export.tensorrt.build import TIMING_CACHE, build_engine, build_engines, trtexec_line
-from export.tensorrt.cuda_driver import Device, Gpu, first_gpu
-from export.tensorrt.graph import fit_types
-from export.tensorrt.header import MAGIC, check_fits, unpack
-from export.tensorrt.session import open_engine
-from preprocessing.errors import InputError
+from export.graph.tensorrt_edits import fit_types
+from export.session import engine_build as to_tensorrt
+from export.session.cuda_driver import Device, Gpu, first_gpu
+from export.session.engine import open_engine
+from export.session.engine_build import TIMING_CACHE, build_engine, build_engines, trtexec_line
+from export.session.engine_header import MAGIC, check_fits, unpack
+from preprocessing.ground.errors import InputError
 
 GPU = Gpu("Orin Nano", (8, 7))
 

@@ -9,11 +9,11 @@ from standins import make_frame, make_metadata
 
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
-from export.graphs.to_onnx import export_onnx
-from export.precisions.half import to_half
-from export.precisions.quantize import prepare
-from export.precisions.sensitivity import session_of
-from export.tensorrt.graph import fit_types, unsupported
+from export.convert.to_onnx import export_onnx
+from export.graph.tensorrt_edits import fit_types, unsupported
+from export.quantize.fp16 import to_half
+from export.quantize.quantize import prepare
+from export.quantize.sensitivity import session_of
 
 
 def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make
 
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
-from export.graphs import to_onnx
-from export.graphs.deployable import Deployable
-from export.graphs.metadata import KEY
-from export.graphs.parity import ParityError
-from export.graphs.to_onnx import export_checked, export_onnx, export_run, parity_frames
-from export.runtime import prepare
-from export.streaming.sources import find_images
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
+from export.convert import to_onnx
+from export.convert.parity import ParityError
+from export.convert.to_onnx import export_checked, export_onnx, export_run, parity_frames
+from export.graph.deployable import Deployable
+from export.graph.metadata import KEY
+from export.session.session import prepare
+from export.stream.sources import find_images
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
 
 
 def test_file_equals_eager_torch(generator: SmallGenerator, model_path: Path) -> None:

@@ -3,9 +3,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.streaming import window
-from export.streaming.window import Window
-from preprocessing.errors import InputError
+from export.stream import window
+from export.stream.window import Window
+from preprocessing.ground.errors import InputError
 
 
 def test_without_a_display_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

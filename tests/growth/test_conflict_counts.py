@@ -7,12 +7,12 @@ import torch
 from growing_runs import PAIR, frames, fresh, grown_config, only, stir, walk
 from torch import Tensor
 
-import advmtl.growth.conflicts
+import advmtl.training.growth_conflicts
 from advmtl.config import GrowthConfig
-from advmtl.growth.conflicts import Counts, stage_cosines
-from advmtl.growth.grow import grow
-from advmtl.growth.place import Detection, Place, average, choose, detection_of, modules_for
+from advmtl.config.detection import Detection, Place, average, choose, detection_of, modules_for
+from advmtl.networks.add_modules import grow
 from advmtl.networks.generator import Generator
+from advmtl.training.growth_conflicts import Counts, stage_cosines
 from advmtl.training.step import train_step
 
 THREE = ("segmentation", "depth", "instance")
@@ -130,7 +130,7 @@ def test_counts_and_means_over_the_window(monkeypatch: pytest.MonkeyPatch) -> No
         2: [[-0.5], [0.7], [-0.3], [0.0]],
     }
     monkeypatch.setattr(
-        advmtl.growth.conflicts,
+        advmtl.training.growth_conflicts,
         "stage_cosines",
         lambda generator, rows, scale: torch.tensor(values[len(rows)], dtype=torch.float64),
     )

@@ -6,10 +6,10 @@ from growing_runs import PAIR, frames, fresh, grown_config, only, stir
 from torch import Tensor
 
 import advmtl.training.step
-from advmtl.balancing.backward import gramian_at_z, pull, push
-from advmtl.balancing.combine import split_parameters
-from advmtl.growth.grow import grow
-from advmtl.growth.place import Place
+from advmtl.balancing.gradients import gramian_at_z, pull, push
+from advmtl.balancing.update import split_parameters
+from advmtl.config.detection import Place
+from advmtl.networks.add_modules import grow
 from advmtl.networks.generator import Generator
 from advmtl.training.step import train_step
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from growing_runs import PAIR, frames, fresh, grown_config, stir
 from torch import Tensor
 
-from advmtl.growth.grow import architecture, grow, regrow
-from advmtl.growth.kernels import Fusion, Kernels, MediativeKernel
-from advmtl.growth.place import Place
+from advmtl.config.detection import Place
+from advmtl.networks.add_modules import architecture, grow, regrow
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator
+from advmtl.networks.grown_modules import Fusion, Kernels, MediativeKernel
 
 PLACES = [Place(4, PAIR), Place(1, PAIR), Place(3, ("depth", "instance"))]
 

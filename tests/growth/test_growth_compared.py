@@ -9,17 +9,17 @@ import pytest
 from growing_runs import CPU, frames, fresh, grown_config, only, walk
 from rich.console import Console
 
-from advmtl.comparison import timing
-from advmtl.comparison.compare import _grown
-from advmtl.comparison.configs import plain_sum, single_task
-from advmtl.comparison.figures import REFERENCE, Comparison, Outcome, Row, StepTime, against
-from advmtl.comparison.grown import architecture_of, measured_parameters, parameters_of
-from advmtl.comparison.plan import Plan
-from advmtl.comparison.table import grids, notes, to_dict
+from advmtl.compare import timing
+from advmtl.compare.compare import _grown
+from advmtl.compare.configs import plain_sum, single_task
+from advmtl.compare.grown import architecture_of, measured_parameters, parameters_of
+from advmtl.compare.metrics import REFERENCE, Comparison, Outcome, Row, StepTime, against
+from advmtl.compare.plan import Plan
+from advmtl.compare.table import grids, notes, to_dict
 from advmtl.config import Config
-from advmtl.growth.grow import Architecture, architecture
+from advmtl.networks.add_modules import Architecture, architecture
 from advmtl.training.checkpoint import save_checkpoint
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 from advmtl.training.state import State
 
 

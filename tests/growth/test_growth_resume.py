@@ -14,13 +14,13 @@ from rich.console import Console
 from street_set import write_cityscapes
 
 from advmtl.config import Config, validate
-from advmtl.growth.grow import architecture
-from advmtl.growth.place import detection_of
+from advmtl.config.detection import detection_of
+from advmtl.networks.add_modules import architecture
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
+from advmtl.training.fit import fit
 from advmtl.training.state import State
-from advmtl.training.train import fit
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 STEPS = 7
 

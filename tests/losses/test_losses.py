@@ -1,4 +1,4 @@
-"""advmtl.losses.supervised"""
+"""advmtl.tasks.losses"""
 
 import math
 from functools import partial
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from advmtl.losses.supervised import LOSSES, berhu, cross_entropy, dice, huber, scale_invariant, smoothness
+from advmtl.tasks.losses import LOSSES, berhu, cross_entropy, dice, huber, scale_invariant, smoothness
 
 N, K, H, W = 2, 3, 4, 5
 SEGMENTATION = {"cross_entropy": cross_entropy, "dice": dice}

@@ -1,4 +1,4 @@
-"""advmtl.losses.supervised, the losses of the instance task"""
+"""advmtl.tasks.losses, the losses of the instance task"""
 
 import math
 from functools import partial
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from advmtl.losses.supervised import LOSSES, l1, mse, smooth_l1
+from advmtl.tasks.losses import LOSSES, l1, mse, smooth_l1
 
 N, H, W = 2, 4, 5
 INSTANCE = {"l1": l1, "mse": mse, "smooth_l1": partial(smooth_l1, delta=0.3)}

@@ -1,4 +1,4 @@
-"""advmtl.losses.perceptual"""
+"""advmtl.networks.perceptual"""
 
 import warnings
 from urllib.error import URLError
@@ -8,9 +8,9 @@ import torch
 from shared_files import shared_file
 from torchvision.models import squeezenet1_1, vgg16
 
-from advmtl.losses import perceptual as perceptual_module
-from advmtl.losses.perceptual import Perceptual
-from preprocessing.errors import InputError
+from advmtl.networks import perceptual as perceptual_module
+from advmtl.networks.perceptual import Perceptual
+from preprocessing.ground.errors import InputError
 
 H, W = 48, 80
 PALETTE = torch.tensor([[0.5, 0.25, 0.5], [0.0, 0.0, 0.55], [0.27, 0.5, 0.7]])

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from advmtl.losses.adversarial import OBJECTIVES
 from advmtl.networks.discriminator import (
     DEPTH_CONTRAST,
     PatchDiscriminator,
@@ -16,6 +15,7 @@ from advmtl.networks.discriminator import (
     validity,
 )
 from advmtl.networks.generator import DepthRange
+from advmtl.terms.adversarial_objectives import OBJECTIVES
 
 DEPTH = DepthRange(1.0, 100.0)
 SEES = ["depth", "image", "segmentation"]

@@ -11,7 +11,7 @@ from torchvision.models import mobilenet_v3_small
 
 from advmtl.networks import encoder as encoder_module
 from advmtl.networks.encoder import build_encoder, load_strictly, read_state_dict
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 @pytest.fixture(scope="module")

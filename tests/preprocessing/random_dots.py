@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.cityscapes import frame_path, write_camera
-from preprocessing.disparity import write_disparity
-from preprocessing.files import write_png
-from preprocessing.frame import Camera
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.files import write_png
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import frame_path, write_camera
 
 WIDTH, HEIGHT = 176, 80
 CAMERA = Camera(baseline_m=0.5, fx_px=160.0, fy_px=150.0, u0_px=88.0, v0_px=40.0)  # B * f = 80 px m

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 
-from preprocessing.errors import InputError
-from preprocessing.frame import Camera
-from preprocessing.rigs.calibration import read_calibration
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.calibration import read_calibration
 
 
 def write(tmp_path: Path, name: str, content: object) -> Path:

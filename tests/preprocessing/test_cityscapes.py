@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from shared_files import shared_file
 
-from preprocessing.cityscapes import KINDS, at_width, find_frames, frame_path, read_camera, write_camera
-from preprocessing.errors import InputError
-from preprocessing.frame import Camera
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import KINDS, at_width, find_frames, frame_path, read_camera, write_camera
 
 
 def touch(root: Path, kind: str, split: str, city: str, name: str) -> Path:

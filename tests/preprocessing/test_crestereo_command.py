@@ -10,11 +10,11 @@ from random_dots import HEIGHT, WIDTH, write_set
 from typer.testing import CliRunner
 
 from advmtl.cli.app import app
-from preprocessing.cityscapes import frame_path
-from preprocessing.crestereo import CREStereo
-from preprocessing.disparity import read_disparity
-from preprocessing.files import read_image, sha256_of
+from preprocessing.ground.disparity import read_disparity
+from preprocessing.ground.files import read_image, sha256_of
 from preprocessing.job.manifest import read_manifest
+from preprocessing.sets.cityscapes import frame_path
+from preprocessing.stereo.crestereo.network import CREStereo
 
 NAME = "dots_0_1"
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from preprocessing.cityscapes import DEFAULT_CAMERA
-from preprocessing.depth import (
+from preprocessing.ground.depth import (
     depth_to_disparity,
     disparity_to_depth,
     read_depth,
@@ -15,9 +14,10 @@ from preprocessing.depth import (
     resize_nearest,
     write_depth,
 )
-from preprocessing.errors import InputError
-from preprocessing.files import write_png
-from preprocessing.frame import Camera
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_png
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import DEFAULT_CAMERA
 
 
 def f32(values: list[list[float]]) -> np.ndarray:

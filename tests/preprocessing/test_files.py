@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocessing.errors import InputError
-from preprocessing.files import atomic_write, read_grey_or_index, read_image, read_json, write_json, write_png
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import atomic_write, read_grey_or_index, read_image, read_json, write_json, write_png
 
 NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 

@@ -7,11 +7,11 @@ import pytest
 from random_dots import write_set
 from written_depth import outputs
 
-from preprocessing.cityscapes import frame_path
-from preprocessing.files import write_png
+from preprocessing.ground.files import write_png
 from preprocessing.job.inspection import inspect
+from preprocessing.job.pipeline import make_plan, preprocess
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.pipeline import make_plan, preprocess
+from preprocessing.sets.cityscapes import frame_path
 
 NAMES = ("dots_0_1", "dots_0_2", "dots_0_3", "dots_0_4")
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.errors import InputError
-from preprocessing.labels import (
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels import (
     CATEGORIES_OF,
     IGNORE,
     LABEL_SETS,

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.errors import InputError
-from preprocessing.frame import Frame
-from preprocessing.layouts import CITYSCAPES, detect_layout
-from preprocessing.rigs.folders import RIGS
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Frame
+from preprocessing.sets.layouts import CITYSCAPES, detect_layout
+from preprocessing.sets.rigs import RIGS
 
 
 def folders(root: Path, *names: str) -> Path:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from random_dots import dot_pair, true_disparity, write_set
 
-from preprocessing.cityscapes import find_frames
-from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image, write_png
-from preprocessing.layouts import CITYSCAPES
-from preprocessing.matchers import find_matcher, match_dataset, match_pair
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image, write_png
+from preprocessing.sets.cityscapes import find_frames
+from preprocessing.sets.layouts import CITYSCAPES
+from preprocessing.stereo.match import find_matcher, match_dataset, match_pair
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 

@@ -12,16 +12,17 @@ from random_dots import BOX, CAMERA, HEIGHT, WIDTH, write_set
 from shared_files import shared_file
 from written_depth import NAMES, corrupt, depth_of, good_rows, outputs, same_files
 
-from preprocessing.cityscapes import find_frames, frame_path, write_camera
-from preprocessing.depth import read_depth
-from preprocessing.disparity import CleanSettings, read_disparity, write_disparity
-from preprocessing.errors import InputError
-from preprocessing.files import sha256_of
+from preprocessing.ground.depth import read_depth
+from preprocessing.ground.disparity import read_disparity, write_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import sha256_of
 from preprocessing.job import convert
 from preprocessing.job.manifest import read_manifest
+from preprocessing.job.pipeline import preprocess
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.matchers import DatasetSettings
-from preprocessing.pipeline import preprocess
+from preprocessing.sets.cityscapes import find_frames, frame_path, write_camera
+from preprocessing.stereo.cleaning import CleanSettings
+from preprocessing.stereo.match import DatasetSettings
 from preprocessing.stereo.sgbm import SgbmSettings
 
 FIRST = 11.0  # a disparity [px] that marks one frame

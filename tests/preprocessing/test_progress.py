@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from preprocessing import progress as module
-from preprocessing.progress import progress, track
+from preprocessing.ground import progress as module
+from preprocessing.ground.progress import progress, track
 
 
 def test_items_pass_through_in_order() -> None:

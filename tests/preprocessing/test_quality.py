@@ -10,13 +10,13 @@ import pytest
 from random_dots import HEIGHT, WIDTH, true_disparity, write_set
 from written_set import output, write_exact, write_outputs
 
-from preprocessing.cityscapes import find_frames
-from preprocessing.errors import InputError
-from preprocessing.files import read_image, write_png
-from preprocessing.frame import Frame
-from preprocessing.layouts import CITYSCAPES
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image, write_png
+from preprocessing.ground.frame import Frame
 from preprocessing.quality import check as quality
 from preprocessing.quality.check import QualityReport, QualitySettings, check_quality
+from preprocessing.sets.cityscapes import find_frames
+from preprocessing.sets.layouts import CITYSCAPES
 
 NAMES = ("dots_0_1", "dots_0_2", "dots_0_3")
 

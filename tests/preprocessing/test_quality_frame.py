@@ -9,15 +9,16 @@ from random_dots import BOX, CAMERA, FAR_PX, HEIGHT, NEAR_PX, WIDTH, true_dispar
 from shared_files import shared_file
 from written_set import output, write_exact, write_outputs
 
-from preprocessing.cityscapes import frame_path
-from preprocessing.depth import write_depth
-from preprocessing.disparity import CleanSettings, clean, write_disparity
-from preprocessing.files import read_grey_or_index, read_image, write_png
-from preprocessing.frame import Camera, Frame
-from preprocessing.layouts import CITYSCAPES, Layout
-from preprocessing.quality.figures import figures
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.files import read_grey_or_index, read_image, write_png
+from preprocessing.ground.frame import Camera, Frame
 from preprocessing.quality.frame import FrameJob, measure
+from preprocessing.quality.metrics import figures
 from preprocessing.quality.sums import BANDS_M, FrameSums
+from preprocessing.sets.cityscapes import frame_path
+from preprocessing.sets.layouts import CITYSCAPES, Layout
+from preprocessing.stereo.cleaning import CleanSettings, clean
 from preprocessing.stereo.sgbm import sgbm
 
 BOX_PIXELS = (BOX[0].stop - BOX[0].start) * (BOX[1].stop - BOX[1].start)

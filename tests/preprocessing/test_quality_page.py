@@ -11,7 +11,7 @@ from random_dots import true_disparity, write_set
 from web_outline import Outline
 from written_set import write_exact, write_outputs
 
-from preprocessing.frame import Camera
+from preprocessing.ground.frame import Camera
 from preprocessing.quality.check import QualitySettings, check_quality
 from preprocessing.quality.frame import Maps, Truth
 from preprocessing.quality.page import MOST_SKIPPED, Subject, page

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from preprocessing.quality.figures import figures
+from preprocessing.quality.metrics import figures
 from preprocessing.quality.sums import (
     BANDS_M,
     FrameSums,

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 from shared_files import shared_file
 
-from preprocessing.cityscapes import find_frames
-from preprocessing.files import read_image
-from preprocessing.rigs.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.ground.files import read_image
+from preprocessing.sets.cityscapes import find_frames
+from preprocessing.sets.rectification import MIN_MATCHES, inspect_pair
 
 UInt8 = npt.NDArray[np.uint8]
 WIDTH, HEIGHT = 300, 140

@@ -15,20 +15,19 @@ from PIL import Image
 from random_dots import HEIGHT, WIDTH, write_set
 from written_depth import NAMES, corrupt, good_rows, outputs, times
 
-from preprocessing import pipeline
-from preprocessing.cityscapes import frame_path
-from preprocessing.depth import write_depth
-from preprocessing.disparity import CleanSettings
-from preprocessing.errors import InputError
-from preprocessing.files import sha256_of, write_png
-from preprocessing.job import convert, run
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import sha256_of, write_png
+from preprocessing.job import convert, pipeline, run
 from preprocessing.job.convert import convert_frame
 from preprocessing.job.manifest import read_manifest
 from preprocessing.job.outcome import Outcome
+from preprocessing.job.pipeline import Report, make_plan, preprocess
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.matchers import DatasetSettings
-from preprocessing.pipeline import Report, make_plan, preprocess
+from preprocessing.sets.cityscapes import frame_path
+from preprocessing.stereo.cleaning import CleanSettings
+from preprocessing.stereo.match import DatasetSettings
 
 
 def test_a_second_run_redoes_only_what_changed(root: Path) -> None:

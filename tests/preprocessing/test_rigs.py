@@ -11,12 +11,12 @@ from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 from random_dots import CAMERA, dot_pair, true_disparity
 from shared_files import shared_file
 
-from preprocessing.depth import disparity_to_depth
-from preprocessing.disparity import write_disparity
-from preprocessing.errors import InputError
-from preprocessing.files import read_image, write_png
-from preprocessing.frame import Camera, Frame
-from preprocessing.layouts import Layout, detect_layout
+from preprocessing.ground.depth import disparity_to_depth
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image, write_png
+from preprocessing.ground.frame import Camera, Frame
+from preprocessing.sets.layouts import Layout, detect_layout
 
 CALIBRATION = {"baseline_m": CAMERA.baseline_m, "fx_px": CAMERA.fx_px}
 

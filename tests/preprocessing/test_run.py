@@ -12,11 +12,11 @@ import pytest
 from random_dots import write_set
 from written_depth import good_rows, same_files
 
-from preprocessing.cityscapes import frame_path
-from preprocessing.files import sha256_of
+from preprocessing.ground.files import sha256_of
 from preprocessing.job.manifest import read_manifest
+from preprocessing.job.pipeline import preprocess
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.pipeline import preprocess
+from preprocessing.sets.cityscapes import frame_path
 
 NAMES = tuple(f"dots_0_{number}" for number in range(12))
 COMMAND = [sys.executable, "-c", "from advmtl.cli.app import app; app()", "preprocess"]

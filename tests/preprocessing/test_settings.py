@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.disparity import CleanSettings
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 from preprocessing.job.settings import PreprocessSettings, build_settings, settings_key
-from preprocessing.matchers import DatasetSettings
+from preprocessing.stereo.cleaning import CleanSettings
+from preprocessing.stereo.match import DatasetSettings
 from preprocessing.stereo.sgbm import SgbmSettings
 
 

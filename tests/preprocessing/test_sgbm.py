@@ -3,9 +3,9 @@ import pytest
 from random_dots import BOX, FAR_PX, NEAR_PX, WIDTH, dot_pair, true_disparity
 from shared_files import shared_file
 
-from preprocessing.disparity import CleanSettings, clean
-from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image
+from preprocessing.stereo.cleaning import CleanSettings, clean
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings, sgbm
 
 

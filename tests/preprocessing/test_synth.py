@@ -12,16 +12,16 @@ import pytest
 
 pytest.importorskip("embreex", reason="the scene generator needs the extra `synth`")
 
-from preprocessing.cityscapes import find_frames, read_camera
-from preprocessing.disparity import read_disparity
-from preprocessing.errors import InputError
-from preprocessing.files import read_grey_or_index, read_image
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.disparity import read_disparity
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_grey_or_index, read_image
+from preprocessing.ground.labels import LABEL_SETS
 from preprocessing.scenes import stage
 from preprocessing.scenes.compose import RARE, compose
 from preprocessing.scenes.noise import hashed, noise
 from preprocessing.scenes.render import Renderer
-from preprocessing.synth import Pair, frame_of, generate, render_pair
+from preprocessing.scenes.synth import Pair, frame_of, generate, render_pair
+from preprocessing.sets.cityscapes import find_frames, read_camera
 
 SIZE = (160, 96)
 _ROAD_USERS = {stage.RIDER, stage.TRUCK, stage.BUS, stage.TRAIN, stage.MOTORCYCLE, stage.BICYCLE}

@@ -6,7 +6,7 @@ import signal
 import cv2
 import pytest
 
-from preprocessing.workers import WorkerDied, worker_pool
+from preprocessing.ground.workers import WorkerDied, worker_pool
 
 
 def test_workers_ignore_ctrl_c_and_run_one_opencv_thread() -> None:

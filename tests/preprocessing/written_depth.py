@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from random_dots import HEIGHT, WIDTH
 
-from preprocessing.cityscapes import frame_path
-from preprocessing.depth import read_depth
-from preprocessing.files import write_png
+from preprocessing.ground.depth import read_depth
+from preprocessing.ground.files import write_png
 from preprocessing.job.manifest import read_manifest
+from preprocessing.sets.cityscapes import frame_path
 
 NAMES = ("dots_0_1", "dots_0_2", "dots_0_3")
 

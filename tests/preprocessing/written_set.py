@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from random_dots import CAMERA, true_disparity
 
-from preprocessing.cityscapes import find_frames
-from preprocessing.depth import disparity_to_depth, write_depth
-from preprocessing.disparity import write_disparity
-from preprocessing.files import write_png
-from preprocessing.frame import Frame
-from preprocessing.layouts import CITYSCAPES
+from preprocessing.ground.depth import disparity_to_depth, write_depth
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.files import write_png
+from preprocessing.ground.frame import Frame
+from preprocessing.sets.cityscapes import find_frames
+from preprocessing.sets.layouts import CITYSCAPES
 
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]

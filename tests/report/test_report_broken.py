@@ -12,7 +12,7 @@ from written_runs import write_run
 from advmtl.cli.app import app
 from advmtl.report.page import write_report
 from advmtl.report.reading import read_run, read_runs
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 def page_of(*runs: Path) -> str:

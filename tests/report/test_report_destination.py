@@ -8,7 +8,7 @@ from written_runs import write_run
 
 from advmtl.cli.app import app
 from advmtl.report.page import write_report
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 
 def test_a_page_is_html(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from advmtl.cli.app import app
 from advmtl.config import Config, validate
 from advmtl.report.page import write_report
 from advmtl.report.reading import read_run
-from advmtl.training.train import fit
-from preprocessing.cityscapes import frame_path
+from advmtl.training.fit import fit
+from preprocessing.sets.cityscapes import frame_path
 
 
 @pytest.fixture(scope="module")

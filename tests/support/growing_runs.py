@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from advmtl.config import Config, validate
+from advmtl.config.detection import Detection
 from advmtl.data.loading import Batch
-from advmtl.growth.conflicts import Counts
-from advmtl.growth.growing import grow_where_due
-from advmtl.growth.kernels import Kernels
-from advmtl.growth.place import Detection
 from advmtl.networks.generator import Generator
+from advmtl.networks.grown_modules import Kernels
+from advmtl.training.growth_conflicts import Counts
+from advmtl.training.growth_state import grow_where_due
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 

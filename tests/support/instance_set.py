@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from street_set import SIZE
 
-from preprocessing.cityscapes import frame_path
-from preprocessing.files import write_png
+from preprocessing.ground.files import write_png
+from preprocessing.sets.cityscapes import frame_path
 
 # `street_set.write_cityscapes` labels the right half as car below four void rows. Here it is two touching cars.
 LEFT_CAR, RIGHT_CAR, EDGE = 26000, 26001, 80

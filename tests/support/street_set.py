@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from advmtl.config import Config, validate
-from preprocessing.cityscapes import frame_path, write_camera
-from preprocessing.depth import write_depth
-from preprocessing.disparity import write_disparity
-from preprocessing.files import write_png
-from preprocessing.frame import Camera
+from preprocessing.ground.depth import write_depth
+from preprocessing.ground.disparity import write_disparity
+from preprocessing.ground.files import write_png
+from preprocessing.ground.frame import Camera
+from preprocessing.sets.cityscapes import frame_path, write_camera
 
 SIZE = (96, 48)  # width, height of the stored pictures
 CAMERA = Camera(0.5, 200.0, 200.0, 48.0, 24.0)  # Z = 100 / d

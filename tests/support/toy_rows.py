@@ -8,7 +8,7 @@ from balancers import REQUIRED
 from torch import Tensor, nn
 
 from advmtl.balancing.build import build_balancer
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 ROWS = ("a", "b", "adversarial/both")
 

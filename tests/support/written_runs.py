@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from advmtl.config import Config, validate
-from advmtl.pictures.visualize import evolution_gif
-from preprocessing.files import write_png
+from advmtl.drawing.visualize import evolution_gif
+from preprocessing.ground.files import write_png
 
 NAMES = ("sky", "bui<ld>ing", "road")  # no class is called so; whatever a file says must not become markup
 

@@ -11,7 +11,7 @@ from street_set import TASKS
 
 from advmtl.config import Config, validate
 from advmtl.training.checkpoint import UnusableCheckpoint, checkpoint_path, load_checkpoint, save_checkpoint
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 CONFIG = validate(Config, {"tasks": TASKS}, "test")
 

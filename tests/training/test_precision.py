@@ -8,16 +8,16 @@ import torch
 from one_step import CRITICS, changed, make_batch, make_config, snapshot
 from same_bits import assert_equal
 
-import advmtl.training.precision
-from advmtl.balancing.combine import balanced_backward
+import advmtl.networks.precision
+from advmtl.balancing.update import balanced_backward
 from advmtl.config.files import load_config
 from advmtl.networks.discriminator import validity
+from advmtl.networks.precision import Precision
+from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
-from advmtl.training.finite import NonFiniteLoss
-from advmtl.training.precision import Precision
 from advmtl.training.state import State, build
 from advmtl.training.step import supervised_losses, train_step
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 CPU = torch.device("cpu")
 BALANCERS: dict[str, dict[str, object]] = {
@@ -178,9 +178,9 @@ def test_a_device_that_cannot_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         Precision("bf16", torch.device("meta"), {})
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     with pytest.raises(InputError, match=r"train\.precision: bf16 needs a GPU"):
-        advmtl.training.precision._refuse_unable("bf16", torch.device("cuda"))
-    advmtl.training.precision._refuse_unable("fp16", torch.device("cuda"))
-    advmtl.training.precision._refuse_unable("fp32", torch.device("meta"))
+        advmtl.networks.precision._refuse_unable("bf16", torch.device("cuda"))
+    advmtl.networks.precision._refuse_unable("fp16", torch.device("cuda"))
+    advmtl.networks.precision._refuse_unable("fp32", torch.device("meta"))
 
 
 def test_keys_that_came_later_leave_the_hash_of_earlier_runs_alone() -> None:

@@ -19,7 +19,7 @@ from checkpoint_damage import draw
 from resume_torture import Killed, Reference, attempt, compare, config_of, leftovers, write_set
 
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 
 if sys.platform == "win32":
     pytest.skip("there is no SIGKILL", allow_module_level=True)
@@ -45,7 +45,6 @@ def test_killed_inside_a_checkpoint_and_inside_a_measurement(alone: Reference) -
     assert compare(alone.folder, folder) == []
 
 
-@pytest.mark.slow
 def test_differences_are_seen(alone: Reference) -> None:
     """The script itself can fail: a resume with another state of the noise generator is found out."""
     out = alone.folder.parent

@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from advmtl.config import Config, validate
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from advmtl.training.log import Log
-from advmtl.training.runs import Run, claimed, clear_run, difference, load_newest, open_run
+from advmtl.training.run_folder import Run, claimed, clear_run, difference, load_newest, open_run
 from advmtl.training.state import State, build
-from preprocessing.errors import InputError
+from preprocessing.ground.errors import InputError
 
 CPU = torch.device("cpu")
 
@@ -232,8 +232,8 @@ def test_difference_names_the_first_key() -> None:
 
 
 def test_a_folder_belongs_to_one_process_at_a_time_and_is_free_after_a_kill(tmp_path: Path) -> None:
-    hold = f"from pathlib import Path; from advmtl.training.runs import claimed; c = claimed(Path({str(tmp_path)!r}))"
-    code = f"{hold}; c.__enter__(); print('held', flush=True); input()"
+    hold = "from pathlib import Path; from advmtl.training.run_folder import claimed"
+    code = f"{hold}; c = claimed(Path({str(tmp_path)!r})); c.__enter__(); print('held', flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
     with pytest.raises(InputError, match="another process trains into this folder"), claimed(tmp_path):

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from advmtl.cli.app import app
 from advmtl.data.loading import train_loader
+from advmtl.training import fit as train_module
 from advmtl.training import loop as loop_module
-from advmtl.training import train as train_module
 from advmtl.training.checkpoint import load_checkpoint
-from advmtl.training.runs import Run
+from advmtl.training.fit import fit
+from advmtl.training.run_folder import Run
 from advmtl.training.signals import EXIT_PREEMPTED, Interrupt, Preempted
-from advmtl.training.train import fit
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_at_once_ends_its_block_also_for_a_signal_that_came_before() -> None:
     ("moment", "number", "step"),
     [
         ("train_step", signal.SIGTERM, 1),
-        pytest.param("train_step", signal.SIGUSR1, 1, marks=pytest.mark.slow),
+        ("train_step", signal.SIGUSR1, 1),
         ("evaluate", signal.SIGTERM, 3),
-        pytest.param("save_checkpoint", signal.SIGTERM, 3, marks=pytest.mark.slow),
+        ("save_checkpoint", signal.SIGTERM, 3),
         ("write_evaluation", signal.SIGTERM, 6),
     ],
 )

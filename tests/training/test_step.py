@@ -7,8 +7,8 @@ import torch
 from one_step import CPU, CRITICS, TASKS, changed, make_batch, make_config, snapshot
 
 from advmtl.data.loading import Batch
+from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.adversary import ordered_share
-from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 

@@ -14,23 +14,23 @@ from street_set import config as folder_config
 from street_set import write_folder
 from tiny_run import CPU, make_config, quiet
 
-from advmtl.comparison.plan import is_finished
+from advmtl.compare.plan import is_finished
 from advmtl.config import Config, EncoderConfig
 from advmtl.data.loading import Batch, val_loaders
-from advmtl.pictures.visualize import batch_panels
+from advmtl.drawing.visualize import batch_panels
+from advmtl.terms.finite import NonFiniteLoss
+from advmtl.training import fit as train_module
 from advmtl.training import loop as loop_module
-from advmtl.training import train as train_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
-from advmtl.training.finite import NonFiniteLoss
+from advmtl.training.fit import fit
 from advmtl.training.log import flatten
 from advmtl.training.optimizers import learning_rate_factor
-from advmtl.training.runs import Run
+from advmtl.training.run_folder import Run
 from advmtl.training.scores import score
 from advmtl.training.state import State, build
-from advmtl.training.train import fit
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
-from preprocessing.labels import LABEL_SETS
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
+from preprocessing.ground.labels import LABEL_SETS
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,9 @@ class _PulledPlugError(Exception):
 def test_a_resume_in_mid_epoch_gives_the_same_bits(
     stop_after: int, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`finished` saves at other steps, which changes no result."""
     config = make_config(streets, checkpoint_every_steps=1)
+    reference = tmp_path / "reference"
+    fit(config, reference, CPU, quiet())
     taken, real = 0, loop_module.train_step
 
     def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
@@ -105,10 +106,10 @@ def test_a_resume_in_mid_epoch_gives_the_same_bits(
         fit(config, folder, CPU, quiet())
     monkeypatch.setattr(loop_module, "train_step", real)
     fit(config, folder, CPU, quiet())
-    (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (finished, folder))
+    (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (reference, folder))
     assert_equal(a, b)
-    assert (folder / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
-    assert (folder / "evaluation.json").read_bytes() == (finished / "evaluation.json").read_bytes()
+    assert (folder / "metrics.jsonl").read_bytes() == (reference / "metrics.jsonl").read_bytes()
+    assert (folder / "evaluation.json").read_bytes() == (reference / "evaluation.json").read_bytes()
 
 
 def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
@@ -136,9 +137,10 @@ def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
 
 @pytest.mark.parametrize("moment", ["in a step", "in a measurement"])
 def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
-    moment: str, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config(streets)
+    fit(config, tmp_path / "reference", CPU, quiet())
     name = "train_step" if moment == "in a step" else "evaluate"
     real = getattr(loop_module, name)
 
@@ -151,10 +153,9 @@ def test_ctrl_c_waits_for_a_whole_state_and_resumes_to_the_same_bits(
         fit(config, tmp_path / "resumed", CPU, quiet())
     monkeypatch.setattr(loop_module, name, real)
     fit(config, tmp_path / "resumed", CPU, quiet())
-    folders = (finished, tmp_path / "resumed")
-    (a, _), (b, _) = (load_checkpoint(folder / "checkpoints" / "last.pt") for folder in folders)
+    (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
     assert_equal(a, b)
-    logs = [(folder / "metrics.jsonl").read_bytes() for folder in folders]
+    logs = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("reference", "resumed")]
     assert logs[0] == logs[1]
 
 

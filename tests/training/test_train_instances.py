@@ -9,11 +9,11 @@ from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
 from advmtl.config import Config, validate
+from advmtl.training.fit import fit
 from advmtl.training.scores import headline, score
-from advmtl.training.train import fit
-from export.graphs.to_onnx import export_run
-from preprocessing.errors import InputError
-from preprocessing.files import read_image
+from export.convert.to_onnx import export_run
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import read_image
 
 INSTANCE = {"instance": {"losses": {"l1": 1, "mse": 0.1}}}
 

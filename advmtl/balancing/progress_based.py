@@ -1,0 +1,159 @@
+"""Weights by how far each task has come: gradient norms, loss ratios, validation figures."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from advmtl.balancing.balancer import GramBalancer, LossBalancer
+
+
+class GradNorm(GramBalancer):
+    """Gradient norms pulled towards a common one, higher where a task lags (Chen et al. 2018, Eq. 1-2, Algorithm 1).
+
+    Target of w_i‖g_i‖: Ḡ r_i^a, Ḡ the mean of w‖g‖, r_i = L̃_i / mean L̃, L̃_i = L_i(t)/L_i(0) (seed 000, Eq. 14-15; it
+    prints a sum in r_i and calls it an average, which is what the paper has). This step's weights are used, then moved
+    by the gradient of Σ |w_i‖g_i‖ − target_i| with the target held, and scaled back to a mean of 1.
+
+    The papers take ‖g_i‖ at the last shared layer's weights; here it is where `balance.at` says. The step is divided by
+    the mean norm, so that `learning_rate` means the same for any scale of the losses.
+
+    Args:
+        alpha: a, the strength of the asymmetry.
+        learning_rate: of the weights.
+    """
+
+    task_weights: Tensor
+    first_losses: Tensor
+
+    def __init__(self, rows: Sequence[str], *, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
+        super().__init__(rows)
+        self.alpha, self.learning_rate = alpha, learning_rate
+        self.register_buffer("task_weights", torch.ones(len(rows), dtype=torch.float64))
+        self.register_buffer("first_losses", torch.zeros(len(rows), dtype=torch.float64))  # 0: not seen yet
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """The weights as they stand; then their update."""
+        weights = self.task_weights[active]
+        first = torch.where(self.first_losses[active] > 0, self.first_losses[active], losses)
+        self.first_losses[active] = first
+        norms = gramian.diagonal().sqrt()
+        ratio = losses / first
+        weighted = weights * norms
+        target = weighted.mean() * (ratio / ratio.mean()) ** self.alpha
+        moved = weights - self.learning_rate * norms / norms.mean() * torch.sign(weighted - target)
+        self.task_weights[active] = moved.clamp_min(1e-3)  # a weight of 0 or less could not come back
+        self.task_weights *= len(self.task_weights) / self.task_weights.sum()
+        return weights
+
+
+class RotoGrad(GramBalancer):
+    """Equal gradient norms, Σ α_k‖g_k‖ with α_k ∝ ‖g_k‖/‖g_k(0)‖ (Javaloy & Valera 2022; seed 000, Eq. 19).
+
+    So a task whose gradient has shrunk least sets the pace. The paper's second half, a rotation of z per task
+    (Eq. 20), is `rotation.RotatedHead`; `turn` tells it what to do after each step.
+
+    Args:
+        angle: how far a rotation may turn in one step [rad].
+    """
+
+    first_norms: Tensor
+
+    def __init__(self, rows: Sequence[str], *, angle: float = 0.01) -> None:
+        super().__init__(rows)
+        self.angle = angle
+        self.register_buffer("first_norms", torch.zeros(len(rows), dtype=torch.float64))  # 0: not seen yet
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights that give every gradient the common norm."""
+        del losses
+        norms = gramian.diagonal().sqrt()
+        first = torch.where(self.first_norms[active] > 0, self.first_norms[active], norms)
+        self.first_norms[active] = first
+        share = norms / first
+        common = (share / share.sum()) @ norms
+        return common / norms
+
+
+class Prioritisation(LossBalancer):
+    """Dynamic task prioritisation: Σ FL(κ̄_t; γ) L_t, FL = −(1 − κ̄)^γ log κ̄ (Guo et al. 2018; seed 000, Eq. 28-30).
+
+    κ is the task's validation figure, κ̄ its moving average, `discount` · κ + (1 − discount) · κ̄. The paper updates it
+    with every batch's accuracy; here with every validation, since mIoU of a batch means little. The weights are scaled
+    to a mean of 1 (the paper leaves them): good tasks have a focal weight of some thousandths, beside which the
+    adversarial rows, which have weight 1, would be all there is. A task not measured yet has the others' mean.
+
+    Args:
+        gamma: γ, how much more the hard tasks count.
+        discount: share of the newest figure in the average.
+    """
+
+    figures: Tensor
+
+    def __init__(self, rows: Sequence[str], *, gamma: float = 1.0, discount: float = 0.5) -> None:
+        super().__init__(rows)
+        self.gamma, self.discount = gamma, discount
+        self.register_buffer("figures", torch.full((len(rows),), -1.0, dtype=torch.float64))  # -1: not measured
+
+    def observe(self, figures: Mapping[str, float]) -> None:
+        """Take in one validation."""
+        for index, name in enumerate(self.rows):
+            if name in figures:
+                figure, old = max(figures[name], 0.0), float(self.figures[index])  # a share of error left may exceed 1
+                self.figures[index] = figure if old < 0 else self.discount * figure + (1 - self.discount) * old
+
+    def forward(self, losses: Tensor) -> Tensor:
+        """Σ of the weighted losses."""
+        measured = self.figures >= 0
+        weights = torch.ones_like(losses)
+        if bool(measured.any()):
+            figures = self.figures[measured].clamp(1e-3, 1 - 1e-3)
+            focal = -((1 - figures) ** self.gamma) * torch.log(figures)
+            weights[measured] = focal / focal.mean()
+        return (weights * losses).sum()
+
+
+class StopAndGo(LossBalancer):
+    """A task stops when it no longer improves and goes on when it gets worse (Lu et al. 2020; seed 000, §III-D-1).
+
+    After each validation: STOP where the best figure of the last `patience` validations beats the best before them by
+    less than `stop`, relative; GO where the figure has fallen below its best by more than `go`, relative. A stopped
+    task's loss weighs 0; its adversarial term goes with it. Where all have stopped, all go. The paper looks at the
+    validation loss; here it is the task's figure, higher is better.
+
+    Args:
+        patience: validations without improvement [count].
+        stop: least relative improvement; 0.1 % in the paper.
+        go: relative degradation; 0.5 % in the paper.
+    """
+
+    bests: Tensor
+    seen: Tensor
+    going: Tensor
+
+    def __init__(self, rows: Sequence[str], *, patience: int = 2, stop: float = 0.001, go: float = 0.005) -> None:
+        super().__init__(rows)
+        self.stop, self.go = stop, go
+        self.register_buffer("bests", torch.zeros(len(rows), patience + 1, dtype=torch.float64))  # oldest first
+        self.register_buffer("seen", torch.zeros(len(rows), dtype=torch.int64))
+        self.register_buffer("going", torch.ones(len(rows), dtype=torch.bool))
+
+    def observe(self, figures: Mapping[str, float]) -> None:
+        """Take in one validation and decide who goes."""
+        for index, name in enumerate(self.rows):
+            if name not in figures:
+                continue
+            figure = max(figures[name], 0.0)
+            best = max(figure, float(self.bests[index, -1]))
+            self.bests[index] = torch.cat([self.bests[index, 1:], self.bests.new_tensor([best])])
+            self.seen[index] += 1
+            before = float(self.bests[index, 0])
+            if figure < best * (1 - self.go):
+                self.going[index] = True
+            elif self.seen[index] >= self.bests.shape[1] and best < before * (1 + self.stop):
+                self.going[index] = False
+
+    def forward(self, losses: Tensor) -> Tensor:
+        """Σ of the losses of the tasks that go."""
+        going = self.going if bool(self.going.any()) else torch.ones_like(self.going)
+        return (going * losses).sum()

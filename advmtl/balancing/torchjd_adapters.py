@@ -1,0 +1,157 @@
+"""TorchJD's weightings and aggregators as balancers: on one scale, rows without gradient apart, history saved."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchjd import aggregation as torchjd
+
+from advmtl.balancing.balancer import GramBalancer, JacobianBalancer
+
+
+class Weighted(GramBalancer):
+    """A weighting of TorchJD without history.
+
+    It is given the Gram matrix divided by its mean diagonal: thresholds in solvers (1e-4 of a norm, 1e-12 of a sum)
+    then mean the same for any scale of the losses.
+
+    Args:
+        weighting: TorchJD's, from a Gram matrix.
+        degree: p where weights(s G) = s^p weights(G); what the division took is given back.
+        preference: weight per row [m], any scale, for a weighting that has a `pref_vector`.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[str],
+        weighting: torchjd.Weighting[Any],
+        *,
+        degree: float = 0.0,
+        preference: Tensor | None = None,
+    ) -> None:
+        super().__init__(rows)
+        self.weighting, self.degree, self.preference = weighting, degree, preference
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """TorchJD's weights."""
+        del losses
+        if self.preference is not None:
+            chosen = self.preference[active]
+            self.weighting.pref_vector = chosen / chosen.sum()
+        scale = gramian.diagonal().mean()
+        return self.weighting(gramian / scale) * scale**self.degree
+
+
+class NashMtl(GramBalancer):
+    """Nash-MTL: w with G w = 1/w, the direction's length at most `max_norm` (Navon et al. 2022, Eq. 3, Algorithm 1).
+
+    FairGrad's condition with α = 1 is the same one (Ban & Ji 2024, §3), and TorchJD solves it by least squares,
+    without history, in milliseconds. Its own NashMTL copies the authors' code: up to twenty convex programs a step,
+    and none where a row is 0. On the cosines C, with u_i = ‖g_i‖ w_i, the condition is C u = 1/u, so scales never meet
+    the solver.
+
+    Args:
+        max_norm: bound of ‖Σ w_i g_i‖, 0 for none; the authors' 1.
+    """
+
+    def __init__(self, rows: Sequence[str], *, max_norm: float = 1.0) -> None:
+        super().__init__(rows)
+        self.max_norm = max_norm
+        self.weighting = torchjd.FairGradWeighting(alpha=1.0)
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """The bargaining solution."""
+        del losses, active
+        norms = gramian.diagonal().sqrt()
+        weights = self.weighting(gramian / norms[:, None] / norms[None, :]) / norms
+        length = (weights @ gramian @ weights).clamp_min(0).sqrt()
+        return weights * (self.max_norm / length) if 0 < self.max_norm < length else weights
+
+
+class Conflictless(GramBalancer):
+    """TorchJD's ConFIG (Liu et al. 2024, Eq. 2), by the Gram matrix.
+
+    Its direction lies in the span of the rows and depends on their inner products alone, so it is taken on a factor F
+    of the Gram matrix, F Fᵀ = G, instead of rows of a million numbers.
+    """
+
+    def __init__(self, rows: Sequence[str], preference: Tensor) -> None:
+        super().__init__(rows)
+        self.preference = preference
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """Weights w with Fᵀ w = ConFIG(F)."""
+        del losses
+        norms = gramian.diagonal().sqrt()
+        values, vectors = torch.linalg.eigh(gramian / norms[:, None] / norms[None, :])
+        unit = vectors * torch.where(values > 1e-12 * values.max(), values, 0).sqrt()
+        direction = torchjd.ConFIG(self.preference[active])(norms[:, None] * unit)
+        return torch.linalg.pinv(unit.T) @ direction / norms
+
+
+class Remembering(GramBalancer):
+    """A weighting of TorchJD with history per row.
+
+    A row without gradient is shown to it as one of the mean norm that is orthogonal to all others: it neither helps nor
+    hinders them, and the history keeps its shape.
+
+    Args:
+        weighting: TorchJD's, from a Gram matrix.
+        names: its attributes that are history; tensors, numbers, None or tuples of them.
+    """
+
+    def __init__(self, rows: Sequence[str], weighting: torchjd.Weighting[Any], names: Sequence[str]) -> None:
+        super().__init__(rows)
+        # Not a submodule: TorchJD's buffers come into being with the first call, and a state dict that has them does
+        # not load into a fresh module. The extra state has them instead.
+        self._holder, self._names = [weighting], tuple(names)
+
+    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
+        """TorchJD's weights of the rows with a gradient."""
+        del losses
+        scale = gramian.diagonal().mean()
+        whole = torch.eye(len(active), dtype=gramian.dtype)
+        index = active.nonzero().squeeze(1)
+        whole[index[:, None], index[None, :]] = gramian / scale
+        return self._holder[0](whole)[active]
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The history."""
+        return _attributes(self._holder[0], self._names)
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        for name, value in state.items():
+            setattr(self._holder[0], name, value)
+
+
+class Aggregated(JacobianBalancer):
+    """An aggregator of TorchJD that needs the gradients themselves.
+
+    Args:
+        aggregator: TorchJD's.
+        names: attributes of its weighting that are history.
+    """
+
+    def __init__(self, rows: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = ()) -> None:
+        super().__init__(rows)
+        self._holder, self._names = [aggregator], tuple(names)
+
+    def forward(self, matrix: Tensor) -> Tensor:
+        """TorchJD's aggregation."""
+        return self._holder[0](matrix)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The history."""
+        return _attributes(self._holder[0].weighting, self._names) if self._names else {}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        for name, value in state.items():
+            setattr(self._holder[0].weighting, name, value)
+
+
+def _attributes(owner: object, names: Sequence[str]) -> dict[str, Any]:
+    values = {name: getattr(owner, name) for name in names}
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in values.items()}

@@ -1,0 +1,135 @@
+"""What is compared: configurations with overrides of their own, and the single-task ones. Imports no torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from advmtl.config import Config, validate
+from advmtl.config.files import load_config
+from preprocessing.ground.errors import InputError
+
+_KEY = r"[A-Za-z_][\w.]*="
+_OVERRIDE = re.compile(_KEY + ".*", re.DOTALL)
+_VARIANT = re.compile(rf"(?P<name>.+?):(?P<own>{_KEY}.*)", re.DOTALL)
+_BETWEEN = re.compile(rf",\s*(?={_KEY})")  # a comma inside [image, depth] has no key= after it
+# What has to be the same, or the figures of two rows would not mean the same or not cost the same.
+_SHARED = (
+    "seed",
+    "data.train",
+    "data.val",
+    "data.classes",
+    "data.size",
+    "data.batch_size",
+    "data.label_budget",
+    "data.label_seed",
+    "depth.max_m",
+    "train.epochs",
+)
+# What makes a configuration more than its tasks and losses.
+_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}
+
+
+def read_configurations(arguments: Sequence[str], given: Sequence[str] = ()) -> list[Config]:
+    """Read `CONFIG… [key=value…]`: what is a bare `key=value` goes to every configuration.
+
+    A configuration may carry overrides of its own, `baseline:balance.method=pcgrad,balance.at=parameters`; they win
+    over those for all. It is then named after their values (`baseline-pcgrad-parameters`), or by `name=` among them.
+
+    Args: the arguments as typed; `given` overrides for all that come first. Raises: InputError.
+    """
+    everywhere = [*given, *(text for text in arguments if _OVERRIDE.fullmatch(text))]
+    texts = [text for text in arguments if not _OVERRIDE.fullmatch(text)]
+    if not texts:
+        raise InputError("name a configuration to compare, e.g. baseline baseline:balance.method=pcgrad model3")
+    return [_read(text, everywhere) for text in texts]
+
+
+def _read(text: str, everywhere: Sequence[str]) -> Config:
+    match = _VARIANT.fullmatch(text)
+    if match is None:
+        return load_config(text, everywhere)
+    own = _BETWEEN.split(match["own"])
+    config = load_config(match["name"], [*everywhere, *own])
+    if any(override.startswith("name=") for override in own):
+        return config
+    return config.model_copy(update={"name": "-".join([config.name, *map(_label, own)])})
+
+
+def _label(override: str) -> str:
+    key, _, value = override.partition("=")
+    last = key.rpartition(".")[2]
+    return folder_name(value if last in ("method", "at") else f"{last}-{value}")
+
+
+def folder_name(name: str) -> str:
+    """A configuration's name as part of a path: no separator, no blank, and no `=`, which would read as an override."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
+
+
+def check_comparable(configs: Sequence[Config]) -> None:
+    """Raise InputError where two configurations share a name, are one, or differ in data, size or budget."""
+    names: dict[str, Config] = {}
+    hashes: dict[str, str] = {}
+    for config in configs:
+        name = folder_name(config.name)
+        if not name or name == "single-task":
+            raise InputError(f"name {config.name!r}: cannot be used here; give another, e.g. CONFIG:name=mine")
+        if config.hash in hashes:
+            raise InputError(f"{hashes[config.hash]} and {config.name} are the same experiment; leave one out")
+        if name in names:
+            raise InputError(
+                f"two configurations are named {config.name}; rename one, e.g. CONFIG:key=value,name=other"
+            )
+        names[name], hashes[config.hash] = config, config.name
+    first = configs[0]
+    for config in configs[1:]:
+        for key in _SHARED:
+            there, here = _value(first, key), _value(config, key)
+            if there != here:
+                raise InputError(
+                    f"{key} is {there} in {first.name} and {here} in {config.name}: the comparison would not be fair; "
+                    f"set it for all, {key}=…"
+                )
+
+
+def _value(config: Config, key: str) -> Any:
+    here: Any = config.model_dump(mode="json")
+    for part in key.split("."):
+        here = here[part]
+    return here
+
+
+def single_task(configs: Sequence[Config]) -> dict[str, Config]:
+    """The single-task configuration of every task, by task: `single_segmentation`, …
+
+    Each is the first configuration that has the task, with this task alone, no discriminator, no growth, nothing learnt
+    from frames without the label, and the plain sum: same data and labels, size, budget, optimiser, losses and loss
+    weights. Raises: InputError where a name is taken by something else.
+    """
+    singles: dict[str, Config] = {}
+    for config in configs:
+        for task in config.tasks:
+            if task not in singles:
+                singles[task] = _alone(config, task)
+    for single in singles.values():
+        for config in configs:
+            if folder_name(config.name) == single.name and config.hash != single.hash:
+                raise InputError(
+                    f"{config.name}: the name is taken by the single-task reference, which differs from it; rename it, "
+                    f"e.g. {config.name}:name=other"
+                )
+    return singles
+
+
+def _alone(config: Config, task: str) -> Config:
+    values = config.model_dump(mode="json")
+    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
+    return validate(Config, values, f"single-task form of {config.name}")
+
+
+def plain_sum(config: Config) -> Config:
+    """The same tasks and losses with neither discriminators nor a balancer, growth or partial supervision: what step
+    times are relative to.
+    """
+    values: Mapping[str, Any] = config.model_dump(mode="json")
+    return validate(Config, {**values, "name": "plain sum", **_PLAIN}, config.name)

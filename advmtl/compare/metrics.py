@@ -1,0 +1,225 @@
+"""Figures of a comparison: mean and deviation over seeds, Δm and win rate against single-task learning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import mean, stdev
+from typing import Any, Literal
+
+from advmtl.evaluation.metrics import HIGHER_IS_BETTER, UNITS
+from advmtl.tasks.table import TASKS
+from preprocessing.ground.errors import InputError
+
+REFERENCE = "single-task"
+# Of each task, what a network of this task alone can be measured by too: mIoU and pixel accuracy as in MTAN's and seed
+# 002's tables, and of depth one relative error and one in metres.
+_DELTA_M = {
+    "segmentation": ("miou", "pixel_accuracy"),
+    "depth": ("abs_rel", "rmse_m"),
+    "instance": ("offset_rmse_px",),
+}
+_TITLES = {
+    **{"miou": "mIoU", "miou_categories": "mIoU 7 cat.", "pixel_accuracy": "pixel accuracy"},
+    **{"boundary_iou": "boundary IoU", "abs_rel": "AbsRel", "sq_rel_m": "SqRel", "rmse_m": "RMSE"},
+    **{"rmse_log": "RMSE log", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3", "edge_f1": "depth-edge F1"},
+    **{"offset_rmse_px": "offset RMSE", "pq": "PQ"},
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of `evaluation.json`, written `task.figure`."""
+
+    task: str
+    figure: str
+
+    @property
+    def key(self) -> str:
+        """As on the command line and in comparison.json."""
+        return f"{self.task}.{self.figure}"
+
+    @property
+    def higher(self) -> bool:
+        """Whether more is better."""
+        return HIGHER_IS_BETTER[self.figure]
+
+    @property
+    def title(self) -> str:
+        """As in the papers."""
+        return _TITLES.get(self.figure, self.figure)
+
+    @property
+    def scale(self) -> float:
+        """Factor of the tables: shares are shown in percent."""
+        return 100.0 if UNITS[self.figure] == "1" and self.higher else 1.0
+
+    @property
+    def unit(self) -> str:
+        """Unit of the tables."""
+        return "%" if self.scale == 100 else UNITS[self.figure]
+
+    @property
+    def digits(self) -> int:
+        """Decimals of the tables."""
+        return 2 if self.unit == "%" else 4 if self.unit == "1" else 3
+
+
+def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metric]:
+    """The metrics of Δm and win rate: those chosen as `task.figure`, else as many of each task, two or one.
+
+    Δm is a mean over metrics: with four of depth and one of segmentation it would be a figure of depth.
+    Raises: InputError for an unknown one, or where a task has none.
+    """
+    if not chosen:
+        names = {task: _DELTA_M.get(task, _ranked(task)[:2]) for task in tasks}
+        count = min(map(len, names.values()))
+        return [Metric(task, figure) for task in tasks for figure in names[task][:count]]
+    metrics = []
+    for text in chosen:
+        task, _, figure = text.partition(".")
+        if task not in tasks:
+            raise InputError(f"--metrics {text}: no compared configuration has this task; there are {', '.join(tasks)}")
+        if figure not in _ranked(task):
+            known = ", ".join(f"{task}.{name}" for name in _ranked(task))
+            raise InputError(f"--metrics {text}: no such figure; there are {known}")
+        metrics.append(Metric(task, figure))
+    without = [task for task in tasks if task not in {metric.task for metric in metrics}]
+    if without:
+        raise InputError(f"--metrics: names none of {without[0]}; name at least one of each task")
+    return list(dict.fromkeys(metrics))
+
+
+def shown_metrics(tasks: Sequence[str], chosen: Sequence[Metric]) -> list[Metric]:
+    """The columns of the task tables: what Δm uses, then the other main figures of each task."""
+    more = [Metric(task, figure) for task in tasks for figure in _ranked(task)[:4]]
+    return sorted(dict.fromkeys([*chosen, *more]), key=lambda metric: list(tasks).index(metric.task))
+
+
+def _ranked(task: str) -> tuple[str, ...]:
+    """Figures of a task that rank models, its main ones first."""
+    main = tuple(name for name in TASKS[task].metrics if name in HIGHER_IS_BETTER)
+    others = {"depth": ("sq_rel_m", "rmse_log", "delta2", "delta3")}.get(task, ())
+    return main + tuple(name for name in others if name not in main)
+
+
+def delta_m(multi: Sequence[float], single: Sequence[float], higher: Sequence[bool]) -> float | None:
+    """Mean relative gain over single-task learning [%]: **plus is better**.
+
+    Δ = 1/K Σ (−1)^{s_k} (M_k − S_k) / S_k · 100, s_k = 0 where more is better (seed 002, Eq. 15; others, as Nash-MTL's
+    line, print it with the other sign). None where some S_k is 0 or there is no metric.
+    """
+    terms = list(zip(multi, single, higher, strict=True))
+    if not terms or any(s == 0 for _, s, _ in terms):
+        return None
+    return 100 * mean((m - s) / s * (1 if more else -1) for m, s, more in terms)
+
+
+def win_rate(multi: Sequence[float], single: Sequence[float], higher: Sequence[bool]) -> float | None:
+    """Share of the metrics, 0..1, that are strictly better than single-task learning (seed 002, §4.1)."""
+    wins = [m > s if more else m < s for m, s, more in zip(multi, single, higher, strict=True)]
+    return mean(wins) if wins else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n − 1; None for one value) over `count` seeds."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Mean and deviation of the values there are; None without any."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(mean(known), stdev(known) if len(known) > 1 else None, len(known))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: figures by metric key where it is done, why it failed, "missing" where it is to come.
+
+    `parameters`: of a network that grew in training, None for one that does not, or where no checkpoint tells.
+    """
+
+    run: str
+    seed: int
+    status: Literal["done", "failed", "missing"]
+    values: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Time of one training step, relative to the plain sum's, and both in seconds (medians)."""
+
+    relative: float
+    seconds: float
+    plain_seconds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration over its seeds; `step_time` and Δm are None where they are not known.
+
+    `parameters`: of a network that `grows`, before it does; its runs say what each has become.
+    """
+
+    name: str
+    hash: str
+    tasks: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    parameters: int
+    step_time: StepTime | None
+    metrics: tuple[Metric, ...]  # of Δm, those of its tasks
+    delta_m: tuple[float | None, ...] = ()  # per outcome [%]
+    win_rate: tuple[float | None, ...] = ()  # per outcome, 0..1
+    grows: bool = False
+
+    def figure(self, metric: Metric) -> Spread | None:
+        """Over its finished seeds."""
+        return spread([outcome.values.get(metric.key) for outcome in self.outcomes])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows; `reference` is the single-task networks together, whose means are what Δm is relative to."""
+
+    metrics: tuple[Metric, ...]
+    shown: tuple[Metric, ...]
+    reference: Row
+    rows: tuple[Row, ...]
+    width_px: int  # of the network's input, which every figure in px refers to
+
+    @property
+    def everything(self) -> tuple[Row, ...]:
+        """The reference first."""
+        return (self.reference, *self.rows)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why each run failed that did, by its name."""
+        outcomes = [one for row in self.everything for one in row.outcomes]
+        return {one.run: one.reason or "" for one in outcomes if one.status == "failed"}
+
+
+def values_of(evaluation: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:
+    """The figures of an `evaluation.json` by metric key, without those it lacks."""
+    found = {metric.key: evaluation.get(metric.task, {}).get(metric.figure) for metric in metrics}
+    return {key: float(value) for key, value in found.items() if value is not None}
+
+
+def against(row: Row, single: Mapping[str, float]) -> Row:
+    """The row with Δm [%] and win rate of each outcome against the single-task means; None where one is missing."""
+    deltas: list[float | None] = []
+    wins: list[float | None] = []
+    for outcome in row.outcomes:
+        complete = all(metric.key in outcome.values and metric.key in single for metric in row.metrics)
+        metrics = row.metrics if complete else ()
+        multi, reference = ([values[metric.key] for metric in metrics] for values in (outcome.values, single))
+        higher = [metric.higher for metric in metrics]
+        deltas.append(delta_m(multi, reference, higher))
+        wins.append(win_rate(multi, reference, higher))
+    return replace(row, delta_m=tuple(deltas), win_rate=tuple(wins))

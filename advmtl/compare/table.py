@@ -1,0 +1,195 @@
+"""The tables of a comparison: in the terminal, as Markdown, as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from advmtl.compare.metrics import REFERENCE, Comparison, Metric, Row, Spread, spread
+from advmtl.compare.timing import STEPS
+from advmtl.evaluation.metrics import UNITS
+from preprocessing.ground.files import atomic_write, write_json
+
+SIGN = "+ is better than single-task"
+_NONE = "–"
+_GROWN = (
+    " Of a network that grows: parameters of each run's best state, step time of the first run's last state between "
+    "detections."
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table before it is drawn: text only, names in the first column."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: bool = False  # the other columns hold text, which reads from the left
+
+    def rich(self) -> Table:
+        """For the terminal."""
+        table = Table(title=self.title, title_justify="left")
+        for number, head in enumerate(self.heads):
+            left = self.words or not number
+            table.add_column(escape(head), justify="left" if left else "right", overflow="fold", no_wrap=not number)
+        for row in self.rows:
+            table.add_row(*map(escape, row))
+        return table
+
+    def markdown(self) -> str:
+        """For a page."""
+        lines = [self.heads, ("---", *("---" if self.words else "---:" for _ in self.heads[1:])), *self.rows]
+        return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(_escaped(line))} |" for line in lines)
+
+
+def _escaped(cells: Sequence[str]) -> list[str]:
+    return [cell.replace("|", r"\|") for cell in cells]
+
+
+def grids(comparison: Comparison) -> list[Grid]:
+    """The overview, one table per task, and the failed runs where there are some."""
+    heads = ("configuration", "seeds", "Δm [%], + is better", "win rate [%]", "params [M]", "step time [× sum]")
+    rows = tuple(_overview(row, comparison) for row in comparison.everything)
+    tables = [Grid("Against single-task learning", heads, rows)]
+    for task in comparison.reference.tasks:
+        metrics = [metric for metric in comparison.shown if metric.task == task]
+        titles = tuple(f"{m.title} [{m.unit}] {'↑' if m.higher else '↓'}" for m in metrics)
+        cells = tuple(
+            (row.name, *(_spread(row.figure(metric), metric) for metric in metrics))
+            for row in comparison.everything
+            if task in row.tasks
+        )
+        tables.append(Grid(f"{task} (↑ more is better, ↓ less is better)", ("configuration", *titles), cells))
+    if comparison.failed:
+        short = tuple((run, reason.partition("; ")[0]) for run, reason in comparison.failed.items())
+        tables.append(Grid("Failed runs (in full in comparison.json)", ("run", "reason"), short, words=True))
+    return tables
+
+
+def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
+    gain, wins = spread(row.delta_m), spread([None if rate is None else 100 * rate for rate in row.win_rate])
+    partial = len(row.metrics) < len(comparison.metrics)
+    return (
+        row.name,
+        _seeds(row),
+        _signed(gain) + (f" (of {len(row.metrics)}/{len(comparison.metrics)})" if partial and gain else ""),
+        _NONE if wins is None or row.name == REFERENCE else _number(wins, 0),
+        _parameters(row),
+        _NONE if row.step_time is None else f"{row.step_time.relative:.2f}",
+    )
+
+
+def _parameters(row: Row) -> str:
+    grown = spread([None if one.parameters is None else one.parameters / 1e6 for one in row.outcomes])
+    if row.grows:
+        return _NONE if grown is None else _number(grown, 3)
+    return f"{row.parameters / 1e6:.3f}"
+
+
+def _seeds(row: Row) -> str:
+    done, failed, missing = (sum(one.status == s for one in row.outcomes) for s in ("done", "failed", "missing"))
+    parts = [f"{done} of {len(row.outcomes)}" if missing else f"{done}", f"{failed} failed" if failed else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _signed(value: Spread | None) -> str:
+    return _NONE if value is None else ("+" if round(value.mean, 2) > 0 else "") + _number(value, 2)
+
+
+def _spread(value: Spread | None, metric: Metric) -> str:
+    if value is None:
+        return _NONE
+    deviation = None if value.deviation is None else value.deviation * metric.scale
+    return _number(Spread(value.mean * metric.scale, deviation, value.count), metric.digits)
+
+
+def _number(value: Spread, digits: int) -> str:
+    mean = round(value.mean, digits) + 0.0  # no "-0.00"
+    return f"{mean:.{digits}f}" + ("" if value.deviation is None else f" ± {value.deviation:.{digits}f}")
+
+
+def notes(comparison: Comparison) -> str:
+    """What the columns mean, in a few sentences."""
+    names = ", ".join(f"{metric.title} ({metric.task})" for metric in comparison.metrics)
+    pixels = any(metric.unit == "px" for metric in comparison.shown)
+    return (
+        f"Mean ± sample standard deviation over seeds. Δm: mean relative change of {names} against the mean of the "
+        f"single-task networks, {SIGN} (seed 002, Eq. 15); per seed, then mean ± deviation. Win rate: share of these "
+        "metrics better than single-task, likewise; (of 2/4) = over the metrics of its own tasks. The row "
+        f"{REFERENCE} is one network per task, parameters and step times added up; its ± is how much the reference "
+        "itself varies. Parameters: what is deployed, without discriminators. Step time: median of "
+        f"{STEPS} steps on one batch, each in turn with one of the plain sum (the first configuration without "
+        "discriminators and balancer); reading frames is left out."
+        + (_GROWN if any(row.grows for row in comparison.rows) else "")
+        + (f" px: of the network's input, {comparison.width_px} px wide." if pixels else "")
+    )
+
+
+def markdown(comparison: Comparison) -> str:
+    """All tables and what they mean."""
+    return "\n\n".join([*(grid.markdown() for grid in grids(comparison)), notes(comparison)]) + "\n"
+
+
+def print_tables(comparison: Comparison, console: Console) -> None:
+    """Print all tables and what they mean."""
+    for grid in grids(comparison):
+        console.print(grid.rich())
+    console.print(notes(comparison), highlight=False)
+
+
+def to_dict(comparison: Comparison) -> dict[str, Any]:
+    """For comparison.json: figures as in evaluation.json, by `task.figure`; None where unknown."""
+    return {
+        "complete": all(one.status != "missing" for row in comparison.everything for one in row.outcomes),
+        "delta_m": {"metrics": [metric.key for metric in comparison.metrics], "unit": "%", "sign": SIGN},
+        "width_px": comparison.width_px,
+        "units": {metric.key: UNITS[metric.figure] for metric in comparison.shown},
+        "higher_is_better": {metric.key: metric.higher for metric in comparison.shown},
+        "single_task": _row_dict(comparison.reference, comparison),
+        "configurations": [_row_dict(row, comparison) for row in comparison.rows],
+    }
+
+
+def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "hash": row.hash,
+        "tasks": list(row.tasks),
+        "parameters": row.parameters,
+        "step_time": None if row.step_time is None else asdict(row.step_time),
+        "figures": {
+            metric.key: _spread_dict(row.figure(metric)) for metric in comparison.shown if metric.task in row.tasks
+        },
+        "delta_m_metrics": [metric.key for metric in row.metrics],
+        "delta_m_percent": _spread_dict(spread(row.delta_m)),
+        "win_rate": _spread_dict(spread(row.win_rate)),
+        "runs": [
+            {
+                "run": one.run,
+                "seed": one.seed,
+                "status": one.status,
+                "reason": one.reason,
+                **({} if one.parameters is None else {"parameters": one.parameters}),
+                "figures": dict(one.values),
+                "delta_m_percent": gain,
+                "win_rate": rate,
+            }
+            for one, gain, rate in zip(row.outcomes, row.delta_m, row.win_rate, strict=True)
+        ],
+    }
+
+
+def _spread_dict(value: Spread | None) -> dict[str, Any] | None:
+    return None if value is None else asdict(value)
+
+
+def write_tables(comparison: Comparison, out: Path) -> None:
+    """Write `table.md` and `comparison.json` into `out`."""
+    with atomic_write(out / "table.md") as temporary:
+        temporary.write_text(markdown(comparison))
+    write_json(out / "comparison.json", to_dict(comparison))

@@ -1,1 +1,0 @@
-"""Several configurations against single-task learning: runs, figures, tables, a picture."""

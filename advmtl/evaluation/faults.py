@@ -1,0 +1,39 @@
+"""Frames for which a network gives NaN or infinity: arg max makes a class of them, so they are left out by name."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from advmtl.data.batch import Batch
+from advmtl.data.frames import BadFrame
+from advmtl.tasks.grouping import IGNORED_INSTANCE
+from preprocessing.ground.labels import IGNORE
+
+NOT_FINITE = "the network gave numbers that are not finite"
+
+
+def leave_out_faults(outputs: Mapping[str, Tensor], batch: Batch) -> tuple[Mapping[str, Tensor], Batch]:
+    """Outputs `[N,...]` and their batch as they are where all is finite; else without the labels of the other frames.
+
+    Those frames are added to `batch.skipped`, and their outputs are 1, so that no sum over pixels meets NaN.
+    """
+    finite = torch.stack([one.isfinite().flatten(1).all(1) for one in outputs.values()]).all(0)
+    sound = finite.tolist()  # host sync
+    if all(sound):
+        return outputs, batch
+    present = {task: [had and ok for had, ok in zip(one, sound, strict=True)] for task, one in batch.present.items()}
+    bad = [BadFrame(name, f"{name}: {NOT_FINITE}") for name, ok in zip(batch.names, sound, strict=True) if not ok]
+    unlabelled = {"segmentation": IGNORE, "depth": 0, "instance": IGNORED_INSTANCE}
+    targets = {}
+    for task, target in batch.targets.items():
+        targets[task] = torch.where(_per_frame(finite, target), target, unlabelled[task])
+        if task == "instance":  # offsets are 0 where the id says that nothing is known
+            targets[task][:, :2] = torch.where(_per_frame(finite, target), target[:, :2], 0)
+    kept = {task: torch.where(_per_frame(finite, one), one, 1) for task, one in outputs.items()}
+    return kept, replace(batch, targets=targets, present=present, skipped=batch.skipped + bad)
+
+
+def _per_frame(flags: Tensor, like: Tensor) -> Tensor:
+    return flags.view(-1, *[1] * (like.dim() - 1))

@@ -1,1 +1,0 @@
-"""What is learnt from: supervised, perceptual and adversarial losses, pure functions."""

@@ -1,1 +1,0 @@
-"""Figures of a generator on a set, with their units."""

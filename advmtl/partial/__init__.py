@@ -1,1 +1,0 @@
-"""Learning from frames that lack some label."""

@@ -1,0 +1,118 @@
+"""The half of a task that needs no torch: its label on disk, "no label", its warp, its deployed outputs, its pictures.
+
+A board that runs an exported model imports this half alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.spec import TaskSpec
+
+Array = NDArray[Any]
+RGB = NDArray[np.uint8]  # [H,W,3]
+Size = tuple[int, int]  # (width, height) [px]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One view of a frame: what augmentation cuts out of it.
+
+    Attributes:
+        matrix: float64 `[2,3]`, from an output pixel (x, y, 1) to source pixels; pixel centres are whole numbers.
+        crop: size of what comes out.
+        zoom: objects come out so many times larger; a lens of so many times the focal length.
+        rotation_deg: of the window against the frame.
+        flip: mirrored left to right.
+    """
+
+    matrix: NDArray[np.float64]
+    crop: Size
+    zoom: float = 1.0
+    rotation_deg: float = 0.0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of the deployed graph.
+
+    Attributes:
+        name: in the graph, in `npz` arrays and in records, with its unit: `depth_m`.
+        layout: for the metadata: type, shape, unit.
+        comparison: how an exported file is held against the checkpoint: the share of equal pixels ("agreement"), or
+            the largest difference as a share of the value ("relative"), in its unit ("absolute"), or between unit
+            vectors [degrees] ("angle").
+        bound: least agreement, or largest difference.
+    """
+
+    name: str
+    layout: str
+    comparison: Literal["agreement", "relative", "absolute", "angle"]
+    bound: float
+
+
+class TaskArrays(Protocol):
+    """What a task does with NumPy arrays. "Stored" is a label at network size as the cache keeps it; "target" is what
+    the network is shown, made of it after every transform.
+    """
+
+    name: str
+    dtype: str
+    """NumPy type of a stored label."""
+    channels: int
+    """0: stored `[H,W]`; else `[channels,H,W]`."""
+    outputs: tuple[Output, ...]
+    """What its head gives in the deployed graph; `derive` may add more outside of it."""
+
+    def has(self, record: FrameRecord) -> bool:
+        """Whether the frame has a file that this task's label is read from."""
+
+    def without(self, record: FrameRecord) -> FrameRecord:
+        """The frame as if this label had never been made."""
+
+    def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
+        """Raise InputError for a label file that is missing, truncated or not of the image's `shape` (height, width),
+        without decoding it where that can be told otherwise.
+        """
+
+    def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
+        """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""
+
+    def blank(self, size: Size) -> Array:
+        """The stored label that says nothing anywhere."""
+
+    def warp(self, stored: Array, window: Window) -> Array:
+        """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
+
+    def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
+        """What a network is shown; in training clipped to what it can express."""
+
+    def missing(self, sources: Sequence[Any]) -> str:
+        """Why no training frame of these sources (`config.Source`) may have the label, and what to do: one line."""
+
+    def derive(self, outputs: Mapping[str, Array], spec: TaskSpec) -> dict[str, Array]:
+        """What is computed outside of the graph from the outputs of one frame, by name; {} where there is nothing."""
+
+    def resized(self, output: str, values: Array, size: Size) -> Array:
+        """One output (or derived map) of one frame at another size, by nearest; lengths in pixels follow."""
+
+    def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
+        """Rows `image | truth | prediction | legend` of one frame; `truth` is a target, `outputs` are the deployed
+        ones (and what was derived) by name.
+        """
+
+    def paint(self, image: RGB, outputs: Mapping[str, Array], spec: TaskSpec) -> RGB:
+        """One panel of the streamed picture, of the image's size."""
+
+    def footer(self, spec: TaskSpec, width: int) -> RGB:
+        """The strip `[h, width, 3]` that explains the panel."""
+
+    def files(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """What `predict --raw` writes: name's ending -> uint8 or uint16 `[H,W]`. Raises: ValueError for values that the
+        file cannot hold.
+        """

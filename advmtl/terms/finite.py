@@ -1,0 +1,34 @@
+"""Losses and gradients that are no numbers stop a step before it changes weights."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from advmtl.distributed import current
+
+Logs = dict[str, Tensor]
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became NaN or infinite; the message names it, the step and the frames of the batch.
+
+    Raised alike on all processes.
+    """
+
+    common = True
+
+
+def check_finite(logs: Logs, step: int, names: list[str]) -> Logs:
+    """The logged values' means over the processes. Raises: NonFiniteLoss, on all of them, where one is not finite."""
+    processes = current()
+    values = torch.stack([value.float() for value in logs.values()])
+    means = processes.total(values) / processes.count
+    # Host sync, before each optimiser step, on 0-d values: a poisoned update would cost far more than this read.
+    for index, (name, value) in enumerate(zip(logs, means.tolist(), strict=True)):
+        if not math.isfinite(value):
+            # A process whose own values are all right has nothing to do with it; a value made in common is everybody's.
+            guilty = names if processes.count == 1 or not bool(values[index].isfinite()) else []
+            frames = [frame for part in processes.gather(guilty) for frame in part]
+            raise NonFiniteLoss(f"step {step}: {name} is {value}; frames of the batch: {', '.join(frames)}")
+    return dict(zip(logs, means.unbind(), strict=True))

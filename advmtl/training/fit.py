@@ -1,0 +1,193 @@
+"""Training a configuration into a run folder, from the first frame looked at to the figures of the best state."""
+
+import hashlib
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from advmtl.config import Config, GrowthConfig
+from advmtl.data.label_budget import hidden_by_budget, record_budget
+from advmtl.data.loading import train_loader, val_loaders
+from advmtl.data.missing_labels import missing_label
+from advmtl.distributed import Processes, current
+from advmtl.drawing.growth import write_growth
+from advmtl.drawing.panels import Evolution
+from advmtl.evaluation.evaluate import evaluate
+from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
+from advmtl.evaluation.tables import print_table
+from advmtl.training.best_growth import best_growth
+from advmtl.training.compiling import compile_networks
+from advmtl.training.guards import accidents
+from advmtl.training.log import Log
+from advmtl.training.loop import Loop, warn
+from advmtl.training.run_folder import Run, claimed, open_run
+from advmtl.training.scores import checked
+from advmtl.training.shared_run import NoLog, load_best_together, open_together
+from advmtl.training.signals import Interrupt
+from advmtl.training.state import State
+from advmtl.training.timing import Timing
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.progress import progress
+
+
+def fit(
+    config: Config,
+    folder: Path,
+    device: torch.device,
+    console: Console,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+) -> dict[str, Any]:
+    """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
+
+    Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
+    evolution.gif, growth.png (of a network that grows), evaluation.json and evaluation_frames.jsonl (of the best
+    checkpoint). Ctrl-C and SIGTERM save after
+    the step in hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
+    checkpoints/failed.pt.
+
+    Under `torchrun`, within `process_group`, each process takes its part of every batch and of the validation frames,
+    and the first one writes.
+
+    Args:
+        config: the experiment, the same on all processes.
+        folder: run folder; only the first process uses it.
+        device: where to compute.
+        console: for what is left out, and a line per measured epoch.
+        overwrite: start anew; the old run is removed once the new one has been built.
+        resume: False refuses a folder that holds a run.
+    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss, Accident (full disk, dead
+        loader process), KeyboardInterrupt, Preempted.
+    """
+    run, processes, told = Run(folder), current(), partial(warn, console)
+    processes.same(config.hash, "configuration")
+    loader, loaders = processes.together(lambda: _loaders(config, processes))
+    everything = [loader, *(val for _, val in loaders)]
+    _report_bad(console, everything)
+    names = (record.name for one in everything for record in one.dataset.records)
+    processes.same(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
+    labels = count_labels(config, loader, everything[1:])
+    with ExitStack() as stack:
+        processes.together(lambda: stack.enter_context(claimed(folder)) if processes.writer else None)
+        state = open_together(
+            lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told),
+            *(config, device, processes, told),
+        )
+        if config.data.label_budget != "all":
+            # A record without a checkpoint is of a run that was killed before it learnt anything.
+            record = partial(record_budget, loader.dataset.records, config, run.label_budget, continued=state.step > 0)
+            processes.together(lambda: record() if processes.writer else None)
+        return _train(state, run, (loader, loaders), labels, console)
+
+
+def _train(
+    state: State, run: Run, all_loaders: tuple[Any, list[tuple[str, Any]]], labels: str, console: Console
+) -> dict[str, Any]:
+    config, processes, (loader, loaders) = state.config, current(), all_loaders
+    console.print(_first_line(state, loader, labels, processes))
+    if config.train.compile:
+        compile_networks(state, console)
+    drawn = [val.dataset for _, val in loaders] if processes.writer else []
+    evolution = Evolution(run.folder / "panels", drawn, config)
+    with accidents(run.folder), Interrupt() as interrupt:
+        log = Log(run, state) if processes.writer else NoLog()
+        if log.lost_bytes:
+            warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
+        timing = Timing(run.timing if processes.writer else None, processes.count)
+        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
+        try:
+            _run(loop, loader, loaders)
+        finally:
+            log.close()
+        if state.guards.stopped:
+            console.print(state.guards.stopped, highlight=False)
+        with loop.at_once():
+            return _finish(loop, loaders)
+
+
+def _run(loop: Loop, loader: Any, loaders: list[Any]) -> None:
+    batches = loader.batch_sampler.batches
+    total = batches * loop.state.config.train.epochs
+    if loop.state.growth is not None and not loop.state.growth.history:
+        _check_windows(loop.state.growth.settings, total, loop.console)
+    with progress("training", total, "steps") as bar:
+        bar.advance(loop.state.epoch * batches + loop.state.batch)
+        loop.run_epochs(loader, loaders, total, bar.advance)
+        loop.timing.write(loop.state.step, loop.state.epoch)
+
+
+def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
+    """Say which detections lie beyond the last step: their number and place are the configuration's, that one's not."""
+    made = settings.within(total)
+    if made < settings.detections:
+        warn(
+            console,
+            f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
+            f"growth.start_step, growth.every_steps or growth.detections",
+        )
+
+
+def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
+    """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
+    config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
+    generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
+    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
+    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes)
+    metrics, rows = checked(metrics, config), frames.compute()
+    if not processes.writer:
+        return metrics
+    loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
+    if loop.state.growth is not None:
+        write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
+    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
+    print_table(metrics, console=console)
+    return metrics
+
+
+def _loaders(config: Config, processes: Processes) -> tuple[Any, list[tuple[str, Any]]]:
+    rank, count = processes.rank, processes.count
+    return train_loader(config, rank=rank, world_size=count), val_loaders(config, rank=rank, world_size=count)
+
+
+def _first_line(state: State, loader: Any, labels: str, processes: Processes) -> str:
+    config, size, count = state.config, state.config.data.batch_size, processes.count
+    whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
+    return (
+        f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
+        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
+        f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
+        + (f", continued at step {state.step}" if state.step else "")
+    )
+
+
+def count_labels(config: Config, train: Any, val: list[Any]) -> str:
+    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
+    parts = []
+    for task in config.tasks:
+        count = _labelled(train, task)
+        if not count:
+            reason = hidden_by_budget(task, config) or missing_label(task, config)
+            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
+        parts.append(f"{task} {count} train, {sum(_labelled(loader, task) for loader in val)} val")
+    if not any(_labelled(loader, task) for loader in val for task in config.tasks):
+        raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")
+    return "; ".join(parts)
+
+
+def _labelled(loader: Any, task: str) -> int:
+    records = loader.dataset.records
+    return sum(record.has(task) for record in records)
+
+
+def _report_bad(console: Console, loaders: list[Any]) -> None:
+    bad = [frame for loader in loaders for frame in loader.dataset.bad_frames]
+    for frame in bad[:20]:
+        console.print(f"[yellow]left out[/] {frame.name}: {frame.reason}")
+    if len(bad) > 20:
+        console.print(f"[yellow]left out[/] {len(bad) - 20} more frames")

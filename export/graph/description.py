@@ -1,0 +1,65 @@
+"""What a model says about itself, read off the configuration it was trained with."""
+
+from PIL import Image
+
+from advmtl.config import Config, Source
+from advmtl.data.augment import Size
+from advmtl.data.index import index_source
+from advmtl.tasks.grouping import thing_classes
+from advmtl.version import __version__
+from export.graph.deployable import DEVIATION, MEAN
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Camera
+from preprocessing.ground.labels import LABEL_SETS
+
+
+def training_camera(config: Config) -> tuple[Camera, Size] | None:
+    """The camera of the first training frame with depth and a camera file, and the size it is for.
+
+    Returns: the camera in pixels of the training size, and that size, (width, height). None where no source
+    tells: a model opens on a machine without its training set, or with one that has changed since.
+    """
+    for source in config.data.train:
+        if source.format not in ("cityscapes", "rig") or source.depth == "none":
+            continue
+        size = source.size or config.data.size
+        try:
+            camera = _camera_of(source, config.data.classes, size)
+        except (InputError, OSError, RuntimeError):  # RuntimeError: a ~user that this machine does not have
+            continue
+        if camera is not None:
+            return camera, size
+    return None
+
+
+def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
+    for record in index_source(source, classes, "train"):
+        if record.has_depth and record.frame is not None and record.frame.camera is not None:
+            with Image.open(record.image) as image:
+                width, height = image.size
+            return record.layout.read_camera(record.frame, (width, height)).scaled(size[0] / width, size[1] / height)
+    return None
+
+
+def describe(config: Config, size: Size | None = None) -> Metadata:
+    """The metadata of a model trained with `config`, for a network input of `size` (width, height)."""
+    size = size or config.data.size
+    labels = LABEL_SETS[config.data.classes]
+    segmentation, depth, instance = (name in config.tasks for name in ("segmentation", "depth", "instance"))
+    camera, camera_size = (training_camera(config) if depth else None) or (None, None)
+    return Metadata(
+        advmtl_version=__version__,
+        size=size,
+        outputs=(CLASSES,) * segmentation + (DEPTH,) * depth + (OFFSETS,) * instance,
+        label_set=config.data.classes if segmentation else "",
+        class_names=labels.names if segmentation else (),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if segmentation else (),
+        things=thing_classes(config.data.classes) if segmentation and instance else (),
+        depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
+        camera=camera,
+        camera_size=camera_size,
+        configuration=config.name,
+        configuration_hash=config.hash,
+        normalisation={"mean": MEAN, "deviation": DEVIATION},
+    )

@@ -1,0 +1,195 @@
+"""What an exported model says about itself: classes, units, sizes, the camera it learned from.
+
+Plain dataclasses: a vehicle that runs the model has NumPy, OpenCV and ONNX Runtime, and no pydantic.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.frame import Camera
+
+FORMAT_VERSION = 1
+KEY = "advmtl"
+# Further properties of the file: its precision; that its 8-bit products overflow on no processor; where it was judged.
+PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY}.judged"
+INPUT = "image"
+CLASSES = "classes"
+DEPTH = "depth_m"
+OFFSETS = "offsets_px"
+OUTPUTS = (CLASSES, DEPTH, OFFSETS)
+IGNORED_CLASS = 255
+"""The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
+
+LAYOUTS = {
+    INPUT: "uint8 [1,H,W,3] RGB, 0..255",
+    CLASSES: "uint8 [1,H,W], index into the class names; all 255 where the network gives no numbers",
+    DEPTH: "float32 [1,H,W], metres along the optical axis",
+    OFFSETS: "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture",
+}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Everything a reader of the file needs to use its outputs, and where the model came from.
+
+    `size` is (width, height) of the network. `camera` is the camera of the training data, if it is known, in
+    pixels of pictures of `camera_size` (width, height), the training size, which need not be `size`; None in
+    files that do not tell. A network learns metric depth for one focal length in its own pixels, and a lens
+    twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere an offset
+    means nothing. `normalisation` happens inside the graph and is told for
+    information: (pixel / 255 − mean) / deviation. Raises: ValueError where the fields contradict each other.
+    """
+
+    advmtl_version: str
+    size: tuple[int, int]
+    format_version: int = FORMAT_VERSION
+    outputs: tuple[str, ...] = (CLASSES, DEPTH)
+    layouts: dict[str, str] = field(default_factory=lambda: dict(LAYOUTS))
+    label_set: str = ""
+    class_names: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+    ignore_id: int = IGNORED_CLASS
+    things: tuple[int, ...] = ()
+    depth_range_m: tuple[float, float] | None = None
+    depth_unit: str = "m"
+    camera: Camera | None = None
+    camera_size: tuple[int, int] | None = None
+    configuration: str = ""
+    configuration_hash: str = ""
+    normalisation: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"size {self.size} is not a width and a height")
+        if not self.outputs or any(name not in OUTPUTS for name in self.outputs):
+            raise ValueError(f"outputs {self.outputs} are not among {OUTPUTS}")
+        if CLASSES in self.outputs and not self.class_names:
+            raise ValueError("no class names for the class map")
+        if len(self.class_names) != len(self.palette):
+            raise ValueError(f"{len(self.class_names)} class names, {len(self.palette)} colours")
+        if DEPTH in self.outputs and self.depth_range_m is None:
+            raise ValueError("no depth range for the depth map")
+        if any(not 0 <= thing < len(self.class_names) for thing in self.things):
+            raise ValueError(f"things {self.things} are not among {len(self.class_names)} classes")
+        if self.depth_unit != "m":
+            raise ValueError(f"depth in {self.depth_unit!r}; this version reads metres, 'm'")
+
+    @property
+    def colours(self) -> NDArray[np.uint8]:
+        """The palette as uint8 `[K, 3]`, RGB."""
+        return np.array(self.palette, dtype=np.uint8).reshape(-1, 3)
+
+
+def to_json(metadata: Metadata) -> str:
+    """All of the metadata as one line of JSON."""
+    return json.dumps(asdict(metadata), separators=(",", ":"), allow_nan=False)
+
+
+def from_json(text: str) -> Metadata:
+    """Read what `to_json` wrote; fields of later versions are ignored.
+
+    Raises: ValueError, one line that names the field, where a value is missing or of another kind.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("metadata: not a mapping")
+    known: dict[str, Any] = {}
+    for one in fields(Metadata):
+        if one.name not in values:
+            continue
+        read = _READ.get(one.name, str)
+        try:
+            known[one.name] = read(values[one.name])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{one.name}: {error}") from None
+    for name in ("advmtl_version", "size"):
+        if name not in known:
+            raise ValueError(f"{name}: missing")
+    return Metadata(**known)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    width, height = (int(side) for side in value)
+    return width, height
+
+
+def _range(value: Any) -> tuple[float, float]:
+    low, high = (float(end) for end in value)
+    return low, high
+
+
+def _triple(value: Any, kind: type) -> tuple[Any, ...]:
+    first, second, third = (kind(one) for one in value)
+    return first, second, third
+
+
+def _camera(value: dict[str, Any]) -> Camera:
+    names = [one.name for one in fields(Camera)]
+    return Camera(**{name: value[name] for name in names if name in value})
+
+
+# How JSON becomes the fields again; those that are not here are text.
+_READ: dict[str, Any] = {
+    "size": _pair,
+    "format_version": int,
+    "outputs": tuple,
+    "layouts": dict,
+    "class_names": tuple,
+    "palette": lambda value: tuple(_triple(colour, int) for colour in value),
+    "ignore_id": int,
+    "things": lambda value: tuple(int(one) for one in value),
+    "depth_range_m": lambda value: None if value is None else _range(value),
+    "camera": lambda value: None if value is None else _camera(value),
+    "camera_size": lambda value: None if value is None else _pair(value),
+    "normalisation": lambda value: {name: _triple(one, float) for name, one in value.items()},
+}
+
+
+def to_properties(metadata: Metadata) -> dict[str, str]:
+    """The metadata as ONNX properties: all of it as JSON under one key, the main facts readable beside it."""
+    width, height = metadata.size
+    properties = {
+        KEY: to_json(metadata),
+        f"{KEY}.format": str(metadata.format_version),
+        f"{KEY}.version": metadata.advmtl_version,
+        f"{KEY}.configuration": f"{metadata.configuration} {metadata.configuration_hash}".strip(),
+        f"{KEY}.input": f"{INPUT}: {LAYOUTS[INPUT]}, H={height}, W={width}",
+    }
+    if CLASSES in metadata.outputs:
+        properties[f"{KEY}.classes"] = ", ".join(metadata.class_names)
+    if metadata.depth_range_m is not None:
+        low, high = metadata.depth_range_m
+        properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+    if OFFSETS in metadata.outputs:
+        things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
+        properties[f"{KEY}.offsets"] = f"{LAYOUTS[OFFSETS]}; instances of {things or 'unknown classes'}"
+    if metadata.camera is not None:
+        at = "of the training size"
+        if metadata.camera_size is not None:
+            at = f"at {metadata.camera_size[0]}x{metadata.camera_size[1]} px"
+        properties[f"{KEY}.camera"] = (
+            f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px {at}"
+        )
+    return properties
+
+
+def from_properties(properties: Mapping[str, str], path: object) -> Metadata:
+    """Read the metadata back. Raises: InputError naming the file without metadata that this version reads."""
+    if KEY not in properties:
+        raise InputError(f"{path}: no advmtl metadata in this model; make the file with `advmtl export`")
+    try:
+        metadata = from_json(properties[KEY])
+    except ValueError as error:  # json's own is one
+        raise InputError(f"{path}: garbled metadata ({error}); export it again") from None
+    if metadata.format_version > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: written in format {metadata.format_version} by advmtl {metadata.advmtl_version},"
+            f" this one reads up to {FORMAT_VERSION}; update advmtl"
+        )
+    return metadata

@@ -1,1 +1,0 @@
-"""From a run to one checked ONNX file."""

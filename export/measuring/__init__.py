@@ -1,1 +1,0 @@
-"""Latency, throughput, cost, memory and power of a model. Imports no torch for an ONNX model."""

@@ -1,1 +1,0 @@
-"""The exported file in half precision and in integers, measured against float32."""

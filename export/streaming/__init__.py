@@ -1,1 +1,0 @@
-"""Frames from where they come to where they go: sources, stages, drawing, sinks. Imports no torch."""

@@ -1,1 +1,0 @@
-"""TensorRT engines: what a graph may hold, building, running."""

@@ -1,0 +1,242 @@
+"""Reading images and writing files so that nothing half written is ever left under a final name."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import struct
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.ground.errors import InputError
+
+if TYPE_CHECKING:  # a vehicle without Pillow writes its results with this module
+    from PIL import Image
+
+# With Pillow's own Image.DecompressionBombError; its UnidentifiedImageError is an OSError.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+_PNG_HEADER = 8 + 25  # the signature and the chunk IHDR
+_MAP_OPTIONS = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+]
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed, on failure removed.
+
+    The temporary name keeps the suffix, because encoders choose their format by it, and starts with a dot,
+    because no frame search looks at hidden files.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        # Without the sync a power loss can leave the new name with no content.
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except OSError as error:
+        # The temporary name, or none at all, would lead astray.
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in `folder` to the disk: after a power loss a renamed file has its new name."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # nor do all network file systems sync one; the file itself is on the disk
+        pass
+    finally:
+        os.close(descriptor)
+
+
+_LEFTOVER = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?")
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove what `atomic_write` was at when its process was killed, of the files `names` of this folder only.
+
+    Nobody else may be writing these files.
+    """
+    try:
+        hidden = [name for name in os.listdir(folder) if name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in hidden:
+        match = _LEFTOVER.fullmatch(name)
+        if match and f"{match['stem']}{match['suffix'] or ''}" in names:
+            (folder / name).unlink(missing_ok=True)
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file in hexadecimal. Raises: InputError naming the file where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+# What a whole file of each format holds at its end; without it, decoding may give a picture all the same.
+TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+def _load(path: Path | str, to_array: Callable[["Image.Image"], NDArray[Any]]) -> NDArray[Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        with Image.open(io.BytesIO(content)) as image:
+            if TRAILERS.get(image.format or "", b"") not in content:
+                raise InputError("the file is truncated; replace it")
+            return to_array(image)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (Image.DecompressionBombError, *_UNREADABLE) as error:
+        # Pillow raises SyntaxError on a broken PNG chunk and OSError on a truncated stream.
+        if isinstance(error, OSError) and error.strerror:  # not Pillow's: permissions, a folder, a disk gone
+            raise InputError(f"{path}: {error.strerror}") from None
+        text = "" if isinstance(error, UnidentifiedImageError) else str(error)  # it names the buffer in memory
+        reason = text.splitlines()[0] if text else "no picture format is recognised"
+        raise InputError(f"{path}: not a readable image ({reason}); replace the file") from None
+
+
+def _sixteen_bit(array: NDArray[Any]) -> NDArray[np.uint16]:
+    """Narrow what Pillow opens as 32-bit or big-endian integers; wrapping round would make up values."""
+    if array.size and not (array.min() >= 0 and array.max() <= 65535):
+        raise InputError(f"values {array.min()}..{array.max()} do not fit into 16 bits")
+    return array.astype(np.uint16)
+
+
+def _rgb(image: "Image.Image") -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would saturate it at 255
+        grey = (_sixteen_bit(np.array(image)) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise InputError("pixels are floating point, expected 8-bit or 16-bit integers")
+    if image.mode == "L":
+        return np.asarray(cv2.cvtColor(np.array(image), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """Read a picture as RGB, grey pictures with their channel repeated, 16 bits cut to the upper 8.
+
+    The 16 bits are taken to be used in full (value >> 8): recordings with 12 bits in 16 come out dark, though
+    alike in both views. Other numbers of bits must be stretched before.
+
+    Returns: uint8 `[H, W, 3]`. Raises: InputError naming the file where it is missing, truncated, no image or
+    has floating-point pixels.
+    """
+    return _load(path, _rgb)
+
+
+def _stored(image: "Image.Image") -> NDArray[Any]:
+    return _sixteen_bit(np.array(image)) if image.mode.startswith("I") else np.array(image)
+
+
+def read_grey_or_index(path: Path | str) -> NDArray[Any]:
+    """Read a one-channel picture as it is stored: label ids, 16-bit disparity or depth.
+
+    Returns: uint8 or uint16 `[H, W]`. Raises: InputError naming the file where it is missing, truncated or has
+    several channels.
+    """
+    array = _load(path, _stored)
+    if array.ndim != 2:
+        raise InputError(f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)")
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: pixels are {array.dtype}, expected 8-bit or 16-bit integers")
+    return array
+
+
+def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> bytes:
+    """Encode uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
+    if array.ndim == 2:
+        # Maps of 1242x375, against Pillow at its fastest: 40 % less time, 12 % more space.
+        done, content = cv2.imencode(".png", array, _MAP_OPTIONS)
+        if not done:
+            raise ValueError(f"a map of {array.dtype} {array.shape} cannot be a PNG")
+        return _with_text(content.tobytes(), text or {})
+    from PIL import Image, PngImagePlugin
+
+    information = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        information.add_text(key, value)
+    buffer = io.BytesIO()
+    # Level 3 writes about three times faster than Pillow's default 6 and is a few percent larger.
+    Image.fromarray(array).save(buffer, format="PNG", pnginfo=information, compress_level=3)
+    return buffer.getvalue()
+
+
+def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """Put tEXt chunks behind the header, which OpenCV cannot write. Latin-1, as the format has it."""
+    chunks = [b"tEXt" + key.encode("latin-1") + b"\0" + value.encode("latin-1") for key, value in text.items()]
+    framed = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
+    return png[:_PNG_HEADER] + b"".join(framed) + png[_PNG_HEADER:]
+
+
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_png(path: Path | str, array: NDArray[Any], text: Mapping[str, str] | None = None) -> None:
+    """Write uint8 `[H, W]` or `[H, W, 3]` (RGB), or uint16 `[H, W]`, as PNG, with optional text chunks."""
+    write_bytes(path, encode_png(array, text))
+
+
+_NUMBERS = re.compile(r"\[\n[^][{}\"]*\n *\]")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON, lists of numbers on one line. A NaN is an error: JSON has none."""
+    # A line break never stands inside a JSON string, so no text can be taken for a list.
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(value, indent=2, allow_nan=False))
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file. Raises: InputError naming the file where it is missing or garbled."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from None

@@ -1,0 +1,239 @@
+"""Stereo recordings to depth maps, frame by frame in several processes, and under `torchrun` on several machines.
+
+Per frame: `depth/…` (uint16 = metres * 256, 0 = invalid), the cleaned disparity under `disparity_<matcher>/` and how
+far to trust it under `confidence_<matcher>/`; for the set: `depth/manifest.jsonl` (one row a frame),
+`depth/preprocess.json` (unit, scale, totals) and a few pictures in `depth/pictures/`.
+"""
+
+import os
+import time
+import warnings
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocessing.ground.depth import DEPTH_SCALE
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import remove_leftovers, write_json
+from preprocessing.ground.progress import progress
+from preprocessing.job.convert import PERCENTILES
+from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
+from preprocessing.job.outcome import Outcome
+from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
+from preprocessing.job.run import run
+from preprocessing.job.settings import PreprocessSettings, settings_key
+from preprocessing.job.shard import Shard, current_shard
+from preprocessing.sets.layouts import Layout, detect_layout
+from preprocessing.stereo.match import prepare
+
+__all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a run, over all its processes.
+
+    Attributes:
+        out: The root that now holds `depth/`.
+        done: Frames that have a depth map made with these settings, `reused` of them from an earlier run.
+        skipped: (frame, reason) of the frames that could not be done; the reason names the file. One that an
+            earlier run did with other settings still has that depth map.
+        untried: Frames left alone because the disk was full.
+        warnings: What was odd about frames that were done, one line each.
+        default_cameras: Frames without a camera file, done with the paper's values.
+        density_mean, matched_mean: Mean share of pixels with a depth, and of those that the matcher answered, 0..1.
+        depth_percentiles_m: Percent -> depth [m]: the median over the frames of each frame's own percentile.
+        seconds: Wall time.
+        index: Which process of `torchrun` this is; the report is the same in all.
+    """
+
+    out: Path
+    done: int
+    reused: int
+    skipped: list[tuple[str, str]]
+    untried: int
+    warnings: list[str]
+    default_cameras: int
+    density_mean: float
+    matched_mean: float
+    depth_percentiles_m: dict[int, float]
+    seconds: float
+    index: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Every frame has its depth map."""
+        return not self.skipped and not self.untried
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do: the layout, its frames and, for each, why it is to do ("" = finished)."""
+
+    job: Job
+    tasks: list[FrameTask]
+
+    @property
+    def todo(self) -> list[FrameTask]:
+        """The frames that are not finished."""
+        return [task for task in self.tasks if task.why]
+
+
+def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = None) -> Plan:
+    """Find the frames of a set and tell which are to do; writes nothing.
+
+    Raises:
+        InputError: `root` or the split is missing, or a file of weights; the output folder is no folder, or another
+            set's.
+    """
+    root, shard = Path(root), shard or Shard()
+    layout = detect_layout(root)
+    frames = layout.find_frames(root, settings.split)
+    out = root if settings.out is None else Path(settings.out)
+    folder = out / "depth"
+    _check_out(root, out, layout)
+    shaping = settings.shaping()
+    job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard))
+    rows = read_manifest(folder)
+    drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
+    numbered = shard.share(list(enumerate(frames)))
+    return Plan(job, [plan_frame(job, frame, rows.get(frame.key), index in drawn) for index, frame in numbered])
+
+
+def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report:
+    """Write a depth map for every frame under `root` that allows it, and say why for those that do not.
+
+    A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
+    garbled, where its labels hold an unknown id, where left and right are exchanged, or where a depth file is there
+    that no run recorded (only `settings.again` overwrites such a file). What an earlier run wrote for a bad frame
+    stays, file and row, unless the record shows it to be stale: same settings, but an input has been replaced since.
+
+    Cut off at any moment, it has on record what is finished, and the next run goes on from there. Under `torchrun`
+    each process takes its share, and all wait for the slowest, so that all give the same report.
+
+    Raises:
+        InputError: `root` or the split is missing, a setting is impossible, or not one frame could be done.
+    """
+    started = time.monotonic()
+    settings = settings or PreprocessSettings()
+    with closing(current_shard()) as shard:
+        folder = (Path(root) if settings.out is None else Path(settings.out)) / "depth"
+        if shard.index == 0:
+            remove_leftovers(folder, {"manifest.jsonl", "preprocess.json", "quality.json", "quality.html"})
+            fold(folder)
+        shard.gather(None)  # the parts of a run that was cut off are folded before anybody appends
+        plan = make_plan(root, settings, shard)
+        if plan.job.out != plan.job.root and shard.index == 0:
+            _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
+        if plan.todo:
+            prepare(settings.matcher, settings.workers)
+        sweep(plan.job, plan.todo)
+        outcomes: list[Outcome] = []
+        try:
+            _work(plan, outcomes)
+        finally:
+            if shard.count == 1:
+                _save(plan.job, plan.tasks)
+        gathered = shard.gather((plan.tasks, outcomes))
+        if shard.index == 0 and shard.count > 1:
+            _save(plan.job, [task for tasks, _ in gathered for task in tasks])
+        shard.gather(None)
+    return _report(plan.job, gathered, time.monotonic() - started, shard)
+
+
+def _work(plan: Plan, outcomes: list[Outcome]) -> None:
+    todo = plan.todo
+    if not todo:
+        return
+    skipped = 0
+    with progress("preprocess", len(todo), "frames") as bar, closing(run(plan.job, todo)) as finished:
+        for outcome in finished:
+            outcomes.append(outcome)
+            skipped += bool(outcome.reason)
+            bar.advance(note=f"{skipped} skipped" if skipped else "")
+
+
+def _save(job: Job, tasks: list[FrameTask]) -> None:
+    """Write the record in its final form; on a full disk it stays in its form of a journal."""
+    folder = job.out / "depth"
+    known = {task.frame.key for task in tasks} if job.settings.split is None else None
+
+    def keep(row: Row) -> bool:
+        """A bad frame that has been taken out of the set is no problem any more."""
+        return known is None or row["frame"] in known or not row.get("problem") or bool(row.get("outputs"))
+
+    try:
+        rows = list(fold(folder, keep).values())
+        good = [row for row in rows if not row.get("problem")]
+        write_json(folder / "preprocess.json", _summary(rows, good)) if rows else None
+    except OSError as error:
+        warnings.warn(f"{folder}: the record could not be put in order ({error.strerror or error})", stacklevel=2)
+
+
+def _summary(rows: list[Row], good: list[Row]) -> dict[str, Any]:
+    return {
+        "unit": "metre",
+        "scale": DEPTH_SCALE,
+        "invalid": 0,
+        "formula": "Z = baseline * fx / (disparity + doffs + epsilon), stored as round(Z * scale)",
+        "record": "manifest.jsonl",
+        "frames": len(good),
+        "skipped": {row["frame"]: row["problem"] for row in rows if row.get("problem")},
+        "density_mean": round(float(np.mean([row["density"] for row in good])), 6) if good else 0.0,
+    }
+
+
+def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], seconds: float, shard: Shard) -> Report:
+    tasks = [task for share, _ in gathered for task in share]
+    outcomes = [outcome for _, share in gathered for outcome in share]
+    reused = [task.row for task in tasks if not task.why and task.row is not None]
+    made = [outcome.row for outcome in outcomes if not outcome.reason and outcome.row is not None]
+    rows: list[Row] = [*reused, *made]
+    skipped = sorted((outcome.frame.key, outcome.reason) for outcome in outcomes if outcome.reason)
+    if not rows:
+        name, reason = skipped[0]
+        raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
+    defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
+    if defaults and shard.index == 0:
+        warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: the paper's is assumed", stacklevel=3)
+    return Report(
+        out=job.out,
+        done=len(rows),
+        reused=len(reused),
+        skipped=skipped,
+        untried=sum(bool(task.why) for task in tasks) - len(outcomes),
+        warnings=sorted(note for row in rows for note in row["warnings"]),
+        default_cameras=defaults,
+        density_mean=float(np.mean([row["density"] for row in rows])),
+        matched_mean=float(np.mean([row["matched"] for row in rows])),
+        depth_percentiles_m={
+            percent: float(np.median([row["depth_percentiles_m"][str(percent)] for row in rows]))
+            for percent in PERCENTILES
+        },
+        seconds=seconds,
+        index=shard.index,
+    )
+
+
+def _check_out(root: Path, out: Path, layout: Layout) -> None:
+    """Raise InputError where `out` cannot take what is written, or is already the set of another root."""
+    for path in (out, out / "depth"):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; a folder of this name is needed: move it, or give another --out")
+    for name in layout.inputs if out != root else ():
+        link, source = out / name, root / name
+        if link.is_symlink() and link.exists() and source.exists() and link.resolve() != source.resolve():
+            raise InputError(f"{link}: leads to {link.resolve()}, so {out} is another set's; give another --out")
+
+
+def _link_inputs(root: Path, out: Path, layout: Layout) -> None:
+    """Make `out` a set in the layout: link the input folders and files that it has not, relative to it."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in layout.inputs:
+        source, link = root / name, out / name
+        if source.exists() and not link.exists():
+            link.unlink(missing_ok=True)  # a link that points nowhere
+            link.symlink_to(os.path.relpath(source.resolve(), out.resolve()), target_is_directory=source.is_dir())

@@ -1,0 +1,165 @@
+"""The Cityscapes layout on disk: find frames, pair their files by name, read and write camera files."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_json
+from preprocessing.ground.frame import Camera, Frame
+from preprocessing.sets.listing import names_in
+
+DEFAULT_BASELINE_M = 0.209313
+DEFAULT_FOCAL_PX = 2262.52
+DEFAULT_WIDTH_PX = 2048
+# The principal point of the published Cityscapes calibration files; no formula here depends on it.
+_DEFAULT_CENTRE_PX = (1096.98, 513.137)
+
+# kind -> folder, ending of the file name. "depth" is what `preprocess` writes.
+KINDS: dict[str, tuple[str, str]] = {
+    "left": ("leftImg8bit", "_leftImg8bit.png"),
+    "right": ("rightImg8bit", "_rightImg8bit.png"),
+    "labels": ("gtFine", "_gtFine_labelIds.png"),
+    "instances": ("gtFine", "_gtFine_instanceIds.png"),
+    "disparity": ("disparity", "_disparity.png"),
+    "camera": ("camera", "_camera.json"),
+    "depth": ("depth", "_depth.png"),
+}
+# train_extra has coarse labels only.
+_COARSE: dict[str, tuple[str, str]] = {
+    "labels": ("gtCoarse", "_gtCoarse_labelIds.png"),
+    "instances": ("gtCoarse", "_gtCoarse_instanceIds.png"),
+}
+
+
+DEFAULT_CAMERA = Camera(DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True)
+"""Baseline and focal length of seed 004, at 2048 px width."""
+
+
+def at_width(camera: Camera, width_px: int) -> Camera:
+    """Return the camera for images of this width: the defaults are for 2048 px, a file is for its own images."""
+    ratio = width_px / DEFAULT_WIDTH_PX
+    return camera.scaled(ratio, ratio) if camera.is_default else camera
+
+
+def frame_path(root: Path, kind: str, split: str, city: str, name: str) -> Path:
+    """Return where the file of a `kind` (a key of `KINDS`) of a frame belongs under `root`."""
+    folder, ending = KINDS[kind]
+    return root / folder / split / city / f"{name}{ending}"
+
+
+def find_frames(root: Path, split: str | None = None) -> list[Frame]:
+    """Return the frames of one split (None: of all), sorted by split and name.
+
+    A frame is a left image; everything else is looked up under its name, never by position.
+
+    Raises:
+        InputError: `root` or the split is missing or holds no left image; names what exists.
+    """
+    folder = root / KINDS["left"][0]
+    if not folder.is_dir():
+        raise InputError(f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout")
+    splits = sorted(p.name for p in _folders(folder))
+    if split is not None and split not in splits:
+        raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")
+    frames = [frame for one in splits if split in (None, one) for frame in _frames_of(root, one)]
+    if not frames:
+        raise InputError(f"{folder}: no *{KINDS['left'][1]} in {split or ', '.join(splits) or 'it'}/<city>/")
+    return frames
+
+
+def _frames_of(root: Path, split: str) -> list[Frame]:
+    kind, ending = KINDS["left"]
+    frames: list[Frame] = []
+    for city_folder in sorted(_folders(root / kind / split)):
+        listings = _Listings(root, split, city_folder.name)
+        files = listings.of(kind)
+        if files is None:
+            warnings.warn(f"{city_folder}: not readable: its frames are left out", stacklevel=3)
+        names = (f.removesuffix(ending) for f in files or () if f.endswith(ending))
+        frames.extend(listings.frame(name) for name in names)
+    return sorted(frames, key=lambda frame: frame.name)
+
+
+def _folders(folder: Path) -> list[Path]:
+    names = names_in(folder)
+    if names is None:
+        raise InputError(f"{folder}: not readable; set its permissions")
+    return [folder / name for name in names if (folder / name).is_dir()]
+
+
+class _Listings:
+    """The file names of one city's folders, each read once: a stat per file is slow on network disks."""
+
+    def __init__(self, root: Path, split: str, city: str) -> None:
+        self.root, self.split, self.city = root, split, city
+        self._names: dict[str, frozenset[str] | None] = {}
+
+    def of(self, folder: str) -> frozenset[str] | None:
+        if folder not in self._names:
+            self._names[folder] = names_in(self.root / folder / self.split / self.city)
+        return self._names[folder]
+
+    def _find(self, kind: str, name: str) -> Path | None:
+        for folder, ending in filter(None, (KINDS[kind], _COARSE.get(kind))):
+            listed = self.of(folder)
+            if listed is None or f"{name}{ending}" in listed:  # of an unreadable folder, reading the file will say why
+                return self.root / folder / self.split / self.city / f"{name}{ending}"
+        return None
+
+    def frame(self, name: str) -> Frame:
+        left = frame_path(self.root, "left", self.split, self.city, name)
+        others = {kind: self._find(kind, name) for kind in KINDS if kind != "left"}
+        return Frame(name, self.split, self.city, left, **others)
+
+
+def read_camera(path: Path | None) -> Camera:
+    """Read `camera.json`: `extrinsic.baseline` [m], `intrinsic.fx, fy, u0, v0` [px]; fy defaults to fx.
+
+    None gives the paper's defaults (0.209313 m, 2262.52 px at 2048 px width) with a warning: they differ
+    from recording to recording.
+
+    Raises:
+        InputError: The file is unreadable, lacks a key, or holds a baseline or focal length that is not a
+        positive number.
+    """
+    if path is None:
+        warnings.warn(
+            f"no camera file: {DEFAULT_BASELINE_M} m and {DEFAULT_FOCAL_PX} px at width 2048 assumed",
+            stacklevel=2,
+        )
+        return DEFAULT_CAMERA
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        intrinsic = content["intrinsic"]
+        fx = float(intrinsic["fx"])
+        numbers = (
+            float(content["extrinsic"]["baseline"]),
+            fx,
+            float(intrinsic.get("fy", fx)),
+            float(intrinsic.get("u0", 0.0)),
+            float(intrinsic.get("v0", 0.0)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{path}: not a Cityscapes camera file ({type(error).__name__}: {error})".replace("\n", " ")
+        ) from error
+    for name, value in zip(("extrinsic.baseline", "intrinsic.fx", "intrinsic.fy"), numbers[:3], strict=True):
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{path}: {name} is {value}; it must be a positive number")
+    for name, value in zip(("intrinsic.u0", "intrinsic.v0"), numbers[3:], strict=True):
+        if not math.isfinite(value):
+            raise InputError(f"{path}: {name} is {value}; it must be a number")
+    return Camera(*numbers)
+
+
+def write_camera(path: Path, camera: Camera) -> None:
+    """Write a camera as Cityscapes does, atomically."""
+    write_json(
+        path,
+        {
+            "extrinsic": {"baseline": camera.baseline_m},
+            "intrinsic": {"fx": camera.fx_px, "fy": camera.fy_px, "u0": camera.u0_px, "v0": camera.v0_px},
+        },
+    )
