@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import torch
 import torch.distributed as dist
 
 from advmtl.distributed import ALONE, Processes, ProcessLost, current
-from preprocessing.ground.errors import InputError
-from preprocessing.job.shard import current_shard
+from preprocessing.ground import InputError
+from preprocessing.job import current_shard
 
 # How long a process waits for the others: a measurement or a save may keep one, a stuck network must not hold a
 # machine for ever. One that dies is noticed at once.

@@ -23,7 +23,7 @@ from resume_torture import attempt, compare, config_of, equal, write_set
 from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
 from advmtl.training.run_folder import Run, load_newest
 from preprocessing.ground.files import write_json
-from preprocessing.ground.progress import track
+from preprocessing.ground.progress_bar import track
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from advmtl.training.run_folder import Run
 from advmtl.training.state import build
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.files import write_json, write_png
-from preprocessing.ground.progress import progress
+from preprocessing.ground.progress_bar import progress
 
 CPU = torch.device("cpu")
 WARM_UP, TENTH = 0.2, 0.1

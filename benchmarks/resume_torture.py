@@ -35,7 +35,7 @@ from advmtl.training.checkpoint import load_checkpoint
 from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.files import write_json, write_png
 from preprocessing.ground.frame import Camera
-from preprocessing.ground.progress import progress
+from preprocessing.ground.progress_bar import progress
 from preprocessing.sets.cityscapes import frame_path, write_camera
 
 CPU = torch.device("cpu")

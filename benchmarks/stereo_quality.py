@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.ground.files import read_grey_or_index, read_image
+from preprocessing.stereo.census import CensusSettings, census, search_range
 from preprocessing.stereo.cleaning import Cleaned, CleanSettings, Match, clean
-from preprocessing.stereo.filling import Holes, fill_holes
-from preprocessing.stereo.regions import Regions, regions_from_labels
+from preprocessing.stereo.filling import Holes, Regions, fill_holes, regions_from_labels
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 Float32 = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ def render_pairs(count: int, size: tuple[int, int]) -> Iterator[Pair]:
 
 def opencv(left: UInt8, right: UInt8) -> Match:
     """OpenCV's SGBM on grey images with the prices of its samples, so padded that it answers at the left border too."""
-    count, block = SgbmSettings().range_for(left.shape[1]), 5
+    count, block = search_range(None, left.shape[1]), 5
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
     padded = [cv2.copyMakeBorder(image, 0, 0, count, 0, cv2.BORDER_REPLICATE) for image in grey]
     matcher = cv2.StereoSGBM.create(
@@ -150,21 +150,27 @@ def measure(pair: Pair, method: Method) -> Figures:
 
 
 def ours(**settings: object) -> Callable[[UInt8, UInt8], Match]:
-    """Return our matcher with settings other than the default."""
-    chosen = replace(SgbmSettings(), **settings)  # type: ignore[arg-type]
+    """Return census matching with settings other than the default."""
+    chosen = CensusSettings(**settings)  # type: ignore[arg-type]
+    return lambda left, right: census(left, right, chosen)
+
+
+def opencv_mode(mode: str) -> Callable[[UInt8, UInt8], Match]:
+    """Return our `sgbm` with a mode of OpenCV's."""
+    chosen = SgbmSettings(mode=mode)  # type: ignore[arg-type]
     return lambda left, right: sgbm(left, right, chosen)
 
 
 METHODS: dict[str, Method] = {
     "OpenCV SGBM, rows filled": Method(opencv, plain_rows=True),
     "ours": Method(ours()),
-    "ours, mode 3way": Method(ours(mode="3way")),
+    "sgbm, mode 3way": Method(opencv_mode("3way")),
 }
 VARIANTS: dict[str, Method] = {
-    **{f"mode {mode}": Method(ours(mode=mode)) for mode in ("hh4", "sgbm", "hh")},
+    **{f"mode {mode}": Method(opencv_mode(mode)) for mode in ("hh4", "sgbm", "hh")},
     **{f"block {side}": Method(ours(block=side)) for side in (1, 5, 7)},
-    **{f"step_price {price}": Method(ours(step_price=price)) for price in (6, 25)},
-    **{f"jump_price {price}": Method(ours(jump_price=price)) for price in (40, 70)},
+    **{f"p1 {price}": Method(ours(p1=price)) for price in (6, 25)},
+    **{f"p2 {price}": Method(ours(p2=price)) for price in (40, 70)},
     **{f"left_right_px {px}": Method(ours(), replace(FILLED, left_right_px=px)) for px in (None, 0.75, 1.0, 2.0, 3.0)},
     **{f"speckle_ppm {ppm}": Method(ours(), replace(FILLED, speckle_ppm=ppm)) for ppm in (0.0, 200.0, 1000.0, 3000.0)},
     **{f"median {side}": Method(ours(), replace(FILLED, median=side)) for side in (0, 3)},

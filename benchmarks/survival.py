@@ -95,7 +95,7 @@ def _forbid(path: Path, _: random.Random) -> None:
     path.chmod(0)
 
 
-SGBM_FAULTS = [
+MATCHING_FAULTS = [
     *(Fault("truncated", kind, _truncate) for kind in ("left", "right", "labels", "camera") for _ in range(28)),
     *(Fault("exchanged", "right", _exchange) for _ in range(16)),
     *(Fault("wrong size", kind, _smaller) for kind in ("right", "labels") for _ in range(6)),
@@ -279,7 +279,7 @@ def main() -> None:
         scratch.chmod(0o755)
         result = {
             "broken": [
-                broken_inputs(options.set, "sgbm", SGBM_FAULTS, scratch),
+                broken_inputs(options.set, "census", MATCHING_FAULTS, scratch),
                 broken_inputs(options.set, "dataset", DATASET_FAULTS, scratch),
             ],
             "full_disk": full_disk(options.set, scratch),

@@ -7,8 +7,7 @@ from pathlib import Path
 from export.session.session import open_session
 from export.stream.in_flight import IN_FLIGHT, THREADS, session_threads
 from export.stream.infer import Outputs, Reading, StreamReport, infer
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import write_json
+from preprocessing.ground import InputError, write_json
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 

@@ -14,11 +14,7 @@ from export.session.faults import fault_of
 from export.session.session import Session, prepare
 from export.stream.sinks import unique_name
 from export.stream.sources import Skipped, find_images
-from preprocessing.ground.depth import write_depth
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_image, write_png
-from preprocessing.ground.labels import LabelSet
-from preprocessing.ground.progress import progress
+from preprocessing.ground import InputError, LabelSet, progress, read_image, write_depth, write_png
 
 Maps = dict[str, NDArray[Any]]
 LABELLED = re.compile(r"^(cityscapes|camvid|folder|rig):")

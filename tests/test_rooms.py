@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from preprocessing import ground
+
 ROOT = Path(__file__).parents[1]
 # The rooms of each package, lowest floor first. A room imports from its own floor's files and from lower floors only;
 # deferred imports and those for type checkers count as well.
@@ -32,6 +34,10 @@ FLOORS = {
     "export": ["graph", "session", "stream", "convert", "quantize", "bench", "predict"],
 }
 PACKAGES = list(FLOORS)
+# Rooms whose `__init__.py` is their door: other rooms import from it, not from the files behind it.
+DOORS = {"preprocessing": FLOORS["preprocessing"], "advmtl": [], "export": []}
+# Behind a door, and still asked for by itself.
+BESIDE_THE_DOOR = {"preprocessing.ground.web_page"}
 # A network in PyTorch needs torch to be defined; nothing imports it before it is used.
 NEEDS_TORCH = {ROOT / "preprocessing" / "stereo" / "crestereo" / f"{n}.py" for n in ("network", "layers", "sampling")}
 # Only the commands that use a model look forward, and only inside their bodies.
@@ -83,6 +89,57 @@ def upward(path: str, tree: ast.AST) -> list[str]:
     return found
 
 
+def past_a_door(path: str, tree: ast.AST) -> list[str]:
+    """What the file at `path` imports from inside another room that has a door (or from inside a folder of it)."""
+    own, found = room_of(path.removesuffix(".py").replace("/", ".")), []
+    for name in sorted(imported(tree)):
+        there = room_of(name)
+        if there is None or there == own or there[1] not in DOORS[there[0]]:
+            continue
+        parts = name.split(".")
+        files = [".".join(parts[:end]) for end in range(3, len(parts) + 1)]
+        found += [one for one in files if (ROOT / one.replace(".", "/")).with_suffix(".py").is_file()]
+    return [name for name in found if name not in BESIDE_THE_DOOR]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_are_entered_by_their_door(path: Path) -> None:
+    relative = path.relative_to(ROOT).as_posix()
+    found = past_a_door(relative, ast.parse(path.read_text()))
+    assert not found, f"{relative} imports {', '.join(found)}, not from its room's __init__.py"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "found"),
+    [
+        ("advmtl/data/index.py", "from preprocessing.ground.files import read_image", ["preprocessing.ground.files"]),
+        ("advmtl/data/index.py", "from preprocessing.ground import files", ["preprocessing.ground.files"]),
+        ("preprocessing/job/plan.py", "import preprocessing.stereo.match", ["preprocessing.stereo.match"]),
+        ("preprocessing/job/plan.py", "from preprocessing.job.settings import build_settings", []),
+        ("preprocessing/job/plan.py", "from preprocessing.ground.page import render", []),
+        ("preprocessing/job/plan.py", "from preprocessing.stereo import match_pair", []),
+    ],
+)
+def test_only_the_files_behind_a_door_are_closed(path: str, text: str, found: list[str]) -> None:
+    assert past_a_door(path, ast.parse(text)) == found
+
+
+def test_the_lazy_door_of_the_ground_offers_what_it_declares() -> None:
+    tree = ast.parse((ROOT / "preprocessing" / "ground" / "__init__.py").read_text())
+    declared = {
+        (node.module or "", alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {(f"preprocessing.ground.{module}", name) for name, module in ground._HOME.items()} == declared
+    assert all(getattr(ground, name) is not None for name in ground.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'cv2'"):
+        ground.cv2  # noqa: B018
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_walk_one_way(path: Path) -> None:
     tree, relative = ast.parse(path.read_text()), path.relative_to(ROOT).as_posix()
@@ -122,3 +179,10 @@ def test_every_file_has_a_floor() -> None:
 )
 def test_the_rule_can_fail(path: str, text: str) -> None:
     assert upward(path, ast.parse(text))
+
+
+def test_no_test_imports_another_one() -> None:
+    """What several of them need lies in tests/support or beside them, under a name without `test_`."""
+    found = {path: imported(ast.parse(path.read_text())) for path in (ROOT / "tests").rglob("*.py")}
+    assert len(found) > 100
+    assert [path.name for path, names in found.items() if any("test_" in name.split(".")[0] for name in names)] == []

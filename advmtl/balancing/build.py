@@ -20,7 +20,7 @@ from advmtl.balancing.scalarizations import (
 )
 from advmtl.balancing.torchjd_adapters import Aggregated, Conflictless, NashMtl, Remembering, Weighted
 from advmtl.config.balance_methods import SCALARIZATIONS, read_options
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 Rows = Sequence[str]
 

@@ -18,7 +18,7 @@ from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, evaluate, train
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from advmtl.cli.options import EXIT_FAILED
 from advmtl.doctor.line import Line
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "cyan", "broken": "bold red"}
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 

@@ -24,7 +24,7 @@ def synth(
 
     Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
     """
-    from preprocessing.scenes.synth import generate
+    from preprocessing.scenes import generate
 
     summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
@@ -38,7 +38,7 @@ def synth(
 
 def preprocess(
     root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
-    matcher: Annotated[str, typer.Option(help="sgbm, crestereo, or dataset for the set's own disparity.")] = "sgbm",
+    matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset: the set's own.")] = "census",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
     weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
     iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
@@ -77,10 +77,8 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
-    from preprocessing.job.pipeline import make_plan
-    from preprocessing.job.pipeline import preprocess as run
-    from preprocessing.job.settings import PreprocessSettings, build_settings
-    from preprocessing.job.shard import current_shard
+    from preprocessing.job import PreprocessSettings, build_settings, current_names, current_shard, make_plan
+    from preprocessing.job import preprocess as run
 
     size = size_of(network_size, "--network-size") if network_size else None
     given: dict[str, Any] = {
@@ -90,7 +88,10 @@ def preprocess(
         "precision": precision,
     }
     given |= {"size": size, "tile": tile, "device": device, "fill": fill}
-    matching, cleaning = build_settings(matcher, given, setting or [])
+    matcher, texts, notes = current_names(matcher, setting or [])
+    if current_shard().index == 0:
+        _print_lines(Console(stderr=True, soft_wrap=True), "note: ", notes)
+    matching, cleaning = build_settings(matcher, given, texts)
     settings = PreprocessSettings(
         matcher=matching,
         clean=cleaning,
@@ -109,7 +110,7 @@ def preprocess(
     report = run(root, settings)
     if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
         return
-    options = ("" if matcher == "sgbm" else f" --matcher {matcher}") + (f" --split {split}" if split else "")
+    options = ("" if matcher == "census" else f" --matcher {matcher}") + (f" --split {split}" if split else "")
     _print_report(report, f"next: advmtl quality {report.out}{options}")
     complete = report.complete
     if check:
@@ -146,7 +147,7 @@ def _print_lines(console: Console, prefix: str, lines: list[str], record: str = 
 
 
 def _print_plan(plan: Any) -> None:
-    from preprocessing.job.inspection import inspect
+    from preprocessing.job import inspect
 
     seen, console = inspect(plan), Console(soft_wrap=True)
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
@@ -161,7 +162,7 @@ def _print_plan(plan: Any) -> None:
 
 def quality(
     root: Annotated[Path, typer.Argument(help="A set that preprocess has been over.")],
-    matcher: Annotated[str, typer.Option(help="Whose depth: sgbm, crestereo or dataset.")] = "sgbm",
+    matcher: Annotated[str, typer.Option(help="Whose depth: census, sgbm, crestereo or dataset.")] = "census",
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The --out that was given to preprocess.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="How many of the worst frames are drawn.")] = 8,
@@ -180,13 +181,12 @@ def quality(
 
 def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
     """Measure, print, and say whether every frame could be measured."""
-    from preprocessing.quality.check import QualitySettings, check_quality
-    from preprocessing.quality.summary import headlines
+    from preprocessing.quality import QualitySettings, check_quality, headlines
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
     report = check_quality(root, settings)
     table = Table("figure", "value", "what it means", title=f"Depth of {root} by {matcher}")
-    for line in headlines(report.figures):
+    for line in headlines(report.metrics):
         table.add_row(line.name, line.value, line.meaning)
     console = Console(soft_wrap=True)
     Console().print(table)

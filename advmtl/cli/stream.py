@@ -51,7 +51,7 @@ def infer(
     from export.stream.in_flight import session_threads
     from export.stream.infer import Outputs, Reading, print_report
     from export.stream.infer import infer as run
-    from preprocessing.ground.files import write_json
+    from preprocessing.ground import write_json
 
     reading = Reading(policy, limit, loop, reconnect_seconds, in_flight)
     outputs = Outputs(out, fps, arrays, log, show)
@@ -81,7 +81,7 @@ def benchmark(
     """
     from export.bench.benchmark import in_turn, print_benchmark
     from export.bench.benchmark_report import complete, open_models, print_comparison
-    from preprocessing.ground.files import write_json
+    from preprocessing.ground import write_json
 
     frame_size = size_of(size) if size else None
     sessions, facts = open_models(models, provider, threads)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from advmtl.cli.options import EXIT_FAILED, Device, device_of
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
@@ -100,7 +100,7 @@ def evaluate(
     from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
     from advmtl.evaluation.tables import print_table
     from advmtl.training.checkpoint import load_generator
-    from preprocessing.ground.labels import LABEL_SETS
+    from preprocessing.ground import LABEL_SETS
 
     generator, config = load_generator(run)
     target = device_of(device)

@@ -33,8 +33,7 @@ from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.fit import count_labels, fit
 from advmtl.training.scores import headline
 from advmtl.training.state import build
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.progress import progress
+from preprocessing.ground import InputError, progress
 
 
 def compare(

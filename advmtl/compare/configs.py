@@ -6,7 +6,7 @@ from typing import Any
 
 from advmtl.config import Config, validate
 from advmtl.config.files import load_config
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="
 _OVERRIDE = re.compile(_KEY + ".*", re.DOTALL)

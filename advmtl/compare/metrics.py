@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from advmtl.evaluation.metrics import HIGHER_IS_BETTER, UNITS
 from advmtl.tasks.table import TASKS
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 REFERENCE = "single-task"
 # Of each task, what a network of this task alone can be measured by too: mIoU and pixel accuracy as in MTAN's and seed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from advmtl.compare.metrics import Comparison, Metric, Row
 from advmtl.drawing.canvas import Box, Canvas, Point, around, place_label, text_size
-from preprocessing.ground.files import write_png
+from preprocessing.ground import write_png
 
 _PLOT = (720, 560)  # one panel's width, height [px]
 _LEFT, _TOP, _BOTTOM, _GAP = 84, 40, 64, 28

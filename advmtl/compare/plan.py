@@ -9,8 +9,7 @@ from advmtl.compare.configs import folder_name
 from advmtl.config import Config
 from advmtl.data.label_budget import list_changed
 from advmtl.training.run_folder import Run, difference, load_newest
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_json
+from preprocessing.ground import InputError, read_json
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from advmtl.compare.metrics import REFERENCE, Comparison, Metric, Row, Spread, spread
 from advmtl.compare.timing import STEPS
 from advmtl.evaluation.metrics import UNITS
-from preprocessing.ground.files import atomic_write, write_json
+from preprocessing.ground import atomic_write, write_json
 
 SIGN = "+ is better than single-task"
 _NONE = "–"

@@ -20,9 +20,7 @@ from advmtl.terms.term import Method
 from advmtl.training.growth_state import regrow_state
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_json, write_json
-from preprocessing.ground.progress import progress
+from preprocessing.ground import InputError, progress, read_json, write_json
 
 STEPS = 20
 _WARM_UP = 3

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 class Source(Strict):

@@ -9,7 +9,7 @@ import yaml
 
 from advmtl.config import Config, validate
 from advmtl.config.yaml_text import read_yaml
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def config_folders() -> list[Path]:

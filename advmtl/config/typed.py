@@ -13,7 +13,7 @@ from pydantic import (
     ValidationError,
 )
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 TaskName = Literal["segmentation", "depth", "instance"]
 LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]

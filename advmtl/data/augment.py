@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from advmtl.config import Augment
 from advmtl.tasks.grouping import IGNORED_INSTANCE
-from preprocessing.ground.labels import IGNORE
+from preprocessing.ground import IGNORE
 
 Size = tuple[int, int]  # (width, height) [px]
 

@@ -14,12 +14,21 @@ from PIL import Image
 
 from advmtl.data.augment import Arrays, Size
 from advmtl.tasks.grouping import map_instances
-from preprocessing.ground.depth import disparity_to_depth, read_depth, read_depth_clip, resize_nearest
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import TRAILERS, read_grey_or_index, read_image
-from preprocessing.ground.frame import Frame
-from preprocessing.ground.labels import IGNORE, lookup_table, map_labels
-from preprocessing.sets.layouts import CITYSCAPES, Layout
+from preprocessing.ground import (
+    IGNORE,
+    TRAILERS,
+    Frame,
+    InputError,
+    disparity_to_depth,
+    lookup_table,
+    map_labels,
+    read_depth,
+    read_depth_clip,
+    read_grey_or_index,
+    read_image,
+    resize_nearest,
+)
+from preprocessing.sets import CITYSCAPES, Layout
 
 # 16-bit depth is 1/256 m apart.
 CLIP_TOLERANCE_M = 1 / 512

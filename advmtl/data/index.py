@@ -7,10 +7,8 @@ from typing import Literal
 from advmtl.config import WITHOUT_SPLITS, Source
 from advmtl.data.frames import FrameRecord
 from advmtl.data.missing_labels import check_root
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.frame import Frame
-from preprocessing.ground.labels import lookup_table
-from preprocessing.sets.layouts import CITYSCAPES, Layout, detect_layout
+from preprocessing.ground import Frame, InputError, lookup_table
+from preprocessing.sets import CITYSCAPES, Layout, detect_layout
 
 Role = Literal["train", "val"]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")

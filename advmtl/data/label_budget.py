@@ -17,8 +17,7 @@ from advmtl.config import Config
 from advmtl.config.data import BUDGET_ORDER, parse_budget
 from advmtl.data.frames import FrameRecord
 from advmtl.data.index import index_source
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_json, write_json
+from preprocessing.ground import InputError, read_json, write_json
 
 
 def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int) -> list[FrameRecord]:

@@ -28,8 +28,7 @@ from advmtl.data.index import Role, index_source
 from advmtl.data.label_budget import frame_groups, keep_labels
 from advmtl.data.sampling import EpochSampler, FrameKey
 from advmtl.tasks.grouping import IGNORED_INSTANCE, instance_target
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import IGNORE
+from preprocessing.ground import IGNORE, InputError
 
 # Where the scene is farther, a depth map that `preprocess` clipped holds exactly the bound (steps: 1/256 m).
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from advmtl.config import Config, Source
-from preprocessing.ground.errors import InputError
-from preprocessing.sets.hints import describe, kind_of
+from preprocessing.ground import InputError
+from preprocessing.sets import describe, kind_of
 
 _NEEDED = {
     "cityscapes": "leftImg8bit/",

@@ -4,8 +4,8 @@ import json
 import shlex
 from pathlib import Path
 
-from preprocessing.ground.errors import InputError
-from preprocessing.sets.layouts import CITYSCAPES, detect_layout
+from preprocessing.ground import InputError
+from preprocessing.sets import CITYSCAPES, detect_layout
 
 _SYNTH = "advmtl synth data/synth --scenes 200"
 _AT_MOST = 3  # lines of one kind

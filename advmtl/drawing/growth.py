@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from advmtl.config.detection import STRIDES, Detection, Place
 from advmtl.drawing.canvas import Box, Canvas, Point, text_size
-from preprocessing.ground.files import write_png
+from preprocessing.ground import write_png
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 _GREY, _INK, _QUIET = "#E4E4E4", "#222222", "#777777"

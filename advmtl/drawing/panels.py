@@ -13,8 +13,7 @@ from advmtl.config import Config
 from advmtl.data.loading import Batch, FrameDataset, collate
 from advmtl.drawing.visualize import batch_panels, caption, evolution_gif, stack
 from advmtl.evaluation.evaluate import evaluating
-from preprocessing.ground.files import read_image, write_png
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, read_image, write_png
 
 
 class Evolution:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from advmtl.drawing.instance_colors import color_instances, color_offsets, longest_offset, offset_legend
 from advmtl.tasks.grouping import group, thing_classes
-from preprocessing.ground.files import atomic_write
-from preprocessing.ground.labels import LabelSet, colorize
+from preprocessing.ground import LabelSet, atomic_write, colorize
 
 RGB = NDArray[np.uint8]  # [H,W,3]
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)

@@ -13,7 +13,7 @@ from advmtl.data.batch import Batch
 from advmtl.data.loading import val_loaders
 from advmtl.evaluation.evaluate import NamedLoader, evaluate
 from advmtl.evaluation.metrics import depth_mask
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 class ConstantDepth(nn.Module):

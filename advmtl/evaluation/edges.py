@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from advmtl.evaluation.metrics import depth_mask, mean_or_none
-from preprocessing.ground.labels import IGNORE, LABEL_SETS
+from preprocessing.ground import IGNORE, LABEL_SETS
 
 DILATION_RATIO = 0.02
 DENSE_SHARE = 0.3

@@ -17,7 +17,7 @@ from advmtl.evaluation.faults import leave_out_faults
 from advmtl.evaluation.frame_metrics import Observer
 from advmtl.evaluation.metrics import DepthMetrics, SegmentationMetrics
 from advmtl.evaluation.panoptic import InstanceMetrics
-from preprocessing.ground.progress import progress
+from preprocessing.ground import progress
 
 NamedLoader = tuple[str, Any]  # (source name, DataLoader of Batch)
 

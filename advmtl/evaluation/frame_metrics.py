@@ -12,8 +12,7 @@ from torch import Tensor
 
 from advmtl.data.batch import Batch
 from advmtl.evaluation.metrics import MIN_DEPTH_M, depth_mask, iou_per_class, mean_or_none
-from preprocessing.ground.files import atomic_write, write_json
-from preprocessing.ground.labels import IGNORE
+from preprocessing.ground import IGNORE, atomic_write, write_json
 
 Gather = Callable[[Any], Sequence[Any]]
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from preprocessing.ground.labels import CATEGORIES_OF, IGNORE, LABEL_SETS
+from preprocessing.ground import CATEGORIES_OF, IGNORE, LABEL_SETS
 
 MIN_DEPTH_M = 1e-3
 # Unit of every figure of `evaluation.json`; "1" is a share or ratio without unit.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from advmtl.tasks.grouping import IGNORED_INSTANCE, Grouping, Instances, classes_of, group, is_instance, thing_classes
 from advmtl.tasks.losses import instance_mask
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS
 
 MATCH_IOU = 0.5
 VOID_SHARE = 0.5

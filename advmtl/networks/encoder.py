@@ -11,7 +11,7 @@ from torchvision.models import MobileNet_V3_Small_Weights
 from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
 from advmtl.networks.weights import download
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 # Howard et al. 2019, Table 2: kernel, expansion (of the block's input), output channels, squeeze-excite,
 # activation, stride. At width 1 the channels are torchvision's; at other widths they are TensorFlow's, which

@@ -12,7 +12,7 @@ from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, squeezenet1
 from advmtl.distributed import ALONE, Processes
 from advmtl.networks.encoder import load_strictly, read_state_dict
 from advmtl.networks.weights import download
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 IGNORE = 255
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

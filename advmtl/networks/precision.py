@@ -18,7 +18,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.utils import parametrize
 
 from advmtl.networks.generator import Generator, Taps
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 DTYPES: Mapping[PrecisionName, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def download(weights: Any, key: str, instead: str) -> dict[str, Tensor]:

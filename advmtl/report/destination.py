@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_json
+from preprocessing.ground import InputError, read_json
 
 SUFFIXES = (".html", ".htm")
 # What the figures of a page hold; by it they are told from another file.

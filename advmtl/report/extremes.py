@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.report.reading import Row, RunRecord, is_number
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.progress import Bar
+from preprocessing.ground import Bar, InputError
 
 RGB = NDArray[np.uint8]
 RANKED_BY = {"segmentation": ("miou", True), "depth": ("abs_rel", False)}
@@ -91,8 +90,8 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
 def _pictures(batch: Any, outputs: Any, config: Any) -> dict[str, list[tuple[str, RGB]]]:
     """Per task: image, truth, prediction, and where it is wrong."""
     from advmtl.drawing.visualize import color_depth, denormalize
-    from preprocessing.ground.labels import LABEL_SETS, colorize
-    from preprocessing.job.preview import colour_values
+    from preprocessing.ground import LABEL_SETS, colorize
+    from preprocessing.job import colour_values
 
     image = denormalize(batch.image[0].numpy())
     found: dict[str, list[tuple[str, RGB]]] = {}

@@ -29,9 +29,7 @@ from advmtl.report.results import (
 from advmtl.report.style import style
 from advmtl.report.times import time_parts
 from advmtl.report.training_sections import NOT_RECORDED, balancing_parts, charts_of, critic_parts, partial_parts
-from preprocessing.ground.files import write_bytes, write_json
-from preprocessing.ground.labels import LABEL_SETS
-from preprocessing.ground.progress import Bar, progress
+from preprocessing.ground import LABEL_SETS, Bar, progress, write_bytes, write_json
 from preprocessing.ground.web_page import Section, Table, cards, document, table_of
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from advmtl.report.reading import RunRecord
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_image
+from preprocessing.ground import InputError, read_image
 from preprocessing.ground.web_page import image, scrolling
 
 PANEL_WIDTH = 1100

@@ -12,7 +12,7 @@ import yaml
 from advmtl.config.yaml_text import read_yaml
 from advmtl.evaluation.frame_metrics import frames_file
 from advmtl.tasks.table import TASKS
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 Row = Mapping[str, Any]
 

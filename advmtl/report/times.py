@@ -5,7 +5,7 @@ from statistics import median
 
 from advmtl.report.reading import RunRecord, is_number
 from preprocessing.ground.web_page import Table, table_of
-from preprocessing.quality.summary import percent
+from preprocessing.quality import percent
 
 _PARTS = {"waiting_s": "waiting for data", "validation_s": "measuring", "saving_s": "saving"}
 

@@ -10,7 +10,7 @@ from advmtl.data.augment import Size
 from advmtl.data.frames import BadFrame, FrameRecord, check_frames
 from advmtl.data.index import index_source
 from advmtl.data.loading import source_name
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 # Which label set a source can be read as; only whether a frame has labels is asked here, not what they say.
 _CLASSES = {"camvid": "camvid11"}

@@ -9,7 +9,7 @@ from torch import Tensor
 from advmtl.config import Config
 from advmtl.networks.generator import Generator, Taps
 from advmtl.training.checkpoint import load_generator
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def depth_disagreement(teacher_m: Tensor, student_m: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from advmtl.data.loading import source_name
 from advmtl.select.candidates import Frames
 from advmtl.select.choice import Pick, Rule
-from preprocessing.ground.files import write_bytes, write_json
+from preprocessing.ground import write_bytes, write_json
 
 COLUMNS = ("rank", "frame", "source", "image", "distance", "disagreement", "reason")
 UNITS = {

@@ -12,8 +12,7 @@ from advmtl.networks.generator import Generator
 from advmtl.select.candidates import Frames
 from advmtl.select.disagreement import depth_disagreement, depth_m
 from advmtl.select.representation import GRID, frame_features, scale_features
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.progress import progress
+from preprocessing.ground import InputError, progress
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from advmtl.drawing.canvas import Canvas
 from advmtl.drawing.visualize import RGB, caption, row_of, stack
 from advmtl.select.candidates import Frames
 from advmtl.select.choice import Pick
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, read_image, write_png
+from preprocessing.ground import InputError, atomic_write, read_image, write_png
 
 SHEET_FRAMES = 60
 """Frames on the sheet at most: ten rows of six."""

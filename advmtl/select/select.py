@@ -18,7 +18,7 @@ from advmtl.select.listing import list_rows, write_list
 from advmtl.select.measure import measure_frames
 from advmtl.select.pictures import write_coverage, write_sheet
 from advmtl.training.checkpoint import load_generator
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 @dataclass(frozen=True)

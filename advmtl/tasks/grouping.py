@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import IGNORE, lookup_table
+from preprocessing.ground import IGNORE, InputError, lookup_table
 
 NO_INSTANCE = 0
 """Pixels of no instance: road, buildings, sky."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.ground.frame import Frame
-from preprocessing.sets.layouts import CITYSCAPES, Layout
+from preprocessing.ground import Frame
+from preprocessing.sets import CITYSCAPES, Layout
 
 
 @dataclass(frozen=True)

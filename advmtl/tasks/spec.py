@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from preprocessing.ground.labels import LABEL_SETS, LabelSet
+from preprocessing.ground import LABEL_SETS, LabelSet
 
 
 @dataclass(frozen=True)

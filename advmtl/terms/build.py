@@ -8,8 +8,7 @@ from advmtl.terms.consistency import CrossTaskConsistency
 from advmtl.terms.domain_adversary import DomainAdversary
 from advmtl.terms.mean_teacher import MeanTeacher
 from advmtl.terms.term import Method
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, InputError
 
 
 def build_methods(config: Config) -> nn.ModuleDict:

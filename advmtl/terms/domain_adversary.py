@@ -23,7 +23,7 @@ from advmtl.tasks.device_transfer import index_on, send, to_device
 from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of
 from advmtl.terms.term import Logs, Method, Shown
 from advmtl.terms.transformed import transformed_outputs
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS
 
 _REMEMBERED = 8  # labelled frames whose holes are lent to unlabelled ones
 _DRAWS = 0  # beside the other draws of a step

@@ -19,8 +19,7 @@ from advmtl.terms.depth_mix import IGNORE, Frames, half_of_the_classes, nearer, 
 from advmtl.terms.pseudo_labels import Opinion, ask_teacher, label_frames
 from advmtl.terms.strong_augment import StrongAugment
 from advmtl.terms.term import Logs, Method, Shown
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, InputError
 
 _STREAM = 0x7EAC4E5  # draws apart from those of the data, which are seeded by (seed, epoch, frame)
 _NEEDED = {"depth": ("depth",), "class": ("segmentation",), "none": ("segmentation", "depth")}

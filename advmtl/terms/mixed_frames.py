@@ -5,7 +5,7 @@ from torch import Tensor
 
 from advmtl.drawing.visualize import RGB, caption, class_legend, color_depth, denormalize, depth_legend, row_of
 from advmtl.terms.depth_mix import Frames
-from preprocessing.ground.labels import LabelSet, colorize
+from preprocessing.ground import LabelSet, colorize
 
 
 def mixed_panels(

@@ -11,7 +11,7 @@ from advmtl.config import MeanTeacherConfig
 from advmtl.tasks.device_transfer import to_device
 from advmtl.terms.depth_mix import IGNORE, Frames
 from advmtl.terms.term import Shown
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS
 
 SKY_BEHIND = 2.0  # times the largest depth: whatever has a depth is before the sky
 

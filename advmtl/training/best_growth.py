@@ -5,7 +5,7 @@ from pathlib import Path
 from advmtl.config.detection import detection_of
 from advmtl.drawing.growth import held_text
 from advmtl.training.checkpoint import recorded_growth
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def best_growth(run: Path) -> str:

@@ -19,8 +19,7 @@ from advmtl.config import Config, validate
 from advmtl.networks.add_modules import regrow
 from advmtl.networks.generator import Generator
 from advmtl.training.state import generator_from
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, sync_folder
+from preprocessing.ground import InputError, atomic_write, sync_folder
 
 FORMAT = 2
 _READS = (1, 2)  # 1: no checksum

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from advmtl.networks.discriminator import input_channels
 from advmtl.training.state import State
-from preprocessing.ground.labels import LABEL_SETS
-from preprocessing.ground.progress import progress
+from preprocessing.ground import LABEL_SETS, progress
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.timing import Timing
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import LABEL_SETS
-from preprocessing.ground.progress import progress
+from preprocessing.ground import LABEL_SETS, InputError, progress
 
 
 def fit(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0}
 """A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge)."""

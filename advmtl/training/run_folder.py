@@ -13,8 +13,7 @@ import torch
 from advmtl.config import Config
 from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
 from advmtl.training.state import State, build
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, remove_leftovers
+from preprocessing.ground import InputError, atomic_write, remove_leftovers
 
 try:
     import fcntl

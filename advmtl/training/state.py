@@ -25,8 +25,7 @@ from advmtl.terms.build import build_methods
 from advmtl.training.growth_state import Growing, restore, start_growing
 from advmtl.training.guards import Guards
 from advmtl.training.optimizers import adversarial_optimizers, generator_optimizer
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, InputError
 
 
 def generator_from(config: Config, *, pretrained: bool = True) -> Generator:

@@ -13,7 +13,7 @@ from export.bench.memory import resident_mib
 from export.bench.power import Meter, open_meters
 from export.session.latency import summarise
 from export.session.session import Session, add_instances, fit, prepare, unpack
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 __all__ = ["BenchmarkReport", "benchmark", "in_turn", "print_benchmark"]
 

@@ -12,7 +12,7 @@ from torch import nn
 from export.graph.deployable import Deployable
 from export.graph.metadata import CLASSES, DEPTH, IGNORED_CLASS, OFFSETS
 from export.session.session import open_session, prepare
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 CLASS_AGREEMENT = 0.999
 DEPTH_RELATIVE = 0.001

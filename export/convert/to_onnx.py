@@ -23,8 +23,7 @@ from export.graph.cpu_graph import TARGETS, deployable_for
 from export.graph.description import describe
 from export.graph.metadata import INPUT, Metadata, to_properties
 from export.stream.sources import Skipped, find_images
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, read_image
+from preprocessing.ground import InputError, atomic_write, read_image
 
 # Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
 OPSET = 18

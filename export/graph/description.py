@@ -9,9 +9,7 @@ from advmtl.tasks.grouping import thing_classes
 from advmtl.version import __version__
 from export.graph.deployable import DEVIATION, MEAN
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.frame import Camera
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, Camera, InputError
 
 
 def training_camera(config: Config) -> tuple[Camera, Size] | None:

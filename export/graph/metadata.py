@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.frame import Camera
+from preprocessing.ground import Camera, InputError
 
 FORMAT_VERSION = 1
 KEY = "advmtl"

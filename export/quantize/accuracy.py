@@ -21,7 +21,7 @@ from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from export.session.faults import fault_of
 from export.session.latency import Latency, summarise
 from export.session.session import Session, unpack
-from preprocessing.ground.progress import progress
+from preprocessing.ground import progress
 
 
 @dataclass(frozen=True)

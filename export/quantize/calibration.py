@@ -22,8 +22,7 @@ from advmtl.data.frames import FrameRecord
 from advmtl.data.index import index_source
 from advmtl.data.loading import FrameDataset
 from export.graph.metadata import INPUT
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.progress import track
+from preprocessing.ground import InputError, track
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,

@@ -10,8 +10,7 @@ from export.convert.to_onnx import print_export
 from export.quantize.precisions import Options, export_float, export_precisions, path_of
 from export.quantize.table import print_precisions, refusal
 from export.session.engine_build import build_engines
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import write_json
+from preprocessing.ground import InputError, write_json
 
 
 def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, count: int, engine: bool) -> None:

@@ -26,8 +26,7 @@ from export.quantize.sensitivity import open_to_measure
 from export.session.processor import Processor, this_processor
 from export.session.session import Session
 from export.stream.sources import Skipped
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write
+from preprocessing.ground import InputError, atomic_write
 
 PRECISIONS = ("fp32", "fp16", "int8")
 ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float32, with --force too"

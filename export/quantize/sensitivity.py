@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from export.quantize.quantize import Quantizer, Target
 from export.session.session import Session, open_session
-from preprocessing.ground.progress import progress
+from preprocessing.ground import progress
 
 Outputs = dict[str, NDArray]
 

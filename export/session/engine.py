@@ -11,7 +11,7 @@ from export.session.cuda_driver import Device, first_gpu, load_driver
 from export.session.engine_build import import_tensorrt
 from export.session.engine_header import check_fits, unpack
 from export.session.session import Session
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def open_engine(path: Path, trt: Any = None, driver: Any = None) -> Session:

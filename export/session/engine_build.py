@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from export.graph.metadata import KEY, from_properties
 from export.session.cuda_driver import Gpu, first_gpu
 from export.session.engine_header import EngineHeader, pack
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import sha256_of, write_bytes
+from preprocessing.ground import InputError, sha256_of, write_bytes
 
 if TYPE_CHECKING:  # a vehicle opens engines and has no rich
     from rich.console import Console

@@ -8,7 +8,7 @@ from pathlib import Path
 from export.graph import metadata
 from export.graph.metadata import Metadata
 from export.session.cuda_driver import Gpu
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 MAGIC = b"advmtl engine 1\n"
 _TEXTS = ("precision", "tensorrt", "gpu", "onnx_sha256")

@@ -17,7 +17,7 @@ from advmtl.tasks.grouping import group
 from export.graph.metadata import CLASSES, DEPTH, INPUT, OFFSETS, Metadata, from_properties
 from export.session.cuda_driver import load_driver
 from export.session.processor import integers_here, this_processor, threads_here
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 # Tried in this order by "auto".
 PROVIDERS = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from export.stream.frame_log import Inferred
 from export.stream.sinks import new_paths
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 
 def open_arrays(folder: Path) -> Callable[[Inferred], None]:

@@ -13,7 +13,7 @@ import cv2
 
 from export.stream.colour import WrongColour, to_rgb
 from export.stream.sources import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source, silence_opencv
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp")
 # Pauses between attempts double from the first to the last [s].

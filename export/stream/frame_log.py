@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.session.session import Result
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 # Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
 STAGES = ("decode", "wait", "net", "turn", "draw")

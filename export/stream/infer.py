@@ -74,7 +74,7 @@ def _nobody() -> None:
 def _progress(run: Run) -> AbstractContextManager[Any]:
     """A progress bar; None where there is no rich."""
     try:
-        from preprocessing.ground.progress import progress
+        from preprocessing.ground import progress
     except ModuleNotFoundError:
         return nullcontext(None)
 

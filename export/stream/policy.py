@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.stream.sources import Source, looped, open_source
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 POLICIES = ("auto", "every", "latest")
 

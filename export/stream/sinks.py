@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, write_bytes
+from preprocessing.ground import InputError, atomic_write, write_bytes
 
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a third of the time of the default, a fifth larger

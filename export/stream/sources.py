@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.stream.colour import WrongColour, to_rgb
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import TRAILERS
+from preprocessing.ground import TRAILERS, InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 # For sources that name no rate of their own.

@@ -25,7 +25,7 @@ from export.stream.outputs import OnFrame
 from export.stream.pipe import LATEST, LENGTH, Pipe
 from export.stream.policy import Reading
 from export.stream.sources import Loaded, Notice, Skipped, Source
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 log = logging.getLogger(__name__)
 

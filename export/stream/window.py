@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 TITLE = "advmtl (q or Esc ends)"
 _ENDS = (ord("q"), 27)

@@ -1,4 +1,7 @@
-"""Disparity to metric depth and back (Eq. 1 of seed 004), the rules of resizing, and the 16-bit depth PNG."""
+"""Disparity to metric depth and back, the rules of resizing, and the 16-bit depth PNG.
+
+Eq. 1 is that of the system's paper, which docs/method.md names.
+"""
 
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -29,7 +32,7 @@ def disparity_to_depth(
     max_depth_m: float = 80.0,
     infinity: Literal["invalid", "clip"] = "invalid",
 ) -> Float32:
-    """Convert disparity to depth by Eq. 1 of seed 004, Z = B * f / (d + doffs + epsilon), clipped to `max_depth_m`.
+    """Convert disparity to depth by Eq. 1, Z = B * f / (d + doffs + epsilon), clipped to `max_depth_m`.
 
     The paper has doffs = 0, as cameras have whose principal points were aligned. Where d + doffs is 0 the match is
     at infinity (below 0: beyond it, by an error): it has no metric depth and is masked before dividing. By default it

@@ -42,31 +42,46 @@ def _label_set(name: str, colours: Mapping[str, tuple[int, int, int]]) -> LabelS
     return LabelSet(name, tuple(colours), palette)
 
 
+# Cityscapes' labelIds that are classes (cityscapesScripts, helpers/labels.py): id, name, colour, one of the 7
+# categories, and the group of CamVid's 32 classes (SegNet's grouping) that holds it.
+_CITYSCAPES = (
+    (7, "road", (128, 64, 128), "flat", "road"),
+    (8, "sidewalk", (244, 35, 232), "flat", "pavement"),
+    (11, "building", (70, 70, 70), "construction", "building"),
+    (12, "wall", (102, 102, 156), "construction", "building"),
+    (13, "fence", (190, 153, 153), "construction", "fence"),
+    (17, "pole", (153, 153, 153), "object", "pole"),
+    (19, "traffic light", (250, 170, 30), "object", "sign symbol"),
+    (20, "traffic sign", (220, 220, 0), "object", "sign symbol"),
+    (21, "vegetation", (107, 142, 35), "nature", "tree"),
+    (22, "terrain", (152, 251, 152), "nature", "tree"),
+    (23, "sky", (70, 130, 180), "sky", "sky"),
+    (24, "person", (220, 20, 60), "human", "pedestrian"),
+    (25, "rider", (255, 0, 0), "human", "bicyclist"),
+    (26, "car", (0, 0, 142), "vehicle", "car"),
+    (27, "truck", (0, 0, 70), "vehicle", "car"),
+    (28, "bus", (0, 60, 100), "vehicle", "car"),
+    (31, "train", (0, 80, 100), "vehicle", "car"),
+    (32, "motorcycle", (0, 0, 230), "vehicle", "bicyclist"),
+    (33, "bicycle", (119, 11, 32), "vehicle", "bicyclist"),
+)
+# CamVid's 11 classes in the order of their ids: name, colour, category. A bicyclist is the person and the bicycle in
+# one; it counts as human.
+_CAMVID = (
+    ("sky", (128, 128, 128), "sky"),
+    ("building", (128, 0, 0), "construction"),
+    ("pole", (192, 192, 128), "object"),
+    ("road", (128, 64, 128), "flat"),
+    ("pavement", (60, 40, 222), "flat"),
+    ("tree", (128, 128, 0), "nature"),
+    ("sign symbol", (192, 128, 128), "object"),
+    ("fence", (64, 64, 128), "construction"),
+    ("car", (64, 0, 128), "vehicle"),
+    ("pedestrian", (64, 64, 0), "human"),
+    ("bicyclist", (0, 128, 192), "human"),
+)
 LABEL_SETS: dict[str, LabelSet] = {
-    "cityscapes19": _label_set(
-        "cityscapes19",
-        {
-            "road": (128, 64, 128),
-            "sidewalk": (244, 35, 232),
-            "building": (70, 70, 70),
-            "wall": (102, 102, 156),
-            "fence": (190, 153, 153),
-            "pole": (153, 153, 153),
-            "traffic light": (250, 170, 30),
-            "traffic sign": (220, 220, 0),
-            "vegetation": (107, 142, 35),
-            "terrain": (152, 251, 152),
-            "sky": (70, 130, 180),
-            "person": (220, 20, 60),
-            "rider": (255, 0, 0),
-            "car": (0, 0, 142),
-            "truck": (0, 0, 70),
-            "bus": (0, 60, 100),
-            "train": (0, 80, 100),
-            "motorcycle": (0, 0, 230),
-            "bicycle": (119, 11, 32),
-        },
-    ),
+    "cityscapes19": _label_set("cityscapes19", {name: colour for _, name, colour, _, _ in _CITYSCAPES}),
     "categories7": _label_set(
         "categories7",
         {
@@ -79,110 +94,16 @@ LABEL_SETS: dict[str, LabelSet] = {
             "vehicle": (0, 0, 142),
         },
     ),
-    "camvid11": _label_set(
-        "camvid11",
-        {
-            "sky": (128, 128, 128),
-            "building": (128, 0, 0),
-            "pole": (192, 192, 128),
-            "road": (128, 64, 128),
-            "pavement": (60, 40, 222),
-            "tree": (128, 128, 0),
-            "sign symbol": (192, 128, 128),
-            "fence": (64, 64, 128),
-            "car": (64, 0, 128),
-            "pedestrian": (64, 64, 0),
-            "bicyclist": (0, 128, 192),
-        },
-    ),
+    "camvid11": _label_set("camvid11", {name: colour for name, colour, _ in _CAMVID}),
 }
-
-# Cityscapes labelIds that are classes -> their names in "cityscapes19" (cityscapesScripts,
-# helpers/labels.py).
-_CITYSCAPES_CLASSES: dict[int, str] = {
-    7: "road",
-    8: "sidewalk",
-    11: "building",
-    12: "wall",
-    13: "fence",
-    17: "pole",
-    19: "traffic light",
-    20: "traffic sign",
-    21: "vegetation",
-    22: "terrain",
-    23: "sky",
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
+_CITYSCAPES_CLASSES = {source: name for source, name, *_ in _CITYSCAPES}
+_CITYSCAPES_TO_CATEGORY = {name: category for _, name, _, category, _ in _CITYSCAPES}
+_CITYSCAPES_TO_CAMVID = {name: group for *_, name, _, _, group in _CITYSCAPES}
+_CAMVID_TO_CATEGORY = {name: category for name, _, category in _CAMVID}
 # 0..33 are defined; id -1 (licence plate) is stored as 255 in an 8-bit PNG.
 _CITYSCAPES_IDS = (*range(34), 255)
 # 0..10 are the classes and 11 is void; 255 is taken as void too, since half of the copies in use store it so.
 _CAMVID_IDS = (*range(12), 255)
-
-_CITYSCAPES_TO_CATEGORY: dict[str, str] = {
-    "road": "flat",
-    "sidewalk": "flat",
-    "building": "construction",
-    "wall": "construction",
-    "fence": "construction",
-    "pole": "object",
-    "traffic light": "object",
-    "traffic sign": "object",
-    "vegetation": "nature",
-    "terrain": "nature",
-    "sky": "sky",
-    "person": "human",
-    "rider": "human",
-    "car": "vehicle",
-    "truck": "vehicle",
-    "bus": "vehicle",
-    "train": "vehicle",
-    "motorcycle": "vehicle",
-    "bicycle": "vehicle",
-}
-# CamVid's 11 classes are groups of its 32 (SegNet's grouping); these are the groups that hold the Cityscapes
-# class.
-_CITYSCAPES_TO_CAMVID: dict[str, str] = {
-    "road": "road",
-    "sidewalk": "pavement",
-    "building": "building",
-    "wall": "building",
-    "fence": "fence",
-    "pole": "pole",
-    "traffic light": "sign symbol",
-    "traffic sign": "sign symbol",
-    "vegetation": "tree",
-    "terrain": "tree",
-    "sky": "sky",
-    "person": "pedestrian",
-    "rider": "bicyclist",
-    "car": "car",
-    "truck": "car",
-    "bus": "car",
-    "train": "car",
-    "motorcycle": "bicyclist",
-    "bicycle": "bicyclist",
-}
-# A CamVid bicyclist is the person and the bicycle in one; it counts as human.
-_CAMVID_TO_CATEGORY: dict[str, str] = {
-    "sky": "sky",
-    "building": "construction",
-    "pole": "object",
-    "road": "flat",
-    "pavement": "flat",
-    "tree": "nature",
-    "sign symbol": "object",
-    "fence": "construction",
-    "car": "vehicle",
-    "pedestrian": "human",
-    "bicyclist": "human",
-}
 
 
 def _table(label_set: str, class_of: Mapping[int, str], ignored: tuple[int, ...]) -> UInt8:

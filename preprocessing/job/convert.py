@@ -1,27 +1,55 @@
-"""One frame from stereo pair to depth file: match, clean, convert by Eq. 1, write; what a worker runs."""
+"""One frame from stereo pair to depth file, and all frames: in this process, or in a pool that outlives its workers."""
 
 import time
-import warnings
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from typing import Any
 
+import cv2
 import numpy as np
 
-from preprocessing.ground.depth import DEPTH_SCALE, Float32, disparity_to_depth, write_depth
-from preprocessing.ground.disparity import MAX_STORED_PX, write_disparity
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_grey_or_index, read_image, sha256_of, write_png
-from preprocessing.ground.frame import Camera, Frame
-from preprocessing.ground.labels import LABEL_SETS, UInt8, colorize, lookup_table, map_labels
+from preprocessing.ground import (
+    DEPTH_SCALE,
+    LABEL_SETS,
+    MAX_STORED_PX,
+    Camera,
+    Float32,
+    Frame,
+    InputError,
+    UInt8,
+    WorkerDied,
+    colorize,
+    disparity_to_depth,
+    lookup_table,
+    map_labels,
+    read_grey_or_index,
+    read_image,
+    sha256_of,
+    worker_pool,
+    write_depth,
+    write_disparity,
+    write_png,
+)
 from preprocessing.job.manifest import Row, append_row
-from preprocessing.job.outcome import Outcome, explain, is_full, record_problem
-from preprocessing.job.plan import FrameTask, Job, input_state, settings_mark
+from preprocessing.job.plan import FrameTask, Job, Outcome, explain, input_state, is_full, record_problem, settings_mark
 from preprocessing.job.preview import draw_frame
-from preprocessing.sets.rectification import inspect_pair
-from preprocessing.stereo.cleaning import Cleaned, Match, clean
-from preprocessing.stereo.confidence import CONFIDENCE_CODE, store_confidence
-from preprocessing.stereo.match import DatasetSettings, check_size, match_dataset, match_pair
-from preprocessing.stereo.regions import Regions, regions_from_labels
+from preprocessing.sets import inspect_pair
+from preprocessing.stereo import (
+    CONFIDENCE_CODE,
+    Cleaned,
+    DatasetSettings,
+    Match,
+    Regions,
+    check_size,
+    clean,
+    match_dataset,
+    match_pair,
+    regions_from_labels,
+    store_confidence,
+)
 
 LEAST_WIDTH_PX = 16
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -75,7 +103,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     )
     if not (depth_m > 0).any():
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
-    _announce(job, task)
+    _withdraw_record(job, task)
     if task.draw:
         mask = None if labels is None else colorize(labels[0], LABEL_SETS["cityscapes19"].palette)
         write_png(job.picture(frame), draw_frame(left, mask, cleaned.disparity, cleaned.valid, depth_m))
@@ -125,11 +153,11 @@ def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, came
     write_png(job.output("confidence", frame), store_confidence(cleaned), {"unit": "1", "meaning": CONFIDENCE_CODE})
     # Depth comes last: where it is, the frame is done.
     text = {"max_depth_m": str(job.settings.max_depth_m), "baseline_m": str(camera.baseline_m)}
-    text |= {"fx_px": str(camera.fx_px), "matcher": job.settings.matcher.name, "settings": job.settings_key}
+    text |= {"fx_px": str(camera.fx_px), "matcher": job.maps, "settings": job.settings_key}
     write_depth(job.output("depth", frame), depth_m, text)
 
 
-def _announce(job: Job, task: FrameTask) -> None:
+def _withdraw_record(job: Job, task: FrameTask) -> None:
     """Take back the record of what is about to be overwritten: a run that is killed in between must not leave a lie."""
     if task.row is not None and task.row.get("outputs"):
         reason = "unfinished: a run was cut off while doing it again; run preprocess once more"
@@ -151,9 +179,7 @@ def _read_labels(frame: Frame, left: UInt8) -> tuple[UInt8, Regions] | None:
 
 
 def _camera(job: Job, frame: Frame, left: UInt8) -> tuple[Camera, list[str]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `preprocess` warns once for the set
-        camera = job.layout.read_camera(frame, (left.shape[1], left.shape[0]))
+    camera = job.layout.camera(frame, (left.shape[1], left.shape[0]))
     note = (
         f"{frame.left}: its camera file {frame.name}_camera.json is missing; "
         f"the paper's camera is assumed ({camera.baseline_m} m, {camera.fx_px:.1f} px)"
@@ -168,3 +194,73 @@ def percentiles(depth_m: Float32) -> dict[str, float]:
     counts[0] = 0
     ranks = np.searchsorted(np.cumsum(counts), np.array(PERCENTILES) / 100 * counts.sum())
     return {str(percent): round(int(rank) / DEPTH_SCALE, 3) for percent, rank in zip(PERCENTILES, ranks, strict=True)}
+
+
+def run(job: Job, tasks: list[FrameTask]) -> Generator[Outcome, None, None]:
+    """Yield the outcome of each task as it comes; stop early where the disk is full.
+
+    With one worker this process does it. A frame whose process dies (killed, or for want of memory) is tried once
+    more on its own, then listed as bad; the others go on.
+    """
+    workers = min(job.settings.workers, len(tasks))
+    outcomes = _here(job, tasks) if workers == 1 else _pooled(job, tasks, workers)
+    for outcome in outcomes:
+        yield outcome
+        if outcome.disk_full:
+            outcomes.close()
+
+
+def _here(job: Job, tasks: list[FrameTask]) -> Generator[Outcome, None, None]:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        for task in tasks:
+            yield convert_frame(job, task)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _pooled(job: Job, tasks: list[FrameTask], workers: int) -> Generator[Outcome, None, None]:
+    waiting = deque(tasks)
+    while waiting:
+        suspects: list[FrameTask] = []
+        with worker_pool(workers) as pool:
+            yield from _from_pool(pool, job, waiting, suspects, 2 * workers)
+        for task in suspects:  # one of them brought the pool down: each alone
+            yield from _alone(job, task)
+
+
+def _from_pool(
+    pool: ProcessPoolExecutor, job: Job, waiting: deque[FrameTask], suspects: list[FrameTask], most: int
+) -> Generator[Outcome, None, None]:
+    """Yield outcomes until nothing waits or the pool is broken; then `suspects` gets what was in its hands.
+
+    Only a few frames are submitted at a time: less to finish on Ctrl-C, fewer suspects.
+    """
+    pending: dict[Future[Outcome], FrameTask] = {}
+    try:
+        while waiting or pending:
+            while waiting and len(pending) < most:
+                future = pool.submit(convert_frame, job, waiting[0])
+                pending[future] = waiting.popleft()
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                outcome = future.result()
+                del pending[future]
+                yield outcome
+    except BrokenProcessPool:
+        if not pending:
+            raise  # not a frame's doing: the processes do not even start
+        suspects.extend(pending.values())
+    except KeyboardInterrupt:
+        # The workers finish the frames they are at, and what is written belongs into the count.
+        pool.shutdown(cancel_futures=True)
+        yield from (future.result() for future in pending if not future.cancelled())
+        raise
+
+
+def _alone(job: Job, task: FrameTask) -> Generator[Outcome, None, None]:
+    try:
+        with worker_pool(1) as pool:
+            yield pool.submit(convert_frame, job, task).result()
+    except WorkerDied:
+        yield record_problem(job, task, {}, f"{task.frame.left}: its process died, killed or for want of memory")

@@ -1,7 +1,6 @@
 """What a look at a set tells before hours are spent on it: what is to do, the cameras, whether the rig is right."""
 
 import shutil
-import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_image
-from preprocessing.ground.frame import Camera, Frame
-from preprocessing.ground.progress import track
+from preprocessing.ground import Camera, Frame, InputError, read_image, track
 from preprocessing.job.pipeline import Plan
-from preprocessing.sets.rectification import MIN_MATCHES, inspect_pair
+from preprocessing.sets import MIN_MATCHES, inspect_pair
 
 PAIRS = 8
 # Disparity, depth and confidence of street scenes took 2.4 to 2.9 bytes a pixel together.
@@ -65,7 +61,7 @@ def inspect(plan: Plan) -> Inspection:
         try:
             if size is None:
                 raise InputError(f"{frame.left}: not a readable image; replace the file")
-            cameras[_describe(_camera(plan, frame, size))] += 1
+            cameras[_describe(plan.job.layout.camera(frame, size))] += 1
         except InputError as error:
             problems.append(str(error))
     todo = [sizes[task.frame.key] or (0, 0) for task in plan.todo]
@@ -99,17 +95,11 @@ def _pair(plan: Plan, frame: Frame) -> str:
     right = read_image(frame.right)
     if right.shape != left.shape:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
-    report = inspect_pair(left, right, _camera(plan, frame, size).doffs_px)
+    report = inspect_pair(left, right, plan.job.layout.camera(frame, size).doffs_px)
     if report.matches < MIN_MATCHES:
         return report.finding or f"{text}, {report.matches} corners: too few to tell"
     rows = f"{text}, rows offset by {report.vertical_px:+.2f} px (spread {report.spread_px:.2f} px)"
     return report.finding or f"{rows}, {report.matches} corners: looks rectified"
-
-
-def _camera(plan: Plan, frame: Frame, size: tuple[int, int]) -> Camera:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said by `_describe`
-        return plan.job.layout.read_camera(frame, size)
 
 
 def _describe(camera: Camera) -> str:

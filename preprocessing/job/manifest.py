@@ -9,11 +9,60 @@ folded into the one file at the end, or by the next run.
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from preprocessing.ground.files import atomic_write
-from preprocessing.job.shard import Shard
+from preprocessing.ground import InputError, atomic_write
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Process `index` of `count`; 0 of 1 without `torchrun`."""
+
+    index: int = 0
+    count: int = 1
+
+    def share(self, items: list[T]) -> list[T]:
+        """Return every `count`-th item: neighbours, which cost alike, go to different processes."""
+        return items[self.index :: self.count]
+
+    def gather(self, value: T) -> list[T]:
+        """Return everybody's `value` in the order of the processes; waits for all of them."""
+        if self.count == 1:
+            return [value]
+        import torch.distributed as distributed
+
+        if not distributed.is_initialized():
+            # A slow share may take days longer than the others: nobody may give up waiting for it.
+            distributed.init_process_group("gloo", timeout=timedelta(days=7))
+        values: list[Any] = [None] * self.count
+        distributed.all_gather_object(values, value)
+        return values
+
+    def close(self) -> None:
+        """Leave the others; torch complains about a process that does not."""
+        if self.count > 1:
+            import torch.distributed as distributed
+
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+
+def current_shard() -> Shard:
+    """Read RANK and WORLD_SIZE, which `torchrun` sets. Raises: InputError where they make no sense."""
+    texts = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    try:
+        index, count = (int(text) for text in texts)
+    except ValueError:
+        index, count = -1, 0
+    if not 0 <= index < count:
+        raise InputError(f"RANK={texts[0]}, WORLD_SIZE={texts[1]}: not a process of torchrun; unset both")
+    return Shard(index, count)
+
 
 Row = dict[str, Any]
 NAME = "manifest.jsonl"
@@ -61,6 +110,31 @@ def fold(folder: Path, keep: Callable[[Row], bool] = lambda _: True) -> dict[str
     for part in parts:
         part.unlink(missing_ok=True)
     return rows
+
+
+def maps_name(rows: dict[str, Row], matcher: str) -> str:
+    """Return the name behind `disparity_` and `confidence_` of a matcher's maps, in the set with these rows.
+
+    It is the matcher's own, except in a set begun when census matching was called sgbm: that set is finished under the
+    name under which it was begun.
+    """
+    if matcher != "census":
+        return matcher
+    outputs = [row.get("outputs") or {} for row in rows.values() if _made_by(row) == matcher]
+    paths = [maps["disparity"]["path"] for maps in outputs if "disparity" in maps]
+    return "sgbm" if any(path.startswith("disparity_sgbm/") for path in paths) else matcher
+
+
+def asked_matcher(rows: dict[str, Row], matcher: str) -> str:
+    """Return the matcher meant by a reader of the set with these rows: `sgbm` was once census matching."""
+    makers = {_made_by(row) for row in rows.values()}
+    return "census" if matcher == "sgbm" and "census" in makers and "sgbm" not in makers else matcher
+
+
+def _made_by(row: Row) -> str | None:
+    """The matcher of a row, in today's name."""
+    matcher = row.get("matcher") or {}
+    return "census" if matcher.get("mode") == "census" else matcher.get("name")
 
 
 def _line(row: Row) -> str:

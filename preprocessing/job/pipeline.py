@@ -15,19 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.ground.depth import DEPTH_SCALE
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import remove_leftovers, write_json
-from preprocessing.ground.progress import progress
-from preprocessing.job.convert import PERCENTILES
-from preprocessing.job.manifest import Row, fold, journal_path, read_manifest
-from preprocessing.job.outcome import Outcome
-from preprocessing.job.plan import FrameTask, Job, plan_frame, sweep
-from preprocessing.job.run import run
+from preprocessing.ground import DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
+from preprocessing.job.convert import PERCENTILES, run
+from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
+from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
-from preprocessing.job.shard import Shard, current_shard
-from preprocessing.sets.layouts import Layout, detect_layout
-from preprocessing.stereo.match import prepare
+from preprocessing.sets import Layout, detect_layout
+from preprocessing.stereo import prepare
 
 __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
 
@@ -96,8 +90,9 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     folder = out / "depth"
     _check_out(root, out, layout)
     shaping = settings.shaping()
-    job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard))
     rows = read_manifest(folder)
+    maps = maps_name(rows, settings.matcher.name)
+    job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard), maps)
     drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
     numbered = shard.share(list(enumerate(frames)))
     return Plan(job, [plan_frame(job, frame, rows.get(frame.key), index in drawn) for index, frame in numbered])

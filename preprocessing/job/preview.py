@@ -1,11 +1,11 @@
-"""The picture of one frame as in Figure 1 of seed 004: image, mask, disparity and depth, with legends."""
+"""The picture of one frame as in Figure 1 of the system's paper: image, mask, disparity and depth, with legends."""
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from preprocessing.ground.disparity import Bool, Float32
+from preprocessing.ground import Bool, Float32
 
 UInt8 = npt.NDArray[np.uint8]
 _PANEL_WIDTH = 640

@@ -10,12 +10,16 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from preprocessing.ground.depth import MAX_STORED_DEPTH_M
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import sha256_of
-from preprocessing.stereo.cleaning import AS_GIVEN, CleanSettings
-from preprocessing.stereo.match import MatcherSettings, find_matcher
-from preprocessing.stereo.sgbm import SgbmSettings
+from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
+from preprocessing.stereo import (
+    AS_GIVEN,
+    MATCHERS,
+    SGBM_MODES,
+    CensusSettings,
+    CleanSettings,
+    MatcherSettings,
+    find_matcher,
+)
 
 REVISION = 2
 """Rises whenever the same settings give other maps than before, so that those are made anew."""
@@ -23,6 +27,8 @@ REVISION = 2
 DEFAULT_CLEAN = {"dataset": AS_GIVEN}
 # Where and in how many pieces a network runs does not say what is asked of it.
 _NOT_SHAPING = {"device"}
+# What P1 and P2 of the semi-global matchers were first called; census matching was the mode "census" of "sgbm".
+_FIRST_NAMES = {"p1": "step_price", "p2": "jump_price"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class PreprocessSettings:
             files that are not on record.
     """
 
-    matcher: MatcherSettings = field(default_factory=SgbmSettings)
+    matcher: MatcherSettings = field(default_factory=CensusSettings)
     clean: CleanSettings | None = None
     split: str | None = None
     out: Path | None = None
@@ -95,11 +101,38 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def current_names(matcher: str, texts: list[str]) -> tuple[str, list[str], list[str]]:
+    """Return a matcher and `build_settings`' texts in today's names, and a line for each older name that was met.
+
+    Census matching was called `sgbm` with `matcher.mode=census`, its default; so `sgbm` means OpenCV's only with one of
+    OpenCV's modes, and such a mode alone, without a matcher, means OpenCV's too.
+    """
+    renamed, notes = dict(text.split("=", 1) for text in texts if "=" in text), []
+    for new, old in ((f"matcher.{new}", f"matcher.{old}") for new, old in _FIRST_NAMES.items()):
+        if old in renamed:
+            notes.append(f"{old} is now called {new}: write --set {new}={renamed[old]}")
+            renamed[new] = renamed.pop(old)
+    mode = renamed.get("matcher.mode", "census")
+    if matcher == "sgbm" and mode == "census":
+        notes.append(
+            "census matching is now called census: write --matcher census, the default, without a mode; OpenCV's is "
+            "--matcher sgbm --set matcher.mode=3way"
+        )
+        matcher = "census"
+    if matcher == "census" and mode in SGBM_MODES:
+        notes.append(f"the mode {mode} is the matcher sgbm's: write --matcher sgbm --set matcher.mode={mode}")
+        matcher = "sgbm"
+    if matcher == "census" and mode == "census":
+        for key in ("matcher.mode", "matcher.uniqueness"):  # the latter never did anything there
+            renamed.pop(key, None)
+    return matcher, [*(f"{key}={value}" for key, value in renamed.items()), *(t for t in texts if "=" not in t)], notes
+
+
 def build_settings(matcher: str, given: dict[str, Any], texts: list[str]) -> tuple[MatcherSettings, CleanSettings]:
     """Return the settings of the matcher of this name and of the cleaning.
 
     Args:
-        matcher: A key of `matchers.MATCHERS`.
+        matcher: A key of `match.MATCHERS`.
         given: Values by field name, of either; None stands for the default.
         texts: `matcher.FIELD=VALUE` and `clean.FIELD=VALUE`, which go before `given`.
 
@@ -153,5 +186,18 @@ def _validated(part: str, kind: Any, values: dict[str, dict[str, Any]]) -> Any:
 
 
 def settings_key(shaping: dict[str, Any]) -> str:
-    """Return a short name of settings: equal if and only if (up to chance) the settings are."""
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:12]
+    """Return a short name of settings: equal if and only if (up to chance) the settings are.
+
+    Names count as they were first called, so that what was made under them is still known.
+    """
+    first = {**shaping, "matcher": _first_named(shaping["matcher"])}
+    return hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _first_named(matcher: dict[str, Any]) -> dict[str, Any]:
+    if matcher["name"] not in ("census", "sgbm"):
+        return matcher
+    defaults = {field.name: field.default for field in dataclasses.fields(MATCHERS[matcher["name"]])}
+    left_open = {key for key in ("block", *_FIRST_NAMES) if matcher[key] == defaults[key]}  # the mode decided then
+    named = {_FIRST_NAMES.get(key, key): None if key in left_open else value for key, value in matcher.items()}
+    return {"mode": "census", "uniqueness": 10, **named, "name": "sgbm"}

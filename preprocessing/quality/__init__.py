@@ -1,1 +1,6 @@
-"""How good is the depth that `preprocess` wrote: figures, a page, pictures of the worst frames."""
+"""How good is the depth that `preprocess` wrote: metrics, a page, pictures of the worst frames."""
+
+from preprocessing.quality.check import QualityReport, QualitySettings, check_quality
+from preprocessing.quality.page import headlines, percent
+
+__all__ = ["QualityReport", "QualitySettings", "check_quality", "headlines", "percent"]

@@ -1,30 +1,27 @@
 """How good is what `preprocess` wrote: against the set's own disparity and lidar, or without truth by the images.
 
-Writes `depth/quality.json` (every figure, one row a frame) and `depth/quality.html` (the figures in words, and
+Writes `depth/quality.json` (every metric, one row a frame) and `depth/quality.html` (the metrics in words, and
 pictures of the worst frames).
 """
 
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, write_json
-from preprocessing.ground.progress import progress
-from preprocessing.ground.workers import worker_pool
+from preprocessing.ground import InputError, atomic_write, progress, worker_pool, write_json
+from preprocessing.job import asked_matcher, maps_name, read_manifest
 from preprocessing.quality.frame import FrameJob, measure, read_maps
-from preprocessing.quality.metrics import figures
+from preprocessing.quality.metrics import BANDS_M, FrameSums, metrics_of, pooled
 from preprocessing.quality.page import Subject, page
 from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
 from preprocessing.quality.pictures import Panel, draw_panels
-from preprocessing.quality.sums import BANDS_M, FrameSums, pooled
-from preprocessing.sets.layouts import CITYSCAPES, Layout, detect_layout
+from preprocessing.sets import CITYSCAPES, Layout, detect_layout
 
 __all__ = ["QualityReport", "QualitySettings", "check_quality"]
 
@@ -34,7 +31,7 @@ class QualitySettings:
     """What `quality` looks at.
 
     Attributes:
-        matcher: Whose disparity: the name behind `disparity_`.
+        matcher: Whose disparity.
         split: One split, or None for all.
         out: The root that holds what `preprocess` wrote; None = the set itself.
         worst: How many of the worst frames are drawn.
@@ -43,7 +40,7 @@ class QualitySettings:
         left_right: How many frames, evenly spaced, get the left-right check, which matches the pair again.
     """
 
-    matcher: str = "sgbm"
+    matcher: str = "census"
     split: str | None = None
     out: Path | None = None
     worst: int = 8
@@ -65,16 +62,16 @@ class QualityReport:
 
     Attributes:
         json, page: The files written.
-        figures: The set's figures, as under "set" in the JSON file.
-        rows: One a measured frame, worst first: the frame, what it is ranked by, its figures.
+        metrics: The set's metrics, as under "set" in the JSON file.
+        rows: One a measured frame, worst first: the frame, what it is ranked by, its metrics.
         skipped: (frame, reason) of those that could not be measured; the reason names the file.
-        notes: What a reader must know to take the figures rightly.
+        notes: What a reader must know to take the metrics rightly.
         seconds: Wall time.
     """
 
     json: Path
     page: Path
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     rows: list[dict[str, Any]]
     skipped: list[tuple[str, str]]
     notes: list[str]
@@ -93,7 +90,9 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
     settings = settings or QualitySettings()
     root = Path(root)
     out = root if settings.out is None else Path(settings.out)
-    jobs = _jobs(root, out, detect_layout(root), settings)
+    made = read_manifest(out / "depth")
+    settings = replace(settings, matcher=asked_matcher(made, settings.matcher))
+    jobs = _jobs(root, out, detect_layout(root), settings, maps_name(made, settings.matcher))
     total: FrameSums | None = None
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
@@ -112,7 +111,7 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
     report = QualityReport(
         json=out / "depth" / "quality.json",
         page=out / "depth" / "quality.html",
-        figures={"frames": total.frames, "frames_skipped": len(skipped), **figures(total)},
+        metrics={"frames": total.frames, "frames_skipped": len(skipped), **metrics_of(total)},
         rows=rows,
         skipped=skipped,
         notes=_notes(total, settings, jobs[0].layout),
@@ -122,11 +121,11 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
     return report
 
 
-def _jobs(root: Path, out: Path, layout: Layout, settings: QualitySettings) -> list[FrameJob]:
+def _jobs(root: Path, out: Path, layout: Layout, settings: QualitySettings, maps: str) -> list[FrameJob]:
     frames = layout.find_frames(root, settings.split)
     checked = set(np.linspace(0, len(frames) - 1, min(settings.left_right, len(frames))).round().astype(int).tolist())
     return [
-        FrameJob(frame, layout, out, settings.matcher, settings.max_depth_m, check=index in checked)
+        FrameJob(frame, layout, out, maps, settings.max_depth_m, check=index in checked)
         for index, frame in enumerate(frames)
     ]
 
@@ -148,7 +147,7 @@ def _run(jobs: list[FrameJob], workers: int) -> Generator[FrameSums | str, None,
 
 def _row(job: FrameJob, sums: FrameSums) -> dict[str, Any]:
     """Make a frame's row. It is ranked by a share of wrong pixels; depth by band would make the file heavy."""
-    found = figures(sums)
+    found = metrics_of(sums)
     for truth in found["truth"].values():
         del truth["depth_answered"], truth["depth_valid"]
     return {"frame": job.frame.key, **_rank(found), **found}
@@ -188,7 +187,7 @@ def _notes(sums: FrameSums, settings: QualitySettings, layout: Layout) -> list[s
     if sums.other_depth:
         notes.append(
             f"{sums.other_depth} {of_all} have a depth file that another matcher wrote: their depth is worked out "
-            f"from disparity_{settings.matcher}."
+            f"from the disparity of {settings.matcher}."
         )
     return notes
 
@@ -198,7 +197,7 @@ def _write(report: QualityReport, settings: QualitySettings, jobs: dict[str, Fra
     subject = Subject(
         matcher=settings.matcher,
         split=settings.split,
-        figures=report.figures,
+        metrics=report.metrics,
         rows=report.rows,
         skipped=report.skipped,
         notes=report.notes,
@@ -213,7 +212,7 @@ def _write(report: QualityReport, settings: QualitySettings, jobs: dict[str, Fra
             "wrong_disparity_shift_px": SHIFT_PX,
             "left_right_agree_px": AGREE_PX,
             "notes": report.notes,
-            "set": report.figures,
+            "set": report.metrics,
             "worst": worst,
             "frames": report.rows,
             "skipped": dict(report.skipped),

@@ -1,6 +1,5 @@
 """Measure one frame of what `preprocess` wrote: read its maps and its truth, sum up its errors."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +8,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from preprocessing.ground.depth import depth_to_disparity, disparity_to_depth, read_depth, read_depth_clip
-from preprocessing.ground.disparity import Bool, Float32, read_disparity
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_grey_or_index, read_image
-from preprocessing.ground.frame import Camera, Frame
-from preprocessing.quality.photometric import compare, left_right
-from preprocessing.quality.sums import (
+from preprocessing.ground import (
+    Bool,
+    Camera,
+    Float32,
+    Frame,
+    InputError,
+    depth_to_disparity,
+    disparity_to_depth,
+    read_depth,
+    read_depth_clip,
+    read_disparity,
+    read_grey_or_index,
+    read_image,
+)
+from preprocessing.quality.metrics import (
     ErrorSums,
     FrameSums,
     TruthSums,
@@ -23,9 +30,9 @@ from preprocessing.quality.sums import (
     depth_sums,
     error_sums,
 )
-from preprocessing.sets.layouts import Layout
-from preprocessing.stereo.confidence import MATCHED_FROM
-from preprocessing.stereo.match import check_size
+from preprocessing.quality.photometric import compare, left_right
+from preprocessing.sets import Layout
+from preprocessing.stereo import MATCHED_FROM, check_size
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -69,12 +76,12 @@ class Maps:
 
 @dataclass(frozen=True)
 class FrameJob:
-    """One frame to measure: `check` asks for the left-right check, too."""
+    """One frame to measure: `maps` is the name behind `disparity_`; `check` asks for the left-right check, too."""
 
     frame: Frame
     layout: Layout
     out: Path
-    matcher: str
+    maps: str
     max_depth_m: float
     check: bool
 
@@ -93,12 +100,12 @@ def read_maps(job: FrameJob) -> Maps:
     right = None if frame.right is None else read_image(frame.right)
     if frame.right is not None and right is not None:
         check_size(frame.right, right, left)
-    path = job.output(f"disparity_{job.matcher}")
+    path = job.output(f"disparity_{job.maps}")
     disparity, valid = read_disparity(path)
     check_size(path, disparity, left)
-    confidence = _read_confidence(job.output(f"confidence_{job.matcher}"), left)
-    camera = _camera(job, left)
-    other_depth = _is_of_another_matcher(job.output("depth"), job.matcher)
+    confidence = _read_confidence(job.output(f"confidence_{job.maps}"), left)
+    camera = job.layout.camera(frame, (left.shape[1], left.shape[0]))
+    other_depth = _is_of_another_matcher(job.output("depth"), job.maps)
     depth_m, clip_m = _depth(job, left, camera, disparity, valid, other_depth)
     return Maps(
         left=left,
@@ -125,12 +132,6 @@ def _read_confidence(path: Path, left: UInt8) -> UInt8 | None:
     return confidence
 
 
-def _camera(job: FrameJob, left: UInt8) -> Camera:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the report counts the frames without a camera file
-        return job.layout.read_camera(job.frame, (left.shape[1], left.shape[0]))
-
-
 def _is_of_another_matcher(path: Path, matcher: str) -> bool:
     """Say whether the depth file says that another matcher made it; `read_depth` complains where it is unreadable."""
     try:
@@ -155,7 +156,7 @@ def _depth(
 def _truths(job: FrameJob, left: UInt8, camera: Camera) -> dict[str, Truth]:
     frame, truths = job.frame, {}
     # What the matcher "dataset" wrote is the set's own disparity: no truth to itself.
-    if frame.disparity is not None and job.matcher != "dataset":
+    if frame.disparity is not None and job.maps != "dataset":
         disparity, valid = job.layout.read_disparity(frame.disparity)
         check_size(frame.disparity, disparity, left)
         depth_m = disparity_to_depth(disparity, valid, camera, epsilon=0, max_depth_m=np.inf)

@@ -1,29 +1,191 @@
-"""Sums over pixels to figures: every share is 0..1, other units stand in the keys."""
+"""Sums over pixels that add up from frame to frame, and the metrics of a set from them: no mean of per-image means."""
 
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from preprocessing.quality.sums import (
-    BANDS_M,
-    PX_STEP,
-    RELATIVE_STEP,
-    DepthSums,
-    ErrorSums,
-    FrameSums,
-    Int64,
-    TruthSums,
-)
+from preprocessing.ground import Bool, Float32
+
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+BANDS_M = ((0, 10), (10, 20), (20, 40), (40, 80), (0, 30), (0, 80))
+"""Bands of true depth, above the first and up to the second figure; the last two overlap the others."""
+
+SOURCES = {"disparity": "the set's own disparity", "lidar": "lidar"}
+"""What the kinds of truth are called in print."""
+
+_PX_BINS, PX_STEP = 64 * 64, 1 / 64  # medians are exact to 1/64 px, up to 64 px
+_RELATIVE_BINS, RELATIVE_STEP = 2000, 1 / 2000  # and to 0.0005, up to 1
 
 
-def figures(sums: FrameSums) -> dict[str, Any]:
-    """Turn sums into figures, ready for JSON: null where there is no pixel to measure, never NaN."""
+@dataclass(frozen=True)
+class ErrorSums:
+    """Disparity errors of some pixels: how many, sum [px], how many are wrong as D1 counts, histogram."""
+
+    count: int
+    absolute_px: float
+    wrong: int
+    histogram: Int64
+
+
+@dataclass(frozen=True)
+class DepthSums:
+    """Depth errors by band, each [bands]: pixels, sums of |p - g| / g and (p - g)² [m²]; histograms of the former."""
+
+    count: Int64
+    relative: Float64
+    square_m2: Float64
+    histogram: Int64
+
+
+@dataclass(frozen=True)
+class TruthSums:
+    """Errors against one kind of truth, over answered pixels and over valid ones, filled ones included."""
+
+    frames: int
+    pixels: int
+    answered: ErrorSums
+    valid: ErrorSums
+    band_pixels: Int64
+    depth_answered: DepthSums
+    depth_valid: DepthSums
+
+
+@dataclass(frozen=True)
+class PhotometricSums:
+    """The right image warped to the left by the disparity, and by a wrong one; see `photometric.compare`.
+
+    Attributes:
+        frames: Frames with a right image.
+        pixels: Pixels with a disparity whose partner lies in the right image, by the wrong disparity too.
+        error_grey, shifted_grey: Sums of |left - warped right| over them [grey levels], right and wrong disparity.
+        textured: Pixels of the image with texture around them.
+        explained, shifted_explained: Those whose surroundings correlate with the warped image.
+    """
+
+    frames: int
+    pixels: int
+    error_grey: float
+    shifted_grey: float
+    textured: int
+    explained: int
+    shifted_explained: int
+
+
+@dataclass(frozen=True)
+class LeftRightSums:
+    """Left-right consistency: pixels with a disparity, and those that a match of the right image confirms."""
+
+    frames: int
+    matched: int
+    matched_consistent: int
+    filled: int
+    filled_consistent: int
+
+
+@dataclass(frozen=True)
+class FrameSums:
+    """All sums of one frame, or of many added up with `pooled`.
+
+    Attributes:
+        frames, pixels: How many.
+        depth, matched, filled: Pixels with a depth, answered by the matcher, filled afterwards.
+        without_confidence: Frames without a confidence file: all their valid pixels count as matched.
+        default_cameras: Frames without a camera file.
+        nearer_clip: Frames whose depth was clipped nearer than asked for: truth beyond is left out.
+        other_depth: Frames whose depth file another matcher wrote: their depth is worked out from the disparity.
+        truths: "disparity" (the set's own) and "lidar", where there are any.
+    """
+
+    frames: int
+    pixels: int
+    depth: int
+    matched: int
+    filled: int
+    without_confidence: int
+    default_cameras: int
+    nearer_clip: int
+    other_depth: int
+    truths: dict[str, TruthSums]
+    photometric: PhotometricSums | None
+    left_right: LeftRightSums | None
+
+
+def pooled(one: T | None, other: T) -> T:
+    """Add up two sums of a kind, field by field; what is in one of them only stays."""
+    total: T = _added(one, other)
+    return total
+
+
+def _added(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict):
+        return {key: _added(one.get(key), other.get(key)) for key in one | other}
+    if is_dataclass(one) and not isinstance(one, type):
+        return replace(one, **{f.name: _added(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)})
+    return one + other
+
+
+def is_wrong(error_px: Float32, truth_px: Float32) -> Bool:
+    """Say which disparities are wrong as KITTI 2015 counts them (D1): off by more than 3 px and more than 5 %."""
+    wrong: Bool = (error_px > 3) & (error_px > 0.05 * np.abs(truth_px))
+    return wrong
+
+
+def error_sums(disparity: Float32, truth: Float32, where: Bool) -> ErrorSums:
+    """Sum up the errors of disparity [H, W] against the truth, both px, over the pixels of `where`."""
+    error, true = np.abs(disparity[where] - truth[where]), truth[where]
+    return ErrorSums(
+        count=error.size,
+        absolute_px=float(error.sum(dtype=np.float64)),
+        wrong=int(is_wrong(error, true).sum()),
+        histogram=_histogram(error, PX_STEP, _PX_BINS),
+    )
+
+
+def _histogram(values: npt.NDArray[np.floating[Any]], step: float, bins: int) -> Int64:
+    index = np.minimum(values / step, bins - 1).astype(np.int64)  # the last bin also holds all beyond it
+    return np.bincount(index, minlength=bins).astype(np.int64)
+
+
+def depth_sums(depth_m: Float32, truth_m: Float32, where: Bool, limit_m: float) -> DepthSums:
+    """Sum up the errors of depth [H, W] in metres by band of true depth, up to `limit_m`, over `where`."""
+    where = where & (depth_m > 0)
+    true = truth_m[where].astype(np.float64)
+    error = depth_m[where] - true
+    relative = np.abs(error) / true
+    inside = [_in_band(true, band, limit_m) for band in BANDS_M]
+    return DepthSums(
+        count=np.array([band.sum() for band in inside], dtype=np.int64),
+        relative=np.array([relative[band].sum() for band in inside]),
+        square_m2=np.array([np.square(error[band]).sum() for band in inside]),
+        histogram=np.stack([_histogram(relative[band], RELATIVE_STEP, _RELATIVE_BINS) for band in inside]),
+    )
+
+
+def _in_band(depth_m: npt.NDArray[np.floating[Any]], band: tuple[float, float], limit_m: float) -> Bool:
+    inside: Bool = (depth_m > max(band[0], 1e-3)) & (depth_m <= min(band[1], limit_m))
+    return inside
+
+
+def band_pixels(truth_m: Float32, limit_m: float) -> Int64:
+    """Count the pixels of true depth [H, W] in metres, 0 = none, in each band up to `limit_m`."""
+    return np.array([_in_band(truth_m, band, limit_m).sum() for band in BANDS_M], dtype=np.int64)
+
+
+def metrics_of(sums: FrameSums) -> dict[str, Any]:
+    """Turn sums into metrics, ready for JSON: null where there is no pixel to measure, never NaN."""
     found: dict[str, Any] = {
         "pixels": sums.pixels,
         "depth_share": _ratio(sums.depth, sums.pixels),
         "matched_share": _ratio(sums.matched, sums.pixels),
         "filled_share": _ratio(sums.filled, sums.pixels),
-        "truth": {source: _truth_figures(one) for source, one in sorted(sums.truths.items())},
+        "truth": {source: _truth_metrics(one) for source, one in sorted(sums.truths.items())},
     }
     if sums.photometric is not None:
         one = sums.photometric
@@ -50,22 +212,22 @@ def figures(sums: FrameSums) -> dict[str, Any]:
     return found
 
 
-def _truth_figures(sums: TruthSums) -> dict[str, Any]:
+def _truth_metrics(sums: TruthSums) -> dict[str, Any]:
     without = sums.pixels - sums.valid.count
     return {
         "frames": sums.frames,
         "pixels": sums.pixels,
         "answered_share": _ratio(sums.answered.count, sums.pixels),
         "valid_share": _ratio(sums.valid.count, sums.pixels),
-        "answered": _error_figures(sums.answered),
-        "valid": _error_figures(sums.valid),
+        "answered": _error_metrics(sums.answered),
+        "valid": _error_metrics(sums.valid),
         "all": {"pixels": sums.pixels, "d1_share": _ratio(sums.valid.wrong + without, sums.pixels)},
-        "depth_answered": _depth_figures(sums.depth_answered, sums.band_pixels),
-        "depth_valid": _depth_figures(sums.depth_valid, sums.band_pixels),
+        "depth_answered": _depth_metrics(sums.depth_answered, sums.band_pixels),
+        "depth_valid": _depth_metrics(sums.depth_valid, sums.band_pixels),
     }
 
 
-def _error_figures(sums: ErrorSums) -> dict[str, Any]:
+def _error_metrics(sums: ErrorSums) -> dict[str, Any]:
     return {
         "pixels": sums.count,
         "epe_mean_px": _ratio(sums.absolute_px, sums.count),
@@ -74,7 +236,7 @@ def _error_figures(sums: ErrorSums) -> dict[str, Any]:
     }
 
 
-def _depth_figures(sums: DepthSums, truth_pixels: Int64) -> list[dict[str, Any]]:
+def _depth_metrics(sums: DepthSums, truth_pixels: Int64) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for index, (low, high) in enumerate(BANDS_M):
         count = int(sums.count[index])

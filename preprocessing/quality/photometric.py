@@ -1,15 +1,12 @@
 """Quality of a disparity without truth: the right image warped to the left, and a match of the right image."""
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.disparity import MAX_STORED_PX, Bool, Float32
-from preprocessing.quality.sums import LeftRightSums, PhotometricSums
-from preprocessing.stereo.cleaning import Match, left_right_check
-from preprocessing.stereo.sgbm import SgbmSettings, sgbm
+from preprocessing.ground import Bool, Float32
+from preprocessing.quality.metrics import LeftRightSums, PhotometricSums
+from preprocessing.stereo import LARGEST_RANGE, CensusSettings, Match, left_right_check, match_pair, search_range
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -20,7 +17,6 @@ AGREE_PX = 1.0
 _WINDOW_PX = 9
 _TEXTURE_GREY = 3.0  # standard deviation in the window; below, noise decides
 _CORRELATED = 0.5
-_MOST_DISPARITIES = int(MAX_STORED_PX) // 16 * 16
 
 
 def warp(right: Float32, disparity: Float32, valid: Bool) -> tuple[Float32, Bool]:
@@ -92,15 +88,14 @@ def correlation(one: Float32, other: Float32, valid: Bool) -> Float32:
 
 
 def left_right(left: UInt8, right: UInt8, disparity: Float32, valid: Bool, matched: Bool) -> LeftRightSums:
-    """Match the right image to the left one by SGBM and count the written disparities that it confirms.
+    """Match the right image to the left one by census matching and count the written disparities that it confirms.
 
-    For pixels that SGBM itself matched this repeats the check they have passed; for another matcher's it is a second
-    opinion. Filled pixels are mostly hidden from the right camera and fail it rightly.
+    For pixels that census matched this repeats the check they passed; for another matcher's it is a second opinion.
+    Filled pixels are mostly hidden from the right camera and fail it rightly.
     """
     # Mirrored and swapped, the pair has the same geometry with the right image as the reference.
-    settings = SgbmSettings(check=False)
-    reach = max(settings.range_for(left.shape[1]), min(int(disparity.max()) // 16 * 16 + 16, _MOST_DISPARITIES))
-    mirrored = sgbm(_mirror(right), _mirror(left), replace(settings, disparities=reach))
+    reach = max(search_range(None, left.shape[1]), min(int(disparity.max()) // 16 * 16 + 16, LARGEST_RANGE))
+    mirrored = match_pair(_mirror(right), _mirror(left), CensusSettings(disparities=reach, check=False))
     match = Match(disparity, valid, mirrored.disparity[:, ::-1], mirrored.valid[:, ::-1])
     consistent = left_right_check(match, AGREE_PX)
     filled = valid & ~matched

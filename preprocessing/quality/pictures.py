@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.disparity import Bool, Float32
-from preprocessing.job.preview import colour_values
+from preprocessing.ground import Bool, Float32, Picture
+from preprocessing.job import colour_values
 from preprocessing.quality.frame import MATCHED_FROM, Maps, Truth
+from preprocessing.quality.metrics import SOURCES
 from preprocessing.quality.photometric import error_map
-from preprocessing.quality.summary import SOURCES
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -26,17 +26,14 @@ class Panel:
     """One picture with what is said about it.
 
     Attributes:
-        title, caption, alt: Heading, what the colours mean, and what one who cannot see it should know.
-        jpeg: The picture.
-        size: (width, height) [px].
+        title, caption: Heading, and what the colours mean.
+        picture: As JPEG.
         ticks: Labels from the blue to the red end of the colour bar; empty without one.
     """
 
     title: str
     caption: str
-    alt: str
-    jpeg: bytes
-    size: tuple[int, int]
+    picture: Picture
     ticks: tuple[str, ...] = ()
 
 
@@ -116,4 +113,4 @@ def _panel(
     done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(shrunk[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 82])
     if not done:
         raise RuntimeError(f"{title}: OpenCV could not encode a picture of {size[0]}x{size[1]} as JPEG")
-    return Panel(title, caption, alt, encoded.tobytes(), size, ticks)
+    return Panel(title, caption, Picture(encoded.tobytes(), "jpeg", size, alt), ticks)

@@ -1,5 +1,9 @@
-"""The parts of the street-scene generator: shapes, streets, what stands in them, textures, ray casting.
+"""The street-scene generator: shapes, streets, what stands in them, textures, ray casting (the extra `synth`).
 
 Coordinates are metres. The world has x to the right, y forward, z up; an object has x forward, y to its
 left, z up and stands on z = 0. A street is laid out in (s, t): s along its centre line, t to the right of it.
 """
+
+from preprocessing.scenes.synth import Pair, Summary, generate, render_pair
+
+__all__ = ["Pair", "Summary", "generate", "render_pair"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.frame import Camera
+from preprocessing.ground import Camera
 from preprocessing.scenes import populate, roadside, vehicles
 from preprocessing.scenes.ground import build_ground
 from preprocessing.scenes.layout import Street, plan_street
 from preprocessing.scenes.mesh import Floats
 from preprocessing.scenes.stage import EGO_VEHICLE, Geometry, Placed, Stage
-from preprocessing.sets.cityscapes import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
+from preprocessing.sets import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
 
 # Every scene must show some of the rare classes: entry i mod len is drawn on top of what chance brings.
 RARE: tuple[frozenset[str], ...] = (

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, join, placed
 
-# Cityscapes labelIds (protocols.md, "Cityscapes on disk"; ids 1, 4 and 5 are void in every label set).
+# Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4 and 5 are void in every label set).
 EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8
 BUILDING, WALL, FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN = 11, 12, 13, 17, 19, 20
 VEGETATION, TERRAIN, SKY, PERSON, RIDER, CAR, TRUCK, BUS = 21, 22, 23, 24, 25, 26, 27, 28

@@ -13,14 +13,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.disparity import write_disparity
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_grey_or_index, read_json, write_json, write_png
-from preprocessing.ground.frame import Camera
-from preprocessing.ground.labels import IGNORE, LABEL_SETS, lookup_table
-from preprocessing.ground.progress import progress
-from preprocessing.ground.workers import worker_pool
-from preprocessing.sets.cityscapes import frame_path, write_camera
+from preprocessing.ground import (
+    IGNORE,
+    LABEL_SETS,
+    Camera,
+    InputError,
+    lookup_table,
+    progress,
+    read_grey_or_index,
+    read_json,
+    worker_pool,
+    write_disparity,
+    write_json,
+    write_png,
+)
+from preprocessing.sets import frame_path, write_camera
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
 SIZE = (512, 256)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.frame import Camera
+from preprocessing.ground import Camera, InputError
 
 Codec = Literal["kitti", "cityscapes"]
 EXAMPLE = '{"baseline_m": 0.12, "fx_px": 700.0}'

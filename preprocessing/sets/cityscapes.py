@@ -5,10 +5,7 @@ import math
 import warnings
 from pathlib import Path
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import write_json
-from preprocessing.ground.frame import Camera, Frame
-from preprocessing.sets.listing import names_in
+from preprocessing.ground import Camera, Frame, InputError, names_in, write_json
 
 DEFAULT_BASELINE_M = 0.209313
 DEFAULT_FOCAL_PX = 2262.52
@@ -34,7 +31,7 @@ _COARSE: dict[str, tuple[str, str]] = {
 
 
 DEFAULT_CAMERA = Camera(DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True)
-"""Baseline and focal length of seed 004, at 2048 px width."""
+"""Baseline and focal length of the system's paper, at 2048 px width."""
 
 
 def at_width(camera: Camera, width_px: int) -> Camera:

@@ -20,7 +20,7 @@ CORNERS = 200
 MIN_MATCHES = 20
 """With fewer followed corners nothing is said: a dark or blurred frame is no wrong frame."""
 MIN_SWAPPED = 10
-"""So many corners beyond infinity are no mistake of the eye."""
+"""So many corners beyond infinity are more than tracking errors."""
 MIN_FOUND = 0.1
 """Of two pictures of one moment, 0.2 and more of the corners are found again, however blurred."""
 MAX_OFFSET_PX = 1.0
@@ -40,7 +40,7 @@ class PairReport:
         corners: Looked for in the right image.
         matches: Those followed there and back.
         vertical_px: Median of (row in the left image - row in the right one); 0 in a rectified pair.
-        spread_px: Robust standard deviation of those offsets (1.4826 MAD), the eye's own noise included.
+        spread_px: Robust standard deviation of those offsets (1.4826 MAD), the tracking noise included.
         systematic_px: Root mean square of the part of those offsets that is linear in x and y, hence no noise: a
             rotated camera has it, though its median may be 0.
         negative, positive: Shares of the matches whose disparity + doffs is below or above zero by more than a

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.ground.disparity import DISPARITY_SCALE, Bool, Float32, read_disparity
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_grey_or_index
-from preprocessing.ground.frame import Camera, Frame
+from preprocessing.ground import (
+    DISPARITY_SCALE,
+    Bool,
+    Camera,
+    Float32,
+    Frame,
+    InputError,
+    names_in,
+    read_disparity,
+    read_grey_or_index,
+)
 from preprocessing.sets.calibration import EXAMPLE, read_calibration
-from preprocessing.sets.listing import names_in
 
 # Of two files of one name the first ending here is taken: without loss before with.
 SUFFIXES = (".png", ".jpg", ".jpeg")

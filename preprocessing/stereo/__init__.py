@@ -1,1 +1,58 @@
-"""How a pair becomes disparity: census matching, filling, sky and ego vehicle, CREStereo and its files."""
+"""How a pair becomes disparity: the matchers by their settings, and the cleaning of what they answer.
+
+CREStereo's network is imported when it is first used: torch with it.
+"""
+
+from preprocessing.stereo.census import LARGEST_RANGE, CensusSettings, search_range
+from preprocessing.stereo.cleaning import (
+    AS_GIVEN,
+    CONFIDENCE_CODE,
+    MATCHED_FROM,
+    Cleaned,
+    CleanSettings,
+    Match,
+    clean,
+    left_right_check,
+    store_confidence,
+)
+from preprocessing.stereo.crestereo.matcher import CREStereoSettings
+from preprocessing.stereo.filling import Regions, regions_from_labels
+from preprocessing.stereo.match import (
+    MATCHERS,
+    DatasetSettings,
+    MatcherSettings,
+    check_size,
+    find_matcher,
+    match_dataset,
+    match_pair,
+    prepare,
+)
+from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings
+
+__all__ = [
+    "AS_GIVEN",
+    "CONFIDENCE_CODE",
+    "LARGEST_RANGE",
+    "MATCHED_FROM",
+    "MATCHERS",
+    "SGBM_MODES",
+    "CREStereoSettings",
+    "CensusSettings",
+    "CleanSettings",
+    "Cleaned",
+    "DatasetSettings",
+    "Match",
+    "MatcherSettings",
+    "Regions",
+    "SgbmSettings",
+    "check_size",
+    "clean",
+    "find_matcher",
+    "left_right_check",
+    "match_dataset",
+    "match_pair",
+    "prepare",
+    "regions_from_labels",
+    "search_range",
+    "store_confidence",
+]

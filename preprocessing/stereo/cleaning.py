@@ -10,11 +10,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.disparity import MAX_STORED_PX, Bool, Float32
-from preprocessing.ground.errors import InputError
-from preprocessing.stereo.filling import Holes, confidence_of_fills, confidence_of_matches, fill_holes, fill_rows
-from preprocessing.stereo.regions import Regions, guess_sky
+from preprocessing.ground import MAX_STORED_PX, Bool, Float32, InputError
+from preprocessing.stereo.filling import (
+    Holes,
+    Regions,
+    confidence_of_fills,
+    confidence_of_matches,
+    fill_holes,
+    fill_rows,
+    guess_sky,
+)
 
+MATCHED_FROM = 128
+"""Code of the confidence files: 0 = invalid, below this filled, from here on matched."""
+CONFIDENCE_CODE = "0 invalid; 1..127 filled; 128..255 matched; rises with confidence"
 # Farther from any disparity than any threshold.
 _NO_ANSWER = np.float32(-1e6)
 
@@ -200,3 +209,11 @@ def _left_out(
     elif settings.sky == "guess" and image is not None:
         left_out |= guess_sky(image, match.disparity, matched)
     return left_out
+
+
+def store_confidence(cleaned: Cleaned) -> UInt8:
+    """Code confidence [H, W] in 8 bits: 0 invalid, 1..127 filled, 128..255 matched, rising with confidence."""
+    # Cut off below, so that halves are rounded up.
+    coded = np.where(cleaned.matched, MATCHED_FROM + 0.5, 1.5).astype(np.float32)
+    coded += np.clip(cleaned.confidence, 0, 1) * np.float32(126)
+    return np.where(cleaned.valid, coded, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Left and right image to disparity, by name: semi-global matching, CREStereo, the data set's own disparity."""
+"""Left and right image to disparity, by name: census, OpenCV's SGBM, CREStereo, the data set's own disparity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.frame import Frame
-from preprocessing.sets.layouts import Layout
+from preprocessing.ground import Frame, InputError
+from preprocessing.sets import Layout
+from preprocessing.stereo.census import CensusSettings, census
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.crestereo.matcher import CREStereoSettings, crestereo, load, pick_device
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
@@ -25,14 +25,19 @@ class DatasetSettings:
     name: ClassVar[str] = "dataset"
 
 
-MatcherSettings = SgbmSettings | CREStereoSettings | DatasetSettings
+MatcherSettings = CensusSettings | SgbmSettings | CREStereoSettings | DatasetSettings
 MATCHERS: dict[str, type[MatcherSettings]] = {
+    "census": CensusSettings,
     "sgbm": SgbmSettings,
     "crestereo": CREStereoSettings,
     "dataset": DatasetSettings,
 }
 # Matchers of a pair of RGB images [H, W, 3]: (left, right, settings) -> Match.
-PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any], Match]] = {"sgbm": sgbm, "crestereo": crestereo}
+PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any], Match]] = {
+    "census": census,
+    "sgbm": sgbm,
+    "crestereo": crestereo,
+}
 
 
 def find_matcher(name: str) -> type[MatcherSettings]:

@@ -29,7 +29,7 @@ class _PulledPlugError(Exception):
         {"method": "tensioner", "options": {"period": 1}},
         pytest.param({"method": "famo"}, marks=pytest.mark.slow),
         pytest.param({"method": "uncertainty"}, marks=pytest.mark.slow),
-        {"method": "gradvac", "at": "parameters"},
+        pytest.param({"method": "gradvac", "at": "parameters"}, marks=pytest.mark.slow),
     ],
     ids=lambda balance: balance["method"],
 )

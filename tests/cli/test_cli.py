@@ -87,8 +87,9 @@ def test_preprocess_writes_depth_and_lists_the_bad_frame(tmp_path: Path) -> None
     frame_path(tmp_path, "right", "train", "town", names[0]).unlink()
     result = advmtl("preprocess", tmp_path, "--matcher", "sgbm", "--workers", 1)
     assert result.exit_code == 3, result.output
+    assert result.stderr.startswith("note: census matching is now called census: write --matcher census")
     assert "2 frames with depth" in result.stdout and f"skipped train/town/{names[0]}: " in result.stdout
-    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 3
+    assert len(list((tmp_path / "depth").rglob("*_depth.png"))) == 2
     assert advmtl("preprocess", tmp_path, "--matcher", "dataset", "--workers", 1, "--again").exit_code == 0
 
 
@@ -140,7 +141,7 @@ def test_mistakes_are_one_line_and_exit_2(
     assert_one_line(advmtl("train", "demo", *data, *out, "--device", "cuda:0"), "CUDA")
     assert_one_line(advmtl("synth", tmp_path / "s", "--size", "big"), "--size", "WIDTHxHEIGHT")
     assert_one_line(advmtl("preprocess", tmp_path / "nowhere"), "nowhere")
-    assert_one_line(advmtl("preprocess", streets, "--matcher", "magic"), "magic", "sgbm")
+    assert_one_line(advmtl("preprocess", streets, "--matcher", "magic"), "magic", "census")
     assert_one_line(advmtl("evaluate", tmp_path / "norun"), "norun")
     assert_one_line(advmtl("export", run, "--frames", tmp_path / "nopictures"), "nopictures")
     assert_one_line(advmtl("infer", tmp_path / "m.onnx", streets), "m.onnx")

@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_line_and_no_bad_input(monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b.png")
 
-    monkeypatch.setattr("preprocessing.job.pipeline.preprocess", full)
+    monkeypatch.setattr("preprocessing.job.preprocess", full)
     result = advmtl("preprocess", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: /a/b.png: No space left on device; make room")

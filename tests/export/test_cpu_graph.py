@@ -11,32 +11,13 @@ import torch.nn.functional as F
 from standins import make_frame, make_generator, make_metadata
 from torch import nn
 from torchvision.ops import SqueezeExcitation
+from trained_looking import trained_looking
 
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
 from export.convert.to_onnx import export_checked, export_run
 from export.graph.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
 from export.graph.deployable import DEVIATION, MEAN, Deployable
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from preprocessing.ground.errors import InputError
-
-TASKS = {"segmentation": 5, "depth": 1, "instance": 2}
-
-
-def trained_looking(tasks: dict[str, int] = TASKS, **options: object) -> Generator:
-    """The real network, its norms far from the identity and its maps far from flat."""
-    torch.manual_seed(4)
-    width = options.pop("width", 1.0)
-    generator = build_generator(build_encoder(width=width), tasks, **options).eval()  # type: ignore[arg-type]
-    for module in generator.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.2)
-    for head in generator.heads.values():
-        nn.init.normal_(head.emit.weight, std=0.5)
-    return generator
 
 
 @pytest.mark.parametrize("size", [(144, 80), (52, 100)])

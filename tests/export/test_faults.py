@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from standins import NAMES, SIZE, make_frame, make_generator, make_metadata, make_session
-from test_cpu_graph import trained_looking
+from trained_looking import trained_looking
 
 from export import __main__ as command
 from export.convert.parity import ParityError

@@ -6,14 +6,14 @@ import pytest
 from random_dots import dot_pair
 
 from preprocessing.stereo import census as module
-from preprocessing.stereo.census import LARGEST_PRICE, census, cost_volume, match_census, sum_paths
+from preprocessing.stereo.census import LARGEST_P2, census_transform, cost_volume, match_census, sum_paths
 
 
 def test_census_by_hand() -> None:
     """One dark pixel: each pixel that has it in its 9 x 7 neighbourhood has one bit set, a bit of its own."""
     grey = np.full((12, 15), 100, dtype=np.uint8)
     grey[5, 7] = 50
-    words = census(grey)
+    words = census_transform(grey)
     window = words[2:9, 3:12]
     assert np.bitwise_count(window).sum() == 62
     assert np.unique(window[window > 0]).size == 62
@@ -24,7 +24,7 @@ def test_census_by_hand() -> None:
 def test_a_wide_census_looks_at_every_second_pixel() -> None:
     grey = np.full((20, 30), 100, dtype=np.uint8)
     grey[9, 14] = 50
-    words = census(grey, step=2)
+    words = census_transform(grey, step=2)
     assert words[9, 15] == 0
     assert words[9, 16] != 0
     assert words[9, 22] != 0
@@ -35,18 +35,21 @@ def test_costs_are_zero_on_the_true_disparity_and_bounded() -> None:
     rng = np.random.default_rng(1)
     scene = rng.integers(0, 256, (24, 70), dtype=np.uint8)
     left, right = np.ascontiguousarray(scene[:, :60]), np.ascontiguousarray(scene[:, 5:65])  # disparity 5
-    words = [(census(left, sigma, step), census(right, sigma, step)) for sigma, step in ((0.0, 1), (1.0, 2))]
+    words = [
+        (census_transform(left, sigma, step), census_transform(right, sigma, step))
+        for sigma, step in ((0.0, 1), (1.0, 2))
+    ]
     volume = cost_volume(words, 16, 3)
     assert volume.shape == (24, 16, 60)
     inner = volume[8:-8, :, 20:-14]
     assert not inner[:, 5].any()
     assert (inner[:, [d for d in range(16) if d != 5]] > 0).mean() > 0.99
-    assert volume.max() + LARGEST_PRICE <= 127
+    assert volume.max() + LARGEST_P2 <= 127
     # Nothing lies outside the right image: the cost there is that of the nearest column.
     assert (volume[:, 9, :9] == volume[:, 9, 9:10]).all()
 
 
-def _paths_by_the_formula(costs: np.ndarray, step_price: int, jump_prices: np.ndarray) -> np.ndarray:
+def _paths_by_the_formula(costs: np.ndarray, p1: int, p2_of_steps: np.ndarray) -> np.ndarray:
     count, disparities, lanes = costs.shape
     total = np.zeros(costs.shape, dtype=int)
     for lane, order in itertools.product(range(lanes), (range(count), range(count - 1, -1, -1))):
@@ -56,8 +59,8 @@ def _paths_by_the_formula(costs: np.ndarray, step_price: int, jump_prices: np.nd
             for d in range(disparities):
                 cost = int(costs[at, d, lane])
                 if before is not None:
-                    jump = int(jump_prices[at if order.step > 0 else at + 1, lane])
-                    near = [before[k] + step_price for k in (d - 1, d + 1) if 0 <= k < disparities]
+                    jump = int(p2_of_steps[at if order.step > 0 else at + 1, lane])
+                    near = [before[k] + p1 for k in (d - 1, d + 1) if 0 <= k < disparities]
                     cost += min(before[d], *near, min(before) + jump) - min(before)
                 now.append(cost)
                 total[at, d, lane] += cost
@@ -68,7 +71,7 @@ def _paths_by_the_formula(costs: np.ndarray, step_price: int, jump_prices: np.nd
 def test_path_costs_equal_the_formula() -> None:
     rng = np.random.default_rng(2)
     costs = rng.integers(0, 26, (9, 7, 5), dtype=np.uint8)
-    prices = rng.integers(40, LARGEST_PRICE + 1, (9, 5), dtype=np.uint8)
+    prices = rng.integers(40, LARGEST_P2 + 1, (9, 5), dtype=np.uint8)
     assert (sum_paths(costs, 13, prices) == _paths_by_the_formula(costs, 13, prices)).all()
 
 
@@ -76,10 +79,10 @@ def test_the_greatest_costs_do_not_overflow() -> None:
     """One disparity is free, all others cost 25 at each step, until changing to it is cheaper: 25 + P2 both ways."""
     costs = np.full((16, 8, 3), 25, dtype=np.uint8)
     costs[:, 0] = 0
-    prices = np.full((16, 3), LARGEST_PRICE, dtype=np.uint8)
-    expected = _paths_by_the_formula(costs, LARGEST_PRICE - 1, prices)
-    assert (sum_paths(costs, LARGEST_PRICE - 1, prices) == expected).all()
-    assert expected.max() == 2 * (25 + LARGEST_PRICE)
+    prices = np.full((16, 3), LARGEST_P2, dtype=np.uint8)
+    expected = _paths_by_the_formula(costs, LARGEST_P2 - 1, prices)
+    assert (sum_paths(costs, LARGEST_P2 - 1, prices) == expected).all()
+    assert expected.max() == 2 * (25 + LARGEST_P2)
 
 
 def test_strips_answer_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:

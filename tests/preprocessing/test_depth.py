@@ -133,7 +133,7 @@ def test_nearest_never_makes_a_new_value(height: int, width: int, new_height: in
 
 def test_file_round_trip_with_unit_and_scale(tmp_path: Path) -> None:
     depth = f32([[0.0, 0.001, 1.5], [12.3456, 80.0, 255.99]])
-    write_depth(tmp_path / "d.png", depth, {"matcher": "sgbm"})
+    write_depth(tmp_path / "d.png", depth, {"matcher": "census"})
     back = read_depth(tmp_path / "d.png")
     # 1 mm would round to 0, which means invalid: it becomes the least depth instead.
     assert back[0].tolist() == [0.0, 1 / 256, 1.5]
@@ -142,7 +142,7 @@ def test_file_round_trip_with_unit_and_scale(tmp_path: Path) -> None:
         picture.load()
         assert picture.mode == "I;16"
         text = getattr(picture, "text", {})
-        assert text | {"unit": "metre", "scale": "256", "matcher": "sgbm"} == text
+        assert text | {"unit": "metre", "scale": "256", "matcher": "census"} == text
 
 
 @pytest.mark.parametrize("bad", [-1.0, 256.0, np.nan, np.inf])

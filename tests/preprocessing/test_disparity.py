@@ -11,7 +11,7 @@ from preprocessing.ground.disparity import read_disparity, write_disparity
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, write_png
 from preprocessing.stereo.cleaning import AS_GIVEN, CleanSettings, Match, clean, clip, left_right_check, remove_speckles
-from preprocessing.stereo.regions import Regions
+from preprocessing.stereo.filling import Regions
 
 NO_CLEANING = CleanSettings(left_right_px=None, speckle_ppm=0, sky="off", median=0, smooth_px=0)
 

@@ -45,7 +45,7 @@ def test_a_missing_root_says_what_is_beside_it(tmp_path: Path) -> None:
 
 def test_cityscapes_output_path() -> None:
     frame = Frame("ulm_0_1", "val", "ulm", Path("l.png"), *[None] * 6)
-    assert CITYSCAPES.output_path(Path("O"), "disparity_sgbm", frame) == Path(
-        "O/disparity_sgbm/val/ulm/ulm_0_1_disparity.png"
+    assert CITYSCAPES.output_path(Path("O"), "disparity_census", frame) == Path(
+        "O/disparity_census/val/ulm/ulm_0_1_disparity.png"
     )
     assert CITYSCAPES.output_path(Path("O"), "depth", frame) == Path("O/depth/val/ulm/ulm_0_1_depth.png")

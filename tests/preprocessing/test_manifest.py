@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.job.manifest import append_row, fold, journal_path, read_manifest
-from preprocessing.job.shard import Shard, current_shard
+from preprocessing.job.manifest import Shard, append_row, current_shard, fold, journal_path, read_manifest
 
 
 def row(frame: str, density: float) -> dict[str, object]:

@@ -8,21 +8,23 @@ from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, read_image, write_png
 from preprocessing.sets.cityscapes import find_frames
 from preprocessing.sets.layouts import CITYSCAPES
+from preprocessing.stereo.census import CensusSettings, census
 from preprocessing.stereo.match import find_matcher, match_dataset, match_pair
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 
 def test_an_unknown_matcher_names_those_offered() -> None:
-    with pytest.raises(InputError, match=r"^matcher: 'magic'.*sgbm.*dataset"):
+    with pytest.raises(InputError, match=r"^matcher: 'magic'.*census.*sgbm.*dataset"):
         find_matcher("magic")
-    assert find_matcher("sgbm") is SgbmSettings
+    assert find_matcher("sgbm") is SgbmSettings and find_matcher("census") is CensusSettings
 
 
 def test_the_settings_choose_the_matcher() -> None:
     left, right = dot_pair()
-    settings = SgbmSettings(mode="3way")
-    assert (match_pair(left, right, settings).disparity == sgbm(left, right, settings).disparity).all()
-    assert (match_pair(left, right, settings).disparity != sgbm(left, right).disparity).any()
+    by_census, by_sgbm = census(left, right).disparity, sgbm(left, right).disparity
+    assert (match_pair(left, right, CensusSettings()).disparity == by_census).all()
+    assert (match_pair(left, right, SgbmSettings()).disparity == by_sgbm).all()
+    assert (by_census != by_sgbm).any()
 
 
 def test_the_sets_own_disparity(tmp_path: Path) -> None:

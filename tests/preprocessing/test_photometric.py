@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from random_dots import BOX, FAR_PX, NEAR_PX, dot_pair, true_disparity
 
+from preprocessing.quality.metrics import PhotometricSums
 from preprocessing.quality.photometric import compare, correlation, error_map, left_right, warp
-from preprocessing.quality.sums import PhotometricSums
 
 EVERYWHERE = np.ones(true_disparity().shape, dtype=bool)
 

@@ -46,13 +46,13 @@ def test_what_is_written(root: Path) -> None:
     preprocess(root, PreprocessSettings(pictures=2))
     written = outputs(root)
     assert written == [
-        *(f"confidence_sgbm/train/dots/{name}_confidence.png" for name in NAMES),
+        *(f"confidence_census/train/dots/{name}_confidence.png" for name in NAMES),
         "depth/manifest.jsonl",
         "depth/pictures/train_dots_dots_0_1.png",
         "depth/pictures/train_dots_dots_0_3.png",
         "depth/preprocess.json",
         *(f"depth/train/dots/{name}_depth.png" for name in NAMES),
-        *(f"disparity_sgbm/train/dots/{name}_disparity.png" for name in NAMES),
+        *(f"disparity_census/train/dots/{name}_disparity.png" for name in NAMES),
     ]
     record = json.loads((root / "depth/preprocess.json").read_text())
     assert (record["unit"], record["scale"], record["invalid"], record["skipped"]) == ("metre", 256, 0, {})
@@ -60,7 +60,7 @@ def test_what_is_written(root: Path) -> None:
     assert [row["frame"] for row in rows] == [f"train/dots/{name}" for name in NAMES]
     row = rows[1]
     assert row["camera"]["baseline_m"] == CAMERA.baseline_m
-    assert (row["matcher"]["name"], row["problem"], row["size_px"]) == ("sgbm", None, [WIDTH, HEIGHT])
+    assert (row["matcher"]["name"], row["problem"], row["size_px"]) == ("census", None, [WIDTH, HEIGHT])
     assert row["seconds"] > 0
     depth = depth_of(root, "dots_0_2")
     assert row["density"] == pytest.approx((depth > 0).mean(), abs=1e-6)

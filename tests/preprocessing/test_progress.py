@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from preprocessing.ground import progress as module
-from preprocessing.ground.progress import progress, track
+from preprocessing.ground import progress_bar as module
+from preprocessing.ground.progress_bar import progress, track
 
 
 def test_items_pass_through_in_order() -> None:

@@ -44,15 +44,15 @@ def test_a_set_with_truth_is_ranked_by_d1(root: Path) -> None:
     """44 of 176 columns off by 20 px in one frame of three: 1/4 wrong there, 1/12 in the set, EPE 5 / 3 px."""
     spoil(root, "dots_0_2", slice(100, 144), 20.0)
     report = check_quality(root, QualitySettings(worst=2))
-    truth = report.figures["truth"]["disparity"]
-    assert report.figures["frames"] == 3
+    truth = report.metrics["truth"]["disparity"]
+    assert report.metrics["frames"] == 3
     assert truth["valid"]["d1_share"] == pytest.approx(1 / 12, abs=1e-6)
     assert truth["valid"]["epe_mean_px"] == pytest.approx(5 / 3, abs=1e-5)
     worst = report.rows[0]
     assert (worst["frame"], worst["rank"]) == ("train/dots/dots_0_2", 0.25)
     assert worst["ranked_by"] == "truth.disparity.valid.d1_share"
     content = written(report)
-    assert content["set"] == report.figures
+    assert content["set"] == report.metrics
     assert content["frames"] == report.rows
     assert content["worst"] == [row["frame"] for row in report.rows[:2]]
     assert report.json == root / "depth" / "quality.json"
@@ -63,14 +63,14 @@ def test_a_set_without_truth_is_ranked_by_the_images(root: Path) -> None:
     shutil.rmtree(root / "disparity")
     spoil(root, "dots_0_3", slice(100, 144), 5.0)
     report = check_quality(root)
-    assert report.figures["truth"] == {}
+    assert report.metrics["truth"] == {}
     assert report.rows[0]["frame"] == "train/dots/dots_0_3"
     assert report.rows[0]["ranked_by"] == "photometric.unexplained_share"
     assert report.rows[0]["rank"] > report.rows[1]["rank"] + 0.1
     assert any("no truth" in note for note in report.notes)
-    assert report.figures["left_right"]["frames"] == 3
-    assert report.figures["left_right"]["consistent_share"] < 0.9
-    assert report.figures["photometric"]["error_ratio"] < 0.5
+    assert report.metrics["left_right"]["frames"] == 3
+    assert report.metrics["left_right"]["consistent_share"] < 0.9
+    assert report.metrics["photometric"]["error_ratio"] < 0.5
 
 
 def test_lidar_decides_the_rank_where_there_is_any(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +83,8 @@ def test_lidar_decides_the_rank_where_there_is_any(root: Path, monkeypatch: pyte
 
     monkeypatch.setattr(quality, "detect_layout", lambda root: replace(CITYSCAPES, find_frames=find))
     report = check_quality(root)
-    assert report.figures["truth"]["lidar"]["frames"] == 1
-    assert report.figures["truth"]["disparity"]["frames"] == 3
+    assert report.metrics["truth"]["lidar"]["frames"] == 1
+    assert report.metrics["truth"]["disparity"]["frames"] == 3
     assert (report.rows[0]["frame"], report.rows[0]["rank"]) == ("train/dots/dots_0_2", 1.0)
     assert report.rows[0]["ranked_by"] == "truth.lidar.valid.d1_share"
 
@@ -99,13 +99,13 @@ def grow(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, grow, Path.unlink], ids=["cut", "of another size", "missing"])
-@pytest.mark.parametrize("kind", ["disparity_sgbm", "confidence_sgbm", "depth", "right", "disparity"])
+@pytest.mark.parametrize("kind", ["disparity_census", "confidence_census", "depth", "right", "disparity"])
 def test_a_damaged_file_is_listed_and_the_rest_goes_on(root: Path, kind: str, damage: object) -> None:
     frame = find_frames(root)[1]
     path = getattr(frame, kind) if kind in ("right", "disparity") else output(root, kind, frame)
     assert callable(damage)
     damage(path)
-    optional = kind not in ("disparity_sgbm", "depth")
+    optional = kind not in ("disparity_census", "depth")
     report = check_quality(root, QualitySettings(worst=1))
     if damage is Path.unlink and optional:
         assert report.skipped == []
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_listed_and_the_rest_goes_on(root: Path, kind: str, da
 
 
 def test_a_confidence_file_of_16_bits_is_no_confidence(root: Path) -> None:
-    path = output(root, "confidence_sgbm", find_frames(root)[0])
+    path = output(root, "confidence_census", find_frames(root)[0])
     write_png(path, np.full((HEIGHT, WIDTH), 300, dtype=np.uint16))
     assert "8 bits" in check_quality(root).skipped[0][1]
 
@@ -161,8 +161,8 @@ def test_two_processes_write_the_same_files_as_one(root: Path) -> None:
 
 
 def test_the_left_right_check_is_made_on_as_many_frames_as_asked_for(root: Path) -> None:
-    assert check_quality(root, QualitySettings(left_right=2)).figures["left_right"]["frames"] == 2
-    assert "left_right" not in check_quality(root, QualitySettings(left_right=0)).figures
+    assert check_quality(root, QualitySettings(left_right=2)).metrics["left_right"]["frames"] == 2
+    assert "left_right" not in check_quality(root, QualitySettings(left_right=0)).metrics
 
 
 def test_images_are_left_as_they_are(root: Path) -> None:

@@ -14,19 +14,18 @@ from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.files import read_grey_or_index, read_image, write_png
 from preprocessing.ground.frame import Camera, Frame
 from preprocessing.quality.frame import FrameJob, measure
-from preprocessing.quality.metrics import figures
-from preprocessing.quality.sums import BANDS_M, FrameSums
+from preprocessing.quality.metrics import BANDS_M, FrameSums, metrics_of
 from preprocessing.sets.cityscapes import frame_path
 from preprocessing.sets.layouts import CITYSCAPES, Layout
+from preprocessing.stereo.census import census
 from preprocessing.stereo.cleaning import CleanSettings, clean
-from preprocessing.stereo.sgbm import sgbm
 
 BOX_PIXELS = (BOX[0].stop - BOX[0].start) * (BOX[1].stop - BOX[1].start)
 PIXELS = HEIGHT * WIDTH
 
 
 def measured(
-    root: Path, frame: Frame, layout: Layout = CITYSCAPES, *, matcher: str = "sgbm", max_depth_m: float = 80.0
+    root: Path, frame: Frame, layout: Layout = CITYSCAPES, *, matcher: str = "census", max_depth_m: float = 80.0
 ) -> FrameSums:
     result = measure(FrameJob(frame, layout, root, matcher, max_depth_m, check=False))
     assert isinstance(result, FrameSums), result
@@ -45,7 +44,7 @@ def test_confidence_tells_matched_from_filled(tmp_path: Path, frame: Frame) -> N
     matched[BOX] = False
     valid[:, :16] = matched[:, :16] = False
     write_outputs(tmp_path, frame, disparity, valid, matched)
-    found = figures(measured(tmp_path, frame))
+    found = metrics_of(measured(tmp_path, frame))
     empty = 16 * HEIGHT
     assert found["filled_share"] == pytest.approx(BOX_PIXELS / PIXELS, abs=1e-6)
     assert found["matched_share"] == pytest.approx((PIXELS - BOX_PIXELS - empty) / PIXELS, abs=1e-6)
@@ -63,7 +62,7 @@ def test_confidence_tells_matched_from_filled(tmp_path: Path, frame: Frame) -> N
 
 
 def test_without_confidence_all_valid_pixels_count_as_matched(tmp_path: Path, frame: Frame) -> None:
-    output(tmp_path, "confidence_sgbm", frame).unlink()
+    output(tmp_path, "confidence_census", frame).unlink()
     sums = measured(tmp_path, frame)
     assert (sums.matched, sums.filled, sums.without_confidence) == (PIXELS, 0, 1)
 
@@ -73,12 +72,12 @@ def test_lidar_becomes_disparity_with_the_offset_of_the_principal_points(tmp_pat
     camera = replace(CAMERA, doffs_px=12.0)
     layout = replace(CITYSCAPES, read_camera=lambda frame, size: camera)
     depth_m = (80 / (true_disparity() + 12)).astype(np.float32)
-    write_depth(output(tmp_path, "depth", frame), depth_m, {"matcher": "sgbm"})
+    write_depth(output(tmp_path, "depth", frame), depth_m, {"matcher": "census"})
     points = np.zeros_like(depth_m)
     points[30], points[5, 40:44] = depth_m[30], 120.0  # beyond: still a disparity, 80 / 120 - 12 px
     write_depth(tmp_path / "lidar.png", points)
     only_lidar = replace(frame, lidar=tmp_path / "lidar.png", disparity=None)
-    found = figures(measured(tmp_path, only_lidar, layout))["truth"]
+    found = metrics_of(measured(tmp_path, only_lidar, layout))["truth"]
     assert set(found) == {"lidar"}
     lidar = found["lidar"]
     assert lidar["pixels"] == WIDTH + 4
@@ -93,7 +92,7 @@ def test_lidar_becomes_disparity_with_the_offset_of_the_principal_points(tmp_pat
 def test_both_truths_are_told_apart(tmp_path: Path, frame: Frame) -> None:
     """Lidar says 16 m where the set's own disparity says 20 m and 8 m."""
     write_depth(tmp_path / "lidar.png", np.full((HEIGHT, WIDTH), 16, dtype=np.float32))
-    found = figures(measured(tmp_path, replace(frame, lidar=tmp_path / "lidar.png")))["truth"]
+    found = metrics_of(measured(tmp_path, replace(frame, lidar=tmp_path / "lidar.png")))["truth"]
     assert found["disparity"]["valid"]["epe_mean_px"] == 0
     expected = ((5 - FAR_PX) * (PIXELS - BOX_PIXELS) + (NEAR_PX - 5) * BOX_PIXELS) / PIXELS
     assert found["lidar"]["valid"]["epe_mean_px"] == pytest.approx(expected, abs=1e-3)
@@ -103,29 +102,29 @@ def test_what_is_infinitely_far_is_no_truth(tmp_path: Path, frame: Frame) -> Non
     disparity = true_disparity()
     disparity[:10] = 0
     write_disparity(frame_path(tmp_path, "disparity", "train", "dots", frame.name), disparity, disparity >= 0)
-    truth = figures(measured(tmp_path, frame))["truth"]["disparity"]
+    truth = metrics_of(measured(tmp_path, frame))["truth"]["disparity"]
     assert truth["pixels"] == PIXELS - 10 * WIDTH
     assert truth["valid"]["epe_mean_px"] == 0
 
 
 def test_the_sets_own_disparity_is_no_truth_to_itself(tmp_path: Path, frame: Frame) -> None:
     for kind in ("disparity", "confidence"):
-        (tmp_path / f"{kind}_sgbm").rename(tmp_path / f"{kind}_dataset")
+        (tmp_path / f"{kind}_census").rename(tmp_path / f"{kind}_dataset")
     sums = measured(tmp_path, frame, matcher="dataset")
     assert sums.truths == {}
     assert sums.photometric is not None
 
 
 def test_a_depth_file_of_another_matcher_is_left_alone(tmp_path: Path, frame: Frame) -> None:
-    """The depth file says 3 m everywhere and that the set's disparity made it; sgbm's disparity is right."""
+    """The depth file says 3 m everywhere and that the set's disparity made it; census' disparity is right."""
     three = np.full((HEIGHT, WIDTH), 3, dtype=np.float32)
     path = output(tmp_path, "depth", frame)
     errors = []
-    for matcher in ("dataset", "sgbm"):
+    for matcher in ("dataset", "census"):
         write_depth(path, three, {"matcher": matcher})
         sums = measured(tmp_path, frame)
         assert sums.other_depth == (matcher == "dataset")
-        errors.append(figures(sums)["truth"]["disparity"]["depth_valid"][-1]["abs_rel"])
+        errors.append(metrics_of(sums)["truth"]["disparity"]["depth_valid"][-1]["abs_rel"])
     assert errors[0] == pytest.approx(0, abs=1e-4)
     # The wall's 20 m are taken for 3, the box's 8 m, too.
     assert errors[1] == pytest.approx((0.85 * (PIXELS - BOX_PIXELS) + 0.625 * BOX_PIXELS) / PIXELS, abs=1e-3)
@@ -135,7 +134,7 @@ def test_truth_beyond_the_clip_of_the_file_is_left_out(tmp_path: Path, frame: Fr
     """Clipped at 12 m, the wall at 20 m can only be wrong; what counts is the box at 8 m."""
     write_outputs(tmp_path, frame, true_disparity(), clip_m=12.0)
     sums = measured(tmp_path, frame)
-    rows = figures(sums)["truth"]["disparity"]["depth_valid"]
+    rows = metrics_of(sums)["truth"]["disparity"]["depth_valid"]
     assert sums.nearer_clip == 1
     assert [row["pixels"] for row in rows] == [BOX_PIXELS, 0, 0, 0, BOX_PIXELS, BOX_PIXELS]
     assert rows[-1]["abs_rel"] == pytest.approx(0, abs=1e-4)
@@ -157,7 +156,7 @@ def test_figures_of_a_real_pair_are_those_of_the_formulas(tmp_path: Path) -> Non
     left, right = (read_image(source / f"{side}.png") for side in ("left", "right"))
     truth = read_grey_or_index(source / "disparity.png") / 256
     camera = Camera(0.54, 721.5, 721.5, 609.6, 172.9)
-    match = sgbm(left, right)
+    match = census(left, right)
     cleaned = clean(match, CleanSettings())
     frame = Frame("a", "train", "k", tmp_path / "l.png", tmp_path / "r.png", None, None, None, None, None)
     write_png(frame.left, left)
@@ -167,7 +166,7 @@ def test_figures_of_a_real_pair_are_those_of_the_formulas(tmp_path: Path) -> Non
     write_depth(tmp_path / "lidar.png", lidar_m)
     write_outputs(tmp_path, frame, cleaned.disparity, cleaned.valid)
     layout = replace(CITYSCAPES, read_camera=lambda frame, size: camera)
-    found = figures(measured(tmp_path, replace(frame, lidar=tmp_path / "lidar.png"), layout))
+    found = metrics_of(measured(tmp_path, replace(frame, lidar=tmp_path / "lidar.png"), layout))
 
     known = truth > 0
     both = known & cleaned.valid

@@ -52,7 +52,7 @@ def test_links_lead_to_sections(html: str) -> None:
 def test_every_worst_frame_has_its_pictures_and_figures(html: str) -> None:
     outline = Outline(html)
     assert outline.text["h3"] == ["1. train/R&B/dots_0_2", "2. train/R&B/dots_0_1"]
-    assert outline.text["h1"] == ["Depth quality of matcher sgbm"]
+    assert outline.text["h1"] == ["Depth quality of matcher census"]
     # Image, disparity, confidence, error, for each of the two.
     images = outline.all("img")
     assert len(images) == 8
@@ -115,8 +115,8 @@ def test_text_has_contrast_in_light_and_dark(html: str) -> None:
 
 
 def subject(**changes: object) -> Subject:
-    figures = {"frames": 1, "depth_share": 0.5, "matched_share": None, "filled_share": 0.1, "truth": {}}
-    fields = {"matcher": "<b>", "split": None, "figures": figures, "rows": [], "skipped": [], "notes": [], "panels": {}}
+    metrics = {"frames": 1, "depth_share": 0.5, "matched_share": None, "filled_share": 0.1, "truth": {}}
+    fields = {"matcher": "<b>", "split": None, "metrics": metrics, "rows": [], "skipped": [], "notes": [], "panels": {}}
     return Subject(**{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -143,8 +143,8 @@ def test_pictures_are_shrunk_and_single_lidar_points_are_seen() -> None:
     one = Truth(truth, truth, truth > 0)
     panels = draw_panels(maps(1200, {"lidar": one}))
     assert [panel.title for panel in panels] == ["Left image", "Disparity as written", "Error against lidar"]
-    assert all(panel.size == (WIDTH_PX, 267) for panel in panels)
-    picture = cv2.imdecode(np.frombuffer(panels[-1].jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert all(panel.picture.size == (WIDTH_PX, 267) for panel in panels)
+    picture = cv2.imdecode(np.frombuffer(panels[-1].picture.content, np.uint8), cv2.IMREAD_COLOR)
     lit = (picture.max(axis=2) > 90).mean()
     assert 9 * 4 / (WIDTH_PX * 267) < lit < 9 * 60 / (WIDTH_PX * 267)
 
@@ -156,7 +156,7 @@ def test_without_truth_the_photometric_error_is_drawn() -> None:
 def test_the_image_keeps_its_colours() -> None:
     one = maps(240, {})
     one.left[...] = (200, 100, 30)
-    picture = cv2.imdecode(np.frombuffer(draw_panels(one)[0].jpeg, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(draw_panels(one)[0].picture.content, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_allclose(picture[..., ::-1].mean(axis=(0, 1)), (200, 100, 30), atol=3)
 
 
@@ -166,9 +166,11 @@ def test_truth_without_a_disparity_is_grey_and_no_truth_is_black() -> None:
     known, one = np.ones(truth.shape, dtype=bool), maps(240, {})
     known[:, :80], one.valid[:, 80:160] = False, False
     panel = draw_panels(replace(one, truths={"disparity": Truth(truth, truth, known)}))[-1]
-    picture = cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(panel.picture.content, np.uint8), cv2.IMREAD_COLOR)
     none, missing, wrong = (picture[:, start + 10 : start + 70].mean(axis=(0, 1)) for start in (0, 80, 160))
     np.testing.assert_allclose(none, 0, atol=3)
     np.testing.assert_allclose(missing, 112, atol=3)
     assert wrong[2] > 100 > 60 > wrong[0]
-    assert "100% of the compared" in panel.alt and "50% of those with truth have no disparity" in panel.alt
+    assert (
+        "100% of the compared" in panel.picture.alt and "50% of those with truth have no disparity" in panel.picture.alt
+    )

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from preprocessing.quality.metrics import figures
-from preprocessing.quality.sums import (
+from preprocessing.quality.metrics import (
     BANDS_M,
     FrameSums,
     TruthSums,
@@ -12,6 +11,7 @@ from preprocessing.quality.sums import (
     depth_sums,
     error_sums,
     is_wrong,
+    metrics_of,
     pooled,
 )
 
@@ -53,7 +53,7 @@ def test_d1_and_epe_where_answered_where_valid_and_over_all() -> None:
     """
     answered = np.array([[True, True, True, False, False]])
     valid = np.array([[True, True, True, True, False]])
-    found = figures(sums(FOUND, TRUTH, answered, valid))
+    found = metrics_of(sums(FOUND, TRUTH, answered, valid))
     truth = found["truth"]["lidar"]
     assert (found["matched_share"], found["filled_share"], found["depth_share"]) == (0.6, 0.2, 0.8)
     assert truth["answered"]["epe_mean_px"] == pytest.approx(4.0)
@@ -95,12 +95,12 @@ def test_frames_are_pooled_by_pixel_not_averaged() -> None:
     bad, good = (row([30]), row([20])), (row([20, 20, 20]), row([20, 20, 20]))
     parts = [sums(found, truth, truth > 0, truth > 0) for found, truth in (bad, good)]
     total = pooled(parts[0], parts[1])
-    found = figures(total)["truth"]["lidar"]
+    found = metrics_of(total)["truth"]["lidar"]
     assert total.frames == 2
     assert found["valid"]["epe_mean_px"] == pytest.approx(2.5)
     assert found["all"]["d1_share"] == pytest.approx(0.25)
     assert found["depth_valid"][BANDS_M.index((10, 20))]["pixels"] == 4
-    assert figures(pooled(parts[1], parts[0])) == figures(total)
+    assert metrics_of(pooled(parts[1], parts[0])) == metrics_of(total)
 
 
 def test_a_truth_that_one_frame_lacks_stays_that_of_the_other() -> None:
@@ -108,13 +108,13 @@ def test_a_truth_that_one_frame_lacks_stays_that_of_the_other() -> None:
     bare = FrameSums(1, 5, 5, 5, 0, 0, 0, 0, 0, truths={}, photometric=None, left_right=None)
     total = pooled(pooled(None, bare), first)
     assert total.pixels == 10
-    assert figures(total)["truth"] == figures(first)["truth"]
+    assert metrics_of(total)["truth"] == metrics_of(first)["truth"]
 
 
 def test_nothing_to_measure_gives_null_not_nan() -> None:
     """Truth in one pixel, which has no answer: everything but the figure over all is unknown."""
     nothing = np.zeros((1, 1), dtype=bool)
-    truth = figures(sums(row([50]), row([20]), nothing, nothing))["truth"]["lidar"]
+    truth = metrics_of(sums(row([50]), row([20]), nothing, nothing))["truth"]["lidar"]
     assert truth["valid"] == {"pixels": 0, "epe_mean_px": None, "epe_median_px": None, "d1_share": None}
     assert truth["all"]["d1_share"] == 1.0
     assert truth["depth_valid"][-1]["abs_rel"] is None
@@ -130,6 +130,6 @@ def test_medians_are_of_the_pooled_pixels() -> None:
     for part in parts:
         total = pooled(total, part)
     assert total is not None
-    valid = figures(total)["truth"]["lidar"]["valid"]
+    valid = metrics_of(total)["truth"]["lidar"]["valid"]
     assert valid["epe_median_px"] == pytest.approx(np.median(np.abs(found - truth)), abs=1 / 64)
     assert valid["epe_mean_px"] == pytest.approx(np.abs(found - truth).mean(), rel=1e-4)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from preprocessing.stereo.regions import guess_sky, regions_from_labels
+from preprocessing.stereo.filling import guess_sky, regions_from_labels
 
 
 def test_regions_from_labels() -> None:

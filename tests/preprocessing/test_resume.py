@@ -18,16 +18,17 @@ from written_depth import NAMES, corrupt, good_rows, outputs, times
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import sha256_of, write_png
-from preprocessing.job import convert, pipeline, run
+from preprocessing.job import convert, pipeline
 from preprocessing.job.convert import convert_frame
 from preprocessing.job.manifest import read_manifest
-from preprocessing.job.outcome import Outcome
 from preprocessing.job.pipeline import Report, make_plan, preprocess
-from preprocessing.job.plan import FrameTask, Job
+from preprocessing.job.plan import FrameTask, Job, Outcome
 from preprocessing.job.settings import PreprocessSettings
+from preprocessing.quality.check import QualitySettings, check_quality
 from preprocessing.sets.cityscapes import frame_path
 from preprocessing.stereo.cleaning import CleanSettings
 from preprocessing.stereo.match import DatasetSettings
+from preprocessing.stereo.sgbm import SgbmSettings
 
 
 def test_a_second_run_redoes_only_what_changed(root: Path) -> None:
@@ -45,6 +46,42 @@ def test_a_second_run_redoes_only_what_changed(root: Path) -> None:
     assert preprocess(root, settings).reused == 1
     assert preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0)).reused == 0
     assert preprocess(root, PreprocessSettings(pictures=0, max_depth_m=50.0, again=True)).reused == 0
+
+
+def name_as_at_first(root: Path) -> None:
+    """Make the set look as it did when census was a mode of sgbm."""
+    for kind in ("disparity", "confidence"):
+        (root / f"{kind}_census").rename(root / f"{kind}_sgbm")
+    record = root / "depth" / "manifest.jsonl"
+    rows = [json.loads(line.replace("_census/", "_sgbm/")) for line in record.read_text().splitlines()]
+    old = {"name": "sgbm", "mode": "census", "block": None, "step_price": None, "jump_price": None}
+    for row in rows:
+        row["matcher"] = {**old, "disparities": None, "uniqueness": 10, "check": True}
+    record.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_set_of_the_time_when_census_was_called_sgbm_is_finished_under_that_name(root: Path) -> None:
+    settings = PreprocessSettings(pictures=0)
+    preprocess(root, settings)
+    name_as_at_first(root)
+    assert preprocess(root, settings).reused == 3
+    frame_path(root, "depth", "train", "dots", "dots_0_3").unlink()
+    assert preprocess(root, settings).reused == 2
+    assert check_quality(root, QualitySettings(matcher="census", worst=0)).metrics["frames"] == 3
+    assert preprocess(root, PreprocessSettings(pictures=0, again=True)).reused == 0
+    assert preprocess(root, settings).reused == 3
+    assert not (root / "disparity_census").exists()
+    report = check_quality(root, QualitySettings(matcher="sgbm", worst=0))
+    assert (report.metrics["frames"], report.skipped) == (3, [])
+
+
+def test_opencvs_matcher_and_census_have_folders_of_their_own(root: Path) -> None:
+    preprocess(root, PreprocessSettings(pictures=0))
+    assert not (root / "disparity_sgbm").exists()
+    assert check_quality(root, QualitySettings(matcher="sgbm", worst=0)).metrics["frames"] == 3  # who wrote so before
+    assert preprocess(root, PreprocessSettings(SgbmSettings(), pictures=0)).reused == 0
+    assert len(list(root.glob("disparity_*/*/*/*.png"))) == 6
+    assert preprocess(root, PreprocessSettings(pictures=0)).reused == 0
 
 
 def test_what_follows_from_a_replaced_input_is_removed(root: Path) -> None:
@@ -211,7 +248,7 @@ def test_ctrl_c_records_what_the_workers_still_finish(root: Path, monkeypatch: p
         return wait(*arguments, **options)
 
     write_set(root, tuple(f"dots_1_{i}" for i in range(9)))
-    monkeypatch.setattr(run, "wait", interrupted)
+    monkeypatch.setattr(convert, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         preprocess(root, PreprocessSettings(pictures=0, workers=2))
     rows = good_rows(root)

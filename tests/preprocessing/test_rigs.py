@@ -74,7 +74,7 @@ def test_sub_folders_are_sequences(tmp_path: Path) -> None:
     assert frames["one/1"].right == tmp_path / "right/one/1.png"
     assert (frames["two/1"].right, frames["two/1"].labels) == (None, tmp_path / "labels/two/1.png")
     assert layout.output_path(Path("O"), "depth", frames["one/1"]) == Path("O/depth/one/1.png")
-    assert layout.output_path(Path("O"), "disparity_sgbm", frames["0"]) == Path("O/disparity_sgbm/0.png")
+    assert layout.output_path(Path("O"), "disparity_census", frames["0"]) == Path("O/disparity_census/0.png")
 
 
 def test_a_calibration_of_the_frame_goes_before_the_sequences_before_the_sets(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_kitti_stereo_2015_raw_and_odometry(tmp_path: Path) -> None:
 def test_inputs_are_what_another_root_needs(tmp_path: Path) -> None:
     """Links to `inputs` alone make a set with the same frames and cameras."""
     raw, out = tmp_path / "raw", tmp_path / "out"
-    touch(raw, "image_02/data/9.png", "image_03/data/9.png", "lidar/9.png", "depth/9.png", "disparity_sgbm/9.png")
+    touch(raw, "image_02/data/9.png", "image_03/data/9.png", "lidar/9.png", "depth/9.png", "disparity_census/9.png")
     put(raw, "calib_cam_to_cam.txt", KITTI_RAW)
     out.mkdir()
     for name in detect_layout(raw).inputs:

@@ -5,14 +5,22 @@ from shared_files import shared_file
 
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, read_image
-from preprocessing.stereo.cleaning import CleanSettings, clean
+from preprocessing.stereo.census import CensusSettings, census, search_range
+from preprocessing.stereo.cleaning import CleanSettings, Match, clean
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings, sgbm
+
+
+def matched_by(mode: str, left: np.ndarray, right: np.ndarray, *, check: bool = True) -> Match:
+    """Match with census, or with a mode of OpenCV's."""
+    if mode == "census":
+        return census(left, right, CensusSettings(check=check))
+    return sgbm(left, right, SgbmSettings(mode=mode, check=check))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["census", *SGBM_MODES])
 def test_known_disparity_of_random_dots(mode: str) -> None:
     left, right = dot_pair()
-    cleaned = clean(sgbm(left, right, SgbmSettings(mode=mode)), CleanSettings())  # type: ignore[arg-type]
+    cleaned = clean(matched_by(mode, left, right), CleanSettings())
     disparity, matched = cleaned.disparity, cleaned.matched
     error = np.abs(disparity - true_disparity())[matched]
     assert matched.mean() > 0.85
@@ -25,9 +33,8 @@ def test_known_disparity_of_random_dots(mode: str) -> None:
 def test_the_left_strip_is_answered_and_nothing_points_outside(mode: str) -> None:
     """OpenCV alone leaves the search range of 32 px out; only the 4 columns whose partner lies outside may be."""
     left, right = dot_pair()
-    settings = SgbmSettings(mode=mode)  # type: ignore[arg-type]
-    assert settings.range_for(WIDTH) == 32
-    match = sgbm(left, right, settings)
+    assert search_range(None, WIDTH) == 32
+    match = matched_by(mode, left, right)
     assert match.valid[5:-5, FAR_PX + 2 : 32].mean() > 0.9
     assert (match.disparity <= np.arange(WIDTH))[match.valid].all()
     assert not match.disparity[~match.valid].any()
@@ -36,7 +43,7 @@ def test_the_left_strip_is_answered_and_nothing_points_outside(mode: str) -> Non
 @pytest.mark.parametrize("mode", ["census", "3way"])
 def test_the_right_map_is_seen_from_the_right_image(mode: str) -> None:
     """In the right image the box lies NEAR_PX further left."""
-    match = sgbm(*dot_pair(), SgbmSettings(mode=mode))  # type: ignore[arg-type]
+    match = matched_by(mode, *dot_pair())
     assert match.right_disparity is not None
     assert match.right_valid is not None
     rows, columns = slice(BOX[0].start + 5, BOX[0].stop - 5), BOX[1]
@@ -44,14 +51,14 @@ def test_the_right_map_is_seen_from_the_right_image(mode: str) -> None:
     values = match.right_disparity[rows, inside][match.right_valid[rows, inside]]
     assert np.median(values) == pytest.approx(NEAR_PX, abs=0.1)
     assert (match.right_disparity + np.arange(WIDTH) < WIDTH)[match.right_valid].all()
-    assert sgbm(*dot_pair(), SgbmSettings(mode=mode, check=False)).right_disparity is None  # type: ignore[arg-type]
+    assert matched_by(mode, *dot_pair(), check=False).right_disparity is None
 
 
 @pytest.mark.parametrize("mode", ["census", "3way"])
 def test_the_check_drops_what_is_hidden_from_the_right_camera(mode: str) -> None:
     """Left of the box, NEAR_PX - FAR_PX = 6 columns of the wall are behind it in the right image."""
     hidden = (slice(30, 54), slice(BOX[1].start - 5, BOX[1].start - 1))
-    match = sgbm(*dot_pair(), SgbmSettings(mode=mode))  # type: ignore[arg-type]
+    match = matched_by(mode, *dot_pair())
     assert clean(match, CleanSettings(speckle_ppm=0)).matched[hidden].mean() < 0.1
 
 
@@ -71,8 +78,7 @@ def test_census_is_blind_to_exposure() -> None:
     darker = right // 2 + np.uint8(20)
 
     def change(mode: str) -> float:
-        settings = SgbmSettings(mode=mode)  # type: ignore[arg-type]
-        plain, other = (sgbm(left, image, settings) for image in (right, darker))
+        plain, other = (matched_by(mode, left, image) for image in (right, darker))
         return float(((np.abs(plain.disparity - other.disparity) > 0.5) | (plain.valid != other.valid)).mean())
 
     assert change("census") < 0.02
@@ -82,7 +88,7 @@ def test_census_is_blind_to_exposure() -> None:
 @pytest.mark.parametrize("shape", [(1, 16), (3, 17), (40, 8), (2, 500)])
 def test_odd_sizes_are_answered_or_left_empty(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    match = sgbm(image, image)
+    match = census(image, image)
     assert match.disparity.shape == match.valid.shape == shape
     assert np.isfinite(match.disparity).all()
     assert not (shape[1] < 16 and match.valid.any())
@@ -90,30 +96,25 @@ def test_odd_sizes_are_answered_or_left_empty(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("width", "expected"), [(128, 16), (512, 64), (1242, 128), (2048, 208), (8000, 240)])
 def test_search_range_grows_with_width(width: int, expected: int) -> None:
-    assert SgbmSettings().range_for(width) == expected
+    assert search_range(None, width) == expected
+
+
+COMMON = [("disparities", 40), ("disparities", 256), ("block", 4), ("p2", 3), ("p1", 0)]
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("kind", "key", "value"),
     [
-        ("disparities", 40),
-        ("disparities", 256),
-        ("block", 4),
-        ("jump_price", 3),
-        ("jump_price", 101),
-        ("step_price", 0),
-        ("uniqueness", -1),
-        ("mode", "fast"),
+        *((kind, key, value) for kind in (CensusSettings, SgbmSettings) for key, value in COMMON),
+        (CensusSettings, "p2", 101),
+        (SgbmSettings, "uniqueness", -1),
+        (SgbmSettings, "mode", "fast"),
+        (SgbmSettings, "mode", "census"),
     ],
 )
-def test_impossible_settings_name_the_key(key: str, value: object) -> None:
-    with pytest.raises(InputError, match=rf"^sgbm\.({key}|jump_price): "):
-        SgbmSettings(**{key: value})  # type: ignore[arg-type]
-
-
-def test_open_settings_follow_the_mode() -> None:
-    assert SgbmSettings().prices == (3, 13, 100)
-    assert SgbmSettings(mode="hh4", jump_price=200).prices == (5, 16, 200)
+def test_impossible_settings_name_the_key(kind: type[CensusSettings | SgbmSettings], key: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"^{kind.name}\.({key}|p2): "):
+        kind(**{key: value})  # type: ignore[arg-type]
 
 
 # pair -> least share answered, greatest D1 of them, greatest D1 after filling, all in percent. Measured: 92.8, 3.5, 5.4
@@ -127,7 +128,7 @@ def test_real_pairs_against_lidar(pair: str) -> None:
     lidar = read_grey_or_index(folder / "disparity.png").astype(np.float32) / 256
     known = lidar > 0
     left, right = (read_image(folder / f"{side}.png") for side in ("left", "right"))
-    cleaned = clean(sgbm(left, right), CleanSettings(fill="all"), left)
+    cleaned = clean(census(left, right), CleanSettings(fill="all"), left)
     error = np.abs(cleaned.disparity - lidar)
     outlier = (error > 3) & (error > 0.05 * lidar)
     answered = cleaned.matched & known
@@ -150,7 +151,7 @@ def test_a_dense_indoor_truth() -> None:
     with np.load(folder / "motorcycle_disp.npz") as stored:
         truth = np.nan_to_num(stored[stored.files[0]].astype(np.float32), nan=0, posinf=0, neginf=0)
     left, right = (read_image(folder / f"motorcycle_{side}.png") for side in ("left", "right"))
-    cleaned = clean(sgbm(left, right), CleanSettings(fill="all"), left)
+    cleaned = clean(census(left, right), CleanSettings(fill="all"), left)
     error = np.abs(cleaned.disparity - truth)
     outlier = (error > 3) & (error > 0.05 * truth)
     assert cleaned.matched[truth > 0].mean() > 0.87

@@ -15,7 +15,7 @@ NAMES = ("dots_0_1", "dots_0_2", "dots_0_3")
 
 
 def outputs(root: Path) -> list[str]:
-    folders = ("depth", "disparity_sgbm", "disparity_dataset", "confidence_sgbm", "confidence_dataset")
+    folders = ("depth", "disparity_census", "disparity_dataset", "confidence_census", "confidence_dataset")
     return sorted(str(p.relative_to(root)) for f in folders for p in (root / f).rglob("*") if p.is_file())
 
 

@@ -32,12 +32,12 @@ def write_outputs(
 ) -> None:
     """Write disparity, depth and, where `matched` is given, confidence."""
     valid = np.ones(disparity.shape, dtype=bool) if valid is None else valid
-    write_disparity(output(root, "disparity_sgbm", frame), disparity, valid)
+    write_disparity(output(root, "disparity_census", frame), disparity, valid)
     depth_m = disparity_to_depth(disparity, valid, CAMERA, max_depth_m=clip_m)
-    write_depth(output(root, "depth", frame), depth_m, {"matcher": "sgbm", "max_depth_m": str(clip_m)})
+    write_depth(output(root, "depth", frame), depth_m, {"matcher": "census", "max_depth_m": str(clip_m)})
     if matched is not None:
         confidence = np.where(matched, 200, np.where(valid, 60, 0)).astype(np.uint8)
-        write_png(output(root, "confidence_sgbm", frame), confidence)
+        write_png(output(root, "confidence_census", frame), confidence)
 
 
 def write_exact(root: Path) -> list[Frame]:

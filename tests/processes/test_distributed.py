@@ -1,5 +1,6 @@
 """Two gloo processes do what one does with all their frames; one of them writes; both stop and go on together."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,11 +18,13 @@ from two_processes import (
     CASES,
     CPU,
     GROWN,
+    SLOW_CASES,
     norm_of_three_channels,
     normalised,
     pictures,
     process,
     run_config,
+    slow_process,
     some_steps,
     unmatched,
 )
@@ -39,12 +42,17 @@ from preprocessing.ground.errors import InputError
 def folder(tmp_path_factory: pytest.TempPathFactory, streets: Path) -> Path:
     """Results of one pair of processes that did everything, since starting one takes seconds."""
     root = tmp_path_factory.mktemp("pair")
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
-        for free in (a, b, c):
-            free.bind(("127.0.0.1", 0))
-        ports = [free.getsockname()[1] for free in (a, b, c)]
-    processes.spawn(process, (str(streets), str(root), ports), nprocs=2)
+    processes.spawn(process, (str(streets), str(root), free_ports(3)), nprocs=2)
     return root
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +60,20 @@ def pair(folder: Path) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in SLOW_CASES])
 def test_steps_are_those_of_one_process_with_all_frames(case: str, pair: list[dict[str, Any]]) -> None:
+    check_steps(case, pair)
+
+
+@pytest.mark.slow
+def test_steps_of_the_other_cases(tmp_path: Path) -> None:
+    processes.spawn(slow_process, (str(tmp_path), *free_ports(1)), nprocs=2)
+    pair = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    for case in SLOW_CASES:
+        check_steps(case, pair)
+
+
+def check_steps(case: str, pair: list[dict[str, Any]]) -> None:
     alone = some_steps(case)
     for found in pair:
         assert unmatched(found[case]["weights"], alone["weights"], 1e-9) == []
@@ -200,6 +220,7 @@ def test_torchrun_trains_once_and_says_it_once(streets: Path, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("2 processes × 1 = 2 frames a step") == 1 and done.stdout.count("next: advmtl export") == 1
-    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 4
+    # Three steps, a measurement, two detections of growth.
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 6
     assert len(list((tmp_path / "run/tensorboard").glob("events*"))) == 1
     assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr

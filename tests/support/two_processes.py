@@ -50,6 +50,8 @@ CASES: dict[str, tuple[str, str, str, bool]] = {
     "growth, exclusive": ("min_norm", "parameters", "synchronised", True),
     "consistency": ("sum", "representation", "synchronised", False),
 }
+# They are run by a pair of processes of their own.
+SLOW_CASES = ("loss weights", "growth, frozen", "growth, exclusive")
 PARTIAL: dict[str, dict[str, object]] = {
     "domains": {
         "adversary": {"channels": 4, "layers": 2, "labelled_weight": 0.5, "transform": "both", "agreement": 0.1}
@@ -293,10 +295,19 @@ def process(rank: int, streets: str, results: str, ports: list[int]) -> None:
         Path(results, "lost").touch()
 
 
+def slow_process(rank: int, results: str, port: int) -> None:
+    """The steps of the other cases."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with process_group(CPU):
+        torch.save({name: some_steps(name) for name in SLOW_CASES}, f"{results}/{rank}.pt")
+
+
 def _everything(processes: Processes, streets: Path, folder: Path) -> dict[str, Any]:
     rank = processes.rank
     config = run_config(streets)
-    found: dict[str, Any] = {name: some_steps(name) for name in CASES}
+    found: dict[str, Any] = {name: some_steps(name) for name in CASES if name not in SLOW_CASES}
     found["exchanges"] = exchanges(processes)
     found["spoilt"] = spoilt_step()
     norm = set_batch_norm(norm_of_three_channels(), "synchronised", CPU)

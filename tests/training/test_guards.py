@@ -119,7 +119,7 @@ def no_better_after(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plateau_stops_says_why_and_is_finished(
     streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config, run = make_config(streets, epochs=9, patience=2, panels=0), Run(tmp_path / "run")
+    config, run = make_config(streets, critic=False, epochs=9, patience=2, panels=0), Run(tmp_path / "run")
     no_better_after(2, monkeypatch)
     assert not is_finished(config, run)
     fit(config, run.folder, CPU, Console(width=200))
@@ -133,7 +133,7 @@ def test_a_plateau_stops_says_why_and_is_finished(
 
 
 def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = make_config(streets, epochs=9, patience=3, panels=0)
+    config = make_config(streets, critic=False, epochs=9, patience=3, panels=0)
     no_better_after(1, monkeypatch)
     real, taken = loop_module.train_step, 0
 
@@ -225,7 +225,10 @@ def test_a_lost_data_folder_is_named_and_the_run_goes_on_once_it_is_back(
 def test_steps_on_lost_batches_are_not_saved_and_one_bad_batch_is_no_loss(
     own_streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, run = make_config(own_streets, checkpoint_every_steps=1, panels=0, epochs=1), Run(tmp_path / "run")
+    config, run = (
+        make_config(own_streets, critic=False, checkpoint_every_steps=1, panels=0, epochs=1),
+        Run(tmp_path / "run"),
+    )
     config = config.model_copy(update={"guards": GuardsConfig(lost_batches=2)})
     saved: list[int] = []
 
@@ -251,7 +254,7 @@ def test_a_killed_loader_process_is_one_line_and_the_last_checkpoint_is_whole(
     import multiprocessing
     import os
 
-    config, run = make_config(streets, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
+    config, run = make_config(streets, critic=False, checkpoint_every_steps=1, panels=0), Run(tmp_path / "run")
     config = config.model_copy(update={"data": config.data.model_copy(update={"workers": 1})})
 
     def kill_after_the_first(state: Any, batch: Batch, **options: bool) -> Any:
@@ -309,7 +312,7 @@ def test_a_measurement_of_fewer_frames_chooses_no_best(
 ) -> None:
     run = Run(tmp_path / "run")
     measuring(scores, monkeypatch)
-    fit(make_config(streets, epochs=3, panels=0), run.folder, CPU, Console(width=200))
+    fit(make_config(streets, critic=False, epochs=3, panels=0), run.folder, CPU, Console(width=200))
     state, _ = load_checkpoint(run.best)
     assert (state["epoch"], state["batch"]) == (best, 0)  # so that a copy of it as last.pt measures nothing twice
     assert "validation without frame0: is gone" in capsys.readouterr().out
@@ -324,7 +327,7 @@ def test_a_broken_last_batch_leaves_the_run_finished(
         self.batches = 1
 
     monkeypatch.setattr(LostData, "see", see)
-    config, run = make_config(streets, epochs=2, panels=0), Run(tmp_path / "run")
+    config, run = make_config(streets, critic=False, epochs=2, panels=0), Run(tmp_path / "run")
     fit(config, run.folder, CPU, quiet())
     assert load_checkpoint(run.last)[0]["epoch"] == 2 and is_finished(config, run)
     run.best.unlink()

@@ -45,6 +45,7 @@ def test_killed_inside_a_checkpoint_and_inside_a_measurement(alone: Reference) -
     assert compare(alone.folder, folder) == []
 
 
+@pytest.mark.slow
 def test_differences_are_seen(alone: Reference) -> None:
     """The script itself can fail: a resume with another state of the noise generator is found out."""
     out = alone.folder.parent

@@ -63,9 +63,9 @@ def test_at_once_ends_its_block_also_for_a_signal_that_came_before() -> None:
     ("moment", "number", "step"),
     [
         ("train_step", signal.SIGTERM, 1),
-        ("train_step", signal.SIGUSR1, 1),
+        pytest.param("train_step", signal.SIGUSR1, 1, marks=pytest.mark.slow),
         ("evaluate", signal.SIGTERM, 3),
-        ("save_checkpoint", signal.SIGTERM, 3),
+        pytest.param("save_checkpoint", signal.SIGTERM, 3, marks=pytest.mark.slow),
         ("write_evaluation", signal.SIGTERM, 6),
     ],
 )

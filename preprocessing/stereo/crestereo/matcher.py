@@ -16,14 +16,49 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.disparity import Bool, Float32
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import Bool, Float32, InputError
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.crestereo.onnx import OnnxModel, open_onnx
-from preprocessing.stereo.crestereo.weights import WEIGHTS_SOURCE, read_weights
 
 if TYPE_CHECKING:
+    import torch
+
     from preprocessing.stereo.crestereo.network import CREStereo
+
+WEIGHTS_SOURCE = (
+    "crestereo_eth3d.pth, linked in the README of github.com/ibaiGorordo/CREStereo-Pytorch (licence Apache-2.0)"
+)
+
+
+def read_weights(path: Path, expected: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Read a state dict, also from under "state_dict", without a "module." before its keys.
+
+    Args:
+        expected: The network's own state dict, which the file must match in keys and shapes.
+
+    Raises:
+        InputError: The file holds anything but tensors (it could run code), or not these.
+    """
+    import torch
+
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on garbage, torch raises nearly anything
+        raise InputError(
+            f"{path}: not loaded, as it is no file of tensors alone ({type(error).__name__}); take {WEIGHTS_SOURCE}"
+        ) from None
+    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
+        stored = stored["state_dict"]
+    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
+        raise InputError(f"{path}: holds no state dict; take {WEIGHTS_SOURCE}")
+    found = {str(key).removeprefix("module."): value for key, value in stored.items()}
+    wrong = sorted(expected.keys() ^ found.keys()) or [
+        key for key, value in expected.items() if value.shape != found[key].shape
+    ]
+    if wrong:
+        raise InputError(f"{path}: not CREStereo's weights: {len(wrong)} keys differ, {wrong[0]!r} first")
+    return found
+
 
 UInt8 = npt.NDArray[np.uint8]
 STEP = 32  # both passes need sides that divide by 16
@@ -36,7 +71,7 @@ class CREStereoSettings:
 
     Attributes:
         weights: `.pth` or `.pt`: the parameters of the public PyTorch port, opened as tensors alone, so that no
-            code in it runs; `.onnx`: one of the public exports, told by its inputs' shapes: init (a pair), next
+            code in it runs; `.onnx`: one of the public exports, recognised by its inputs' shapes: init (a pair), next
             (a pair and a flow) or combined (a half-size and a full-size pair).
         weights_init: The init model that goes before a next model.
         iterations: Refinements per pass; an ONNX model has its own inside.

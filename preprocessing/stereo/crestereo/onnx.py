@@ -1,4 +1,4 @@
-"""The public ONNX exports of CREStereo (PINTO model zoo 284, or the port's own), told by their inputs' shapes.
+"""The public ONNX exports of CREStereo (PINTO model zoo 284, or the port's own), recognised by their inputs' shapes.
 
 init takes a pair of images, next a pair and the flow of a smaller one, combined a half-size and a full-size pair.
 Within a pair, left comes first. Their names differ from export to export and are not looked at.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 Float32 = npt.NDArray[np.float32]
 Size = tuple[int, int]  # (width, height)
