@@ -1,17 +1,21 @@
-"""Several processes as one: which one this is, what they sum, gather and agree on.
+"""Several processes as one: how they meet, what they sum, gather and agree on. The only door to torch.distributed.
 
 **A batch over all processes is one batch.** Each process has a loss whose mean over the processes is the loss of the
-whole batch: what is divided by a count over the batch is divided by `divisor(count)`, and what is no sum over frames
-(Dice, the berhu threshold) is made of `whole` sums. Gradients are means over the processes. So weights, histories,
-averages and random state are the same on all of them between two steps, and the first one's checkpoint is everybody's.
+whole batch: what is divided by a count over the batch is divided by `global_count(count)`, and what is no sum over
+frames (Dice, the berhu threshold) is made of `sum_with_gradient`. Gradients are means over the processes. So weights,
+histories, averages and random state are the same on all of them between two steps, and rank 0's checkpoint is
+everybody's.
 
 gloo for tensors on the host, NCCL for those on CUDA. No wrapper around the networks: one update has several backwards.
+`process_group` yields the one `Processes` of a run; whatever needs it is given it.
 """
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -19,8 +23,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from preprocessing.ground import InputError
+from preprocessing.job import current_shard
 
 T = TypeVar("T")
+# How long a process waits for the others: a measurement or a save may keep one, a stuck network must not hold a
+# machine for ever. One that dies is noticed at once.
+PATIENCE = timedelta(minutes=15)
+_NEEDED = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class ProcessLost(RuntimeError):
@@ -28,7 +37,7 @@ class ProcessLost(RuntimeError):
 
 
 class CommonInputError(InputError):
-    """Bad input that every process has been told of; the first one says it for all."""
+    """Bad input that every process has been told of; rank 0 says it for all."""
 
     common = True
 
@@ -41,8 +50,8 @@ class Processes:
     count: int = 1
 
     @property
-    def writer(self) -> bool:
-        """Whether this one writes files and messages for all."""
+    def is_main(self) -> bool:
+        """Whether this one, rank 0, writes files and messages for all."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
@@ -57,7 +66,7 @@ class Processes:
         """Maximum over the processes, without gradient; a NaN may get lost."""
         return self._reduced(values, dist.ReduceOp.MAX)
 
-    def divisor(self, count: Tensor) -> Tensor:
+    def global_count(self, count: Tensor) -> Tensor:
         """What to divide a sum by, of which `count` things are here: their mean number per process, for at least one.
 
         The mean of the quotients is then the sum over all processes by the count over all processes.
@@ -66,7 +75,7 @@ class Processes:
             return count.clamp(min=1)
         return self.total(count).clamp(min=1) / self.count
 
-    def whole(self, values: Tensor) -> Tensor:
+    def sum_with_gradient(self, values: Tensor) -> Tensor:
         """Sum over the processes, with a gradient.
 
         What is computed from it must be the same on every process. Each passes on its own part's gradient times the
@@ -90,6 +99,11 @@ class Processes:
             for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
                 tensor.detach().copy_(part.view(tensor.shape))
 
+    def average_gradients(self, *modules: nn.Module, others: Iterable[Tensor] = ()) -> None:
+        """`average` of the gradients that the modules' parameters have, and of other tensors."""
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        self.average([*(parameter.grad for parameter in parameters if parameter.grad is not None), *others])
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up on any process: one byte over the host's network, no device sync."""
         return bool(self.highest(int(flag)))
@@ -106,12 +120,29 @@ class Processes:
         dist.all_gather_object(found, _packed(value))
         return [_unpacked(one) for one in found]
 
-    def from_writer(self, value: T | None) -> T:
-        """The first process's value everywhere, tensors on the host."""
+    def gather_tensors(self, values: Tensor) -> Tensor:
+        """Everybody's values of one shape, stacked in the order of the processes, on their device; no gradient."""
+        parts = [torch.empty_like(values) for _ in range(self.count)]
+        dist.all_gather(parts, values)
+        return torch.stack(parts)
+
+    def broadcast_from_rank0(self, values: Tensor, device: torch.device) -> Tensor:
+        """Rank 0's values everywhere: some methods draw, and solvers may differ in the last bit.
+
+        `device` is where the processes exchange tensors.
+        """
+        if self.count == 1:
+            return values
+        shared = values.to(device)
+        dist.broadcast(shared, src=0)
+        return shared.to(values.device)
+
+    def object_from_rank0(self, value: T | None) -> T:
+        """Rank 0's value everywhere, tensors on the host; picklable things only."""
         if self.count == 1:
             assert value is not None
             return value
-        box = [_packed(value) if self.writer else None]
+        box = [_packed(value) if self.is_main else None]
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return _unpacked(box[0])
 
@@ -119,10 +150,10 @@ class Processes:
         """Wait for the others."""
         self.highest(0)
 
-    def together(self, work: Callable[[], T]) -> T:
+    def raise_together(self, work: Callable[[], T]) -> T:
         """Do `work`, which may fail on bad input, on every process; if any fails, all raise its InputError.
 
-        Raises: CommonInputError with the text of the first process that has one, naming it where it is not the first.
+        Raises: CommonInputError with the text of the first process that has one, naming it where it is not rank 0.
         """
         if self.count == 1:
             return work()
@@ -137,12 +168,23 @@ class Processes:
             raise CommonInputError(text if rank == 0 else f"process {rank}: {text}")
         return done[0]
 
-    def same(self, value: str, what: str) -> None:
+    def assert_equal(self, value: str, what: str) -> None:
         """Raise CommonInputError where the processes' values differ: all would wait for each other for ever."""
         values = self.gather(value)
         if len(set(values)) > 1:
             other = next(rank for rank, one in enumerate(values) if one != values[0])
             raise CommonInputError(f"{what}: process {other} has other than process 0; give all machines the same")
+
+    @contextmanager
+    def fork_rng_per_rank(self) -> Iterator[None]:
+        """Draws from torch's global generators that differ from process to process, and leave them alike behind."""
+        if self.count == 1:
+            yield
+            return
+        seed = int(torch.randint(2**31, ()))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + self.rank)
+            yield
 
     def _reduced(self, values: Tensor, operation: Any) -> Tensor:
         if self.count == 1:
@@ -152,38 +194,75 @@ class Processes:
         return values
 
 
-ALONE = Processes()
-
-
-def current() -> Processes:
-    """This process among those that have met; ALONE where `torchrun` started none."""
-    if dist.is_available() and dist.is_initialized():
-        return Processes(dist.get_rank(), dist.get_world_size())
-    return ALONE
+SINGLE = Processes()
 
 
 @contextmanager
-def own_draws() -> Iterator[None]:
-    """Draws from torch's global generators that differ from process to process, and leave them alike behind."""
-    processes = current()
-    if processes.count == 1:
-        yield
+def process_group(device: torch.device, patience: timedelta = PATIENCE) -> Iterator[tuple[Processes, torch.device]]:
+    """Join the processes of `torchrun`'s environment while the block runs; without that environment, be alone.
+
+    Args:
+        device: "cuda" becomes this process's own GPU, by its number on the machine.
+        patience: how long to wait for the others in any exchange.
+    Yields: who this is, and its device. Raises: InputError where the environment is incomplete, nobody can be met, or
+        there are fewer GPUs than processes; ProcessLost where another one left.
+    """
+    if current_shard().count == 1:
+        yield SINGLE, device
         return
-    seed = int(torch.randint(2**31, ()))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed + processes.rank)
+    device = _own(device)
+    _meet(device, patience)
+    try:
+        with losing():
+            yield Processes(dist.get_rank(), dist.get_world_size()), device
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def losing() -> Iterator[None]:
+    """Turn the error of an exchange that failed since another process is gone into ProcessLost."""
+    try:
         yield
+    except RuntimeError as error:
+        # gloo has no error type of its own.
+        if isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "by peer" in str(error):
+            line = str(error).splitlines()[0]
+            raise ProcessLost(f"another process of this training left or is stuck ({line})") from None
+        raise
 
 
-def running_statistics(module: nn.Module) -> list[Tensor]:
-    """Running means and variances of the batch norms, which are not alike where each process normalises its own."""
-    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    return [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
+def _own(device: torch.device) -> torch.device:
+    shard = current_shard()
+    missing = [name for name in _NEEDED if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"{missing[0]} is not set although WORLD_SIZE is {shard.count}: start all processes with torchrun, "
+            "or unset WORLD_SIZE"
+        )
+    if device.type != "cuda":
+        return device
+    local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if device.index is not None:
+        raise InputError(f"--device {device}: {shard.count} processes cannot share one GPU; write --device cuda")
+    if local >= there:
+        raise InputError(
+            f"process {local} of this machine has no GPU of its own, there are {there}; "
+            f"use --nproc-per-node {there}, or --device cpu"
+        )
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
 
 
-def gradients(parameters: Iterable[nn.Parameter]) -> Sequence[Tensor]:
-    """The gradients there are."""
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+def _meet(device: torch.device, patience: timedelta) -> None:
+    # Counts and flags stay on the host and go by gloo, so that they never wait for the GPU.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        dist.init_process_group(backend, timeout=patience)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"the other processes cannot be met at {where} ({reason}); see docs/clusters.md") from None
 
 
 def _packed(value: Any) -> bytes:

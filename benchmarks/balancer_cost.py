@@ -26,11 +26,10 @@ from typing import Any
 import torch
 
 from advmtl.config import Config
-from advmtl.config.balance_methods import METHODS, SCALARIZATIONS
+from advmtl.config.balance import METHODS, SCALARIZATIONS
 from advmtl.config.files import load_config
 from advmtl.data.loading import Batch
-from advmtl.training.state import State, build
-from advmtl.training.step import train_step
+from advmtl.training import State, build, train_step
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import write_json
 from preprocessing.ground.labels import LABEL_SETS

@@ -20,8 +20,7 @@ from typing import Any
 import torch
 from resume_torture import attempt, compare, config_of, equal, write_set
 
-from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
-from advmtl.training.run_folder import Run, load_newest
+from advmtl.training import Run, UnusableCheckpoint, load_checkpoint, load_newest
 from preprocessing.ground.files import write_json
 from preprocessing.ground.progress_bar import track
 

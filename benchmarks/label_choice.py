@@ -32,7 +32,7 @@ from advmtl.select.candidates import Frames, find_frames
 from advmtl.select.choice import Rule, choose
 from advmtl.select.disagreement import depth_disagreement, depth_m, load_student
 from advmtl.select.measure import Measured, measure_frames
-from advmtl.training.checkpoint import checkpoint_path, load_checkpoint, load_generator
+from advmtl.training import checkpoint_path, load_checkpoint, load_generator
 from preprocessing.ground.labels import LABEL_SETS
 
 Grid = tuple[int, int]

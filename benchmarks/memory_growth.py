@@ -4,7 +4,7 @@
 
 Logging: what the loop writes in `--logged` steps, through the progress bar at each and through `Log` (metrics.jsonl and TensorBoard)
 at every tenth, as by default, without the steps.
-Loop: `advmtl.training.fit.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
+Loop: `advmtl.training.fitting.fit` on generated noise frames with tiny networks, three discriminators, statistics of every step, checkpoints,
 a measurement and panels every epoch.
 Resident memory is read every per cent of the way. Growth is the mean of the last tenth over the mean of the tenth after the warm-up (the first
 fifth), in per cent. Ends with exit code 1 where either is 2 % or more.
@@ -27,12 +27,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-import advmtl.training.fit
+import advmtl.training.fitting
 import advmtl.training.loop
 from advmtl.config import Config, validate
-from advmtl.training.log import Log
-from advmtl.training.run_folder import Run
-from advmtl.training.state import build
+from advmtl.training import Log, Run, build
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.files import write_json, write_png
 from preprocessing.ground.progress_bar import progress
@@ -132,7 +130,7 @@ def loop(steps: int, folder: Path) -> list[float]:
         return real(*inputs, **options)
 
     with mock.patch.object(advmtl.training.loop, "train_step", counted):
-        advmtl.training.fit.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
+        advmtl.training.fitting.fit(tiny(frames, steps // per_epoch), folder / "run", CPU, Console(quiet=True))
     return curve
 
 

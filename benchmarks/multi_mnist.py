@@ -23,9 +23,17 @@ from multi_mnist_digits import Pictures, split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from advmtl.balancing.balancer import GramBalancer
-from advmtl.balancing.build import build_balancer
-from advmtl.balancing.gradients import gramian_at_z, gramian_of, pull, pull_back, push, write, write_heads
+from advmtl.balancing import (
+    GramBalancer,
+    backward_through_encoder,
+    build_balancer,
+    gradients_at_parameters,
+    gradients_at_representation,
+    gramian_at_representation,
+    gramian_of,
+    write_heads,
+    write_shared,
+)
 
 TASKS = ("classification", "reconstruction")
 FULL_RATES = (1e-3, 5e-3, 1e-2, 5e-2, 1e-1)
@@ -98,18 +106,18 @@ def backward(
 ) -> None:
     """Gradients of one update: the encoder's combined, each head's its own task's (Algorithm 1)."""
     shared, heads = list(network.encoder.parameters()), list(network.heads.parameters())
-    pulled = pull(rows, z, heads)
+    gradients = gradients_at_representation(rows, [z], heads)
     if balancer is None:
-        push(pulled, torch.full((len(rows),), 1 / len(rows)))
+        backward_through_encoder(gradients, torch.full((len(rows),), 1 / len(rows)) @ gradients.matrix)
     else:
-        matrix = pull_back(pulled, shared) if at == "parameters" else None
-        gramian = gramian_at_z(pulled) if matrix is None else gramian_of(matrix)
+        matrix = gradients_at_parameters(gradients, shared) if at == "parameters" else None
+        gramian = gramian_at_representation(gradients) if matrix is None else gramian_of(matrix)
         weights = balancer(gramian, torch.stack([row.detach() for row in rows.values()]).double())
         if matrix is None:
-            push(pulled, weights)
+            backward_through_encoder(gradients, weights.to(gradients.matrix) @ gradients.matrix)
         else:
-            write(shared, weights.to(matrix) @ matrix)
-    write_heads(pulled, None)
+            write_shared(shared, weights.to(matrix) @ matrix)
+    write_heads(gradients, None)
 
 
 @torch.no_grad()

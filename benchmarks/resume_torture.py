@@ -29,9 +29,8 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config, validate
-from advmtl.training import fit as train
-from advmtl.training import loop
-from advmtl.training.checkpoint import load_checkpoint
+from advmtl.training import fitting as train
+from advmtl.training import load_checkpoint, loop
 from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.files import write_json, write_png
 from preprocessing.ground.frame import Camera
@@ -134,7 +133,7 @@ def attempt(config: Config, folder: Path, kill: tuple[str, int, float] | None = 
         where it failed by itself.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["advmtl.training.fit"])
+    context.set_forkserver_preload(["advmtl.training.fitting"])
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_attempt, args=(config, folder, theirs))
     process.start()

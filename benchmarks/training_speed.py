@@ -7,7 +7,7 @@ Steps: one process holds a run per case, all on one training batch, and takes on
 the rounds, of wall seconds and of CPU seconds (which other work on the machine disturbs less).
 Loader: frames per second of the training loader alone, per number of workers, three times: from files with the cache off, from files while the
 cache fills (the first epoch), from the cache (any later one); against what `baseline` and `model3` consume.
-Loop: a short run by `advmtl.training.fit.fit`, its wall time split into waiting for data, steps, reading values, logging, checkpoints, measuring.
+Loop: a short run by `advmtl.training.fitting.fit`, its wall time split into waiting for data, steps, reading values, logging, checkpoints, measuring.
 `--perceptual` gives weights of the perceptual network (SqueezeNet at half size); without it the perceptual losses are off, and
 the discriminators weigh more.
 """
@@ -25,14 +25,12 @@ from unittest import mock
 import torch
 from rich.console import Console
 
-import advmtl.training.fit
+import advmtl.training.fitting
 import advmtl.training.loop
 from advmtl.config import Config, Source
 from advmtl.config.files import load_config
 from advmtl.data.loading import Batch, train_loader
-from advmtl.training.log import Log
-from advmtl.training.state import build
-from advmtl.training.step import train_step
+from advmtl.training import Log, build, train_step
 from preprocessing.ground.files import write_json
 
 CPU = torch.device("cpu")
@@ -63,7 +61,7 @@ def steps(args: argparse.Namespace) -> dict[str, Any]:
     states = {case: build(config_of(args, name, *changes), CPU) for case, (name, changes) in cases.items()}
     for case, state in states.items():
         if case.endswith("unfused"):
-            for optimizer in (state.optimizer, *state.discriminator_optimizers.values()):
+            for optimizer in (state.optimizer, *state.term_optimizers.values()):
                 for group in optimizer.param_groups:
                     group["fused"] = False
     batch = next(iter(train_loader(config_of(args, "model3", "data.workers=0"))))
@@ -155,12 +153,12 @@ def loop(args: argparse.Namespace, name: str) -> dict[str, float]:
             ]
             patches += [
                 mock.patch.object(advmtl.training.loop, "on_device", waiting),
-                mock.patch.object(advmtl.training.fit, "_finish"),
+                mock.patch.object(advmtl.training.fitting, "_finish"),
             ]
             for patch in patches:
                 patch.start()
             started = time.perf_counter()
-            advmtl.training.fit.fit(config, folder / "run", CPU, Console(quiet=True))
+            advmtl.training.fitting.fit(config, folder / "run", CPU, Console(quiet=True))
             whole = time.perf_counter() - started
             mock.patch.stopall()
     finally:

@@ -29,8 +29,8 @@ from rich.table import Table
 from advmtl.config import Config
 from advmtl.config.files import load_config
 from advmtl.data.loading import Batch
-from advmtl.training.state import State, build
-from advmtl.training.step import train_step
+from advmtl.distributed import Processes
+from advmtl.training import State, build, train_step
 from preprocessing.ground.files import write_json
 from preprocessing.ground.labels import LABEL_SETS
 
@@ -107,14 +107,19 @@ def part(batch: Batch, rank: int, count: int) -> Batch:
 
 def tensors(state: State) -> dict[str, torch.Tensor]:
     """Everything that must agree."""
-    parts = {"generator": state.generator, "ema": state.ema, "discriminators": state.discriminators}
-    return {f"{name}.{key}": value.clone() for name, one in parts.items() for key, value in one.state_dict().items()}
+    parts = {"generator": state.generator, "ema": state.ema, "terms": state.terms}
+    return {
+        f"{name}.{key}": value.clone()
+        for name, one in parts.items()
+        for key, value in one.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def train(config: Config, rank: int, count: int, frames: int, steps: int, dtype: torch.dtype) -> dict[str, Any]:
     """`steps` steps of process `rank`; its tensors at start and end, logs of every step, seconds of all but the first."""
     torch.set_default_dtype(dtype)
-    state = build(config, torch.device("cpu"))
+    state = build(config, torch.device("cpu"), processes=Processes(rank, count))
     before, logs, start = tensors(state), [], 0.0
     for step in range(steps):
         if step == 1:

@@ -27,7 +27,7 @@ from vehicle_rows import RIVAL, WAYS, Frame, Row, measure, open_rows, report, sh
 from advmtl.config.files import load_config
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from advmtl.training.checkpoint import load_generator
+from advmtl.training import load_generator
 from advmtl.version import __version__
 from export.bench.graph_cost import cost_of
 from export.convert.to_onnx import export_onnx

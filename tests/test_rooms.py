@@ -15,7 +15,6 @@ FLOORS = {
     "advmtl": [
         "version",
         "distributed",
-        "process_group",
         "tasks",
         "config",
         "networks",
@@ -164,6 +163,25 @@ def test_every_file_has_a_floor() -> None:
             path.relative_to(ROOT / package).parts[0].removesuffix(".py") for path in (ROOT / package).rglob("*.py")
         }
         assert rooms - ABOVE == set(floors)
+
+
+def distributed(tree: ast.AST) -> list[str]:
+    """What is imported of torch.distributed."""
+    return [name for name in sorted(imported(tree)) if name.startswith("torch.distributed")]
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if p.relative_to(ROOT).parts[0] != "preprocessing"], ids=str)
+def test_one_module_talks_to_torch_distributed(path: Path) -> None:
+    found = distributed(ast.parse(path.read_text()))
+    assert bool(found) == (path == ROOT / "advmtl" / "distributed.py")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import torch.distributed as dist", "from torch import distributed", "from torch.distributed import barrier"],
+)
+def test_the_rule_of_one_module_can_fail(text: str) -> None:
+    assert distributed(ast.parse(f"def f():\n    {text}"))
 
 
 @pytest.mark.parametrize(

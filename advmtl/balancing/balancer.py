@@ -1,27 +1,30 @@
 """The three kinds of balancer. All of them work on the host, on m numbers or m × m, in float64."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from advmtl.distributed import Processes
+
 _TINY = 1e-12  # stands for a loss of 0 where a logarithm is taken
 
 
-class NonFiniteRow(ValueError):
-    """A row's loss, gradient or weight is NaN or infinite; the message names the row and the value."""
+class NonFiniteObjective(ValueError):
+    """An objective's loss, gradient or weight is NaN or infinite; the message names the objective and the value."""
 
 
 class Balancer(nn.Module):
-    """What turns the rows of a step into one update; history lives in buffers or in the extra state.
+    """What turns the objectives of a step into one update; history lives in buffers or in the extra state.
 
     Attributes:
-        rows: names of what is balanced, in the order of losses and of the Gram matrix.
+        objectives: names of what is balanced, in the order of losses and of the Gram matrix.
     """
 
-    def __init__(self, rows: Sequence[str]) -> None:
+    def __init__(self, objectives: Sequence[str]) -> None:
         super().__init__()
-        self.rows = tuple(rows)
+        self.objectives = tuple(objectives)
 
     def begin_epoch(self, epoch: int) -> None:
         """Told before every step in which epoch (from 0) it falls; the same number may come many times."""
@@ -31,90 +34,111 @@ class Balancer(nn.Module):
 
 
 class Sum(Balancer):
-    """The plain sum of the rows: one ordinary backward, nothing to decide."""
+    """The plain sum of the objectives: one ordinary backward, nothing to decide."""
 
 
 class GramBalancer(Balancer):
     """`(gramian [m,m], losses [m]) -> weights [m]`.
 
-    A row with a zero gradient (no frame of the batch has its label) is left out of the problem and weighs 1: with it
-    the shortest vector of the hull would be 0, and all tasks would stand still for its sake. `combine` shows the row of
-    such a task as 0 also where unlabelled frames have given it a gradient: its loss is 0, which is no progress.
+    An objective with a zero gradient (no frame of the batch has its label) is left out of the problem and weighs 1:
+    with it the shortest vector of the hull would be 0, and all tasks would stand still for its sake. `update` shows the
+    objective of such a task as 0 also where unlabelled frames have given it a gradient: its loss is 0, which is no
+    progress.
+
+    Attributes:
+        transforms_representation: whether the network has a transform of z for each task, which `transform` moves.
     """
 
+    transforms_representation: ClassVar[bool] = False
+
     def forward(self, gramian: Tensor, losses: Tensor) -> Tensor:
-        """Weights of the rows.
+        """Weights of the objectives.
 
         Args:
-            gramian: float64 [m,m], inner products of the rows' gradients.
-            losses: float64 [m], each row's progress: the task's supervised loss, 1 for a critic's row.
+            gramian: float64 [m,m], inner products of the objectives' gradients.
+            losses: float64 [m], each objective's progress: the task's supervised loss, 1 for a discriminator's own.
 
-        Raises: NonFiniteRow, also where the method itself fails.
+        Raises: NonFiniteObjective, also where the method itself fails.
         """
-        refuse_non_finite(self.rows, gramian.diagonal(), "squared gradient")
-        refuse_non_finite(self.rows, gramian.sum(1), "gradient's products")
-        refuse_non_finite(self.rows, losses, "loss")
+        refuse_non_finite(self.objectives, gramian.diagonal(), "squared gradient")
+        refuse_non_finite(self.objectives, gramian.sum(1), "gradient's products")
+        refuse_non_finite(self.objectives, losses, "loss")
         active = gramian.diagonal() > 0
         weights = torch.ones_like(losses)
         if bool(active.any()):
             weights[active] = self.solve(gramian[active][:, active], losses[active].clamp_min(_TINY), active)
-        refuse_non_finite(self.rows, weights, "weight")
+        refuse_non_finite(self.objectives, weights, "weight")
         return weights
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        """Weights [k] of the k >= 1 rows with a gradient; `active`, bool [m], says which they are."""
+        """Weights [k] of the k >= 1 objectives with a gradient; `active`, bool [m], says which they are."""
         raise NotImplementedError
+
+    def transform(
+        self,
+        heads: Mapping[str, nn.Module],
+        gradients: Mapping[str, Tensor],
+        weights: Mapping[str, float],
+        processes: Processes,
+    ) -> None:
+        """Move what of the network is the method's own; asked where `transforms_representation` is true.
+
+        Args:
+            heads: by task.
+            gradients: by objective, at z [N,C,h,w], of this process's frames; 0 where it is not balanced.
+            weights: by objective, those of this step.
+            processes: those that do this at the same time; all must end alike.
+        """
 
 
 class LossBalancer(Balancer):
-    """`losses [m] -> scalar`, differentiable; the rows are the tasks.
+    """`losses [m] -> scalar`, differentiable; the objectives are the tasks.
 
     `requires_grad` parameters are trained by the generator's optimizer, in a group without weight decay.
     """
 
     last: Tensor
 
-    def __init__(self, rows: Sequence[str]) -> None:
-        super().__init__(rows)
-        self.register_buffer("last", torch.ones(len(rows), dtype=torch.float64))
+    def __init__(self, objectives: Sequence[str]) -> None:
+        super().__init__(objectives)
+        self.register_buffer("last", torch.ones(len(objectives), dtype=torch.float64))
 
     def forward(self, losses: Tensor) -> Tensor:
         """One scalar from the losses [m], each > 0."""
         raise NotImplementedError
 
-    def weights(self, losses: Tensor, active: Tensor) -> Tensor:
-        """∂scalar/∂loss [m], and the gradient of the scalar added to the balancer's own parameters.
+    def weights(self, losses: Tensor, active: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """∂scalar/∂loss [m], and ∂scalar/∂p of the balancer's own parameters p, in their order.
 
         Σ wᵢ Lᵢ has the scalar's gradient, so the network needs no other backward than that of a plain sum.
 
         Args:
             losses: float64 [m], detached.
-            active: bool [m]; a row without any label in the batch keeps its last loss, so that a history or a learnt
-                scale does not take the 0 for progress.
+            active: bool [m]; an objective without any label in the batch keeps its last loss, so that a history or a
+                learnt scale does not take the 0 for progress.
 
-        Raises: NonFiniteRow.
+        Raises: NonFiniteObjective.
         """
-        refuse_non_finite(self.rows, losses, "loss")
+        refuse_non_finite(self.objectives, losses, "loss")
         values = torch.where(active, losses.clamp_min(_TINY), self.last)
         self.last = values
         leaf = values.clone().requires_grad_()
         with torch.enable_grad():
-            self(leaf).backward()
-        assert leaf.grad is not None
-        refuse_non_finite(self.rows, leaf.grad, "weight")
-        return leaf.grad
+            weights, *own = torch.autograd.grad(self(leaf), [leaf, *self.parameters()])
+        refuse_non_finite(self.objectives, weights, "weight")
+        return weights, tuple(own)
 
 
 class JacobianBalancer(Balancer):
-    """`matrix [m,n] -> vector [n]`: the rows' gradients themselves, on their device, to one gradient."""
+    """`matrix [m,n] -> vector [n]`: the objectives' gradients themselves, on their device, to one gradient."""
 
     def forward(self, matrix: Tensor) -> Tensor:
-        """One gradient [n] from the rows' [m,n]; a row that has none is 0."""
+        """One gradient [n] from the objectives' [m,n]; an objective that has none is 0."""
         raise NotImplementedError
 
 
-def refuse_non_finite(rows: Sequence[str], values: Tensor, what: str) -> None:
-    """Raise NonFiniteRow for the first of the values [m] that is not finite."""
-    for name, value in zip(rows, values.tolist(), strict=True):
+def refuse_non_finite(objectives: Sequence[str], values: Tensor, what: str) -> None:
+    """Raise NonFiniteObjective for the first of the values [m] that is not finite."""
+    for name, value in zip(objectives, values.tolist(), strict=True):
         if value != value or value in (float("inf"), float("-inf")):
-            raise NonFiniteRow(f"{what} of row {name} is {value}")
+            raise NonFiniteObjective(f"{what} of objective {name} is {value}")

@@ -14,9 +14,9 @@ from advmtl.balancing.balancer import GramBalancer
 def min_norm_weights(gramian: Tensor) -> Tensor:
     """Weights on the simplex of the shortest vector in the gradients' convex hull, float64 [m,m] -> [m].
 
-    Désidéri 2012; Sener & Koltun 2018, Eq. 3; seed 001, Eq. 4.5. Two rows: Sener & Koltun's closed form (their
-    Algorithm 1). More: exact by non-negative least squares. min ‖F u‖² + (1ᵀu − 1)² over u ≥ 0, G = F Fᵀ, has its
-    minimum on the ray through the answer, since over the ray's length it is ‖Fw‖²/(1 + ‖Fw‖²).
+    Désidéri 2012; Sener & Koltun 2018, Eq. 3; Nakamura 2023, Eq. 4.5. Two objectives: Sener & Koltun's closed form
+    (their Algorithm 1). More: exact by non-negative least squares. min ‖F u‖² + (1ᵀu − 1)² over u ≥ 0, G = F Fᵀ, has
+    its minimum on the ray through the answer, since over the ray's length it is ‖Fw‖²/(1 + ‖Fw‖²).
     """
     m = len(gramian)
     if m == 1:
@@ -28,7 +28,7 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
         first = float((numerator / denominator).clamp(0, 1)) if denominator > 0 else 0.5
         return gramian.new_tensor([first, 1 - first])
     norms = (gramian / gramian.diagonal().max()).diagonal().sqrt()
-    # The factor is that of the cosines, so that a short row keeps all its digits beside a long one.
+    # The factor is that of the cosines, so that a short objective keeps all its digits beside a long one.
     values, vectors = torch.linalg.eigh(_cosines(gramian))
     factor = norms[:, None] * vectors * values.clamp_min(0).sqrt()
     system = np.vstack([factor.T.numpy(), np.ones(m)])
@@ -45,8 +45,8 @@ def kept_inside(weights: Tensor, floor: float) -> Tensor:
 def central_weights(gramian: Tensor) -> Tensor:
     """Weights of the central direction: min-norm over unit gradients, then × γ, float64 [m,m] -> [m].
 
-    v = γ Σ k_m g_m/‖g_m‖ with γ = (Σ k_m/‖g_m‖)⁻¹ (Katrutsa et al. 2020; seed 001, Eq. 4.6-4.7): the weights
-    γ k_m/‖g_m‖ lie on the simplex, so v lies in the convex hull of the gradients. No row's gradient may be 0.
+    v = γ Σ k_m g_m/‖g_m‖ with γ = (Σ k_m/‖g_m‖)⁻¹ (Katrutsa et al. 2020; Nakamura 2023, Eq. 4.6-4.7): the weights
+    γ k_m/‖g_m‖ lie on the simplex, so v lies in the convex hull of the gradients. No objective's gradient may be 0.
     """
     inverse = 1 / (gramian.diagonal() / gramian.diagonal().max()).sqrt()
     scaled = min_norm_weights(_cosines(gramian)) * inverse
@@ -60,20 +60,20 @@ def _cosines(gramian: Tensor) -> Tensor:
 
 
 class MinNorm(GramBalancer):
-    """MGDA with an exact solver; `at: representation` makes it MGDA-UB (seed 003).
+    """MGDA with an exact solver; `at: representation` makes it MGDA-UB (Sener & Koltun 2018, section 3.3).
 
     `normalise` divides the gradients first, for the weights only, by what Sener & Koltun's code offers: their norm, the
-    loss, or both; "none" is the paper's. `floor` is the least weight of a row: 0 is exact; their code has 0.001.
+    loss, or both; "none" is the paper's. `floor` is the least weight of an objective: 0 is exact; their code has 0.001.
     """
 
     def __init__(
         self,
-        rows: Sequence[str],
+        objectives: Sequence[str],
         *,
         normalise: Literal["none", "norm", "loss", "loss_norm"] = "none",
         floor: float = 0.0,
     ) -> None:
-        super().__init__(rows)
+        super().__init__(objectives)
         self.normalise, self.floor = normalise, floor
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class MinNorm(GramBalancer):
 
 
 class CentralDirection(GramBalancer):
-    """The central direction of seed 001, Eq. 4.6-4.7: `central_weights`."""
+    """The central direction of Nakamura 2023, Eq. 4.6-4.7: `central_weights`."""
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         """Weights on the simplex."""
@@ -97,8 +97,9 @@ class CentralDirection(GramBalancer):
         return central_weights(gramian)
 
 
-# The exact shortest vector is often a row's own gradient: that row then pulls nowhere, and the other's pull, which has
-# length 1 whatever the gradients', is not answered. Sener & Koltun's code keeps every weight at least this large.
+# The exact shortest vector is often an objective's own gradient: that objective then pulls nowhere, and the other's
+# pull, which has length 1 whatever the gradients', is not answered. Sener & Koltun's code keeps every weight at least
+# this large.
 BASE_FLOOR = 1e-3
 
 
@@ -114,7 +115,7 @@ BASES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Tensioner(GramBalancer):
-    """Pull a common direction towards the tasks that fall behind (seed 001, Eq. 4.8-4.12, Algorithms 1-2).
+    """Pull a common direction towards the tasks that fall behind (Nakamura 2023, Eq. 4.8-4.12, Algorithms 1-2).
 
     ζ_m(t) = mean of the last T gradient norms; δ_m = ζ_m(t)/ζ_m(t−1) + log10 L_m; c_m = α/(1 + e^{−eδ_m + e}) + 1 − α;
     v_n = v + s Σ c_m (g_m − v)/‖g_m − v‖. From the first step t >= T (counted from 0) on; v before.
@@ -122,7 +123,7 @@ class Tensioner(GramBalancer):
     The constraint g_m·v_n >= 0 for all m is kept by s in [0, 1], the longest part of the pull that keeps it. s = 0
     does: v of either base has g_m·v >= 0.
 
-    What the seed leaves open, and what is done:
+    What the thesis leaves open, and what is done:
     - The text says that at α = 0 nothing pulls, Eq. 4.11 gives c = 1. For two tasks both hold, and both reproduce the
       rows α = 0 of Tables 1 and 2, which do not depend on T: v lies between g_1 and g_2, so the two unit vectors are
       opposite and equal c cancel (rubber bands stretched alike). The 1 − α cancels for any α. From three tasks
@@ -145,7 +146,7 @@ class Tensioner(GramBalancer):
 
     def __init__(
         self,
-        rows: Sequence[str],
+        objectives: Sequence[str],
         *,
         base: str = "central_direction",
         period: int = 10,
@@ -153,10 +154,10 @@ class Tensioner(GramBalancer):
         offset: bool = True,
         pull: Literal["unit", "relative"] = "unit",
     ) -> None:
-        super().__init__(rows)
+        super().__init__(objectives)
         self.base, self.alpha, self.offset, self.pull = BASES[base], alpha, offset, pull
-        self.register_buffer("norms", torch.zeros(len(rows), period + 1, dtype=torch.float64))  # oldest first
-        self.register_buffer("seen", torch.zeros(len(rows), dtype=torch.int64))
+        self.register_buffer("norms", torch.zeros(len(objectives), period + 1, dtype=torch.float64))  # oldest first
+        self.register_buffer("seen", torch.zeros(len(objectives), dtype=torch.int64))
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         """Weights of v_n; they may be negative or above 1."""
@@ -169,7 +170,7 @@ class Tensioner(GramBalancer):
         return k + self._pull(gramian, k, self.tension(losses, active))
 
     def tension(self, losses: Tensor, active: Tensor) -> Tensor:
-        """c_m of the active rows, Eq. 4.9-4.11."""
+        """c_m of the active objectives, Eq. 4.9-4.11."""
         history = self.norms[active]
         delta = history[:, 1:].mean(1) / history[:, :-1].mean(1) + torch.log10(losses)
         c = self.alpha * torch.sigmoid(torch.e * (delta - 1))
@@ -180,7 +181,7 @@ class Tensioner(GramBalancer):
         towards = gramian @ k  # g_m · v
         square = (k @ towards).clamp_min(0)  # ‖v‖²
         distance = (gramian.diagonal() - 2 * towards + square).clamp_min(0).sqrt()
-        # Nothing pulls on a row that v equals; below the rounding of the squares a distance is noise.
+        # Nothing pulls on an objective that v equals; below the rounding of the squares a distance is noise.
         apart = distance > 1e-7 * gramian.diagonal().max().sqrt()
         each = torch.where(apart, c / distance.clamp_min(1e-300), 0)
         if self.pull == "relative":

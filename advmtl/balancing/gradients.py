@@ -1,32 +1,37 @@
-"""From rows (one scalar per task, and the multi-task adversarial term) to gradients in `.grad`.
+"""Gradients of a step's objectives (one per task, and a multi-task discriminator's own): taken, compared, written.
 
-What a gradient-based balancer costs: each row goes back through its losses and heads once, as in a plain sum, to the
-shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one
-backward takes the weighted gradient from z through the encoder. Nothing is passed twice but what two rows share.
+What a gradient-based balancer costs: each objective goes back through its losses and heads once, as in a plain sum, to
+the shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one
+backward takes the weighted gradient from z through the encoder (Sener & Koltun 2018, section 3.3). Nothing is passed
+twice but what two objectives share.
 
-Where modules have grown (`advmtl.growth`), the representation is z and what these give to the heads: together they are
-all that the heads read, so what is said of z here holds of the list. A row of it is one vector, part after part.
+Where modules have grown (`networks.grown`), or a term took a further forward, the representation is z and all else that
+heads have read: what is said of z here holds of the list. An objective's gradient there is one vector, part after part.
 
-Under a loss scale (float16) everything goes back multiplied by it. Rows at z and at the shared parameters are divided
-by it as soon as they are taken, so that a balancer sees true gradients; what is written into `.grad` is still scaled.
+Under a loss scale (float16) everything goes back multiplied by it. Gradients at z and at the shared parameters are
+divided by it as soon as they are taken, so that a balancer sees true ones; what is written into `.grad` is still
+scaled.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
-
-def backward_sum(rows: Mapping[str, Tensor], scale: Tensor | None = None) -> None:
-    """One ordinary backward of the plain sum of the rows."""
-    scaled(torch.stack(list(rows.values())).sum(), scale).backward()
+from advmtl.distributed import SINGLE, Processes
 
 
-def backward_weighted(rows: Mapping[str, Tensor], weights: Mapping[str, float], scale: Tensor | None = None) -> None:
-    """One ordinary backward of Σ wᵢ Lᵢ; a row without a weight has 1."""
-    total = torch.stack([weights.get(name, 1.0) * row for name, row in rows.items()]).sum()
+def backward_sum(objectives: Mapping[str, Tensor], scale: Tensor | None = None) -> None:
+    """One ordinary backward of the plain sum of the objectives."""
+    scaled(torch.stack(list(objectives.values())).sum(), scale).backward()
+
+
+def backward_weighted(
+    objectives: Mapping[str, Tensor], weights: Mapping[str, float], scale: Tensor | None = None
+) -> None:
+    """One ordinary backward of Σ wᵢ Lᵢ; an objective without a weight has 1."""
+    total = torch.stack([weights.get(name, 1.0) * objective for name, objective in objectives.items()]).sum()
     scaled(total, scale).backward()
 
 
@@ -36,71 +41,73 @@ def scaled(values: Tensor, scale: Tensor | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Pull:
-    """How each row pulls, before anything is decided.
+class ObjectiveGradients:
+    """Each objective's gradient at what the heads read and at the heads, before anything is decided.
 
     Attributes:
-        names: the rows.
-        points: the shared representation z, and what grown modules give, their graphs whole.
-        at_z: gradients at them [m, Σ numel], each in its point's own order in memory, so that nothing is transposed; a
-            row that does not reach a point is 0 there.
-        heads: the heads' parameters, and per row its gradient of each, or None; times the loss scale.
+        names: the objectives.
+        representations: the shared representation z, and what else heads have read, their graphs whole.
+        matrix: gradients at them [m, Σ numel], each in its tensor's own order in memory, so that nothing is transposed;
+            an objective that does not reach one is 0 there. Of this process's frames.
+        heads: the heads' parameters, and per objective its gradient of each, or None; times the loss scale.
         scale: the loss scale, or None.
+        processes: those that do this at the same time, each with its own frames.
     """
 
     names: tuple[str, ...]
-    points: tuple[Tensor, ...]
-    at_z: Tensor
+    representations: tuple[Tensor, ...]
+    matrix: Tensor
     heads: tuple[Sequence[nn.Parameter], list[Sequence[Tensor | None]]]
     scale: Tensor | None = None
+    processes: Processes = SINGLE
 
     @property
     def z(self) -> Tensor:
         """The shared representation."""
-        return self.points[0]
+        return self.representations[0]
 
     def like_z(self, vector: Tensor) -> Tensor:
-        """The part of a row [Σ numel] that is z's, in the shape and memory order of z."""
+        """The part of a gradient [Σ numel] that is z's, in the shape and memory order of z."""
         return _in_order_of(vector, self.z)
 
-    def like_points(self, vector: Tensor) -> list[Tensor]:
-        """A row [Σ numel] in the points' shapes and memory orders; no copies."""
-        return _parts(vector, self.points)
+    def like_representations(self, vector: Tensor) -> list[Tensor]:
+        """A gradient [Σ numel] in the representations' shapes and memory orders; no copies."""
+        return _parts(vector, self.representations)
 
 
-def pull(
-    rows: Mapping[str, Tensor],
-    representation: Tensor | Sequence[Tensor],
+def gradients_at_representation(
+    objectives: Mapping[str, Tensor],
+    representations: Sequence[Tensor],
     heads: Sequence[nn.Parameter] = (),
     *,
     keep: bool = False,
     scale: Tensor | None = None,
-) -> Pull:
-    """Gradient of every row at z (or z and more) and at the heads' parameters: one backward through losses and heads
-    per row.
+    processes: Processes = SINGLE,
+) -> ObjectiveGradients:
+    """Gradient of every objective at z, at what else the heads read, and at the heads' parameters: one backward through
+    losses and heads per objective.
 
-    The graph of the rows is used up, unless `keep`; that from the parameters to z stays.
+    The graph of the objectives is used up, unless `keep`; that from the parameters to z stays.
     """
-    points = (representation,) if isinstance(representation, Tensor) else tuple(representation)
-    found = points[0].new_zeros(len(rows), sum(point.numel() for point in points))
+    found = representations[0].new_zeros(len(objectives), sum(one.numel() for one in representations))
     own: list[Sequence[Tensor | None]] = []
-    for index, row in enumerate(rows.values(), 1):
-        # Rows may share a head (a critic of two tasks), so buffers stay until the last one.
-        retain = keep or index < len(rows)
-        inputs = [*points, *heads]
-        gradients = torch.autograd.grad(scaled(row, scale), inputs, retain_graph=retain, allow_unused=True)
-        for place, gradient in zip(_parts(found[index - 1], points), gradients, strict=False):
+    for index, objective in enumerate(objectives.values(), 1):
+        # Objectives may share a head (a discriminator of two tasks), so buffers stay until the last one.
+        retain = keep or index < len(objectives)
+        inputs = [*representations, *heads]
+        gradients = torch.autograd.grad(scaled(objective, scale), inputs, retain_graph=retain, allow_unused=True)
+        for place, gradient in zip(_parts(found[index - 1], representations), gradients, strict=False):
             if gradient is not None:
                 place.copy_(gradient)
-        own.append(gradients[len(points) :])
+        own.append(gradients[len(representations) :])
     if scale is not None:
         found /= scale
-    return Pull(tuple(rows), points, found, (heads, own), scale)
+    return ObjectiveGradients(tuple(objectives), tuple(representations), found, (heads, own), scale, processes)
 
 
-def _parts(vector: Tensor, points: Sequence[Tensor]) -> list[Tensor]:
-    sizes = [point.numel() for point in points]
-    return [_in_order_of(part, point) for part, point in zip(vector.split(sizes), points, strict=True)]
+def _parts(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    sizes = [one.numel() for one in like]
+    return [_in_order_of(part, one) for part, one in zip(vector.split(sizes), like, strict=True)]
 
 
 def _in_order_of(vector: Tensor, like: Tensor) -> Tensor:
@@ -108,106 +115,78 @@ def _in_order_of(vector: Tensor, like: Tensor) -> Tensor:
     return vector.as_strided(like.shape, strides, vector.storage_offset())
 
 
-def pull_back(pulled: Pull, parameters: Sequence[nn.Parameter]) -> Tensor:
-    """Gradient of every row at the shared parameters [m, Σ numel], averaged over the processes.
+def gradients_at_parameters(gradients: ObjectiveGradients, parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Gradient of every objective at the shared parameters [m, Σ numel], averaged over the processes.
 
-    One backward through the encoder per row: this is what `at: parameters` costs more.
+    One backward through the encoder per objective: this is what `at: parameters` costs more.
     """
     matrix = []
-    for index, at_z in enumerate(pulled.at_z, 1):
-        retain = index < len(pulled.at_z)
-        gradients = torch.autograd.grad(
-            pulled.points,
+    for index, at_z in enumerate(gradients.matrix, 1):
+        found = torch.autograd.grad(
+            gradients.representations,
             parameters,
-            pulled.like_points(scaled(at_z, pulled.scale)),
-            retain_graph=retain,
+            gradients.like_representations(scaled(at_z, gradients.scale)),
+            retain_graph=index < len(gradients.matrix),
             allow_unused=True,
         )
-        pairs = zip(parameters, gradients, strict=True)
-        matrix.append(torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs]))
+        matrix.append(joined(parameters, found))
     rows = torch.stack(matrix)
-    if pulled.scale is not None:
-        rows /= pulled.scale
-    return reduce_rows(rows)
+    if gradients.scale is not None:
+        rows /= gradients.scale
+    gradients.processes.average([rows])
+    return rows
 
 
-def push(pulled: Pull, weights: Tensor) -> None:
-    """Write Σ wᵢ ∂Lᵢ/∂θ into `.grad` of everything before z: one backward through the encoder."""
-    push_vector(pulled, weights.to(pulled.at_z) @ pulled.at_z)
+def joined(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> Tensor:
+    """Gradients of parameters as one vector [Σ numel]; one that is None counts as 0."""
+    pairs = zip(parameters, gradients, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs])
 
 
-def push_vector(pulled: Pull, vector: Tensor) -> None:
-    """The same for a gradient at the points [Σ numel] that is no weighted sum."""
-    torch.autograd.backward(pulled.points, pulled.like_points(scaled(vector, pulled.scale)))
+def backward_through_encoder(gradients: ObjectiveGradients, vector: Tensor) -> None:
+    """Take one gradient at the representations [Σ numel] on into `.grad` of everything before them."""
+    torch.autograd.backward(gradients.representations, gradients.like_representations(scaled(vector, gradients.scale)))
 
 
-def write(parameters: Sequence[nn.Parameter], vector: Tensor, scale: Tensor | None = None) -> None:
+def write_shared(parameters: Sequence[nn.Parameter], vector: Tensor, scale: Tensor | None = None) -> None:
     """Write one gradient of the shared parameters [Σ numel] into `.grad`, times the loss scale."""
     vector = scaled(vector, scale)
     for parameter, part in zip(parameters, vector.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter).clone(memory_format=torch.preserve_format)
 
 
-def write_heads(pulled: Pull, weights: Sequence[float] | None) -> None:
-    """Write the heads' gradients into `.grad`: Σ wᵢ ∂Lᵢ/∂θ, or each row with weight 1 where `weights` is None."""
-    parameters, rows = pulled.heads
+def write_heads(gradients: ObjectiveGradients, weights: Sequence[float] | None) -> None:
+    """Write the heads' gradients into `.grad`: Σ wᵢ ∂Lᵢ/∂θ, or each objective with weight 1 where `weights` is None."""
+    parameters, objectives = gradients.heads
     for index, parameter in enumerate(parameters):
         parts = [
-            gradient if weights is None else weights[row] * gradient
-            for row, gradients in enumerate(rows)
-            if (gradient := gradients[index]) is not None
+            gradient if weights is None else weights[number] * gradient
+            for number, found in enumerate(objectives)
+            if (gradient := found[index]) is not None
         ]
         if parts:
             parameter.grad = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
-def gramian_at_z(pulled: Pull) -> Tensor:
-    """Inner products of the rows' gradients at z, float64 [m,m] on the host.
+def gramian_at_representation(gradients: ObjectiveGradients) -> Tensor:
+    """Inner products of the objectives' gradients at the representations, float64 [m,m] on the host.
 
-    Under several processes each holds the part of the rows that belongs to its own frames, so the whole rows' products
-    are the sums of the parts'.
+    Under several processes each holds the part of a gradient that belongs to its own frames, so the products of the
+    whole are the sums of the parts'.
     """
-    products = (pulled.at_z @ pulled.at_z.T).double()
-    if _processes() > 1:
-        dist.all_reduce(products)
-        products /= _processes() ** 2  # the loss is the mean over the processes
+    products = gradients.processes.total((gradients.matrix @ gradients.matrix.T).double())
+    if gradients.processes.count > 1:
+        products /= gradients.processes.count**2  # the loss is the mean over the processes
     return products.cpu()  # Host sync: m × m numbers, for the solvers.
 
 
 def gramian_of(matrix: Tensor) -> Tensor:
-    """Inner products of rows [m,n] that are whole on every process, float64 [m,m] on the host."""
+    """Inner products of gradients [m,n] that are whole on every process, float64 [m,m] on the host."""
     return (matrix @ matrix.T).double().cpu()  # Host sync.
 
 
-def reduce_rows(rows: Tensor) -> Tensor:
-    """Average over the processes, in place: per-row gradients or losses, before they are balanced.
-
-    Does nothing for one process.
-    """
-    if _processes() > 1:
-        dist.all_reduce(rows)
-        rows /= _processes()
-    return rows
-
-
-def agree(values: Tensor, device: torch.device) -> Tensor:
-    """The first process's values everywhere: some methods draw, and solvers may differ in the last bit.
-
-    `device` is where the processes exchange tensors. Does nothing for one process.
-    """
-    if _processes() > 1:
-        shared = values.to(device)
-        dist.broadcast(shared, src=0)
-        return shared.to(values.device)
-    return values
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def row_statistics(names: Sequence[str], gramian: Tensor) -> dict[str, Tensor]:
-    """Norm of each row's gradient and cosine of every pair, from the Gram matrix at z, as 0-d tensors for the log."""
+def gradient_statistics(names: Sequence[str], gramian: Tensor) -> dict[str, Tensor]:
+    """Norm of each objective's gradient and cosine of every pair, from the Gram matrix at z, as 0-d tensors by name."""
     norms = gramian.diagonal().sqrt()
     statistics = {f"gradient_norm_at_z/{name}": norms[i] for i, name in enumerate(names)}
     for i, first in enumerate(names):

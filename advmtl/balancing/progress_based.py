@@ -11,9 +11,9 @@ from advmtl.balancing.balancer import GramBalancer, LossBalancer
 class GradNorm(GramBalancer):
     """Gradient norms pulled towards a common one, higher where a task lags (Chen et al. 2018, Eq. 1-2, Algorithm 1).
 
-    Target of w_i‖g_i‖: Ḡ r_i^a, Ḡ the mean of w‖g‖, r_i = L̃_i / mean L̃, L̃_i = L_i(t)/L_i(0) (seed 000, Eq. 14-15; it
-    prints a sum in r_i and calls it an average, which is what the paper has). This step's weights are used, then moved
-    by the gradient of Σ |w_i‖g_i‖ − target_i| with the target held, and scaled back to a mean of 1.
+    Target of w_i‖g_i‖: Ḡ r_i^a, Ḡ the mean of w‖g‖, r_i = L̃_i / mean L̃, L̃_i = L_i(t)/L_i(0) (Fontana et al. 2024,
+    Eq. 14-15; it prints a sum in r_i and calls it an average, which is what the paper has). This step's weights are
+    used, then moved by the gradient of Σ |w_i‖g_i‖ − target_i| with the target held, and scaled back to a mean of 1.
 
     The papers take ‖g_i‖ at the last shared layer's weights; here it is where `balance.at` says. The step is divided by
     the mean norm, so that `learning_rate` means the same for any scale of the losses.
@@ -26,11 +26,11 @@ class GradNorm(GramBalancer):
     task_weights: Tensor
     first_losses: Tensor
 
-    def __init__(self, rows: Sequence[str], *, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, alpha: float = 1.5, learning_rate: float = 0.025) -> None:
+        super().__init__(objectives)
         self.alpha, self.learning_rate = alpha, learning_rate
-        self.register_buffer("task_weights", torch.ones(len(rows), dtype=torch.float64))
-        self.register_buffer("first_losses", torch.zeros(len(rows), dtype=torch.float64))  # 0: not seen yet
+        self.register_buffer("task_weights", torch.ones(len(objectives), dtype=torch.float64))
+        self.register_buffer("first_losses", torch.zeros(len(objectives), dtype=torch.float64))  # 0: not seen yet
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         """The weights as they stand; then their update."""
@@ -47,41 +47,14 @@ class GradNorm(GramBalancer):
         return weights
 
 
-class RotoGrad(GramBalancer):
-    """Equal gradient norms, Σ α_k‖g_k‖ with α_k ∝ ‖g_k‖/‖g_k(0)‖ (Javaloy & Valera 2022; seed 000, Eq. 19).
-
-    So a task whose gradient has shrunk least sets the pace. The paper's second half, a rotation of z per task
-    (Eq. 20), is `rotation.RotatedHead`; `turn` tells it what to do after each step.
-
-    Args:
-        angle: how far a rotation may turn in one step [rad].
-    """
-
-    first_norms: Tensor
-
-    def __init__(self, rows: Sequence[str], *, angle: float = 0.01) -> None:
-        super().__init__(rows)
-        self.angle = angle
-        self.register_buffer("first_norms", torch.zeros(len(rows), dtype=torch.float64))  # 0: not seen yet
-
-    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        """Weights that give every gradient the common norm."""
-        del losses
-        norms = gramian.diagonal().sqrt()
-        first = torch.where(self.first_norms[active] > 0, self.first_norms[active], norms)
-        self.first_norms[active] = first
-        share = norms / first
-        common = (share / share.sum()) @ norms
-        return common / norms
-
-
 class Prioritisation(LossBalancer):
-    """Dynamic task prioritisation: Σ FL(κ̄_t; γ) L_t, FL = −(1 − κ̄)^γ log κ̄ (Guo et al. 2018; seed 000, Eq. 28-30).
+    """Dynamic task prioritisation: Σ FL(κ̄_t; γ) L_t, FL = −(1 − κ̄)^γ log κ̄ (Guo et al. 2018; Fontana et al. 2024,
+    Eq. 28-30).
 
     κ is the task's validation figure, κ̄ its moving average, `discount` · κ + (1 − discount) · κ̄. The paper updates it
     with every batch's accuracy; here with every validation, since mIoU of a batch means little. The weights are scaled
     to a mean of 1 (the paper leaves them): good tasks have a focal weight of some thousandths, beside which the
-    adversarial rows, which have weight 1, would be all there is. A task not measured yet has the others' mean.
+    adversarial objectives, which have weight 1, would be all there is. A task not measured yet has the others' mean.
 
     Args:
         gamma: γ, how much more the hard tasks count.
@@ -90,14 +63,14 @@ class Prioritisation(LossBalancer):
 
     figures: Tensor
 
-    def __init__(self, rows: Sequence[str], *, gamma: float = 1.0, discount: float = 0.5) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, gamma: float = 1.0, discount: float = 0.5) -> None:
+        super().__init__(objectives)
         self.gamma, self.discount = gamma, discount
-        self.register_buffer("figures", torch.full((len(rows),), -1.0, dtype=torch.float64))  # -1: not measured
+        self.register_buffer("figures", torch.full((len(objectives),), -1.0, dtype=torch.float64))  # -1: not measured
 
     def observe(self, figures: Mapping[str, float]) -> None:
         """Take in one validation."""
-        for index, name in enumerate(self.rows):
+        for index, name in enumerate(self.objectives):
             if name in figures:
                 figure, old = max(figures[name], 0.0), float(self.figures[index])  # a share of error left may exceed 1
                 self.figures[index] = figure if old < 0 else self.discount * figure + (1 - self.discount) * old
@@ -114,7 +87,8 @@ class Prioritisation(LossBalancer):
 
 
 class StopAndGo(LossBalancer):
-    """A task stops when it no longer improves and goes on when it gets worse (Lu et al. 2020; seed 000, §III-D-1).
+    """A task stops when it no longer improves and goes on when it gets worse (Lu et al. 2020; Fontana et al. 2024,
+    §III-D-1).
 
     After each validation: STOP where the best figure of the last `patience` validations beats the best before them by
     less than `stop`, relative; GO where the figure has fallen below its best by more than `go`, relative. A stopped
@@ -131,16 +105,16 @@ class StopAndGo(LossBalancer):
     seen: Tensor
     going: Tensor
 
-    def __init__(self, rows: Sequence[str], *, patience: int = 2, stop: float = 0.001, go: float = 0.005) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, patience: int = 2, stop: float = 0.001, go: float = 0.005) -> None:
+        super().__init__(objectives)
         self.stop, self.go = stop, go
-        self.register_buffer("bests", torch.zeros(len(rows), patience + 1, dtype=torch.float64))  # oldest first
-        self.register_buffer("seen", torch.zeros(len(rows), dtype=torch.int64))
-        self.register_buffer("going", torch.ones(len(rows), dtype=torch.bool))
+        self.register_buffer("bests", torch.zeros(len(objectives), patience + 1, dtype=torch.float64))  # oldest first
+        self.register_buffer("seen", torch.zeros(len(objectives), dtype=torch.int64))
+        self.register_buffer("going", torch.ones(len(objectives), dtype=torch.bool))
 
     def observe(self, figures: Mapping[str, float]) -> None:
         """Take in one validation and decide who goes."""
-        for index, name in enumerate(self.rows):
+        for index, name in enumerate(self.objectives):
             if name not in figures:
                 continue
             figure = max(figures[name], 0.0)

@@ -14,8 +14,8 @@ from advmtl.balancing.balancer import LossBalancer
 class Scalarized(LossBalancer):
     """A scalarizer of TorchJD without history; one with learnt parameters (UW, IMTL-L) has them in the state dict."""
 
-    def __init__(self, rows: Sequence[str], scalarizer: torchjd.Scalarizer) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], scalarizer: torchjd.Scalarizer) -> None:
+        super().__init__(objectives)
         self.scalarizer = scalarizer
 
     def forward(self, losses: Tensor) -> Tensor:
@@ -24,14 +24,15 @@ class Scalarized(LossBalancer):
 
 
 class RevisedUncertainty(LossBalancer):
-    """Σ L_i/(2σ_i²) + log(1 + σ_i²) (Liebel & Körner 2018; seed 000, §III-A below Eq. 9), s_i = log σ_i² learnt from 0.
+    """Σ L_i/(2σ_i²) + log(1 + σ_i²) (Liebel & Körner 2018; Fontana et al. 2024, §III-A below Eq. 9), s_i = log σ_i²
+    learnt from 0.
 
     The regulariser is never negative, unlike that of `uncertainty` (Kendall et al. 2018; Eq. 9), which TorchJD has.
     """
 
-    def __init__(self, rows: Sequence[str]) -> None:
-        super().__init__(rows)
-        self.log_variance = nn.Parameter(torch.zeros(len(rows)))
+    def __init__(self, objectives: Sequence[str]) -> None:
+        super().__init__(objectives)
+        self.log_variance = nn.Parameter(torch.zeros(len(objectives)))
 
     def forward(self, losses: Tensor) -> Tensor:
         """The sum; log(1 + e^s) is softplus."""
@@ -39,15 +40,16 @@ class RevisedUncertainty(LossBalancer):
 
 
 class FocusedGeometricMean(LossBalancer):
-    """∏ L_i^{1/n} over all tasks × ∏ L_j^{1/m} over the m in focus (Chennupati et al. 2019; seed 000, Eq. 12).
+    """∏ L_i^{1/n} over all tasks × ∏ L_j^{1/m} over the m in focus (Chennupati et al. 2019; Fontana et al. 2024, Eq.
+    12).
 
     Args:
         focus: names of the tasks in focus.
     """
 
-    def __init__(self, rows: Sequence[str], *, focus: Sequence[str]) -> None:
-        super().__init__(rows)
-        self.focus = [index for index, name in enumerate(rows) if name in focus]
+    def __init__(self, objectives: Sequence[str], *, focus: Sequence[str]) -> None:
+        super().__init__(objectives)
+        self.focus = [index for index, name in enumerate(objectives) if name in focus]
         self.mean = torchjd.GeometricMean()
 
     def forward(self, losses: Tensor) -> Tensor:
@@ -56,10 +58,12 @@ class FocusedGeometricMean(LossBalancer):
 
 
 class DynamicWeightAverage(LossBalancer):
-    """TorchJD's DWA (Liu et al. 2019; seed 000, Eq. 13), its epochs counted here and its averages in the checkpoint."""
+    """TorchJD's DWA (Liu et al. 2019; Fontana et al. 2024, Eq. 13), its epochs counted here and its averages in the
+    checkpoint.
+    """
 
-    def __init__(self, rows: Sequence[str], *, temperature: float = 2.0) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, temperature: float = 2.0) -> None:
+        super().__init__(objectives)
         self.temperature = temperature
         self.scalarizer = torchjd.DWA(temperature)
         self.epoch = 0
@@ -103,10 +107,13 @@ class Famo(LossBalancer):
         weight_decay: of the logits; the paper's γ.
     """
 
-    def __init__(self, rows: Sequence[str], *, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:
+        super().__init__(objectives)
         self._make: Callable[[], torchjd.FAMO] = lambda: torchjd.FAMO(
-            len(rows), torch.zeros(len(rows), dtype=torch.float64), lr=learning_rate, weight_decay=weight_decay
+            len(objectives),
+            torch.zeros(len(objectives), dtype=torch.float64),
+            lr=learning_rate,
+            weight_decay=weight_decay,
         ).double()
         # Not a submodule: its logits have their own optimiser and are no parameters of ours.
         self._holder = [self._make()]

@@ -1,4 +1,4 @@
-"""TorchJD's weightings and aggregators as balancers: on one scale, rows without gradient apart, history saved."""
+"""TorchJD's weightings and aggregators as balancers: on one scale, objectives without gradient apart, history saved."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,18 +19,18 @@ class Weighted(GramBalancer):
     Args:
         weighting: TorchJD's, from a Gram matrix.
         degree: p where weights(s G) = s^p weights(G); what the division took is given back.
-        preference: weight per row [m], any scale, for a weighting that has a `pref_vector`.
+        preference: weight per objective [m], any scale, for a weighting that has a `pref_vector`.
     """
 
     def __init__(
         self,
-        rows: Sequence[str],
+        objectives: Sequence[str],
         weighting: torchjd.Weighting[Any],
         *,
         degree: float = 0.0,
         preference: Tensor | None = None,
     ) -> None:
-        super().__init__(rows)
+        super().__init__(objectives)
         self.weighting, self.degree, self.preference = weighting, degree, preference
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
@@ -46,17 +46,17 @@ class Weighted(GramBalancer):
 class NashMtl(GramBalancer):
     """Nash-MTL: w with G w = 1/w, the direction's length at most `max_norm` (Navon et al. 2022, Eq. 3, Algorithm 1).
 
-    FairGrad's condition with α = 1 is the same one (Ban & Ji 2024, §3), and TorchJD solves it by least squares,
-    without history, in milliseconds. Its own NashMTL copies the authors' code: up to twenty convex programs a step,
-    and none where a row is 0. On the cosines C, with u_i = ‖g_i‖ w_i, the condition is C u = 1/u, so scales never meet
+    FairGrad's condition with α = 1 is the same one (Ban & Ji 2024, §3), and TorchJD solves it by least squares, without
+    history, in milliseconds. Its own NashMTL copies the authors' code: up to twenty convex programs a step, and none
+    where an objective is 0. On the cosines C, with u_i = ‖g_i‖ w_i, the condition is C u = 1/u, so scales never meet
     the solver.
 
     Args:
         max_norm: bound of ‖Σ w_i g_i‖, 0 for none; the authors' 1.
     """
 
-    def __init__(self, rows: Sequence[str], *, max_norm: float = 1.0) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], *, max_norm: float = 1.0) -> None:
+        super().__init__(objectives)
         self.max_norm = max_norm
         self.weighting = torchjd.FairGradWeighting(alpha=1.0)
 
@@ -69,15 +69,15 @@ class NashMtl(GramBalancer):
         return weights * (self.max_norm / length) if 0 < self.max_norm < length else weights
 
 
-class Conflictless(GramBalancer):
+class ConFIG(GramBalancer):
     """TorchJD's ConFIG (Liu et al. 2024, Eq. 2), by the Gram matrix.
 
-    Its direction lies in the span of the rows and depends on their inner products alone, so it is taken on a factor F
-    of the Gram matrix, F Fᵀ = G, instead of rows of a million numbers.
+    Its direction lies in the span of the objectives and depends on their inner products alone, so it is taken on a
+    factor F of the Gram matrix, F Fᵀ = G, instead of objectives of a million numbers.
     """
 
-    def __init__(self, rows: Sequence[str], preference: Tensor) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], preference: Tensor) -> None:
+        super().__init__(objectives)
         self.preference = preference
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
@@ -90,25 +90,25 @@ class Conflictless(GramBalancer):
         return torch.linalg.pinv(unit.T) @ direction / norms
 
 
-class Remembering(GramBalancer):
-    """A weighting of TorchJD with history per row.
+class StatefulWeighting(GramBalancer):
+    """A weighting of TorchJD with history per objective.
 
-    A row without gradient is shown to it as one of the mean norm that is orthogonal to all others: it neither helps nor
-    hinders them, and the history keeps its shape.
+    An objective without gradient is shown to it as one of the mean norm that is orthogonal to all others: it neither
+    helps nor hinders them, and the history keeps its shape.
 
     Args:
         weighting: TorchJD's, from a Gram matrix.
         names: its attributes that are history; tensors, numbers, None or tuples of them.
     """
 
-    def __init__(self, rows: Sequence[str], weighting: torchjd.Weighting[Any], names: Sequence[str]) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], weighting: torchjd.Weighting[Any], names: Sequence[str]) -> None:
+        super().__init__(objectives)
         # Not a submodule: TorchJD's buffers come into being with the first call, and a state dict that has them does
         # not load into a fresh module. The extra state has them instead.
         self._holder, self._names = [weighting], tuple(names)
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        """TorchJD's weights of the rows with a gradient."""
+        """TorchJD's weights of the objectives with a gradient."""
         del losses
         scale = gramian.diagonal().mean()
         whole = torch.eye(len(active), dtype=gramian.dtype)
@@ -126,7 +126,7 @@ class Remembering(GramBalancer):
             setattr(self._holder[0], name, value)
 
 
-class Aggregated(JacobianBalancer):
+class TorchJDAggregator(JacobianBalancer):
     """An aggregator of TorchJD that needs the gradients themselves.
 
     Args:
@@ -134,8 +134,8 @@ class Aggregated(JacobianBalancer):
         names: attributes of its weighting that are history.
     """
 
-    def __init__(self, rows: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = ()) -> None:
-        super().__init__(rows)
+    def __init__(self, objectives: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = ()) -> None:
+        super().__init__(objectives)
         self._holder, self._names = [aggregator], tuple(names)
 
     def forward(self, matrix: Tensor) -> Tensor:

@@ -62,18 +62,18 @@ def train(
     """
     from advmtl.config import Config
     from advmtl.config.files import load_config
-    from advmtl.process_group import process_group
-    from advmtl.training.fit import fit
+    from advmtl.distributed import process_group
+    from advmtl.training import fit
 
     def read() -> Config:
         seeds = [] if seed is None else [f"seed={seed}"]
         return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
 
     with process_group(device_of(device)) as (processes, target):
-        settings = processes.together(read)
+        settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.writer)
-        fit(settings, folder, target, console, overwrite=overwrite, resume=resume)
+        console = Console(soft_wrap=True, quiet=not processes.is_main)
+        fit(settings, folder, target, console, overwrite=overwrite, resume=resume, processes=processes)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 
@@ -99,7 +99,7 @@ def evaluate(
     from advmtl.evaluation.evaluate import evaluate as measure
     from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
     from advmtl.evaluation.tables import print_table
-    from advmtl.training.checkpoint import load_generator
+    from advmtl.training import load_generator
     from preprocessing.ground import LABEL_SETS
 
     generator, config = load_generator(run)

@@ -28,11 +28,8 @@ from advmtl.compare.table import print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
 from advmtl.data.loading import train_loader, val_loaders
-from advmtl.networks.add_modules import Architecture
-from advmtl.terms.finite import NonFiniteLoss
-from advmtl.training.fit import count_labels, fit
-from advmtl.training.scores import headline
-from advmtl.training.state import build
+from advmtl.networks.grown import Architecture
+from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline
 from preprocessing.ground import InputError, progress
 
 

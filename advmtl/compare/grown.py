@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from advmtl.config import Config
-from advmtl.networks.add_modules import Architecture, regrow
 from advmtl.networks.generator import Generator
-from advmtl.training.checkpoint import UnusableCheckpoint, recorded_growth
-from advmtl.training.run_folder import Run
-from advmtl.training.state import generator_from
+from advmtl.networks.grown import Architecture, regrow
+from advmtl.training import Run, UnusableCheckpoint, generator_from, recorded_growth
 
 
 def architecture_of(config: Config, path: Path) -> Architecture | None:

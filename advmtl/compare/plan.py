@@ -8,7 +8,7 @@ from typing import Any
 from advmtl.compare.configs import folder_name
 from advmtl.config import Config
 from advmtl.data.label_budget import list_changed
-from advmtl.training.run_folder import Run, difference, load_newest
+from advmtl.training import Run, difference, load_newest
 from preprocessing.ground import InputError, read_json
 
 

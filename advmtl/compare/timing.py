@@ -15,11 +15,9 @@ from advmtl.compare.metrics import StepTime
 from advmtl.config import Config
 from advmtl.data.batch import Batch
 from advmtl.data.loading import train_loader
-from advmtl.networks.add_modules import Architecture
-from advmtl.terms.term import Method
-from advmtl.training.growth_state import regrow_state
-from advmtl.training.state import State, build
-from advmtl.training.step import train_step
+from advmtl.networks.grown import Architecture
+from advmtl.terms import Term
+from advmtl.training import State, build, train_step
 from preprocessing.ground import InputError, progress, read_json, write_json
 
 STEPS = 20
@@ -96,17 +94,13 @@ def _in_turn(
 
 
 def _ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
-    """A fresh run with its discriminators and methods of partial supervision at work and learning rate 0: weights do
-    not matter, and must not diverge.
-    """
+    """A fresh run with all its terms at work and learning rate 0: weights do not matter, and must not diverge."""
     state = build(config, device, pretrained=False)
-    if grown:
-        regrow_state(state, grown)
+    if grown and state.growth is not None:
+        state.growth.regrow(grown)
     state.growth = None
-    starts = [cast(Method, method).start_step for method in state.partial.values()]
-    state.step = max(config.train.adversarial_start_step, *starts, 0)
-    optimizers = (*state.discriminator_optimizers.values(), *state.partial_optimizers.values())
-    for optimizer in (state.optimizer, *optimizers):
+    state.step = max(cast(Term, term).start_step for term in state.terms.values())
+    for optimizer in (state.optimizer, *state.term_optimizers.values()):
         for group in optimizer.param_groups:
             group["lr"] = 0.0
     return state

@@ -4,6 +4,7 @@ A configuration file holds only what differs from the defaults here, so each fil
 it is. Unknown keys, wrong types and impossible combinations are one line naming the key.
 """
 
+from advmtl.config.balance import BalanceConfig as BalanceConfig
 from advmtl.config.data import WITHOUT_SPLITS as WITHOUT_SPLITS
 from advmtl.config.data import Augment as Augment
 from advmtl.config.data import DataConfig as DataConfig
@@ -20,7 +21,6 @@ from advmtl.config.partial import ConsistencyConfig as ConsistencyConfig
 from advmtl.config.partial import DomainAdversaryConfig as DomainAdversaryConfig
 from advmtl.config.partial import MeanTeacherConfig as MeanTeacherConfig
 from advmtl.config.partial import PartialConfig as PartialConfig
-from advmtl.config.training import BalanceConfig as BalanceConfig
 from advmtl.config.training import GuardsConfig as GuardsConfig
 from advmtl.config.training import TrainConfig as TrainConfig
 from advmtl.config.typed import Size as Size

@@ -13,16 +13,16 @@ from pydantic import (
     model_validator,
 )
 
-from advmtl.config.balance_methods import check_balance
+from advmtl.config.balance import METHODS, BalanceConfig, check_balance
 from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import PartialConfig
-from advmtl.config.training import BalanceConfig, GuardsConfig, TrainConfig
+from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName
 from advmtl.tasks.table import TASKS
 
-_CRITIC_NAME = re.compile(r"[A-Za-z]\w*")
+_NAME = re.compile(r"[A-Za-z]\w*")
 # Values that say how a run is carried out and not what it computes: they may change between stop and resume.
 OPERATIONAL = (
     "data.workers",
@@ -91,20 +91,20 @@ class Config(Strict):
                     raise ValueError(f"tasks.{task}.options.{loss}.{min(wrong)}: {loss} has no such option")
             if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
                 raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
-        for name, critic in self.discriminators.items():
-            if not _CRITIC_NAME.fullmatch(name):
+        for name, discriminator in self.discriminators.items():
+            if not _NAME.fullmatch(name):
                 raise ValueError(f"discriminators.{name}: a name has letters, digits and _ only")
-            missing = [seen for seen in critic.tasks if seen not in self.tasks]
+            missing = [seen for seen in discriminator.tasks if seen not in self.tasks]
             if missing:
                 raise ValueError(
                     f"discriminators.{name}.sees: {missing[0]} is not among the tasks ({', '.join(self.tasks)})"
                 )
-            if not critic.tasks:
+            if not discriminator.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        balance = self.balance
+        check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
         if self.growth is not None:
             self._can_grow()
-        balance = self.balance
-        check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.rows)
         if self.partial is not None:
             self._can_be_partial(self.partial)
         return self
@@ -112,28 +112,37 @@ class Config(Strict):
     def _can_be_partial(self, partial: PartialConfig) -> None:
         if partial.adversary is not None:
             partial.adversary.check(self.tasks)
-        if self.balance.method == "rotograd" and partial.forwards:
+        if METHODS[self.balance.method].transforms_representation and partial.forwards:
             raise ValueError(
-                f"{partial.forwards}: needs a further forward, and rotograd rotates by the step's own z alone; set "
-                "another balance.method"
+                f"{partial.forwards}: needs a further forward, and {self.balance.method} transforms the step's own z "
+                "alone; set another balance.method"
             )
 
     def _can_grow(self) -> None:
         if len(self.tasks) < 2:
             raise ValueError("growth: one task has no other to conflict with; leave growth out, or add a task")
-        if self.balance.method == "rotograd":
-            raise ValueError("growth: rotograd rotates z alone, a grown network has more; set another balance.method")
+        if METHODS[self.balance.method].transforms_representation:
+            raise ValueError(
+                f"growth: {self.balance.method} transforms z alone, a grown network has more; set another "
+                "balance.method"
+            )
         if self.train.compile:
             raise ValueError("growth: a growing network is not compiled; set train.compile: false")
 
     @property
-    def rows(self) -> list[str]:
-        """What a gradient-based balancer balances: the tasks, and the multi-task critics that have a row."""
-        own = self._multi_task_critics() if self.balance.multi_task_row == "own" else []
+    def objectives(self) -> list[str]:
+        """What a gradient-based balancer balances: the tasks, and the multi-task discriminators that have one of their
+        own.
+        """
+        own = self._multi_task_discriminators() if self.balance.multi_task_row == "own" else []
         return [*self.tasks, *(f"adversarial/{name}" for name in own)]
 
-    def _multi_task_critics(self) -> list[str]:
-        return [name for name, critic in self.discriminators.items() if len(critic.tasks) > 1 and critic.weight > 0]
+    def _multi_task_discriminators(self) -> list[str]:
+        return [
+            name
+            for name, discriminator in self.discriminators.items()
+            if len(discriminator.tasks) > 1 and discriminator.weight > 0
+        ]
 
     @property
     def hash(self) -> str:
@@ -158,8 +167,8 @@ class Config(Strict):
         for part in ("growth", "partial"):
             if values[part] is None:  # a run from before there was such a thing
                 del values[part]
-        if not self._multi_task_critics():
-            del values["balance"]["multi_task_row"]  # a place for a row that is not there
+        if not self._multi_task_discriminators():
+            del values["balance"]["multi_task_row"]  # a place for an objective that is not there
         return values
 
     def to_yaml(self) -> str:

@@ -9,21 +9,22 @@ from advmtl.config.typed import Fraction, Strict
 
 
 class DomainAdversaryConfig(Strict):
-    """Adversarial, after SemiMTL (seed paper 000, Eq. 40), and S4MTL's transformed branch (Eq. 39).
+    """Adversarial, after SemiMTL (Fontana et al. 2024, Eq. 40), and S4MTL's transformed branch (Eq. 39).
 
     Attributes:
-        weight: of the generator's term, in each task's row; α of Eq. 39 where the unlabelled branch is transformed.
+        weight: of the generator's term, in each task's objective; α of Eq. 39 where the unlabelled branch is
+            transformed.
         start_step: before it nobody learns from this.
         tasks: whose maps are judged; None: segmentation and depth, those that there are. Instance offsets mean
             something inside instances alone, whose places an unlabelled frame does not give.
-        align: what the critic shall take unlabelled predictions for: labelled frames' truth, their predictions, or what
-            lies between both (target ½ and ½).
+        align: what the discriminator shall take unlabelled predictions for: labelled frames' truth, their predictions,
+            or what lies between both (target ½ and ½).
         domains: unlabelled predictions are one domain ("labels", three classes in all) or one per source ("sources").
         labelled_weight: of the same term for labelled frames' predictions, towards their truth, as a share of `weight`.
-        transform: the critic judges the unlabelled frames as the generator sees them mirrored ("flip"), in other
+        transform: the discriminator judges the unlabelled frames as the generator sees them mirrored ("flip"), in other
             colours ("colour"), or both, at the price of a second forward.
         agreement: weight of the squared difference between that prediction and the plain one.
-        channels, layers, label_smoothing: of the critics, as those of `discriminators`.
+        channels, layers, label_smoothing: of the discriminators, as those of `discriminators`.
     """
 
     weight: PositiveFloat = 0.1
@@ -56,7 +57,7 @@ class DomainAdversaryConfig(Strict):
 
 
 class ConsistencyConfig(Strict):
-    """Cross-task consistency, after MTPSL (seed paper 000, section V.B).
+    """Cross-task consistency, after MTPSL (Fontana et al. 2024, section V.B).
 
     Attributes:
         weight: of the term, in the row of the task that is not labelled. At the default its gradient at z is about a
@@ -76,10 +77,10 @@ class ConsistencyConfig(Strict):
 
 
 class MeanTeacherConfig(Strict):
-    """Pseudo-labels of the averaged generator, on frames mixed by depth (DepthMix, seed paper 000, Eq. 36 and 37).
+    """Pseudo-labels of the averaged generator, on frames mixed by depth (DepthMix, Fontana et al. 2024, Eq. 36 and 37).
 
     Attributes:
-        weight: of the pseudo-labelled losses, in each task's row.
+        weight: of the pseudo-labelled losses, in each task's objective.
         start_step: before it nobody learns from this; a teacher has to know something first.
         ramp_steps: then the weight rises over so many steps.
         mix: what of one frame is put over another: what is nearer than what it covers (DepthMix), half of its classes

@@ -1,36 +1,10 @@
-"""How a run learns: balancing, budget, optimisers, guards."""
+"""How a run learns: budget, optimisers, guards."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from advmtl.config.typed import Fraction, Momentum, Strict
-
-
-class BalanceConfig(Strict):
-    """How rows (one per task, and the multi-task adversarial term) become one update.
-
-    A critic of one task always belongs to its task's row. One of several tasks is folded into theirs in equal parts, or
-    has a row of its own: the same update under a plain sum, but its gradient is short on purpose, and methods that
-    favour short gradients (MGDA, Nash-MTL) then train for the critic. Scalarizations weigh the tasks by their
-    supervised losses alone, since a critic's score has no zero point: a critic shares its task's weight, a critic's own
-    row has weight 1.
-
-    Attributes:
-        method: key of `advmtl.config.balance_methods.METHODS`.
-        at: where gradient-based methods compare gradients: at the shared representation z, at about the price of a sum,
-            or at all shared parameters, one backward through the encoder per row.
-        heads: under gradient-based methods a head learns from its own loss unweighted, as in Sener & Koltun 2018,
-            Algorithm 2, and seed 001, Algorithm 1 ("own"), or weighted like all else ("weighted").
-        options: of the method.
-        multi_task_row: see above.
-    """
-
-    method: str = "sum"
-    at: Literal["representation", "parameters"] = "representation"
-    heads: Literal["own", "weighted"] = "own"
-    options: dict[str, Any] = {}
-    multi_task_row: Literal["folded", "own"] = "folded"
 
 
 class TrainConfig(Strict):
@@ -45,7 +19,7 @@ class TrainConfig(Strict):
         batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
-        precision: of the forwards; see `advmtl.networks.precision`.
+        precision: of the forwards; see `advmtl.training.precision`.
         compile: let torch.compile write the networks' forwards, where it can.
     """
 

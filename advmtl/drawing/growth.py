@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.config.detection import STRIDES, Detection, Place
+from advmtl.config.growth import STRIDES, Detection, Place
 from advmtl.drawing.canvas import Box, Canvas, Point, text_size
 from preprocessing.ground import write_png
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advmtl.config import Config
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
-from advmtl.distributed import ALONE, Processes
+from advmtl.distributed import SINGLE, Processes
 from advmtl.evaluation.distance_bands import DistanceBands
 from advmtl.evaluation.edges import BoundaryIoU, DepthEdges
 from advmtl.evaluation.faults import leave_out_faults
@@ -91,7 +91,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     autocast: torch.dtype | None = None,
     observers: Sequence[Observer] = (),
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> dict[str, Any]:
     """Measure `generator` on every source, at the network's size, and on all sources together.
 

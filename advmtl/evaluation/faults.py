@@ -9,7 +9,7 @@ from torch import Tensor
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
 from advmtl.tasks.grouping import IGNORED_INSTANCE
-from preprocessing.ground.labels import IGNORE
+from preprocessing.ground import IGNORE
 
 NOT_FINITE = "the network gave numbers that are not finite"
 

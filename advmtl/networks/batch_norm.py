@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from advmtl.distributed import SINGLE, Processes
 
 Kind = Literal["local", "synchronised", "frozen"]
 
@@ -26,15 +27,17 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     `nn.BatchNorm2d` on the batches of all processes together.
     """
 
+    processes: Processes = SINGLE
+
     def forward(self, x: Tensor) -> Tensor:
         """[N,C,H,W] to the same shape."""
         if not self.training:
             return super().forward(x)
-        y, mean, var = _Synchronised.apply(x, self.weight, self.bias, self.eps)
+        y, mean, var = _Synchronised.apply(x, self.weight, self.bias, self.eps, self.processes)
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            pixels = dist.get_world_size() * x.numel() // x.shape[1]
+            pixels = self.processes.count * x.numel() // x.shape[1]
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(var * (pixels / max(pixels - 1, 1)), self.momentum or 0.0)
         return y
@@ -44,11 +47,11 @@ class _Synchronised(torch.autograd.Function):
     """One exchange on the way there, one on the way back (Ioffe & Szegedy 2015, Algorithm 1 and its gradients)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, processes: Processes
+    ) -> tuple[Tensor, Tensor, Tensor]:
         own_var, own_mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
-        parts = [torch.empty_like(torch.stack([own_mean, own_var])) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, torch.stack([own_mean, own_var]))
-        means, variances = torch.stack(parts).unbind(1)
+        means, variances = processes.gather_tensors(torch.stack([own_mean, own_var])).unbind(1)
         # Of equal counts; the spread of the means is added, which cancels nothing, unlike E[x²] − E[x]².
         mean = means.mean(0)
         var = variances.mean(0) + (means - mean).square().mean(0)
@@ -56,26 +59,26 @@ class _Synchronised(torch.autograd.Function):
         normal = (x - _wide(mean)) * _wide(scale)
         ctx.save_for_backward(normal, weight, scale)
         ctx.mark_non_differentiable(mean, var)
+        ctx.processes = processes
         return normal * _wide(weight) + _wide(bias), mean, var
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         normal, weight, scale = ctx.saved_tensors
         gradient = upstream[0]
         own = torch.stack([gradient.sum((0, 2, 3)), (gradient * normal).sum((0, 2, 3))])
-        total = own.clone()
-        dist.all_reduce(total)
-        total /= dist.get_world_size() * normal.numel() // normal.shape[1]
+        processes: Processes = ctx.processes
+        total = processes.total(own) / (processes.count * normal.numel() // normal.shape[1])
         through = gradient - _wide(total[0]) - normal * _wide(total[1])
-        return through * _wide(weight * scale), own[1], own[0], None
+        return through * _wide(weight * scale), own[1], own[0], None, None
 
 
-def set_batch_norm(network: nn.Module, kind: Kind, device: torch.device) -> nn.Module:
+def set_batch_norm(network: nn.Module, kind: Kind, device: torch.device, processes: Processes = SINGLE) -> nn.Module:
     """Give every batch norm of `network` the wished kind, in place; parameters, statistics and their names stay.
 
     "synchronised" is the ordinary one where there is one process.
     """
-    if kind == "local" or (kind == "synchronised" and not dist.is_initialized()):
+    if kind == "local" or (kind == "synchronised" and processes.count == 1):
         return network
     if kind == "synchronised" and device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -85,8 +88,16 @@ def set_batch_norm(network: nn.Module, kind: Kind, device: torch.device) -> nn.M
         made.weight, made.bias = norm.weight, norm.bias
         made.running_mean, made.running_var = norm.running_mean, norm.running_var
         made.num_batches_tracked = norm.num_batches_tracked
+        if isinstance(made, SynchronisedBatchNorm2d):
+            made.processes = processes
         setattr(parent, name, made)
     return network
+
+
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """Running means and variances, which are not alike on all processes where each normalises its own frames."""
+    norms = [part for part in network.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    return [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
 
 
 def _norms(network: nn.Module) -> Iterator[tuple[nn.Module, str, nn.BatchNorm2d]]:

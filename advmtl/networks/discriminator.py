@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from advmtl.networks.generator import DepthRange
@@ -61,6 +62,20 @@ class PatchDiscriminator(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Score the patches of `maps` [N,in_channels,H,W]; higher = more real."""
         return self.stages(maps)
+
+    def scores(self, maps: Tensor) -> Tensor:
+        """The scores of `maps`, in float32 also under autocast, which computes the convolutions in half precision."""
+        if not torch.is_autocast_enabled(maps.device.type):
+            scores: Tensor = self(maps)
+            return scores
+        with parametrize.cached():
+            # Autocast would take spectral normalisation's power iteration down too; made here, it is found ready.
+            with torch.autocast(maps.device.type, enabled=False):
+                for part in self.modules():
+                    if parametrize.is_parametrized(part):
+                        _ = part.weight
+            scores = self(maps)
+        return scores.float()
 
     def slope(self, maps: Tensor) -> Tensor:
         """∇ of each sample's mean score at `maps` [N,C,H,W], with graph to the weights only.

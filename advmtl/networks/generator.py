@@ -92,7 +92,7 @@ class SharedGenerator(nn.Module):
 class TaskGenerator(nn.Module):
     """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z.
 
-    Where modules of the task have grown, `fusion` (`networks.grown_modules.Fusion`) adds what they give to z first.
+    Where modules of the task have grown, `fusion` (`networks.grown.Fusion`) adds what they give to z first.
     """
 
     fusion: nn.Module | None
@@ -115,7 +115,7 @@ class TaskGenerator(nn.Module):
 class Generator(nn.Module):
     """Image to full-size task maps: `decode(represent(image), size)`.
 
-    Where modules have grown (`advmtl.growth`), they are `kernels`, and the heads need what these give beside z.
+    Where modules have grown (`networks.grown`), they are `kernels`, and the heads need what these give beside z.
     """
 
     kernels: nn.Module | None
@@ -174,6 +174,18 @@ class Generator(nn.Module):
         if activation == "log_range":
             return self.depth.metres(x)
         return x * self.offset_unit_px if activation == "offset" else x
+
+    def forward_features(self, image: Tensor) -> tuple[Tensor, Taps, dict[str, Tensor]]:
+        """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size.
+
+        All are in the weights' type whatever an autocast around the call computes in: so are then the objectives'
+        gradients at z and at what modules give, which balancers compare.
+        """
+        kind = next(self.parameters()).dtype
+        z, taps = self.encode(image)
+        z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
+        outputs = self.decode(z, (image.shape[-2], image.shape[-1]), taps)
+        return z, taps, {task: output.to(kind) for task, output in outputs.items()}
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, squeezenet1_1, vgg16
 
-from advmtl.distributed import ALONE, Processes
+from advmtl.distributed import SINGLE, Processes
 from advmtl.networks.encoder import load_strictly, read_state_dict
 from advmtl.networks.weights import download
 from preprocessing.ground import InputError
@@ -79,7 +79,7 @@ class Perceptual(nn.Module):
         mask: Tensor | None,
         palette: Tensor,
         *,
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE,
     ) -> Tensor:
         """Distance of softmax(logits) x palette to the target's colours; black in both where void.
 
@@ -97,7 +97,7 @@ class Perceptual(nn.Module):
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
         return self._mean_distance(predicted, true, labelled, processes)
 
-    def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None, *, processes: Processes = ALONE) -> Tensor:
+    def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None, *, processes: Processes = SINGLE) -> Tensor:
         """Distance of inverse depths over the frame's largest true one, on 3 channels; 0 where invalid.
 
         Args:
@@ -128,7 +128,7 @@ class Perceptual(nn.Module):
 
     def _mean_distance(self, predicted: Tensor, true: Tensor, mask: Tensor, processes: Processes) -> Tensor:
         """Average over the frames that have a label; the others have equal pictures and add 0."""
-        frames = processes.divisor(mask.flatten(1).any(1).sum())
+        frames = processes.global_count(mask.flatten(1).any(1).sum())
         pictures = (torch.where(mask, picture, 0).expand(-1, 3, -1, -1) for picture in (predicted, true))
         return self(*pictures).sum() / frames
 

@@ -69,7 +69,7 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
     from advmtl.data.batch import collate
     from advmtl.data.loading import val_loaders
     from advmtl.evaluation.evaluate import evaluating
-    from advmtl.training.checkpoint import load_generator
+    from advmtl.training import load_generator
 
     generator, config = load_generator(run.folder)
     drawn = {}

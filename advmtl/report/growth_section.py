@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from advmtl.config.detection import Detection, Place, detection_of
+from advmtl.config.growth import Detection, Place, detection_of
 from advmtl.drawing.growth import draw_growth
 from advmtl.report.pictures import PANEL_WIDTH, encoded
 from advmtl.report.reading import RunRecord
@@ -32,7 +32,7 @@ def growth_parts(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _best(run: RunRecord) -> str:
-    from advmtl.training.best_growth import best_growth  # torch; other runs' pages do without
+    from advmtl.training import best_growth  # torch; other runs' pages do without
 
     try:
         return best_growth(run.folder)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from advmtl.config import Config
 from advmtl.networks.generator import Generator, Taps
-from advmtl.training.checkpoint import load_generator
+from advmtl.training import load_generator
 from preprocessing.ground import InputError
 
 

@@ -17,7 +17,7 @@ from advmtl.select.disagreement import load_student
 from advmtl.select.listing import list_rows, write_list
 from advmtl.select.measure import measure_frames
 from advmtl.select.pictures import write_coverage, write_sheet
-from advmtl.training.checkpoint import load_generator
+from advmtl.training import load_generator
 from preprocessing.ground import InputError
 
 

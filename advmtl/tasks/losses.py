@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advmtl.distributed import ALONE, Processes
+from advmtl.distributed import SINGLE, Processes
 from advmtl.tasks.device_transfer import to_device
 from advmtl.tasks.grouping import IGNORED_INSTANCE, NO_INSTANCE
 from advmtl.tasks.table import OFFSET_SHARE
@@ -33,12 +33,12 @@ _IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def cross_entropy(
-    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE
+    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = SINGLE
 ) -> Tensor:
     """Mean over counting pixels of −log softmax at the target (seed paper, Eq. 2)."""
     mask = _labelled(target, mask)
     total = F.cross_entropy(prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
-    return total / processes.divisor(mask.sum())
+    return total / processes.global_count(mask.sum())
 
 
 def dice(
@@ -47,7 +47,7 @@ def dice(
     mask: Tensor | None = None,
     *,
     epsilon: float = 1.0,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Tensor:
     """Mean over the classes present of 1 − (2 I + ε) / (U + ε), on softmax probabilities (seed paper, Eq. 3).
 
@@ -68,7 +68,7 @@ def dice(
         intersection = (share.gather(1, index).squeeze(1) * counts) @ hot
         truth = counts @ hot
         sums = torch.stack([intersection, counts @ share + truth, truth])
-    intersection, union, truth = processes.whole(sums)
+    intersection, union, truth = processes.sum_with_gradient(sums)
     present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
     return (terms * present).sum() / present.sum().clamp(min=1)
@@ -81,7 +81,7 @@ def scale_invariant(
     *,
     space: Space = "log",
     lam: float = 0.5,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Tensor:
     """mean e² − λ (mean e)² per frame, averaged over frames with a valid pixel (Eigen et al. 2014, Eq. 4).
 
@@ -94,7 +94,7 @@ def scale_invariant(
     n = counts.clamp(min=1)
     mean = error.flatten(1).sum(1) / n
     mean_square = error.square().flatten(1).sum(1) / n
-    return (mean_square - lam * mean.square()).sum() / processes.divisor((counts > 0).sum())
+    return (mean_square - lam * mean.square()).sum() / processes.global_count((counts > 0).sum())
 
 
 def berhu(
@@ -104,7 +104,7 @@ def berhu(
     *,
     space: Space = "metric",
     epsilon: float = 1e-6,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Tensor:
     """Reverse Huber, the seed paper's "Inverse Huber" by name: |e| up to c, (e² + c²) / (2c) above.
 
@@ -117,7 +117,7 @@ def berhu(
     c = (0.2 * processes.largest(size.detach().max())).clamp(min=epsilon)
     per_pixel = torch.where(size <= c, size, (error.square() + c.square()) / (2 * c))
     # Masked errors are 0 and stay 0 here, in value and in gradient: |0| is the branch taken.
-    return per_pixel.sum() / processes.divisor(mask.sum())
+    return per_pixel.sum() / processes.global_count(mask.sum())
 
 
 def huber(
@@ -127,7 +127,7 @@ def huber(
     *,
     delta: float = 1.0,
     space: Space = "metric",
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Tensor:
     """½ e² up to δ, δ (|e| − ½ δ) above: what the seed paper prints under "Inverse Huber" (Eq. 5).
 
@@ -135,11 +135,11 @@ def huber(
     """
     mask, error = _errors(prediction, target, mask, space)
     total = F.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta)
-    return total / processes.divisor(mask.sum())
+    return total / processes.global_count(mask.sum())
 
 
 def smoothness(
-    prediction: Tensor, image: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE
+    prediction: Tensor, image: Tensor, mask: Tensor | None = None, *, processes: Processes = SINGLE
 ) -> Tensor:
     """mean |∂x D̄| e^{−|∂x I|} + mean |∂y D̄| e^{−|∂y I|} (Godard et al. 2017, Eq. 5).
 
@@ -158,10 +158,10 @@ def smoothness(
     if mask is None:
         return per_frame.mean()
     counts = mask.flatten(1).any(1)
-    return (per_frame * counts).sum() / processes.divisor(counts.sum())
+    return (per_frame * counts).sum() / processes.global_count(counts.sum())
 
 
-def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE) -> Tensor:
+def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = SINGLE) -> Tensor:
     """Mean |e| over the counting pixels' two components; e in units of 1/32 of the picture's width, so of no unit.
 
     Kendall et al. 2018 learn offsets so. Less moved than `mse` by the one car that fills half of the picture.
@@ -170,7 +170,7 @@ def l1(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, proces
     return error.abs().sum() / counts
 
 
-def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = ALONE) -> Tensor:
+def mse(prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = SINGLE) -> Tensor:
     """Mean e² over the counting pixels' two components (seed paper 001, section 5.4.2); unit as in `l1`."""
     counts, error = _offset_errors(prediction, target, mask, processes)
     return error.square().sum() / counts
@@ -182,7 +182,7 @@ def smooth_l1(
     mask: Tensor | None = None,
     *,
     delta: float = 1.0,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Tensor:
     """Mean of ½ e²/δ up to δ, |e| − ½ δ above (Girshick 2015, Eq. 3, for δ = 1); unit of e and δ as in `l1`."""
     counts, error = _offset_errors(prediction, target, mask, processes)
@@ -231,7 +231,7 @@ def _offset_errors(
     valid = instance_mask(target)
     mask = valid if mask is None else valid & mask
     error = torch.where(mask, prediction - target[:, :2].to(prediction.dtype), 0)
-    return 2 * processes.divisor(mask.sum()), error / (OFFSET_SHARE * prediction.shape[-1])
+    return 2 * processes.global_count(mask.sum()), error / (OFFSET_SHARE * prediction.shape[-1])
 
 
 def _edge_aware(relative: Tensor, picture: Tensor, dim: int) -> Tensor:

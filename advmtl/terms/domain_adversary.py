@@ -1,8 +1,8 @@
-"""Adversaries that tell domains apart, after SemiMTL (Wang et al. 2022; seed paper 000, Eq. 40).
+"""Adversaries that tell domains apart, after SemiMTL (Wang et al. 2022; Fontana et al. 2024, Eq. 40).
 
-Per task a patch critic is a classifier over truth of the labelled frames (A), prediction on them, and prediction on the
-unlabelled ones (B). The generator wants B's predictions to be taken for what A has. With `transform` they are those of
-transformed frames, as in S4MTL (Imran et al. 2020; seed paper 000, Eq. 39, Fig. 13).
+Per task a patch discriminator is a classifier over truth of the labelled frames (A), prediction on them, and prediction
+on the unlabelled ones (B). The generator wants B's predictions to be taken for what A has. With `transform` they are
+those of transformed frames, as in S4MTL (Imran et al. 2020; Fontana et al. 2024, Eq. 39, Fig. 13).
 
 **Holes tell nothing.** Void pixels and pixels without valid depth are zeroed in truth and prediction alike, so an
 unlabelled frame, which has none, would be known by its whole map. It is shown with the holes of a labelled frame, drawn
@@ -17,38 +17,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config import Config, DomainAdversaryConfig, TaskName
-from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, fake_maps, input_channels, real_maps
+from advmtl.config import Config, DomainAdversaryConfig
+from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, input_channels
 from advmtl.tasks.device_transfer import index_on, send, to_device
-from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of
-from advmtl.terms.term import Logs, Method, Shown
-from advmtl.terms.transformed import transformed_outputs
+from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of, transformed_outputs
+from advmtl.terms.term import Logs, StepContext, Term, named
 from preprocessing.ground import LABEL_SETS
 
 _REMEMBERED = 8  # labelled frames whose holes are lent to unlabelled ones
 _DRAWS = 0  # beside the other draws of a step
-# What the critic shall say of an unlabelled prediction: truth or prediction of the labelled frames (Eq. 40 and the list
-# after it). "The intersection of both" is read as the target halfway: what might as well be either.
+# What the discriminator shall say of an unlabelled prediction: truth or prediction of the labelled frames (Eq. 40 and
+# the list after it). "The intersection of both" is read as the target halfway: what might as well be either.
 _TARGETS = {"truth": (1.0, 0.0), "prediction": (0.0, 1.0), "both": (0.5, 0.5)}
 
 
 @dataclass(frozen=True)
 class _View:
-    """What one task's critic is shown in a step.
+    """What one task's discriminator is shown in a step.
 
     Attributes:
         domains: of the frames.
-        predicted: maps [N,C,H,W] of this process's frames, with graph; those of unlabelled ones may be transformed.
+        output: the task's map of this process's frames, with graph; those of unlabelled ones may be transformed.
         masks: what of them is shown, bool [N,1,H,W].
     """
 
     domains: Domains
-    predicted: Tensor
+    output: Tensor
     masks: Tensor
 
 
-class DomainAdversary(Method):
-    """A critic per task; its own state are the holes of labelled frames, and how many of these it has seen."""
+class DomainAdversary(Term):
+    """A discriminator per task; its own state are the holes of labelled frames, and how many of these it has seen."""
 
     def __init__(self, config: Config, settings: DomainAdversaryConfig) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class DomainAdversary(Method):
         self.tasks = settings.judged(config.tasks)
         self.classes = len(LABEL_SETS[config.data.classes].names)
         own = max(1, len(config.data.train)) if settings.domains == "sources" else 1
-        self.critics = nn.ModuleDict(
+        self.discriminators = nn.ModuleDict(
             {
                 task: PatchDiscriminator(
                     input_channels([task], self.classes),
@@ -72,7 +71,6 @@ class DomainAdversary(Method):
         for task in self.tasks:
             self.register_buffer(f"holes_{task}", torch.ones(_REMEMBERED, 1, height, width, dtype=torch.bool))
         self.seen = dict.fromkeys(self.tasks, 0)
-        self._views: dict[str, _View] = {}
 
     def get_extra_state(self) -> dict[str, Any]:
         """How many labelled frames there have been."""
@@ -82,82 +80,83 @@ class DomainAdversary(Method):
         """Restore it."""
         self.seen = dict(state["seen"])
 
-    def learn(self, shown: Shown) -> tuple[Tensor | None, Logs]:
-        """Cross entropy of the critics, each domain with the same weight whatever its number of frames.
+    def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
+        """Cross entropy of the discriminators, each domain with the same weight whatever its number of frames.
 
-        A critic rests where no frame has its task's label: from one domain alone it would learn how often that comes.
+        A discriminator rests where no frame has its task's label: from one domain alone it would learn how often that
+        comes.
         """
-        self._views = self._look(shown)
         losses, logs = [], Logs()
-        for task, view in self._views.items():
+        for task, view in self._look(step).items():
             if LABELLED in view.domains.everywhere:
-                loss, found = self._cross_entropy(task, view, shown)
+                loss, found = self._cross_entropy(task, view, step)
                 losses.append(loss)
                 logs |= {f"{task}/{key}": value for key, value in found.items()}
         return (torch.stack(losses).sum() if losses else None), logs
 
-    def terms(self, shown: Shown) -> tuple[dict[TaskName, Tensor], Logs]:
+    def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
         """Eq. 40 for the unlabelled frames of each task, and what else is asked for."""
-        views, self._views = self._views or self._look(shown), {}
-        terms: dict[TaskName, Tensor] = {}
-        logs: Logs = {}
-        for task in shown.config.tasks:
+        views, added, logs = self._look(step), dict[str, Tensor](), Logs()
+        for task in step.config.tasks:
             if task not in views:
                 continue
-            found = self._adversarial(task, views[task], shown)
+            predicted = step.encode_prediction(task, views[task].output)
+            found = self._adversarial(task, views[task], predicted, step)
             if self.settings.agreement > 0 and views[task].domains.weight(labelled=False):
-                found["agreement"] = _agreement(task, views[task], shown)
+                found["agreement"] = _agreement(task, views[task], predicted, step)
             weights = {
                 "inter": self.settings.weight,
                 "intra": self.settings.weight * self.settings.labelled_weight,
                 "agreement": self.settings.agreement,
             }
             if found:
-                terms[task] = torch.stack([weights[key] * value for key, value in found.items()]).sum()
+                added[task] = torch.stack([weights[key] * value for key, value in found.items()]).sum()
             logs |= {f"{task}/{key}": value for key, value in found.items()}
-        return terms, logs
+        return added, named("partial/adversary", added, logs)
 
-    def _look(self, shown: Shown) -> dict[str, _View]:
-        """What the critics are shown; also remembers the labelled frames' holes."""
-        domains = {task: domains_of(shown, task, self.settings.domains) for task in self.tasks}
+    def _look(self, step: StepContext) -> dict[str, _View]:
+        """What the discriminators are shown; also remembers the labelled frames' holes, once in a step."""
+        return step.once((self, "shown"), lambda: self._views(step))
+
+    def _views(self, step: StepContext) -> dict[str, _View]:
+        domains = {task: domains_of(step, task, self.settings.domains) for task in self.tasks}
         turned: dict[str, Tensor] = {}
         if self.settings.transform != "none" and any(one.weight(labelled=False) for one in domains.values()):
-            turned = transformed_outputs(shown, self.settings.transform)
+            turned = transformed_outputs(step, self.settings.transform)
         views = {}
         for task, found in domains.items():
-            output = shown.outputs[task]
+            output = step.outputs[task]
             if turned:
                 other = send(torch.tensor([one >= UNLABELLED for one in found.own]), output)
                 output = torch.where(other[:, None, None, None], turned[task], output)
-            predicted = fake_maps({task: output}, shown.generator.depth)[task]
-            self._remember(task, found, shown)
-            views[task] = _View(found, predicted, self._masks(task, found, shown))
+            self._remember(task, found, step)
+            views[task] = _View(found, output, self._masks(task, found, step))
         return views
 
-    def _remember(self, task: str, domains: Domains, shown: Shown) -> None:
+    def _remember(self, task: str, domains: Domains, step: StepContext) -> None:
         """Keep the masks of the step's labelled frames, of all processes in their order, in place of the oldest."""
         everywhere = domains.everywhere
         places = [place for place, one in enumerate(everywhere) if one == LABELLED][-_REMEMBERED:]
         if not places:
             return
-        masks = shown.masks[task]
-        if shown.processes.count > 1:
+        masks = step.masks[task]
+        if step.processes.count > 1:
             whole = masks.new_zeros((len(everywhere), *masks.shape[1:]), dtype=torch.uint8)
             whole[domains.first : domains.first + domains.frames] = masks
-            masks = shown.processes.total(whole).bool()
+            masks = step.processes.total(whole).bool()
         slots = [(self.seen[task] + index) % _REMEMBERED for index in range(len(places))]
         self._holes(task)[index_on(slots, masks)] = masks[index_on(places, masks)]
         self.seen[task] += len(places)
 
-    def _masks(self, task: str, domains: Domains, shown: Shown) -> Tensor:
+    def _masks(self, task: str, domains: Domains, step: StepContext) -> Tensor:
         """A labelled frame's own mask, an unlabelled one's of any labelled frame remembered, bool [N,1,H,W]."""
         known = min(self.seen[task], _REMEMBERED)
         if not known or not domains.unlabelled:
-            return shown.masks[task]
+            return step.masks[task]
         # Drawn for the frames of all processes, so that a frame's partner does not depend on how many there are.
-        draws = np.random.default_rng([shown.config.seed, shown.step, _DRAWS, self.tasks.index(task)])
+        draws = np.random.default_rng([step.config.seed, step.number, _DRAWS, self.tasks.index(task)])
         partners = draws.integers(known, size=len(domains.everywhere))[domains.first :]
-        masks = shown.masks[task].clone()
+        masks = step.masks[task].clone()
         holes = self._holes(task)[index_on(partners[domains.unlabelled].tolist(), masks)]
         masks[index_on(domains.unlabelled, masks)] = holes
         return masks
@@ -165,16 +164,16 @@ class DomainAdversary(Method):
     def _holes(self, task: str) -> Tensor:
         return self.get_buffer(f"holes_{task}")
 
-    def _cross_entropy(self, task: str, view: _View, shown: Shown) -> tuple[Tensor, Logs]:
-        """One critic's loss, and how often it is right by patch and sure by frame, per domain."""
+    def _cross_entropy(self, task: str, view: _View, step: StepContext) -> tuple[Tensor, Logs]:
+        """One discriminator's loss, and how often it is right by patch and sure by frame, per domain."""
         own, labelled = view.domains.own, view.domains.labelled
-        maps, kinds = view.predicted.detach() * view.masks, [domain or UNLABELLED for domain in own]
+        predicted = step.encode_prediction(task, view.output.detach())
+        maps, kinds = predicted * view.masks, [domain or UNLABELLED for domain in own]
         if labelled:
             chosen = index_on(labelled, maps)
-            targets = {task: shown.batch.targets[task][chosen]}
-            truth = real_maps(targets, self.classes, shown.generator.depth, self.settings.label_smoothing)[task]
+            truth = step.encode_label(task, step.batch.targets[task][chosen], self.settings.label_smoothing)
             maps, kinds = torch.cat([truth * view.masks[chosen], maps]), [TRUTH] * len(labelled) + kinds
-        scores = shown.precision.scores(self.critics[task], discriminator_input({task: maps}, [task], None))
+        scores = step.scores(self.discriminators[task], discriminator_input({task: maps}, [task], None))
         sure, right = _said(scores, index_on(kinds, scores))
         counts = view.domains.counts()
         readable = [True] * len(labelled) + [domain > 0 for domain in own]
@@ -182,17 +181,17 @@ class DomainAdversary(Method):
         losses = []
         for kind, total in counts.items():
             # A mean over the frames of all processes; 0 with a graph where this one has none.
-            share = [shown.processes.count / total * (k == kind and r) for k, r in zip(kinds, readable, strict=True)]
+            share = [step.processes.count / total * (k == kind and r) for k, r in zip(kinds, readable, strict=True)]
             weights = to_device(share, sure)
             losses.append(-(weights * sure).sum())
             name = _name(kind, self.settings)
             logs |= {f"accuracy_{name}": (weights * right).sum(), f"log_probability_{name}": -losses[-1]}
         return torch.stack(losses).mean(), logs
 
-    def _adversarial(self, task: str, view: _View, shown: Shown) -> Logs:
+    def _adversarial(self, task: str, view: _View, predicted: Tensor, step: StepContext) -> Logs:
         """Eq. 40, L_inter, and the same of labelled predictions, L_intra, with graph; empty where there are none.
 
-        Empty, too, until there has been a labelled frame: nobody has told the critic anything.
+        Empty, too, until there has been a labelled frame: nobody has told the discriminator anything.
         """
         domains, settings = view.domains, self.settings
         inter = domains.weight(labelled=False)
@@ -202,9 +201,9 @@ class DomainAdversary(Method):
         # What is not chosen has no part in the graph: labelled predictions are not pushed unless asked for.
         others, labelled = domains.unlabelled if inter else [], domains.labelled if intra else []
         # Where only other processes have some, all must do the same.
-        chosen = index_on(others + labelled or [0], view.predicted)
-        maps = discriminator_input({task: view.predicted[chosen] * view.masks[chosen]}, [task], None)
-        scores = shown.precision.scores(self.critics[task], maps)
+        chosen = index_on(others + labelled or [0], predicted)
+        maps = discriminator_input({task: predicted[chosen] * view.masks[chosen]}, [task], None)
+        scores = step.scores(self.discriminators[task], maps)
         said = F.log_softmax(scores, 1).mean((2, 3))[:, : LABELLED + 1]
         terms: Logs = {}
         if inter:
@@ -224,16 +223,16 @@ def _said(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     return sure, right
 
 
-def _agreement(task: str, view: _View, shown: Shown) -> Tensor:
+def _agreement(task: str, view: _View, predicted: Tensor, step: StepContext) -> Tensor:
     """Squared difference of an unlabelled frame's transformed prediction from its plain one, which stands still.
 
     Summed over channels, means over pixels and frames; every pixel counts, since no label is needed.
     """
     with torch.no_grad():
-        plain = fake_maps({task: shown.outputs[task]}, shown.generator.depth)[task]
+        plain = step.encode_prediction(task, step.outputs[task])
     weight = view.domains.weight(labelled=False)
     weights = to_device([weight * (domain >= UNLABELLED) for domain in view.domains.own], plain)
-    return (weights * (view.predicted - plain).square().sum(1).mean((1, 2))).sum()
+    return (weights * (predicted - plain).square().sum(1).mean((1, 2))).sum()
 
 
 def _name(kind: int, settings: DomainAdversaryConfig) -> str:

@@ -1,12 +1,27 @@
-"""Which domain each frame of a step belongs to, for one task."""
+"""Which domain each frame of a step belongs to, for one task, and the transformed frames of S4MTL's second branch.
+
+The unlabelled branch of S4MTL shows frames to the generator a second time, transformed (Fontana et al. 2024, Fig. 13).
+The published transform is a rotation. A street turned by a right angle is none, and a small angle is what augmentation
+does already and brings in corners without a picture. So here: a mirror image, which is exact, and other colours.
+Maps are turned back before anything sees them, so that the transform itself tells nobody which branch they are from.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from advmtl.terms.term import Shown
+import numpy as np
+from torch import Tensor
 
-# Classes of the critic. Predictions on unlabelled frames have the class UNLABELLED, or one per source from there on.
+from advmtl.tasks.device_transfer import to_device
+from advmtl.terms.term import StepContext
+
+Transform = Literal["flip", "colour", "both"]
+_GAIN = 0.3
+_SHIFT = 0.3  # in deviations of ImageNet's pixels
+_DRAWS = 1  # beside the other draws of a step
+# Classes of the discriminator. Predictions on unlabelled frames have the class UNLABELLED, or one per source from there
+# on.
 TRUTH, LABELLED, UNLABELLED = 0, 1, 2
 _UNREADABLE = 0  # no frame's prediction is truth
 
@@ -55,14 +70,38 @@ class Domains:
         return self.processes / total if total else 0.0
 
 
-def domains_of(shown: Shown, task: str, kind: Literal["labels", "sources"]) -> Domains:
+def domains_of(step: StepContext, task: str, kind: Literal["labels", "sources"]) -> Domains:
     """Domains of a step's frames. One exchange of numbers between hosts; no device sync."""
-    batch, processes = shown.batch, shown.processes
+    batch, processes = step.batch, step.processes
     own = [_UNREADABLE] * len(batch)
-    for place in shown.having(task):
+    for place in step.having(task):
         own[place] = LABELLED
-    for place in shown.without(task):
+    for place in step.without(task):
         own[place] = UNLABELLED + (batch.sources[place] if kind == "sources" else 0)
     first, rest = processes.rank * len(own), (processes.count - 1 - processes.rank) * len(own)
     everywhere = processes.totals([0] * first + own + [0] * rest)
     return Domains(everywhere, first, len(own), processes.count)
+
+
+def transformed_outputs(step: StepContext, transform: Transform) -> dict[str, Tensor]:
+    """The generator's maps [N,C,H,W] of the transformed frames, turned back, with graph.
+
+    All frames of the batch go through it, labelled ones too: batch norms then take their statistics from the same
+    mixture as in the step's own forward. They are told of both.
+    """
+    outputs = step.forward(_transformed(step, transform))
+    mirrored = transform != "colour"
+    # Offsets to instances would change their sign, too; nobody asks for them.
+    return {task: map_.flip(-1) if mirrored else map_ for task, map_ in outputs.items() if task != "instance"}
+
+
+def _transformed(step: StepContext, transform: Transform) -> Tensor:
+    image = step.batch.image
+    if transform != "flip":
+        # Drawn for the frames of all processes, so that a frame's colours do not depend on how many there are.
+        processes, frames = step.processes, len(image)
+        draws = np.random.default_rng([step.config.seed, step.number, _DRAWS]).random((processes.count * frames, 4))
+        own = 2 * draws[processes.rank * frames :][:frames] - 1
+        factors = to_device(own, image)[:, :, None, None]
+        image = image * (1 + _GAIN * factors[:, :1]) + _SHIFT * factors[:, 1:]
+    return image if transform == "colour" else image.flip(-1)

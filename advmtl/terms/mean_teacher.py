@@ -1,31 +1,49 @@
 """A mean teacher labels what nobody has labelled, and the generator learns it on mixed, strongly augmented frames.
 
-Tarvainen & Valpola 2017 for the teacher, Hoyer et al. 2021 for DepthMix (seed paper 000, section V.B.2, Eq. 36 and 37).
+Tarvainen & Valpola 2017 for the teacher, Hoyer et al. 2021 for DepthMix (Fontana et al. 2024, section V.B.2, Eq. 36 and
+37). What a batch teaches is the truth where there is some, else what the teacher says and how sure it is.
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config import Config, MeanTeacherConfig, TaskName
+from advmtl.config import Config, MeanTeacherConfig
 from advmtl.tasks.device_transfer import to_device
-from advmtl.tasks.losses import LOSSES
-from advmtl.terms.depth_mix import IGNORE, Frames, half_of_the_classes, nearer, partners
-from advmtl.terms.pseudo_labels import Opinion, ask_teacher, label_frames
-from advmtl.terms.strong_augment import StrongAugment
-from advmtl.terms.term import Logs, Method, Shown
+from advmtl.terms.mixing import IGNORE, Frames, StrongAugment, half_of_the_classes, nearer, partners
+from advmtl.terms.supervised import dense_loss
+from advmtl.terms.term import Logs, StepContext, Term, named
 from preprocessing.ground import LABEL_SETS, InputError
 
 _STREAM = 0x7EAC4E5  # draws apart from those of the data, which are seeded by (seed, epoch, frame)
 _NEEDED = {"depth": ("depth",), "class": ("segmentation",), "none": ("segmentation", "depth")}
+SKY_BEHIND = 2.0  # times the largest depth: whatever has a depth is before the sky
 
 
-class MeanTeacher(Method):
+@dataclass(frozen=True)
+class TeacherPrediction:
+    """The teacher's on a batch.
+
+    Attributes:
+        classes: int64 [N,1,H,W], the most probable.
+        probability: its [N,1,H,W].
+        depth: [N,1,H,W] metres.
+        disagreement: of the two views' depths [N,1,H,W], in log metres.
+    """
+
+    classes: Tensor | None
+    probability: Tensor | None
+    depth: Tensor | None
+    disagreement: Tensor | None
+
+
+class MeanTeacher(Term):
     """Every frame of the batch is put, where it is nearer, over another one; labels, true or the teacher's, go along.
 
     Labelled frames take part with their truth, as in DepthMix. The mixed frames' batch norms use their own statistics,
@@ -45,27 +63,28 @@ class MeanTeacher(Method):
         self.start_step = settings.start_step
         self.augment = StrongAugment(settings.jitter, settings.blur_px)
 
-    def terms(self, shown: Shown) -> tuple[dict[TaskName, Tensor], Logs]:
+    def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
         """The tasks' losses on the mixed frames, and how sure the teacher is."""
         # All draws of a step are made of where the run stands, so a resumed run makes them again.
-        rng = np.random.default_rng((_STREAM, shown.config.seed, shown.step, shown.processes.rank))
-        opinion = ask_teacher(shown)
-        mask, mixed = self.mix(label_frames(shown, opinion, self.settings), shown, rng)
-        with kept_statistics(shown.generator):
-            outputs = shown.forward(self.augment(mixed.image, rng))
-        weight = self.settings.weight * ramp(shown.step - self.start_step, self.settings.ramp_steps)
-        terms: dict[TaskName, Tensor] = {}
+        rng = np.random.default_rng((_STREAM, step.config.seed, step.number, step.processes.rank))
+        prediction = predict_teacher(step)
+        mask, mixed = self.mix(label_frames(step, prediction, self.settings), step, rng)
+        with kept_statistics(step.generator):
+            outputs = step.forward(self.augment(mixed.image, rng))
+        weight = self.settings.weight * ramp(step.number - self.start_step, self.settings.ramp_steps)
+        added: dict[str, Tensor] = {}
         if "segmentation" in outputs:
-            terms["segmentation"] = weight * _segmentation(shown, outputs["segmentation"], mixed)
+            added["segmentation"] = weight * _segmentation(step, outputs["segmentation"], mixed)
         if "depth" in outputs:
-            terms["depth"] = weight * _depth(shown, outputs["depth"], mixed)
-        return terms, self._logs(opinion, mask, mixed) | {"weight": mixed.weight.new_full((), weight)}
+            added["depth"] = weight * _depth(step, outputs["depth"], mixed)
+        logs = self._logs(prediction, mask, mixed) | {"weight": mixed.weight.new_full((), weight)}
+        return added, named("partial/mean_teacher", added, logs)
 
-    def mix(self, frames: Frames, shown: Shown, rng: np.random.Generator) -> tuple[Tensor, Frames]:
+    def mix(self, frames: Frames, step: StepContext, rng: np.random.Generator) -> tuple[Tensor, Frames]:
         """Where the source shows, bool [N,1,H,W], and as many mixed frames as the batch has."""
-        sources, targets = partners(shown.readable(), len(frames.image), rng)
+        sources, targets = partners(step.readable(), len(frames.image), rng)
         source, target = frames.at(sources), frames.at(targets)
-        priority = rng.random((len(sources), len(LABEL_SETS[shown.config.data.classes].names)))
+        priority = rng.random((len(sources), len(LABEL_SETS[step.config.data.classes].names)))
         if self.settings.mix == "depth":
             mask = nearer(source.distance, target.distance, self.settings.slack)
         elif self.settings.mix == "class":
@@ -74,12 +93,12 @@ class MeanTeacher(Method):
             mask = torch.zeros_like(source.weight, dtype=torch.bool)
         return mask, source.over(target, mask)
 
-    def _logs(self, opinion: Opinion, mask: Tensor, mixed: Frames) -> Logs:
+    def _logs(self, prediction: TeacherPrediction, mask: Tensor, mixed: Frames) -> Logs:
         kind = mixed.weight.dtype
         logs = {"source_pixels": mask.to(kind).mean(), "depth_pixels": (mixed.depth > 0).to(kind).mean()}
-        if opinion.probability is not None:
+        if prediction.probability is not None:
             known = (mixed.classes != IGNORE).to(kind)
-            logs["confident_pixels"] = (opinion.probability > self.settings.threshold).to(kind).mean()
+            logs["confident_pixels"] = (prediction.probability > self.settings.threshold).to(kind).mean()
             logs["class_weight"] = (mixed.weight * known).sum() / known.sum().clamp(min=1)
         return logs
 
@@ -103,20 +122,20 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _segmentation(shown: Shown, logits: Tensor, mixed: Frames) -> Tensor:
+def _segmentation(step: StepContext, logits: Tensor, mixed: Frames) -> Tensor:
     """Cross entropy, each pixel by its weight, over the number of pixels with a class, sure or not."""
-    settings, classes = shown.config.tasks["segmentation"], mixed.classes[:, 0]
+    settings, classes = step.config.tasks["segmentation"], mixed.classes[:, 0]
     per_pixel = F.cross_entropy(logits, classes, ignore_index=IGNORE, reduction="none")
-    loss = (per_pixel * mixed.weight[:, 0]).sum() / shown.processes.divisor((classes != IGNORE).sum())
+    loss = (per_pixel * mixed.weight[:, 0]).sum() / step.processes.global_count((classes != IGNORE).sum())
     return settings.weight * (settings.losses.get("cross_entropy") or 1.0) * loss
 
 
-def _depth(shown: Shown, metres: Tensor, mixed: Frames) -> Tensor:
+def _depth(step: StepContext, metres: Tensor, mixed: Frames) -> Tensor:
     """The task's own losses where there is a depth to learn, times the share of such pixels: few sure ones are few."""
-    settings, processes = shown.config.tasks["depth"], shown.processes
+    settings, processes = step.config.tasks["depth"], step.processes
     own = {name: weight for name, weight in settings.losses.items() if weight > 0 and name in _AGAINST_DEPTH}
     losses = [
-        weight * LOSSES["depth"][name](metres, mixed.depth, processes=processes, **settings.options_of(name))
+        weight * dense_loss("depth", name, settings, metres, mixed.depth, processes)
         for name, weight in (own or {"scale_invariant": 1.0}).items()
     ]
     share = processes.total((mixed.depth > 0).to(metres.dtype).mean()) / processes.count
@@ -125,3 +144,80 @@ def _depth(shown: Shown, metres: Tensor, mixed: Frames) -> Tensor:
 
 # Not smoothness, which the seams of a mixed frame would mislead, nor what needs another network.
 _AGAINST_DEPTH = ("scale_invariant", "berhu", "huber")
+
+
+@torch.no_grad()
+def predict_teacher(step: StepContext) -> TeacherPrediction:
+    """Two forwards, of the frames and of their mirror images: the means are better labels than one view's, and how far
+    the two depths differ is the only thing that a regression says about its certainty.
+    """
+    image, kind = step.batch.image, next(step.teacher.parameters()).dtype
+    with step.autocast():
+        plain = step.teacher(image)
+        mirrored = step.teacher(image.flip(3))
+    views = [
+        (plain[task].to(kind), mirrored[task].to(kind).flip(3)) for task in ("segmentation", "depth") if task in plain
+    ]
+    classes = probability = depth = disagreement = None
+    if "segmentation" in plain:
+        a, b = views[0]
+        probability, classes = ((F.softmax(a, 1) + F.softmax(b, 1)) / 2).max(1, keepdim=True)
+    if "depth" in plain:
+        a, b = (view.log() for view in views[-1])
+        depth, disagreement = ((a + b) / 2).exp(), (a - b).abs()
+    return TeacherPrediction(classes, probability, depth, disagreement)
+
+
+@torch.no_grad()
+def label_frames(step: StepContext, prediction: TeacherPrediction, settings: MeanTeacherConfig) -> Frames:
+    """The batch with a label everywhere where there is one to be had.
+
+    - Classes: a labelled frame keeps its own, what it ignores (255) included: no class fits there, or nobody can say
+      which. Another frame has the teacher's, with a weight.
+    - Depth: the truth where it is valid. A hole is only a place that was not measured, also in a labelled frame: there
+      the teacher's counts where its two views agree. The sky has no depth to learn.
+    - Distance: the same without the doubt, and the sky is behind everything: depth was never learnt there, so a teacher
+      may well say 10 m.
+    """
+    batch, readable = step.batch, bool(step.readable())
+    weight = depth = distance = torch.zeros_like(batch.image[:, :1])
+    classes, sky = torch.full_like(weight, IGNORE, dtype=torch.int64), weight.bool()
+    confidence = _confidence(
+        step, prediction.probability, settings
+    )  # by all processes together, also by one without frames
+    if readable and prediction.classes is not None and confidence is not None:
+        classes, weight = _classes(step, prediction.classes, confidence)
+        names = LABEL_SETS[step.config.data.classes].names
+        sky = classes == names.index("sky") if "sky" in names else sky
+    if readable and prediction.depth is not None and prediction.disagreement is not None:
+        truth = batch.targets["depth"].to(prediction.depth.dtype)
+        trusted = (prediction.disagreement < settings.agreement) & ~sky
+        depth = torch.where(truth > 0, truth, torch.where(trusted, prediction.depth, 0))
+        guess = torch.where(sky, SKY_BEHIND * step.config.depth.max_m, prediction.depth)
+        distance = torch.where(truth > 0, truth, guess)
+    return Frames(batch.image, classes, weight, depth, distance)
+
+
+def _confidence(step: StepContext, probability: Tensor | None, settings: MeanTeacherConfig) -> Tensor | None:
+    """What the teacher's classes weigh [N,1,H,W]."""
+    if probability is None or settings.confidence == "pixel":
+        return probability
+    return _confident_share(step, probability, settings.threshold).expand_as(probability)
+
+
+def _classes(step: StepContext, guess: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+    truth = step.batch.targets["segmentation"][:, None]
+    pairs = [
+        (truth[i], torch.ones_like(confidence[i])) if there else (guess[i], confidence[i])
+        for i, there in enumerate(step.batch.present["segmentation"])
+    ]
+    return torch.stack([classes for classes, _ in pairs]), torch.stack([weight for _, weight in pairs])
+
+
+def _confident_share(step: StepContext, probability: Tensor, threshold: float) -> Tensor:
+    """Share of the pixels without a class label, of all frames of all processes, of which the teacher is sure, 0-d."""
+    others = np.zeros((len(probability), 1, 1, 1))
+    others[step.without("segmentation")] = 1
+    unlabelled = to_device(others, probability)
+    sure = step.processes.total((unlabelled * (probability > threshold).to(probability.dtype)).sum())
+    return sure / step.processes.total(unlabelled.sum() * probability[0].numel()).clamp(min=1)

@@ -1,22 +1,25 @@
-"""What every way of learning from unlabelled frames is: own parameters, how they learn, what it tells the tasks."""
+"""What adds to a step: a term, what it may look at, and the sum of what all of them add."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from advmtl.config import Config, TaskName
+from advmtl.config import Config
 from advmtl.data.batch import Batch
-from advmtl.distributed import Processes
+from advmtl.distributed import SINGLE, Processes
+from advmtl.networks.discriminator import PatchDiscriminator, fake_maps, real_maps
 from advmtl.networks.generator import Generator
-from advmtl.networks.precision import Precision
 
 Logs = dict[str, Tensor]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a step has made when the methods' turn comes.
+@dataclass(frozen=True, eq=False)
+class StepContext:
+    """What a step has made before any term is asked. Nobody changes it; what a term makes beside it is recorded in it.
 
     Attributes:
         generator: in training mode; another forward costs as much as the step's own.
@@ -26,12 +29,13 @@ class Shown:
         outputs: task maps at full size, as of `Generator.decode`, with graph.
         masks: which pixels have a label, bool [N,1,H,W] by task.
         palette: colours of the classes, float [K,3] in 0..1.
-        step: of the run, from 0.
-        precision: what forwards are computed in.
+        number: of the step in the run, from 0.
+        grown_features: what grown modules give to the heads, by module, with graph.
+        labelled: by task, whether any frame of any process has its label.
+        autocast: the context of a forward, in the run's precision.
+        scale: what the generator's objectives are multiplied by before they go back, 0-d, or None.
         processes: those that do this at the same time, each with its own frames. The mean over them of what each gives
             must be what one process with all frames gives; one without a frame of some kind gives 0 with a graph.
-        representations: what `forward` has noted of every further forward, z and what grown modules give: gradient
-            balancers must know all tensors through which rows reach the encoder.
     """
 
     config: Config
@@ -42,16 +46,49 @@ class Shown:
     outputs: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
     palette: Tensor
-    step: int
-    precision: Precision
-    processes: Processes
-    representations: list[Tensor] = field(default_factory=list)
+    number: int
+    grown_features: Mapping[str, Tensor] = field(default_factory=dict)
+    labelled: Mapping[str, bool] = field(default_factory=dict)
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    scale: Tensor | None = None
+    processes: Processes = SINGLE
+    _further: list[Tensor] = field(default_factory=list, init=False, repr=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The generator's maps, with graph, of other pictures [N,3,H,W] than the step's, normalised as they are."""
-        z, taps, outputs = self.precision.maps(self.generator, image)
-        self.representations.extend((z, *taps.values()))
+        with self.autocast():
+            z, grown, outputs = self.generator.forward_features(image)
+        self._further.extend((z, *grown.values()))
         return outputs
+
+    @property
+    def representations(self) -> list[Tensor]:
+        """All that heads have read, z first, those of `forward` last: gradient balancers must know all tensors through
+        which objectives reach the encoder.
+        """
+        return [self.z, *self.grown_features.values(), *self._further]
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made at the first call with this key and kept as long as the step."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+    def scores(self, discriminator: nn.Module, maps: Tensor) -> Tensor:
+        """A discriminator's scores of `maps` [N,C,H,W], computed in the run's precision, in float32 or wider."""
+        assert isinstance(discriminator, PatchDiscriminator)
+        with self.autocast():
+            return discriminator.scores(maps)
+
+    def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Labels of frames as a discriminator sees them [N,C,H,W], not yet masked."""
+        return real_maps({task: target}, self.palette.shape[0], self.generator.depth, smoothing)[task]
+
+    def encode_prediction(self, task: str, output: Tensor) -> Tensor:
+        """A task's map of frames as a discriminator sees it [N,C,H,W], with graph, not yet masked."""
+        return fake_maps({task: output}, self.generator.depth)[task]
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""
@@ -66,18 +103,58 @@ class Shown:
         return [i for i, there in enumerate(self.batch.present[task]) if there]
 
 
-class Method(nn.Module):
-    """One way to learn from unlabelled frames. Its own parameters, if any, have an optimizer of their own."""
+class Term(nn.Module):
+    """Something that adds to the objectives of a step, and may have parameters of its own that learn in it.
+
+    Attributes:
+        start_step: before it the term is not asked.
+        updates: of its own parameters in a step, all on the same context.
+        learning_rate: of its own parameters' optimizer; None: `train.discriminator_learning_rate`.
+    """
 
     start_step: int = 0
+    updates: int = 1
+    learning_rate: float | None = None
 
-    def learn(self, shown: Shown) -> tuple[Tensor | None, Logs]:
+    def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
         """The loss of its own parameters on this step's detached maps, 0-d; None where there is nothing to learn from.
 
-        Whether it is None must be the same on all processes.
+        Whether it is None must be the same on all processes. Logs, detached, stand under the term's name.
         """
+        del step
         return None, {}
 
-    def terms(self, shown: Shown) -> tuple[dict[TaskName, Tensor], Logs]:
-        """What is added to the tasks' rows: weighted 0-d terms with graph, its own parameters frozen."""
-        raise NotImplementedError
+    def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
+        """What is added to the generator's objectives: weighted 0-d terms with graph, by a task's name or one of the
+        term's own; its own parameters are frozen meanwhile. Logs by their whole names.
+        """
+        del step
+        return {}, {}
+
+
+def gather(terms: Mapping[str, Term], step: StepContext) -> tuple[dict[str, Tensor], Logs]:
+    """The sums of what the terms add, by objective, 0-d with graph, and what they log, detached."""
+    totals: dict[str, Tensor] = {}
+    logs: Logs = {}
+    for term in terms.values():
+        with frozen(term):
+            added, found = term.objectives(step)
+        logs |= {name: value.detach() for name, value in found.items()}
+        for name, value in added.items():
+            totals[name] = totals[name] + value if name in totals else value
+    return totals, logs
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradient reaches the parameters through what is computed in the block."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def named(prefix: str, added: Mapping[str, Tensor], logs: Logs) -> Logs:
+    """Logs of a term under its name, what it adds to each objective first."""
+    return {f"{prefix}/{name}": value for name, value in (logs | dict(added)).items()}

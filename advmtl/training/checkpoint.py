@@ -16,8 +16,10 @@ from typing import Any
 import torch
 
 from advmtl.config import Config, validate
-from advmtl.networks.add_modules import regrow
+from advmtl.config.growth import detection_of
+from advmtl.drawing.growth import held_text
 from advmtl.networks.generator import Generator
+from advmtl.networks.grown import regrow
 from advmtl.training.state import generator_from
 from preprocessing.ground import InputError, atomic_write, sync_folder
 
@@ -128,6 +130,15 @@ def recorded_growth(path: Path) -> dict[str, Any]:
     """
     growth: dict[str, Any] = load_checkpoint(path)[0].get("growth", {})
     return growth
+
+
+def best_growth(run: Path) -> str:
+    """A line about what had grown in the best checkpoint of a run folder; empty where it cannot be read."""
+    try:
+        growth = recorded_growth(run / "checkpoints" / "best.pt")
+    except InputError:  # who uses it says why
+        return ""
+    return held_text([detection_of(row) for row in growth["history"]])
 
 
 def load_generator(run: Path) -> tuple[Generator, Config]:

@@ -1,5 +1,6 @@
 """torch.compile for the networks of a run, part by part, each tried before it is relied on."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,7 +9,8 @@ import torch._functorch.config as functorch_config
 from rich.console import Console
 from torch import Tensor, nn
 
-from advmtl.networks.discriminator import input_channels
+from advmtl.networks.discriminator import PatchDiscriminator, input_channels
+from advmtl.terms import DiscriminatorTerm
 from advmtl.training.state import State
 from preprocessing.ground import LABEL_SETS, progress
 
@@ -69,11 +71,13 @@ def _parts(state: State) -> Iterator[_Part]:
     yield _Part("shared generator", generator.shared, lambda: [maps()])  # type: ignore[list-item]
     for name, head in generator.heads.items():
         yield _Part(f"{name} head", head, lambda: [z()])
-    for name, critic in state.config.discriminators.items():
-        channels = input_channels(critic.sees, len(LABEL_SETS[data.classes].names))
+    for term in state.terms.values():
+        if not isinstance(term, DiscriminatorTerm):
+            continue
+        channels = input_channels(term.settings.sees, len(LABEL_SETS[data.classes].names))
         yield _Part(
-            f"discriminator {name}",
-            state.discriminators[name],
+            f"discriminator {term.name}",
+            term.network,
             lambda channels=channels: [  # type: ignore[misc]
                 noise(2 * data.batch_size, channels),
                 noise(data.batch_size, channels).requires_grad_(),
@@ -83,8 +87,8 @@ def _parts(state: State) -> Iterator[_Part]:
 
 def _fault(part: _Part, state: State, backend: str) -> str | None:
     """Compile a part and run it; None, or the reason for which it runs uncompiled."""
-    networks = (state.generator, state.discriminators)
-    kept = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
+    networks = (state.generator, state.terms)
+    kept = [copy.deepcopy(network.state_dict()) for network in networks]
     try:
         inputs = part.inputs()
         part.module.compile(backend=backend)
@@ -103,9 +107,9 @@ def _fault(part: _Part, state: State, backend: str) -> str | None:
 
 def _run(module: nn.Module, value: Tensor, state: State) -> None:
     """One forward and backward as a step makes them; a discriminator that judges for the generator is frozen."""
-    frozen = isinstance(value, Tensor) and value.requires_grad and module in state.discriminators.children()
+    frozen = isinstance(value, Tensor) and value.requires_grad and isinstance(module, PatchDiscriminator)
     module.train().requires_grad_(not frozen)
-    with state.precision.forward():
+    with state.precision.autocast():
         outputs = module(value)
     parts = outputs if isinstance(outputs, list | tuple) else [outputs]
     torch.stack([one.float().sum() for one in parts]).sum().backward()

@@ -17,12 +17,12 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
-class Accident(RuntimeError):
+class ExternalFailure(RuntimeError):
     """Something outside of the training ended it; the message says what to do. The last checkpoint is whole."""
 
 
 @dataclass
-class Episode:
+class Streak:
     """A condition that is told once it has held for long, and again only after it was absent for as long.
 
     Attributes:
@@ -36,7 +36,7 @@ class Episode:
     accuracy: float = 0.0
     told: bool = False
 
-    def see(self, holds: bool, accuracy: float, rows: int) -> bool:
+    def update(self, holds: bool, accuracy: float, rows: int) -> bool:
         """Count a row; whether the condition has now held for `rows` rows and was not told."""
         if not holds:
             self.held, self.accuracy, self.absent = 0, 0.0, self.absent + 1
@@ -67,7 +67,7 @@ class Guards:
     best_epoch: int = 0
     stopped: str = ""
     unread: int | None = None
-    critics: dict[str, Episode] = field(default_factory=dict)
+    critics: dict[str, Streak] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -78,7 +78,7 @@ class Guards:
         unknown = state.keys() - {one.name for one in fields(self)}
         if unknown:
             raise KeyError(f"guards.{min(unknown)}")
-        self.__init__(**{**state, "critics": {k: Episode(**v) for k, v in state.get("critics", {}).items()}})  # type: ignore[misc]
+        self.__init__(**{**state, "critics": {k: Streak(**v) for k, v in state.get("critics", {}).items()}})  # type: ignore[misc]
 
     def comparable(self, unread: int) -> tuple[bool, bool]:
         """Whether a measurement without `unread` frames can be compared with the best, and whether it has more frames
@@ -99,7 +99,7 @@ class Guards:
                 f"{self.best_epoch} in {self.stale} measurements (train.patience)"
             )
 
-    def watch_critics(self, row: Mapping[str, float], config: Config) -> list[str]:
+    def watch_discriminators(self, row: Mapping[str, float], config: Config) -> list[str]:
         """Look at one logged row; a line for each discriminator that has won or been dead for long, once an episode."""
         said = []
         for name, settings in config.discriminators.items():
@@ -107,13 +107,13 @@ class Guards:
             if "accuracy" not in values:
                 continue  # it rested: no frame of the batch has every label it sees
             guards, steps = config.guards, config.guards.critic_rows * config.train.log_every
-            wins, dead = (self.critics.setdefault(f"{name}/{kind}", Episode()) for kind in ("wins", "dead"))
-            if wins.see(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
+            wins, dead = (self.critics.setdefault(f"{name}/{kind}", Streak()) for kind in ("wins", "dead"))
+            if wins.update(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
                 wins.told = True
                 said.append(_winning(name, values, settings, steps))
             silent = abs(values["score_real"] - values["score_fake"]) < guards.dead_gap
             # Over few frames the accuracy jumps: only its mean tells.
-            if dead.see(silent, values["accuracy"], guards.critic_rows) and abs(dead.mean_accuracy - 0.5) <= 0.1:
+            if dead.update(silent, values["accuracy"], guards.critic_rows) and abs(dead.mean_accuracy - 0.5) <= 0.1:
                 dead.told = True
                 said.append(_dying(name, values, dead.mean_accuracy, steps))
         return said
@@ -123,7 +123,7 @@ _WATCHED = ("accuracy", "loss", "score_real", "score_fake", "gradient_penalty")
 
 
 def _wins(values: Mapping[str, float], settings: DiscriminatorConfig, guards: GuardsConfig) -> bool:
-    if settings.objective not in CHANCE_LOSS:  # a Wasserstein critic should be ahead; its slope must not run away
+    if settings.objective not in CHANCE_LOSS:  # a Wasserstein one should be ahead; its slope must not run away
         return values.get("gradient_penalty", 0.0) > guards.wins_penalty
     floor = guards.wins_loss * CHANCE_LOSS[settings.objective]
     return values["accuracy"] >= guards.wins_accuracy and values["loss"] <= floor
@@ -183,14 +183,14 @@ def lost(config: Config, role: str, what: str, reason: str) -> str:
 
 
 @contextmanager
-def accidents(folder: Path) -> Iterator[None]:
-    """Turn a full disk and a dead loader worker into an `Accident` with one line; all else passes."""
+def external_failures(folder: Path) -> Iterator[None]:
+    """Turn a full disk and a dead loader worker into an `ExternalFailure` with one line; all else passes."""
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        raise Accident(
+        raise ExternalFailure(
             f"{error.filename or folder}: {error.strerror}; the last checkpoint is whole: make room, and the same "
             f"command goes on"
         ) from error
@@ -198,7 +198,7 @@ def accidents(folder: Path) -> Iterator[None]:
         text = str(error)
         if not any(sign in text for sign in _WORKER_SIGNS):
             raise
-        raise Accident(
+        raise ExternalFailure(
             f"a loader process died ({text.splitlines()[0].strip()}), most often for want of memory; the same command "
             f"goes on from the last checkpoint: add data.workers=0, or a smaller data.cache_mb"
         ) from error

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -16,9 +16,9 @@ from advmtl.data.prefetch import on_device
 from advmtl.distributed import Processes
 from advmtl.drawing.panels import Evolution
 from advmtl.evaluation.evaluate import evaluate
-from advmtl.terms.finite import NonFiniteLoss
+from advmtl.terms import Term
 from advmtl.training.checkpoint import save_checkpoint
-from advmtl.training.growth_state import grow_where_due
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.guards import LostData
 from advmtl.training.log import Log, flatten
 from advmtl.training.optimizers import learning_rate_factor
@@ -47,7 +47,7 @@ class Loop:
 
     def save(self, path: Path, former: Path | None = None) -> None:
         """Write the state, keeping the file it replaces as `former`."""
-        if not self.processes.writer:
+        if not self.processes.is_main:
             return
         with self.timing.part("saving"):
             self.state.log_bytes = self.log.sync()
@@ -79,7 +79,7 @@ class Loop:
 
     def _grow(self) -> None:
         """Grow where a detection is due, and say it."""
-        detection = grow_where_due(self.state)
+        detection = self.state.grow()
         if detection is not None:
             self.log.write("growth", self.state.step, self.state.epoch, detection.row())
             self.console.print(detection.text, markup=False, highlight=False)
@@ -90,7 +90,7 @@ class Loop:
         values["learning_rate"] = state.optimizer.param_groups[0]["lr"]
         self.log.write("train", state.step, state.epoch, values)
         self.timing.write(state.step, state.epoch)
-        for line in state.guards.watch_critics(values, state.config):
+        for line in state.guards.watch_discriminators(values, state.config):
             warn(self.console, f"step {state.step}: {line}")
         return values
 
@@ -205,10 +205,7 @@ def set_learning_rate(state: State, batches: int, total: int) -> None:
     factor, settings = learning_rate_factor(done, total, state.config), state.config.train
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
-    for optimizer in state.partial_optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = settings.discriminator_learning_rate * factor
-    for name, optimizer in state.discriminator_optimizers.items():
-        own = state.config.discriminators[name].learning_rate
+    for name, optimizer in state.term_optimizers.items():
+        own = cast(Term, state.terms[name]).learning_rate
         for group in optimizer.param_groups:
             group["lr"] = (own or settings.discriminator_learning_rate) * factor

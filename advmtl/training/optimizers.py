@@ -1,4 +1,4 @@
-"""Who updates what, and how fast it may move."""
+"""Optimizers and learning-rate schedule."""
 
 import math
 
@@ -23,18 +23,18 @@ def generator_optimizer(generator: nn.Module, balancer: nn.Module, config: Confi
     )
 
 
-def adversarial_optimizers(networks: nn.ModuleDict, config: Config) -> dict[str, torch.optim.Optimizer]:
-    """An optimizer for each network that has parameters; as a discriminator's, its target moves with the generator."""
+def term_optimizers(terms: nn.ModuleDict, config: Config) -> dict[str, torch.optim.Optimizer]:
+    """An optimizer for each term that has parameters; as a discriminator's, its target moves with the generator."""
     settings = config.train
     return {
         name: torch.optim.Adam(
-            network.parameters(),
+            term.parameters(),
             lr=settings.discriminator_learning_rate,
             betas=settings.discriminator_betas,
             fused=True,
         )
-        for name, network in networks.items()
-        if any(True for _ in network.parameters())
+        for name, term in terms.items()
+        if any(True for _ in term.parameters())
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from advmtl.config import Config
+from advmtl.distributed import SINGLE, Processes
 from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
 from advmtl.training.state import State, build
 from preprocessing.ground import InputError, atomic_write, remove_leftovers
@@ -74,7 +75,7 @@ class Run:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
     """Hold the run folder for this process while the block runs; the system lets go when the process ends, however.
 
     Raises: InputError where another process trains into it.
@@ -149,12 +150,13 @@ def open_run(
     overwrite: bool = False,
     resume: bool = True,
     warn: Callable[[str], None] = lambda text: None,
+    processes: Processes = SINGLE,
 ) -> State:
     """A fresh state, or the one in the run folder where it holds one and `overwrite` is off.
 
     Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed. `warn` is told
-    what was lost to damage. Raises: InputError where the folder's run has another configuration or no good checkpoint,
-    or where it holds any run and `resume` is off.
+    what was lost to damage; `processes` will train the state. Raises: InputError where the folder's run has another
+    configuration or no good checkpoint, or where it holds any run and `resume` is off.
     """
     if not resume and not overwrite and run.exists():
         raise InputError(
@@ -167,7 +169,7 @@ def open_run(
         if changed:
             raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
     # A saved run has its encoder's weights in the checkpoint, so the pretrained file is not asked for again.
-    state = build(config, device, pretrained=saved is None)
+    state = build(config, device, pretrained=saved is None, processes=processes)
     if saved is not None:
         state.load_state_dict(saved.state)
         _check_best(run, state, warn)
@@ -175,7 +177,7 @@ def open_run(
             run.last.replace(run.damaged)  # the next save must not put it in the place of a good previous.pt
     elif overwrite:
         clear_run(run.folder)  # only now: whatever could be wrong with the new run has been found
-    _tidy(run, state)
+    _remove_stale_files(run, state)
     run.folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(run.folder / "config.yaml") as temporary:
         temporary.write_text(config.to_yaml())
@@ -193,7 +195,7 @@ def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
         warn(f"{error}; the best is chosen anew from here on")
 
 
-def _tidy(run: Run, state: State) -> None:
+def _remove_stale_files(run: Run, state: State) -> None:
     """Remove what a killed process left half written, and panels drawn after the checkpoint: they are drawn again."""
     panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, state.config.train.epochs + 1)]
     for name in panels[state.epoch :]:

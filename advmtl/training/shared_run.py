@@ -7,8 +7,8 @@ import torch
 
 from advmtl.config import Config
 from advmtl.distributed import Processes
-from advmtl.networks.add_modules import architecture, regrow
 from advmtl.networks.generator import Generator
+from advmtl.networks.grown import architecture, regrow
 from advmtl.training.checkpoint import UnusableCheckpoint, load_generator
 from advmtl.training.log import Log
 from advmtl.training.run_folder import Run
@@ -29,23 +29,25 @@ def open_together(
     """
 
     def mine() -> State:
-        return open_state() if processes.writer else build(config, device, pretrained=False)
+        return open_state() if processes.is_main else build(config, device, pretrained=False, processes=processes)
 
-    state = processes.together(mine)
-    saved = processes.from_writer(state.state_dict() if processes.writer else None) if processes.count > 1 else None
-    if saved is not None and not processes.writer:
+    state = processes.raise_together(mine)
+    saved = (
+        processes.object_from_rank0(state.state_dict() if processes.is_main else None) if processes.count > 1 else None
+    )
+    if saved is not None and not processes.is_main:
         state.load_state_dict(saved)
-    if state.processes != processes.count:
+    if state.world_size != processes.count:
         if state.step:
             size = config.data.batch_size
             warn(
-                f"the run had {state.processes} processes and {state.processes * size} frames a step, now it has "
+                f"the run had {state.world_size} processes and {state.world_size * size} frames a step, now it has "
                 f"{processes.count} and {processes.count * size}: the frames go on in the same order, but the weights "
                 "will be others than without the change"
             )
         # Whole batches only: rather some frames twice than some never.
-        state.batch = state.batch * state.processes // processes.count
-        state.processes = processes.count
+        state.batch = state.batch * state.world_size // processes.count
+        state.world_size = processes.count
     return state
 
 
@@ -56,13 +58,13 @@ def load_best_together(run: Run, config: Config, processes: Processes, warn: Cal
     """
 
     def mine() -> Generator:
-        return _load_best(run, warn) if processes.writer else generator_from(config, pretrained=False).eval()
+        return _load_best(run, warn) if processes.is_main else generator_from(config, pretrained=False).eval()
 
-    generator = processes.together(mine)
+    generator = processes.raise_together(mine)
     if processes.count > 1:
-        whole = (architecture(generator), generator.state_dict()) if processes.writer else None
-        grown, weights = processes.from_writer(whole)
-        if config.growth is not None and not processes.writer:
+        whole = (architecture(generator), generator.state_dict()) if processes.is_main else None
+        grown, weights = processes.object_from_rank0(whole)
+        if config.growth is not None and not processes.is_main:
             regrow(generator, grown, config.growth.expansion)
         generator.load_state_dict(weights)
     return generator

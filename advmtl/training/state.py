@@ -2,29 +2,29 @@
 
 import copy
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advmtl.balancing.balancer import Balancer
-from advmtl.balancing.build import build_balancer
-from advmtl.balancing.rotation import RotatedHead
+from advmtl.balancing import Balancer, build_balancer
 from advmtl.config import Config
+from advmtl.config.balance import METHODS
+from advmtl.config.growth import Detection
+from advmtl.distributed import SINGLE, Processes
 from advmtl.networks.batch_norm import set_batch_norm
-from advmtl.networks.discriminator import PatchDiscriminator, input_channels
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
-from advmtl.networks.perceptual import Perceptual
-from advmtl.networks.precision import Precision
+from advmtl.networks.rotated_head import RotatedHead
 from advmtl.tasks.table import OFFSET_SHARE, head_channels
-from advmtl.terms.adversarial_objectives import OBJECTIVES
-from advmtl.terms.build import build_methods
-from advmtl.training.growth_state import Growing, restore, start_growing
+from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
+from advmtl.training.growth import Growth
 from advmtl.training.guards import Guards
-from advmtl.training.optimizers import adversarial_optimizers, generator_optimizer
+from advmtl.training.optimizers import generator_optimizer, term_optimizers
+from advmtl.training.precision import Precision
 from preprocessing.ground import LABEL_SETS, InputError
 
 
@@ -42,59 +42,61 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
         max_m=config.depth.max_m,
         offset_unit_px=config.data.size[0] * OFFSET_SHARE,
     )
-    if config.balance.method == "rotograd":  # its rotations are part of the network
+    if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
         for name, head in generator.heads.items():
             generator.heads[name] = RotatedHead(head, config.generator.channels)
     return generator
 
 
-def _discriminators_from(config: Config) -> nn.ModuleDict:
-    classes = len(LABEL_SETS[config.data.classes].names)
-    clash = next((name for name in config.discriminators if hasattr(nn.ModuleDict, name)), None)
-    if clash is not None:
-        raise InputError(f"discriminators.{clash}: the name is taken by torch; choose another")
-    return nn.ModuleDict(
-        {
-            name: PatchDiscriminator(
-                input_channels(critic.sees, classes),
-                channels=critic.channels,
-                layers=critic.layers,
-                spectral=OBJECTIVES[critic.objective].spectral,
-            )
-            for name, critic in config.discriminators.items()
-        }
-    )
+class Observer(Protocol):
+    """What looks at a step's objectives before their graph is used up, and leaves them as they are."""
+
+    def observe(self, step: StepContext, objectives: Mapping[str, Tensor]) -> None:
+        """Look at what a step is about to lower."""
 
 
 @dataclass
 class State:
     """A training run between two steps, the same on each of its `processes`.
 
-    `epoch` and `batch` say where in the data it stands; a batch is that of all processes together.
+    `epoch` and `batch` say where in the data it stands; a batch is that of all processes together, of which there were
+    `world_size` when the run was saved. Optimizers of terms bear their terms' names.
     """
 
     config: Config
     device: torch.device
     generator: Generator
     ema: Generator
-    discriminators: nn.ModuleDict
+    terms: nn.ModuleDict
     balancer: Balancer
-    perceptual: Perceptual | None
     optimizer: torch.optim.Optimizer
-    discriminator_optimizers: dict[str, torch.optim.Optimizer]
-    noise: torch.Generator
+    term_optimizers: dict[str, torch.optim.Optimizer]
     precision: Precision
-    partial: nn.ModuleDict = field(default_factory=nn.ModuleDict)
-    partial_optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
-    growth: Growing | None = None
+    palette: Tensor
+    growth: Growth | None = None
+    guards: Guards = field(default_factory=Guards)
+    processes: Processes = SINGLE
+    world_size: int = 1
     epoch: int = 0
     batch: int = 0
     step: int = 0
     best: float = float("-inf")
     log_bytes: int = 0
-    guards: Guards = field(default_factory=Guards)
-    processes: int = 1
-    palette: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @property
+    def active_terms(self) -> dict[str, Term]:
+        """The terms that have started, in their order."""
+        terms = {name: cast(Term, term) for name, term in self.terms.items()}
+        return {name: term for name, term in terms.items() if self.step >= term.start_step}
+
+    @property
+    def observers(self) -> list[Observer]:
+        """What looks at the objectives of every step before they are lowered."""
+        return [] if self.growth is None else [self.growth]
+
+    def grow(self) -> Detection | None:
+        """Grow where a detection is due after the last step; see `Growth.grow_where_due`."""
+        return None if self.growth is None else self.growth.grow_where_due(self.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only, so that it loads with `weights_only=True`."""
@@ -102,14 +104,11 @@ class State:
         return {
             "generator": self.generator.state_dict(),
             "ema": self.ema.state_dict(),
-            "discriminators": self.discriminators.state_dict(),
+            "terms": self.terms.state_dict(),
             "balancer": self.balancer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "discriminator_optimizers": {k: o.state_dict() for k, o in self.discriminator_optimizers.items()},
-            "partial": self.partial.state_dict(),
-            "partial_optimizers": {k: o.state_dict() for k, o in self.partial_optimizers.items()},
-            "growth": {} if self.growth is None else self.growth.state_dict(self.generator),
-            "noise": self.noise.get_state(),
+            "term_optimizers": {k: o.state_dict() for k, o in self.term_optimizers.items()},
+            "growth": {} if self.growth is None else self.growth.state_dict(),
             "precision": self.precision.state_dict(),
             "torch": torch.get_rng_state(),
             "python": random.getstate(),
@@ -123,18 +122,17 @@ class State:
             "step": self.step,
             "best": self.best,
             "log_bytes": self.log_bytes,
-            "processes": self.processes,
+            "processes": self.world_size,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore everything `state_dict` holds.
+        """Restore everything `state_dict` holds, or what it held before there were terms.
 
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
-        # A run from before there were balancers is a plain sum, which has no state.
-        # Nor were there guards, other precisions, several processes, methods of partial supervision, growth.
-        since = {"balancer": {}, "guards": {}, "precision": {}, "partial": {}, "partial_optimizers": {}, "processes": 1}
-        state = {**since, "growth": {}, **state}
+        # A run from before there were balancers is a plain sum, which has no state. Nor were there guards, other
+        # precisions, several processes, growth.
+        state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, **with_terms(state)}
         expected = self.state_dict().keys()
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
@@ -146,23 +144,23 @@ class State:
             raise InputError(f"checkpoint: does not fit this configuration ({line[:200]})") from None
 
     def _restore(self, state: dict[str, Any]) -> None:
-        restore(self, state["growth"])
-        for name in ("generator", "ema", "discriminators", "optimizer", "balancer", "guards", "partial"):
+        if self.growth is not None:
+            self.growth.load_state_dict(state["growth"])
+        elif state["growth"]:
+            raise ValueError("growth is of another run")
+        for name in ("generator", "ema", "terms", "optimizer", "balancer", "guards", "precision"):
             getattr(self, name).load_state_dict(state[name])
-        for group in ("discriminator_optimizers", "partial_optimizers"):
-            own = getattr(self, group)
-            if state[group].keys() != own.keys():
-                raise KeyError(f"{group}: {', '.join(state[group])}")
-            for name, optimizer in own.items():
-                optimizer.load_state_dict(state[group][name])
-        self.noise.set_state(state["noise"])
-        self.precision.load_state_dict(state["precision"])
+        if state["term_optimizers"].keys() != self.term_optimizers.keys():
+            raise KeyError(f"term_optimizers: {', '.join(state['term_optimizers'])}")
+        for name, optimizer in self.term_optimizers.items():
+            optimizer.load_state_dict(state["term_optimizers"][name])
         torch.set_rng_state(state["torch"])
         random.setstate(state["python"])
         key, position, *gauss = state["numpy"]
         np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
-        for name in ("epoch", "batch", "step", "best", "log_bytes", "processes"):
+        for name in ("epoch", "batch", "step", "best", "log_bytes"):
             setattr(self, name, state[name])
+        self.world_size = state["processes"]
 
     @torch.no_grad()
     def update_ema(self) -> None:
@@ -173,10 +171,10 @@ class State:
         """
         averaged, current = self.ema.state_dict(), self.generator.state_dict()
         ages: dict[int, list[str]] = {}
-        born = self.growth.born if self.growth is not None else {}
+        added = self.growth.added_at_step if self.growth is not None else {}
         for name, value in averaged.items():
             if value.is_floating_point():
-                ages.setdefault(self.step - born.get(name, 0), []).append(name)
+                ages.setdefault(self.step - added.get(name, 0), []).append(name)
             else:
                 value.copy_(current[name])
         for age, names in ages.items():
@@ -184,10 +182,46 @@ class State:
             torch._foreach_lerp_([averaged[n] for n in names], [current[n] for n in names], 1 - decay)
 
 
-def build(config: Config, device: torch.device, *, pretrained: bool = True) -> State:
+def with_terms(state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state in today's layout; an older one has discriminators and partial supervision apart."""
+    if "terms" in state or not {"discriminators", "discriminator_optimizers", "noise"} <= state.keys():
+        return state
+    old = {"partial": {}, "partial_optimizers": {}, **state}
+    terms: dict[str, Any] = {}
+    for key, value in old["discriminators"].items():
+        name, _, rest = key.partition(".")
+        terms[f"discriminator/{name}._extra_state"] = {"noise": old["noise"]}
+        terms[f"discriminator/{name}.network.{rest}"] = value
+    for key, value in old["partial"].items():
+        terms[f"partial/{key}".replace(".critics.", ".discriminators.")] = value
+    return {
+        **{key: value for key, value in old.items() if key not in _OLD_KEYS},
+        "terms": terms,
+        "term_optimizers": {
+            f"{kind}/{name}": value
+            for kind in ("discriminator", "partial")
+            for name, value in old[f"{kind}_optimizers"].items()
+        },
+    }
+
+
+_OLD_KEYS = {"discriminators", "discriminator_optimizers", "partial", "partial_optimizers", "noise"}
+
+
+def build(
+    config: Config,
+    device: torch.device,
+    *,
+    pretrained: bool = True,
+    processes: Processes = SINGLE,
+    terms: Mapping[str, Builder] = TERMS,
+) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
-    `pretrained=False` leaves the encoder's weights random, for a state that is about to be loaded.
+    Args:
+        pretrained: False leaves the encoder's weights random, for a state that is about to be loaded.
+        processes: those that will train it together.
+        terms: what may add to a step; a larger table has a caller's own.
 
     Raises: InputError where weights are missing or do not fit.
     """
@@ -197,40 +231,24 @@ def build(config: Config, device: torch.device, *, pretrained: bool = True) -> S
     # The networks come in channels_last already: on a CPU it is several times faster than the default layout.
     generator = generator_from(config, pretrained=pretrained).to(device)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
-    set_batch_norm(generator, config.train.batch_norm, device)
-    discriminators = _discriminators_from(config).to(device)
+    set_batch_norm(generator, config.train.batch_norm, device, processes)
     balance = config.balance
-    balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.rows)
-    wants_perceptual = any(task.losses.get("perceptual", 0) > 0 for task in config.tasks.values())
-    perceptual = None
-    if wants_perceptual:
-        perceptual = Perceptual(config.perceptual.network, config.perceptual.weights, scale=config.perceptual.scale).to(
-            device
-        )
+    balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.objectives)
     optimizer = generator_optimizer(generator, balancer, config)
-    critics = adversarial_optimizers(discriminators, config)
-    methods = build_methods(config).to(device)
-    partial_optimizers = adversarial_optimizers(methods, config)
-    scaled = {
-        "generator": optimizer,
-        **{f"discriminator/{name}": critic for name, critic in critics.items()},
-        **{f"partial/{name}": method for name, method in partial_optimizers.items()},
-    }
-    palette = torch.from_numpy(LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255).to(device)
+    found = build_terms(config, device, terms)
+    optimizers = term_optimizers(found, config)
+    palette = LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255
     return State(
         config=config,
         device=device,
         generator=generator,
         ema=ema,
-        discriminators=discriminators,
+        terms=found,
         balancer=balancer,
-        perceptual=perceptual,
         optimizer=optimizer,
-        discriminator_optimizers=critics,
-        noise=torch.Generator(device).manual_seed(config.seed + 1),
-        precision=Precision(config.train.precision, device, scaled),
-        partial=methods,
-        partial_optimizers=partial_optimizers,
-        growth=None if config.growth is None else start_growing(config.growth, list(config.tasks), device),
-        palette=palette,
+        term_optimizers=optimizers,
+        precision=Precision(config.train.precision, device, {"generator": optimizer, **optimizers}),
+        palette=torch.from_numpy(palette).to(device),
+        growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
+        processes=processes,
     )

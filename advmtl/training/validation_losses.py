@@ -1,4 +1,4 @@
-"""The run's own losses on validation frames, to be laid beside those of training (seed paper, Figure 4)."""
+"""The run's own losses on validation frames, to be laid beside those of training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,8 @@ from advmtl.data.batch import Batch
 from advmtl.evaluation.evaluate import evaluating
 from advmtl.evaluation.frame_metrics import Gather
 from advmtl.networks.discriminator import discriminator_input, fake_maps, validity
-from advmtl.terms.adversarial_objectives import OBJECTIVES
+from advmtl.terms import DiscriminatorTerm, SupervisedLosses
 from advmtl.training.state import State
-from advmtl.training.step import supervised_losses
 
 
 @dataclass
@@ -48,7 +47,7 @@ class ValidationLosses:
 
     A term is the mean over batches of its value in the batch, weighted by the batch's frames that have the label (dice
     and berHu look at a whole batch, so their value depends a little on how frames are batched). Depth is clipped as in
-    training. Nothing is learnt: the critics run in evaluation mode, where spectral norms do not move.
+    training. Nothing is learnt: the discriminators run in evaluation mode, where spectral norms do not move.
     """
 
     state: State
@@ -60,7 +59,9 @@ class ValidationLosses:
         outputs = {task: output.float() for task, output in outputs.items()}
         batch = self._as_in_training(batch)
         masks = validity({task: batch.targets[task] for task in config.tasks})
-        for task, losses in supervised_losses(self.state, batch, outputs, masks).items():
+        supervised = self.state.terms["supervised"]
+        assert isinstance(supervised, SupervisedLosses)
+        for task, losses in supervised.losses(outputs, batch, masks, self.state.palette).items():
             labelled, settings = sum(batch.present[task]), config.tasks[task]
             if not labelled:
                 continue
@@ -84,28 +85,25 @@ class ValidationLosses:
         return replace(batch, targets={**batch.targets, "depth": clipped})
 
     def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
-        """What the generator is told by each critic it listens to."""
-        state = self.state
-        critics = {name: critic for name, critic in state.config.discriminators.items() if critic.weight > 0}
-        if not critics:
-            return
-        seen = {task: outputs[task] for critic in critics.values() for task in critic.tasks}
-        fake = fake_maps(seen, state.generator.depth)
-        with evaluating(state.discriminators):
-            for name, critic in critics.items():
-                chosen = [i for i in range(len(batch)) if all(batch.present[task][i] for task in critic.tasks)]
+        """What the generator is told by each discriminator it listens to."""
+        terms = [one for one in self.state.terms.values() if isinstance(one, DiscriminatorTerm)]
+        heard = [one for one in terms if one.settings.weight > 0]
+        seen = {task: outputs[task] for one in heard for task in one.settings.tasks}
+        fake = fake_maps(seen, self.state.generator.depth)
+        with evaluating(self.state.terms):
+            for one in heard:
+                tasks, sees = one.settings.tasks, one.settings.sees
+                chosen = [i for i in range(len(batch)) if all(batch.present[task][i] for task in tasks)]
                 if not chosen:
                     continue
-                image = batch.image if "image" in critic.sees else None
-                maps = discriminator_input(fake, critic.sees, masks, image)
+                maps = discriminator_input(fake, sees, masks, batch.image if "image" in sees else None)
                 if len(chosen) < len(batch):
                     maps = maps[torch.tensor(chosen, device=maps.device)]
-                term = OBJECTIVES[critic.objective].generator(state.discriminators[name](maps))
-                self.terms.add(f"adversarial/{name}", term, len(chosen))
+                self.terms.add(f"adversarial/{one.name}", one.objective.generator(one.network(maps)), len(chosen))
 
     def compute(self) -> dict[str, float]:
         """Means by the names `metrics.jsonl` has for training with `losses/` before them; `losses/adversarial` is the
-        weighted sum of the critics' terms, `losses/combined` that and the tasks' supervised losses.
+        weighted sum of the discriminators' terms, `losses/combined` that and the tasks' supervised losses.
         """
         means, config = self.terms.means(), self.state.config
         adversarial = {

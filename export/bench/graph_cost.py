@@ -118,7 +118,7 @@ def _cost_of_checkpoint(path: Path) -> Cost:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from advmtl.training.checkpoint import load_generator
+    from advmtl.training import load_generator
 
     generator, config = load_generator(path)
     generator.eval()

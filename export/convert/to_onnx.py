@@ -17,7 +17,7 @@ from torch import nn
 
 from advmtl.config import Config, Source
 from advmtl.data.index import index_source
-from advmtl.training.checkpoint import load_generator
+from advmtl.training import load_generator
 from export.convert.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, OFFSET_PX, ParityReport, check_parity
 from export.graph.cpu_graph import TARGETS, deployable_for
 from export.graph.description import describe

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from advmtl.config import Config
-from advmtl.training.checkpoint import load_generator
+from advmtl.training import load_generator
 from export.convert.parity import ParityReport
 from export.convert.to_onnx import ExportReport, export_checked, export_run, parity_frames
 from export.graph.description import describe

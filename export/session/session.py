@@ -240,7 +240,7 @@ def _open_onnx(path: Path, provider: str, options: Any) -> Session:
 def _open_torch(path: Path, provider: str, threads: int) -> Session:
     import torch
 
-    from advmtl.training.checkpoint import load_generator
+    from advmtl.training import load_generator
     from export.graph.deployable import Deployable
     from export.graph.description import describe
 

@@ -11,7 +11,7 @@ from tiny_run import CPU, make_config, quiet
 from advmtl.config import BalanceConfig, Config
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 
 
 def config_with(streets: Path, balance: dict[str, Any]) -> Config:

@@ -10,9 +10,9 @@ from balancers import GRAM_BASED, JACOBIAN_BASED, REQUIRED
 from torch import Tensor
 from torchjd import aggregation
 
-from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteRow
-from advmtl.balancing.build import BUILDERS, build_balancer
-from advmtl.config.balance_methods import METHODS, SCALARIZATIONS, check_balance
+from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteObjective
+from advmtl.balancing.build import BALANCERS, build_balancer
+from advmtl.config.balance import METHODS, SCALARIZATIONS, check_balance
 from preprocessing.ground.errors import InputError
 
 
@@ -32,7 +32,7 @@ def gradients(rows: int = 3, seed: int = 0) -> Tensor:
 
 
 def test_the_table_of_names_is_the_configurations() -> None:
-    assert list(BUILDERS) == list(METHODS)
+    assert list(BALANCERS) == list(METHODS)
     assert set(METHODS) == {"sum", *SCALARIZATIONS, *GRAM_BASED, *JACOBIAN_BASED}
     for names, kind in ((GRAM_BASED, GramBalancer), (SCALARIZATIONS, LossBalancer), (JACOBIAN_BASED, JacobianBalancer)):
         assert all(isinstance(balancer, kind) for balancer in map(try_make, names) if balancer is not None)
@@ -88,7 +88,7 @@ def test_weights_are_finite_for_hard_losses(method: str, losses: list[float]) ->
     balancer = make(method)
     for epoch in range(4):
         balancer.begin_epoch(epoch)
-        assert balancer.weights(wide(losses), torch.tensor([True, epoch > 1, True])).isfinite().all()
+        assert balancer.weights(wide(losses), torch.tensor([True, epoch > 1, True]))[0].isfinite().all()
 
 
 # In distribution only: pcgrad and gradvac visit the rows in a drawn order, random and graddrop draw weights or masks;
@@ -117,8 +117,8 @@ def test_the_order_of_the_tasks_does_not_matter(method: str) -> None:
         for balancer in (first, second):
             balancer.begin_epoch(epoch)
             balancer.observe({"a": 0.5, "b": 0.6 - 0.1 * epoch, "c": 0.8})
-        weights = first.weights(losses, torch.tensor([True] * 3))
-        permuted = second.weights(losses[[1, 2, 0]], torch.tensor([True] * 3))
+        weights = first.weights(losses, torch.tensor([True] * 3))[0]
+        permuted = second.weights(losses[[1, 2, 0]], torch.tensor([True] * 3))[0]
         assert torch.allclose(permuted, weights[[1, 2, 0]], atol=1e-9)
 
 
@@ -191,7 +191,7 @@ def test_hand_derived_weights(method: str, options: dict, gramian: list, expecte
 )
 def test_hand_derived_derivatives(method: str, expected: list[float]) -> None:
     """Losses 2 and 8."""
-    weights = make(method, ("a", "b")).weights(wide([2.0, 8.0]), torch.tensor([True, True]))
+    weights = make(method, ("a", "b")).weights(wide([2.0, 8.0]), torch.tensor([True, True]))[0]
     assert weights.tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -272,14 +272,14 @@ def test_scaling_all_losses_changes_no_direction(method: str) -> None:
 def test_what_is_not_finite_is_named(bad: float) -> None:
     gramian = torch.eye(3, dtype=torch.float64)
     gramian[1, 1] = bad
-    with pytest.raises(NonFiniteRow, match=f"gradient of row b is {bad}"):
+    with pytest.raises(NonFiniteObjective, match=f"gradient of objective b is {bad}"):
         make("min_norm")(gramian, wide([1.0] * 3))
     gramian[1, 1], gramian[0, 2] = 1, bad
-    with pytest.raises(NonFiniteRow, match="row a"):
+    with pytest.raises(NonFiniteObjective, match="objective a"):
         make("pcgrad")(gramian, wide([1.0] * 3))
-    with pytest.raises(NonFiniteRow, match=f"loss of row c is {bad}"):
+    with pytest.raises(NonFiniteObjective, match=f"loss of objective c is {bad}"):
         make("gradnorm")(torch.eye(3, dtype=torch.float64), wide([1.0, 1.0, bad]))
-    with pytest.raises(NonFiniteRow, match=f"loss of row c is {bad}"):
+    with pytest.raises(NonFiniteObjective, match=f"loss of objective c is {bad}"):
         make("dwa").weights(wide([1.0, 1.0, bad]), torch.tensor([True] * 3))
 
 
@@ -294,12 +294,12 @@ def drive(balancer: Any, steps: range) -> list[Tensor]:
         if isinstance(balancer, GramBalancer):
             results.append(balancer(matrix @ matrix.T, losses))
         elif isinstance(balancer, LossBalancer):
-            results.append(balancer.weights(losses, torch.tensor([True, step % 2 == 0, True])))
+            weights, own = balancer.weights(losses, torch.tensor([True, step % 2 == 0, True]))
+            results.append(weights)
             with torch.no_grad():
-                for parameter in balancer.parameters():  # stands for the generator's optimizer
-                    assert parameter.grad is not None and parameter.grad.abs().max() > 0
-                    parameter -= 0.1 * parameter.grad
-                    parameter.grad = None
+                for parameter, gradient in zip(balancer.parameters(), own, strict=True):
+                    assert gradient.abs().max() > 0
+                    parameter -= 0.1 * gradient  # stands for the generator's optimizer
         else:
             results.append(balancer(matrix))
     return results
@@ -349,16 +349,21 @@ def test_history_matters(method: str) -> None:
             "constant",
             {"weights": {"x": 1}},
             "representation",
-            "balance.options.weights: x is no row here; the rows are a, b",
+            "balance.options.weights: x is no objective here; the objectives are a, b",
         ),
-        ("constant", {"weights": {"critic": 1}}, "representation", "balance.options.weights: critic is no row here"),
-        ("focused_geometric_mean", {"focus": ["x"]}, "representation", "balance.options.focus: x is no row here"),
+        (
+            "constant",
+            {"weights": {"critic": 1}},
+            "representation",
+            "balance.options.weights: critic is no objective here",
+        ),
+        ("focused_geometric_mean", {"focus": ["x"]}, "representation", "balance.options.focus: x is no objective here"),
         ("excess_mtl", {}, "representation", "balance.at: excess_mtl keeps a square per parameter"),
         (
             "trimmed_mean",
             {"trim_number": 2},
             "representation",
-            "balance.options.trim_number: 2 leaves nothing of 3 rows",
+            "balance.options.trim_number: 2 leaves nothing of 3 objectives",
         ),
     ],
 )

@@ -12,11 +12,11 @@ from torchjd.aggregation import ExcessMTL
 from toy_rows import ROWS, Toy, balancer_of, explicit
 
 import advmtl.training.step
-from advmtl.balancing.balancer import NonFiniteRow
-from advmtl.balancing.update import balanced_backward, split_parameters
+from advmtl.balancing.balancer import NonFiniteObjective
+from advmtl.balancing.update import StepObjectives, balanced_backward, split_parameters
 from advmtl.config import BalanceConfig
-from advmtl.config.balance_methods import SCALARIZATIONS
-from advmtl.terms.finite import NonFiniteLoss
+from advmtl.config.balance import SCALARIZATIONS
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 
@@ -29,7 +29,7 @@ def step_of(toy: Toy, balancer: Any, **settings: Any) -> dict[str, Tensor]:
     config = BalanceConfig(**settings)
     torch.manual_seed(0)  # for the methods that draw
     labelled = dict.fromkeys(losses, True)
-    logs = balanced_backward(balancer, config, toy, z, rows, losses, labelled, statistics=True)  # type: ignore[arg-type]
+    logs = balanced_backward(balancer, config, toy, StepObjectives(rows, [z], losses, labelled), statistics=True)  # type: ignore[arg-type]
     grads = {name: p.grad.clone() for name, p in toy.named_parameters() if p.grad is not None}
     assert grads.keys() == dict(toy.named_parameters()).keys()
     return grads | {name.removeprefix("balance/weight/"): value for name, value in logs.items() if "weight/" in name}
@@ -113,7 +113,9 @@ def test_a_critic_row_that_is_not_there_yet_and_a_task_without_labels() -> None:
     two = {"a": rows["a"], "b": 0 * rows["b"]}
     losses = {name: row.detach() for name, row in two.items()}
     labelled = {"a": True, "b": False}
-    logs = balanced_backward(balancer, BalanceConfig(), toy, z, two, losses, labelled, statistics=True)  # type: ignore[arg-type]
+    logs = balanced_backward(
+        balancer, BalanceConfig(), toy, StepObjectives(two, [z], losses, labelled), statistics=True
+    )  # type: ignore[arg-type]
     assert logs["balance/weight/a"] == 1 and toy.shared.grad is not None
     assert torch.allclose(toy.shared.grad, explicit(Toy(), [1, 0, 0])["shared"])
 
@@ -124,8 +126,10 @@ def test_a_row_that_is_not_finite_is_named(method: str) -> None:
     z, rows = toy.rows()
     rows["b"] = rows["b"] * float("nan")
     losses = {name: rows[name].detach() for name in ("a", "b")}
-    with pytest.raises(NonFiniteRow, match="of row b is nan"):
-        balanced_backward(balancer, BalanceConfig(), toy, z, rows, losses, dict.fromkeys(losses, True))  # type: ignore[arg-type]
+    with pytest.raises(NonFiniteObjective, match="of objective b is nan"):
+        balanced_backward(
+            balancer, BalanceConfig(), toy, StepObjectives(rows, [z], losses, dict.fromkeys(losses, True))
+        )  # type: ignore[arg-type]
 
 
 def run_step(state: State, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
@@ -133,12 +137,12 @@ def run_step(state: State, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Tensor
     seen: dict[str, Any] = {}
     real = advmtl.training.step.balanced_backward
 
-    def spied(balancer: Any, settings: Any, generator: Any, z: Tensor, rows: dict, *rest: Any, **options: Any) -> Any:
+    def spied(balancer: Any, settings: Any, generator: Any, step: StepObjectives, **options: Any) -> Any:
         shared = split_parameters(generator)[1]
-        for name, row in rows.items():
+        for name, row in step.objectives.items():
             gradients = torch.autograd.grad(row, shared, retain_graph=True, allow_unused=True)
             seen[name] = [torch.zeros_like(p) if g is None else g for p, g in zip(shared, gradients, strict=True)]
-        logs = real(balancer, settings, generator, z, rows, *rest, **options)
+        logs = real(balancer, settings, generator, step, **options)
         seen["found"] = [p.grad.clone() for p in shared]
         return logs
 
@@ -210,6 +214,6 @@ def test_a_finite_loss_with_a_gradient_that_is_not_names_the_row() -> None:
         lambda module, inputs, outputs: (inputs[0] * float("nan"),)
     )
     with pytest.raises(
-        NonFiniteLoss, match="step 0: squared gradient of row depth is nan; frames of the batch: frame0"
+        NonFiniteLoss, match="step 0: squared gradient of objective depth is nan; frames of the batch: frame0"
     ):
         train_step(state, make_batch([True], [True]))

@@ -11,9 +11,9 @@ from same_bits import assert_equal
 from torch import Tensor
 from toy_rows import Toy, balancer_of, explicit
 
-from advmtl.balancing.update import balanced_backward
+from advmtl.balancing.update import StepObjectives, balanced_backward
 from advmtl.config import BalanceConfig
-from advmtl.config.balance_methods import SCALARIZATIONS
+from advmtl.config.balance import SCALARIZATIONS
 from advmtl.networks.generator import Generator
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
@@ -33,7 +33,8 @@ def step_without_b(toy: Toy, balancer: Any, term: float, **settings: Any) -> dic
     losses = {"a": rows["a"].detach(), "b": torch.zeros((), dtype=torch.float64)}
     torch.manual_seed(0)  # for the methods that draw
     logs = balanced_backward(
-        *(balancer, BalanceConfig(**settings), toy, z, rows, losses, {"a": True, "b": False}),  # type: ignore[arg-type]
+        *(balancer, BalanceConfig(**settings), toy),  # type: ignore[arg-type]
+        StepObjectives(rows, [z], losses, {"a": True, "b": False}),
         statistics=True,
     )
     gradients = {name: p.grad.clone() for name, p in toy.named_parameters() if p.grad is not None}
@@ -114,11 +115,11 @@ def test_a_mean_teacher_does_not_stop_the_training_of_depth(method: str) -> None
     assert logs["balance/weight/depth"] == 1 == logs["balance/weight/segmentation"]
     assert 0 < float(logs["gradient_norm_at_z/segmentation"]) < float(logs["gradient_norm_at_z/depth"])
     if method == "gradnorm":
-        first = dict(zip(state.balancer.rows, state.balancer.get_buffer("first_losses").tolist(), strict=True))
+        first = dict(zip(state.balancer.objectives, state.balancer.get_buffer("first_losses").tolist(), strict=True))
         assert first["segmentation"] == 0 and first["depth"] == pytest.approx(float(logs["depth/supervised"]))
 
 
 def test_a_term_that_is_not_finite_is_named_though_nobody_weighs_it() -> None:
     toy, balancer = Toy(), balancer_of("min_norm")
-    with pytest.raises(ValueError, match="squared gradient of row b is nan"):
+    with pytest.raises(ValueError, match="squared gradient of objective b is nan"):
         step_without_b(toy, balancer, float("nan"))

@@ -9,10 +9,10 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from label_choice import feature_maps
 
-from advmtl.config.detection import Place
-from advmtl.networks.add_modules import grow
+from advmtl.config.growth import Place
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import build_generator
+from advmtl.networks.grown import grow
 
 
 def test_feature_maps_of_a_grown_network() -> None:

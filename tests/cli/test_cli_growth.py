@@ -7,7 +7,7 @@ import numpy as np
 from command_line import advmtl
 from growing_runs import opposed_objectives
 
-from advmtl.config.detection import detection_of
+from advmtl.config.growth import detection_of
 from advmtl.drawing.growth import draw_growth
 from advmtl.training.checkpoint import load_generator, recorded_growth
 from preprocessing.ground.files import read_image

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from run_parts import discriminators_of
 from street_set import TASKS
 
 from advmtl.compare import compare as module
@@ -22,8 +23,8 @@ from advmtl.compare.picture import write_tradeoff
 from advmtl.compare.plan import is_finished
 from advmtl.config import Config, validate
 from advmtl.data.batch import Batch
-from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training import loop as loop_module
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.run_folder import Run
 from advmtl.training.state import State
 from preprocessing.ground.errors import InputError
@@ -157,9 +158,9 @@ def test_steps_are_timed_in_turn_and_once(
     order: list[int] = []
 
     def timed(state: State, batch: Batch) -> float:
-        order.append(len(state.discriminators))
+        order.append(len(discriminators_of(state)))
         assert state.optimizer.param_groups[0]["lr"] == 0 and len(batch.names) == 2
-        return 9.0 if len(order) <= 6 else 0.2 + 0.1 * len(state.discriminators)
+        return 9.0 if len(order) <= 6 else 0.2 + 0.1 * len(discriminators_of(state))
 
     def measure() -> dict[str, StepTime]:
         return compare_timing.step_times(configs[1:], configs[0], CPU, tmp_path / "t.json", Console(quiet=True))
@@ -177,7 +178,7 @@ def test_a_step_that_fails_leaves_the_row_without_a_time(
     configs: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timed(state: State, batch: Batch) -> float:
-        if state.discriminators:
+        if discriminators_of(state):
             raise NonFiniteLoss("step 0: combined is inf")
         return 0.1
 

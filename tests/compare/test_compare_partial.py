@@ -68,13 +68,13 @@ def test_methods_are_at_work_when_a_step_is_timed(tmp_path: Path) -> None:
     }
     config = make("a", data=data, partial={"consistency": {"start_step": 900, "width": 4}}, **SMALL)
     state = timing._ready(config, CPU)
-    before = {name: value.clone() for name, value in state.partial.state_dict().items()}
+    before = {name: value.clone() for name, value in state.terms.state_dict().items()}
     batch = timing._batch(config, CPU, {})
     assert sum(batch.present["depth"]) not in (0, 6)
     timing._timed(state, batch)
     # With moments that are not zero, its optimizer has been at work, at a rate of 0.
-    assert state.step == 901 and state.partial_optimizers["consistency"].state_dict()["state"]
-    assert all(torch.equal(value, before[name]) for name, value in state.partial.state_dict().items())
+    assert state.step == 901 and state.term_optimizers["partial/consistency"].state_dict()["state"]
+    assert all(torch.equal(value, before[name]) for name, value in state.terms.state_dict().items())
 
 
 def test_a_batch_without_labels_is_not_that_of_the_labels_alone(tmp_path: Path) -> None:

@@ -95,12 +95,12 @@ def test_hash_differs_with_any_value_that_shapes_the_result() -> None:
 
 
 def test_rows_are_the_tasks_and_the_critics_that_have_one() -> None:
-    assert load_config("model3").rows == ["segmentation", "depth"]
+    assert load_config("model3").objectives == ["segmentation", "depth"]
     own = "balance.multi_task_row=own"
-    assert load_config("model3", [own]).rows == ["segmentation", "depth", "adversarial/multi_task"]
+    assert load_config("model3", [own]).objectives == ["segmentation", "depth", "adversarial/multi_task"]
     assert load_config("model3", [own]).hash != load_config("model3").hash
     assert load_config("model1", [own]).hash == load_config("model1").hash
-    assert load_config("model1", [own]).rows == ["segmentation", "depth"]  # its multi-task critic has weight 0
+    assert load_config("model1", [own]).objectives == ["segmentation", "depth"]  # its multi-task critic has weight 0
 
 
 @pytest.mark.parametrize("nothing", [{}, {"mean_teacher": None}, {"adversary": None, "consistency": None}])

@@ -9,10 +9,10 @@ import torch
 from onnx import TensorProto
 from standins import make_frame, make_metadata, make_source
 
-from advmtl.config.detection import Place
-from advmtl.networks.add_modules import grow
+from advmtl.config.growth import Place
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator, build_generator
+from advmtl.networks.grown import grow
 from export.bench.graph_cost import cost_of
 from export.convert.parity import ParityReport, compare
 from export.convert.to_onnx import ExportReport, export_checked

@@ -7,12 +7,12 @@ import torch
 from growing_runs import PAIR, frames, fresh, grown_config, only, stir, walk
 from torch import Tensor
 
-import advmtl.training.growth_conflicts
+import advmtl.training.growth
 from advmtl.config import GrowthConfig
-from advmtl.config.detection import Detection, Place, average, choose, detection_of, modules_for
-from advmtl.networks.add_modules import grow
+from advmtl.config.growth import Detection, Place, average, choose, detection_of, modules_for
 from advmtl.networks.generator import Generator
-from advmtl.training.growth_conflicts import Counts, stage_cosines
+from advmtl.networks.grown import grow
+from advmtl.training.growth import Counts, stage_cosines
 from advmtl.training.step import train_step
 
 THREE = ("segmentation", "depth", "instance")
@@ -130,9 +130,9 @@ def test_counts_and_means_over_the_window(monkeypatch: pytest.MonkeyPatch) -> No
         2: [[-0.5], [0.7], [-0.3], [0.0]],
     }
     monkeypatch.setattr(
-        advmtl.training.growth_conflicts,
+        advmtl.training.growth,
         "stage_cosines",
-        lambda generator, rows, scale: torch.tensor(values[len(rows)], dtype=torch.float64),
+        lambda generator, rows, scale, processes: torch.tensor(values[len(rows)], dtype=torch.float64),
     )
     counts, row = Counts(THREE), torch.zeros(())
     generator = object()

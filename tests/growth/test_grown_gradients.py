@@ -1,16 +1,22 @@
 """Balancing with modules: z and the taps together stand for all that is shared."""
 
+from typing import Any
+
 import pytest
 import torch
 from growing_runs import PAIR, frames, fresh, grown_config, only, stir
 from torch import Tensor
 
 import advmtl.training.step
-from advmtl.balancing.gradients import gramian_at_z, pull, push
-from advmtl.balancing.update import split_parameters
-from advmtl.config.detection import Place
-from advmtl.networks.add_modules import grow
+from advmtl.balancing.gradients import (
+    backward_through_encoder,
+    gradients_at_representation,
+    gramian_at_representation,
+)
+from advmtl.balancing.update import StepObjectives, split_parameters
+from advmtl.config.growth import Place
 from advmtl.networks.generator import Generator
+from advmtl.networks.grown import grow
 from advmtl.training.step import train_step
 
 CHAIN = [Place(3, PAIR), Place(4, PAIR), Place(4, ("depth", "instance")), Place(1, PAIR)]
@@ -48,7 +54,8 @@ def test_a_push_is_the_backward_of_the_weighted_sum() -> None:
     wanted = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
     generator.zero_grad(set_to_none=True)
     points, rows = rows_of(generator)
-    push(pull(rows, points, list(generator.heads.parameters())), weights)
+    gradients = gradients_at_representation(rows, points, list(generator.heads.parameters()))
+    backward_through_encoder(gradients, weights.to(gradients.matrix) @ gradients.matrix)
     found = {name: p.grad for name, p in generator.named_parameters() if p.grad is not None}
     assert len(found) == len(shared)
     for name, gradient in found.items():
@@ -66,7 +73,9 @@ def test_the_gram_matrix_is_that_of_z_and_all_taps() -> None:
             torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(points, found, strict=True)])
         )
     matrix = torch.stack(parts)
-    assert torch.allclose(gramian_at_z(pull(rows, points)), matrix @ matrix.T, rtol=1e-10)
+    assert torch.allclose(
+        gramian_at_representation(gradients_at_representation(rows, points)), matrix @ matrix.T, rtol=1e-10
+    )
     columns = points[0].numel()
     assert not torch.allclose(matrix[:, :columns] @ matrix[:, :columns].T, matrix @ matrix.T, rtol=1e-3)
 
@@ -75,8 +84,8 @@ def test_z_alone_is_as_before() -> None:
     generator = fresh(grown_config()).generator.double()
     points, rows = rows_of(generator)
     assert len(points) == 1
-    pulled = pull(rows, points[0])
-    assert pulled.like_points(pulled.at_z[1])[0].data_ptr() == pulled.at_z[1].data_ptr()
+    found = gradients_at_representation(rows, points)
+    assert found.like_representations(found.matrix[1])[0].data_ptr() == found.matrix[1].data_ptr()
 
 
 @pytest.mark.parametrize(
@@ -93,11 +102,11 @@ def test_a_real_step_balances_modules_with_the_encoder(
     real = advmtl.training.step.balanced_backward
     names = [name for name, _ in state.generator.named_parameters()]
 
-    def spied(balancer, settings, generator, z, rows, *rest, **options):  # type: ignore[no-untyped-def]
-        for task, row in rows.items():
+    def spied(balancer: Any, settings: Any, generator: Any, step: StepObjectives, **options: Any) -> Any:
+        for task, row in step.objectives.items():
             found = torch.autograd.grad(row, list(generator.parameters()), retain_graph=True, allow_unused=True)
             rows_by_hand[task] = {name: g for name, g in zip(names, found, strict=True) if g is not None}
-        logs = real(balancer, settings, generator, z, rows, *rest, **options)
+        logs = real(balancer, settings, generator, step, **options)
         rows_by_hand["found"] = {name: p.grad.clone() for name, p in generator.named_parameters() if p.grad is not None}
         return logs
 

@@ -8,11 +8,10 @@ import torch.nn.functional as F
 from growing_runs import PAIR, frames, fresh, grown_config, stir
 from torch import Tensor
 
-from advmtl.config.detection import Place
-from advmtl.networks.add_modules import architecture, grow, regrow
+from advmtl.config.growth import Place
 from advmtl.networks.encoder import build_encoder
 from advmtl.networks.generator import Generator
-from advmtl.networks.grown_modules import Fusion, Kernels, MediativeKernel
+from advmtl.networks.grown import Fusion, Kernels, MediativeKernel, architecture, grow, regrow
 
 PLACES = [Place(4, PAIR), Place(1, PAIR), Place(3, ("depth", "instance"))]
 

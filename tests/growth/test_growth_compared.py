@@ -17,7 +17,7 @@ from advmtl.compare.metrics import REFERENCE, Comparison, Outcome, Row, StepTime
 from advmtl.compare.plan import Plan
 from advmtl.compare.table import grids, notes, to_dict
 from advmtl.config import Config
-from advmtl.networks.add_modules import Architecture, architecture
+from advmtl.networks.grown import Architecture, architecture
 from advmtl.training.checkpoint import save_checkpoint
 from advmtl.training.run_folder import Run
 from advmtl.training.state import State

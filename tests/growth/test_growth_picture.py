@@ -7,7 +7,7 @@ import numpy as np
 from growing_runs import grown_config
 from written_runs import write_run
 
-from advmtl.config.detection import Detection, Place
+from advmtl.config.growth import Detection, Place
 from advmtl.drawing.growth import draw_growth, held_text, write_growth
 from advmtl.report.page import write_report
 from advmtl.training.checkpoint import save_checkpoint

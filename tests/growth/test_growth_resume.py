@@ -14,11 +14,11 @@ from rich.console import Console
 from street_set import write_cityscapes
 
 from advmtl.config import Config, validate
-from advmtl.config.detection import detection_of
-from advmtl.networks.add_modules import architecture
+from advmtl.config.growth import detection_of
+from advmtl.networks.grown import architecture
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 from advmtl.training.state import State
 from preprocessing.ground.errors import InputError
 
@@ -149,7 +149,7 @@ def test_another_configuration_is_refused() -> None:
     ("changes", "message"),
     [
         ({"tasks": 1}, "growth: one task has no other to conflict with"),
-        ({"balance": {"method": "rotograd"}}, "growth: rotograd rotates z alone"),
+        ({"balance": {"method": "rotograd"}}, "growth: rotograd transforms z alone"),
         ({"train": {"compile": True}}, "growth: a growing network is not compiled"),
         ({"growth": {"accumulate_steps": 4}}, "growth: accumulate_steps: 4 mini-batches"),
     ],
@@ -224,6 +224,9 @@ def test_detections_beyond_the_last_step_are_told(tmp_path: Path) -> None:
 def test_the_average_of_a_new_module_is_as_young_as_the_module() -> None:
     """In the first step after it came, it is nine tenths the new values; the rest is old."""
     state = fresh(grown_config(2, {"detections": 1, "start_step": 28, "accumulate_steps": 1}))
+    walk(state, 28)
+    assert state.growth is not None
+    state.growth.counts.conflicts += 1  # whatever the step says, so that something grows
     walk(state, 29)
     assert architecture(state.generator)
     before = {name: value.clone() for name, value in state.ema.state_dict().items()}

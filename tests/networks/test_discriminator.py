@@ -15,7 +15,7 @@ from advmtl.networks.discriminator import (
     validity,
 )
 from advmtl.networks.generator import DepthRange
-from advmtl.terms.adversarial_objectives import OBJECTIVES
+from advmtl.terms.adversarial import OBJECTIVES
 
 DEPTH = DepthRange(1.0, 100.0)
 SEES = ["depth", "image", "segmentation"]

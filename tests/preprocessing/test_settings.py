@@ -69,8 +69,8 @@ def test_the_key_tells_what_shapes_the_maps_and_nothing_else() -> None:
     ],
 )
 def test_the_key_is_that_of_the_first_names(matcher: CensusSettings | SgbmSettings, first: str) -> None:
-    """As it was for sgbm with mode census, step_price and jump_price; with hh4; with 3way."""
-    assert settings_key(PreprocessSettings(matcher=matcher).shaping()) == first
+    """As it was for sgbm with mode census, step_price and jump_price; with hh4; with 3way (revision 2 of the maps)."""
+    assert settings_key({**PreprocessSettings(matcher=matcher).shaping(), "revision": 2}) == first
 
 
 OLD = "write --matcher census"
@@ -111,3 +111,9 @@ def test_older_names_still_mean_what_they_meant(
 def test_what_is_no_setting_stays_as_it_was_given(text: str) -> None:
     with pytest.raises(InputError, match=rf"--set {text}: not one of KEY=VALUE"):
         build_settings("census", {}, current_names("census", [text])[1])
+
+
+def test_opencv_s_maps_of_before_its_own_check_was_switched_off_are_made_anew() -> None:
+    shaping = PreprocessSettings(matcher=SgbmSettings()).shaping()
+    assert settings_key(shaping) != settings_key({**shaping, "revision": 2})
+    assert PreprocessSettings(matcher=CensusSettings()).shaping()["revision"] == 2

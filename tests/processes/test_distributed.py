@@ -30,11 +30,11 @@ from two_processes import (
 )
 
 from advmtl.data.loading import val_loaders
+from advmtl.distributed import SINGLE, process_group
 from advmtl.evaluation.evaluate import evaluate
 from advmtl.networks.batch_norm import FrozenBatchNorm2d, set_batch_norm
-from advmtl.process_group import process_group
 from advmtl.training.checkpoint import load_checkpoint, load_generator
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 from preprocessing.ground.errors import InputError
 
 
@@ -74,7 +74,7 @@ def test_steps_of_the_other_cases(tmp_path: Path) -> None:
 
 
 def check_steps(case: str, pair: list[dict[str, Any]]) -> None:
-    alone = some_steps(case)
+    alone = some_steps(case, SINGLE)
     for found in pair:
         assert unmatched(found[case]["weights"], alone["weights"], 1e-9) == []
         for mine, wanted in zip(found[case]["logs"], alone["logs"], strict=True):
@@ -91,12 +91,12 @@ def test_exchanges_by_hand(pair: list[dict[str, Any]]) -> None:
     """Σ (1, 3) + (2, 3) = (3, 6), its squares' gradient (6, 12), twice, since gradients are averaged later."""
     for found in (one["exchanges"] for one in pair):
         assert found["total"] == [1, 10] and found["largest"] == [1, 0]
-        assert found["divisor"] == 1.5 and found["nothing"] == 0.5
+        assert found["global_count"] == 1.5 and found["nothing"] == 0.5
         assert found["whole"] == ([3.0, 6.0], [12.0, 24.0])
         assert found["averaged"] == [[0.5, 4.0], [0.5, 0.5]]
         assert found["any"] == [True, False]
         assert found["gathered"] == [{"rank": 0, "frames": []}, {"rank": 1, "frames": ["x"]}]
-        assert found["from_writer"] == "the first's"
+        assert found["from_rank0"] == "the first's"
         assert found["together"] == "process 1: data.train: no such folder"
         assert found["differ"].startswith("configuration: process 1 has other")
 
@@ -149,7 +149,7 @@ def test_a_stop_of_one_stops_both_and_a_resume_gives_the_same_bits(folder: Path,
     assert pair[0]["resumed"] == pair[0]["metrics"]
     whole, resumed = (load_checkpoint(folder / name / "checkpoints/last.pt")[0] for name in ("whole", "stopped"))
     assert whole["processes"] == 2 and whole["step"] == 6
-    for name in ("generator", "ema", "discriminators"):
+    for name in ("generator", "ema", "terms"):
         assert all(torch.equal(value, resumed[name][key]) for key, value in whole[name].items())
     assert torch.equal(whole["noise"], resumed["noise"]) and torch.equal(whole["torch"], resumed["torch"])
     rows = [(folder / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "stopped")]

@@ -14,7 +14,7 @@ from advmtl.cli.app import app
 from advmtl.config import Config, validate
 from advmtl.report.page import write_report
 from advmtl.report.reading import read_run
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 from preprocessing.sets.cityscapes import frame_path
 
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from advmtl.config import Config, validate
-from advmtl.config.detection import Detection
+from advmtl.config.growth import Detection
 from advmtl.data.loading import Batch
 from advmtl.networks.generator import Generator
-from advmtl.networks.grown_modules import Kernels
-from advmtl.training.growth_conflicts import Counts
-from advmtl.training.growth_state import grow_where_due
+from advmtl.networks.grown import Kernels
+from advmtl.training.growth import Counts
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 
@@ -106,7 +105,7 @@ def walk(state: State, steps: int) -> list[Detection]:
         with opposed_objectives():
             train_step(state, only(frames(state.step), state.config))
         state.step += 1
-        detection = grow_where_due(state)
+        detection = state.grow()
         if detection is not None:
             found.append(detection)
     return found

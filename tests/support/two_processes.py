@@ -15,13 +15,11 @@ from typer.testing import CliRunner
 from advmtl.cli.app import app
 from advmtl.config import Config, validate
 from advmtl.data.loading import Batch, val_loaders
-from advmtl.distributed import Processes, ProcessLost, current
+from advmtl.distributed import Processes, ProcessLost, losing, process_group
 from advmtl.networks.batch_norm import set_batch_norm
-from advmtl.process_group import losing, process_group
-from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training import loop as loop_module
-from advmtl.training.fit import fit
-from advmtl.training.growth_state import grow_where_due
+from advmtl.training.finite import NonFiniteLoss
+from advmtl.training.fitting import fit
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
@@ -126,22 +124,22 @@ def own_part(batch: Batch, processes: Processes) -> Batch:
 
 def weights(state: State) -> dict[str, torch.Tensor]:
     """Weights, statistics, averages, the balancer's history."""
-    parts = {"g": state.generator, "ema": state.ema, "d": state.discriminators, "b": state.balancer, "p": state.partial}
+    parts = {"g": state.generator, "ema": state.ema, "t": state.terms, "b": state.balancer}
     values = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
     return {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
-def some_steps(name: str, steps: int = 3) -> dict[str, Any]:
+def some_steps(name: str, processes: Processes, steps: int = 3) -> dict[str, Any]:
     """float64, so that what differs is a fault and not rounding that Adam's division by its own size blew up."""
     torch.set_default_dtype(torch.float64)
     try:
-        state = build(case_config(name), CPU)
+        state = build(case_config(name), CPU, processes=processes)
         logs = []
         for step in range(steps):
-            values = train_step(state, own_part(four_frames(step), current()), statistics=True)
+            values = train_step(state, own_part(four_frames(step), processes), statistics=True)
             logs.append({key: float(value) for key, value in values.items()})
             state.step += 1
-            detection = grow_where_due(state)
+            detection = state.grow()
             if detection is not None:
                 logs[-1] |= detection.row()
         return {"weights": weights(state), "logs": logs}
@@ -149,13 +147,13 @@ def some_steps(name: str, steps: int = 3) -> dict[str, Any]:
         torch.set_default_dtype(torch.float32)
 
 
-def spoilt_step() -> str:
+def spoilt_step(processes: Processes) -> str:
     """The second process's first frame has an infinite pixel."""
     # Frozen: a synchronised batch norm would spread it over all frames.
-    state = build(case_config("at z"), CPU)
-    batch = own_part(four_frames(0), current())
+    state = build(case_config("at z"), CPU, processes=processes)
+    batch = own_part(four_frames(0), processes)
     image = batch.image.float()
-    if current().rank == 1:
+    if processes.rank == 1:
         image[0, 0, 0, 0] = float("inf")
     targets = {name: value if name == "segmentation" else value.float() for name, value in batch.targets.items()}
     with pytest.raises(NonFiniteLoss) as caught:
@@ -167,7 +165,7 @@ def exchanges(processes: Processes) -> dict[str, Any]:
     """The small ones, by hand."""
     rank = processes.rank
     own = torch.tensor([1.0 + rank, 3.0], requires_grad=True)
-    whole = processes.whole(own)
+    whole = processes.sum_with_gradient(own)
     whole.square().sum().backward()
     averaged = [torch.tensor([[float(rank), 4.0]]).T, torch.full((2,), float(rank), dtype=torch.float64)]
     processes.average(averaged)
@@ -178,19 +176,19 @@ def exchanges(processes: Processes) -> dict[str, Any]:
         return "done"
 
     with pytest.raises(InputError) as together:
-        processes.together(broken_on_the_second)
+        processes.raise_together(broken_on_the_second)
     with pytest.raises(InputError) as differ:
-        processes.same(f"hash {rank}", "configuration")
+        processes.assert_equal(f"hash {rank}", "configuration")
     return {
         "total": processes.total(torch.tensor([rank, 5])).tolist(),
         "largest": processes.largest(torch.tensor([rank, -rank])).tolist(),
-        "divisor": float(processes.divisor(torch.tensor(3 * rank))),
-        "nothing": float(processes.divisor(torch.tensor(0))),
+        "global_count": float(processes.global_count(torch.tensor(3 * rank))),
+        "nothing": float(processes.global_count(torch.tensor(0))),
         "whole": (whole.tolist(), own.grad.tolist() if own.grad is not None else None),
         "averaged": [tensor.flatten().tolist() for tensor in averaged],
         "any": [processes.any(rank == 1), processes.any(False)],
         "gathered": processes.gather({"rank": rank, "frames": ["x"] * rank}),
-        "from_writer": processes.from_writer("the first's" if processes.writer else None),
+        "from_rank0": processes.object_from_rank0("the first's" if processes.is_main else None),
         "together": str(together.value),
         "differ": str(differ.value),
     }
@@ -244,20 +242,20 @@ def quiet() -> Console:
     return Console(quiet=True)
 
 
-def _stopped_run(config: Config, folder: Path, after: int) -> str:
+def _stopped_run(config: Config, folder: Path, after: int, processes: Processes) -> str:
     """The second process gets Ctrl-C in the middle of a step; both must leave, saved."""
     real, taken = loop_module.train_step, 0
 
     def step(*args: Any, **options: Any) -> Any:
         nonlocal taken
         taken += 1
-        if taken == after and current().rank == 1:
+        if taken == after and processes.rank == 1:
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args, **options)
 
     loop_module.train_step = step
     try:
-        fit(config, folder, CPU, quiet())
+        fit(config, folder, CPU, quiet(), processes=processes)
     except KeyboardInterrupt:
         return f"stopped after {taken}"
     finally:
@@ -300,24 +298,24 @@ def slow_process(rank: int, results: str, port: int) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with process_group(CPU):
-        torch.save({name: some_steps(name) for name in SLOW_CASES}, f"{results}/{rank}.pt")
+    with process_group(CPU) as (processes, _):
+        torch.save({name: some_steps(name, processes) for name in SLOW_CASES}, f"{results}/{rank}.pt")
 
 
 def _everything(processes: Processes, streets: Path, folder: Path) -> dict[str, Any]:
     rank = processes.rank
     config = run_config(streets)
-    found: dict[str, Any] = {name: some_steps(name) for name in CASES if name not in SLOW_CASES}
+    found: dict[str, Any] = {name: some_steps(name, processes) for name in CASES if name not in SLOW_CASES}
     found["exchanges"] = exchanges(processes)
-    found["spoilt"] = spoilt_step()
-    norm = set_batch_norm(norm_of_three_channels(), "synchronised", CPU)
+    found["spoilt"] = spoilt_step(processes)
+    norm = set_batch_norm(norm_of_three_channels(), "synchronised", CPU, processes)
     found["norm"] = normalised(norm[0], pictures()[2 * rank : 2 * rank + 2])
-    found["metrics"] = fit(config, folder / "whole", CPU, quiet())
-    found["stopped"] = _stopped_run(config, folder / "stopped", 2)
-    if processes.writer:
+    found["metrics"] = fit(config, folder / "whole", CPU, quiet(), processes=processes)
+    found["stopped"] = _stopped_run(config, folder / "stopped", 2, processes)
+    if processes.is_main:
         shutil.copytree(folder / "stopped", folder / "other")
     processes.barrier()
-    found["resumed"] = fit(config, folder / "stopped", CPU, quiet())
+    found["resumed"] = fit(config, folder / "stopped", CPU, quiet(), processes=processes)
     loaders = val_loaders(config, rank=rank, world_size=2)
     found["frames"] = [name for _, loader in loaders for batch in loader for name in batch.names]
     return found

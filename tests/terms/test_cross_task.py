@@ -10,12 +10,21 @@ from torch import Tensor
 
 from advmtl.config import Config, validate
 from advmtl.data.batch import Batch
-from advmtl.distributed import ALONE, Processes
+from advmtl.distributed import SINGLE, Processes
 from advmtl.networks.discriminator import validity
-from advmtl.terms.build import build_methods
-from advmtl.terms.consistency import CrossTaskConsistency, having_both, lacking
-from advmtl.terms.joint_space import JointSpace, directions, frame_distances, modulated, shares_at_stride, units
-from advmtl.terms.term import Shown
+from advmtl.terms.consistency import (
+    CrossTaskConsistency,
+    JointSpace,
+    directions,
+    frame_distances,
+    having_both,
+    lacking,
+    modulated,
+    shares_at_stride,
+    units,
+)
+from advmtl.terms.table import build_terms
+from advmtl.terms.term import StepContext
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
@@ -59,11 +68,11 @@ def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Ba
     )
 
 
-def show(state: State, batch: Batch, step: int = 0, processes: Processes = ALONE) -> Shown:
+def show(state: State, batch: Batch, step: int = 0, processes: Processes = SINGLE) -> StepContext:
     generator = state.generator.train()
     z = generator.represent(batch.image)
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
-    return Shown(
+    return StepContext(
         config=state.config,
         generator=generator,
         teacher=state.ema,
@@ -72,14 +81,14 @@ def show(state: State, batch: Batch, step: int = 0, processes: Processes = ALONE
         outputs=generator.decode(z, (HEIGHT, WIDTH)),
         masks=masks,
         palette=state.palette,
-        step=step,
-        precision=state.precision,
+        number=step,
+        autocast=state.precision.autocast,
         processes=processes,
     )
 
 
 def method_of(state: State) -> CrossTaskConsistency:
-    return cast(CrossTaskConsistency, state.partial["consistency"])
+    return cast(CrossTaskConsistency, state.terms["partial/consistency"])
 
 
 def make_space(tasks: tuple[str, ...] = ("segmentation", "depth")) -> JointSpace:
@@ -161,7 +170,7 @@ def test_the_term_reaches_the_unlabelled_prediction_and_z_and_nothing_else() -> 
     state = build(make_config(), CPU)
     method = method_of(state).requires_grad_(False)
     shown = show(state, make_batch([True, False, True], [True, True, False]))
-    terms, _ = method.terms(shown)
+    terms, _ = method.objectives(shown)
     assert terms.keys() == {"segmentation", "depth"}
     wanted = {"segmentation": [1], "depth": [2]}  # the frames that lack it
     for task, term in terms.items():
@@ -190,7 +199,7 @@ def test_with_every_label_there_is_no_term_and_without_pairs_nothing_to_learn() 
     state = build(make_config(), CPU)
     method = method_of(state)
     whole = show(state, make_batch([True] * 2, [True] * 2))
-    assert method.terms(whole) == ({}, {})
+    assert method.objectives(whole) == ({}, {})
     assert method.learn(whole)[0] is not None  # truth against truth
     assert method.learn(show(state, make_batch([False] * 2, [False] * 2))) == (None, {})
 
@@ -201,12 +210,12 @@ def test_predictions_without_truth_beside_them_and_truth_that_is_none_change_not
     batch = make_batch([False, False], [True, True])
     batch.targets["depth"][:, :, 10:21, 5:30] = 0
     shown = show(state, batch)
-    term = method.terms(shown)[0]["segmentation"]
+    term = method.objectives(shown)[0]["segmentation"]
     batch.targets["depth"][:, :, 10:21, 5:30] = 77.0  # the masks still say that this is none
     shown.outputs["segmentation"].data[:, :, 10:21, 5:30] += 3.0 * torch.randn(2, CLASSES, 11, 25)
-    assert torch.equal(method.terms(shown)[0]["segmentation"], term)
+    assert torch.equal(method.objectives(shown)[0]["segmentation"], term)
     batch.targets["depth"][:, :, 22:30, 5:30] = 77.0
-    assert not torch.equal(method.terms(shown)[0]["segmentation"], term)
+    assert not torch.equal(method.objectives(shown)[0]["segmentation"], term)
 
 
 def test_a_task_without_a_label_hears_all_tasks_that_have_one_by_their_frames() -> None:
@@ -216,10 +225,14 @@ def test_a_task_without_a_label_hears_all_tasks_that_have_one_by_their_frames() 
     ids = torch.full((3, 1, HEIGHT, WIDTH), 26_001.0)
     batch.targets["instance"] = torch.cat([torch.randn(3, 2, HEIGHT, WIDTH), ids], 1)
     batch.present["instance"] = [True] * 3
-    terms, logs = method_of(state).requires_grad_(False).terms(show(state, batch))
-    depth, instance = (logs[f"distance/segmentation_to_{task}"].item() for task in ("depth", "instance"))
+    terms, logs = method_of(state).requires_grad_(False).objectives(show(state, batch))
+    depth, instance = (
+        logs[f"partial/consistency/distance/segmentation_to_{task}"].item() for task in ("depth", "instance")
+    )
     assert terms["segmentation"].item() == pytest.approx(2.0 * (2 * depth + 3 * instance) / 5, rel=1e-5)
-    assert terms["depth"].item() == pytest.approx(2.0 * logs["distance/depth_to_instance"].item(), rel=1e-5)
+    assert terms["depth"].item() == pytest.approx(
+        2.0 * logs["partial/consistency/distance/depth_to_instance"].item(), rel=1e-5
+    )
     assert terms.keys() == {"segmentation", "depth"}
 
 
@@ -240,7 +253,7 @@ def test_a_process_without_such_frames_goes_along_with_zeros(present: list[bool]
     object.__setattr__(both, "other", [1, 0])
     batch = make_batch(present, [True, True])
     method = method_of(state).requires_grad_(False)
-    term = method.terms(show(state, batch, processes=both))[0]["segmentation"]
+    term = method.objectives(show(state, batch, processes=both))[0]["segmentation"]
     method.requires_grad_(True)
     loss, _ = method.learn(show(state, batch, processes=both))
     assert loss is not None
@@ -249,14 +262,14 @@ def test_a_process_without_such_frames_goes_along_with_zeros(present: list[bool]
     if all(present):
         assert term.item() == 0.0 and term.requires_grad
     else:  # a mean over two frames, averaged over two processes: this one's counts once
-        alone = method.terms(show(state, batch))[0]["segmentation"]
+        alone = method.objectives(show(state, batch))[0]["segmentation"]
         assert term.item() == pytest.approx(alone.item(), rel=1e-6)
 
 
 def test_the_weight_rises_from_the_start() -> None:
     state = build(make_config(weight=8.0, start_step=10, ramp_steps=4), CPU)
     method, batch = method_of(state).requires_grad_(False), make_batch([False, True], [True, True])
-    terms = [method.terms(show(state, batch, step))[0]["segmentation"].item() for step in (10, 11, 13, 99)]
+    terms = [method.objectives(show(state, batch, step))[0]["segmentation"].item() for step in (10, 11, 13, 99)]
     assert terms == pytest.approx([terms[3] / 4, terms[3] / 2, terms[3], terms[3]], rel=1e-5)
     logs = train_step(state, batch)
     assert not any(name.startswith("partial/") for name in logs)  # step 0 is before the start
@@ -279,7 +292,7 @@ def trained(regularizer: float, steps: int = 120) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def _spread(method: CrossTaskConsistency, shown: Shown) -> float:
+def _spread(method: CrossTaskConsistency, shown: StepContext) -> float:
     hot = F.one_hot(shown.batch.targets["segmentation"][[0, 2]], CLASSES).permute(0, 3, 1, 2).float()
     units = F.normalize(method.space(hot, "segmentation", "depth", "segmentation"), dim=1)
     return float(1 - units.mean((0, 2, 3)).square().sum())
@@ -313,7 +326,7 @@ def test_it_learns_in_a_step_and_goes_on_bitwise_from_a_checkpoint() -> None:
         for number, batch in enumerate(batches[2:], start=2):
             run.step = number
             train_step(run, batch)
-    for part in ("partial", "generator", "ema"):
+    for part in ("terms", "generator", "ema"):
         wanted = getattr(state, part).state_dict()
         assert all(torch.equal(value, wanted[name]) for name, value in getattr(resumed, part).state_dict().items())
 
@@ -323,7 +336,7 @@ def test_bfloat16_forwards_give_float32_terms_close_to_those_of_float32() -> Non
     half = build(validate(Config, {**values, "train": {**values["train"], "precision": "bf16"}}, "test"), CPU)
     full = build(make_config(), CPU)
     batch = make_batch([True, False, True], [True, True, False])
-    found, wanted = (method_of(state).terms(show(state, batch))[0] for state in (half, full))
+    found, wanted = (method_of(state).objectives(show(state, batch))[0] for state in (half, full))
     for task, term in wanted.items():
         assert found[task].dtype == torch.float32
         assert found[task].item() == pytest.approx(term.item(), rel=0.1)
@@ -332,6 +345,6 @@ def test_bfloat16_forwards_give_float32_terms_close_to_those_of_float32() -> Non
 
 def test_one_task_alone_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"partial\.consistency: needs two tasks, and segmentation is the only") as no:
-        build_methods(make_config(tasks=1))
+        build_terms(make_config(tasks=1), CPU)
     assert "\n" not in str(no.value)
-    assert not build_methods(validate(Config, {"tasks": TASKS}, "test"))
+    assert list(build_terms(validate(Config, {"tasks": TASKS}, "test"), CPU)) == ["supervised"]

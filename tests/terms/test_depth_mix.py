@@ -7,9 +7,7 @@ import torch
 from advmtl.config import Augment
 from advmtl.data.augment import Jitter, apply_jitter, draw_jitter
 from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
-from advmtl.terms.depth_mix import Frames, half_of_the_classes, nearer, partners
-from advmtl.terms.mixed_frames import mixed_panels
-from advmtl.terms.strong_augment import StrongAugment
+from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, mixed_panels, nearer, partners
 from preprocessing.ground.labels import LABEL_SETS
 
 SHAPE = (3, 1, 5, 7)

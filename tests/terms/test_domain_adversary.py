@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from advmtl.config import Config, validate
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
-from advmtl.distributed import ALONE
+from advmtl.distributed import SINGLE
 from advmtl.networks.discriminator import PatchDiscriminator, validity
 from advmtl.terms.domain_adversary import DomainAdversary
-from advmtl.terms.term import Shown
+from advmtl.terms.term import StepContext
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
@@ -59,12 +59,12 @@ def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Ba
     )
 
 
-def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -> Shown:
+def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -> StepContext:
     """What a step shows the methods."""
     z = state.generator.train().represent(batch.image)
     if outputs is None:
         outputs = state.generator.decode(z, (64, 96))
-    return Shown(
+    return StepContext(
         config=state.config,
         generator=state.generator,
         teacher=state.ema,
@@ -73,21 +73,21 @@ def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -
         outputs=outputs,
         masks=validity(batch.targets),
         palette=state.palette,
-        step=state.step,
-        precision=state.precision,
-        processes=ALONE,
+        number=state.step,
+        autocast=state.precision.autocast,
+        processes=SINGLE,
     )
 
 
 def adversary_of(state: State) -> DomainAdversary:
-    method = state.partial["adversary"]
+    method = state.terms["partial/adversary"]
     assert isinstance(method, DomainAdversary)
     return method
 
 
 def says_always(state: State, scores: list[float]) -> None:
     """Every critic has the same scores for every patch."""
-    for critic in adversary_of(state).critics.values():
+    for critic in adversary_of(state).discriminators.values():
         assert isinstance(critic, PatchDiscriminator)
         first = critic.stages[0]
         assert isinstance(first, nn.Conv2d)
@@ -125,10 +125,10 @@ def test_alignments_by_hand(align: str, wanted: float) -> None:
     method = adversary_of(state)
     shown = show(state, make_batch([True, False, False], [True] * 3))
     method.learn(shown)
-    terms, logs = method.terms(shown)
+    terms, logs = method.objectives(shown)
     assert terms.keys() == {"segmentation"}  # depth has no unlabelled frame
     assert terms["segmentation"].item() == pytest.approx(0.5 * wanted, rel=1e-5)
-    assert logs["segmentation/inter"].item() == pytest.approx(wanted, rel=1e-5)
+    assert logs["partial/adversary/segmentation/inter"].item() == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("labelled_weight", [0.0, 0.5])
@@ -137,14 +137,17 @@ def test_only_unlabelled_predictions_are_pushed_unless_asked(labelled_weight: fl
     shown = show(state, make_batch([True, False, True, False], [False, True, False, False]))
     method = adversary_of(state)
     method.learn(shown)
-    terms, logs = method.terms(shown)
+    terms, logs = method.objectives(shown)
     outputs = [shown.outputs["segmentation"], shown.outputs["depth"]]
     pushed = torch.autograd.grad(terms["segmentation"] + terms["depth"], outputs)
     frames = [[bool(one.any()) for one in gradient] for gradient in pushed]
     if labelled_weight:
-        assert frames == [[True] * 4, [True] * 4] and "segmentation/intra" in logs
+        assert frames == [[True] * 4, [True] * 4] and "partial/adversary/segmentation/intra" in logs
     else:
-        assert frames == [[False, True, False, True], [True, False, True, True]] and "segmentation/intra" not in logs
+        assert (
+            frames == [[False, True, False, True], [True, False, True, True]]
+            and "partial/adversary/segmentation/intra" not in logs
+        )
 
 
 def test_a_broken_frame_is_in_no_domain() -> None:
@@ -153,11 +156,11 @@ def test_a_broken_frame_is_in_no_domain() -> None:
     shown = show(state, replace(batch, skipped=[BadFrame("frame2", "truncated")], unread=[2]))
     method = adversary_of(state)
     method.learn(shown)
-    (gradient,) = torch.autograd.grad(method.terms(shown)[0]["depth"], [shown.outputs["depth"]])
+    (gradient,) = torch.autograd.grad(method.objectives(shown)[0]["depth"], [shown.outputs["depth"]])
     assert [bool(one.any()) for one in gradient] == [False, True, False]
 
 
-def seen_by(state: State, shown: Shown) -> dict[str, Tensor]:
+def seen_by(state: State, shown: StepContext) -> dict[str, Tensor]:
     """The maps that the critics are given to learn from."""
     found: dict[str, Tensor] = {}
     method = adversary_of(state)
@@ -165,7 +168,7 @@ def seen_by(state: State, shown: Shown) -> dict[str, Tensor]:
     def keep(task: str, maps: Tensor) -> None:
         found[task] = maps
 
-    for task, critic in method.critics.items():
+    for task, critic in method.discriminators.items():
         critic.register_forward_hook(lambda _, maps, __, task=task: keep(task, maps[0]))
     method.learn(shown)
     return found
@@ -193,15 +196,15 @@ def test_without_a_labelled_frame_critics_rest_but_remember_holes() -> None:
     state = build(make_config({}), CPU)
     method, none = adversary_of(state), make_batch([False] * 2, [False] * 2)
     assert method.learn(show(state, none)) == (None, {})
-    assert method.terms(show(state, none))[0] == {}
+    assert method.objectives(show(state, none))[0] == {}
     labelled = make_batch([True] * 3, [True] * 3, seed=1)
     loss, _ = method.learn(show(state, labelled))
-    assert loss is not None and method.terms(show(state, labelled))[0] == {}
+    assert loss is not None and method.objectives(show(state, labelled))[0] == {}
     shown = show(state, none)
     assert method.learn(shown)[0] is None
     known = {tuple(mask.flatten().tolist()) for mask in labelled.targets["depth"] > 0}
-    assert {tuple(mask.flatten().tolist()) for mask in method._views["depth"].masks} <= known
-    assert method.terms(shown)[0].keys() == {"segmentation", "depth"}
+    assert {tuple(mask.flatten().tolist()) for mask in method._look(shown)["depth"].masks} <= known
+    assert method.objectives(shown)[0].keys() == {"segmentation", "depth"}
 
 
 def test_the_last_eight_frames_holes_are_kept() -> None:
@@ -256,6 +259,9 @@ class Columns(nn.Module):
     def encode(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return image * self.scale, {}
 
+    def forward_features(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        return image * self.scale, {}, self.decode(image * self.scale, (64, 96))
+
     def decode(self, z: Tensor, size: tuple[int, int], taps: object = None) -> dict[str, Tensor]:
         ramp = torch.linspace(0, 1, size[1])
         return {"segmentation": torch.cat([z, z, z[:, :1]], 1), "depth": 5 + z[:, :1].abs() + ramp}
@@ -272,22 +278,27 @@ def test_the_transformed_branch_is_turned_back(transform: str) -> None:
     )
     method = adversary_of(state)
     method.learn(shown)
-    views = method._views
+    views = method._look(shown)
     own = torch.softmax(shown.outputs["segmentation"], 1)
-    same = torch.isclose(views["segmentation"].predicted, own, atol=1e-6).flatten(1).all(1)
+    same = (
+        torch.isclose(shown.encode_prediction("segmentation", views["segmentation"].output), own, atol=1e-6)
+        .flatten(1)
+        .all(1)
+    )
     assert same.tolist() == ([True] * 3 if transform == "flip" else [True, False, False])
-    assert len(shown.representations) == 1 and shown.representations[0].requires_grad
+    assert len(shown.representations) == 2 and shown.representations[1].requires_grad
     if transform == "flip":
         metres = batch.image[:, :1].abs() + 5
         ramp = torch.linspace(0, 1, 96)
         turned = 4 * generator.depth.normalised_log(metres + ramp.flip(0))
         plain = 4 * generator.depth.normalised_log(metres + ramp)
-        assert torch.allclose(views["depth"].predicted[1], turned[1], atol=1e-5)
-        assert torch.allclose(views["depth"].predicted[[0, 2]], plain[[0, 2]], atol=1e-5)
-        terms, logs = method.terms(shown)
-        assert logs["segmentation/agreement"].item() == pytest.approx(0, abs=1e-10)
+        predicted = shown.encode_prediction("depth", views["depth"].output)
+        assert torch.allclose(predicted[1], turned[1], atol=1e-5)
+        assert torch.allclose(predicted[[0, 2]], plain[[0, 2]], atol=1e-5)
+        terms, logs = method.objectives(shown)
+        assert logs["partial/adversary/segmentation/agreement"].item() == pytest.approx(0, abs=1e-10)
         wanted = (turned[1] - plain[1]).square().mean().item()
-        assert logs["depth/agreement"].item() == pytest.approx(wanted, rel=1e-4)
+        assert logs["partial/adversary/depth/agreement"].item() == pytest.approx(wanted, rel=1e-4)
         assert terms["depth"].item() == pytest.approx(0.5 * wanted, rel=1e-4)
 
 
@@ -295,7 +306,7 @@ def test_no_second_forward_where_every_frame_is_labelled() -> None:
     state = build(make_config({"transform": "flip"}), CPU)
     shown = show(state, make_batch([True] * 2, [True] * 2))
     adversary_of(state).learn(shown)
-    assert shown.representations == []
+    assert len(shown.representations) == 1  # z
 
 
 def test_colours_are_of_seed_and_step_alone() -> None:
@@ -303,25 +314,27 @@ def test_colours_are_of_seed_and_step_alone() -> None:
     batch, method = make_batch([True, False], [True, False]), adversary_of(state)
     found = []
     for step in (0, 0, 1):
-        shown = replace(show(state, batch), step=step)
+        shown = replace(show(state, batch), number=step)
         method.learn(shown)
-        found.append(shown.representations[0].detach())
+        found.append(shown.representations[1].detach())
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
 def test_a_step_lets_critics_learn_and_adds_to_the_rows() -> None:
     config = make_config({"transform": "flip", "agreement": 0.1, "labelled_weight": 1.0})
     state = build(config, CPU)
-    before = {name: value.clone() for name, value in state.partial.named_parameters()}
+    before = {name: value.clone() for name, value in state.terms["partial/adversary"].named_parameters()}
     logs = train_step(state, make_batch([True, False, True], [False, True, False]), statistics=True)
-    assert all(not torch.equal(before[name], value) for name, value in state.partial.named_parameters())
+    assert all(
+        not torch.equal(before[name], value) for name, value in state.terms["partial/adversary"].named_parameters()
+    )
     assert {
         "partial/adversary/loss",
         "partial/adversary/segmentation",
         "partial/adversary/depth/agreement",
     } <= logs.keys()
     assert all(value.ndim == 0 and not value.requires_grad for value in logs.values())
-    assert all(parameter.requires_grad for parameter in state.partial.parameters())
+    assert all(parameter.requires_grad for parameter in state.terms["partial/adversary"].parameters())
 
 
 def test_before_its_start_nothing_differs_from_a_run_without_it() -> None:
@@ -350,7 +363,7 @@ def test_resume_is_bitwise() -> None:
         for one in [state, resumed] if index >= 2 else [state]:
             train_step(one, batch)
             one.step += 1
-    for part in ("generator", "partial"):
+    for part in ("generator", "terms"):
         values, others = (getattr(one, part).state_dict() for one in (state, resumed))
         for name, value in values.items():
             assert torch.equal(value, others[name]) if isinstance(value, Tensor) else value == others[name]

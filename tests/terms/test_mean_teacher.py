@@ -15,10 +15,9 @@ from advmtl.balancing.balancer import GramBalancer
 from advmtl.config import Config, MeanTeacherConfig, validate
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
-from advmtl.distributed import ALONE, Processes
-from advmtl.terms.mean_teacher import MeanTeacher, ramp
-from advmtl.terms.pseudo_labels import Opinion, label_frames
-from advmtl.terms.term import Shown
+from advmtl.distributed import SINGLE, Processes
+from advmtl.terms.mean_teacher import MeanTeacher, TeacherPrediction, label_frames, ramp
+from advmtl.terms.term import StepContext
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
@@ -63,9 +62,9 @@ def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Ba
     )
 
 
-def shown_of(state: State, batch: Batch, processes: Processes = ALONE) -> Shown:
+def shown_of(state: State, batch: Batch, processes: Processes = SINGLE) -> StepContext:
     state.generator.train()
-    return Shown(
+    return StepContext(
         config=state.config,
         generator=state.generator,
         teacher=state.ema,
@@ -74,14 +73,14 @@ def shown_of(state: State, batch: Batch, processes: Processes = ALONE) -> Shown:
         outputs={},
         masks={},
         palette=state.palette,
-        step=state.step,
-        precision=state.precision,
+        number=state.step,
+        autocast=state.precision.autocast,
         processes=processes,
     )
 
 
 def method_of(state: State) -> MeanTeacher:
-    method = state.partial["mean_teacher"]
+    method = state.terms["partial/mean_teacher"]
     assert isinstance(method, MeanTeacher)
     return method
 
@@ -94,7 +93,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def opinion_of_two() -> Opinion:
+def prediction_of_two() -> TeacherPrediction:
     """Class 2, but the right half is sky, with probability 0.9 above and 0.5 below; 30 m; the left column is unsure."""
     classes = torch.full((2, 1, *SIZE), 2)
     classes[..., SIZE[1] // 2 :] = SKY
@@ -102,7 +101,7 @@ def opinion_of_two() -> Opinion:
     probability[:, :, SIZE[0] // 4 :] = 0.5
     disagreement = torch.zeros(2, 1, *SIZE)
     disagreement[..., 0] = 0.2
-    return Opinion(classes, probability, torch.full((2, 1, *SIZE), 30.0), disagreement)
+    return TeacherPrediction(classes, probability, torch.full((2, 1, *SIZE), 30.0), disagreement)
 
 
 @pytest.mark.parametrize(("confidence", "weights"), [("pixel", (0.9, 0.5)), ("share", (0.25, 0.25))])
@@ -110,18 +109,18 @@ def test_truth_is_kept_and_the_teacher_fills_in(confidence: str, weights: tuple[
     """Frame 0 has classes (void at the top), frame 1 depth (a hole at the bottom)."""
     state = build(make_config(method={"confidence": confidence, "threshold": 0.8}), CPU)
     batch = make_batch([True, False], [False, True])
-    opinion = opinion_of_two()
-    frames = label_frames(shown_of(state, batch), opinion, method_of(state).settings)
+    prediction = prediction_of_two()
+    frames = label_frames(shown_of(state, batch), prediction, method_of(state).settings)
     truth, metres = batch.targets["segmentation"], batch.targets["depth"]
     assert torch.equal(frames.classes[0, 0], truth[0]) and (frames.classes[0, 0, :3] == 255).all()
     assert (frames.weight[0] == 1).all()
-    assert torch.equal(frames.classes[1], opinion.classes[1])  # type: ignore[index]
+    assert torch.equal(frames.classes[1], prediction.classes[1])  # type: ignore[index]
     assert frames.weight[1, 0, 0, 0] == pytest.approx(weights[0]) and frames.weight[1, 0, -1, 0] == weights[1]
     assert torch.equal(frames.depth[1, 0, :-4], metres[1, 0, :-4])
     hole, half = frames.depth[1, 0, -4:], SIZE[1] // 2
     assert (hole[:, 0] == 0).all() and (hole[:, 1:half] == 30).all() and (hole[:, half:] == 0).all()
     assert (frames.distance[1, 0, -4:, :half] == 30).all() and (frames.distance[1, 0, -4:, half:] == 160).all()
-    assert torch.equal(frames.depth[0, 0] > 0, (truth[0] != SKY) & (opinion.disagreement[0, 0] < 0.1))  # type: ignore
+    assert torch.equal(frames.depth[0, 0] > 0, (truth[0] != SKY) & (prediction.disagreement[0, 0] < 0.1))  # type: ignore
 
 
 def test_the_share_is_that_of_all_unlabelled_pixels_of_the_batch() -> None:
@@ -130,11 +129,11 @@ def test_the_share_is_that_of_all_unlabelled_pixels_of_the_batch() -> None:
     batch = make_batch([True, False, False], [False, True, True])
     probability = torch.full((3, 1, *SIZE), 0.9)
     probability[2, :, SIZE[0] // 4 :] = 0.5
-    opinion = Opinion(torch.zeros(3, 1, *SIZE, dtype=torch.int64), probability, None, None)
-    weight = label_frames(shown_of(state, batch), opinion, method_of(state).settings).weight
+    prediction = TeacherPrediction(torch.zeros(3, 1, *SIZE, dtype=torch.int64), probability, None, None)
+    weight = label_frames(shown_of(state, batch), prediction, method_of(state).settings).weight
     assert (weight[0] == 1).all() and (weight[1:] == (1 + 0.25) / 2).all()
     alone = make_batch([True, True], [True, True])
-    two = Opinion(torch.zeros(2, 1, *SIZE, dtype=torch.int64), probability[:2], None, None)
+    two = TeacherPrediction(torch.zeros(2, 1, *SIZE, dtype=torch.int64), probability[:2], None, None)
     assert (label_frames(shown_of(state, alone), two, method_of(state).settings).weight == 1).all()
 
 
@@ -144,15 +143,18 @@ def test_unlabelled_frames_teach_the_encoder_and_both_heads() -> None:
     teacher = values_of(state.ema)
     batch = make_batch([False] * 3, [False] * 3)
     shown = shown_of(state, batch)
-    terms, logs = method_of(state).terms(shown)
+    terms, logs = method_of(state).objectives(shown)
     assert terms.keys() == {"segmentation", "depth"} and all(float(term.detach()) > 0 for term in terms.values())
     assert same(teacher, values_of(state.ema))
-    (z,) = shown.representations
+    _, z = shown.representations
     gradients = torch.autograd.grad(
         torch.stack([*terms.values()]).sum(), [z, next(state.generator.encoder.parameters())]
     )
     assert all(float(gradient.abs().sum()) > 0 for gradient in gradients)
-    assert 0 < float(logs["source_pixels"]) < 1 and 1 / 7 < float(logs["class_weight"]) < 1
+    assert (
+        0 < float(logs["partial/mean_teacher/source_pixels"]) < 1
+        and 1 / 7 < float(logs["partial/mean_teacher/class_weight"]) < 1
+    )
     logs = train_step(state, batch)
     moved = {name.split(".")[0] for name, p in state.generator.named_parameters() if p.grad is not None}
     assert logs["gradient_norm"] > 0 and {"encoder", "shared", "heads"} <= moved
@@ -181,10 +183,10 @@ def test_a_frame_that_cannot_be_read_takes_no_part() -> None:
     assert (shown.readable(), shown.without("segmentation")) == ([0, 2], [2])
     other = replace(batch, image=batch.image.clone())
     other.image[1] = 3.0
-    terms = [method_of(state).terms(shown_of(state, one))[0] for one in (batch, other)]
+    terms = [method_of(state).objectives(shown_of(state, one))[0] for one in (batch, other)]
     assert all(torch.equal(terms[0][task], terms[1][task]) for task in ("segmentation", "depth"))
     nobody = replace(batch, skipped=[BadFrame(name, "broken") for name in batch.names], unread=[0, 1, 2])
-    nothing = method_of(state).terms(shown_of(state, nobody))[0]
+    nothing = method_of(state).objectives(shown_of(state, nobody))[0]
     assert all(float(term.detach()) == 0 and term.requires_grad for term in nothing.values())
 
 
@@ -195,9 +197,9 @@ def test_two_processes_with_the_same_frames_have_the_loss_of_one() -> None:
 
     state = build(make_config(method={}), CPU)
     batch = make_batch([True, False, True], [False, True, True])
-    one, two = (method_of(state).terms(shown_of(state, batch, who))[0] for who in (ALONE, Both(0, 2)))
+    one, two = (method_of(state).objectives(shown_of(state, batch, who))[0] for who in (SINGLE, Both(0, 2)))
     assert all(torch.allclose(one[task], two[task], rtol=1e-6) for task in ("segmentation", "depth"))
-    second = method_of(state).terms(shown_of(state, batch, Both(1, 2)))[0]
+    second = method_of(state).objectives(shown_of(state, batch, Both(1, 2)))[0]
     assert not torch.equal(second["depth"], two["depth"])  # draws of its own
 
 
@@ -250,7 +252,7 @@ def test_every_step_is_drawn_anew() -> None:
     state = build(make_config(method={}), CPU)
     batch = make_batch([True] * 2, [True] * 2)
     shown = shown_of(state, batch)
-    terms = [method_of(state).terms(replace(shown, step=step))[0]["segmentation"] for step in (0, 1, 0)]
+    terms = [method_of(state).objectives(replace(shown, number=step))[0]["segmentation"] for step in (0, 1, 0)]
     assert torch.equal(terms[0], terms[2]) and not torch.equal(terms[0], terms[1])
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from one_step import make_batch, make_config
 from rich.console import Console
+from run_parts import discriminators_of
 from same_bits import assert_equal
 
 from advmtl.training.compiling import compile_networks
@@ -42,7 +43,7 @@ def test_every_part_is_called_compiled_and_stays_what_it_was(monkeypatch: pytest
     assert names == [*PARTS, "discriminator segmentation", "discriminator both"]
     assert_equal(plain.state_dict(), state.state_dict())  # trying it has moved nothing
     assert all(p.grad is None and p.requires_grad for p in state.generator.parameters())
-    assert all(p.grad is None and p.requires_grad for p in state.discriminators.parameters())
+    assert all(p.grad is None and p.requires_grad for p in discriminators_of(state).parameters())
     calls.clear()
     batch = make_batch([True] * 2, [True] * 2)
     train_step(state, batch)
@@ -65,7 +66,7 @@ def test_a_compiled_run_takes_the_same_steps_and_has_the_same_checkpoint(backend
             near = 1e-3 if "cosine" in name else 1e-4
             assert logs[1][name].item() == pytest.approx(value.item(), rel=1e-3, abs=near), name
     a, b = plain.state_dict(), state.state_dict()
-    assert a["generator"].keys() == b["generator"].keys() and a["discriminators"].keys() == b["discriminators"].keys()
+    assert a["generator"].keys() == b["generator"].keys() and a["terms"].keys() == b["terms"].keys()
     resumed = make_state()
     resumed.load_state_dict(b)
     twin = copy.deepcopy(state)

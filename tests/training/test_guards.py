@@ -14,11 +14,11 @@ from tiny_run import CPU, make_config, quiet
 from advmtl.compare.plan import is_finished
 from advmtl.config import Config, GuardsConfig
 from advmtl.data.loading import Batch
-from advmtl.training import fit as train_module
+from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
-from advmtl.training.fit import fit
-from advmtl.training.guards import Accident, Episode, Guards, LostData, accidents
+from advmtl.training.fitting import fit
+from advmtl.training.guards import ExternalFailure, Guards, LostData, Streak, external_failures
 from advmtl.training.run_folder import Run
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
@@ -58,11 +58,11 @@ def test_a_winning_discriminator_is_told_once_an_episode() -> None:
     """LSGAN: chance is 0.25, so the loss must be at most 0.025. Three rows in a row, one every 5 steps."""
     guards, config = Guards(), critics("lsgan")
     wins, plays = row(1.0, 0.02), row(1.0, 0.03)
-    said = [bool(guards.watch_critics(values, config)) for values in (wins, wins, plays, wins, wins, wins, wins)]
+    said = [bool(guards.watch_discriminators(values, config)) for values in (wins, wins, plays, wins, wins, wins, wins)]
     assert said == [False, False, False, False, False, True, False]
     # Two rows without it do not end the episode, three do.
-    assert not any(guards.watch_critics(values, config) for values in (plays, plays, wins, wins, wins))
-    said = [guards.watch_critics(values, config) for values in (plays, plays, plays, wins, wins, wins)]
+    assert not any(guards.watch_discriminators(values, config) for values in (plays, plays, wins, wins, wins))
+    said = [guards.watch_discriminators(values, config) for values in (plays, plays, plays, wins, wins, wins)]
     assert [len(lines) for lines in said] == [0, 0, 0, 0, 0, 1]
     assert "discriminator both wins: accuracy 1.00, loss 0.0200 (by chance 0.25), for 15 steps" in said[-1][0]
     assert "discriminators.both.learning_rate" in said[-1][0]
@@ -71,29 +71,31 @@ def test_a_winning_discriminator_is_told_once_an_episode() -> None:
 def test_a_discriminator_without_an_opinion_is_dead_by_its_mean_accuracy() -> None:
     guards, config = Guards(), critics("hinge")
     silent = [row(accuracy, 2.0, 0.301, 0.3) for accuracy in (0.25, 0.75, 0.5)]
-    assert [len(guards.watch_critics(values, config)) for values in silent] == [0, 0, 1]
+    assert [len(guards.watch_discriminators(values, config)) for values in silent] == [0, 0, 1]
     # Small scores that still tell real from generated are an opinion.
     guards = Guards()
-    assert not any(guards.watch_critics(row(1.0, 2.0, 0.301, 0.3), config) for _ in range(9))
-    assert not any(guards.watch_critics(row(0.5, 2.0, 0.33, 0.3), config) for _ in range(9))
+    assert not any(guards.watch_discriminators(row(1.0, 2.0, 0.301, 0.3), config) for _ in range(9))
+    assert not any(guards.watch_discriminators(row(0.5, 2.0, 0.33, 0.3), config) for _ in range(9))
 
 
 def test_a_wasserstein_critic_may_be_ahead_but_not_steep() -> None:
     guards, config = Guards(), critics("wgan_gp")
-    assert not any(guards.watch_critics(row(1.0, -60.0, gradient_penalty=0.9), config) for _ in range(9))
-    said = [guards.watch_critics(row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), config) for _ in range(3)][-1]
+    assert not any(guards.watch_discriminators(row(1.0, -60.0, gradient_penalty=0.9), config) for _ in range(9))
+    said = [guards.watch_discriminators(row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), config) for _ in range(3)][
+        -1
+    ]
     assert "both runs away: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
 
 
 def test_a_resting_discriminator_changes_nothing() -> None:
     guards, config = Guards(), critics("lsgan")
     for values in (row(1.0, 0.0), {"combined": 1.0}, row(1.0, 0.0)):
-        assert guards.watch_critics(values, config) == []
-    assert len(guards.watch_critics(row(1.0, 0.0), config)) == 1
+        assert guards.watch_discriminators(values, config) == []
+    assert len(guards.watch_discriminators(row(1.0, 0.0), config)) == 1
 
 
 def test_guards_are_restored_and_an_unknown_key_is_named() -> None:
-    guards = Guards(stale=2, best_epoch=4, critics={"both/wins": Episode(3, 0, 2.5, True)})
+    guards = Guards(stale=2, best_epoch=4, critics={"both/wins": Streak(3, 0, 2.5, True)})
     other = Guards()
     other.load_state_dict(guards.state_dict())
     assert other == guards and other.critics["both/wins"].told
@@ -167,7 +169,9 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
 
     monkeypatch.setattr(loop_module, "train_step", until_the_disk_is_full)
     names = {"checkpoint": r"last\.pt", "log": "run", "panel": r"epoch_0001\.png"}
-    with pytest.raises(Accident, match=rf"{names[where]}: No space left.*make room, and the same command goes on"):
+    with pytest.raises(
+        ExternalFailure, match=rf"{names[where]}: No space left.*make room, and the same command goes on"
+    ):
         fit(config, run.folder, CPU, quiet())
     assert load_checkpoint(run.last)[0]["step"] == {"checkpoint": 2, "log": 2, "panel": 3}[where]
     monkeypatch.undo()
@@ -264,7 +268,7 @@ def test_a_killed_loader_process_is_one_line_and_the_last_checkpoint_is_whole(
         return train_step(state, batch, **options)
 
     monkeypatch.setattr(loop_module, "train_step", kill_after_the_first)
-    with pytest.raises(Accident, match=r"a loader process died .*data\.workers=0"):
+    with pytest.raises(ExternalFailure, match=r"a loader process died .*data\.workers=0"):
         fit(config, run.folder, CPU, quiet())
     monkeypatch.undo()
     assert load_checkpoint(run.last)[0]["step"] >= 1
@@ -274,10 +278,10 @@ def test_a_killed_loader_process_is_one_line_and_the_last_checkpoint_is_whole(
 
 def test_other_errors_pass(tmp_path: Path) -> None:
     for error in (OSError(errno.ENOENT, "No such file"), RuntimeError("shape mismatch"), InputError("x")):
-        with pytest.raises(type(error)) as caught, accidents(tmp_path):
+        with pytest.raises(type(error)) as caught, external_failures(tmp_path):
             raise error
         assert caught.value is error
-    with pytest.raises(Accident, match="loader process"), accidents(tmp_path):
+    with pytest.raises(ExternalFailure, match="loader process"), external_failures(tmp_path):
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")
 
 

@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 from one_step import CRITICS, changed, make_batch, make_config, snapshot
+from run_parts import discriminators_of
 from same_bits import assert_equal
 
-import advmtl.networks.precision
-from advmtl.balancing.update import balanced_backward
+import advmtl.training.precision
+from advmtl.balancing.update import StepObjectives, balanced_backward
 from advmtl.config.files import load_config
 from advmtl.networks.discriminator import validity
-from advmtl.networks.precision import Precision
-from advmtl.terms.finite import NonFiniteLoss
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
+from advmtl.training.finite import NonFiniteLoss
+from advmtl.training.precision import Precision
 from advmtl.training.state import State, build
-from advmtl.training.step import supervised_losses, train_step
+from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
 
 CPU = torch.device("cpu")
@@ -49,8 +50,8 @@ def spy(module: torch.nn.Module) -> list[torch.dtype]:
 
 def test_forwards_are_in_bfloat16_and_penalty_losses_and_weights_in_float32() -> None:
     state = make_state("bf16")
-    encoder, critic = spy(state.generator.encoder.features[0][0]), spy(state.discriminators["both"].stages[0])
-    hinge = state.discriminators["segmentation"].stages[0].parametrizations.weight[0]
+    encoder, critic = spy(state.generator.encoder.features[0][0]), spy(discriminators_of(state)["both"].stages[0])
+    hinge = discriminators_of(state)["segmentation"].stages[0].parametrizations.weight[0]
     sigma = spy(hinge)
     logs = train_step(state, make_batch([True] * 3, [True] * 3), statistics=True)
     assert encoder == [torch.bfloat16]
@@ -58,7 +59,7 @@ def test_forwards_are_in_bfloat16_and_penalty_losses_and_weights_in_float32() ->
     assert critic == [half, half, torch.float32, half]  # scores of real and fake, penalty, the generator's term
     assert set(sigma) == {torch.float32}
     assert all(value.dtype in (torch.float32, torch.float64) for value in logs.values())
-    parts = [state.generator, state.ema, state.discriminators]
+    parts = [state.generator, state.ema, discriminators_of(state)]
     assert {p.dtype for part in parts for p in part.parameters()} == {torch.float32}
     moments = [value for one in state.optimizer.state.values() for value in one.values()]
     assert {value.dtype for value in moments} == {torch.float32}
@@ -96,13 +97,13 @@ def test_a_loss_scale_changes_neither_weights_of_rows_nor_gradients(balance: dic
         twin = copy.deepcopy(state)
         z = twin.generator.represent(batch.image)
         outputs = twin.generator.decode(z, (64, 96))
-        losses = supervised_losses(twin, batch, outputs, validity(batch.targets))
+        losses = twin.terms["supervised"].losses(outputs, batch, validity(batch.targets), twin.palette)
         rows = {task: torch.stack(list(values.values())).sum() for task, values in losses.items()}
         detached = {task: row.detach() for task, row in rows.items()}
         logs = balanced_backward(
-            *(twin.balancer, twin.config.balance, twin.generator, z, rows, detached, dict.fromkeys(rows, True)),
+            *(twin.balancer, twin.config.balance, twin.generator),
+            StepObjectives(rows, [z], detached, dict.fromkeys(rows, True), scale),
             statistics=True,
-            scale=scale,
         )
         parameters = [*twin.generator.named_parameters(), *twin.balancer.named_parameters()]
         gradients = {k: p.grad / (1 if scale is None else scale) for k, p in parameters if p.grad is not None}
@@ -116,12 +117,12 @@ def test_a_loss_scale_changes_neither_weights_of_rows_nor_gradients(balance: dic
 def test_an_overflow_leaves_the_step_out_halves_the_scale_and_is_counted(balance: dict[str, object]) -> None:
     state = make_state("fp16", balance=balance)
     set_scale(state, 2.0**100)
-    before, critics = snapshot(state.generator), snapshot(state.discriminators)
+    before, critics = snapshot(state.generator), snapshot(discriminators_of(state))
     batch = make_batch([True] * 2, [True] * 2)
     logs = train_step(state, batch)
     assert not changed(before, state.generator)
     overflowed = {name.split(".")[0] for name in critics} - {
-        name.split(".")[0] for name in changed(critics, state.discriminators)
+        name.split(".")[0] for name in changed(critics, discriminators_of(state))
     }
     assert overflowed  # a critic whose gradients fit goes on alone
     assert logs["precision/skipped_steps"].item() == 1 + len(overflowed)
@@ -178,9 +179,9 @@ def test_a_device_that_cannot_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         Precision("bf16", torch.device("meta"), {})
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     with pytest.raises(InputError, match=r"train\.precision: bf16 needs a GPU"):
-        advmtl.networks.precision._refuse_unable("bf16", torch.device("cuda"))
-    advmtl.networks.precision._refuse_unable("fp16", torch.device("cuda"))
-    advmtl.networks.precision._refuse_unable("fp32", torch.device("meta"))
+        advmtl.training.precision._refuse_unable("bf16", torch.device("cuda"))
+    advmtl.training.precision._refuse_unable("fp16", torch.device("cuda"))
+    advmtl.training.precision._refuse_unable("fp32", torch.device("meta"))
 
 
 def test_keys_that_came_later_leave_the_hash_of_earlier_runs_alone() -> None:

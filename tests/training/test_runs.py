@@ -1,5 +1,6 @@
 """A run folder: whose it is, what may differ on resume, and a log that survives accidents."""
 
+import copy
 import json
 import random
 import subprocess
@@ -9,17 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from same_bits import assert_equal
 from street_set import TASKS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advmtl.config import Config, validate
+from advmtl.data.batch import Batch
+from advmtl.terms.adversarial import DiscriminatorTerm
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from advmtl.training.log import Log
-from advmtl.training.run_folder import Run, claimed, clear_run, difference, load_newest, open_run
+from advmtl.training.run_folder import Run, clear_run, difference, load_newest, lock_run, open_run
 from advmtl.training.state import State, build
+from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
 
 CPU = torch.device("cpu")
+BOTH = {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}
 
 
 def make_config(**changes: object) -> Config:
@@ -31,6 +37,17 @@ def make_config(**changes: object) -> Config:
         **changes,
     }
     return validate(Config, values, "test")
+
+
+def one_batch() -> Batch:
+    """Three frames of 32 x 64 px; each label lacks on one."""
+    noise = torch.Generator().manual_seed(5)
+    classes = torch.randint(0, 7, (3, 32, 64), generator=noise)
+    metres = 2 + 40 * torch.rand(3, 1, 32, 64, generator=noise)
+    classes[1], metres[2] = 255, 0
+    present = {"segmentation": [True, False, True], "depth": [True, True, False]}
+    image = torch.randn(3, 3, 32, 64, generator=noise)
+    return Batch(image, {"segmentation": classes, "depth": metres}, present, ["a", "b", "c"])
 
 
 @pytest.fixture
@@ -131,13 +148,13 @@ def test_what_a_killed_process_left_is_removed(saved: Run) -> None:
 def test_a_state_of_another_version_is_refused_by_key(change: str, saved: Run) -> None:
     state, config = load_checkpoint(saved.last)
     if change == "missing":
-        del state["noise"]
+        del state["terms"]
     elif change == "unknown":
         state["novel"] = 1
     else:
         state["optimizer"]["param_groups"].pop()
     save_checkpoint(saved.last, state, config)
-    told = {"missing": "noise is missing", "unknown": "novel is not known", "unfit": "does not fit this configuration"}
+    told = {"missing": "terms is missing", "unknown": "novel is not known", "unfit": "does not fit this configuration"}
     with pytest.raises(InputError, match=told[change]) as caught:
         open_run(make_config(), saved, CPU)
     assert "\n" not in str(caught.value)
@@ -156,15 +173,52 @@ def test_all_random_states_are_restored(saved: Run) -> None:
     """Also the second half of a pair of normal numbers, which NumPy and Python keep for the next draw."""
 
     def draw(state: State) -> list[float]:
-        own = torch.rand((), generator=state.noise).item()
+        term = state.terms["discriminator/both"]
+        assert isinstance(term, DiscriminatorTerm) and term._noise is not None
+        own = torch.rand((), generator=term._noise).item()
         return [random.gauss(0, 1), np.random.normal(), torch.rand(()).item(), own]
 
-    state = build(make_config(), CPU)
+    config = make_config(discriminators={"both": BOTH})
+    state = build(config, CPU)
     draw(state)
-    save_checkpoint(saved.last, state.state_dict(), make_config())
+    save_checkpoint(saved.last, state.state_dict(), config)
     expected = draw(state)
     np.random.seed(1)
-    assert draw(open_run(make_config(), saved, CPU)) == expected
+    assert draw(open_run(config, saved, CPU)) == expected
+
+
+def test_a_state_from_before_there_were_terms_loads_whole(saved: Run) -> None:
+    """Discriminators, their noise and partial supervision had keys of their own."""
+    config = make_config(
+        discriminators={"both": BOTH}, partial={"adversary": {"channels": 4}, "consistency": {"width": 4}}
+    )
+    state = build(config, CPU)
+    batch = one_batch()
+    for _ in range(2):
+        train_step(state, batch)
+        state.step += 1
+    wanted = state.state_dict()
+    old = {key: value for key, value in wanted.items() if key not in ("terms", "term_optimizers")}
+    terms, optimizers = wanted["terms"], wanted["term_optimizers"]
+    old["noise"] = terms["discriminator/both._extra_state"]["noise"]
+    old["discriminators"] = {
+        key.removeprefix("discriminator/").replace(".network.", "."): value
+        for key, value in terms.items()
+        if ".network." in key
+    }
+    old["partial"] = {
+        key.removeprefix("partial/").replace(".discriminators.", ".critics."): value
+        for key, value in terms.items()
+        if key.startswith("partial/")
+    }
+    for kind in ("discriminator", "partial"):
+        chosen = {k: v for k, v in optimizers.items() if k.startswith(f"{kind}/")}
+        old[f"{kind}_optimizers"] = {key.removeprefix(f"{kind}/"): value for key, value in chosen.items()}
+    assert set(old["discriminator_optimizers"]) == {"both"} and set(old["partial"]) > {"adversary._extra_state"}
+    save_checkpoint(saved.last, old, config)
+    resumed = open_run(config, saved, CPU)
+    assert_equal(resumed.state_dict(), copy.deepcopy(wanted))
+    assert_equal(train_step(resumed, batch), train_step(state, batch))
 
 
 def test_clear_run_removes_only_what_a_run_wrote(tmp_path: Path) -> None:
@@ -232,13 +286,13 @@ def test_difference_names_the_first_key() -> None:
 
 
 def test_a_folder_belongs_to_one_process_at_a_time_and_is_free_after_a_kill(tmp_path: Path) -> None:
-    hold = "from pathlib import Path; from advmtl.training.run_folder import claimed"
-    code = f"{hold}; c = claimed(Path({str(tmp_path)!r})); c.__enter__(); print('held', flush=True); input()"
+    hold = "from pathlib import Path; from advmtl.training.run_folder import lock_run"
+    code = f"{hold}; c = lock_run(Path({str(tmp_path)!r})); c.__enter__(); print('held', flush=True); input()"
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match="another process trains into this folder"), claimed(tmp_path):
+    with pytest.raises(InputError, match="another process trains into this folder"), lock_run(tmp_path):
         pass
     other.kill()
     other.communicate()
-    with claimed(tmp_path):
+    with lock_run(tmp_path):
         pass

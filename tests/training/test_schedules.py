@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from one_step import CRITICS, make_batch, make_config, snapshot
+from run_parts import discriminators_of
 
 from advmtl.data.prefetch import on_device, one_ahead
-from advmtl.training.adversary import adversarial_share
+from advmtl.terms.adversarial import adversarial_ramp
 from advmtl.training.loop import set_learning_rate
 from advmtl.training.state import build
 from advmtl.training.step import train_step
@@ -17,9 +18,9 @@ CPU = torch.device("cpu")
 
 def test_the_adversary_enters_on_a_ramp() -> None:
     settings = make_config(train={"adversarial_start_step": 10, "adversarial_ramp_steps": 4}).train
-    heard = [adversarial_share(step, settings) for step in (0, 9, 10, 11, 12, 13, 14, 99)]
+    heard = [adversarial_ramp(step, settings) for step in (0, 9, 10, 11, 12, 13, 14, 99)]
     assert heard == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
-    assert adversarial_share(0, make_config().train) == 1
+    assert adversarial_ramp(0, make_config().train) == 1
 
 
 def test_on_the_ramp_the_generator_hears_a_share_of_the_critics_weight() -> None:
@@ -37,14 +38,12 @@ def test_on_the_ramp_the_generator_hears_a_share_of_the_critics_weight() -> None
 def test_several_discriminator_steps_are_all_on_the_same_maps() -> None:
     state = build(make_config(train={"discriminator_steps": 3}), CPU)
     seen: list[torch.Tensor] = []
-    state.discriminators["depth"].register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0].detach()))
+    discriminators_of(state)["depth"].register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0].detach()))
     before = snapshot(state.generator)
     train_step(state, make_batch([True] * 2, [True] * 2))
     assert len(seen) == 4 and torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
     assert torch.equal(seen[3], seen[0][2:])  # then the generator is judged, on what it had drawn
-    taken = {
-        name: next(iter(one.state.values()))["step"].item() for name, one in state.discriminator_optimizers.items()
-    }
+    taken = {name: next(iter(one.state.values()))["step"].item() for name, one in state.term_optimizers.items()}
     assert set(taken.values()) == {3}
     assert next(iter(state.optimizer.state.values()))["step"].item() == 1 and before.keys()
 
@@ -61,14 +60,14 @@ def test_discriminators_have_learning_rates_and_momenta_of_their_own() -> None:
     state = build(make_config(discriminators=critics, train=train), CPU)
     state.batch = 1
     set_learning_rate(state, 100, 100)
-    rates = {name: one.param_groups[0]["lr"] for name, one in state.discriminator_optimizers.items()}
+    rates = {name: one.param_groups[0]["lr"] for name, one in state.term_optimizers.items()}
     assert rates == {
-        "segmentation": 0.002,
-        "depth": 0.002,
-        "both": 0.001,
+        "discriminator/segmentation": 0.002,
+        "discriminator/depth": 0.002,
+        "discriminator/both": 0.001,
     }  # of each the half: step 2 of 4
     assert state.optimizer.param_groups[0]["lr"] == 0.005
-    assert {one.param_groups[0]["betas"] for one in state.discriminator_optimizers.values()} == {(0.0, 0.9)}
+    assert {one.param_groups[0]["betas"] for one in state.term_optimizers.values()} == {(0.0, 0.9)}
 
 
 def test_a_gradient_is_clipped_to_its_norm() -> None:

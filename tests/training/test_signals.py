@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from advmtl.cli.app import app
 from advmtl.data.loading import train_loader
-from advmtl.training import fit as train_module
+from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 from advmtl.training.run_folder import Run
 from advmtl.training.signals import EXIT_PREEMPTED, Interrupt, Preempted
 

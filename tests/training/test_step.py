@@ -5,21 +5,22 @@ import copy
 import pytest
 import torch
 from one_step import CPU, CRITICS, TASKS, changed, make_batch, make_config, snapshot
+from run_parts import discriminators_of
 
 from advmtl.data.loading import Batch
-from advmtl.terms.finite import NonFiniteLoss
-from advmtl.training.adversary import ordered_share
+from advmtl.terms.adversarial import roc_auc
+from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 
 
 def test_a_step_moves_everything_that_learns_and_logs_it() -> None:
     state = build(make_config(balance={"multi_task_row": "own"}), CPU)
-    before = {key: snapshot(part) for key, part in (("g", state.generator), ("d", state.discriminators))}
+    before = {key: snapshot(part) for key, part in (("g", state.generator), ("d", discriminators_of(state)))}
     average = snapshot(state.ema)
     logs = train_step(state, make_batch([True] * 3, [True] * 3), statistics=True)
     for prefix in ("segmentation.", "depth.", "both."):
-        assert any(name.startswith(prefix) for name in changed(before["d"], state.discriminators))
+        assert any(name.startswith(prefix) for name in changed(before["d"], discriminators_of(state)))
     assert any(name.startswith("encoder") for name in changed(before["g"], state.generator))
     assert changed(average, state.ema)
     assert {
@@ -38,19 +39,20 @@ def test_a_step_moves_everything_that_learns_and_logs_it() -> None:
 def test_discriminators_take_no_gradient_from_the_generators_loss() -> None:
     state = build(make_config(), CPU)
     train_step(state, make_batch([True] * 2, [True] * 2))
-    gradient = [p.grad.clone() for p in state.discriminators["both"].parameters()]  # of its own loss only
+    gradient = [p.grad.clone() for p in discriminators_of(state)["both"].parameters()]  # of its own loss only
     twin = build(make_config(discriminators={**CRITICS, "both": {**CRITICS["both"], "weight": 50.0}}), CPU)
     train_step(twin, make_batch([True] * 2, [True] * 2))
-    for a, b in zip(gradient, twin.discriminators["both"].parameters(), strict=True):
+    for a, b in zip(gradient, discriminators_of(twin)["both"].parameters(), strict=True):
         assert b.grad is not None and torch.equal(a, b.grad)
-    assert all(p.requires_grad for p in state.discriminators.parameters())
+    assert all(p.requires_grad for p in discriminators_of(state).parameters())
 
 
 def test_the_adversary_reaches_the_segmentation_head() -> None:
-    """The head's gradient is another one where the critics weigh nothing and all else is the same."""
+    """The head's gradient is another one where no discriminator has a weight."""
     state = build(make_config(), CPU)
-    silent = copy.deepcopy(state)
-    silent.config = make_config(discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()})
+    silent = build(
+        make_config(discriminators={name: {**critic, "weight": 0.0} for name, critic in CRITICS.items()}), CPU
+    )
     batch = make_batch([True] * 2, [True] * 2)
     train_step(state, batch)
     train_step(silent, batch)
@@ -69,20 +71,20 @@ def test_weight_zero_trains_the_critic_but_not_the_generator() -> None:
     muted = {"both": {**CRITICS["both"], "weight": 0.0}}
     with_critic, without = build(make_config(discriminators=muted), CPU), build(make_config(discriminators={}), CPU)
     without.generator.load_state_dict(with_critic.generator.state_dict())
-    before = snapshot(with_critic.discriminators)
+    before = snapshot(discriminators_of(with_critic))
     batch = make_batch([True] * 2, [True] * 2)
     logs = train_step(with_critic, batch)
     train_step(without, batch)
-    assert changed(before, with_critic.discriminators) and "adversarial/both" not in logs
+    assert changed(before, discriminators_of(with_critic)) and "adversarial/both" not in logs
     for a, b in zip(with_critic.generator.parameters(), without.generator.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_critic_sees_only_frames_with_every_label_it_needs() -> None:
     state = build(make_config(), CPU)
-    before = snapshot(state.discriminators)
+    before = snapshot(discriminators_of(state))
     logs = train_step(state, make_batch([True, False, True], [False, True, False]))
-    moved = {name.split(".")[0] for name in changed(before, state.discriminators)}
+    moved = {name.split(".")[0] for name in changed(before, discriminators_of(state))}
     assert moved == {"segmentation", "depth"}  # no frame has both labels
     assert not any("both" in name for name in logs)
 
@@ -127,10 +129,10 @@ def test_a_non_finite_loss_names_itself_the_step_and_the_frames_and_spares_the_w
     state = build(make_config(discriminators=critics), CPU)
     batch = make_batch([True, True], [True, True])
     batch.image[0, 0, 0, 0] = float("nan")
-    before, critics_before = snapshot(state.generator), snapshot(state.discriminators)
+    before, critics_before = snapshot(state.generator), snapshot(discriminators_of(state))
     with pytest.raises(NonFiniteLoss, match=r"step 0: .* is nan.*frame0, frame1"):
         train_step(state, batch)
-    assert not changed(before, state.generator) and not changed(critics_before, state.discriminators)
+    assert not changed(before, state.generator) and not changed(critics_before, discriminators_of(state))
 
 
 def test_a_non_finite_gradient_under_a_finite_loss_is_caught_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +165,6 @@ def test_single_task_needs_no_other_label() -> None:
     assert "depth/berhu" in logs and not any(name.startswith("segmentation") for name in logs)
 
 
-def test_ordered_share_counts_pairs() -> None:
+def test_roc_auc_counts_pairs() -> None:
     """Real (3, 1), fake (2, 1): 3 > 2, 3 > 1, 1 < 2, 1 = 1: (1 + 1 + 0 + ½) / 4 = 0.625."""
-    assert ordered_share(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0])).item() == pytest.approx(0.625)
+    assert roc_auc(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0])).item() == pytest.approx(0.625)

@@ -18,11 +18,11 @@ from advmtl.compare.plan import is_finished
 from advmtl.config import Config, EncoderConfig
 from advmtl.data.loading import Batch, val_loaders
 from advmtl.drawing.visualize import batch_panels
-from advmtl.terms.finite import NonFiniteLoss
-from advmtl.training import fit as train_module
+from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator
-from advmtl.training.fit import fit
+from advmtl.training.finite import NonFiniteLoss
+from advmtl.training.fitting import fit
 from advmtl.training.log import flatten
 from advmtl.training.optimizers import learning_rate_factor
 from advmtl.training.run_folder import Run
@@ -129,7 +129,7 @@ def test_a_non_finite_loss_keeps_the_last_good_checkpoint(
         fit(make_config(streets, checkpoint_every_steps=1), folder, CPU, quiet())
     state, _ = load_checkpoint(folder / "checkpoints" / "last.pt")
     assert state["step"] == 2
-    for part in ("generator", "ema", "discriminators"):
+    for part in ("generator", "ema", "terms"):
         assert all(value.isfinite().all() for value in state[part].values())
     assert (folder / "checkpoints" / "failed.pt").is_file()
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
 from advmtl.config import Config, validate
-from advmtl.training.fit import fit
+from advmtl.training.fitting import fit
 from advmtl.training.scores import headline, score
 from export.convert.to_onnx import export_run
 from preprocessing.ground.errors import InputError

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from run_parts import discriminators_of
 from street_set import TASKS
 
 from advmtl.config import Config, validate
@@ -79,15 +80,15 @@ def test_the_adversarial_term_is_the_critics_of_frames_with_all_it_sees(state: S
 
 
 def test_nothing_is_left_behind_in_the_state(state: State) -> None:
-    state.discriminators.train()
-    before = {name: value.clone() for name, value in state.discriminators.state_dict().items()}
+    discriminators_of(state).train()
+    before = {name: value.clone() for name, value in discriminators_of(state).state_dict().items()}
     random = torch.get_rng_state()
     with torch.inference_mode():
         ValidationLosses(state).update(*frames(2), "s")
-    after = state.discriminators.state_dict()
+    after = discriminators_of(state).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert state.discriminators.training and torch.equal(random, torch.get_rng_state())
-    assert all(parameter.grad is None for parameter in state.discriminators.parameters())
+    assert discriminators_of(state).training and torch.equal(random, torch.get_rng_state())
+    assert all(parameter.grad is None for parameter in discriminators_of(state).parameters())
 
 
 def test_before_the_adversary_enters_there_is_no_adversarial_term() -> None:

@@ -13,18 +13,18 @@ from advmtl.config import Config, GrowthConfig
 from advmtl.data.label_budget import hidden_by_budget, record_budget
 from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.missing_labels import missing_label
-from advmtl.distributed import Processes, current
+from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing.growth import write_growth
 from advmtl.drawing.panels import Evolution
 from advmtl.evaluation.evaluate import evaluate
 from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
 from advmtl.evaluation.tables import print_table
-from advmtl.training.best_growth import best_growth
+from advmtl.training.checkpoint import best_growth
 from advmtl.training.compiling import compile_networks
-from advmtl.training.guards import accidents
+from advmtl.training.guards import external_failures
 from advmtl.training.log import Log
 from advmtl.training.loop import Loop, warn
-from advmtl.training.run_folder import Run, claimed, open_run
+from advmtl.training.run_folder import Run, lock_run, open_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
@@ -41,6 +41,7 @@ def fit(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    processes: Processes = SINGLE,
 ) -> dict[str, Any]:
     """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
@@ -50,8 +51,8 @@ def fit(
     the step in hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
     checkpoints/failed.pt.
 
-    Under `torchrun`, within `process_group`, each process takes its part of every batch and of the validation frames,
-    and the first one writes.
+    Under `torchrun`, with the `processes` of `process_group`, each process takes its part of every batch and of the
+    validation frames, and the first one writes.
 
     Args:
         config: the experiment, the same on all processes.
@@ -60,44 +61,45 @@ def fit(
         console: for what is left out, and a line per measured epoch.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
-    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss, Accident (full disk, dead
-        loader process), KeyboardInterrupt, Preempted.
+        processes: those that train together.
+    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss, ExternalFailure (full disk,
+        dead loader process), KeyboardInterrupt, Preempted.
     """
-    run, processes, told = Run(folder), current(), partial(warn, console)
-    processes.same(config.hash, "configuration")
-    loader, loaders = processes.together(lambda: _loaders(config, processes))
+    run, told = Run(folder), partial(warn, console)
+    processes.assert_equal(config.hash, "configuration")
+    loader, loaders = processes.raise_together(lambda: _loaders(config, processes))
     everything = [loader, *(val for _, val in loaders)]
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
-    processes.same(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
+    processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
     labels = count_labels(config, loader, everything[1:])
     with ExitStack() as stack:
-        processes.together(lambda: stack.enter_context(claimed(folder)) if processes.writer else None)
+        processes.raise_together(lambda: stack.enter_context(lock_run(folder)) if processes.is_main else None)
         state = open_together(
-            lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told),
+            lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told, processes=processes),
             *(config, device, processes, told),
         )
         if config.data.label_budget != "all":
             # A record without a checkpoint is of a run that was killed before it learnt anything.
             record = partial(record_budget, loader.dataset.records, config, run.label_budget, continued=state.step > 0)
-            processes.together(lambda: record() if processes.writer else None)
+            processes.raise_together(lambda: record() if processes.is_main else None)
         return _train(state, run, (loader, loaders), labels, console)
 
 
 def _train(
     state: State, run: Run, all_loaders: tuple[Any, list[tuple[str, Any]]], labels: str, console: Console
 ) -> dict[str, Any]:
-    config, processes, (loader, loaders) = state.config, current(), all_loaders
+    config, processes, (loader, loaders) = state.config, state.processes, all_loaders
     console.print(_first_line(state, loader, labels, processes))
     if config.train.compile:
         compile_networks(state, console)
-    drawn = [val.dataset for _, val in loaders] if processes.writer else []
+    drawn = [val.dataset for _, val in loaders] if processes.is_main else []
     evolution = Evolution(run.folder / "panels", drawn, config)
-    with accidents(run.folder), Interrupt() as interrupt:
-        log = Log(run, state) if processes.writer else NoLog()
+    with external_failures(run.folder), Interrupt() as interrupt:
+        log = Log(run, state) if processes.is_main else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
-        timing = Timing(run.timing if processes.writer else None, processes.count)
+        timing = Timing(run.timing if processes.is_main else None, processes.count)
         loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
         try:
             _run(loop, loader, loaders)
@@ -138,7 +140,7 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
     metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes)
     metrics, rows = checked(metrics, config), frames.compute()
-    if not processes.writer:
+    if not processes.is_main:
         return metrics
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
     if loop.state.growth is not None:

@@ -4,20 +4,18 @@ Under bf16 and fp16 the generator's and the discriminators' forwards run under a
 penalty, the balancer's numbers, the average of the weights and validation stay float32.
 
 Gradients in float16 underflow, so each optimizer's loss is multiplied by a scale first and its gradients are divided by
-it (Micikevicius et al. 2018, section 3.2). Every optimizer has a scale of its own: a critic that overflows halts no
-other. A step whose gradients overflow is not taken, halves the scale and is counted.
+it (Micikevicius et al. 2018, section 3.2). Every optimizer has a scale of its own: a discriminator that
+overflows halts no other. A step whose gradients overflow is not taken, halves the scale and is counted.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
 from torch.amp.grad_scaler import GradScaler
-from torch.nn.utils import parametrize
 
-from advmtl.networks.generator import Generator, Taps
 from preprocessing.ground import InputError
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
@@ -47,36 +45,10 @@ class Precision:
         """Whether losses are scaled."""
         return bool(self._scalers)
 
-    def forward(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """The context of a forward."""
         enabled = self.dtype is not None
         return torch.autocast(self.device.type, dtype=self.dtype or torch.bfloat16, enabled=enabled)
-
-    def maps(self, generator: Generator, image: Tensor) -> tuple[Tensor, Taps, dict[str, Tensor]]:
-        """z, what grown modules give, and the task maps of a normalised image, in the weights' type whatever they were
-        computed in: z and what modules give are so that the rows' gradients at them, which balancers compare, are.
-        """
-        kind = next(generator.parameters()).dtype
-        with self.forward():
-            z, taps = generator.encode(image)
-        z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
-        with self.forward():
-            outputs = generator.decode(z, (image.shape[-2], image.shape[-1]), taps)
-        return z, taps, {task: output.to(kind) for task, output in outputs.items()}
-
-    def scores(self, critic: nn.Module, maps: Tensor) -> Tensor:
-        """A discriminator's scores of `maps` [N,C,H,W] in float32."""
-        if self.dtype is None:
-            scores: Tensor = critic(maps)
-            return scores
-        with parametrize.cached():
-            # Autocast would take spectral normalisation's power iteration down too; made here, it is found ready.
-            for part in critic.modules():
-                if parametrize.is_parametrized(part):
-                    _ = part.weight
-            with self.forward():
-                scores = critic(maps)
-        return scores.float()
 
     def scale(self, name: str) -> Tensor | None:
         """What the losses of an optimizer are multiplied by, 0-d on the device, or None. No sync."""

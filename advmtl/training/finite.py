@@ -1,13 +1,11 @@
-"""Losses and gradients that are no numbers stop a step before it changes weights."""
+"""NaN and infinite losses and gradients stop a step before it changes weights."""
 
 import math
 
 import torch
-from torch import Tensor
 
-from advmtl.distributed import current
-
-Logs = dict[str, Tensor]
+from advmtl.distributed import Processes
+from advmtl.terms import Logs
 
 
 class NonFiniteLoss(RuntimeError):
@@ -19,9 +17,8 @@ class NonFiniteLoss(RuntimeError):
     common = True
 
 
-def check_finite(logs: Logs, step: int, names: list[str]) -> Logs:
+def check_finite(logs: Logs, step: int, names: list[str], processes: Processes) -> Logs:
     """The logged values' means over the processes. Raises: NonFiniteLoss, on all of them, where one is not finite."""
-    processes = current()
     values = torch.stack([value.float() for value in logs.values()])
     means = processes.total(values) / processes.count
     # Host sync, before each optimiser step, on 0-d values: a poisoned update would cost far more than this read.
