@@ -1,5 +1,5 @@
 """`python -m advmtl`."""
 
-from advmtl.cli.app import main
+from advmtl.cli import main
 
 main()

@@ -25,14 +25,10 @@ from typing import Any
 
 import torch
 
-from advmtl.config import Config
-from advmtl.config.balance import METHODS, SCALARIZATIONS
-from advmtl.config.files import load_config
-from advmtl.data.loading import Batch
+from advmtl.config import METHODS, SCALARIZATIONS, Config, load_config
+from advmtl.data import Batch
 from advmtl.training import State, build, train_step
-from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import write_json
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, InputError, write_json
 
 # Options that have no default; the first task is named where one must be.
 REQUIRED: dict[str, Callable[[str], dict[str, Any]]] = {

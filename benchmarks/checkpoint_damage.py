@@ -21,8 +21,7 @@ import torch
 from resume_torture import attempt, compare, config_of, equal, write_set
 
 from advmtl.training import Run, UnusableCheckpoint, load_checkpoint, load_newest
-from preprocessing.ground.files import write_json
-from preprocessing.ground.progress_bar import track
+from preprocessing.ground import track, write_json
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.stereo.crestereo.matcher import CREStereoSettings, crestereo, load
+from preprocessing.stereo import CREStereoSettings
+from preprocessing.stereo.crestereo.matcher import crestereo, load
 
 TILE = 512
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -24,16 +24,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
-from advmtl.training.checkpoint import load_generator
-from export.convert.to_onnx import export_onnx
-from export.graph.description import describe
-from export.graph.metadata import CLASSES, DEPTH, INPUT
-from export.quantize.accuracy import validation_samples
-from export.quantize.calibration import calibration_samples
-from export.quantize.quantize import Quantizer, prepare
-from export.quantize.saturation import overflowing
-from export.session.processor import this_processor
-from preprocessing.ground.files import write_json
+from advmtl.training import load_generator
+from export.convert import export_onnx
+from export.graph import CLASSES, DEPTH, INPUT, describe
+from export.quantize import Quantizer, calibration_samples, overflowing, prepare_quantizer, validation_samples
+from export.session import this_processor
+from preprocessing.ground import write_json
 
 EXTRA = {"WeightSymmetric": True}
 
@@ -144,7 +140,7 @@ def open_way(name: str, model: onnx.ModelProto, threads: int, exact: bool = Fals
 
 def ways(model: onnx.ModelProto, frames: list[NDArray[np.uint8]], threads: int) -> list[Way]:
     """float32 first."""
-    ours = prepare(model, "cpu", frames, "minmax")
+    ours = prepare_quantizer(model, "cpu", frames, "minmax")
     parts = (ours.model, ours.target, ours.ranges, ours.layers, ours.means)
     full = FullRange(*parts).quantised()
     return [

@@ -23,17 +23,22 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from advmtl.config import Config, Source
-from advmtl.data.frames import load_frame
-from advmtl.data.index import index_source
-from advmtl.data.loading import frame_loader, val_loaders
-from advmtl.evaluation.evaluate import evaluating
-from advmtl.networks.generator import Generator
-from advmtl.select.candidates import Frames, find_frames
-from advmtl.select.choice import Rule, choose
-from advmtl.select.disagreement import depth_disagreement, depth_m, load_student
-from advmtl.select.measure import Measured, measure_frames
+from advmtl.data import frame_loader, index_source, load_frame, val_loaders
+from advmtl.evaluation import evaluating
+from advmtl.networks import Generator
+from advmtl.select import (
+    Frames,
+    Measured,
+    Rule,
+    choose,
+    depth_disagreement,
+    depth_m,
+    find_frames,
+    load_student,
+    measure_frames,
+)
 from advmtl.training import checkpoint_path, load_checkpoint, load_generator
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS
 
 Grid = tuple[int, int]
 PRESENT, RARE = 0.0005, 0.01
@@ -66,7 +71,7 @@ def read_truth(measured: Measured, config: Config) -> Truth:
     records = {r.image: r for source in frames.sources for r in index_source(source, config.data.classes, "train")}
     rows = []
     for bare in frames.records:
-        labels = load_frame(records[bare.image], frames.sizes[bare.source]).labels
+        labels = load_frame(records[bare.image], frames.sizes[bare.source]).labels["segmentation"]
         rows.append(np.bincount(labels.ravel(), minlength=256)[:classes])
     return Truth(np.array(rows))
 
@@ -171,7 +176,7 @@ def compare_features(frames: Frames, generator: Generator, config: Config, conso
     shares: dict[Grid, list[torch.Tensor]] = {(1, 1): [], (2, 4): []}
     for bare in frames.records:
         labels = (
-            torch.from_numpy(load_frame(records[bare.image], frames.sizes[bare.source]).labels)
+            torch.from_numpy(load_frame(records[bare.image], frames.sizes[bare.source]).labels["segmentation"])
             .long()
             .clamp(max=classes)
         )

@@ -8,23 +8,29 @@ classes; published: 3.0 M and 1.94. It learns nothing here: only its cost is com
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from advmtl.networks.encoder import Encoder
-from advmtl.networks.generator import DepthRange, Generator
+from advmtl.networks import Generator
+from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import LabelSet
 
 TAPS = {3: 24, 6: 32, 10: 64, 13: 96, 16: 160, 17: 320}  # block of MobileNetV2: channels it gives
 LEVELS = ((0,), (1,), (2, 3), (4, 5))  # which of the six maps meet at strides 4, 8, 16, 32
 
 
-class MobileNetV2Maps(Encoder):
+class MobileNetV2Maps(nn.Module):
     """MobileNetV2's blocks; maps at strides 4, 8, 16, 16, 32, 32."""
 
+    strides = (4, 8, 16, 16, 32, 32)
+
     def __init__(self) -> None:
-        super().__init__(mobilenet_v2(weights=None).features[:18], tuple(TAPS.values()))
+        super().__init__()
+        self.features = mobilenet_v2(weights=None).features[:18]
+        self.channels = tuple(TAPS.values())
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Take [N,3,H,W], return the six maps, finest first."""
@@ -74,12 +80,22 @@ class LightRefineNet(nn.Module):
         return x
 
 
+def ours(classes: int) -> tuple[dict[str, Task], TaskSpec]:
+    """Segmentation of so many classes, and depth."""
+    names = tuple(str(number) for number in range(classes))
+    labels = LabelSet("benchmark", names, np.zeros((classes, 3), np.uint8))
+    return {name: TASKS[name] for name in ("segmentation", "depth")}, TaskSpec(told_labels=labels)
+
+
 def build_light_refinenet(classes: int = 11) -> Generator:
     """The whole network as a `Generator`, so that it gets the very pre- and post-processing that ours has."""
-    heads = {}
-    for task, count in (("segmentation", classes), ("depth", 1)):
-        heads[task] = nn.Sequential(
-            nn.Conv2d(256, 256, 1, groups=256, bias=False), nn.ReLU6(), nn.Conv2d(256, count, 3, padding=1)
+    tasks, spec = ours(classes)
+    heads = {
+        name: nn.Sequential(
+            *(nn.Conv2d(256, 256, 1, groups=256, bias=False), nn.ReLU6()),
+            nn.Conv2d(256, task.learning.channels(spec), 3, padding=1),
         )
-    network = Generator(MobileNetV2Maps(), LightRefineNet(), nn.ModuleDict(heads), DepthRange(1.0, 80.0))  # type: ignore[arg-type]
+        for name, task in tasks.items()
+    }
+    network = Generator(MobileNetV2Maps(), LightRefineNet(), nn.ModuleDict(heads), tasks, spec)  # type: ignore[arg-type]
     return network.to(memory_format=torch.channels_last).eval()

@@ -31,9 +31,7 @@ import advmtl.training.fitting
 import advmtl.training.loop
 from advmtl.config import Config, validate
 from advmtl.training import Log, Run, build
-from preprocessing.ground.depth import write_depth
-from preprocessing.ground.files import write_json, write_png
-from preprocessing.ground.progress_bar import progress
+from preprocessing.ground import progress, write_depth, write_json, write_png
 
 CPU = torch.device("cpu")
 WARM_UP, TENTH = 0.2, 0.1

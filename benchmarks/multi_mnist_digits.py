@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError
 
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 

@@ -20,14 +20,11 @@ from unittest import mock
 
 import cv2
 
-from preprocessing.ground.files import read_image, write_json
-from preprocessing.ground.frame import Frame
-from preprocessing.job import convert
-from preprocessing.job.pipeline import preprocess
-from preprocessing.job.settings import PreprocessSettings
-from preprocessing.sets.layouts import detect_layout
-from preprocessing.stereo.cleaning import Match
-from preprocessing.stereo.match import MatcherSettings, UInt8, match_pair
+from preprocessing.ground import Frame, read_image, write_json
+from preprocessing.job import PreprocessSettings, convert, preprocess
+from preprocessing.sets import detect_layout
+from preprocessing.stereo import Match, MatcherSettings, match_pair
+from preprocessing.stereo.match import UInt8
 
 
 def cpu_s() -> float:

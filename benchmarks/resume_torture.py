@@ -31,11 +31,8 @@ from rich.console import Console
 from advmtl.config import Config, validate
 from advmtl.training import fitting as train
 from advmtl.training import load_checkpoint, loop
-from preprocessing.ground.disparity import write_disparity
-from preprocessing.ground.files import write_json, write_png
-from preprocessing.ground.frame import Camera
-from preprocessing.ground.progress_bar import progress
-from preprocessing.sets.cityscapes import frame_path, write_camera
+from preprocessing.ground import Camera, progress, write_disparity, write_json, write_png
+from preprocessing.sets import frame_path, write_camera
 
 CPU = torch.device("cpu")
 SIZE = (96, 48)  # width, height of the stored pictures [px]

@@ -24,12 +24,11 @@ from rich.console import Console
 from rich.table import Table
 from soak_parts import SIZE, VIDEO_FRAMES, in_one_round, served, write_model, write_parts
 
-from export.bench.memory import resident_mib
-from export.session.session import open_session
-from export.stream.in_flight import IN_FLIGHT, THREADS, session_threads
-from export.stream.infer import Outputs, Reading, infer
-from export.stream.sources import Frames, Loaded, Source, open_source
-from preprocessing.ground.files import write_json
+from advmtl.infer_options import OPTIONS
+from export.bench import resident_mib
+from export.session import open_session
+from export.stream import Frames, Loaded, Outputs, Reading, Source, infer, open_source, session_threads
+from preprocessing.ground import write_json
 
 MEMORY_BOUND, P99_BOUND = 0.02, 0.25
 # Before this share of the frames, and before so many thousand, memory may still grow: allocators, thread pools, codecs.
@@ -95,7 +94,7 @@ def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path, in_flight:
         source = Soak(parts, rounds, cuts)
         model = folder / "soak.onnx"
         session = open_session(model, "cpu", session_threads(model, threads, in_flight))
-        outputs = Outputs(folder / "soak.mkv" if draw else None, records=out / "frames.jsonl")
+        outputs = Outputs(folder / "soak.mkv" if draw else None, log=out / "frames.jsonl")
         start = time.perf_counter()
         report = infer(
             session, Source("soak", source.frames, given, 25.0), outputs, Reading(loop=rounds, in_flight=in_flight)
@@ -158,12 +157,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--cuts", type=int, default=10, help="how often a stream is lost, comes back and is gone")
-    parser.add_argument("--threads", type=int, default=1, help=THREADS)
-    parser.add_argument("--in-flight", type=int, default=1, help=IN_FLIGHT)
+    parser.add_argument("--threads", type=int, default=1, help=OPTIONS["threads"].help.text)
+    parser.add_argument("--in-flight", type=int, default=1, help=OPTIONS["in_flight"].help.text)
     parser.add_argument("--draw", action="store_true", help="also draw every frame into a video (slower)")
     parser.add_argument("--out", type=Path, default=Path("runs/soak"))
     arguments = parser.parse_args()
-    logging.getLogger("export.stream.stages").setLevel(logging.ERROR)  # the faults are meant
+    logging.getLogger("export.stream.pipeline").setLevel(logging.ERROR)  # the faults are meant
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = soak(
         arguments.frames, arguments.cuts, arguments.threads, arguments.draw, arguments.out, arguments.in_flight

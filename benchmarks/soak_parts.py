@@ -13,8 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph.metadata import CLASSES, DEPTH, Metadata, to_properties
-from export.stream.sources import Loaded, Skipped, open_source
+from export.graph import CLASSES, DEPTH, Metadata, to_properties
+from export.stream import Loaded, Skipped, open_source
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before the first video: the faults are meant
 SIZE = (96, 64)

@@ -23,11 +23,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground.files import read_grey_or_index, read_image
-from preprocessing.stereo.census import CensusSettings, census, search_range
-from preprocessing.stereo.cleaning import Cleaned, CleanSettings, Match, clean
-from preprocessing.stereo.filling import Holes, Regions, fill_holes, regions_from_labels
-from preprocessing.stereo.sgbm import SgbmSettings, sgbm
+from preprocessing.ground import read_grey_or_index, read_image
+from preprocessing.stereo import (
+    CensusSettings,
+    Cleaned,
+    CleanSettings,
+    Match,
+    Regions,
+    SgbmSettings,
+    clean,
+    regions_from_labels,
+    search_range,
+)
+from preprocessing.stereo.census import census
+from preprocessing.stereo.filling import Holes, fill_holes
+from preprocessing.stereo.sgbm import sgbm
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -70,7 +80,7 @@ def load_pairs(data: Path) -> Iterator[Pair]:
 
 def render_pairs(count: int, size: tuple[int, int]) -> Iterator[Pair]:
     """Yield generated scenes with exact disparity and labels."""
-    from preprocessing.scenes.synth import render_pair
+    from preprocessing.scenes import render_pair
 
     for index in range(count):
         pair = render_pair(seed=5, index=index, size=size)
@@ -181,7 +191,7 @@ VARIANTS: dict[str, Method] = {
 
 def crestereo(weights: Path) -> Method:
     """CREStereo from the weights file of a user's own."""
-    from preprocessing.stereo.crestereo.matcher import CREStereoSettings
+    from preprocessing.stereo import CREStereoSettings
     from preprocessing.stereo.crestereo.matcher import crestereo as match
 
     settings = CREStereoSettings(weights=weights)

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.ground.files import read_grey_or_index, read_image, sha256_of, write_json, write_png
-from preprocessing.ground.frame import Frame
-from preprocessing.job.manifest import read_manifest
-from preprocessing.sets.cityscapes import find_frames, frame_path
+from preprocessing.ground import Frame, read_grey_or_index, read_image, sha256_of, write_json, write_png
+from preprocessing.job import read_manifest
+from preprocessing.sets import frame_path
+from preprocessing.sets.cityscapes import find_frames
 
 INPUTS = ("left", "right", "labels", "disparity", "camera")
 COMMAND = [sys.executable, "-m", "advmtl", "preprocess"]

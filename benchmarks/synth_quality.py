@@ -17,9 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.labels import LABEL_SETS, lookup_table
-from preprocessing.ground.progress_bar import track
-from preprocessing.scenes.synth import Pair, render_pair
+from preprocessing.ground import LABEL_SETS, lookup_table, track
+from preprocessing.scenes import Pair, render_pair
 
 BAD_PX = 3.0
 

@@ -27,11 +27,10 @@ from rich.console import Console
 
 import advmtl.training.fitting
 import advmtl.training.loop
-from advmtl.config import Config, Source
-from advmtl.config.files import load_config
-from advmtl.data.loading import Batch, train_loader
+from advmtl.config import Config, Source, load_config
+from advmtl.data import Batch, train_loader
 from advmtl.training import Log, build, train_step
-from preprocessing.ground.files import write_json
+from preprocessing.ground import write_json
 
 CPU = torch.device("cpu")
 Pair = tuple[float, float]  # wall and CPU seconds

@@ -26,13 +26,11 @@ import torch.multiprocessing as multiprocessing
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.config import Config
-from advmtl.config.files import load_config
-from advmtl.data.loading import Batch
+from advmtl.config import Config, load_config
+from advmtl.data import Batch
 from advmtl.distributed import Processes
 from advmtl.training import State, build, train_step
-from preprocessing.ground.files import write_json
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground import LABEL_SETS, write_json
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "baseline": ("baseline", []),

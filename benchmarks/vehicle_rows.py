@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from export.session.session import open_session
+from export.session import open_session
 
 RIVAL = "light RefineNet"
 # One frame after the other on all threads, which sleep or spin while they wait for each other; or as many frames at once

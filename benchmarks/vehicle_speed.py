@@ -19,22 +19,20 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from light_refinenet import build_light_refinenet
+from light_refinenet import build_light_refinenet, ours
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from vehicle_rows import RIVAL, WAYS, Frame, Row, measure, open_rows, report, show
 
-from advmtl.config.files import load_config
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
+from advmtl.config import load_config
+from advmtl.networks import Generator, build_encoder, build_generator
 from advmtl.training import load_generator
 from advmtl.version import __version__
-from export.bench.graph_cost import cost_of
-from export.convert.to_onnx import export_onnx
-from export.graph.deployable import Deployable
-from export.graph.metadata import CLASSES, DEPTH, Metadata
-from export.stream.sources import find_images
-from preprocessing.ground.files import read_image, write_json
+from export.bench import cost_of
+from export.convert import export_onnx
+from export.graph import CLASSES, DEPTH, Deployable, Metadata
+from export.stream import find_images
+from preprocessing.ground import read_image, write_json
 
 
 def count(network: nn.Module, size: tuple[int, int]) -> tuple[int, float]:
@@ -145,7 +143,7 @@ def main() -> None:
         config = load_config(name)
         networks[name] = build_generator(
             build_encoder(width=config.encoder.width),
-            {"segmentation": options.classes, "depth": 1},
+            *ours(options.classes),
             config.generator.channels,
             config.generator.crp_stages,
         )

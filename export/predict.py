@@ -1,7 +1,6 @@
 """Panels and raw maps of a model on still pictures, beside the truth where a labelled source is given."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,22 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.drawing.visualize import result_panel
-from export.session.faults import fault_of
-from export.session.session import Session, prepare
-from export.stream.sinks import unique_name
-from export.stream.sources import Skipped, find_images
-from preprocessing.ground import InputError, LabelSet, progress, read_image, write_depth, write_png
-
-Maps = dict[str, NDArray[Any]]
-LABELLED = re.compile(r"^(cityscapes|camvid|folder|rig):")
+from advmtl.drawing import result_panel
+from advmtl.tasks import FrameRecord, MapFile, Task, TaskSpec, tasks_of
+from export.session import Session, fault_of, prepare, spec_of
+from export.stream import Skipped, find_images, unique_name
+from preprocessing.ground import InputError, progress, read_image, write_png
 
 
 @dataclass(frozen=True)
 class _Picture:
     name: str
     image: NDArray[np.uint8]
-    truth: Maps
+    truth: Mapping[str, NDArray[Any]]
 
 
 def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
@@ -36,34 +31,30 @@ def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
             yield Skipped(str(relative), str(error))
 
 
-def _labelled(records: list[Any], size: tuple[int, int]) -> Iterator[_Picture | Skipped]:
-    from advmtl.data.frames import load_frame
-    from advmtl.tasks.grouping import instance_target
+def _labelled(
+    records: Sequence[FrameRecord], size: tuple[int, int], tasks: Mapping[str, Task], spec: TaskSpec
+) -> Iterator[_Picture | Skipped]:
+    from advmtl.data import load_frame
 
     for record in records:
+        own = {name: task for name, task in tasks.items() if task.arrays.has(record)}
         try:
-            frame = load_frame(record, size)
+            frame = load_frame(record, size, own, spec)
         except InputError as error:
             yield Skipped(record.name, str(error))
             continue
-        truth: Maps = {}
-        if record.has_labels:
-            truth["segmentation"] = frame.labels
-        if record.has_depth:
-            truth["depth"] = frame.depth
-        if frame.instances is not None:
-            truth["instance"] = instance_target(frame.instances)
+        truth = {name: task.arrays.target(frame.labels[name], spec, training=False) for name, task in own.items()}
         yield _Picture(record.name, frame.image, truth)
 
 
-def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | Skipped]]:
-    if LABELLED.match(text):
-        from advmtl.config import Source
-        from advmtl.data.index import index_source
+def _open(text: str, session: Session) -> tuple[Sequence[Any], Iterator[_Picture | Skipped]]:
+    from advmtl.config import Source
+    from advmtl.data import FORMATS, index_source
 
-        classes = session.metadata.label_set or "cityscapes19"
-        records = index_source(Source.parse(text), classes, "val")
-        return records, _labelled(records, session.metadata.size)
+    if text.partition(":")[0] in FORMATS and ":" in text:
+        meta, spec = session.metadata, spec_of(session.metadata)
+        records = index_source(Source.parse(text), meta.label_set or TaskSpec().classes, "val")
+        return records, _labelled(records, meta.size, tasks_of(meta.outputs, session.tasks), spec)
     path = Path(text)
     if not path.exists():
         raise InputError(f"{path}: no such picture, folder or data source (format:root:split)")
@@ -73,12 +64,15 @@ def _open(text: str, session: Session) -> tuple[list[Any], Iterator[_Picture | S
     return [path], _pictures([path], path.parent)
 
 
-def _write_depth(path: Path, depth_m: NDArray[np.float32]) -> None:
-    # Clipping it would give a file of wrong metres that looks right.
-    try:
-        write_depth(path, depth_m)
-    except ValueError as error:
-        raise InputError(f"--raw: {path.name} cannot be written, {error}; leave --raw out") from None
+def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
+    """What is written beside a panel, by the ending of its name."""
+    files: dict[str, MapFile] = {}
+    for which, task in tasks.items():
+        try:
+            files |= task.arrays.files(outputs)
+        except ValueError as error:  # clipping it would give a file of wrong values that looks right
+            raise InputError(f"--raw: the {which} of {name} cannot be written, {error}; leave --raw out") from None
+    return files
 
 
 def predict(
@@ -99,10 +93,8 @@ def predict(
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
     everything, pictures = _open(source, session)
-    meta = session.metadata
-    labels = LabelSet(meta.label_set, meta.class_names, meta.colours)
+    spec, tasks = spec_of(session.metadata), tasks_of(session.metadata.outputs, session.tasks)
     total = min(len(everything), limit or len(everything))
-    endings = ("", "_classes", "_depth", "_instances") if raw else ("",)
     done, skipped, used = 0, [], set[str]()
     with progress("predict", total, "pictures") as bar:
         for picture in pictures:
@@ -115,25 +107,13 @@ def predict(
             if fault := fault_of(result):
                 skipped.append(Skipped(picture.name, f"{picture.name}: {fault}"))
                 continue
-            outputs: Maps = {}
-            if result.classes is not None:
-                outputs["segmentation"] = result.classes
-            if result.depth_m is not None:
-                outputs["depth"] = result.depth_m
-            if result.offsets_px is not None:
-                outputs["instance"] = result.offsets_px
-            if result.instances is not None:
-                outputs["instances"] = result.instances
-            image = prepare(picture.image, meta.size)[0]
-            panel = result_panel(image, outputs, picture.truth, labels, meta.depth_range_m or (1.0, 80.0))
-            name = unique_name(picture.name.replace("/", "_"), used, endings)
+            image = prepare(picture.image, session.metadata.size)[0]
+            panel = result_panel(image, result.outputs, picture.truth, spec, tasks)
+            files = _files(picture.name, tasks, result.outputs) if raw else {}
+            name = unique_name(picture.name.replace("/", "_"), used, ("", *(f"_{ending}" for ending in files)))
             write_png(out / f"{name}.png", panel)
-            if raw and result.classes is not None:
-                write_png(out / f"{name}_classes.png", result.classes)
-            if raw and result.depth_m is not None:
-                _write_depth(out / f"{name}_depth.png", result.depth_m)
-            if raw and result.instances is not None:
-                write_png(out / f"{name}_instances.png", result.instances)
+            for ending, file in files.items():
+                write_png(out / f"{name}_{ending}.png", file.array, file.text)
             done += 1
             bar.advance()
     if not done:

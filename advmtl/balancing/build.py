@@ -20,7 +20,7 @@ from advmtl.balancing.scalarizations import (
     Scalarized,
 )
 from advmtl.balancing.torchjd_adapters import ConFIG, NashMtl, StatefulWeighting, TorchJDAggregator, Weighted
-from advmtl.config.balance import SCALARIZATIONS, read_options
+from advmtl.config import SCALARIZATIONS, read_options
 from preprocessing.ground import InputError
 
 Names = Sequence[str]

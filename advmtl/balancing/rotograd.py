@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from advmtl.balancing.balancer import GramBalancer
 from advmtl.distributed import Processes
-from advmtl.networks.rotated_head import RotatedHead
+from advmtl.networks import RotatedHead
 
 
 class RotoGrad(GramBalancer):

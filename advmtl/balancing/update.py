@@ -22,7 +22,7 @@ from advmtl.balancing.gradients import (
 )
 from advmtl.config import BalanceConfig
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks.generator import Generator
+from advmtl.networks import Generator
 
 Logs = dict[str, Tensor]
 

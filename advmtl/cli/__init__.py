@@ -1,4 +1,3 @@
 """The command line: one module for each stretch of the way."""
 
-from advmtl.cli.app import app as app
-from advmtl.cli.app import main as main
+from advmtl.cli.app import app, main

@@ -13,21 +13,25 @@ from typer.core import TyperGroup
 from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
-from advmtl.cli.options import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, evaluate, train
-from preprocessing.ground import InputError
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, first_line
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _ROOM = "make room (advmtl doctor shows what is free) and give the same command again"
+_FORMATS = "  (formats)"  # in the help, in the place of their lines
 _errors = Console(stderr=True, soft_wrap=True)
 
 
 class _Commands(TyperGroup):
     """Turns errors a user can mend into one line and an exit code; `--debug` shows the traceback."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.help = (self.help or "").replace(_FORMATS, _formats())
+        super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,9 +51,16 @@ class _Commands(TyperGroup):
             _complain(ctx, f"{where}{error.strerror or error}; {_ROOM if full else '--debug shows where'}")
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:  # a defect: still one line; --debug shows where
-            lines = str(error).splitlines()
-            _complain(ctx, f"{type(error).__name__}: {lines[0] if lines else 'no message'} (--debug shows more)")
+            _complain(ctx, f"{type(error).__name__}: {first_line(error)} (--debug shows more)")
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def _formats() -> str:
+    """A line for every format of a data source; looked up for the help alone, since it takes a while to import."""
+    from advmtl.data import FORMATS
+
+    written = {f"{name}:DIR[:{one.split_word}]": one.holds for name, one in FORMATS.items()}
+    return "\n".join(f"  {source:<24} {holds}" for source, holds in written.items())
 
 
 def _first_process() -> bool:
@@ -93,10 +104,7 @@ def _advmtl(
 
     \b
     A data source is written format:root[:split]:
-      cityscapes:DIR[:SPLIT]   leftImg8bit/ gtFine/, and depth/ or disparity/
-      rig:DIR[:SEQUENCE]       left/ right/ calibration.json or KITTI's folders, and depth/
-      camvid:DIR[:SPLIT]       images/ labels/ (CamVid's ids)
-      folder:DIR[:SPLIT]       images/ labels/ (train ids) depth/ (16-bit PNG, metres x 256)
+      (formats)
 
     \b
     Exit codes:

@@ -25,7 +25,7 @@ def predict(
       advmtl predict runs/model3/model.onnx holiday.jpg
     """
     from export.predict import predict as draw
-    from export.session.session import open_session
+    from export.session import open_session
 
     done, skipped = draw(open_session(model, provider), source, out, limit=limit, raw=raw)
     console = Console(soft_wrap=True)
@@ -64,9 +64,8 @@ def export(
       advmtl export runs/model3 --precision fp32 --precision int8
       advmtl export runs/model3 --precision fp16 --target gpu --engine
     """
-    from export.quantize.bounds import Bounds
-    from export.quantize.export_command import export_all
-    from export.quantize.precisions import Options
+    from export.command import export_all
+    from export.quantize import Bounds, Options
 
     options = Options(
         precisions=tuple(precision or ["fp32"]),
@@ -74,7 +73,7 @@ def export(
         size=size_of(size) if size else None,
         calibration_frames=calibration_frames,
         calibration=calibration,
-        bounds=Bounds(max_miou_loss, max_absrel_loss, offset_loss_percent=max_offset_loss),
+        bounds=Bounds({"segmentation": max_miou_loss, "depth": max_absrel_loss, "instance": max_offset_loss}),
         force=force,
     )
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from advmtl.cli.options import EXIT_SKIPPED, Device, device_of
+from advmtl.cli.options import Device, device_of
+from preprocessing.ground import EXIT_SKIPPED
 
 
 class _By(StrEnum):
@@ -48,8 +49,8 @@ def select(
       advmtl select runs/all_depth folder:recordings --student runs/first_50 --count 50
     """
     from advmtl.config import Source
-    from advmtl.select.choice import Rule
-    from advmtl.select.select import select as choose
+    from advmtl.select import Rule
+    from advmtl.select import select as choose
 
     rule = Rule((by.value if by else "both" if student else "diversity"), pool, seed)
     chosen = choose(

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from advmtl.cli.options import EXIT_FAILED
-from advmtl.doctor.line import Line
-from preprocessing.ground import InputError
+from advmtl.doctor import Finding
+from preprocessing.ground import EXIT_FAILED, InputError
 
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "cyan", "broken": "bold red"}
 
@@ -32,7 +31,7 @@ def doctor(
     Nothing is downloaded. Every line is ok, warning, missing (optional) or broken (needed), with a remedy. Exit code 0
     where nothing is broken, else 1.
     """
-    from advmtl.doctor.examine import examine
+    from advmtl.doctor import examine
 
     found = examine(Path.cwd())
     text = json.dumps(found.to_dict(), indent=2) + "\n"
@@ -54,13 +53,13 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"--json {path}: {error.strerror or error}") from None
 
 
-def _fewer(lines: list[Line]) -> list[Line]:
+def _fewer(lines: list[Finding]) -> list[Finding]:
     """One line for all packages that are right; the JSON has each."""
     right = [line for line in lines if line.section == "packages" and line.status == "ok"]
     if not right:
         return lines
     listed = ", ".join(f"{line.name} {line.found}" for line in right)
-    return [Line("packages", "as needed", "ok", listed), *(line for line in lines if line not in right)]
+    return [Finding("packages", "as needed", "ok", listed), *(line for line in lines if line not in right)]
 
 
 def _print(found: Any) -> None:

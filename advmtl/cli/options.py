@@ -1,12 +1,10 @@
-"""Options that several commands share, how their text is read, and the exit codes."""
+"""Options that several commands share, and how their text is read."""
 
 from typing import Annotated, Any
 
 import typer
 
 from preprocessing.ground import InputError
-
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
 Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]

@@ -17,7 +17,7 @@ def report(
 
     Example: advmtl report runs/baseline runs/model3 --out report.html
     """
-    from advmtl.report.page import write_report
+    from advmtl.report import write_report
 
     size = write_report(runs, out, title=title, frames=frames)
     Console(soft_wrap=True).print(f"written: {out} ({size / 1e6:.1f} MB)", highlight=False)

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli.options import EXIT_SKIPPED, Workers, size_of
+from advmtl.cli.options import Workers, size_of
+from preprocessing.ground import EXIT_SKIPPED
 
 _LISTED = 20
 

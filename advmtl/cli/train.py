@@ -7,23 +7,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from advmtl.cli.options import EXIT_FAILED, Device, device_of
-from preprocessing.ground import InputError
+from advmtl.cli.options import Device, device_of
+from preprocessing.ground import EXIT_FAILED, InputError
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
     """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
     import yaml
 
-    from advmtl.config import WITHOUT_SPLITS, Source
+    from advmtl.config import Source
+    from advmtl.data import format_of
 
     if not data and not val:
         return []
     train = [Source.parse(text) for text in data]
-    train = [s if s.split or s.format in WITHOUT_SPLITS else s.model_copy(update={"split": "train"}) for s in train]
+    train = [s if s.split or not format_of(s).splits else s.model_copy(update={"split": "train"}) for s in train]
     measured = [Source.parse(text) for text in val]
     if not val:
-        measured = [s.model_copy(update={"split": "val"}) for s in train if s.format not in WITHOUT_SPLITS]
+        measured = [s.model_copy(update={"split": "val"}) for s in train if format_of(s).splits]
         if not measured:
             raise InputError("--data has no val split; name what to validate on with --val format:root[:split]")
     texts = []
@@ -60,8 +61,7 @@ def train(
     Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
     encoder.weights=null (from scratch), discriminators.depth.sees=[image,depth]. A wrong key names the nearest one.
     """
-    from advmtl.config import Config
-    from advmtl.config.files import load_config
+    from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
     from advmtl.training import fit
 
@@ -94,24 +94,22 @@ def evaluate(
       advmtl evaluate runs/model3 --data cityscapes:other_city:val
     """
     from advmtl.config import Source
-    from advmtl.data.loading import val_loaders
-    from advmtl.evaluation.constant_depth import mean_depth_baseline
-    from advmtl.evaluation.evaluate import evaluate as measure
-    from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
-    from advmtl.evaluation.tables import print_table
+    from advmtl.data import val_loaders
+    from advmtl.evaluation import FrameFigures, constant_baselines, print_table, write_evaluation
+    from advmtl.evaluation import evaluate as measure
     from advmtl.training import load_generator
-    from preprocessing.ground import LABEL_SETS
 
     generator, config = load_generator(run)
     target = device_of(device)
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
-    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
+    frames = FrameFigures(config.spec)
     metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
     print_table(metrics)
     if constant:
-        metrics["constant_depth"] = mean_depth_baseline(config, loaders)
-        for name, figures in metrics["constant_depth"].items():
-            print_table({"depth": figures}, f"Predicting the {name} depth, {figures['depth_m']:.2f} m, everywhere")
+        for task, constants in constant_baselines(config, loaders).items():
+            metrics[f"constant_{task}"] = constants
+            for name, figures in constants.items():
+                print_table({task: figures}, f"Predicting the {name} {task} everywhere")
     # Another source gets a file of its own: evaluation.json belongs to the run's validation data.
     suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
     name = f"evaluation{suffix}.json"
@@ -140,8 +138,8 @@ def compare(
 
     The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
     """
-    from advmtl.compare.compare import compare as run
-    from advmtl.compare.configs import read_configurations
+    from advmtl.compare import compare as run
+    from advmtl.compare import read_configurations
 
     configs = read_configurations(arguments, _sources(data or [], val or []))
     console = Console(soft_wrap=True)

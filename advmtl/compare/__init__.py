@@ -1,1 +1,9 @@
-"""Compare."""
+"""Configurations against single-task learning: trained with the same budget and several seeds, tabulated, drawn.
+
+`read_configurations` reads them as typed, `compare` does the rest; `delta_m` and `win_rate` are its measures by
+themselves.
+"""
+
+from advmtl.compare.comparison import compare
+from advmtl.compare.configs import read_configurations
+from advmtl.compare.metrics import Comparison, delta_m, win_rate

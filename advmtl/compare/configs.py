@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advmtl.config import Config, validate
-from advmtl.config.files import load_config
+from advmtl.config import Config, load_config, validate
 from preprocessing.ground import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="

@@ -5,24 +5,10 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from advmtl.evaluation.metrics import HIGHER_IS_BETTER, UNITS
-from advmtl.tasks.table import TASKS
+from advmtl.tasks import TASKS, Figure
 from preprocessing.ground import InputError
 
 REFERENCE = "single-task"
-# Of each task, what a network of this task alone can be measured by too: mIoU and pixel accuracy as in MTAN's and seed
-# 002's tables, and of depth one relative error and one in metres.
-_DELTA_M = {
-    "segmentation": ("miou", "pixel_accuracy"),
-    "depth": ("abs_rel", "rmse_m"),
-    "instance": ("offset_rmse_px",),
-}
-_TITLES = {
-    **{"miou": "mIoU", "miou_categories": "mIoU 7 cat.", "pixel_accuracy": "pixel accuracy"},
-    **{"boundary_iou": "boundary IoU", "abs_rel": "AbsRel", "sq_rel_m": "SqRel", "rmse_m": "RMSE"},
-    **{"rmse_log": "RMSE log", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3", "edge_f1": "depth-edge F1"},
-    **{"offset_rmse_px": "offset RMSE", "pq": "PQ"},
-}
 
 
 @dataclass(frozen=True)
@@ -38,24 +24,30 @@ class Metric:
         return f"{self.task}.{self.figure}"
 
     @property
+    def declared(self) -> Figure:
+        """What its task says of it; a task that is not of the table has figures as ours have them."""
+        tasks = [TASKS[self.task]] if self.task in TASKS else list(TASKS.values())
+        return next(one for task in tasks for one in task.learning.figures if one.name == self.figure)
+
+    @property
     def higher(self) -> bool:
         """Whether more is better."""
-        return HIGHER_IS_BETTER[self.figure]
+        return bool(self.declared.higher_is_better)
 
     @property
     def title(self) -> str:
         """As in the papers."""
-        return _TITLES.get(self.figure, self.figure)
+        return self.declared.title or self.figure
 
     @property
     def scale(self) -> float:
         """Factor of the tables: shares are shown in percent."""
-        return 100.0 if UNITS[self.figure] == "1" and self.higher else 1.0
+        return 100.0 if self.declared.unit == "1" and self.higher else 1.0
 
     @property
     def unit(self) -> str:
         """Unit of the tables."""
-        return "%" if self.scale == 100 else UNITS[self.figure]
+        return "%" if self.scale == 100 else self.declared.unit
 
     @property
     def digits(self) -> int:
@@ -70,7 +62,7 @@ def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metr
     Raises: InputError for an unknown one, or where a task has none.
     """
     if not chosen:
-        names = {task: _DELTA_M.get(task, _ranked(task)[:2]) for task in tasks}
+        names = {task: _of_delta_m(task) for task in tasks}
         count = min(map(len, names.values()))
         return [Metric(task, figure) for task in tasks for figure in names[task][:count]]
     metrics = []
@@ -94,18 +86,24 @@ def shown_metrics(tasks: Sequence[str], chosen: Sequence[Metric]) -> list[Metric
     return sorted(dict.fromkeys([*chosen, *more]), key=lambda metric: list(tasks).index(metric.task))
 
 
-def _ranked(task: str) -> tuple[str, ...]:
-    """Figures of a task that rank models, its main ones first."""
-    main = tuple(name for name in TASKS[task].metrics if name in HIGHER_IS_BETTER)
-    others = {"depth": ("sq_rel_m", "rmse_log", "delta2", "delta3")}.get(task, ())
-    return main + tuple(name for name in others if name not in main)
+def _of_delta_m(task: str) -> list[str]:
+    """What a network of this task alone can be measured by too: mIoU and pixel accuracy as in the tables of MTAN and of
+    MAMO (Tan et al.), and of depth one relative error and one in metres.
+    """
+    return [one.name for one in TASKS[task].learning.figures if one.delta_m] or _ranked(task)[:2]
+
+
+def _ranked(task: str) -> list[str]:
+    """Figures of a task that rank models and can be told apart by a title, its main ones first."""
+    ranking = [one for one in TASKS[task].learning.figures if one.higher_is_better is not None and one.title]
+    return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
 
 
 def delta_m(multi: Sequence[float], single: Sequence[float], higher: Sequence[bool]) -> float | None:
     """Mean relative gain over single-task learning [%]: **plus is better**.
 
-    Δ = 1/K Σ (−1)^{s_k} (M_k − S_k) / S_k · 100, s_k = 0 where more is better (seed 002, Eq. 15; others, as Nash-MTL's
-    line, print it with the other sign). None where some S_k is 0 or there is no metric.
+    Δ = 1/K Σ (−1)^{s_k} (M_k − S_k) / S_k · 100, s_k = 0 where more is better (Tan et al. 2024, Eq. 15; others, as the
+    line of Nash-MTL, print it with the other sign). None where some S_k is 0 or there is no metric.
     """
     terms = list(zip(multi, single, higher, strict=True))
     if not terms or any(s == 0 for _, s, _ in terms):
@@ -114,7 +112,7 @@ def delta_m(multi: Sequence[float], single: Sequence[float], higher: Sequence[bo
 
 
 def win_rate(multi: Sequence[float], single: Sequence[float], higher: Sequence[bool]) -> float | None:
-    """Share of the metrics, 0..1, that are strictly better than single-task learning (seed 002, §4.1)."""
+    """Share of the metrics, 0..1, that are strictly better than single-task learning (Tan et al. 2024, §4.1)."""
     wins = [m > s if more else m < s for m, s, more in zip(multi, single, higher, strict=True)]
     return mean(wins) if wins else None
 

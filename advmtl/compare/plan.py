@@ -1,14 +1,15 @@
-"""The runs of a comparison: which there are, where each lies, which are finished."""
+"""The runs of a comparison: which there are, where each lies, which are finished, how large their networks are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from advmtl.compare.configs import folder_name
 from advmtl.config import Config
-from advmtl.data.label_budget import list_changed
-from advmtl.training import Run, difference, load_newest
+from advmtl.data import list_changed
+from advmtl.networks import Architecture, Generator, regrow
+from advmtl.training import Run, UnusableCheckpoint, difference, generator_from, load_newest, recorded_growth
 from preprocessing.ground import InputError, read_json
 
 
@@ -85,3 +86,36 @@ def is_finished(config: Config, run: Run) -> bool:
         return False
     measured = run.best if run.best.is_file() else run.last  # as at the end of training
     return evaluation.stat().st_mtime_ns >= measured.stat().st_mtime_ns
+
+
+def architecture_of(config: Config, path: Path) -> Architecture | None:
+    """What has grown in a checkpoint, nothing where nothing grows; None where it is missing or damaged."""
+    if config.growth is None:
+        return []
+    try:
+        architecture: Architecture = recorded_growth(path)["architecture"]
+    except UnusableCheckpoint:
+        return None
+    return architecture
+
+
+def parameters_of(config: Config, architecture: Architecture = ()) -> int:  # type: ignore[assignment]
+    """Parameters of the network that a configuration describes, grown so."""
+    return sum(parameter.numel() for parameter in _built(config, architecture).parameters())
+
+
+def measured_parameters(config: Config, run: Run) -> int | None:
+    """Those of the network whose figures a finished run gives: growth after its best epoch is not among them.
+
+    As at the end of training the last state stands in for a damaged best one; None where both are.
+    """
+    found = (architecture_of(config, path) for path in (run.best, run.last))
+    architecture = next((one for one in found if one is not None), None)
+    return None if architecture is None else parameters_of(config, architecture)
+
+
+def _built(config: Config, architecture: Sequence[list[tuple[int, list[str]]]]) -> Generator:
+    generator = generator_from(config, pretrained=False)
+    if config.growth is not None:
+        regrow(generator, list(architecture), config.growth.expansion)
+    return generator

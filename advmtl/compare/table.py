@@ -11,7 +11,6 @@ from rich.table import Table
 
 from advmtl.compare.metrics import REFERENCE, Comparison, Metric, Row, Spread, spread
 from advmtl.compare.timing import STEPS
-from advmtl.evaluation.metrics import UNITS
 from preprocessing.ground import atomic_write, write_json
 
 SIGN = "+ is better than single-task"
@@ -119,8 +118,8 @@ def notes(comparison: Comparison) -> str:
     pixels = any(metric.unit == "px" for metric in comparison.shown)
     return (
         f"Mean ± sample standard deviation over seeds. Δm: mean relative change of {names} against the mean of the "
-        f"single-task networks, {SIGN} (seed 002, Eq. 15); per seed, then mean ± deviation. Win rate: share of these "
-        "metrics better than single-task, likewise; (of 2/4) = over the metrics of its own tasks. The row "
+        f"single-task networks, {SIGN} (Tan et al. 2024, Eq. 15); per seed, then mean ± deviation. Win rate: share of "
+        "these metrics better than single-task, likewise; (of 2/4) = over the metrics of its own tasks. The row "
         f"{REFERENCE} is one network per task, parameters and step times added up; its ± is how much the reference "
         "itself varies. Parameters: what is deployed, without discriminators. Step time: median of "
         f"{STEPS} steps on one batch, each in turn with one of the plain sum (the first configuration without "
@@ -148,7 +147,7 @@ def to_dict(comparison: Comparison) -> dict[str, Any]:
         "complete": all(one.status != "missing" for row in comparison.everything for one in row.outcomes),
         "delta_m": {"metrics": [metric.key for metric in comparison.metrics], "unit": "%", "sign": SIGN},
         "width_px": comparison.width_px,
-        "units": {metric.key: UNITS[metric.figure] for metric in comparison.shown},
+        "units": {metric.key: metric.declared.unit for metric in comparison.shown},
         "higher_is_better": {metric.key: metric.higher for metric in comparison.shown},
         "single_task": _row_dict(comparison.reference, comparison),
         "configurations": [_row_dict(row, comparison) for row in comparison.rows],

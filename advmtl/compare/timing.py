@@ -13,12 +13,11 @@ from rich.console import Console
 
 from advmtl.compare.metrics import StepTime
 from advmtl.config import Config
-from advmtl.data.batch import Batch
-from advmtl.data.loading import train_loader
-from advmtl.networks.grown import Architecture
+from advmtl.data import Batch, train_loader
+from advmtl.networks import Architecture
 from advmtl.terms import Term
 from advmtl.training import State, build, train_step
-from preprocessing.ground import InputError, progress, read_json, write_json
+from preprocessing.ground import InputError, first_line, progress, read_json, write_json
 
 STEPS = 20
 _WARM_UP = 3
@@ -32,7 +31,7 @@ def step_times(
     console: Console,
     grown: Mapping[str, Architecture] = MappingProxyType({}),
 ) -> dict[str, StepTime]:
-    """Time some steps of each configuration, one in turn with one of `plain` (`compare_configs.plain_sum`).
+    """Time some steps of each configuration, one in turn with one of `plain` (`configs.plain_sum`).
 
     One step is everything `train_step` does, discriminators at work; reading frames is left out. What `file` knows from
     this device, thread count and plain sum is not measured again; of a network that grows, of the same modules.
@@ -53,7 +52,7 @@ def step_times(
             except InputError:
                 raise
             except Exception as error:  # a step that fails is a row without a time, not the end of the table
-                console.print(f"no step time of {config.name}: {_first_line(error)}", markup=False, highlight=False)
+                console.print(f"no step time of {config.name}: {first_line(error)}", markup=False, highlight=False)
             bar.advance(1, config.name)
     write_json(file, {**where, "times": {name: asdict(value) for name, value in kept.items()}})
     return {name: kept[key] for name, key in keys.items() if key in kept}
@@ -127,7 +126,3 @@ def _timed(state: State, batch: Batch) -> float:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

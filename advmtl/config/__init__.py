@@ -4,26 +4,24 @@ A configuration file holds only what differs from the defaults here, so each fil
 it is. Unknown keys, wrong types and impossible combinations are one line naming the key.
 """
 
-from advmtl.config.balance import BalanceConfig as BalanceConfig
-from advmtl.config.data import WITHOUT_SPLITS as WITHOUT_SPLITS
-from advmtl.config.data import Augment as Augment
-from advmtl.config.data import DataConfig as DataConfig
-from advmtl.config.data import DepthConfig as DepthConfig
-from advmtl.config.data import Source as Source
-from advmtl.config.experiment import Config as Config
-from advmtl.config.growth import GrowthConfig as GrowthConfig
-from advmtl.config.networks import DiscriminatorConfig as DiscriminatorConfig
-from advmtl.config.networks import EncoderConfig as EncoderConfig
-from advmtl.config.networks import GeneratorConfig as GeneratorConfig
-from advmtl.config.networks import PerceptualConfig as PerceptualConfig
-from advmtl.config.networks import TaskConfig as TaskConfig
-from advmtl.config.partial import ConsistencyConfig as ConsistencyConfig
-from advmtl.config.partial import DomainAdversaryConfig as DomainAdversaryConfig
-from advmtl.config.partial import MeanTeacherConfig as MeanTeacherConfig
-from advmtl.config.partial import PartialConfig as PartialConfig
-from advmtl.config.training import GuardsConfig as GuardsConfig
-from advmtl.config.training import TrainConfig as TrainConfig
-from advmtl.config.typed import Size as Size
-from advmtl.config.typed import TaskName as TaskName
-from advmtl.config.typed import parse_size as parse_size
-from advmtl.config.typed import validate as validate
+from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_options
+from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget
+from advmtl.config.experiment import Config
+from advmtl.config.files import load_config
+from advmtl.config.growth import (
+    STRIDES,
+    Detection,
+    GrowthConfig,
+    Pair,
+    Place,
+    average,
+    choose,
+    detection_of,
+    modules_for,
+    pairs_of,
+)
+from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
+from advmtl.config.training import GuardsConfig, TrainConfig
+from advmtl.config.typed import Size, TaskName, parse_size, validate
+from advmtl.config.yaml_text import read_yaml

@@ -19,9 +19,13 @@ from preprocessing.ground import InputError
 
 
 class Source(Strict):
-    """Where frames come from. On the command line: `format:root[:split]`."""
+    """Where frames come from. On the command line: `format:root[:split]`.
 
-    format: Literal["cityscapes", "camvid", "folder", "rig"]
+    `format` names one of `advmtl.data.formats.FORMATS`, or of a caller's own table, which is looked into where the
+    source is opened.
+    """
+
+    format: Annotated[str, Field(min_length=1)]
     root: str
     split: str | None = None
     weight: PositiveFloat = 1.0
@@ -39,7 +43,7 @@ class Source(Strict):
         if len(parts) not in (2, 3) or not all(parts):
             raise InputError(
                 f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val; "
-                "formats are cityscapes, camvid, folder and rig"
+                "advmtl --help lists the formats"
             )
         return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
 
@@ -56,13 +60,7 @@ class Augment(Strict):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
 
 
-WITHOUT_SPLITS = ("folder", "rig")
-"""Formats in which a source need not name a split; a rig's is one of its sequences."""
-
-
-BUDGET_ORDER = ("segmentation", "depth", "instance")
-"""Whose parts the numbers of a ratio are."""
-_RATIO = re.compile(r"\d{1,4}(:\d{1,4}){1,2}")
+_RATIO = re.compile(r"\d{1,4}(:\d{1,4})+")
 
 
 def parse_budget(text: str) -> Path | float | tuple[int, ...] | None:

@@ -3,12 +3,17 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import (
     Field,
     NonNegativeInt,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -20,7 +25,10 @@ from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, Generator
 from advmtl.config.partial import PartialConfig
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName
-from advmtl.tasks.table import TASKS
+from advmtl.tasks import TASKS, Task, TaskSpec
+
+if TYPE_CHECKING:
+    from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
 # Values that say how a run is carried out and not what it computes: they may change between stop and resume.
@@ -34,6 +42,7 @@ OPERATIONAL = (
 )
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
 LATER = {
+    "encoder.name": "mobilenet_v3_small",
     "train.precision": "fp32",
     "train.adversarial_ramp_steps": 0,
     "train.discriminator_betas": [0.5, 0.99],
@@ -44,17 +53,18 @@ LATER = {
     "data.unlabelled_weight": None,
 }
 
-_OPTIONS_OF = {
-    "dice": {"epsilon"},
-    "scale_invariant": {"space", "lam"},
-    "berhu": {"space", "epsilon"},
-    "huber": {"space", "delta"},
-    "smooth_l1": {"delta"},
-}
+# Options that a run's hash has always named, given or not.
+_HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
 
 
 class Config(Strict):
-    """A whole experiment. `hash` names it; two configurations with one hash train the same network."""
+    """A whole experiment. `hash` names it; two configurations with one hash train the same network.
+
+    Names of tasks, their losses and these losses' options are checked against `TASKS`, and those of adversarial
+    objectives against `OBJECTIVES`, or against the tables that are given to the validation as its context, {"tasks": …,
+    "objectives": …}; so checking loads torch. Whatever is built of a configuration takes its parts from `task_table`
+    and `objective_table`.
+    """
 
     name: str = "run"
     seed: NonNegativeInt = 0
@@ -70,6 +80,7 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+    _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("partial")
     @classmethod
@@ -77,21 +88,22 @@ class Config(Strict):
         """A section that asks for nothing is none: the loader shows unlabelled frames where there is one."""
         return partial if partial is not None and any(part is not None for _, part in partial) else None
 
+    @field_validator("tasks")
+    @classmethod
+    def _known(cls, tasks: dict[str, TaskConfig], info: ValidationInfo) -> dict[str, TaskConfig]:
+        table = (info.context or {}).get("tasks", TASKS)
+        return {name: _checked_task(name, settings, table) for name, settings in tasks.items()}
+
     @model_validator(mode="after")
-    def _possible(self) -> "Config":
-        for task, settings in self.tasks.items():
-            unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in TASKS[task].losses]
-            if unknown:
-                raise ValueError(
-                    f"tasks.{task}.losses.{unknown[0]}: no such loss; {task} has {', '.join(TASKS[task].losses)}"
-                )
-            for loss, options in settings.options.items():
-                wrong = options.model_dump(exclude_none=True).keys() - _OPTIONS_OF.get(loss, set())
-                if wrong:
-                    raise ValueError(f"tasks.{task}.options.{loss}.{min(wrong)}: {loss} has no such option")
-            if not any(weight > 0 for name, weight in settings.losses.items() if name != "perceptual"):
-                raise ValueError(f"tasks.{task}.losses: every supervised loss has weight 0; nothing would be learnt")
+    def _possible(self, info: ValidationInfo) -> "Config":
+        self._tables = dict(info.context or {})
+        objectives = self.objective_table
         for name, discriminator in self.discriminators.items():
+            if discriminator.objective not in objectives:
+                raise ValueError(
+                    f"discriminators.{name}.objective: no {discriminator.objective!r}; there are "
+                    f"{', '.join(objectives)}"
+                )
             if not _NAME.fullmatch(name):
                 raise ValueError(f"discriminators.{name}: a name has letters, digits and _ only")
             missing = [seen for seen in discriminator.tasks if seen not in self.tasks]
@@ -111,7 +123,7 @@ class Config(Strict):
 
     def _can_be_partial(self, partial: PartialConfig) -> None:
         if partial.adversary is not None:
-            partial.adversary.check(self.tasks)
+            partial.adversary.check(self.tasks, self.task_table)
         if METHODS[self.balance.method].transforms_representation and partial.forwards:
             raise ValueError(
                 f"{partial.forwards}: needs a further forward, and {self.balance.method} transforms the step's own z "
@@ -128,6 +140,30 @@ class Config(Strict):
             )
         if self.train.compile:
             raise ValueError("growth: a growing network is not compiled; set train.compile: false")
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The tables it was checked against where they are not the usual ones, to check another one alike."""
+        return self._tables
+
+    @property
+    def task_table(self) -> Mapping[str, Task]:
+        """All tasks that there are, by name."""
+        table: Mapping[str, Task] = self._tables.get("tasks", TASKS)
+        return table
+
+    @property
+    def objective_table(self) -> Mapping[str, "AdversarialObjective"]:
+        """All adversarial objectives that there are, by name; loads torch."""
+        from advmtl.adversarial_objectives import OBJECTIVES
+
+        table: Mapping[str, AdversarialObjective] = self._tables.get("objectives", OBJECTIVES)
+        return table
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What the tasks need to know of it."""
+        return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
 
     @property
     def objectives(self) -> list[str]:
@@ -153,6 +189,8 @@ class Config(Strict):
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
         values = self.model_dump(mode="json", exclude={"name", "guards"})
+        for task in values["tasks"].values():
+            task["options"] = {loss: {**_HASHED_OPTIONS, **given} for loss, given in task["options"].items()}
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]
@@ -174,3 +212,34 @@ class Config(Strict):
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) -> TaskConfig:
+    """The settings with their options read. Raises: ValueError, one line naming the key below `tasks`."""
+    if name not in table:
+        raise ValueError(f".{name}: no such task; there are {', '.join(table)}")
+    losses = table[name].learning.losses
+    unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in losses]
+    if unknown:
+        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}")
+    if not any(weight > 0 and losses[loss].function is not None for loss, weight in settings.losses.items()):
+        raise ValueError(f".{name}.losses: every supervised loss has weight 0; nothing would be learnt")
+    options = {
+        loss: _checked_options(f".{name}.options.{loss}", loss, given, losses[loss].options)
+        for loss, given in settings.options.items()
+    }
+    return settings.model_copy(update={"options": options})
+
+
+def _checked_options(key: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a loss, as their annotations read them; null is as good as not given."""
+    given = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}")
+    fields: dict[str, Any] = {name: (known[name], ...) for name in given}
+    try:
+        return create_model(loss, __base__=Strict, **fields).model_validate(given).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{key}.{first['loc'][0]}: {first['msg']}") from None

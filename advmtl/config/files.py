@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.config.yaml_text import read_yaml
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, first_line
 
 
 def config_folders() -> list[Path]:
@@ -60,8 +61,10 @@ def _number(text: str) -> float | str:
         return text
 
 
-def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+def load_config(name: str, overrides: Sequence[str] = (), tables: dict[str, Any] | None = None) -> Config:
     """Load a configuration by path, name or run folder and apply `key=value` overrides.
+
+    `tables`: what names are checked against, see `Config`.
 
     Raises: InputError, one line naming the file and the key.
     """
@@ -69,10 +72,10 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
     try:
         values = read_yaml(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not readable as YAML ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a configuration is a mapping of keys to values")
     values.setdefault("name", path.stem)
     for text in overrides:
         _override(values, text)
-    return validate(Config, values, str(path))
+    return validate(Config, values, str(path), tables)

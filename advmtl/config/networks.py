@@ -10,12 +10,16 @@ from pydantic import (
     PositiveInt,
 )
 
-from advmtl.config.typed import Fraction, ObjectiveName, Seen, Strict
+from advmtl.config.typed import IMAGE, Strict
 
 
 class EncoderConfig(Strict):
-    """MobileNetV3-Small. weights: `imagenet` (torchvision's download, width 1), a file, or null for random."""
+    """The encoder: name of `advmtl.networks.encoders.ENCODERS`, or timm's of a network with maps at strides 4 to 32.
 
+    weights: `imagenet` (torchvision's download, width 1; timm's own for a network of timm), a file, or null for random.
+    """
+
+    name: Annotated[str, Field(min_length=1)] = "mobilenet_v3_small"
     weights: str | None = "imagenet"
     width: PositiveFloat = 1.0
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -32,25 +36,19 @@ class GeneratorConfig(Strict):
     crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = [1, 2, 4, 4]
 
 
-class LossOptions(Strict):
-    """Options of one loss; what is not given keeps the default of `advmtl/tasks/losses.py`."""
-
-    space: Literal["log", "metric"] | None = None
-    lam: Fraction | None = None
-    delta: PositiveFloat | None = None
-    epsilon: PositiveFloat | None = None
-
-
 class TaskConfig(Strict):
-    """Weights of a task's losses (0 or absent = not used), their options, and the weight of the task as a whole."""
+    """Weights of a task's losses (0 or absent = not used), their options, and the weight of the task as a whole.
+
+    What options a loss has stands beside it, in its task; those that are not given keep the loss's own defaults.
+    """
 
     losses: dict[str, NonNegativeFloat]
-    options: dict[str, LossOptions] = {}
+    options: dict[str, dict[str, Any]] = {}
     weight: PositiveFloat = 1.0
 
     def options_of(self, loss: str) -> dict[str, Any]:
         """Keyword arguments of one loss."""
-        return self.options[loss].model_dump(exclude_none=True) if loss in self.options else {}
+        return dict(self.options.get(loss, {}))
 
 
 class PerceptualConfig(Strict):
@@ -64,8 +62,8 @@ class PerceptualConfig(Strict):
 class DiscriminatorConfig(Strict):
     """A discriminator is what it sees. weight 0: it learns, but the generator does not listen to it."""
 
-    sees: Annotated[list[Seen], Field(min_length=1)]
-    objective: ObjectiveName
+    sees: Annotated[list[str], Field(min_length=1)]
+    objective: str
     weight: NonNegativeFloat = 0.02
     channels: PositiveInt = 32
     layers: PositiveInt = 3
@@ -75,4 +73,4 @@ class DiscriminatorConfig(Strict):
     @property
     def tasks(self) -> list[str]:
         """The task maps among what it sees."""
-        return [name for name in self.sees if name != "image"]
+        return [name for name in self.sees if name != IMAGE]

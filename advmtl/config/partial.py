@@ -1,11 +1,12 @@
 """Learning from what is only partly labelled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from advmtl.config.typed import Fraction, Strict
+from advmtl.tasks import TASKS, Task
 
 
 class DomainAdversaryConfig(Strict):
@@ -15,8 +16,8 @@ class DomainAdversaryConfig(Strict):
         weight: of the generator's term, in each task's objective; α of Eq. 39 where the unlabelled branch is
             transformed.
         start_step: before it nobody learns from this.
-        tasks: whose maps are judged; None: segmentation and depth, those that there are. Instance offsets mean
-            something inside instances alone, whose places an unlabelled frame does not give.
+        tasks: whose maps are judged; None: all that mean something at every pixel. Instance offsets do so inside of
+            instances alone, whose places an unlabelled frame does not give.
         align: what the discriminator shall take unlabelled predictions for: labelled frames' truth, their predictions,
             or what lies between both (target ½ and ½).
         domains: unlabelled predictions are one domain ("labels", three classes in all) or one per source ("sources").
@@ -29,7 +30,7 @@ class DomainAdversaryConfig(Strict):
 
     weight: PositiveFloat = 0.1
     start_step: NonNegativeInt = 0
-    tasks: Annotated[list[Literal["segmentation", "depth"]], Field(min_length=1)] | None = None
+    tasks: Annotated[list[str], Field(min_length=1)] | None = None
     align: Literal["truth", "prediction", "both"] = "truth"
     domains: Literal["labels", "sources"] = "labels"
     labelled_weight: NonNegativeFloat = 0.0
@@ -39,19 +40,23 @@ class DomainAdversaryConfig(Strict):
     layers: PositiveInt = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
-    def judged(self, tasks: Iterable[str]) -> list[str]:
-        """Which of a configuration's tasks are judged. Raises: ValueError, one line, where none is or one is absent."""
-        known = [task for task in tasks if task in ("segmentation", "depth")]
+    def judged(self, tasks: Iterable[str], table: Mapping[str, Task] = TASKS) -> list[str]:
+        """Which of a configuration's tasks are judged. Raises: ValueError, one line, where none is or one cannot be."""
+        known = [task for task in tasks if table[task].learning.dense]
         absent = [task for task in self.tasks or [] if task not in known]
         if absent:
-            raise ValueError(f"partial.adversary.tasks: {absent[0]} is not among the tasks ({', '.join(tasks)})")
+            reason = "means nothing where there is no label" if absent[0] in tasks else "is not among the tasks"
+            raise ValueError(f"partial.adversary.tasks: {absent[0]} {reason} ({', '.join(tasks)})")
         if not known:
-            raise ValueError("partial.adversary: judges segmentation and depth, of which the tasks have neither")
+            raise ValueError(
+                "partial.adversary: judges maps that mean something at every pixel, and no task has one "
+                f"({', '.join(tasks)})"
+            )
         return [task for task in known if self.tasks is None or task in self.tasks]
 
-    def check(self, tasks: Iterable[str]) -> None:
+    def check(self, tasks: Iterable[str], table: Mapping[str, Task] = TASKS) -> None:
         """Raise ValueError, one line, for what cannot be built with the other sections."""
-        self.judged(tasks)
+        self.judged(tasks, table)
         if self.agreement > 0 and self.transform == "none":
             raise ValueError("partial.adversary.agreement: needs partial.adversary.transform, e.g. flip")
 

@@ -15,10 +15,10 @@ from pydantic import (
 
 from preprocessing.ground import InputError
 
-TaskName = Literal["segmentation", "depth", "instance"]
+TaskName = str  # checked against the table of tasks
 LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
-ObjectiveName = Literal["lsgan", "hinge", "wgan_gp"]
-Seen = Literal["image", "segmentation", "depth", "instance"]
+IMAGE = "image"
+"""What a discriminator sees beside the maps of tasks."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -72,15 +72,20 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
     else:
         message = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {key + ': ' if key else ''}{message}{more}"
+    # A message that begins with a dot goes on with the key.
+    joint = "" if message.startswith(".") or not key else ": "
+    return f"{where}: {key}{joint}{message}{more}"
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(model: type[M], values: Any, where: str) -> M:
-    """Build `model` from plain values. Raises: InputError, one line naming `where` and the key."""
+def validate(model: type[M], values: Any, where: str, context: dict[str, Any] | None = None) -> M:
+    """Build `model` from plain values; `context`: the tables that names are checked against, see `Config`.
+
+    Raises: InputError, one line naming `where` and the key.
+    """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context=context)
     except ValidationError as error:
         raise InputError(_one_line(error, model, where)) from None

@@ -1,1 +1,33 @@
-"""From files to batches: sources, frames whose labels may be missing, augmentation, order, cache."""
+"""From files to batches: formats of sources, frames whose labels may be missing, augmentation, order, cache.
+
+A caller may bring a format of his own (`formats=FORMATS | {"mine": …}`), frames of his own (`records=`), tasks of his
+own (the table that the configuration was checked against), or a loader of his own, anything that is a `TrainLoader` or
+a `Loader`. What needs torch is imported when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
+from advmtl.data.formats import FORMATS, Format, Role, format_of
+from advmtl.data.frames import Arrays, BadFrame, check_frames, load_frame
+from advmtl.data.index import index_source, missing_label, source_name
+from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
+
+if TYPE_CHECKING:
+    from advmtl.data.batch import Batch, Sample, collate, normalize, on_device
+    from advmtl.data.dataset import FrameDataset, TrainView
+    from advmtl.data.loading import FrameSet, Loader, NamedLoader, TrainLoader, frame_loader, train_loader, val_loaders
+
+_TORCH = {
+    **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
+    **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
+    **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "TrainLoader"), "loading"),
+    **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_TORCH[name]}"), name)

@@ -1,10 +1,6 @@
-"""Joint geometric and photometric transforms of one frame, with the depth rule of a zoom.
+"""Joint geometric and photometric transforms of one frame; what a window does to a label, its task says."""
 
-A zoom by z shows the scene as a lens of z times the focal length would: every object is z times larger, which
-is what it looks like from 1/z of the distance, so **depth is divided by z** (protocols.md; disparity would be
-multiplied). Labels and depth are only ever picked from existing pixels, never averaged.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -12,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.config import Augment
-from advmtl.tasks.grouping import IGNORED_INSTANCE
-from preprocessing.ground import IGNORE
-
-Size = tuple[int, int]  # (width, height) [px]
+from advmtl.data.frames import Arrays
+from advmtl.tasks import TASKS, Size, Task, Window
 
 
 @dataclass(frozen=True)
@@ -26,19 +20,6 @@ class Geometry:
     zoom: float
     rotation_deg: float = 0.0
     flip: bool = False
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """One frame: image RGB uint8 `[H,W,3]`, labels uint8 `[H,W]` (255 = ignore), depth float32 `[H,W]` [m] (0
-    = invalid), instances uint16 `[H,W]` as `map_instances` gives them (0 = none, 65535 = ignore), or None where
-    nobody asks for them.
-    """
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    instances: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,20 +35,22 @@ class Jitter:
     identity: bool = field(default=False, compare=False)
 
 
-def augment(frame: Arrays, crop: Size, rng: np.random.Generator, settings: Augment) -> Arrays:
+def augment(
+    frame: Arrays, crop: Size, rng: np.random.Generator, settings: Augment, tasks: Mapping[str, Task] = TASKS
+) -> Arrays:
     """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays."""
-    height, width = frame.labels.shape
+    height, width = frame.image.shape[:2]
     geometry = draw_geometry(rng, (width, height), crop, settings)
     jitter = draw_jitter(rng, settings)
-    warped = warp(frame, crop, geometry)
+    warped = warp(frame, window_of(crop, geometry), tasks)
     return replace(warped, image=apply_jitter(warped.image, jitter))
 
 
 def draw_geometry(rng: np.random.Generator, size: Size, crop: Size, settings: Augment) -> Geometry:
     """Draw a window of `crop / zoom` source pixels that lies inside a frame of `size`.
 
-    Where the frame is smaller than the drawn window, the zoom is raised until the frame covers it; depth
-    follows. The zoom is drawn log-uniformly. Every call takes the same number of draws, whatever the
+    Where the frame is smaller than the drawn window, the zoom is raised until the frame covers it. The zoom is drawn
+    log-uniformly. Every call takes the same number of draws, whatever the
     settings.
     """
     flip, zoom, rotation, x, y = rng.random(5)
@@ -86,36 +69,27 @@ def draw_geometry(rng: np.random.Generator, size: Size, crop: Size, settings: Au
     )
 
 
-def window_matrix(crop: Size, geometry: Geometry) -> NDArray[np.float64]:
-    """The 2×3 matrix from an output pixel (x, y, 1) to source pixels; pixel centres are whole numbers."""
+def window_of(crop: Size, geometry: Geometry) -> Window:
+    """The window that shows a geometry at `crop` size."""
     angle = np.deg2rad(geometry.rotation_deg)
     cosine, sine = np.cos(angle) / geometry.zoom, np.sin(angle) / geometry.zoom
     linear = np.array([[cosine, -sine], [sine, cosine]])
     if geometry.flip:
         linear[:, 0] *= -1
     middle = np.array([(crop[0] - 1) / 2, (crop[1] - 1) / 2])
-    return np.column_stack([linear, np.asarray(geometry.center) - linear @ middle])
+    matrix = np.column_stack([linear, np.asarray(geometry.center) - linear @ middle])
+    return Window(matrix, crop, geometry.zoom, geometry.rotation_deg, geometry.flip)
 
 
-def warp(frame: Arrays, crop: Size, geometry: Geometry) -> Arrays:
-    """Cut the window out of the frame at `crop` size: one warp, the image bilinear, labels and depth nearest.
+def warp(frame: Arrays, window: Window, tasks: Mapping[str, Task] = TASKS) -> Arrays:
+    """Cut the window out of the frame, the image bilinear, every label as its task does it.
 
-    What a rotation brings in from outside is ignored in the labels (255), the depth (0) and the instances (65535) and
-    mirrored in the image. Depth is divided by the zoom. Offsets to instances' centres are computed only from the ids
-    that come out, so they need no rule of their own for mirror, zoom or rotation.
+    What a rotation brings in from outside is mirrored in the image and no label.
     """
-    matrix = window_matrix(crop, geometry)
-    flags = cv2.WARP_INVERSE_MAP
-    image = cv2.warpAffine(frame.image, matrix, crop, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    nearest = flags | cv2.INTER_NEAREST
-    labels = cv2.warpAffine(frame.labels, matrix, crop, flags=nearest, borderValue=IGNORE)
-    depth = cv2.warpAffine(frame.depth, matrix, crop, flags=nearest, borderValue=0)
-    if geometry.zoom != 1.0:
-        depth *= np.float32(1 / geometry.zoom)
-    instances = frame.instances
-    if instances is not None:
-        instances = cv2.warpAffine(instances, matrix, crop, flags=nearest, borderValue=IGNORED_INSTANCE)
-    return Arrays(image, labels, depth, instances)
+    flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    image = cv2.warpAffine(frame.image, window.matrix, window.crop, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    labels = {name: tasks[name].arrays.warp(label, window) for name, label in frame.labels.items()}
+    return Arrays(np.asarray(image, dtype=np.uint8), labels)
 
 
 def draw_jitter(rng: np.random.Generator, settings: Augment) -> Jitter:

@@ -1,32 +1,31 @@
-"""One batch: image, targets of every task, which frames have them; made from single samples."""
+"""One batch: image, targets of every task, which frames have them; made from single samples, brought to the device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advmtl.data.frames import BadFrame, FrameRecord
+from advmtl.data.frames import BadFrame
+from advmtl.tasks import TASKS, FrameRecord, Task
+from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame as a worker hands it over; shapes and units as in `Arrays`, depth clipped for training.
-
-    `instance`: float32 `[3,H,W]` as `instance_target` gives it, None where no task asks for it.
+    """One frame as a worker hands it over: image uint8 `[H,W,3]`, and targets by task, as `TaskArrays.target` gives
+    them. `fault`: why the frame could not be read; it is black then, without any label.
     """
 
     image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    targets: Mapping[str, NDArray[Any]]
     record: FrameRecord
     fault: str | None = None
-    instance: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -35,10 +34,7 @@ class Batch:
 
     Attributes:
         image: float32 `[N,3,H,W]`, channels_last, normalised by the ImageNet statistics.
-        targets: "segmentation" int64 `[N,H,W]` (255 = ignore) and "depth" float32 `[N,1,H,W]` [m] (0 =
-            invalid); where the task is configured, "instance" float32 `[N,3,H,W]`: offsets dy, dx from the
-            instance's centre [px], and its id (0 = none, 65535 = ignore; the offsets are 0 there). A label
-            that a frame lacks is all 255, all 0 or all id 65535.
+        targets: by configured task, as its `TaskLearning.tensor` gives them; blank where a frame lacks the label.
         present: per task and frame, whether the frame has that label. On the host.
         names: frame names.
         source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
@@ -83,26 +79,61 @@ def normalize(images: Tensor) -> Tensor:
     return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size."""
+def collate(samples: Sequence[Sample], tasks: Mapping[str, Task] = TASKS) -> Batch:
+    """Stack samples of one size; `tasks`: a table with all that they have targets of."""
     records = [sample.record for sample in samples]
     readable = [sample.fault is None for sample in samples]
     sources = [record.source for record in records]
-    targets = {
-        "segmentation": torch.from_numpy(np.stack([sample.labels for sample in samples])).long(),
-        "depth": torch.from_numpy(np.stack([sample.depth for sample in samples]))[:, None],
-    }
-    instances = [sample.instance for sample in samples if sample.instance is not None]
-    if instances:
-        targets["instance"] = torch.from_numpy(np.stack(instances))
-    present = {task: [r.has(task) and ok for r, ok in zip(records, readable, strict=True)] for task in targets}
+    shown = {name: tasks[name] for name in samples[0].targets}
     return Batch(
         image=normalize(torch.from_numpy(np.stack([sample.image for sample in samples]))),
-        targets=targets,
-        present=present,
+        targets={
+            name: task.learning.tensor(np.stack([sample.targets[name] for sample in samples]))
+            for name, task in shown.items()
+        },
+        present={
+            name: [task.arrays.has(record) and ok for record, ok in zip(records, readable, strict=True)]
+            for name, task in shown.items()
+        },
         names=[record.name for record in records],
         source=sources[0] if len(set(sources)) == 1 else -1,
         sources=sources,
         skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
         unread=[place for place, ok in enumerate(readable) if not ok],
     )
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on `device`, in order.
+
+    On a GPU each is copied from pinned memory on a stream of its own before the step on the one before it is queued, so
+    that the copy costs the step nothing. One batch more than the step needs is then in the GPU's memory.
+    """
+    if device.type != "cuda":
+        yield from (batch.to(device) for batch in batches)
+        return
+    side = torch.cuda.Stream(device)
+
+    def start(batch: Batch) -> Batch:
+        with torch.cuda.stream(side):
+            return batch.to(device)
+
+    for batch in one_ahead(map(start, batches)):
+        now = torch.cuda.current_stream(device)
+        now.wait_stream(side)
+        for tensor in (batch.image, *batch.targets.values()):
+            tensor.record_stream(now)  # else its memory could be given to the next copy while the step still reads it
+        yield batch
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items in order, each handed out once the next has been taken."""
+    source = iter(items)
+    try:
+        held = next(source)
+    except StopIteration:
+        return
+    for item in source:
+        yield held
+        held = item
+    yield held

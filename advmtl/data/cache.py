@@ -1,16 +1,16 @@
 """Decoded, resized frames in memory that all loader workers share."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from advmtl.data.augment import Arrays, Size
-from advmtl.tasks.grouping import IGNORED_INSTANCE
+from advmtl.data.frames import Arrays
+from advmtl.tasks import Size, Task
 
-BYTES_PER_PIXEL = 8  # depth float32, image 3 × uint8, labels uint8
-INSTANCE_BYTES = 2  # ids uint16, where a task asks for them
+_IMAGE = ""
+_ALIGNED = 8  # every frame begins where any type may begin
 
 
 class FrameCache:
@@ -21,10 +21,13 @@ class FrameCache:
     those read files.
     """
 
-    def __init__(self, sizes: Sequence[Size], budget_mb: float, *, instances: bool = False) -> None:
-        self._instances = instances
-        per_pixel = BYTES_PER_PIXEL + INSTANCE_BYTES * instances
-        ends = np.cumsum([width * height * per_pixel for width, height in sizes], dtype=np.int64)
+    def __init__(self, sizes: Sequence[Size], budget_mb: float, tasks: Mapping[str, Task]) -> None:
+        maps = {name: (np.dtype(task.arrays.dtype), task.arrays.channels) for name, task in tasks.items()}
+        # The widest numbers first: all begin at a multiple of their size then.
+        self._maps = dict(sorted(maps.items(), key=lambda one: -one[1][0].itemsize))
+        per_pixel = 3 + sum(dtype.itemsize * max(1, channels) for dtype, channels in maps.values())
+        bytes_of = [-(-width * height * per_pixel // _ALIGNED) * _ALIGNED for width, height in sizes]
+        ends = np.cumsum(bytes_of, dtype=np.int64)
         self.frames = int(np.searchsorted(ends, budget_mb * 2**20, side="right"))
         self._sizes = list(sizes[: self.frames])
         self._starts = [0, *ends[: self.frames].tolist()]
@@ -34,35 +37,33 @@ class FrameCache:
         """The frame, as read-only views into the cache, or None where it is not (yet) held."""
         if self._memory is None or index >= self.frames or not self._memory[self._starts[-1] + index]:
             return None
-        arrays = self._views(index)
-        for array in (arrays.image, arrays.labels, arrays.depth, arrays.instances):
-            if array is not None:
-                array.flags.writeable = False
-        return arrays
+        views = self._views(index)
+        for view in views.values():
+            view.flags.writeable = False
+        return Arrays(views.pop(_IMAGE), views)
 
     def put(self, index: int, frame: Arrays) -> None:
         """Keep a frame if there is room for it; two workers writing the same frame write the same bytes."""
         if self._memory is None or index >= self.frames:
             return
-        views = self._views(index)
-        views.image[:], views.labels[:], views.depth[:] = frame.image, frame.labels, frame.depth
-        if views.instances is not None:  # a frame without the label is ignored everywhere
-            views.instances[:] = IGNORED_INSTANCE if frame.instances is None else frame.instances
+        for name, view in self._views(index).items():
+            view[:] = frame.image if name == _IMAGE else frame.labels[name]
         self._memory[self._starts[-1] + index] = 1  # last, so that nobody reads a half-written frame
 
-    def _views(self, index: int) -> Arrays:
-        width, height = self._sizes[index]
-        pixels, start = width * height, self._starts[index]
+    def _views(self, index: int) -> dict[str, Any]:
+        (width, height), start = self._sizes[index], self._starts[index]
         buffer: Any = self._memory
-        instances = None
-        if self._instances:
-            instances = np.frombuffer(buffer, np.uint16, pixels, start + 8 * pixels).reshape(height, width)
-        return Arrays(
-            instances=instances,
-            image=np.frombuffer(buffer, np.uint8, 3 * pixels, start + 4 * pixels).reshape(height, width, 3),
-            labels=np.frombuffer(buffer, np.uint8, pixels, start + 7 * pixels).reshape(height, width),
-            depth=np.frombuffer(buffer, np.float32, pixels, start).reshape(height, width),
-        )
+        layout = {
+            name: (dtype, (channels, height, width) if channels else (height, width))
+            for name, (dtype, channels) in self._maps.items()
+        }
+        layout[_IMAGE] = (np.dtype(np.uint8), (height, width, 3))
+        views = {}
+        for name, (dtype, shape) in layout.items():
+            count = int(np.prod(shape))
+            views[name] = np.frombuffer(buffer, dtype, count, start).reshape(shape)
+            start += count * dtype.itemsize
+        return views
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_memory": None}

@@ -6,21 +6,22 @@ changes their numbers and with them the choice; one added at the end leaves the 
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from advmtl.config import Config
-from advmtl.config.data import BUDGET_ORDER, parse_budget
-from advmtl.data.frames import FrameRecord
+from advmtl.config import Config, parse_budget
+from advmtl.data.formats import FORMATS, Format
 from advmtl.data.index import index_source
+from advmtl.tasks import TASKS, FrameRecord, Task
 from preprocessing.ground import InputError, read_json, write_json
 
+Tasks = Mapping[str, Task]
 
-def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int) -> list[FrameRecord]:
+
+def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int, tasks: Tasks = TASKS) -> list[FrameRecord]:
     """The same frames in the same order, without the labels that the budget has no room for.
 
     A fraction, or a list of frames, keeps all labels of its frames and none of the others. A fraction is one of the
@@ -32,7 +33,9 @@ def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int) -> list[
         records: of all sources.
         budget: as `advmtl.config.data.LabelBudget`.
         seed: of the choice.
-    Raises: InputError where a list is missing, unreadable, or names none of the frames.
+        tasks: whose labels there may be; a ratio has their parts in the order of this table.
+    Raises: InputError where a list is missing, unreadable, or names none of the frames; where a ratio has more parts
+    than there are tasks.
     """
     parsed = parse_budget(budget)
     if parsed is None:
@@ -43,37 +46,42 @@ def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int) -> list[
         kept = {i for i in order if records[i].name in names}
         if not kept:
             raise InputError(f"data.label_budget: {parsed} names none of the {len(records)} training frames")
-        return [record if i in kept else _without(record, BUDGET_ORDER) for i, record in enumerate(records)]
+        return [record if i in kept else _without(record, tasks.values()) for i, record in enumerate(records)]
     if isinstance(parsed, float):
-        kept = _share_of_each_kind(records, order, parsed)
-        return [record if i in kept else _without(record, BUDGET_ORDER) for i, record in enumerate(records)]
-    return _one_each(records, order, dict(zip(BUDGET_ORDER, parsed, strict=False)))
+        kept = _share_of_each_kind(records, order, parsed, tasks)
+        return [record if i in kept else _without(record, tasks.values()) for i, record in enumerate(records)]
+    if len(parsed) > len(tasks):
+        raise InputError(f"data.label_budget: {budget} has {len(parsed)} parts; there are {':'.join(tasks)}")
+    return _one_each(records, order, dict(zip(tasks, parsed, strict=False)), tasks)
 
 
-def _share_of_each_kind(records: Sequence[FrameRecord], order: Sequence[int], share: float) -> set[int]:
+def _share_of_each_kind(records: Sequence[FrameRecord], order: Sequence[int], share: float, tasks: Tasks) -> set[int]:
     """The first frames in `order` of each set of labels."""
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i in order:
-        kinds.setdefault(_labels(records[i]), []).append(i)
+        kinds.setdefault(_labels(records[i], tasks), []).append(i)
     return {i for of_kind in kinds.values() for i in of_kind[: max(1, round(share * len(of_kind)))]}
 
 
-def _labels(record: FrameRecord) -> tuple[str, ...]:
-    return tuple(task for task in BUDGET_ORDER if record.has(task))
+def _labels(record: FrameRecord, tasks: Tasks) -> tuple[str, ...]:
+    return tuple(name for name, task in tasks.items() if task.arrays.has(record))
 
 
-def _one_each(records: Sequence[FrameRecord], order: Sequence[int], parts: dict[str, int]) -> list[FrameRecord]:
+def _one_each(
+    records: Sequence[FrameRecord], order: Sequence[int], parts: dict[str, int], tasks: Tasks
+) -> list[FrameRecord]:
     """One label for every frame that has several of those with a part; one that has a single one keeps it."""
     wanted = [task for task, part in parts.items() if part > 0]
-    kept = [_without(record, [task for task in BUDGET_ORDER if task not in wanted]) for record in records]
-    several = [i for i in order if sum(kept[i].has(task) for task in wanted) > 1]
+    unwanted = [task for name, task in tasks.items() if name not in wanted]
+    kept = [_without(record, unwanted) for record in records]
+    several = [i for i in order if len(_labels(kept[i], tasks)) > 1]
     ends = np.round(np.cumsum([parts[task] for task in wanted]) / sum(parts.values()) * len(several)).astype(int)
     for place, i in enumerate(several):
         first = int(np.searchsorted(ends, place, side="right"))
         # Where a frame lacks the label of its turn, the next one it has.
         turn = [wanted[(first + step) % len(wanted)] for step in range(len(wanted))]
-        own = next(task for task in turn if kept[i].has(task))
-        kept[i] = _without(kept[i], [task for task in wanted if task != own])
+        own = next(name for name in turn if tasks[name].arrays.has(kept[i]))
+        kept[i] = _without(kept[i], [tasks[name] for name in wanted if name != own])
     return kept
 
 
@@ -81,14 +89,10 @@ def _place(record: FrameRecord, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}/{record.source}/{record.name}".encode()).digest()
 
 
-def _without(record: FrameRecord, tasks: Sequence[str]) -> FrameRecord:
-    files: dict[str, dict[str, Any]] = {
-        "segmentation": {"labels": None},
-        "depth": {"depth": None, "disparity": None},
-        "instance": {"instances": None},
-    }
-    gone = {name: value for task in tasks for name, value in files[task].items()}
-    return replace(record, **gone)
+def _without(record: FrameRecord, tasks: Iterable[Task]) -> FrameRecord:
+    for task in tasks:
+        record = task.arrays.without(record)
+    return record
 
 
 def _listed(path: Path) -> set[str]:
@@ -114,17 +118,18 @@ def frame_groups(records: Sequence[FrameRecord], config: Config) -> list[Group]:
     supervision take equally many steps. By default as many unlabelled as labelled frames come, as Hoyer et al. 2021
     draw them, where there are more of them; where there are fewer, all come equally often.
     """
-    sources = [
-        (source.weight, [record for record in records if record.source == number])
-        for number, source in enumerate(config.data.train)
-    ]
+    tasks = config.task_table
+    weights = [source.weight for source in config.data.train] or [1.0]
+    sources = [(weight, [r for r in records if r.source == number]) for number, weight in enumerate(weights)]
     if config.data.label_budget == "all":
         return [(own, weight) for weight, own in sources]
     groups = []
     for weight, own in sources:
-        labelled = [record for record in own if any(record.has(task) for task in config.tasks)]
-        unlabelled = [record for record in own if not any(record.has(task) for task in config.tasks)]
-        groups += [(labelled, weight), (unlabelled, weight)]
+        known = [any(tasks[name].arrays.has(record) for name in config.tasks) for record in own]
+        groups += [
+            ([record for record, has in zip(own, known, strict=True) if has is wanted], weight)
+            for wanted in (True, False)
+        ]
     share = _unlabelled_weight(groups[::2], groups[1::2], config)
     return [(own, weight * share if place % 2 else weight) for place, (own, weight) in enumerate(groups)]
 
@@ -139,23 +144,23 @@ def _unlabelled_weight(labelled: Sequence[Group], unlabelled: Sequence[Group], c
     return min(1.0, with_labels / without) if without else 1.0
 
 
-def hidden_by_budget(task: str, config: Config) -> str | None:
+def hidden_by_budget(task: str, config: Config, formats: Mapping[str, Format] = FORMATS) -> str | None:
     """Where the training sources have a task's label and the budget leaves no frame with it: that, and what to do.
 
     Raises: InputError where a source is missing.
     """
-    data = config.data
-    sources = [index_source(source, data.classes, "train", number) for number, source in enumerate(data.train)]
+    data, tasks = config.data, config.task_table
+    sources = [index_source(source, data.classes, "train", i, formats) for i, source in enumerate(data.train)]
     found = [record for own in sources for record in own]
     before, after = (
-        sum(record.has(task) for record in records)
-        for records in (found, keep_labels(found, data.label_budget, data.label_seed))
+        sum(tasks[task].arrays.has(record) for record in records)
+        for records in (found, keep_labels(found, data.label_budget, data.label_seed, tasks))
     )
     if not before or after:
         return None
     return (
         f"data.label_budget={data.label_budget} leaves none of the {before} there are; write another (the parts of a "
-        f"ratio are {':'.join(BUDGET_ORDER)}), or take the task out of the configuration"
+        f"ratio are {':'.join(tasks)}), or take the task out of the configuration"
     )
 
 
@@ -165,8 +170,9 @@ def record_budget(records: Sequence[FrameRecord], config: Config, path: Path, *,
     Args: `continued`: whether a run goes on, which is to learn from the labels that it began with.
     Raises: InputError where it does and the file says something else of a frame: a list was changed under a run.
     """
-    kept = [{"name": r.name, "source": r.source, "labels": list(_labels(r))} for r in records]
-    counts = {task: sum(record.has(task) for record in records) for task in BUDGET_ORDER}
+    tasks = config.task_table
+    kept = [{"name": r.name, "source": r.source, "labels": list(_labels(r, tasks))} for r in records]
+    counts = {name: sum(task.arrays.has(record) for record in records) for name, task in tasks.items()}
     made = {"budget": config.data.label_budget, "seed": config.data.label_seed, "labels": counts}
     parsed = parse_budget(config.data.label_budget)
     if isinstance(parsed, Path):

@@ -1,5 +1,8 @@
-"""Devices and what runs models on them: torch, ONNX Runtime's providers, TensorRT. All are tried, not only listed."""
+"""Devices and what runs models on them (torch, ONNX Runtime's providers, TensorRT), and what video can be read and
+written. All are tried, not only listed.
+"""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,10 +10,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from advmtl.doctor.line import Line
-from advmtl.doctor.trial import Outcome, try_out
+from advmtl.doctor.installed import Finding
+from advmtl.doctor.probe import Outcome, run_probe
 
-DEVICES, PROVIDERS = "devices", "ONNX Runtime"
+DEVICES, PROVIDERS, VIDEO = "devices", "ONNX Runtime", "video"
+_BACKENDS = {
+    "FFMPEG": "video files and network streams",
+    "GSTREAMER": "pipelines such as nvarguscamerasrc",
+    "V4L2": "cameras",
+}
+_ENCODERS = {"mp4v": "MPEG-4, what advmtl infer --out VIDEO.mp4 writes", "avc1": "H.264"}
 Try = Callable[..., Outcome]
 _NO_TRIAL = {"AzureExecutionProvider"}  # calls a service; runs no model here
 _LIBRARIES = "pip install '.[gpu]' (CUDA and cuDNN as wheels)"
@@ -50,82 +59,86 @@ def _is_display(device: Path) -> bool:
     return (device / "class").read_text().startswith("0x03")
 
 
-def torch_lines(outcome: Outcome, driver: str | None, card: bool) -> Iterable[Line]:
+def torch_lines(outcome: Outcome, driver: str | None, card: bool) -> Iterable[Finding]:
     """Lines about torch, torchvision and each device torch may use."""
     answer = outcome.answer or {"error": outcome.fault}
     if "torch" not in answer:
         found = f"does not import: {answer['error']}"
-        yield Line(DEVICES, "torch", "broken", found, "pip install --force-reinstall torch")
+        yield Finding(DEVICES, "torch", "broken", found, "pip install --force-reinstall torch")
         return
     if answer["torchvision"] is None:
         remedy = "install the torchvision that goes with this torch: pip install --upgrade torch torchvision"
-        yield Line(DEVICES, "torchvision", "broken", f"does not import: {answer['torchvision_error']}", remedy)
+        yield Finding(DEVICES, "torchvision", "broken", f"does not import: {answer['torchvision_error']}", remedy)
     fault = answer["cpu"]["error"]
     speed = answer["cpu"]["capability"]
     if fault:
-        yield Line(DEVICES, "CPU", "broken", f"torch cannot compute: {fault}", "pip install --force-reinstall torch")
+        yield Finding(DEVICES, "CPU", "broken", f"torch cannot compute: {fault}", "pip install --force-reinstall torch")
     else:
-        yield Line(DEVICES, "CPU", "ok", f"torch computes ({speed})", facts={"capability": speed})
+        yield Finding(DEVICES, "CPU", "ok", f"torch computes ({speed})", facts={"capability": speed})
     for device in answer["devices"]:
         yield _device_line(device, driver)
     if not answer["devices"]:
         yield _no_device_line(answer, driver, card)
 
 
-def _device_line(device: dict[str, Any], driver: str | None) -> Line:
+def _device_line(device: dict[str, Any], driver: str | None) -> Finding:
     what = f"{device['name']}, {device['total_bytes'] / 1e9:.0f} GB, capability {device['capability']}, driver {driver}"
     if device["error"]:
         remedy = "install a torch built for this card and driver (pytorch.org); until then --device cpu"
-        return Line(DEVICES, device["device"], "broken", f"{what}: a kernel fails: {device['error']}", remedy, device)
+        return Finding(
+            DEVICES, device["device"], "broken", f"{what}: a kernel fails: {device['error']}", remedy, device
+        )
     kinds = " and ".join(kind for kind in ("bf16", "fp16") if device[kind]) or "fp32 alone"
     found = f"{what}; computes, {device['free_bytes'] / 1e9:.0f} GB free, {kinds}"
-    return Line(DEVICES, device["device"], "ok", found, facts=device | {"driver": driver})
+    return Finding(DEVICES, device["device"], "ok", found, facts=device | {"driver": driver})
 
 
-def _no_device_line(answer: dict[str, Any], driver: str | None, card: bool) -> Line:
+def _no_device_line(answer: dict[str, Any], driver: str | None, card: bool) -> Finding:
     facts = {"driver": driver, "cuda_build": answer["cuda_build"]}
     if driver and not answer["cuda_build"]:
         found = f"driver {driver} is there, but torch {answer['torch']} is built for the CPU alone"
-        return Line(DEVICES, "CUDA", "warning", found, "install a CUDA build of torch (pytorch.org)", facts)
+        return Finding(DEVICES, "CUDA", "warning", found, "install a CUDA build of torch (pytorch.org)", facts)
     if driver:
         found = f"driver {driver} is there, but torch {answer['torch']} (CUDA {answer['cuda_build']}) sees no device"
         remedy = "a newer driver, CUDA_VISIBLE_DEVICES, or the container's --gpus all"
-        return Line(DEVICES, "CUDA", "warning", found, remedy, facts)
+        return Finding(DEVICES, "CUDA", "warning", found, remedy, facts)
     if card:
-        return Line(DEVICES, "CUDA", "warning", "an NVIDIA card without a driver", "install NVIDIA's driver", facts)
-    return Line(DEVICES, "CUDA", "missing", "no NVIDIA GPU: everything runs on the CPU", facts=facts)
+        return Finding(DEVICES, "CUDA", "warning", "an NVIDIA card without a driver", "install NVIDIA's driver", facts)
+    return Finding(DEVICES, "CUDA", "missing", "no NVIDIA GPU: everything runs on the CPU", facts=facts)
 
 
-def provider_lines(listed: Outcome, driver: str | None, attempt: Try = try_out) -> Iterable[Line]:
+def provider_lines(listed: Outcome, driver: str | None, attempt: Try = run_probe) -> Iterable[Finding]:
     """A line for each provider that ONNX Runtime lists, after a model was run with it."""
     answer = listed.answer or {"error": listed.fault}
     if "listed" not in answer:
         remedy = "pip install --force-reinstall onnxruntime-gpu (or onnxruntime)"
-        yield Line(PROVIDERS, "onnxruntime", "broken", f"does not import: {answer['error']}", remedy)
+        yield Finding(PROVIDERS, "onnxruntime", "broken", f"does not import: {answer['error']}", remedy)
         return
     for provider in answer["listed"]:
         if provider not in _NO_TRIAL:
             yield _provider_line(provider, attempt("provider", provider), driver)
     if driver and "CUDAExecutionProvider" not in answer["listed"]:
         found = "a GPU is there, but this ONNX Runtime is built without CUDA"
-        yield Line(PROVIDERS, "CUDA", "warning", found, "pip uninstall onnxruntime; pip install onnxruntime-gpu")
+        yield Finding(PROVIDERS, "CUDA", "warning", found, "pip uninstall onnxruntime; pip install onnxruntime-gpu")
 
 
-def _provider_line(provider: str, outcome: Outcome, driver: str | None) -> Line:
+def _provider_line(provider: str, outcome: Outcome, driver: str | None) -> Finding:
     name = provider.removesuffix("ExecutionProvider")
     fault = (outcome.answer or {}).get("error") or outcome.fault
     facts = {"provider": provider, "works": not fault}
     if not fault:
-        return Line(PROVIDERS, name, "ok", "runs a model", facts=facts)
+        return Finding(PROVIDERS, name, "ok", "runs a model", facts=facts)
     if provider == "CPUExecutionProvider":
-        return Line(PROVIDERS, name, "broken", fault, "pip install --force-reinstall onnxruntime", facts)
+        return Finding(PROVIDERS, name, "broken", fault, "pip install --force-reinstall onnxruntime", facts)
     nvidia = name in ("CUDA", "Tensorrt", "NvTensorRTRTX")
     if nvidia and driver is None:
-        return Line(PROVIDERS, name, "missing", "listed, but this machine has no NVIDIA driver", facts=facts)
+        return Finding(PROVIDERS, name, "missing", "listed, but this machine has no NVIDIA driver", facts=facts)
     library = missing_library(outcome.noise + "\n" + fault)
     reason = f"{library} is missing" if library else fault
     remedy = "pip install '.[tensorrt]'" if name == "Tensorrt" else _LIBRARIES if nvidia else "--provider cpu"
-    return Line(PROVIDERS, name, "warning", f"listed, but does not run: {reason}", remedy, facts | {"library": library})
+    return Finding(
+        PROVIDERS, name, "warning", f"listed, but does not run: {reason}", remedy, facts | {"library": library}
+    )
 
 
 def missing_library(text: str) -> str | None:
@@ -134,15 +147,62 @@ def missing_library(text: str) -> str | None:
     return match[1] if match else None
 
 
-def tensorrt_lines(outcome: Outcome, driver: str | None) -> Iterable[Line]:
+def tensorrt_lines(outcome: Outcome, driver: str | None) -> Iterable[Finding]:
     """A line about TensorRT's own interface; it is optional."""
     answer = outcome.answer or {"error": outcome.fault}
     fault = answer.get("error")
     if fault and "ModuleNotFoundError" in fault:
         remedy = "pip install '.[tensorrt]'" if driver else ""
-        yield Line(DEVICES, "TensorRT", "missing", "not installed", remedy)
+        yield Finding(DEVICES, "TensorRT", "missing", "not installed", remedy)
     elif fault:
         remedy = "pip install --upgrade '.[tensorrt]', a driver that suits it" if driver else "needs an NVIDIA driver"
-        yield Line(DEVICES, "TensorRT", "warning", f"no builder: {fault}", remedy, {"error": fault})
+        yield Finding(DEVICES, "TensorRT", "warning", f"no builder: {fault}", remedy, {"error": fault})
     else:
-        yield Line(DEVICES, "TensorRT", "ok", f"{answer['version']}, makes a builder", facts=answer)
+        yield Finding(DEVICES, "TensorRT", "ok", f"{answer['version']}, makes a builder", facts=answer)
+
+
+def video_lines(outcome: Outcome) -> Iterable[Finding]:
+    """Lines about OpenCV's backends and encoders."""
+    answer = outcome.answer or {"error": outcome.fault}
+    if "backends" not in answer:
+        remedy = "pip install --force-reinstall opencv-python, or opencv-python-headless where libGL is missing"
+        yield Finding(VIDEO, "OpenCV", "broken", f"does not work: {answer['error']}", remedy)
+        return
+    for name, use in _BACKENDS.items():
+        yield _backend_line(name, use, bool(answer["backends"].get(name)))
+    for code, use in _ENCODERS.items():
+        fault = answer["encoders"].get(code)
+        facts = {"encoder": code, "works": fault is None}
+        if fault is None:
+            yield Finding(VIDEO, f"encoder {code}", "ok", f"{use}; frames were written and read back", facts=facts)
+        elif code == "mp4v":
+            remedy = "advmtl infer --out FOLDER writes pictures instead"
+            yield Finding(VIDEO, f"encoder {code}", "warning", f"{use}: {fault}", remedy, facts)
+        else:
+            yield Finding(VIDEO, f"encoder {code}", "missing", f"{use}: {fault}; advmtl does not need it", facts=facts)
+
+
+def _backend_line(name: str, use: str, there: bool) -> Finding:
+    facts = {"backend": name, "there": there}
+    if there:
+        return Finding(VIDEO, name, "ok", use, facts=facts)
+    if name == "GSTREAMER":  # the wheels of OpenCV come without; most need it not
+        return Finding(VIDEO, name, "missing", f"{use}: an OpenCV built with GStreamer reads them", facts=facts)
+    return Finding(VIDEO, name, "warning", f"not there: no {use}", "pip install opencv-python", facts)
+
+
+def camera_lines(devices: Path = Path("/dev"), names: Path = Path("/sys/class/video4linux")) -> Iterable[Finding]:
+    """A line for each camera; none is switched on."""
+    found = sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:]))
+    if not found:
+        yield Finding(VIDEO, "cameras", "missing", f"no {devices}/video*", facts={"cameras": []})
+    for path in found:
+        try:
+            name = (names / path.name / "name").read_text().strip()
+        except OSError:
+            name = "unnamed"
+        if os.access(path, os.R_OK | os.W_OK):
+            yield Finding(VIDEO, str(path), "ok", f"{name}; advmtl infer MODEL {path}", facts={"name": name})
+        else:
+            remedy = "sudo usermod -a -G video $USER, then log in again"
+            yield Finding(VIDEO, str(path), "warning", f"{name}: no permission", remedy, {"name": name})

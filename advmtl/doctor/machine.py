@@ -1,4 +1,6 @@
-"""Cores, memory, disk, shared memory, compiler: what the system grants this process."""
+"""What the system grants this process: cores and memory (control groups v1 and v2 included), disk, shared memory,
+compiler.
+"""
 
 import os
 import shutil
@@ -6,11 +8,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from advmtl.doctor.limits import usable_cores, usable_memory
-from advmtl.doctor.line import Line, Status
-from advmtl.doctor.weights import hub_folder
+from advmtl.doctor.installed import Finding, Status, hub_folder
+from preprocessing.ground import usable_cores, usable_memory
 
 SECTION = "machine"
+PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 SHM = Path("/dev/shm")
 _LOW_MEMORY = 3e9  # one training process at 512×256 with the perceptual loss's VGG16
 _LOW_DISK, _NO_DISK = 2e9, 0.1e9  # a run folder has about 60 MB of checkpoints, a set of 1000 pairs some gigabytes
@@ -18,7 +20,7 @@ _BYTES_A_PIXEL = 12 + 8 + 4  # float32 image, int64 classes, float32 depth
 _PREFETCHED = 2  # batches each DataLoader worker makes ahead
 
 
-def check_machine(folder: Path) -> Iterable[Line]:
+def check_machine(folder: Path) -> Iterable[Finding]:
     """Lines about the machine; `folder` is where the user works."""
     yield cores_line(*usable_cores())
     memory = usable_memory()
@@ -30,25 +32,25 @@ def check_machine(folder: Path) -> Iterable[Line]:
     yield compiler_line()
 
 
-def cores_line(usable: float, machine: int) -> Line:
+def cores_line(usable: float, machine: int) -> Finding:
     """How many cores; fewer than the machine has is said, since `data.workers` should follow them."""
     facts = {"usable": usable, "machine": machine}
     if usable < machine:
-        return Line(SECTION, "CPU cores", "ok", f"{usable:g} of {machine} for this process", facts=facts)
-    return Line(SECTION, "CPU cores", "ok", f"{machine}", facts=facts)
+        return Finding(SECTION, "CPU cores", "ok", f"{usable:g} of {machine} for this process", facts=facts)
+    return Finding(SECTION, "CPU cores", "ok", f"{machine}", facts=facts)
 
 
-def memory_line(total: int, free: int, limited: bool) -> Line:
+def memory_line(total: int, free: int, limited: bool) -> Finding:
     """Memory under the container's limit, if there is one."""
     found = f"{free / 1e9:.1f} GB free of {total / 1e9:.1f} GB" + (" (limit of the container)" if limited else "")
     facts = {"total_bytes": total, "free_bytes": free, "limited": limited}
     if free >= _LOW_MEMORY:
-        return Line(SECTION, "memory", "ok", found, facts=facts)
+        return Finding(SECTION, "memory", "ok", found, facts=facts)
     remedy = "smaller data.batch_size, data.cache_mb=0, perceptual.network=squeezenet"
-    return Line(SECTION, "memory", "warning", found, remedy, facts)
+    return Finding(SECTION, "memory", "warning", found, remedy, facts)
 
 
-def disk_line(name: str, folder: Path, *, needed: bool) -> Line:
+def disk_line(name: str, folder: Path, *, needed: bool) -> Finding:
     """Free space where `folder` lies or would lie; where it is needed, a file is really written."""
     there = next(one for one in (folder, *folder.parents) if one.exists())
     free = shutil.disk_usage(there).free
@@ -61,15 +63,15 @@ def disk_line(name: str, folder: Path, *, needed: bool) -> Line:
                 file.flush()
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
-            return Line(SECTION, name, bad, f"{folder} {reason}", "make room, or work in another folder", facts)
+            return Finding(SECTION, name, bad, f"{folder} {reason}", "make room, or work in another folder", facts)
     if free < _NO_DISK:
-        return Line(SECTION, name, bad, found, "make room", facts)
+        return Finding(SECTION, name, bad, found, "make room", facts)
     if free < _LOW_DISK:
-        return Line(SECTION, name, "warning", found, "make room: runs and sets take gigabytes", facts)
-    return Line(SECTION, name, "ok", found, facts=facts)
+        return Finding(SECTION, name, "warning", found, "make room: runs and sets take gigabytes", facts)
+    return Finding(SECTION, name, "ok", found, facts=facts)
 
 
-def _shared_memory() -> Iterable[Line]:
+def _shared_memory() -> Iterable[Finding]:
     if SHM.is_dir():
         from advmtl.config import DataConfig
 
@@ -77,23 +79,23 @@ def _shared_memory() -> Iterable[Line]:
         yield shared_memory_line(shutil.disk_usage(SHM).total, data.workers, data.batch_size, data.size)
 
 
-def shared_memory_line(total: int, workers: int, batch_size: int, size: tuple[int, int]) -> Line:
+def shared_memory_line(total: int, workers: int, batch_size: int, size: tuple[int, int]) -> Finding:
     """Whether the batches that waiting workers hold fit: a worker that finds no room dies of a bus error."""
     batch = size[0] * size[1] * batch_size * _BYTES_A_PIXEL
     need = batch * (workers * _PREFETCHED + 1)
     facts = {"total_bytes": total, "needed_bytes": need, "workers": workers}
     found = f"{total / 1e6:.0f} MB; data.workers={workers} need about {need / 1e6:.0f} MB at the default size"
     if total >= need:
-        return Line(SECTION, str(SHM), "ok", found, facts=facts)
+        return Finding(SECTION, str(SHM), "ok", found, facts=facts)
     remedy = "start the container with --shm-size=1g, or data.workers=0"
-    return Line(SECTION, str(SHM), "warning", found, remedy, facts)
+    return Finding(SECTION, str(SHM), "warning", found, remedy, facts)
 
 
-def compiler_line() -> Line:
+def compiler_line() -> Finding:
     """What torch.compile builds its CPU code with."""
     names = (os.environ.get("CXX"), "g++", "clang++", "cl")
     path = next((found for found in (shutil.which(name) for name in names if name) if found), None)
     if path:
-        return Line(SECTION, "C++ compiler", "ok", path, facts={"path": path})
+        return Finding(SECTION, "C++ compiler", "ok", path, facts={"path": path})
     remedy = "apt install g++, where you want torch.compile"
-    return Line(SECTION, "C++ compiler", "missing", "none: torch.compile cannot build for the CPU", remedy)
+    return Finding(SECTION, "C++ compiler", "missing", "none: torch.compile cannot build for the CPU", remedy)

@@ -1,14 +1,71 @@
-"""What is tried in a process of its own: `python -m advmtl.doctor.probe NAME [ARGUMENT]` prints one line of JSON."""
+"""What is tried in a process of its own, where it may crash or hang: `run_probe` here, and there
+`python -m advmtl.doctor.probe NAME [ARGUMENT]`, which prints one line of JSON.
+"""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advmtl.doctor.line import reason_of
-from advmtl.doctor.trial import MARK
+from preprocessing.ground import first_line
+
+MARK = "advmtl-probe:"
+TIME_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a probe answered; or, with `answer` None, why it did not. `noise`: what libraries wrote meanwhile."""
+
+    answer: dict[str, Any] | None
+    fault: str
+    noise: str
+
+
+def run_probe(*arguments: str, time_limit_s: float = TIME_LIMIT_S, module: str = "advmtl.doctor.probe") -> Outcome:
+    """Run `python -m advmtl.doctor.probe ARGUMENTS` and read its answer."""
+    command = [sys.executable, "-m", module, *arguments]
+    # The child must find this advmtl, and not another that is installed.
+    roots = [str(Path(__file__).resolve().parents[2]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, roots)), "PYTHONFAULTHANDLER": ""}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=time_limit_s,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(None, f"gave no answer in {time_limit_s:g} s", "")
+    answer = next((line[len(MARK) :] for line in done.stdout.splitlines() if line.startswith(MARK)), None)
+    if answer is not None and done.returncode == 0:
+        return Outcome(json.loads(answer), "", done.stderr)
+    if done.returncode < 0:
+        return Outcome(None, f"crashed ({_signal_name(-done.returncode)})", done.stderr)
+    lines = done.stderr.strip().splitlines()
+    return Outcome(None, lines[-1] if lines else f"ended with exit code {done.returncode}", done.stderr)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Kind and first line of an error."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
 
 
 def probe_torch() -> dict[str, Any]:
@@ -137,11 +194,11 @@ def _encode(cv2: Any, code: str, path: Path) -> str | None:
     return None if worst < 12 else f"frames come back with other colours (off by {worst:.0f} of 255)"
 
 
-def probe_following(folder: str) -> dict[str, Any]:
+def probe_next_steps(folder: str) -> dict[str, Any]:
     """What to do next in a folder."""
-    from advmtl.doctor.following import following
+    from advmtl.doctor.report import next_steps
 
-    return {"next": following(Path(folder))}
+    return {"next": next_steps(Path(folder))}
 
 
 PROBES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -150,7 +207,7 @@ PROBES: dict[str, Callable[..., dict[str, Any]]] = {
     "providers": probe_providers,
     "tensorrt": probe_tensorrt,
     "video": probe_video,
-    "following": probe_following,
+    "next_steps": probe_next_steps,
 }
 
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.config.growth import STRIDES, Detection, Place
-from advmtl.drawing.canvas import Box, Canvas, Point, text_size
+from advmtl.config import STRIDES, Detection, Place
+from advmtl.drawing.charts import COLOURS, axes_at, new_figure, pixels, points, text_at
 from preprocessing.ground import write_png
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
-_GREY, _INK, _QUIET = "#E4E4E4", "#222222", "#777777"
-_LEFT, _COLUMN, _BLOCK = 226, 170, (112, 40)  # pixels: of the row titles, of a stage, of a module
-_ROW, _CELL, _TOP, _GAP = 72, 30, 78, 28
-_RIGHT = 240
-_RED, _BLUE = (213, 94, 0), (0, 114, 178)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INK, _QUIET = "#222222", "#777777"
+_WIDTH, _LEFT, _STAGES, _ROW, _CELL = 1146, 226, 680, 72, 30  # [px]: whole, of the titles, of four columns, of rows
+_TOP, _HEAD = 60, 30  # [px] above the network, above a table
 _LEAST = 0.1  # the colours' scale, at least: cosines of noise must not look like conflicts
 
 
@@ -46,121 +47,97 @@ def draw_growth(detections: Sequence[Detection], best: str = "") -> NDArray[np.u
     """
     owners = list(dict.fromkeys(place.owners for one in detections for place in one.grown))
     pairs = list(dict.fromkeys(place.owners for one in detections for place in one.counts))
-    network = _TOP + _ROW * (1 + len(owners)) + 10
-    table = _GAP + _CELL * len(pairs) + 16
-    canvas = Canvas(_LEFT + _COLUMN * len(STRIDES) + _RIGHT, network + 40 + table * len(detections) + 14)
-    _network(canvas, detections, owners)
-    canvas.text((16, 36), best, size=13, colour=_QUIET)
+    network, table = _ROW * (1 + len(owners)) + 8, _HEAD + _CELL * len(pairs) + 14
+    tables = _TOP + network + 40
+    figure = new_figure(_WIDTH, tables + table * len(detections) + 14)
+    last = detections[-1]
+    text_at(figure, 16, 12, f"After detection {last.number}: {_millions(last.parameters)}", 17)
+    text_at(figure, 16, 38, best, 13, _QUIET)
+    _network(axes_at(figure, 0, _TOP, _WIDTH, network), detections, owners)
     limit = max([_LEAST, *(abs(cosine) for one in detections for cosine in one.cosines.values())])
-    canvas.text(
-        (16, network + 8),
-        f"Conflicts: Q, mini-batches with a negative cosine, and the mean cosine, from orange, -{limit:.2f}, "
-        f"to blue, +{limit:.2f}. Framed: conflict by Eq. 13.",
-        size=13,
-        colour=_QUIET,
-    )
-    for number, detection in enumerate(detections):
-        _table(canvas, detection, pairs, limit, network + 40 + table * number)
-    return canvas.pixels()
+    words = "Conflicts: Q, mini-batches with a negative cosine, and the mean cosine, from orange"
+    words += f", -{limit:.2f}, to blue, +{limit:.2f}. Framed: conflict by Eq. 13."
+    text_at(figure, 16, _TOP + network + 8, words, 13, _QUIET)
+    for number, one in enumerate(detections):
+        top = tables + table * number
+        average = "" if one.threshold is None else f", average {one.threshold:.2f}"
+        heading = f"detection {one.number} after step {one.step}{average}: {len(one.grown)} new"
+        text_at(figure, 16, top + 4, f"{heading}, {_millions(one.parameters)}", 14)
+        if pairs:
+            _table(axes_at(figure, _LEFT, top + _HEAD, _STAGES, _CELL * len(pairs)), one, pairs, limit)
+    return pixels(figure)
 
 
-def _network(canvas: Canvas, detections: Sequence[Detection], owners: Sequence[tuple[str, ...]]) -> None:
+def _network(axes: "Axes", detections: Sequence[Detection], owners: Sequence[tuple[str, ...]]) -> None:
+    """The shared stages in a row, and a row of modules for every group of tasks that has some; stages are 1 apart."""
+    column, stages = _STAGES / len(STRIDES), range(1, len(STRIDES) + 1)
+    axes.set_axis_off()
+    axes.set(xlim=(0.5 - _LEFT / column, 0.5 + (_WIDTH - _LEFT) / column), ylim=(len(owners) + 0.5, -0.5))
+    title, end = 0.5 - (_LEFT - 16) / column, len(STRIDES) + 0.56
+    axes.plot((0.45, end), (0, 0), color=_INK, lw=points(2))
+    axes.text(end + 0.06, 0, "decoder: z", size=points(15), va="center")
+    axes.text(title, 0, "shared by all tasks", size=points(15), va="center")
+    for stage in stages:
+        _box(axes, stage, 0, f"stage {stage}\nstride {STRIDES[stage - 1]}", _INK, "#E4E4E4")
     came = {place: one.number for one in detections for place in one.grown}
-    canvas.text((16, 14), f"After detection {detections[-1].number}: {_millions(detections[-1].parameters)}", size=17)
-    blocks = [_block(stage, 0) for stage in range(1, len(STRIDES) + 1)]
-    canvas.text((16, _middle(blocks[0])[1]), "shared by all tasks", anchor="lm")
-    # The stem's map, which the first stage's modules read.
-    start = (blocks[0][0] - 34, _middle(blocks[0])[1])
-    for before, block in zip([(0.0, 0.0, start[0], 2 * start[1]), *blocks], blocks, strict=False):
-        canvas.line((before[2], start[1]), (block[0], start[1]), _INK, 2)
-    for stage, (block, stride) in enumerate(zip(blocks, STRIDES, strict=True), 1):
-        canvas.box(block, fill=_GREY, outline=_INK)
-        canvas.text(_middle(block), f"stage {stage}, stride {stride}", size=13, anchor="mm")
-    canvas.line((blocks[-1][2], start[1]), (blocks[-1][2] + 36, start[1]), _INK, 2)
-    canvas.text((blocks[-1][2] + 44, start[1]), "decoder: z", anchor="lm")
     for row, names in enumerate(owners, 1):
-        colour, y = _COLOURS[(row - 1) % len(_COLOURS)], _middle(_block(1, row))[1]
-        canvas.text((16, y), "~".join(names), size=_fitting("~".join(names), _LEFT - 60), anchor="lm", colour=colour)
-        places = [place for place in came if place.owners == names]
+        colour, fused = COLOURS[(row - 1) % len(COLOURS)], row + 0.4
+        places = sorted((place for place in came if place.owners == names), key=lambda place: place.stage)
+        axes.text(title, row, _broken("~".join(names)), size=points(14), va="center", color=colour)
+        axes.plot((places[0].stage, end), (fused, fused), color=colour, lw=points(2))
+        axes.text(end + 0.06, fused, _broken(f"fused: {', '.join(names)}"), size=points(14), va="center", color=colour)
         for place in places:
-            _module(canvas, place, came, colour, row)
-        rail = y + _BLOCK[1] / 2 + 8
-        first = min(_middle(_block(place.stage, row))[0] for place in places)
-        end = _block(len(STRIDES), 0)[2] + 36
-        canvas.line((first, rail), (end, rail), colour, 2)
-        text = f"fused: {', '.join(names)}"
-        canvas.text((end + 8, rail), text, size=_fitting(text, _RIGHT - 60), anchor="lm", colour=colour)
+            # From the stage's input, the line between two shared blocks; from the module before; and down to the rail.
+            x = place.stage
+            axes.plot((x - 0.43, x - 0.43, x), (0, row, row), color=_QUIET, lw=points(1.5), zorder=1)
+            if Place(x - 1, names) in came:
+                axes.plot((x - 1, x), (row + 0.12,) * 2, color=colour, lw=points(2.5), zorder=1)
+            axes.plot((x, x), (row, fused), color=colour, lw=points(2), zorder=1)
+            _box(axes, x, row, f"detection {came[place]}", colour, _tint(colour))
 
 
-def _module(canvas: Canvas, place: Place, came: dict[Place, int], colour: str, row: int) -> None:
-    block, shared = _block(place.stage, row), _block(place.stage, 0)
-    x, y = _middle(block)
-    # From the stage's input: the line between two shared blocks.
-    entry = shared[0] - 12
-    canvas.line((entry, _middle(shared)[1]), (entry, y - 8), _QUIET, 1.5)
-    canvas.line((entry, y - 8), (block[0], y - 8), _QUIET, 1.5)
-    if Place(place.stage - 1, place.owners) in came:
-        canvas.line((_block(place.stage - 1, row)[2], y + 6), (block[0], y + 6), colour, 2.5)
-    canvas.line((x, block[3]), (x, y + _BLOCK[1] / 2 + 8), colour, 2)
-    canvas.box(block, fill=_tint(colour), outline=colour)
-    canvas.text((x, y), f"detection {came[place]}", size=13, anchor="mm")
+def _box(axes: "Axes", stage: float, row: float, text: str, colour: str, fill: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    half = (0.33, 0.28)  # of a column and of a row
+    axes.add_patch(Rectangle((stage - half[0], row - half[1]), 2 * half[0], 2 * half[1], fc=fill, ec=colour, zorder=2))
+    axes.text(stage, row, text, size=points(13), ha="center", va="center", zorder=3)
 
 
-def _table(canvas: Canvas, detection: Detection, pairs: Sequence[tuple[str, ...]], limit: float, top: float) -> None:
-    average = "" if detection.threshold is None else f", average {detection.threshold:.2f}"
-    canvas.text(
-        (16, top + 4),
-        f"detection {detection.number} after step {detection.step}{average}: "
-        f"{len(detection.grown)} new, {_millions(detection.parameters)}",
-        size=14,
-    )
+def _table(axes: "Axes", detection: Detection, pairs: Sequence[tuple[str, ...]], limit: float) -> None:
+    """Pairs in rows, stages in columns, cells coloured by the mean cosine."""
+    from matplotlib.patches import Rectangle
+
+    axes.set(xlim=(0.5, len(STRIDES) + 0.5), ylim=(len(pairs) - 0.5, -0.5))
+    axes.set_yticks(range(len(pairs)), [_broken("~".join(pair)) for pair in pairs], size=points(13))
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
     for row, pair in enumerate(pairs):
-        y = top + _GAP + _CELL * row
-        canvas.text((16, y + _CELL / 2), "~".join(pair), size=_fitting("~".join(pair), _LEFT - 30), anchor="lm")
         for stage in range(1, len(STRIDES) + 1):
             place = Place(stage, pair)
-            x = _LEFT + _COLUMN * (stage - 1)
-            box = (x, y, x + _COLUMN - 6, y + _CELL - 4)
-            cosine = detection.cosines.get(place)
-            canvas.box(box, fill=_shade(cosine, limit))
-            if place in detection.conflicts:
-                for inset in (0, 1):
-                    canvas.box((box[0] + inset, box[1] + inset, box[2] - inset, box[3] - inset), outline=_INK)
+            cosine, conflict = detection.cosines.get(place), place in detection.conflicts
+            new = conflict and any(one.stage == stage and set(one.owners) <= set(pair) for one in detection.grown)
             text = f"{detection.counts.get(place, 0)}" + ("" if cosine is None else f"   {cosine:+.2f}")
-            canvas.text((x + (_COLUMN - 6) / 2, y + _CELL / 2 - 2), text, size=14, anchor="mm")
-            new = any(one.stage == stage and set(one.owners) <= set(pair) for one in detection.grown)
-            if new and place in detection.conflicts:
-                canvas.text((box[2] - 10, y + _CELL / 2 - 2), "new", size=14, anchor="rm")
+            axes.text(stage, row, text, size=points(13), ha="center", va="center")
+            share = 0.0 if cosine is None else 0.75 * min(1.0, abs(cosine) / limit)
+            fill, edge = _tint(COLOURS[1 if (cosine or 0) < 0 else 0], share), _INK if conflict else "none"
+            axes.add_patch(Rectangle((stage - 0.48, row - 0.43), 0.96, 0.86, fc=fill, ec=edge, lw=points(2)))
+            if new:
+                axes.text(stage + 0.44, row, "new", size=points(13), ha="right", va="center")
 
 
-def _block(stage: int, row: int) -> Box:
-    x = _LEFT + _COLUMN * (stage - 1) + (_COLUMN - _BLOCK[0]) / 2
-    y = _TOP - 18 + _ROW * row
-    return x, y, x + _BLOCK[0], y + _BLOCK[1]
-
-
-def _middle(box: Box) -> Point:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _fitting(text: str, width: float) -> int:
-    """The largest of the sizes in which a text is not wider."""
-    return next((size for size in (15, 14, 13, 12, 11, 10) if text_size(text, size)[0] <= width), 9)
+def _broken(text: str) -> str:
+    """Long names on two lines."""
+    middle = max(text.rfind(sign, 0, 2 + len(text) // 2) for sign in "~,_ ") + 1
+    return text if len(text) <= 24 or not middle else f"{text[:middle]}\n{text[middle:].lstrip()}"
 
 
 def _millions(parameters: int) -> str:
     return f"{parameters / 1e6:.3f} M parameters"
 
 
-def _tint(colour: str) -> str:
+def _tint(colour: str, share: float = 0.3) -> str:
     """A colour thinned with white, for what carries text."""
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(255 - 0.3 * (255 - part)):02x}" for part in parts)
-
-
-def _shade(cosine: float | None, limit: float) -> str:
-    if cosine is None:
-        return "#ffffff"
-    share = 0.75 * min(1.0, abs(cosine) / limit)
-    full = _RED if cosine < 0 else _BLUE
-    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in full)
+    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)

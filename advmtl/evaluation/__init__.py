@@ -1,1 +1,5 @@
-"""Evaluation."""
+"""Measuring a generator: figures of a set by task, of single frames, as tables with their units."""
+
+from advmtl.evaluation.frame_metrics import FrameFigures, Gather, frames_file, write_evaluation
+from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
+from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_figures, print_table

@@ -6,15 +6,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from advmtl.data.batch import Batch
-from advmtl.data.frames import BadFrame
-from advmtl.tasks.grouping import IGNORED_INSTANCE
-from preprocessing.ground import IGNORE
+from advmtl.data import BadFrame, Batch
+from advmtl.tasks import TASKS, Task, TaskSpec
 
 NOT_FINITE = "the network gave numbers that are not finite"
 
 
-def leave_out_faults(outputs: Mapping[str, Tensor], batch: Batch) -> tuple[Mapping[str, Tensor], Batch]:
+def leave_out_faults(
+    outputs: Mapping[str, Tensor], batch: Batch, spec: TaskSpec, tasks: Mapping[str, Task] = TASKS
+) -> tuple[Mapping[str, Tensor], Batch]:
     """Outputs `[N,...]` and their batch as they are where all is finite; else without the labels of the other frames.
 
     Those frames are added to `batch.skipped`, and their outputs are 1, so that no sum over pixels meets NaN.
@@ -25,12 +25,12 @@ def leave_out_faults(outputs: Mapping[str, Tensor], batch: Batch) -> tuple[Mappi
         return outputs, batch
     present = {task: [had and ok for had, ok in zip(one, sound, strict=True)] for task, one in batch.present.items()}
     bad = [BadFrame(name, f"{name}: {NOT_FINITE}") for name, ok in zip(batch.names, sound, strict=True) if not ok]
-    unlabelled = {"segmentation": IGNORE, "depth": 0, "instance": IGNORED_INSTANCE}
+    size = batch.image.shape[-1], batch.image.shape[-2]
     targets = {}
     for task, target in batch.targets.items():
-        targets[task] = torch.where(_per_frame(finite, target), target, unlabelled[task])
-        if task == "instance":  # offsets are 0 where the id says that nothing is known
-            targets[task][:, :2] = torch.where(_per_frame(finite, target), target[:, :2], 0)
+        arrays, learning = tasks[task].arrays, tasks[task].learning
+        blank = learning.tensor(arrays.target(arrays.blank(size), spec, training=False)[None]).to(target.device)
+        targets[task] = torch.where(_per_frame(finite, target), target, blank)
     kept = {task: torch.where(_per_frame(finite, one), one, 1) for task, one in outputs.items()}
     return kept, replace(batch, targets=targets, present=present, skipped=batch.skipped + bad)
 

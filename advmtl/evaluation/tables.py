@@ -6,11 +6,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.evaluation.metrics import UNITS
-from advmtl.tasks.table import TASKS
+from advmtl.tasks import TASKS, Task
+
+# Of every figure of `evaluation.json`; "1" is a share or ratio without unit.
+UNITS: dict[str, str] = {
+    one.name: one.unit for task in TASKS.values() for one in task.learning.figures if not one.per_class
+}
+# Whether more is better, for the figures that rank models.
+HIGHER_IS_BETTER: dict[str, bool] = {
+    one.name: one.higher_is_better
+    for task in TASKS.values()
+    for one in task.learning.figures
+    if one.higher_is_better is not None
+}
 
 
-def result_table(result: Mapping[str, Any], title: str = "Evaluation") -> Table:
+def main_figures(task: Task) -> list[str]:
+    """Names of a task's figures that stand in tables of models, in order."""
+    return [one.name for one in task.learning.figures if one.main]
+
+
+def result_table(result: Mapping[str, Any], title: str = "Evaluation", tasks: Mapping[str, Task] = TASKS) -> Table:
     """Figures with their units, one column for all sources and one for each where there are several."""
     columns = {"all": result, **result["sources"]} if "sources" in result else {"value": result}
     table = Table(title=title)
@@ -18,13 +34,17 @@ def result_table(result: Mapping[str, Any], title: str = "Evaluation") -> Table:
     table.add_column("unit", no_wrap=True)
     for name in columns:
         table.add_column(_short(name), justify="right", overflow="fold")
-    for task in TASKS:
-        parts = [column.get(task, {}) for column in columns.values()]
-        figures = [figure for figure in UNITS if any(figure in part for part in parts)]
+    for name, task in tasks.items():
+        parts = [column.get(name, {}) for column in columns.values()]
+        figures = [
+            figure
+            for figure in task.learning.figures
+            if not figure.per_class and any(figure.name in part for part in parts)
+        ]
         if figures:
-            table.add_row(task, style="bold")
+            table.add_row(name, style="bold")
         for figure in figures:
-            table.add_row(f"  {figure}", UNITS[figure], *(_cell(part.get(figure)) for part in parts))
+            table.add_row(f"  {figure.name}", figure.unit, *(_cell(part.get(figure.name)) for part in parts))
         table.add_section()
     return table
 
@@ -40,22 +60,39 @@ def _cell(value: float | int | None) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:.4f}"
 
 
-def class_table(result: Mapping[str, Any]) -> Table:
-    """IoU of every class, PQ of those with instances; – where a class is in neither truth nor prediction."""
-    quality = result.get("instance", {}).get("pq_per_class", {})
-    table = Table(title="Per class (1 = perfect)" if quality else "IoU per class (1 = perfect)")
-    for column in ("class", "IoU", "PQ")[: 3 if quality else 2]:
-        table.add_column(column, justify="left" if column == "class" else "right")
-    for name, value in result.get("segmentation", {}).get("iou_per_class", {}).items():
-        table.add_row(name, _cell(value), *([_cell(quality[name])] if name in quality else []))
+def class_table(result: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> Table | None:
+    """IoU of every class, PQ of those with instances; – where a class is in neither truth nor prediction.
+
+    None where no figure is given per class.
+    """
+    found = {
+        figure.title: result[name][figure.name]
+        for name, task in tasks.items()
+        for figure in task.learning.figures
+        if figure.per_class and result.get(name, {}).get(figure.name)
+    }
+    if not found:
+        return None
+    first = next(iter(found))
+    table = Table(title=f"{'Per class' if len(found) > 1 else f'{first} per class'} (1 = perfect)")
+    table.add_column("class")
+    for title in found:
+        table.add_column(title, justify="right")
+    for name in found[first]:
+        table.add_row(name, *(_cell(values[name]) if name in values else "" for values in found.values()))
     return table
 
 
-def print_table(result: Mapping[str, Any], title: str = "Evaluation", console: Console | None = None) -> None:
+def print_table(
+    result: Mapping[str, Any],
+    title: str = "Evaluation",
+    console: Console | None = None,
+    tasks: Mapping[str, Task] = TASKS,
+) -> None:
     """Print the figures of `evaluate` with their units, and the frames that could not be read."""
     console = console or Console()
-    console.print(result_table(result, title))
-    if result.get("segmentation", {}).get("iou_per_class"):
-        console.print(class_table(result))
+    console.print(result_table(result, title, tasks))
+    if (classes := class_table(result, tasks)) is not None:
+        console.print(classes)
     for frame in result.get("skipped", []):
         console.print(f"skipped {frame['name']}: {frame['reason']}", style="yellow", highlight=False)

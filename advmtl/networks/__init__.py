@@ -1,1 +1,16 @@
-"""Encoder, shared and task generators, discriminators."""
+"""What has weights: encoder, shared and task generators, grown modules, discriminators, the perceptual network."""
+
+from advmtl.networks.batch_norm import running_statistics, set_batch_norm
+from advmtl.networks.discriminator import (
+    PatchDiscriminator,
+    discriminator_input,
+    fake_maps,
+    input_channels,
+    real_maps,
+    validity,
+)
+from advmtl.networks.encoders import ENCODERS, Build, Encoder, build_encoder, growable
+from advmtl.networks.generator import Generator, Taps, build_generator
+from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
+from advmtl.networks.perceptual import Perceptual
+from advmtl.networks.rotated_head import RotatedHead

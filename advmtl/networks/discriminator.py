@@ -6,7 +6,7 @@ the union would leave a critic of dense labels and lidar depth the 4 % of pixels
 zeros on both sides are no tell, whichever channels they stand in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from advmtl.networks.generator import DepthRange
-from advmtl.tasks.losses import instance_mask
-from advmtl.tasks.table import OFFSET_SHARE, TASKS, Activation
+from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import InputError
 
-IGNORE = 255
 _IMAGE_CHANNELS = 3
-# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
-# (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
-DEPTH_CONTRAST = 4.0
 _LEAK = 0.2
 
 
@@ -33,7 +28,7 @@ class PatchDiscriminator(nn.Module):
     sample forbids, and lets real and fake batches be told apart by their statistics.
 
     Args:
-        in_channels: channels of what it sees, `input_channels(sees, num_classes)`.
+        in_channels: channels of what it sees, `input_channels(sees, spec)`.
         channels: width of the second layer; the first, where a channel costs most, has half of it, the third
             and all later ones twice.
         layers: L, the number of stride-2 convolutions; 3 see 31 px of the map per score.
@@ -115,67 +110,36 @@ def _transposed(convolution: nn.Conv2d, gradient: Tensor, size: torch.Size) -> T
     return F.conv_transpose2d(gradient, convolution.weight, None, stride, padding, left)
 
 
-def input_channels(sees: Sequence[str], num_classes: int) -> int:
+def input_channels(sees: Sequence[str], spec: TaskSpec, tasks: Mapping[str, Task] = TASKS) -> int:
     """Channels of a discriminator's input."""
-    return sum(_IMAGE_CHANNELS if name == "image" else TASKS[name].channels(num_classes) for name in sees)
+    return sum(_IMAGE_CHANNELS if name == "image" else tasks[name].learning.channels(spec) for name in sees)
 
 
-def validity(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Which pixels have a label, bool [N,1,H,W] per task: class ids [N,H,W] != 255, depth [N,1,H,W] > 0, offsets
-    [N,3,H,W] of an instance.
-    """
-    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda target: (target != IGNORE).unsqueeze(1),
-        "log_range": lambda target: target > 0,
-        "offset": instance_mask,
-    }
-    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
+def validity(targets: Mapping[str, Tensor], tasks: Mapping[str, Task] = TASKS) -> dict[str, Tensor]:
+    """Which pixels have a label, bool [N,1,H,W] per task."""
+    return {name: tasks[name].learning.mask(target) for name, target in targets.items()}
 
 
 def real_maps(
-    targets: Mapping[str, Tensor], num_classes: int, depth: DepthRange, smoothing: float = 0.0
+    targets: Mapping[str, Tensor], spec: TaskSpec, smoothing: float = 0.0, tasks: Mapping[str, Task] = TASKS
 ) -> dict[str, Tensor]:
-    """Labels as a discriminator sees them.
-
-    Args:
-        targets: segmentation int64 [N,H,W] (255 = ignore), depth in metres [N,1,H,W] (0 = invalid), instance
-            offsets and ids [N,3,H,W]; any subset.
-        num_classes: K.
-        depth: range for the normalised log depth.
-        smoothing: s; the true class gets 1 − s + s/K and every other s/K. Exact ones against soft predictions
-            are themselves a tell (Luc et al. 2016).
-
-    Returns:
-        segmentation one-hot float32 [N,K,H,W], depth as log depth in
-        ±DEPTH_CONTRAST [N,1,H,W], instance offsets dy, dx in units of 1/32 of the width [N,2,H,W]. Not yet masked.
-    """
-    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
-        "softmax": lambda target: _one_hot(target, num_classes, smoothing),
-        "log_range": lambda target: DEPTH_CONTRAST * depth.normalised_log(target),
-        "offset": lambda target: _unitless(target[:, :2]),
-    }
-    return {name: rules[TASKS[name].activation](target) for name, target in targets.items()}
+    """Labels as a discriminator sees them [N,channels,H,W], not yet masked; `smoothing`: see `encode_real`."""
+    maps = {name: tasks[name].learning.encode_real(target, spec, smoothing) for name, target in targets.items()}
+    return _encoded(maps, spec, tasks)
 
 
-def fake_maps(outputs: Mapping[str, Tensor], depth: DepthRange) -> dict[str, Tensor]:
-    """Predictions as a discriminator sees them.
+def fake_maps(outputs: Mapping[str, Tensor], spec: TaskSpec, tasks: Mapping[str, Task] = TASKS) -> dict[str, Tensor]:
+    """Predictions as a discriminator sees them [N,channels,H,W], not yet masked."""
+    maps = {name: tasks[name].learning.encode_fake(output, spec) for name, output in outputs.items()}
+    return _encoded(maps, spec, tasks)
 
-    Args:
-        outputs: of the generator: logits [N,K,H,W], depth in metres [N,1,H,W], offsets in pixels [N,2,H,W]; any
-            subset.
-        depth: range for the normalised log depth.
 
-    Returns:
-        softmax of the logits [N,K,H,W] (never argmax, which lets no gradient through), log depth in
-        ±DEPTH_CONTRAST [N,1,H,W], offsets in units of 1/32 of the width [N,2,H,W]. Not yet masked.
-    """
-    rules: dict[Activation, Callable[[Tensor], Tensor]] = {
-        # Over the last dimension of the channels_last layout: over dimension 1 torch copies to the default one first.
-        "softmax": lambda output: F.softmax(output.permute(0, 2, 3, 1), dim=-1).permute(0, 3, 1, 2),
-        "log_range": lambda output: DEPTH_CONTRAST * depth.normalised_log(output),
-        "offset": _unitless,
-    }
-    return {name: rules[TASKS[name].activation](output) for name, output in outputs.items()}
+def _encoded(maps: dict[str, Tensor], spec: TaskSpec, tasks: Mapping[str, Task]) -> dict[str, Tensor]:
+    for name, values in maps.items():
+        channels = tasks[name].learning.channels(spec)
+        if values.ndim != 4 or values.shape[1] != channels:
+            raise InputError(f"task {name}: its encoding is {tuple(values.shape)}, not [N,{channels},H,W]")
+    return maps
 
 
 def discriminator_input(
@@ -201,17 +165,3 @@ def discriminator_input(
         return parts[0].contiguous(memory_format=torch.channels_last)
     # As [N,H,W,C], the channels_last layout seen plainly, torch joins several times faster.
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
-
-
-def _unitless(offsets: Tensor) -> Tensor:
-    """Offsets [px] as the losses see them: of the size of 1, so that a critic of bounded slope can tell them apart."""
-    return offsets / (OFFSET_SHARE * offsets.shape[-1])
-
-
-def _one_hot(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
-    low = smoothing / num_classes
-    n, h, w = labels.shape
-    # Written channels_last, as the convolutions want it; void pixels get a class here and are masked later.
-    hot = torch.full((n, h, w, num_classes), low, device=labels.device)
-    index = labels.clamp(max=num_classes - 1).unsqueeze(-1)
-    return hot.scatter_(-1, index, 1 - smoothing + low).permute(0, 3, 1, 2)

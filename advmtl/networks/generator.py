@@ -2,41 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.networks.encoder import Encoder
-from advmtl.tasks.table import OFFSET_SHARE, TASKS
+from advmtl.networks.encoders import Encoder, Growable, check_encoder
+from advmtl.tasks import Task, TaskSpec
+from preprocessing.ground import InputError
 
 Taps = Mapping[str, Tensor]  # what the modules that grew give to the heads, by the module's name
-_INITIAL_DEPTH_M = 15.0  # about the geometric mean depth of a street scene
-
-
-@dataclass(frozen=True)
-class DepthRange:
-    """The depths [m] the network can express; metric training clips its target to the same range."""
-
-    min_m: float
-    max_m: float
-
-    def metres(self, x: Tensor) -> Tensor:
-        """Unbounded `x` to Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin)) [m], in float32 or wider."""
-        low, high = math.log(self.min_m), math.log(self.max_m)
-        wide = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold log metres to 0.1 %
-        return torch.exp(low + torch.sigmoid(wide) * (high - low)).clamp(self.min_m, self.max_m)
-
-    def normalised_log(self, metres: Tensor) -> Tensor:
-        """Log depth scaled to [-1, 1] over the range; depths outside, 0 = invalid among them, are clamped."""
-        low, high = math.log(self.min_m), math.log(self.max_m)
-        return (torch.log(metres.clamp(self.min_m, self.max_m)) - low) * (2 / (high - low)) - 1
-
-    def bias_for(self, metres: float) -> float:
-        """The `x` that becomes this depth [m]; 0, the middle of the log range, if it lies outside."""
-        share = math.log(metres / self.min_m) / math.log(self.max_m / self.min_m)
-        return math.log(share / (1 - share)) if 0 < share < 1 else 0.0
 
 
 class ChainedResidualPooling(nn.Module):
@@ -104,7 +80,7 @@ class TaskGenerator(nn.Module):
         self.register_module("fusion", None)
 
     def forward(self, z: Tensor, taps: Taps | None = None) -> Tensor:
-        """Map z [N,channels,h,w] to [N,out_channels,h,w] (logits, or depth before the sigmoid)."""
+        """Map z [N,channels,h,w] to [N,out_channels,h,w], not yet activated."""
         if self.fusion is not None:
             if not taps:
                 raise ValueError("a grown network: give what its modules give too, `decode(*encode(image), size)`")
@@ -116,6 +92,10 @@ class Generator(nn.Module):
     """Image to full-size task maps: `decode(represent(image), size)`.
 
     Where modules have grown (`networks.grown`), they are `kernels`, and the heads need what these give beside z.
+
+    Attributes:
+        tasks: those that it has a head for, by name, in the order of the heads.
+        spec: what the tasks need to know: classes, depth range, width. Constants of the network, not of a picture.
     """
 
     kernels: nn.Module | None
@@ -125,17 +105,16 @@ class Generator(nn.Module):
         encoder: Encoder,
         shared: SharedGenerator,
         heads: nn.ModuleDict,
-        depth: DepthRange,
-        offset_unit_px: float = 512 * OFFSET_SHARE,
+        tasks: Mapping[str, Task],
+        spec: TaskSpec,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.shared = shared
         self.heads = heads
         self.register_module("kernels", None)
-        self.depth = depth
-        # A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is shown.
-        self.offset_unit_px = offset_unit_px
+        self.tasks = dict(tasks)
+        self.spec = spec
 
     def represent(self, image: Tensor) -> Tensor:
         """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image
@@ -147,14 +126,13 @@ class Generator(nn.Module):
         """z, as of `represent`, and what the grown modules give; nothing where none has grown."""
         if self.kernels is None:
             return self.represent(image), {}
-        stem, maps = self.encoder.walk(image)
+        stem, maps = cast(Growable, self.encoder).walk(image)  # `grow` has seen to that
         return self.shared(maps), self.kernels(stem, maps)
 
     def decode(self, z: Tensor, size: tuple[int, int], taps: Taps | None = None) -> dict[str, Tensor]:
-        """Task maps at `size` (height, width) from z: segmentation logits [N,K,H,W], depth in metres
-        [N,1,H,W], instance offsets dy, dx in pixels [N,2,H,W].
+        """Task maps [N,channels,H,W] at `size` (height, width) from z, each in its task's unit.
 
-        Heads are upsampled before the depth's sigmoid and exponential, so depth is interpolated in log space.
+        Heads are upsampled before they are activated, so depth is interpolated in log space.
         """
         return {
             name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
@@ -169,11 +147,11 @@ class Generator(nn.Module):
         return {name: head(z, taps) if taps else head(z) for name, head in self.heads.items()}
 
     def activate(self, name: str, x: Tensor) -> Tensor:
-        """A head's output to the map of task `name`: logits as they are, metres, or pixels."""
-        activation = TASKS[name].activation
-        if activation == "log_range":
-            return self.depth.metres(x)
-        return x * self.offset_unit_px if activation == "offset" else x
+        """A head's output [N,channels,H,W] to the map of task `name`, of the same shape."""
+        activated = self.tasks[name].learning.activate(x, self.spec)
+        if activated.shape != x.shape:
+            raise InputError(f"task {name}: activate gave {tuple(activated.shape)}, its head {tuple(x.shape)}")
+        return activated
 
     def forward_features(self, image: Tensor) -> tuple[Tensor, Taps, dict[str, Tensor]]:
         """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size.
@@ -195,32 +173,34 @@ class Generator(nn.Module):
 
 def build_generator(
     encoder: Encoder,
-    task_channels: dict[str, int],
+    tasks: Mapping[str, Task],
+    spec: TaskSpec,
     channels: int = 64,
     crp_stages: int | Sequence[int] = 4,
-    min_m: float = 1.0,
-    max_m: float = 80.0,
-    offset_unit_px: float = 512 * OFFSET_SHARE,
 ) -> Generator:
     """Put the deployed network together, in channels_last.
 
     Args:
-        encoder: from `build_encoder`.
-        task_channels: channels per task, as `tasks.head_channels` gives them; the keys must be in `TASKS`.
+        encoder: from `build_encoder`, or any module that gives what `Encoder` says.
+        tasks: what it learns, by name: a head each.
+        spec: what the tasks need to know.
         channels: width of the shared representation.
         crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
-        min_m: smallest depth the network can express [m].
-        max_m: largest depth [m].
-        offset_unit_px: instance offset [px] of a head's output of 1; `OFFSET_SHARE` of the training width.
+
+    Raises: InputError naming the task or the encoder that breaks its contract.
     """
-    depth = DepthRange(min_m, max_m)
+    check_encoder(encoder, type(encoder).__name__)
     shared = SharedGenerator(encoder.channels, channels, crp_stages)
-    heads = nn.ModuleDict({name: TaskGenerator(channels, count) for name, count in task_channels.items()})
+    heads = nn.ModuleDict()
+    for name, task in tasks.items():
+        count = task.learning.channels(spec)
+        if not isinstance(count, int) or count < 1:
+            raise InputError(f"task {name}: channels must be a whole number from 1, not {count!r}")
+        heads[name] = TaskGenerator(channels, count)
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
-        _start_small(head, depth.bias_for(_INITIAL_DEPTH_M) if TASKS[name].activation == "log_range" else 0.0)
-    generator = Generator(encoder, shared, heads, depth, offset_unit_px)
-    return generator.to(memory_format=torch.channels_last)
+        _start_small(head, tasks[name].learning.initial_bias(spec))
+    return Generator(encoder, shared, heads, tasks, spec).to(memory_format=torch.channels_last)
 
 
 def separable_convolution(in_channels: int, out_channels: int) -> nn.Sequential:

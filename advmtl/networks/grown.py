@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config.growth import Place
-from advmtl.networks.encoder import StageShape
+from advmtl.config import Place
+from advmtl.networks.encoders import StageShape, growable
 from advmtl.networks.generator import Generator, TaskGenerator
 
 Part = TypeVar("Part", bound=nn.Module)
@@ -135,7 +135,7 @@ def grow(generator: Generator, places: Sequence[Place], expansion: float, seed: 
     kernels = generator.kernels if isinstance(generator.kernels, Kernels) else Kernels()
     generator.kernels = kernels
     kernels.history.append(list(places))
-    shapes = generator.encoder.shapes()
+    shapes = growable(generator.encoder, "of this network").shapes()
     for place in places:
         shape = shapes[place.stage - 1]
         kernels.grown[place.name] = _ready(partial(MediativeKernel, shape, expansion), like, noise)

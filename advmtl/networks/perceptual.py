@@ -10,12 +10,8 @@ from torch import Tensor, nn
 from torchvision.models import SqueezeNet1_1_Weights, VGG16_Weights, squeezenet1_1, vgg16
 
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks.encoder import load_strictly, read_state_dict
-from advmtl.networks.weights import download
-from preprocessing.ground import InputError
-
-IGNORE = 255
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from advmtl.networks.weights import download, load_strictly, read_state_dict
+from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD, InputError
 
 # Indices into torchvision's `features` whose outputs are compared. VGG16: relu1_2, 2_2, 3_3, 4_3 (Johnson et
 # al. 2016); SqueezeNet 1.1: the first ReLU and the fire modules before each pooling and at the end. LPIPS has
@@ -32,7 +28,8 @@ NETWORKS = ("vgg16", "squeezenet", "lpips")
 
 
 class Perceptual(nn.Module):
-    """Frozen features and the distance over them: Σ_l ‖φ_l(ŷ) − φ_l(y)‖² / ‖φ_l(y)‖² (seed paper, Eq. 6).
+    """Frozen features and the distance over them: Σ_l ‖φ_l(ŷ) − φ_l(y)‖² / ‖φ_l(y)‖² ("Adversarial
+    Multi-Task Learning Framework with GANs …", anonymous CVPR submission, Eq. 6).
 
     The paper prints no divisor. Without it a layer counts by the size of its activations, whose mean square
     is 85 to 3100 in SqueezeNet's layers and different again in VGG16's; with it every layer adds about 0 to 1
@@ -61,8 +58,8 @@ class Perceptual(nn.Module):
         self.taps = (_LPIPS_TAPS if network == "lpips" else _TAPS)[backbone]
         self.features = _features(backbone, state, weights, self.taps[-1] + 1)
         self.scale = scale
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.calibration = nn.ParameterList(_calibration(backbone) if network == "lpips" else [])
         self.requires_grad_(False).to(memory_format=torch.channels_last)
         self.eval()
@@ -72,45 +69,17 @@ class Perceptual(nn.Module):
         del mode
         return super().train(False)
 
-    def segmentation(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        mask: Tensor | None,
-        palette: Tensor,
-        *,
-        processes: Processes = SINGLE,
-    ) -> Tensor:
-        """Distance of softmax(logits) x palette to the target's colours; black in both where void.
+    def distance(self, predicted: Tensor, true: Tensor, mask: Tensor, *, processes: Processes = SINGLE) -> Tensor:
+        """Mean distance of two pictures over the frames that have a label; black in both where they have none.
 
         Args:
-            logits: [N,K,H,W].
-            target: int64 [N,H,W], 255 = ignore.
-            mask: bool [N,H,W] of pixels that count, or None for all labelled ones.
-            palette: RGB in 0..1 [K,3].
-            processes: as in `losses`.
+            predicted, true: in 0..1, [N,3,H,W] or grey [N,1,H,W].
+            mask: bool [N,1,H,W] of pixels that count.
+            processes: as in the tasks' losses.
         """
-        labelled = target != IGNORE
-        labelled = (labelled if mask is None else labelled & mask).unsqueeze(1)
-        colours = palette.to(logits.device, logits.dtype)
-        predicted = F.conv2d(F.softmax(logits, dim=1), colours.T[:, :, None, None])
-        true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
-        return self._mean_distance(predicted, true, labelled, processes)
-
-    def depth(self, metres: Tensor, target: Tensor, mask: Tensor | None, *, processes: Processes = SINGLE) -> Tensor:
-        """Distance of inverse depths over the frame's largest true one, on 3 channels; 0 where invalid.
-
-        Args:
-            metres: predicted depth [N,1,H,W].
-            target: true depth in metres [N,1,H,W], 0 = invalid.
-            mask: bool [N,1,H,W] of pixels that count, or None for all valid ones.
-            processes: as in `losses`.
-        """
-        valid = target > 0 if mask is None else mask & (target > 0)
-        true = torch.where(valid, 1 / target.clamp(min=1e-6), 0)
-        largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
-        predicted = torch.where(valid, 1 / metres, 0)
-        return self._mean_distance(predicted / largest, true / largest, valid, processes)
+        frames = processes.global_count(mask.flatten(1).any(1).sum())
+        pictures = (torch.where(mask, picture, 0).expand(-1, 3, -1, -1) for picture in (predicted, true))
+        return self(*pictures).sum() / frames  # frames without a label have equal pictures and add 0
 
     def forward(self, predicted: Tensor, true: Tensor) -> Tensor:
         """Distance per frame [N] of two pictures [N,3,H,W] with values in 0..1; no gradient to `true`."""
@@ -125,12 +94,6 @@ class Perceptual(nn.Module):
                 power = reference.square().mean(dim=(1, 2, 3)).clamp(min=1e-12)
                 distances = distances + squares.mean(dim=(1, 2, 3)) / power
         return distances
-
-    def _mean_distance(self, predicted: Tensor, true: Tensor, mask: Tensor, processes: Processes) -> Tensor:
-        """Average over the frames that have a label; the others have equal pictures and add 0."""
-        frames = processes.global_count(mask.flatten(1).any(1).sum())
-        pictures = (torch.where(mask, picture, 0).expand(-1, 3, -1, -1) for picture in (predicted, true))
-        return self(*pictures).sum() / frames
 
     def _compared(self, picture: Tensor) -> list[Tensor]:
         """The tapped feature maps of a picture; at unit length per position for LPIPS."""

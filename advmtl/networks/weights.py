@@ -1,13 +1,15 @@
-"""torchvision's weights: from the cache, or downloaded once."""
+"""Files of weights, and torchvision's: from the cache, or downloaded once."""
 
+import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, first_line
 
 
 def download(weights: Any, key: str, instead: str) -> dict[str, Tensor]:
@@ -23,9 +25,66 @@ def download(weights: Any, key: str, instead: str) -> dict[str, Tensor]:
     try:
         return dict(weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True))
     except (OSError, RuntimeError) as error:  # no network; a truncated download has the wrong hash
-        reason = str(getattr(error, "reason", error)).splitlines()[0]
+        reason = first_line(getattr(error, "reason", error))
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise InputError(
             f"{key}: {Path(weights.url).name} is not cached and cannot be downloaded ({reason}); "
             f"put {weights.url} into {folder}, or {instead}"
         ) from None
+
+
+def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
+    """Read a file of tensors by name, and nothing else: code inside the file is not run.
+
+    Args:
+        path: a file written by `torch.save` of a state dict, or a `.safetensors` one.
+        key: configuration key the path came from, for the error message.
+
+    Raises:
+        InputError: the file is missing, unreadable, or holds something other than tensors by name.
+    """
+    if not path.is_file():
+        raise InputError(f"{key}: no file {path}; give the path of a PyTorch state dict")
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # torch.load raises many kinds (pickle, zip, EOF, runtime) on a file that is not its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{key}: {path} is no PyTorch state dict ({reason}); give another file") from None
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{key}: {path} holds no tensors by name; save model.state_dict() alone")
+    return dict(state)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    if importlib.util.find_spec("safetensors") is None:
+        raise InputError(f"{path}: reading it needs safetensors; pip install 'advmtl[timm]'")
+    from safetensors.torch import load_file
+
+    return dict(load_file(path))
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load `state` into `module`; every key and shape must match.
+
+    Raises:
+        InputError: one line naming `where` and the first difference.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    unknown = [name for name in state if name not in own]
+    shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unknown:
+        found = f"lacks {missing[0]}" if missing else f"has an unknown {unknown[0]}"
+        raise InputError(
+            f"{where} does not fit: it {found} ({len(missing)} missing, {len(unknown)} unknown); "
+            "give this network's weights"
+        )
+    if shapes:
+        name = shapes[0]
+        theirs, ours = list(state[name].shape), list(own[name].shape)
+        raise InputError(f"{where} does not fit: {name} is {theirs}, the network has {ours}; give weights of its width")
+    module.load_state_dict(state)

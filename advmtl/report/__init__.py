@@ -1,1 +1,8 @@
-"""One page about runs: what they were, how they learnt, what they know, where they fail."""
+"""One page about runs: what they were, how they learnt, what they know, where they fail.
+
+`write_report` reads run folders and writes the page with its figures as JSON; `read_runs` is its reader, for who wants
+the rows of runs, also of old, unfinished and damaged ones.
+"""
+
+from advmtl.report.page import write_report
+from advmtl.report.read import RunRecord, read_runs

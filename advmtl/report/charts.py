@@ -1,15 +1,17 @@
-"""Charts as inline SVG: colours from the page's theme, readable without scripts, with their values as a table."""
+"""Charts as values, and where all of them lies in the picture; `charts.html.j2` draws it.
+
+Not matplotlib's SVG: these take their colours from the page's theme, light or dark, hide the runs that are not wanted,
+switch to logarithmic axes and name values without a script, as text that a reader can hear.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from advmtl.report.scales import Scale, ticks_of
-from preprocessing.ground.web_page import Table, table_of
+from preprocessing.ground import Table
 
 WIDTH, HEIGHT = 400, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 10, 10, HEIGHT - 38  # of the plot
 COLOURS = 8
 _COLUMNS = 10
 
@@ -38,6 +40,30 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What is drawn of one run: a curve through points [px], or dots and bars that name their values."""
+
+    number: int
+    style: str = ""
+    points: Sequence[tuple[float, float]] = ()
+    dots: Sequence[tuple[float, float, str]] = ()  # x, y, what it says
+    bars: Sequence[tuple[float, float, float, float, str]] = ()  # x, y, width, height, what it says
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing of a chart: `label` says it in words; ticks are places [px] and their texts."""
+
+    kind: str
+    label: str
+    unit: str
+    x_name: str
+    x_ticks: Sequence[tuple[float, str]]
+    y_ticks: Sequence[tuple[float, str]]
+    shapes: Sequence[Shape]
+
+
+@dataclass(frozen=True)
 class Chart:
     """Curves over one axis. `unit` is that of the values; `log`: also offer a logarithmic scale."""
 
@@ -48,112 +74,49 @@ class Chart:
     lines: Sequence[Line]
     log: bool = False
 
+    @property
+    def runs(self) -> Mapping[int, str]:
+        """Names of its runs by number."""
+        return {line.number: line.run for line in self.lines}
 
-def line_chart(chart: Chart) -> str:
-    """A figure with the chart, its legend and its values."""
-    told = [line for line in chart.lines if line.style != "faint"]
-    label = f"{chart.title}, over {chart.x_name}. " + " ".join(_spoken(line) for line in told)
-    parts = [f'<figure class="chart"><figcaption><strong>{escape(chart.title)}</strong> {escape(chart.caption)}']
-    lowest = min((value for line in chart.lines for value in line.y), default=0.0)
-    log = chart.log and lowest > 0
-    if log:
-        parts.append('<label class="switch"><input type="checkbox"> logarithmic</label>')
-    parts.append("</figcaption>")
-    parts.append(_legend({line.number: line.run for line in chart.lines}))
-    parts.append(_drawing(chart, "linear", label, logarithmic=False))
-    if log:
-        parts.append(_drawing(chart, "logarithmic", f"Logarithmic scale. {label}", logarithmic=True))
-    parts.append(f"<details><summary>Values</summary>{table_of(_values(chart, told))}</details></figure>")
-    return "\n".join(parts)
+    def plots(self) -> list[Plot]:
+        """The linear drawing and, where it is wanted and all values are positive, the logarithmic one."""
+        told = " ".join(_spoken(line) for line in self.lines if line.style != "faint")
+        label = f"{self.title}, over {self.x_name}. {told}"
+        plots = [self._plot("linear", label)]
+        if self.log and min((value for line in self.lines for value in line.y), default=0.0) > 0:
+            plots.append(self._plot("logarithmic", f"Logarithmic scale. {label}"))
+        return plots
 
+    def _plot(self, kind: str, label: str) -> Plot:
+        ys = [value for line in self.lines for value in line.y]
+        across = Scale.over(0, max(value for line in self.lines for value in line.x), (LEFT, RIGHT))
+        up = Scale.over(min(ys), max(ys), (BOTTOM, TOP), logarithmic=kind == "logarithmic", room=0.04)
+        shapes = []
+        for line in sorted(self.lines, key=lambda line: line.style != "faint"):  # faint ones below the others
+            places = [(across(x), up(y)) for x, y in zip(line.x, line.y, strict=True)]
+            words = [f"{line.label}: {y:.4g} at {x:g}" for x, y in zip(line.x, line.y, strict=True)]
+            dotted = line.style == "dashed" or len(places) == 1
+            dots = [(x, y, text) for (x, y), text in zip(places, words, strict=True)] if dotted else []
+            shapes.append(Shape(line.number, line.style, points=places, dots=dots))
+        return Plot(kind, label, self.unit, self.x_name, across.ticks(), up.ticks(), shapes)
 
-def _legend(runs: Mapping[int, str]) -> str:
-    if not 2 <= len(runs) <= COLOURS:  # of more, the list at the head of the page tells them apart no worse
-        return ""
-    items = "".join(
-        f'<li class="show-{number}"><span class="swatch run-{number % COLOURS}"></span> {escape(name)}</li>'
-        for number, name in runs.items()
-    )
-    return f'<ul class="legend">{items}</ul>'
+    def values(self) -> Table:
+        """Each told curve's last value up to ten places of the axis."""
+        lines = [line for line in self.lines if line.style != "faint"]
+        low, high = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
+        places = sorted({round(low + (high - low) * share / _COLUMNS, 1) for share in range(_COLUMNS + 1)} | {high})
+        rows = []
+        for line in lines:
+            before = [[y for x, y in zip(line.x, line.y, strict=True) if x <= place + 1e-9] for place in places]
+            rows.append([line.label, *(f"{one[-1]:.4g}" if one else "–" for one in before)])
+        caption = f"{self.title}: last value up to each {self.x_name}"
+        return Table(caption, [self.x_name, *(f"{place:g}" for place in places)], rows)
 
 
 def _spoken(line: Line) -> str:
-    first, last = line.y[0], line.y[-1]
-    low, high = min(line.y), max(line.y)
-    return f"{line.label}: from {first:.3g} to {last:.3g}, between {low:.3g} and {high:.3g}."
-
-
-def _drawing(chart: Chart, kind: str, label: str, *, logarithmic: bool) -> str:
-    xs = [value for line in chart.lines for value in line.x]
-    ys = [value for line in chart.lines for value in line.y]
-    across = Scale.over(0, max(xs), (_LEFT, WIDTH - _RIGHT))
-    up = Scale.over(min(ys), max(ys), (HEIGHT - _BOTTOM, _TOP), logarithmic=logarithmic, room=0.04)
-    shapes = [_y_axis(up, chart.unit), _x_axis(across, chart.x_name)]
-    # Faint ones below the others.
-    ordered = sorted(chart.lines, key=lambda line: line.style != "faint")
-    shapes += [_curve(line, across, up) for line in ordered]
-    return (
-        f'<svg class="{kind}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
-        + "".join(shapes)
-        + "</svg>"
-    )
-
-
-def _curve(line: Line, across: Scale, up: Scale) -> str:
-    points = [(across(x), up(y)) for x, y in zip(line.x, line.y, strict=True)]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    dots = ""
-    if line.style == "dashed" or len(points) == 1:
-        dots = "".join(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(line.label)}: {value:.4g} at {where:g}</title>'
-            "</circle>"
-            for (x, y), value, where in zip(points, line.y, line.x, strict=True)
-        )
-    return (
-        f'<g class="run-{line.number % COLOURS} show-{line.number} {line.style}"><polyline points="{path}"/>{dots}</g>'
-    )
-
-
-def _y_axis(up: Scale, unit: str) -> str:
-    parts = []
-    for tick in ticks_of(up):
-        y = up(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    if unit:
-        middle = (_TOP + HEIGHT - _BOTTOM) / 2
-        parts.append(
-            f'<text transform="translate(11 {middle:.0f}) rotate(-90)" text-anchor="middle">[{escape(unit)}]</text>'
-        )
-    return "".join(parts)
-
-
-def _x_axis(across: Scale, name: str) -> str:
-    base = HEIGHT - _BOTTOM
-    parts = [f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>']
-    parts += [
-        f'<text x="{across(tick):.1f}" y="{base + 15}" text-anchor="middle">{tick:g}</text>'
-        for tick in ticks_of(across)
-    ]
-    middle = (_LEFT + WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 5}" text-anchor="middle">{escape(name)}</text>')
-    return "".join(parts)
-
-
-def _values(chart: Chart, lines: Sequence[Line]) -> Table:
-    """Each curve's last value up to ten places of the axis."""
-    low, high = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
-    places = sorted({round(low + (high - low) * share / _COLUMNS, 1) for share in range(_COLUMNS + 1)} | {high})
-    rows = []
-    for line in lines:
-        cells = []
-        for place in places:
-            before = [y for x, y in zip(line.x, line.y, strict=True) if x <= place + 1e-9]
-            cells.append(f"{before[-1]:.4g}" if before else "–")
-        rows.append([line.label, *cells])
-    return Table(
-        f"{chart.title}: last value up to each {chart.x_name}", [chart.x_name, *(f"{p:g}" for p in places)], rows
-    )
+    ends, limits = f"from {line.y[0]:.3g} to {line.y[-1]:.3g}", f"between {min(line.y):.3g} and {max(line.y):.3g}"
+    return f"{line.label}: {ends}, {limits}."
 
 
 @dataclass(frozen=True)
@@ -164,41 +127,82 @@ class Bars:
     caption: str
     unit: str
     groups: Sequence[str]
-    runs: Sequence[tuple[str, int, Sequence[float | None]]]  # label, number of the run, values
+    series: Sequence[tuple[str, int, Sequence[float | None]]]  # name and number of the run, values
+    log: bool = field(default=False, init=False)
+
+    @property
+    def runs(self) -> Mapping[int, str]:
+        """Names of its runs by number."""
+        return {number: name for name, number, _ in self.series}
+
+    def plots(self) -> list[Plot]:
+        """Its drawing; none without a value."""
+        shown = [
+            [value if value is not None and math.isfinite(value) else None for value in v] for *_, v in self.series
+        ]
+        known = [value for values in shown for value in values if value is not None]
+        if not known:
+            return []
+        up, space = Scale.over(0, max(known), (BOTTOM, TOP)), (RIGHT - LEFT) / len(self.groups)
+        wide, starts = 0.8 * space / len(self.series), [LEFT + space * (n + 0.1) for n in range(len(self.groups))]
+        shapes, spoken = [], []
+        for order, ((name, number, _), values) in enumerate(zip(self.series, shown, strict=True)):
+            places = zip(starts, self.groups, values, strict=True)
+            found = [(left, group, value) for left, group, value in places if value is not None]
+            bars = [
+                (left + order * wide, up(value), wide, BOTTOM - up(value), f"{name}, {group}: {value:.4g}")
+                for left, group, value in found
+            ]
+            shapes.append(Shape(number, bars=bars))
+            spoken.append(f"{name}: " + ", ".join(f"{group} {value:.3g}" for _, group, value in found))
+        ticks = [(left + 0.4 * space, group) for left, group in zip(starts, self.groups, strict=True)]
+        return [Plot("linear", f"{self.title}. {' '.join(spoken)}", self.unit, "", ticks, up.ticks(), shapes)]
 
 
-def bar_chart(bars: Bars) -> str:
-    """A figure with groups of bars; the values stand in a table elsewhere."""
-    values = [value for _, _, row in bars.runs for value in row if value is not None and math.isfinite(value)]
-    if not values:
-        return ""
-    up = Scale.over(0, max(values), (HEIGHT - _BOTTOM, _TOP))
-    base, space = HEIGHT - _BOTTOM, (WIDTH - _LEFT - _RIGHT) / len(bars.groups)
-    wide = 0.8 * space / len(bars.runs)
-    shapes = [
-        _y_axis(up, bars.unit),
-        f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>',
-    ]
-    for place, group in enumerate(bars.groups):
-        left = _LEFT + space * (place + 0.1)
-        shapes.append(f'<text x="{left + 0.4 * space:.1f}" y="{base + 15}" text-anchor="middle">{escape(group)}</text>')
-        for order, (label, number, row) in enumerate(bars.runs):
-            value = row[place]
-            if value is None or not math.isfinite(value):
-                continue
-            shapes.append(
-                f'<rect class="run-{number % COLOURS} show-{number}" x="{left + order * wide:.1f}" y="{up(value):.1f}" '
-                f'width="{wide:.1f}" height="{base - up(value):.1f}"><title>{escape(label)}, {escape(group)}: '
-                f"{value:.4g}</title></rect>"
-            )
-    spoken = " ".join(
-        f"{label}: " + ", ".join(f"{group} {value:.3g}" for group, value in zip(bars.groups, row, strict=True) if value)
-        for label, _, row in bars.runs
-    )
-    return (
-        f'<figure class="chart"><figcaption><strong>{escape(bars.title)}</strong> {escape(bars.caption)}</figcaption>'
-        f"{_legend({number: label for label, number, _ in bars.runs})}"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{bars.title}. {spoken}")}">'
-        + "".join(shapes)
-        + "</svg></figure>"
-    )
+@dataclass(frozen=True)
+class Scale:
+    """Maps `low`..`high` to `start`..`end` [px]."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    @classmethod
+    def over(
+        cls, low: float, high: float, places: tuple[float, float], *, logarithmic: bool = False, room: float = 0.0
+    ) -> "Scale":
+        """A scale over values with `room` (share of the span) at both ends; equal ends are moved apart."""
+        if logarithmic:
+            low, high = math.log10(low), math.log10(high)
+        if high - low < 1e-9 * max(1.0, abs(low)):
+            low, high = low - 0.5, high + 0.5
+        span = (high - low) * room
+        low, high = low - span, high + span
+        return cls(10**low, 10**high, *places, True) if logarithmic else cls(low, high, *places)
+
+    def __call__(self, value: float) -> float:
+        """Place of a value [px]."""
+        along: Callable[[float], float] = math.log10 if self.logarithmic else float
+        low, high = along(self.low), along(self.high)
+        return self.start + (along(value) - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and texts of about five round numbers within it."""
+        return [(self(tick), f"{tick:g}") for tick in self.round_values()]
+
+    def round_values(self) -> list[float]:
+        """About five round numbers within it."""
+        from matplotlib.ticker import LogLocator, MaxNLocator
+
+        spanned = math.log10(self.high / self.low) if self.logarithmic else 0.0
+        if spanned < 1:  # of less than a decade 1, 2, 5 would leave one or two
+            found = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        else:
+            factors = (1.0,) if spanned > 3 else (1.0, 2.0, 5.0)
+            found = LogLocator(subs=factors, numticks=8).tick_values(self.low, self.high)
+        ends = sorted((self.start, self.end))
+        inside = [tick for tick in found if tick > 0 or not self.logarithmic]
+        inside = [tick for tick in inside if ends[0] - 1e-6 <= self(tick) <= ends[1] + 1e-6]
+        return [float(f"{tick:.10g}") for tick in inside]  # 0.30000000000000004 is no label

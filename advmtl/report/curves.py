@@ -1,21 +1,22 @@
-"""The rows of several runs as charts: losses, figures, critics, balancing, speed."""
+"""The rows of several runs as charts: losses, metrics, discriminators, balancing, speed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from advmtl.evaluation import main_figures
 from advmtl.report.charts import Chart, Line
-from advmtl.report.names import name_of, unit_of
-from advmtl.report.reading import Row, RunRecord, is_number
-from advmtl.tasks.table import TASKS
+from advmtl.report.read import Row, RunRecord, is_number
+from advmtl.report.task_sections import name_of, unit_of
+from advmtl.tasks import TASKS
 
 MOST_POINTS = 300
 _TITLES = {
     "balance/weight/": "Weight of ",
     "gradient_cosine_at_z/": "Cosine of ",
     "gradient_norm_at_z/": "Gradient norm of ",
-    "discriminator/": "Critic ",
-    "adversarial/": "Adversarial: critic ",
+    "discriminator/": "Discriminator ",
+    "adversarial/": "Adversarial: discriminator ",
 }
 Value = Callable[[RunRecord, Row], float | None]
 
@@ -41,29 +42,17 @@ class Axis:
 
 
 def loss_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
-    """Combined, segmentation, adversarial and depth loss, of training and validation (seed paper, Figure 4)."""
-    wanted = {
-        "Combined loss": (_logged("combined"), _logged("losses/combined"), "What the generator minimises."),
-        "Segmentation loss": (
-            _logged("segmentation/supervised"),
-            _logged("losses/segmentation/supervised"),
-            "Weighted sum of its supervised terms.",
-        ),
-        "Adversarial loss": (_adversarial, _logged("losses/adversarial"), "The critics' terms, each times its weight."),
-        "Depth loss": (
-            _logged("depth/supervised"),
-            _logged("losses/depth/supervised"),
-            "Weighted sum of its supervised terms.",
-        ),
-        "Instance loss": (
-            _logged("instance/supervised"),
-            _logged("losses/instance/supervised"),
-            "Weighted sum of its supervised terms.",
-        ),
-    }
+    """Combined loss, that of each task, and the adversarial one, of training and validation."""
+    supervised = [(f"{task.capitalize()} loss", f"{task}/supervised") for task in TASKS]
+    adversarial = ("Adversarial loss", _adversarial, "losses/adversarial", "The discriminators' terms, each weighted.")
+    wanted = [("Combined loss", _logged("combined"), "losses/combined", "What the generator minimises.")]
+    wanted += [
+        (title, _logged(key), f"losses/{key}", "Weighted sum of its supervised terms.") for title, key in supervised
+    ]
+    wanted.insert(2, adversarial)
     charts = []
-    for title, (train, validation, caption) in wanted.items():
-        lines = [line for number in range(len(runs)) for line in _both(runs, number, axis, train, validation)]
+    for title, train, validation, caption in wanted:
+        lines = [line for number in range(len(runs)) for line in _both(runs, number, axis, train, _logged(validation))]
         charts += _chart(title, caption, axis, lines, log=True)
     return charts
 
@@ -87,7 +76,7 @@ def metric_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
     """The main figures of every task over the validations."""
     charts = []
     for task in TASKS.values():
-        for figure in task.metrics:
+        for figure in main_figures(task):
             lines = []
             for number, run in enumerate(runs):
                 lines += _line(run, number, axis, run.validation, _logged(f"{task.name}/{figure}"), "dashed")
@@ -105,6 +94,24 @@ def training_charts(runs: Sequence[RunRecord], axis: Axis, prefixes: Sequence[st
         lines = [line for number in range(len(runs)) for line in _train(runs, number, axis, _logged(key))]
         charts += _chart(_spaced(key), caption, axis, lines, log=key.startswith(("gradient_norm", "learning_rate")))
     return charts
+
+
+def chart_groups(runs: Sequence[RunRecord]) -> dict[str, list[Chart]]:
+    """All charts of the page by what they are of."""
+    axis = Axis.of(runs)
+    discriminators = training_charts(runs, axis, ("discriminator/",), "")
+    return {
+        "losses": loss_charts(runs, axis),
+        "terms": term_charts(runs, axis),
+        "figures": metric_charts(runs, axis),
+        "accuracies": [chart for chart in discriminators if "accuracy" in chart.title],
+        "scores": [chart for chart in discriminators if "accuracy" not in chart.title],
+        "partial": training_charts(runs, axis, ("partial/",), ""),
+        "weights": training_charts(runs, axis, ("balance/",), "As given by the balancer."),
+        "cosines": training_charts(runs, axis, ("gradient_cosine",), "−1: they pull apart, 1: together."),
+        "norms": training_charts(runs, axis, ("gradient_norm", "learning_rate"), ""),
+        "speed": speed_charts(runs, axis),
+    }
 
 
 def speed_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
@@ -138,7 +145,7 @@ def _logged(key: str) -> Value:
 def _adversarial(run: RunRecord, row: Row) -> float | None:
     terms = [
         weight * row[f"adversarial/{name}"]
-        for name, weight in run.critic_weights().items()
+        for name, weight in run.discriminator_weights().items()
         if is_number(row.get(f"adversarial/{name}"))
     ]
     return float(sum(terms)) if terms else None

@@ -1,7 +1,9 @@
 """Which frames to label, in which order: by diversity, by disagreement, or by both.
 
-- diversity (seed 000, Eq. 34): always the frame farthest from all that are chosen. Where nothing is labelled yet the
-  equation starts with a random frame: drawn from `seed`.
+By Hoyer et al. 2021; equations as numbered in the survey of Fontana et al. 2024.
+
+- diversity (Eq. 34): always the frame farthest from all that are chosen. Where nothing is labelled yet the equation
+  starts with a random frame: drawn from `seed`.
 - disagreement (Eq. 35): the frames on which teacher and student differ most. Neighbours in a video differ alike, so
   this alone takes them one after the other.
 - both: of the `pool` x count frames with the largest disagreement always the farthest, the way Hoyer et al. preselect;
@@ -16,8 +18,6 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-
-from advmtl.select.coverage import Coverage
 
 By = Literal["diversity", "disagreement", "both"]
 REPEATS = 1e-3
@@ -50,6 +50,41 @@ class Pick:
     reason: str
     radius: float
     mean: float
+
+
+class Coverage:
+    """Distance of every frame to the nearest chosen one (feature L2); infinite while none is chosen.
+
+    Adding a frame takes one pass over the features and memory for one distance a frame: never frames x frames.
+
+    Attributes:
+        nearest: float32 `[N]`.
+    """
+
+    def __init__(self, features: Tensor, start: Sequence[int] = ()) -> None:
+        """`features`: float32 `[N, D]`, on any device. `start`: frames that are chosen already."""
+        self._features = features
+        self.nearest = torch.full((len(features),), float("inf"), device=features.device)
+        for place in start:
+            self.add(place)
+
+    def add(self, place: int) -> None:
+        """Choose a frame."""
+        # By differences: the usual way over a matrix product leaves equal frames a little apart.
+        to_it = torch.cdist(self._features, self._features[place][None], compute_mode="donot_use_mm_for_euclid_dist")
+        self.nearest = torch.minimum(self.nearest, to_it[:, 0])
+
+    def farthest(self, among: Tensor) -> int:
+        """The frame farthest from all chosen ones, of those where `among` (bool `[N]`) is true; the first of equals.
+
+        Source: Hoyer et al. 2021 (Fontana et al. 2024, Eq. 34): arg max over G_U of the min over G_A.
+        """
+        return int(torch.where(among, self.nearest, -1.0).argmax())  # waits for the device, as the choice must
+
+    def radius(self, among: Tensor) -> tuple[float, float]:
+        """Largest and mean distance to the nearest chosen frame, over the frames where `among` is true."""
+        distances = self.nearest[among]
+        return float(distances.max()), float(distances.mean())
 
 
 def choose(

@@ -1,1 +1,101 @@
-"""Tasks."""
+"""What a network can learn: each task owns its column, from the label's file to the deployed output.
+
+A task has two halves. `arrays` needs NumPy and OpenCV alone, so that a board without torch can draw what a model gives;
+`learning` needs torch and is loaded when it is first asked for. No other room knows a task by its name: all take a
+table of tasks, by default `TASKS`, and a caller may hand them a larger one, `TASKS | {"normals": NORMALS}`. The order
+of a table is that of rows, of lines and of the parts of a label budget.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window
+from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
+from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
+from advmtl.tasks.instance.grouping import thing_classes
+from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
+from advmtl.tasks.segmentation.arrays import class_legend
+from advmtl.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from advmtl.tasks.device_transfer import index_on, send, to_device
+    from advmtl.tasks.learning import (
+        Constant,
+        Figure,
+        FrameMeter,
+        Loss,
+        Meter,
+        PrecisionLoss,
+        TaskLearning,
+        are_numbers,
+        teller,
+    )
+
+_TORCH = {
+    **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
+    **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
+    **dict.fromkeys(("PrecisionLoss", "TaskLearning", "are_numbers", "teller"), "learning"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_TORCH[name]}"), name)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task, whole.
+
+    Attributes:
+        name: its key in configurations, tables, outputs of the generator, targets, and figures.
+        arrays: its half without torch.
+        load: gives its half with torch; called once, when `learning` is first asked for.
+    """
+
+    name: str
+    arrays: TaskArrays
+    load: Callable[[], "TaskLearning"]
+
+    @cached_property
+    def learning(self) -> "TaskLearning":
+        """Its half with torch."""
+        return self.load()
+
+
+@dataclass(frozen=True)
+class _Own:
+    """Loads the half of one of our tasks; a class, because what is in a table may be sent to other processes."""
+
+    room: str
+
+    def __call__(self) -> "TaskLearning":
+        return cast("TaskLearning", import_module(f"{__name__}.{self.room}.learning").LEARNING)
+
+
+TASKS: dict[str, Task] = {
+    "segmentation": Task("segmentation", SEGMENTATION, _Own("segmentation")),
+    "depth": Task("depth", DEPTH, _Own("depth")),
+    "instance": Task("instance", INSTANCE, _Own("instance")),
+}
+
+
+def tasks_of(outputs: Collection[str], tasks: Mapping[str, Task] = TASKS) -> dict[str, Task]:
+    """The tasks of a model that gives `outputs`, by name, in the order of the table."""
+    return {name: task for name, task in tasks.items() if all(output.name in outputs for output in task.arrays.outputs)}
+
+
+def with_derived(
+    outputs: Mapping[str, Array], spec: TaskSpec, tasks: Mapping[str, Task] = TASKS
+) -> Mapping[str, Array]:
+    """Outputs of one frame by name, and what tasks compute of them outside of the network, where it is not there."""
+    for task in tasks_of(outputs, tasks).values():
+        outputs = {**task.arrays.derive(outputs, spec), **outputs}
+    return outputs

@@ -1,20 +1,21 @@
 """The half of a task that needs no torch: its label on disk, "no label", its warp, its deployed outputs, its pictures.
 
-A board that runs an exported model imports this half alone.
+A board that runs an exported model imports this half alone, with NumPy and OpenCV installed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.tasks.pictures import RGB as RGB
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec
 
 Array = NDArray[Any]
-RGB = NDArray[np.uint8]  # [H,W,3]
 Size = tuple[int, int]  # (width, height) [px]
 
 
@@ -37,6 +38,30 @@ class Window:
     flip: bool = False
 
 
+def warp_nearest(stored: Array, window: Window, outside: float) -> Array:
+    """Cut a window out of a map `[H,W]`: every pixel a copy of one, `outside` where the frame ends."""
+    flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
+    return cv2.warpAffine(stored, window.matrix, window.crop, flags=flags, borderValue=outside)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """What a task may say of a data source that has none of its labels.
+
+    Attributes:
+        text: as it is written, `format:root`.
+        root: its folder.
+        stereo: whether depth can be made of it (`advmtl preprocess`).
+        labels_apart: whether its set is published with the labels in an archive of their own, which may have been
+            forgotten.
+    """
+
+    text: str
+    root: str
+    stereo: bool = False
+    labels_apart: bool = False
+
+
 @dataclass(frozen=True)
 class Output:
     """One output of the deployed graph.
@@ -56,18 +81,34 @@ class Output:
     bound: float
 
 
+@dataclass(frozen=True)
+class MapFile:
+    """A map as a PNG holds it, uint8 or uint16 `[H,W]`, and what the file says of itself."""
+
+    array: Array
+    text: Mapping[str, str] = field(default_factory=dict)
+
+
 class TaskArrays(Protocol):
     """What a task does with NumPy arrays. "Stored" is a label at network size as the cache keeps it; "target" is what
     the network is shown, made of it after every transform.
     """
 
-    name: str
-    dtype: str
-    """NumPy type of a stored label."""
-    channels: int
-    """0: stored `[H,W]`; else `[channels,H,W]`."""
-    outputs: tuple[Output, ...]
-    """What its head gives in the deployed graph; `derive` may add more outside of it."""
+    @property
+    def dtype(self) -> str:
+        """NumPy type of a stored label."""
+
+    @property
+    def channels(self) -> int:
+        """0: stored `[H,W]`; else `[channels,H,W]`."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What its head gives in the deployed graph."""
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of what `derive` may add outside of the graph."""
 
     def has(self, record: FrameRecord) -> bool:
         """Whether the frame has a file that this task's label is read from."""
@@ -92,8 +133,8 @@ class TaskArrays(Protocol):
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """What a network is shown; in training clipped to what it can express."""
 
-    def missing(self, sources: Sequence[Any]) -> str:
-        """Why no training frame of these sources (`config.Source`) may have the label, and what to do: one line."""
+    def missing(self, sources: Sequence[DataSource]) -> str:
+        """Why no training frame of these sources may have the label, and what to do: one line."""
 
     def derive(self, outputs: Mapping[str, Array], spec: TaskSpec) -> dict[str, Array]:
         """What is computed outside of the graph from the outputs of one frame, by name; {} where there is nothing."""
@@ -109,10 +150,13 @@ class TaskArrays(Protocol):
     def paint(self, image: RGB, outputs: Mapping[str, Array], spec: TaskSpec) -> RGB:
         """One panel of the streamed picture, of the image's size."""
 
+    def errors(self, image: RGB, truth: Array, outputs: Mapping[str, Array], spec: TaskSpec) -> list[tuple[str, RGB]]:
+        """Named pictures of one frame for a report: image, truth, prediction, and where it is wrong; [] for none."""
+
     def footer(self, spec: TaskSpec, width: int) -> RGB:
         """The strip `[h, width, 3]` that explains the panel."""
 
-    def files(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
-        """What `predict --raw` writes: name's ending -> uint8 or uint16 `[H,W]`. Raises: ValueError for values that the
-        file cannot hold.
+    def files(self, outputs: Mapping[str, Array]) -> dict[str, MapFile]:
+        """What `predict --raw` writes, by the ending of its name. Raises: ValueError for values that the file cannot
+        hold.
         """

@@ -1,12 +1,28 @@
 """The half of a task that learns: its head, mask, encodings for discriminators, losses, meters; needs torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from advmtl.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from advmtl.tasks import Task
+
+
+# The largest number of half precision, in which a graph may compute: beyond it there is only infinity.
+_LARGEST = 65504.0
+
+
+def are_numbers(logits: Tensor) -> Tensor:
+    """Whether all logits [N,K,h,w] are numbers, one bool.
+
+    Arg max compares, and what it makes of NaN depends on who computes it: ONNX Runtime says class 0, road. One NaN or
+    infinity makes the mean one, and the comparison is false for both, in every precision.
+    """
+    return logits.mean().abs() <= _LARGEST
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class Loss:
         weight: where a configuration gives none; 0 = off.
         options: keyword -> type annotation that a configuration may give, checked by pydantic.
         against: what is compared with: the label, or the normalised image. "picture": the task's `pictures` by the
-            frozen perceptual network, and `function` is not called.
+            frozen perceptual network, and there is no `function`.
         seams: whether it may be taken on frames mixed of two.
     """
 
@@ -32,14 +48,30 @@ class Loss:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of `evaluation.json`: its name, which ends in its unit where it has one; unit ("1": none); and whether
-    more is better (None: it ranks nothing). `main`: it stands in tables that compare models.
+    """One figure of `evaluation.json`.
+
+    Attributes:
+        name: its key, which ends in its unit where it has one.
+        unit: "1" = a share or ratio.
+        higher_is_better: None: it ranks nothing.
+        main: it stands in tables that compare models.
+        title: as papers write it.
+        delta_m: Δm and win rate are taken over it, the first ones of a task where not all are; such a figure can be
+            measured of a network of this task alone.
+        of_frames: single frames have it too.
+        ranks_frames: best and worst frames are chosen by it.
+        per_class: a mapping of class names to values.
     """
 
     name: str
     unit: str
     higher_is_better: bool | None = None
     main: bool = False
+    title: str = ""
+    delta_m: bool = False
+    of_frames: bool = False
+    ranks_frames: bool = False
+    per_class: bool = False
 
 
 class Meter(Protocol):
@@ -65,52 +97,126 @@ class FrameMeter(Protocol):
         """A frame's figures of its row (NumPy)."""
 
 
+@dataclass(frozen=True)
+class Constant:
+    """A prediction that looks at nothing, which a network has to beat: what it is, and a network that gives it."""
+
+    facts: Mapping[str, float]
+    network: nn.Module
+
+
+@dataclass(frozen=True)
+class PrecisionLoss:
+    """What a figure may lose in a lower precision; "points": a hundredth of a share, "percent": of its own value."""
+
+    figure: str
+    kind: Literal["points", "percent"]
+    bound: float
+
+
 class TaskLearning(Protocol):
-    """What a task does with tensors. `output` is its map at full size [N,channels,H,W] after `activate`."""
+    """What a task does with tensors. `output` is its map at full size [N,channels,H,W] after `activate`.
+
+    A class that names this one as its parent has the defaults given here.
+    """
 
     losses: Mapping[str, Loss]
     figures: Sequence[Figure]
+    dense: bool = True
+    """Whether its map means something at every pixel, labelled or not: what a domain adversary may judge."""
+    tells: Literal["classes", "distance"] | None = None
+    """What its map says to other parts of a run: class ids (ClassMix) or metres (DepthMix, `select --student`)."""
+    arg_max: str | None = None
+    """Name of the deployed output that is the arg max of its logits, if it has one: no graph need upsample all."""
+    details: Mapping[str, str] = {}
+    """What `evaluation.json` has of it beside single figures, by key, and what that is called."""
+    lower_precision: PrecisionLoss | None = None
+    """What a figure may lose where a file of lower precision is written."""
 
     def channels(self, spec: TaskSpec) -> int:
         """Channels of its head."""
+        raise NotImplementedError
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of the head's last convolution: training begins near one constant prediction."""
+        return 0.0
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
         """What the head gives, upsampled, to the task's map: logits, metres, pixels, unit vectors."""
+        return x
 
     def tensor(self, targets: Any) -> Tensor:
         """A batch of targets, NumPy `[N,...]` as of `TaskArrays.target`, as the tensor that losses take."""
+        raise NotImplementedError
 
     def mask(self, target: Tensor) -> Tensor:
         """Pixels with a label, bool [N,1,H,W]."""
+        raise NotImplementedError
+
+    def as_trained(self, target: Tensor, spec: TaskSpec) -> Tensor:
+        """A target of an evaluation as training would show it: what the network cannot express is clipped."""
+        return target
 
     def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
-        """A label as a discriminator sees it [N,channels,H,W], not yet masked."""
+        """A label as a discriminator sees it [N,channels,H,W], not yet masked.
+
+        `smoothing` (s): of K classes the true one gets 1 − s + s/K and every other s/K. Exact ones against soft
+        predictions are themselves a tell (Luc et al. 2016). A task without classes has no use for it.
+        """
+        raise NotImplementedError
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
-        """A prediction as a discriminator sees it, with gradient."""
+        """A prediction as a discriminator sees it, with gradient, not yet masked.
+
+        A critic's slope is bounded (spectral norm, gradient penalty): encodings differ by about 1 where maps differ.
+        """
+        raise NotImplementedError
 
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Prediction and label drawn as pictures [N,3,H,W] in 0..1, differentiable, and where they count; None where a
-        task is not compared so.
+        """Prediction and label drawn as pictures in 0..1, [N,3,H,W] or grey [N,1,H,W], differentiable, and the mask
+        [N,1,H,W] of where they count; None where a task is not compared so.
         """
+        return None
 
     def mirrored(self, output: Tensor) -> Tensor:
         """The map of the mirrored picture, turned back."""
+        return output.flip(-1)
+
+    def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Of a teacher's maps of two views, the second one turned back: a label [N,1,H,W], and how sure it is
+        [N,1,H,W], each in units of its own; None where the task does not learn from a teacher.
+        """
+        return None
 
     def meter(self, spec: TaskSpec) -> Meter:
         """Figures over a set."""
+        raise NotImplementedError
 
     def frame_meter(self, spec: TaskSpec) -> FrameMeter | None:
         """Figures of frames; None where there are none."""
+        return None
 
     def headline(self, figures: Mapping[str, Any]) -> float:
         """The one figure, at most 1, more is better, that chooses the best state and feeds balancers."""
+        raise NotImplementedError
 
     def line(self, figures: Mapping[str, Any]) -> str:
         """The main figures with units, for one line of text."""
+        raise NotImplementedError
+
+    def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:
+        """What predicting something constant, learnt from the training `targets`, would be, by name; {} for none."""
+        return {}
 
     def deploy(self, output: Tensor) -> dict[str, Tensor]:
         """Outputs of the deployed graph by name, as `TaskArrays.outputs` lists them."""
+        raise NotImplementedError
+
+    def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
+        """A map that a meter takes, of what `deploy` has given."""
+        raise NotImplementedError
+
+
+def teller(tasks: Mapping[str, "Task"], what: Literal["classes", "distance"]) -> str | None:
+    """The first task whose map `tells` this; None where none does."""
+    return next((name for name, task in tasks.items() if task.learning.tells == what), None)

@@ -27,8 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import ConsistencyConfig, TaskName
-from advmtl.tasks.device_transfer import index_on
-from advmtl.tasks.table import TASKS
+from advmtl.tasks import TASKS, index_on
 from advmtl.terms.term import Logs, StepContext, Term, named
 
 STRIDE = 4
@@ -59,13 +58,20 @@ class CrossTaskConsistency(Term):
     Args:
         task_channels: channels of the head, by task; two tasks or more.
         joint_channels: of z.
+        names: of all tasks that there are.
     """
 
-    def __init__(self, settings: ConsistencyConfig, task_channels: Mapping[str, int], joint_channels: int) -> None:
+    def __init__(
+        self,
+        settings: ConsistencyConfig,
+        task_channels: Mapping[str, int],
+        joint_channels: int,
+        names: Sequence[str] = tuple(TASKS),
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.start_step = settings.start_step
-        self.space = JointSpace(task_channels, joint_channels, settings.width)
+        self.space = JointSpace(task_channels, joint_channels, settings.width, names)
 
     def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
         """L over the frames that lack a label and those that have both of a pair; see the module."""
@@ -186,13 +192,21 @@ class JointSpace(nn.Module):
     reach the others.
 
     Args:
-        task_channels: channels of the map, by task; the keys must be in `TASKS`.
+        task_channels: channels of the map, by task; the keys must be in `names`.
         joint_channels: J.
         width: channels of the shared convolutions; the first one, where a channel costs most, has half of it.
+        names: of all tasks that there are.
     """
 
-    def __init__(self, task_channels: Mapping[str, int], joint_channels: int, width: int = 32) -> None:
+    def __init__(
+        self,
+        task_channels: Mapping[str, int],
+        joint_channels: int,
+        width: int = 32,
+        names: Sequence[str] = tuple(TASKS),
+    ) -> None:
         super().__init__()
+        self.names = tuple(names)
         self.widths = [max(width // 2, 1), width, width]
         self.stems = nn.ModuleDict(
             {task: nn.Conv2d(inputs, self.widths[0], 3, stride=2, padding=1) for task, inputs in task_channels.items()}
@@ -203,7 +217,7 @@ class JointSpace(nn.Module):
         )
         self.emit = nn.Linear(width, joint_channels)
         # A's entries for all tasks there are: its size does not depend on which of them a configuration has.
-        pairs = len(TASKS) ** 2
+        pairs = len(self.names) ** 2
         self.register_buffer("codes", torch.eye(pairs), persistent=False)
         self.conditions = nn.Sequential(nn.Linear(pairs, width), nn.ReLU(), nn.Linear(width, 2 * sum(self.widths)))
         for part in self.modules():
@@ -215,8 +229,8 @@ class JointSpace(nn.Module):
 
     def forward(self, maps: Tensor, task: str, source: str, target: str) -> Tensor:
         """Map `maps` [N,c,H,W] of `task`, which is the pair's source or its target."""
-        places = list(TASKS)
-        code = self.codes[places.index(source) * len(places) + places.index(target)]  # type: ignore[index]
+        place = self.names.index(source) * len(self.names) + self.names.index(target)
+        code = self.codes[place]  # type: ignore[index]
         scales, shifts = (values.split(self.widths) for values in self.conditions(code).chunk(2))
         x = maps.contiguous(memory_format=torch.channels_last)
         for convolution, scale, shift in zip((self.stems[task], *self.shared), scales, shifts, strict=True):

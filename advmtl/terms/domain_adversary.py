@@ -18,11 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import Config, DomainAdversaryConfig
-from advmtl.networks.discriminator import PatchDiscriminator, discriminator_input, input_channels
-from advmtl.tasks.device_transfer import index_on, send, to_device
+from advmtl.networks import PatchDiscriminator, discriminator_input, input_channels
+from advmtl.tasks import index_on, send, to_device
 from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of, transformed_outputs
 from advmtl.terms.term import Logs, StepContext, Term, named
-from preprocessing.ground import LABEL_SETS
 
 _REMEMBERED = 8  # labelled frames whose holes are lent to unlabelled ones
 _DRAWS = 0  # beside the other draws of a step
@@ -52,13 +51,12 @@ class DomainAdversary(Term):
     def __init__(self, config: Config, settings: DomainAdversaryConfig) -> None:
         super().__init__()
         self.settings, self.start_step = settings, settings.start_step
-        self.tasks = settings.judged(config.tasks)
-        self.classes = len(LABEL_SETS[config.data.classes].names)
+        self.tasks = settings.judged(config.tasks, config.task_table)
         own = max(1, len(config.data.train)) if settings.domains == "sources" else 1
         self.discriminators = nn.ModuleDict(
             {
                 task: PatchDiscriminator(
-                    input_channels([task], self.classes),
+                    input_channels([task], config.spec, config.task_table),
                     channels=settings.channels,
                     layers=settings.layers,
                     spectral=True,

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from advmtl.tasks.device_transfer import to_device
+from advmtl.tasks import to_device
 from advmtl.terms.term import StepContext
 
 Transform = Literal["flip", "colour", "both"]
@@ -90,9 +90,9 @@ def transformed_outputs(step: StepContext, transform: Transform) -> dict[str, Te
     mixture as in the step's own forward. They are told of both.
     """
     outputs = step.forward(_transformed(step, transform))
-    mirrored = transform != "colour"
-    # Offsets to instances would change their sign, too; nobody asks for them.
-    return {task: map_.flip(-1) if mirrored else map_ for task, map_ in outputs.items() if task != "instance"}
+    if transform == "colour":
+        return outputs
+    return {task: step.generator.tasks[task].learning.mirrored(map_) for task, map_ in outputs.items()}
 
 
 def _transformed(step: StepContext, transform: Transform) -> Tensor:

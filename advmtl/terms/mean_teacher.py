@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,14 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import Config, MeanTeacherConfig
-from advmtl.tasks.device_transfer import to_device
-from advmtl.terms.mixing import IGNORE, Frames, StrongAugment, half_of_the_classes, nearer, partners
-from advmtl.terms.supervised import dense_loss
+from advmtl.tasks import teller, to_device
+from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, nearer, partners
 from advmtl.terms.term import Logs, StepContext, Term, named
-from preprocessing.ground import LABEL_SETS, InputError
+from preprocessing.ground import IGNORE, LABEL_SETS, InputError
 
 _STREAM = 0x7EAC4E5  # draws apart from those of the data, which are seeded by (seed, epoch, frame)
-_NEEDED = {"depth": ("depth",), "class": ("segmentation",), "none": ("segmentation", "depth")}
+_NEEDED: dict[str, tuple[Literal["classes", "distance"], ...]] = {
+    "depth": ("distance",),
+    "class": ("classes",),
+    "none": ("classes", "distance"),
+}
 SKY_BEHIND = 2.0  # times the largest depth: whatever has a depth is before the sky
 
 
@@ -53,11 +57,13 @@ class MeanTeacher(Term):
     def __init__(self, settings: MeanTeacherConfig, config: Config) -> None:
         """Raises: InputError where the tasks have no map to mix by, or none that could learn from it."""
         super().__init__()
+        there = {name: config.task_table[name] for name in config.tasks}
         needed = _NEEDED[settings.mix]
-        if not any(task in config.tasks for task in needed):
+        if not any(teller(there, what) for what in needed):
+            able = [name for what in needed if (name := teller(config.task_table, what))]
             raise InputError(
-                f"partial.mean_teacher.mix: {settings.mix} needs the task {' or '.join(needed)}; the tasks are "
-                f"{', '.join(config.tasks)}"
+                f"partial.mean_teacher.mix: {settings.mix} needs the task {' or '.join(able)}; the tasks are "
+                f"{', '.join(there)}"
             )
         self.settings = settings
         self.start_step = settings.start_step
@@ -73,10 +79,10 @@ class MeanTeacher(Term):
             outputs = step.forward(self.augment(mixed.image, rng))
         weight = self.settings.weight * ramp(step.number - self.start_step, self.settings.ramp_steps)
         added: dict[str, Tensor] = {}
-        if "segmentation" in outputs:
-            added["segmentation"] = weight * _segmentation(step, outputs["segmentation"], mixed)
-        if "depth" in outputs:
-            added["depth"] = weight * _depth(step, outputs["depth"], mixed)
+        if (task := teller(step.generator.tasks, "classes")) is not None:
+            added[task] = weight * _class_loss(step, task, outputs[task], mixed)
+        if (task := teller(step.generator.tasks, "distance")) is not None:
+            added[task] = weight * _distance_loss(step, task, outputs[task], mixed)
         logs = self._logs(prediction, mask, mixed) | {"weight": mixed.weight.new_full((), weight)}
         return added, named("partial/mean_teacher", added, logs)
 
@@ -122,28 +128,26 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _segmentation(step: StepContext, logits: Tensor, mixed: Frames) -> Tensor:
+def _class_loss(step: StepContext, task: str, logits: Tensor, mixed: Frames) -> Tensor:
     """Cross entropy, each pixel by its weight, over the number of pixels with a class, sure or not."""
-    settings, classes = step.config.tasks["segmentation"], mixed.classes[:, 0]
+    settings, classes = step.config.tasks[task], mixed.classes[:, 0]
     per_pixel = F.cross_entropy(logits, classes, ignore_index=IGNORE, reduction="none")
     loss = (per_pixel * mixed.weight[:, 0]).sum() / step.processes.global_count((classes != IGNORE).sum())
     return settings.weight * (settings.losses.get("cross_entropy") or 1.0) * loss
 
 
-def _depth(step: StepContext, metres: Tensor, mixed: Frames) -> Tensor:
+def _distance_loss(step: StepContext, task: str, metres: Tensor, mixed: Frames) -> Tensor:
     """The task's own losses where there is a depth to learn, times the share of such pixels: few sure ones are few."""
-    settings, processes = step.config.tasks["depth"], step.processes
-    own = {name: weight for name, weight in settings.losses.items() if weight > 0 and name in _AGAINST_DEPTH}
+    settings, processes, known = step.config.tasks[task], step.processes, step.generator.tasks[task].learning.losses
+    # Not smoothness, which the seams of a mixed frame would mislead, nor what needs another network.
+    able = {name: loss.function for name, loss in known.items() if loss.seams and loss.function is not None}
+    own = {name: weight for name, weight in settings.losses.items() if weight > 0 and name in able}
     losses = [
-        weight * dense_loss("depth", name, settings, metres, mixed.depth, processes)
-        for name, weight in (own or {"scale_invariant": 1.0}).items()
+        weight * able[name](metres, mixed.depth, processes=processes, **settings.options_of(name))
+        for name, weight in (own or {next(iter(able)): 1.0}).items()
     ]
     share = processes.total((mixed.depth > 0).to(metres.dtype).mean()) / processes.count
     return settings.weight * share * torch.stack(losses).sum()
-
-
-# Not smoothness, which the seams of a mixed frame would mislead, nor what needs another network.
-_AGAINST_DEPTH = ("scale_invariant", "berhu", "huber")
 
 
 @torch.no_grad()
@@ -155,17 +159,12 @@ def predict_teacher(step: StepContext) -> TeacherPrediction:
     with step.autocast():
         plain = step.teacher(image)
         mirrored = step.teacher(image.flip(3))
-    views = [
-        (plain[task].to(kind), mirrored[task].to(kind).flip(3)) for task in ("segmentation", "depth") if task in plain
-    ]
-    classes = probability = depth = disagreement = None
-    if "segmentation" in plain:
-        a, b = views[0]
-        probability, classes = ((F.softmax(a, 1) + F.softmax(b, 1)) / 2).max(1, keepdim=True)
-    if "depth" in plain:
-        a, b = (view.log() for view in views[-1])
-        depth, disagreement = ((a + b) / 2).exp(), (a - b).abs()
-    return TeacherPrediction(classes, probability, depth, disagreement)
+    found: dict[str | None, tuple[Tensor | None, Tensor | None]] = {}
+    for task, output in plain.items():
+        learning = step.teacher.tasks[task].learning
+        label = learning.pseudo_label(output.to(kind), learning.mirrored(mirrored[task].to(kind)))
+        found.setdefault(learning.tells, label or (None, None))
+    return TeacherPrediction(*found.get("classes", (None, None)), *found.get("distance", (None, None)))
 
 
 @torch.no_grad()
@@ -190,7 +189,7 @@ def label_frames(step: StepContext, prediction: TeacherPrediction, settings: Mea
         names = LABEL_SETS[step.config.data.classes].names
         sky = classes == names.index("sky") if "sky" in names else sky
     if readable and prediction.depth is not None and prediction.disagreement is not None:
-        truth = batch.targets["depth"].to(prediction.depth.dtype)
+        truth = batch.targets[_teller(step, "distance")].to(prediction.depth.dtype)
         trusted = (prediction.disagreement < settings.agreement) & ~sky
         depth = torch.where(truth > 0, truth, torch.where(trusted, prediction.depth, 0))
         guess = torch.where(sky, SKY_BEHIND * step.config.depth.max_m, prediction.depth)
@@ -206,10 +205,11 @@ def _confidence(step: StepContext, probability: Tensor | None, settings: MeanTea
 
 
 def _classes(step: StepContext, guess: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
-    truth = step.batch.targets["segmentation"][:, None]
+    task = _teller(step, "classes")
+    truth = step.batch.targets[task][:, None]
     pairs = [
         (truth[i], torch.ones_like(confidence[i])) if there else (guess[i], confidence[i])
-        for i, there in enumerate(step.batch.present["segmentation"])
+        for i, there in enumerate(step.batch.present[task])
     ]
     return torch.stack([classes for classes, _ in pairs]), torch.stack([weight for _, weight in pairs])
 
@@ -217,7 +217,13 @@ def _classes(step: StepContext, guess: Tensor, confidence: Tensor) -> tuple[Tens
 def _confident_share(step: StepContext, probability: Tensor, threshold: float) -> Tensor:
     """Share of the pixels without a class label, of all frames of all processes, of which the teacher is sure, 0-d."""
     others = np.zeros((len(probability), 1, 1, 1))
-    others[step.without("segmentation")] = 1
+    others[step.without(_teller(step, "classes"))] = 1
     unlabelled = to_device(others, probability)
     sure = step.processes.total((unlabelled * (probability > threshold).to(probability.dtype)).sum())
     return sure / step.processes.total(unlabelled.sum() * probability[0].numel()).clamp(min=1)
+
+
+def _teller(step: StepContext, what: Literal["classes", "distance"]) -> str:
+    task = teller(step.generator.tasks, what)
+    assert task is not None  # the teacher has said it
+    return task

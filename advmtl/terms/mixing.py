@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from advmtl.config import Augment
-from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
-from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
-from advmtl.drawing.visualize import RGB, caption, class_legend, color_depth, denormalize, depth_legend, row_of
-from advmtl.tasks.device_transfer import to_device
-from preprocessing.ground import LabelSet, colorize
+from advmtl.data import LUMA, draw_jitter, jitter_matrix
+from advmtl.tasks import RGB, caption, class_legend, color_depth, depth_legend, row_of, to_device
+from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD, LabelSet, colorize, denormalize
 
-IGNORE = 255
 _SMALLEST_BLUR = 0.15  # of the largest; below a σ of about that many pixels a Gaussian is one pixel
 
 

@@ -7,14 +7,13 @@ import torch
 from torch import nn
 
 from advmtl.config import Config
-from advmtl.tasks.table import head_channels
 from advmtl.terms.adversarial import build_discriminators
 from advmtl.terms.consistency import CrossTaskConsistency
 from advmtl.terms.domain_adversary import DomainAdversary
 from advmtl.terms.mean_teacher import MeanTeacher
 from advmtl.terms.supervised import build_supervised
 from advmtl.terms.term import Term
-from preprocessing.ground import LABEL_SETS, InputError
+from preprocessing.ground import InputError
 
 Builder = Callable[[Config, torch.device], Mapping[str, Term]]
 """The terms that a configuration asks for, by name, on the device; nothing where it asks for none."""
@@ -34,8 +33,12 @@ def _consistency(config: Config, device: torch.device) -> dict[str, Term]:
         raise InputError(
             f"partial.consistency: needs two tasks, and {only} is the only one; add one or set partial.consistency=null"
         )
-    channels = head_channels(list(config.tasks), len(LABEL_SETS[config.data.classes].names))
-    return {"partial/consistency": CrossTaskConsistency(asked, channels, config.generator.channels).to(device)}
+    channels = {name: config.task_table[name].learning.channels(config.spec) for name in config.tasks}
+    return {
+        "partial/consistency": CrossTaskConsistency(
+            asked, channels, config.generator.channels, tuple(config.task_table)
+        ).to(device)
+    }
 
 
 def _mean_teacher(config: Config, device: torch.device) -> dict[str, Term]:

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from advmtl.config import Config
-from advmtl.data.batch import Batch
+from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks.discriminator import PatchDiscriminator, fake_maps, real_maps
-from advmtl.networks.generator import Generator
+from advmtl.networks import Generator, PatchDiscriminator, fake_maps, real_maps
 
 Logs = dict[str, Tensor]
 T = TypeVar("T")
@@ -28,7 +27,6 @@ class StepContext:
         z: shared representation [N,C,h,w], with graph.
         outputs: task maps at full size, as of `Generator.decode`, with graph.
         masks: which pixels have a label, bool [N,1,H,W] by task.
-        palette: colours of the classes, float [K,3] in 0..1.
         number: of the step in the run, from 0.
         grown_features: what grown modules give to the heads, by module, with graph.
         labelled: by task, whether any frame of any process has its label.
@@ -45,7 +43,6 @@ class StepContext:
     z: Tensor
     outputs: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
-    palette: Tensor
     number: int
     grown_features: Mapping[str, Tensor] = field(default_factory=dict)
     labelled: Mapping[str, bool] = field(default_factory=dict)
@@ -84,11 +81,11 @@ class StepContext:
 
     def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0) -> Tensor:
         """Labels of frames as a discriminator sees them [N,C,H,W], not yet masked."""
-        return real_maps({task: target}, self.palette.shape[0], self.generator.depth, smoothing)[task]
+        return real_maps({task: target}, self.generator.spec, smoothing, self.generator.tasks)[task]
 
     def encode_prediction(self, task: str, output: Tensor) -> Tensor:
         """A task's map of frames as a discriminator sees it [N,C,H,W], with graph, not yet masked."""
-        return fake_maps({task: output}, self.generator.depth)[task]
+        return fake_maps({task: output}, self.generator.spec, self.generator.tasks)[task]
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""

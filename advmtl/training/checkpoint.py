@@ -15,13 +15,11 @@ from typing import Any
 
 import torch
 
-from advmtl.config import Config, validate
-from advmtl.config.growth import detection_of
-from advmtl.drawing.growth import held_text
-from advmtl.networks.generator import Generator
-from advmtl.networks.grown import regrow
+from advmtl.config import Config, detection_of, validate
+from advmtl.drawing import held_text
+from advmtl.networks import Generator, regrow
 from advmtl.training.state import generator_from
-from preprocessing.ground import InputError, atomic_write, sync_folder
+from preprocessing.ground import InputError, atomic_write, first_line, sync_folder
 
 FORMAT = 2
 _READS = (1, 2)  # 1: no checksum
@@ -68,11 +66,12 @@ def _seal(content: bytes) -> bytes:
     return _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Any], Config]:
+def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[dict[str, Any], Config]:
     """Read a checkpoint onto the CPU with `weights_only=True`, once its checksum has been found right.
 
+    Args: `tables`: what its configuration is checked against, see `Config`.
     Returns: (state, configuration). Raises: UnusableCheckpoint naming the file where it is missing or damaged,
-    InputError where it would run code on loading, is of another version, or is none of ours.
+        InputError where it would run code on loading, is of another version, or is none of ours.
     """
     payload, sealed = _payload(path)
     if not isinstance(payload, dict) or not {"format", "config", "state"} <= payload.keys():
@@ -81,7 +80,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], Config]:
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     if payload["format"] > 1 and not sealed:
         raise UnusableCheckpoint(f"{path}: damaged checkpoint (its checksum is missing)")
-    return payload["state"], validate(Config, payload["config"], str(path))
+    return payload["state"], validate(Config, payload["config"], str(path), tables)
 
 
 def _payload(path: Path) -> tuple[Any, bool]:
@@ -107,11 +106,7 @@ def _payload(path: Path) -> tuple[Any, bool]:
             raise InputError(f"{path}: refused, {what} on loading; use only checkpoints you trust") from None
         raise UnusableCheckpoint(f"{path}: damaged checkpoint (no readable content)") from None
     except Exception as error:  # a garbled archive can end in any error
-        raise UnusableCheckpoint(f"{path}: damaged checkpoint ({_first_line(error)})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise UnusableCheckpoint(f"{path}: damaged checkpoint ({first_line(error).split('. ')[0]})") from None
 
 
 def checkpoint_path(run: Path) -> Path:
@@ -141,14 +136,15 @@ def best_growth(run: Path) -> str:
     return held_text([detection_of(row) for row in growth["history"]])
 
 
-def load_generator(run: Path) -> tuple[Generator, Config]:
+def load_generator(run: Path, tables: dict[str, Any] | None = None) -> tuple[Generator, Config]:
     """The trained generator (its EMA weights, in evaluation mode, on the CPU) and its configuration.
 
+    `tables`: where its tasks or objectives are not all ours, `{"tasks": TASKS | {"normals": NORMALS}}`.
     Raises: InputError; of a damaged file it says which other one of the run could be named instead.
     """
     path = checkpoint_path(run)
     try:
-        state, config = load_checkpoint(path)
+        state, config = load_checkpoint(path, tables)
     except UnusableCheckpoint as error:
         others = [path.with_name(name) for name in ("best.pt", "last.pt", "previous.pt")]
         other = next((one for one in others if one != path and one.is_file()), None)
@@ -160,5 +156,5 @@ def load_generator(run: Path) -> tuple[Generator, Config]:
             regrow(generator, state["growth"]["architecture"], config.growth.expansion)
         generator.load_state_dict(state["ema"], strict=True)
     except (RuntimeError, KeyError) as error:
-        raise InputError(f"{path}: weights do not fit the configuration ({_first_line(error)})") from None
+        raise InputError(f"{path}: weights do not fit the configuration ({first_line(error).split('. ')[0]})") from None
     return generator.eval(), config

@@ -9,10 +9,10 @@ import torch._functorch.config as functorch_config
 from rich.console import Console
 from torch import Tensor, nn
 
-from advmtl.networks.discriminator import PatchDiscriminator, input_channels
+from advmtl.networks import PatchDiscriminator, input_channels
 from advmtl.terms import DiscriminatorTerm
 from advmtl.training.state import State
-from preprocessing.ground import LABEL_SETS, progress
+from preprocessing.ground import first_line, progress
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,21 @@ def _parts(state: State) -> Iterator[_Part]:
 
     def maps() -> list[Tensor]:
         with torch.no_grad():
-            found: list[Tensor] = generator.encoder(image())
+            found = list(generator.encoder(image()))
         return [one.requires_grad_() for one in found]
 
     def z() -> Tensor:
         with torch.no_grad():
             return generator.represent(image()).float().requires_grad_()
 
-    yield _Part("encoder", generator.encoder, lambda: [image()])
+    yield _Part("encoder", generator.get_submodule("encoder"), lambda: [image()])
     yield _Part("shared generator", generator.shared, lambda: [maps()])  # type: ignore[list-item]
     for name, head in generator.heads.items():
         yield _Part(f"{name} head", head, lambda: [z()])
     for term in state.terms.values():
         if not isinstance(term, DiscriminatorTerm):
             continue
-        channels = input_channels(term.settings.sees, len(LABEL_SETS[data.classes].names))
+        channels = input_channels(term.settings.sees, generator.spec, generator.tasks)
         yield _Part(
             f"discriminator {term.name}",
             term.network,
@@ -96,7 +96,7 @@ def _fault(part: _Part, state: State, backend: str) -> str | None:
             _run(part.module, value, state)
     except Exception as error:  # whatever a compiler runs into, the run itself can go on without it
         part.module.compile(disable=True)
-        return (str(error) or type(error).__name__).strip().splitlines()[0]
+        return first_line(error)
     finally:
         # Forwards move batch-norm statistics and spectral norms; the run starts from where it stood.
         for network, values in zip(networks, kept, strict=True):

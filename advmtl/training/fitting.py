@@ -1,6 +1,7 @@
 """Training a configuration into a run folder, from the first frame looked at to the figures of the best state."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,15 +11,20 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config, GrowthConfig
-from advmtl.data.label_budget import hidden_by_budget, record_budget
-from advmtl.data.loading import train_loader, val_loaders
-from advmtl.data.missing_labels import missing_label
+from advmtl.data import (
+    Loader,
+    NamedLoader,
+    TrainLoader,
+    hidden_by_budget,
+    missing_label,
+    record_budget,
+    train_loader,
+    val_loaders,
+)
 from advmtl.distributed import SINGLE, Processes
-from advmtl.drawing.growth import write_growth
-from advmtl.drawing.panels import Evolution
-from advmtl.evaluation.evaluate import evaluate
-from advmtl.evaluation.frame_metrics import FrameFigures, write_evaluation
-from advmtl.evaluation.tables import print_table
+from advmtl.drawing import Evolution, write_growth
+from advmtl.evaluation import FrameFigures, evaluate, print_table, write_evaluation
+from advmtl.tasks import Task
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
@@ -30,7 +36,7 @@ from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.timing import Timing
-from preprocessing.ground import LABEL_SETS, InputError, progress
+from preprocessing.ground import InputError, progress
 
 
 def fit(
@@ -68,7 +74,7 @@ def fit(
     run, told = Run(folder), partial(warn, console)
     processes.assert_equal(config.hash, "configuration")
     loader, loaders = processes.raise_together(lambda: _loaders(config, processes))
-    everything = [loader, *(val for _, val in loaders)]
+    everything: list[Loader] = [loader, *(val for _, val in loaders)]
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
@@ -87,7 +93,7 @@ def fit(
 
 
 def _train(
-    state: State, run: Run, all_loaders: tuple[Any, list[tuple[str, Any]]], labels: str, console: Console
+    state: State, run: Run, all_loaders: tuple[TrainLoader, list[NamedLoader]], labels: str, console: Console
 ) -> dict[str, Any]:
     config, processes, (loader, loaders) = state.config, state.processes, all_loaders
     console.print(_first_line(state, loader, labels, processes))
@@ -137,8 +143,9 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
     generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
-    frames = FrameFigures(len(LABEL_SETS[config.data.classes].names), config.depth.max_m)
-    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes)
+    frames = FrameFigures(config.spec, config.task_table)
+    tasks = config.task_table
+    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
     metrics, rows = checked(metrics, config), frames.compute()
     if not processes.is_main:
         return metrics
@@ -146,16 +153,16 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     if loop.state.growth is not None:
         write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
     write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
-    print_table(metrics, console=console)
+    print_table(metrics, console=console, tasks=tasks)
     return metrics
 
 
-def _loaders(config: Config, processes: Processes) -> tuple[Any, list[tuple[str, Any]]]:
+def _loaders(config: Config, processes: Processes) -> tuple[TrainLoader, list[NamedLoader]]:
     rank, count = processes.rank, processes.count
     return train_loader(config, rank=rank, world_size=count), val_loaders(config, rank=rank, world_size=count)
 
 
-def _first_line(state: State, loader: Any, labels: str, processes: Processes) -> str:
+def _first_line(state: State, loader: TrainLoader, labels: str, processes: Processes) -> str:
     config, size, count = state.config, state.config.data.batch_size, processes.count
     whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
     return (
@@ -166,26 +173,25 @@ def _first_line(state: State, loader: Any, labels: str, processes: Processes) ->
     )
 
 
-def count_labels(config: Config, train: Any, val: list[Any]) -> str:
+def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
     """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
-    parts = []
+    parts, table = [], config.task_table
     for task in config.tasks:
-        count = _labelled(train, task)
+        count = _labelled(train, table[task])
         if not count:
-            reason = hidden_by_budget(task, config) or missing_label(task, config)
+            reason = hidden_by_budget(task, config) or missing_label(config.task_table[task], config.data.train)
             raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
-        parts.append(f"{task} {count} train, {sum(_labelled(loader, task) for loader in val)} val")
-    if not any(_labelled(loader, task) for loader in val for task in config.tasks):
+        parts.append(f"{task} {count} train, {sum(_labelled(loader, table[task]) for loader in val)} val")
+    if not any(_labelled(loader, table[task]) for loader in val for task in config.tasks):
         raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")
     return "; ".join(parts)
 
 
-def _labelled(loader: Any, task: str) -> int:
-    records = loader.dataset.records
-    return sum(record.has(task) for record in records)
+def _labelled(loader: Loader, task: Task) -> int:
+    return sum(task.arrays.has(record) for record in loader.dataset.records)
 
 
-def _report_bad(console: Console, loaders: list[Any]) -> None:
+def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:
     bad = [frame for loader in loaders for frame in loader.dataset.bad_frames]
     for frame in bad[:20]:
         console.print(f"[yellow]left out[/] {frame.name}: {frame.reason}")

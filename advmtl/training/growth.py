@@ -10,22 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.balancing import joined, scaled
-from advmtl.config import Config
-from advmtl.config.growth import (
-    STRIDES,
-    Detection,
-    Pair,
-    Place,
-    average,
-    choose,
-    detection_of,
-    modules_for,
-    pairs_of,
-)
+from advmtl.config import STRIDES, Config, Detection, Pair, Place, average, choose, detection_of, modules_for, pairs_of
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks.batch_norm import set_batch_norm
-from advmtl.networks.generator import Generator
-from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
+from advmtl.networks import Architecture, Generator, Kernels, architecture, grow, growable, regrow, set_batch_norm
 from advmtl.terms import StepContext
 
 
@@ -225,7 +212,7 @@ def stage_cosines(
 
     Args: tasks' objectives by name, 0-d with graph; the loss scale. 0 where one of the two has no gradient.
     """
-    stages = [list(stage.parameters()) for stage in generator.encoder.stages()]
+    stages = growable(generator.encoder, "of this network").stage_parameters()
     pairs = pairs_of(list(objectives))
     modules = {place: list(kernel.parameters()) for place, kernel in _shared_kernels(generator).items()}
     groups = [*stages, *modules.values()]

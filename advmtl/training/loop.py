@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
-from advmtl.data.loading import Batch
-from advmtl.data.prefetch import on_device
+from advmtl.data import Batch, on_device
 from advmtl.distributed import Processes
-from advmtl.drawing.panels import Evolution
-from advmtl.evaluation.evaluate import evaluate
+from advmtl.drawing import Evolution
+from advmtl.evaluation import evaluate
 from advmtl.terms import Term
 from advmtl.training.checkpoint import save_checkpoint
 from advmtl.training.finite import NonFiniteLoss
@@ -105,7 +104,7 @@ class Loop:
                 if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
                     with self.timing.part("validation"):
                         metrics, improved = self.measure(loaders)
-                    self.console.print(f"epoch {done}: {headline(metrics)}")
+                    self.console.print(f"epoch {done}: {headline(metrics, state.config.task_table)}")
                 state.epoch, state.batch = done, 0
                 if improved:
                     self.save(self.run.best)
@@ -151,7 +150,10 @@ class Loop:
         try:
             with self.at_once():
                 metrics = evaluate(
-                    state.ema, loaders, state.config, state.device, observers=[losses], processes=self.processes
+                    *(state.ema, loaders, state.config, state.device),
+                    observers=[losses],
+                    processes=self.processes,
+                    tasks=state.config.task_table,
                 )
                 metrics = checked(metrics, state.config)
         except BaseException:
@@ -166,9 +168,10 @@ class Loop:
         if not comparable or self.lost.batches:
             return metrics, False
         state.best = float("-inf") if anew else state.best
-        improved = score(metrics) > state.best
-        state.best = max(score(metrics), state.best)
-        state.balancer.observe(figures(metrics))
+        tasks = state.config.task_table
+        improved = score(metrics, tasks) > state.best
+        state.best = max(score(metrics, tasks), state.best)
+        state.balancer.observe(figures(metrics, tasks))
         state.guards.measured(improved, epoch, state.config)
         return metrics, improved
 

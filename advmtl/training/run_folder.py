@@ -119,7 +119,7 @@ class Saved:
     config: Config
 
 
-def load_newest(run: Run, warn: Callable[[str], None]) -> Saved | None:
+def load_newest(run: Run, warn: Callable[[str], None], tables: dict[str, Any] | None = None) -> Saved | None:
     """The run's newest good state: `last.pt`, else, with a warning that names both, `previous.pt`.
 
     Returns None where the folder holds neither. Raises: InputError with the remedy where neither is good, or where one
@@ -128,11 +128,11 @@ def load_newest(run: Run, warn: Callable[[str], None]) -> Saved | None:
     if not run.last.is_file() and not run.previous.is_file():
         return None
     try:
-        return Saved(run.last, *load_checkpoint(run.last))
+        return Saved(run.last, *load_checkpoint(run.last, tables))
     except UnusableCheckpoint as error:
         first = error
     try:
-        saved = Saved(run.previous, *load_checkpoint(run.previous))
+        saved = Saved(run.previous, *load_checkpoint(run.previous, tables))
     except UnusableCheckpoint as second:
         best = f"copy {run.best} to last.pt to go on from the best state, or " if run.best.is_file() else ""
         raise InputError(
@@ -163,7 +163,7 @@ def open_run(
             f"{run.folder}: holds a run; leave out --no-resume to go on with it, choose another --out, or start anew "
             f"with --overwrite"
         )
-    saved = None if overwrite else load_newest(run, warn)
+    saved = None if overwrite else load_newest(run, warn, config.tables)
     if saved is not None:
         changed = difference(saved.config.computed(), config.computed())
         if changed:
@@ -189,7 +189,7 @@ def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
     if math.isinf(state.best):
         return
     try:
-        load_checkpoint(run.best)
+        load_checkpoint(run.best, state.config.tables)
     except UnusableCheckpoint as error:
         state.best = float("-inf")
         warn(f"{error}; the best is chosen anew from here on")

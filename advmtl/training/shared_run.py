@@ -7,8 +7,7 @@ import torch
 
 from advmtl.config import Config
 from advmtl.distributed import Processes
-from advmtl.networks.generator import Generator
-from advmtl.networks.grown import architecture, regrow
+from advmtl.networks import Generator, architecture, regrow
 from advmtl.training.checkpoint import UnusableCheckpoint, load_generator
 from advmtl.training.log import Log
 from advmtl.training.run_folder import Run
@@ -51,14 +50,19 @@ def open_together(
     return state
 
 
-def load_best_together(run: Run, config: Config, processes: Processes, warn: Callable[[str], None]) -> Generator:
+def load_best_together(
+    run: Run,
+    config: Config,
+    processes: Processes,
+    warn: Callable[[str], None],
+) -> Generator:
     """The generator of best.pt, or where that is damaged of last.pt, which `warn` is told: evaluation mode, CPU.
 
     The first process reads it for all. Raises: InputError.
     """
 
     def mine() -> Generator:
-        return _load_best(run, warn) if processes.is_main else generator_from(config, pretrained=False).eval()
+        return _load_best(run, config, warn) if processes.is_main else generator_from(config, pretrained=False).eval()
 
     generator = processes.raise_together(mine)
     if processes.count > 1:
@@ -70,12 +74,12 @@ def load_best_together(run: Run, config: Config, processes: Processes, warn: Cal
     return generator
 
 
-def _load_best(run: Run, warn: Callable[[str], None]) -> Generator:
+def _load_best(run: Run, config: Config, warn: Callable[[str], None]) -> Generator:
     try:
-        return load_generator(run.best)[0]
+        return load_generator(run.best, config.tables)[0]
     except UnusableCheckpoint as error:
         warn(f"{error}; the figures are those of the last state")
-        return load_generator(run.last)[0]
+        return load_generator(run.last, config.tables)[0]
 
 
 class NoLog(Log):

@@ -1,12 +1,10 @@
 """How a terminal and a batch scheduler reach a run: signals, kept until the state is whole. Imports no torch."""
 
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
-EXIT_PREEMPTED = 143  # 128 + SIGTERM, as a shell reports a process that the signal ended
+from preprocessing.ground import EXIT_PREEMPTED, handled
 
 
 class Preempted(KeyboardInterrupt):
@@ -33,17 +31,14 @@ class Interrupt:
         self.asked = False
         self.preempted = False
         self._at_once = False
-        self._former: dict[int, Any] = {}
+        self._taken = ExitStack()
 
     def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGUSR1", signal.SIGTERM)):
-                self._former.setdefault(number, signal.signal(number, self._ask))
+        self._taken.enter_context(handled(self._ask, "SIGINT", "SIGTERM", "SIGUSR1"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, former in self._former.items():
-            signal.signal(number, former)
+        self._taken.close()
 
     def stop(self, preempted: bool | None = None) -> KeyboardInterrupt:
         """What to raise once the state is saved; `preempted`: who asked, where another process knows."""

@@ -11,37 +11,31 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.balancing import Balancer, build_balancer
-from advmtl.config import Config
-from advmtl.config.balance import METHODS
-from advmtl.config.growth import Detection
+from advmtl.config import METHODS, Config, Detection
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks.batch_norm import set_batch_norm
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
-from advmtl.networks.rotated_head import RotatedHead
-from advmtl.tasks.table import OFFSET_SHARE, head_channels
+from advmtl.networks import Generator, RotatedHead, build_encoder, build_generator, growable, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
 from advmtl.training.growth import Growth
 from advmtl.training.guards import Guards
 from advmtl.training.optimizers import generator_optimizer, term_optimizers
 from advmtl.training.precision import Precision
-from preprocessing.ground import LABEL_SETS, InputError
+from preprocessing.ground import InputError
 
 
 def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
-    """Build the generator a configuration describes; `pretrained=False` skips reading encoder weights."""
+    """Build the generator a configuration describes; `pretrained=False` skips reading encoder weights.
+
+    Raises: InputError where the encoder is not among the configuration's or timm's, or does not do what is asked of it.
+    """
     settings = config.encoder
-    encoder = build_encoder(settings.weights if pretrained else None, settings.bn_momentum, settings.width)
-    channels = head_channels(list(config.tasks), len(LABEL_SETS[config.data.classes].names))
-    generator = build_generator(
-        encoder,
-        channels,
-        channels=config.generator.channels,
-        crp_stages=config.generator.crp_stages,
-        min_m=config.depth.min_m,
-        max_m=config.depth.max_m,
-        offset_unit_px=config.data.size[0] * OFFSET_SHARE,
+    weights = settings.weights if pretrained else None
+    encoder = build_encoder(
+        weights, settings.bn_momentum, settings.width, name=settings.name, encoders=config.tables.get("encoders")
     )
+    if config.growth is not None:
+        growable(encoder, settings.name)
+    own = {name: config.task_table[name] for name in config.tasks}
+    generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
     if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
         for name, head in generator.heads.items():
             generator.heads[name] = RotatedHead(head, config.generator.channels)
@@ -72,7 +66,6 @@ class State:
     optimizer: torch.optim.Optimizer
     term_optimizers: dict[str, torch.optim.Optimizer]
     precision: Precision
-    palette: Tensor
     growth: Growth | None = None
     guards: Guards = field(default_factory=Guards)
     processes: Processes = SINGLE
@@ -237,7 +230,6 @@ def build(
     optimizer = generator_optimizer(generator, balancer, config)
     found = build_terms(config, device, terms)
     optimizers = term_optimizers(found, config)
-    palette = LABEL_SETS[config.data.classes].palette.astype(np.float32) / 255
     return State(
         config=config,
         device=device,
@@ -248,7 +240,6 @@ def build(
         optimizer=optimizer,
         term_optimizers=optimizers,
         precision=Precision(config.train.precision, device, {"generator": optimizer, **optimizers}),
-        palette=torch.from_numpy(palette).to(device),
         growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
         processes=processes,
     )

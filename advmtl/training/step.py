@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from advmtl.balancing import NonFiniteObjective, StepObjectives, balanced_backward
-from advmtl.data.loading import Batch
-from advmtl.networks.batch_norm import running_statistics
-from advmtl.networks.discriminator import validity
+from advmtl.data import Batch
+from advmtl.networks import running_statistics, validity
 from advmtl.terms import Logs, StepContext, Term, gather
 from advmtl.training.finite import NonFiniteLoss, check_finite
 from advmtl.training.precision import SMALLEST_SCALE
@@ -46,7 +45,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
 def forward(state: State, batch: Batch) -> StepContext:
     """The generator's maps of a batch, and all else that terms may look at."""
     generator, tasks = state.generator.train(), state.config.tasks
-    masks = validity({task: batch.targets[task] for task in tasks})
+    masks = validity({task: batch.targets[task] for task in tasks}, generator.tasks)
     with state.precision.autocast():
         z, grown, outputs = generator.forward_features(batch.image)
     counts = state.processes.totals([sum(batch.present[task]) for task in tasks])
@@ -58,7 +57,6 @@ def forward(state: State, batch: Batch) -> StepContext:
         z=z,
         outputs=outputs,
         masks=masks,
-        palette=state.palette,
         number=state.step,
         grown_features=grown,
         labelled={task: count > 0 for task, count in zip(tasks, counts, strict=True)},

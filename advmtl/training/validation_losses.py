@@ -1,4 +1,5 @@
-"""The run's own losses on validation frames, to be laid beside those of training."""
+"""The run's own losses on validation frames, to be laid beside those of training ("Adversarial Multi-Task
+Learning Framework with GANs …", anonymous CVPR submission, Figure 4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -6,10 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from advmtl.data.batch import Batch
-from advmtl.evaluation.evaluate import evaluating
-from advmtl.evaluation.frame_metrics import Gather
-from advmtl.networks.discriminator import discriminator_input, fake_maps, validity
+from advmtl.data import Batch
+from advmtl.evaluation import Gather, evaluating
+from advmtl.networks import discriminator_input, fake_maps, validity
 from advmtl.terms import DiscriminatorTerm, SupervisedLosses
 from advmtl.training.state import State
 
@@ -46,22 +46,23 @@ class ValidationLosses:
     """Every loss term of a run over validation batches: an observer of `evaluate`.
 
     A term is the mean over batches of its value in the batch, weighted by the batch's frames that have the label (dice
-    and berHu look at a whole batch, so their value depends a little on how frames are batched). Depth is clipped as in
-    training. Nothing is learnt: the discriminators run in evaluation mode, where spectral norms do not move.
+    and berHu look at a whole batch, so their value depends a little on how frames are batched). What a network cannot
+    express is clipped as in training. Nothing is learnt: the discriminators run in evaluation mode, where spectral
+    norms do not move.
     """
 
     state: State
     terms: LossSums = field(default_factory=LossSums)
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
-        """Add a batch; outputs as of the generator: logits `[N,K,H,W]`, metres `[N,1,H,W]`, offsets `[N,2,H,W]`."""
+        """Add a batch; outputs as of the generator."""
         config = self.state.config
         outputs = {task: output.float() for task, output in outputs.items()}
         batch = self._as_in_training(batch)
-        masks = validity({task: batch.targets[task] for task in config.tasks})
+        masks = validity({task: batch.targets[task] for task in config.tasks}, self.state.generator.tasks)
         supervised = self.state.terms["supervised"]
         assert isinstance(supervised, SupervisedLosses)
-        for task, losses in supervised.losses(outputs, batch, masks, self.state.palette).items():
+        for task, losses in supervised.losses(outputs, batch, masks, self.state.generator).items():
             labelled, settings = sum(batch.present[task]), config.tasks[task]
             if not labelled:
                 continue
@@ -80,16 +81,16 @@ class ValidationLosses:
             self.terms.merge(part)
 
     def _as_in_training(self, batch: Batch) -> Batch:
-        depth, settings = batch.targets["depth"], self.state.config.depth
-        clipped = torch.where(depth > 0, depth.clamp(settings.min_m, settings.max_m), 0.0)
-        return replace(batch, targets={**batch.targets, "depth": clipped})
+        tasks, spec = self.state.generator.tasks, self.state.generator.spec
+        own = {name: task.learning.as_trained(batch.targets[name], spec) for name, task in tasks.items()}
+        return replace(batch, targets={**batch.targets, **own})
 
     def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
         """What the generator is told by each discriminator it listens to."""
         terms = [one for one in self.state.terms.values() if isinstance(one, DiscriminatorTerm)]
         heard = [one for one in terms if one.settings.weight > 0]
         seen = {task: outputs[task] for one in heard for task in one.settings.tasks}
-        fake = fake_maps(seen, self.state.generator.depth)
+        fake = fake_maps(seen, self.state.generator.spec, self.state.generator.tasks)
         with evaluating(self.state.terms):
             for one in heard:
                 tasks, sees = one.settings.tasks, one.settings.sees

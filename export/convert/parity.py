@@ -1,22 +1,22 @@
 """Does the exported file say what the checkpoint says?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.graph.deployable import Deployable
-from export.graph.metadata import CLASSES, DEPTH, IGNORED_CLASS, OFFSETS
-from export.session.session import open_session, prepare
+from advmtl.tasks import TASKS, Output, Task
+from export.graph import CLASSES, IGNORED_CLASS, Deployable
+from export.session import open_session, prepare
 from preprocessing.ground import InputError
 
-CLASS_AGREEMENT = 0.999
-DEPTH_RELATIVE = 0.001
-OFFSET_PX = 0.01
+Comparison = Literal["agreement", "relative", "absolute", "angle"]
+Outputs = Mapping[str, NDArray[Any]]
 
 
 class ParityError(RuntimeError):
@@ -24,87 +24,110 @@ class ParityError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class ParityReport:
-    """How far an exported model is from its checkpoint, over all pixels of all frames.
+class Difference:
+    """How far one output is from the checkpoint's, over all its values.
 
-    class_agreement: share of pixels with the same class. Depth differences are |exported − checkpoint| /
-    checkpoint: mean, 99.9th percentile and maximum. Offset differences are |exported − checkpoint| [px] of either
-    component: mean and maximum. None where the network has no such output.
+    Attributes:
+        comparison, bound: as the output's task declares them, see `advmtl.tasks.Output`.
+        mean, p999, largest: of the differences, a share ("agreement": of 1 where values differ; "relative"), in the
+            output's unit, or in degrees.
     """
 
+    comparison: Comparison
+    bound: float
+    mean: float
+    p999: float
+    largest: float
+
+    @property
+    def measured(self) -> float:
+        """What is bounded: the share of equal values, or the largest difference at any pixel, not the mean."""
+        return 1 - self.mean if self.comparison == "agreement" else self.largest
+
+    @property
+    def holds(self) -> bool:
+        """Whether the bound does."""
+        return self.measured >= self.bound if self.comparison == "agreement" else self.measured <= self.bound
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """How far an exported model is from its checkpoint, over all pixels of all frames; `outputs` by name."""
+
     frames: int
-    class_agreement: float | None
-    depth_mean_relative: float | None
-    depth_p999_relative: float | None
-    depth_max_relative: float | None
-    offset_mean_px: float | None = None
-    offset_max_px: float | None = None
+    outputs: Mapping[str, Difference] = field(default_factory=dict)
 
     def shortfall(self) -> str | None:
-        """The first bound that does not hold, in words; None where all hold.
-
-        Bounds: class agreement ≥ 99.9 %, and at every pixel depth within 0.1 % and offsets within 0.01 px (the maximum,
-        not the mean).
-        """
-        if self.class_agreement is not None and self.class_agreement < CLASS_AGREEMENT:
-            return f"classes agree on {self.class_agreement:.4%} of pixels, the bound is {CLASS_AGREEMENT:.1%}"
-        worst = self.depth_max_relative
-        if worst is not None and worst > DEPTH_RELATIVE:
-            return f"depth differs by up to {worst:.3%}, the bound is {DEPTH_RELATIVE:.1%}"
-        farthest = self.offset_max_px
-        if farthest is not None and farthest > OFFSET_PX:
-            return f"offsets differ by up to {farthest:.3f} px, the bound is {OFFSET_PX} px"
+        """The first bound that does not hold, in words; None where all hold."""
+        for name, one in self.outputs.items():
+            if one.holds:
+                continue
+            if one.comparison == "agreement":
+                return f"{name} agree on {one.measured:.4%} of pixels, the bound is {one.bound:.1%}"
+            largest, bound = (in_unit(name, one.comparison, value, 3) for value in (one.measured, one.bound))
+            return f"{name} differs by up to {largest}, the bound is {bound}"
         return None
 
-
-def _differences(
-    pairs: Sequence[tuple[dict[str, NDArray], dict[str, NDArray]]], output: str, word: str, *, relative: bool
-) -> NDArray[np.float64]:
-    """|exported − checkpoint| of one output over all values of all frames; `relative`: over the checkpoint's."""
-    errors = []
-    for frame, (ours, theirs) in enumerate(pairs):
-        for name, values in (("the exported model", ours[output]), ("the checkpoint", theirs[output])):
-            if not np.isfinite(values).all():
-                raise ParityError(f"parity: {word} of {name} is not finite on frame {frame}; the model is broken")
-        wanted = theirs[output].astype(np.float64)
-        error = np.abs(ours[output] - wanted)
-        errors.append((error / wanted if relative else error).ravel())
-    return np.concatenate(errors)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
-def compare(
-    pairs: Sequence[tuple[dict[str, NDArray], dict[str, NDArray]]],
-) -> ParityReport:
+def in_unit(output: str, comparison: Comparison, value: float, digits: int) -> str:
+    """A difference as text: in percent, degrees, or the unit that the output's name ends in."""
+    if comparison in ("agreement", "relative"):
+        return f"{value:.{digits}%}"
+    return f"{value:.{digits}f}°" if comparison == "angle" else f"{value:.{digits}f} {output.rpartition('_')[2]}"
+
+
+def outputs_of(tasks: Mapping[str, Task] = TASKS) -> dict[str, Output]:
+    """All outputs that there are, by name."""
+    return {one.name: one for task in tasks.values() for one in task.arrays.outputs}
+
+
+def differences(comparison: Comparison, ours: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """Of every value of an output (of every pixel for "angle", whose vectors lie along axis 1); see `Difference`."""
+    if comparison == "agreement":
+        return (ours != wanted).astype(np.float64)
+    exact = wanted.astype(np.float64)
+    if comparison == "angle":
+        return np.degrees(np.arccos(np.clip((ours * exact).sum(axis=1), -1, 1)))
+    error: NDArray[np.float64] = np.abs(ours - exact)
+    return error / exact if comparison == "relative" else error
+
+
+def compare(pairs: Sequence[tuple[Outputs, Outputs]], tasks: Mapping[str, Task] = TASKS) -> ParityReport:
     """Summarise (exported, checkpoint) outputs of the same frames, each a dict as `Deployable` gives it.
 
-    Raises: ParityError for a logit, depth or offset that is not finite, InputError without frames.
+    Raises: ParityError for a value that is not finite, InputError without frames.
     """
     if not pairs:
         raise InputError("parity: no frames to compare on; give some real pictures")
-    agreement: float | None = None
-    mean = p999 = worst = offset_mean = offset_max = None
-    if CLASSES in pairs[0][1]:
+    found = {}
+    for name, output in outputs_of(tasks).items():
+        if name not in pairs[0][1]:
+            continue
         for frame, pair in enumerate(pairs):
-            for name, outputs in zip(("the exported model", "the checkpoint"), pair, strict=True):
-                if (outputs[CLASSES] == IGNORED_CLASS).any():
-                    raise ParityError(f"parity: a logit of {name} is not finite on frame {frame}; the model is broken")
-        agreement = float(np.mean([np.mean(ours[CLASSES] == theirs[CLASSES]) for ours, theirs in pairs]))
-    if DEPTH in pairs[0][1]:
-        flat = _differences(pairs, DEPTH, "depth", relative=True)
-        mean, p999, worst = float(flat.mean()), float(np.percentile(flat, 99.9)), float(flat.max())
-    if OFFSETS in pairs[0][1]:
-        flat = _differences(pairs, OFFSETS, "an offset", relative=False)
-        offset_mean, offset_max = float(flat.mean()), float(flat.max())
-    return ParityReport(len(pairs), agreement, mean, p999, worst, offset_mean, offset_max)
+            for whose, values in zip(("the exported model", "the checkpoint"), pair, strict=True):
+                broken = name == CLASSES and (values[name] == IGNORED_CLASS).any()  # a logit that is not a number
+                if broken or not np.isfinite(values[name]).all():
+                    what = "a logit" if broken else name
+                    raise ParityError(f"parity: {what} of {whose} is not finite on frame {frame}; the model is broken")
+        flat = np.concatenate([differences(output.comparison, one[name], two[name]).ravel() for one, two in pairs])
+        figures = (float(flat.mean()), float(np.percentile(flat, 99.9)), float(flat.max()))
+        found[name] = Difference(output.comparison, output.bound, *figures)
+    return ParityReport(len(pairs), found)
 
 
-def check_parity(generator: nn.Module, path: Path, frames: Sequence[NDArray[np.uint8]]) -> ParityReport:
+def check_parity(
+    generator: nn.Module, path: Path, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
+) -> ParityReport:
     """Run `frames` (uint8 `[H, W, 3]` RGB, any size) through checkpoint and file, on the CPU, and compare.
 
-    Raises: ParityError where a bound of `ParityReport.shortfall` does not hold or an output is not finite.
+    Raises: ParityError where a bound does not hold or an output is not finite.
     """
     session = open_session(path, "cpu")
-    model = Deployable(generator).eval()
+    model = Deployable(generator, tasks).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
     pairs = []
@@ -113,7 +136,7 @@ def check_parity(generator: nn.Module, path: Path, frames: Sequence[NDArray[np.u
         with torch.no_grad():
             outputs = model(torch.from_numpy(image).to(device))
         pairs.append((session.network(image), {name: value.cpu().numpy() for name, value in outputs.items()}))
-    report = compare(pairs)
+    report = compare(pairs, tasks)
     if reason := report.shortfall():
         raise ParityError(f"parity: {reason}, over {report.frames} frames; no model was written")
     return report

@@ -1,7 +1,7 @@
 """From a run to one checked ONNX file."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,13 +16,12 @@ from rich.table import Table
 from torch import nn
 
 from advmtl.config import Config, Source
-from advmtl.data.index import index_source
+from advmtl.data import index_source
+from advmtl.tasks import TASKS, Task
 from advmtl.training import load_generator
-from export.convert.parity import CLASS_AGREEMENT, DEPTH_RELATIVE, OFFSET_PX, ParityReport, check_parity
-from export.graph.cpu_graph import TARGETS, deployable_for
-from export.graph.description import describe
-from export.graph.metadata import INPUT, Metadata, to_properties
-from export.stream.sources import Skipped, find_images
+from export.convert.parity import ParityReport, check_parity, in_unit
+from export.graph import INPUT, TARGETS, Metadata, deployable_for, describe, gmacs_of, to_properties
+from export.stream import Skipped, find_images
 from preprocessing.ground import InputError, atomic_write, read_image
 
 # Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
@@ -45,7 +44,7 @@ class ExportReport:
             "path": str(self.path),
             "megabytes": round(self.megabytes, 3),
             "metadata": asdict(self.metadata),
-            "parity": asdict(self.parity),
+            "parity": self.parity.to_dict(),
             "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
@@ -60,7 +59,9 @@ def _strip(model: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def export_onnx(generator: nn.Module, metadata: Metadata, path: Path, target: str = "cpu") -> None:
+def export_onnx(
+    generator: nn.Module, metadata: Metadata, path: Path, target: str = "cpu", tasks: Mapping[str, Task] = TASKS
+) -> None:
     """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
 
     target: "cpu" arranges the graph for processors, "gpu" keeps every shape in it fixed (`deployable_for`).
@@ -72,7 +73,7 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path, target: st
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = deployable_for(plain, metadata.size, target).eval()
+    model = deployable_for(plain, metadata.size, target, tasks).eval()
     example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     with torch.no_grad():
         outputs = tuple(model(example))
@@ -98,15 +99,21 @@ def export_onnx(generator: nn.Module, metadata: Metadata, path: Path, target: st
 
 
 def export_checked(
-    generator: nn.Module, metadata: Metadata, path: Path, frames: Sequence[NDArray[np.uint8]], target: str = "cpu"
+    generator: nn.Module,
+    metadata: Metadata,
+    path: Path,
+    frames: Sequence[NDArray[np.uint8]],
+    target: str = "cpu",
+    tasks: Mapping[str, Task] = TASKS,
 ) -> ExportReport:
     """Export for `target` and compare with the checkpoint on `frames` (uint8 `[H, W, 3]` RGB, any size).
 
     Raises: ParityError where they differ; nothing is then left under `path` that was not there before.
     """
+    metadata = replace(metadata, gmacs=gmacs_of(generator, metadata.size))
     with atomic_write(path) as temporary:
-        export_onnx(generator, metadata, temporary, target)
-        parity = check_parity(generator, temporary, frames)
+        export_onnx(generator, metadata, temporary, target, tasks)
+        parity = check_parity(generator, temporary, frames, tasks)
         megabytes = temporary.stat().st_size / 1e6
     return ExportReport(path, megabytes, metadata, parity)
 
@@ -173,7 +180,8 @@ def export_run(
         raise InputError(f"{count} frames: parity needs at least one")
     generator, config = load_generator(run)
     pictures, skipped = parity_frames(config, frames, count)
-    return replace(export_checked(generator, describe(config, size), out, pictures, target), skipped=skipped)
+    metadata, tasks = describe(config, size), config.task_table
+    return replace(export_checked(generator, metadata, out, pictures, target, tasks), skipped=skipped)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
@@ -184,16 +192,15 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     table.add_column(f"against the checkpoint, {parity.frames} frames")
     table.add_column("measured", justify="right")
     table.add_column("bound", justify="right")
-    if parity.class_agreement is not None:
-        table.add_row("class agreement", f"{parity.class_agreement:.4%}", f"≥ {CLASS_AGREEMENT:.1%}")
-    if parity.depth_max_relative is not None:
-        table.add_row("depth difference, mean", f"{parity.depth_mean_relative:.5%}", "")
-        table.add_row("depth difference, 99.9th percentile", f"{parity.depth_p999_relative:.5%}", "")
-        table.add_row("depth difference, largest", f"{parity.depth_max_relative:.5%}", f"≤ {DEPTH_RELATIVE:.1%}")
-    if parity.offset_max_px is not None:
-        table.add_row("offset difference, mean", f"{parity.offset_mean_px:.6f} px", "")
-        table.add_row("offset difference, largest", f"{parity.offset_max_px:.6f} px", f"≤ {OFFSET_PX} px")
+    for name, one in parity.outputs.items():
+        if one.comparison == "agreement":
+            table.add_row(f"{name}, agreement", f"{one.measured:.4%}", f"≥ {one.bound:.1%}")
+            continue
+        for what, value in (("mean", one.mean), ("99.9th percentile", one.p999)):
+            table.add_row(f"{name}, difference, {what}", in_unit(name, one.comparison, value, 5), "")
+        largest, bound = in_unit(name, one.comparison, one.largest, 5), in_unit(name, one.comparison, one.bound, 2)
+        table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
-    for one in report.skipped:
-        console.print(f"skipped {one.name}: {one.reason}", highlight=False, markup=False, soft_wrap=True)
+    for left in report.skipped:
+        console.print(f"skipped {left.name}: {left.reason}", highlight=False, markup=False, soft_wrap=True)

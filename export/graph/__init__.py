@@ -1,1 +1,60 @@
-"""Graph."""
+"""The network as one graph: what it takes and gives, what its file says of it, and how it is rearranged for a target.
+
+Each name is imported with its module when it is first asked for: a vehicle reads metadata without torch and onnx.
+"""
+
+TYPE_CHECKING = False  # as in `typing`
+if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares the two
+    from export.graph.cost import gmacs_of
+    from export.graph.cpu_graph import TARGETS, CpuDeployable, deployable_for
+    from export.graph.deployable import Deployable
+    from export.graph.description import describe
+    from export.graph.edits import (
+        attributes,
+        before_convolutions,
+        constant,
+        consumers,
+        drop_unused,
+        in_order,
+        makers,
+        replace_nodes,
+        set_constant,
+    )
+    from export.graph.metadata import (
+        CLASSES,
+        DEPTH,
+        IGNORED_CLASS,
+        INPUT,
+        JUDGED,
+        KEY,
+        OFFSETS,
+        PRECISION,
+        SAFE_INTEGERS,
+        Metadata,
+        from_json,
+        from_properties,
+        to_properties,
+    )
+    from export.graph.tensorrt_edits import fit_types, unsupported
+
+_NAMES = {
+    "cost": "gmacs_of",
+    "cpu_graph": "TARGETS CpuDeployable deployable_for",
+    "deployable": "Deployable",
+    "description": "describe",
+    "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
+    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS Metadata from_json "
+    "from_properties to_properties",
+    "tensorrt_edits": "fit_types unsupported",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found

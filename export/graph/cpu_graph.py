@@ -4,21 +4,24 @@
 """
 
 import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
-from advmtl.networks.generator import Generator
-from export.graph.deployable import DEVIATION, MEAN, Deployable, are_numbers
-from export.graph.metadata import CLASSES, DEPTH, IGNORED_CLASS, OFFSETS
+from advmtl.networks import Generator
+from advmtl.tasks import TASKS, Task, are_numbers
+from export.graph.deployable import Deployable
+from preprocessing.ground import IGNORE, IMAGENET_MEAN, IMAGENET_STD
 
 TARGETS = ("cpu", "gpu")
 STRIDE = 4  # of the shared representation, from which all maps are upsampled
 
 
-def deployable_for(generator: nn.Module, size: tuple[int, int], target: str) -> nn.Module:
+def deployable_for(
+    generator: nn.Module, size: tuple[int, int], target: str, tasks: Mapping[str, Task] = TASKS
+) -> nn.Module:
     """The module to export for `target`, "cpu" or "gpu", at `size` (width, height).
 
     "gpu" is `Deployable` itself, in which every shape is fixed, as TensorRT wants it. "cpu" is `CpuDeployable` where
@@ -26,48 +29,111 @@ def deployable_for(generator: nn.Module, size: tuple[int, int], target: str) -> 
     """
     width, height = size
     if target == "cpu" and isinstance(generator, Generator) and not (width % STRIDE or height % STRIDE):
-        return CpuDeployable(generator, size)
-    return Deployable(generator)
+        return CpuDeployable(generator, size, tasks)
+    return Deployable(generator, tasks)
 
 
 class CpuDeployable(nn.Module):
     """`Deployable` for one size and batch 1, with equal outputs up to rounding.
 
-    Three things differ. The first convolution takes the pixels as they lie in memory. One- and two-channel maps are
-    upsampled in plain layout: ONNX Runtime's blocked one computes 16 channels for each. Classes are compared at full
-    size only in the cells where they can change (`BorderClasses`).
+    Four things differ. The first convolution takes the pixels as they lie in memory, where nothing but plain
+    convolutions reads the picture. Squeeze-and-excitation gates run in the blocked layout. One- and two-channel maps
+    are upsampled in plain layout: ONNX Runtime's blocked one computes 16 channels for each. Classes are compared at
+    full size only in the cells where they can change (`BorderClasses`).
+
+    Attributes:
+        takes_pixels: the encoder's first convolutions were rearranged; else the picture is normalised as planes.
     """
 
     mean: Tensor
+    shift: Tensor
+    factor: Tensor
 
-    def __init__(self, generator: Generator, size: tuple[int, int]) -> None:
+    def __init__(self, generator: Generator, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS) -> None:
         super().__init__()
+        self.learning = {name: task.learning for name, task in tasks.items()}
         width, height = size
         self.generator = copy.deepcopy(generator)
-        first = self.generator.encoder.features[0]
-        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
-        first[0] = convolution_of_pixels(first[0])
-        for block in list(self.generator.modules()):
-            for name, child in block.named_children():
-                if isinstance(child, SqueezeExcitation):
-                    setattr(block, name, Gate(child))
-        mean = 255 * torch.tensor(MEAN).repeat(width).view(1, 1, 1, 3 * width)
+        rearrange_gates(self.generator)
+        self.takes_pixels = take_pixels(self.generator.get_submodule("encoder"))
+        mean = 255 * torch.tensor(IMAGENET_MEAN).repeat(width).view(1, 1, 1, 3 * width)
         self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("shift", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("factor", 1 / (255 * torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)), persistent=False)
         self.upsample = Upsample(height // STRIDE)
         self.decide = BorderClasses(height // STRIDE, width // STRIDE)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        # As it lies in memory: [1,1,H,3W], red, green, blue, red, …; no transpose.
-        line = image.reshape(1, 1, image.shape[1], -1).float() - self.mean
-        maps = self.generator.emit(*self.generator.encode(line))
+        if self.takes_pixels:
+            # As it lies in memory: [1,1,H,3W], red, green, blue, red, …; no transpose.
+            read = image.reshape(1, 1, image.shape[1], -1).float() - self.mean
+        else:
+            read = (image.permute(0, 3, 1, 2).contiguous().float() - self.shift) * self.factor
+        maps = self.generator.emit(*self.generator.encode(read))
         outputs: dict[str, Tensor] = {}
-        if "segmentation" in maps:
-            outputs[CLASSES] = self.decide(maps["segmentation"])
-        if "depth" in maps:
-            outputs[DEPTH] = self.generator.activate("depth", self.upsample(maps["depth"]))
-        if "instance" in maps:
-            outputs[OFFSETS] = self.generator.activate("instance", self.upsample(maps["instance"])[None])
+        for name, learning in self.learning.items():
+            if name not in maps:
+                continue
+            if learning.arg_max is not None:
+                outputs[learning.arg_max] = self.decide(maps[name])
+            else:
+                full = self.upsample(maps[name])[None]
+                outputs |= learning.deploy(self.generator.activate(name, full))
         return outputs
+
+
+@torch.no_grad()
+def take_pixels(encoder: nn.Module) -> bool:
+    """Let the encoder, in evaluation mode, take interleaved pixels [1,1,H,3W] less 255 x mean, in place.
+
+    Found by looking: the convolutions that a normalised picture reaches unchanged are replaced by
+    `convolution_of_pixels`, and the maps are compared. Returns: False, and the encoder as it was, where none is such a
+    convolution, or something else reads the picture too.
+    """
+    height, width = 64, 96
+    pixels = torch.randint(0, 256, (1, height, width, 3), generator=torch.Generator().manual_seed(0)).float()
+    mean = 255 * torch.tensor(IMAGENET_MEAN)
+    image = ((pixels - mean) / (255 * torch.tensor(IMAGENET_STD))).permute(0, 3, 1, 2).contiguous()
+    readers: list[str] = []
+
+    def noting(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, args: readers.append(name) if args and args[0] is image else None
+
+    handles = [m.register_forward_pre_hook(noting(n)) for n, m in encoder.named_modules() if type(m) is nn.Conv2d]
+    wanted = encoder(image)
+    for handle in handles:
+        handle.remove()
+    before = {name: encoder.get_submodule(name) for name in readers}
+    if not before or not all(isinstance(one, nn.Conv2d) and _is_plain(one) for one in before.values()):
+        return False
+    for name, one in before.items():
+        assert isinstance(one, nn.Conv2d)
+        encoder.set_submodule(name, convolution_of_pixels(one))
+    try:
+        found = encoder((pixels - mean).reshape(1, 1, height, -1))
+        same = all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max())) for a, b in _pairs(found, wanted))
+    except (RuntimeError, ValueError, AssertionError):  # what else reads the picture wants three planes
+        same = False
+    if not same:
+        for name, one in before.items():
+            encoder.set_submodule(name, one)
+    return same
+
+
+def _pairs(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    for ours, theirs in zip(found, wanted, strict=True):
+        if ours.shape != theirs.shape:
+            raise ValueError("maps of another size")
+        yield ours, theirs
+
+
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    return (
+        convolution.groups == 1
+        and convolution.dilation == (1, 1)
+        and convolution.padding_mode == "zeros"
+        and not isinstance(convolution.padding, str)
+    )
 
 
 @torch.no_grad()
@@ -86,29 +152,55 @@ def convolution_of_pixels(stem: nn.Conv2d) -> nn.Conv2d:
         (int(stem.padding[0]), 3 * int(stem.padding[1])),
         bias=stem.bias is not None,
     )
-    weight = stem.weight.double() / (255 * torch.tensor(DEVIATION, dtype=torch.float64).view(1, 3, 1, 1))
+    weight = stem.weight.double() / (255 * torch.tensor(IMAGENET_STD, dtype=torch.float64).view(1, 3, 1, 1))
     pixels.weight.copy_(weight.permute(0, 2, 3, 1).reshape(stem.out_channels, 1, rows, 3 * columns))
     if stem.bias is not None and pixels.bias is not None:
         pixels.bias.copy_(stem.bias)
     return pixels
 
 
+# What a squeeze-and-excitation gate sends the mean through, by the names of its parts: torchvision's, and timm's of its
+# EfficientNets and MobileNets, and of its other networks.
+_GATE_PARTS = (
+    ("fc1", "activation", "fc2", "scale_activation"),
+    ("conv_reduce", "act1", "conv_expand", "gate"),
+    ("fc1", "bn", "act", "fc2", "gate"),
+)
+
+
+@torch.no_grad()
+def rearrange_gates(network: nn.Module) -> None:
+    """Put a `Gate` in the place of every squeeze-and-excitation gate that it equals; any other stays as it is."""
+    for block in list(network.modules()):
+        for name, child in list(block.named_children()):
+            parts = next((parts for parts in _GATE_PARTS if all(hasattr(child, part) for part in parts)), None)
+            first = getattr(child, parts[0]) if parts else None
+            if parts and isinstance(first, nn.Conv2d):
+                gate = Gate(child, parts)
+                x = torch.randn(1, first.in_channels, 5, 7, generator=torch.Generator().manual_seed(0))
+                if torch.allclose(gate(x), child(x.clone()), rtol=1e-4, atol=1e-5):
+                    setattr(block, name, gate)
+
+
 class Gate(nn.Module):
-    """`SqueezeExcitation` in operators that ONNX Runtime has in its blocked layout.
+    """A squeeze-and-excitation gate in operators that ONNX Runtime has in its blocked layout.
 
     Its mean and its product with [N,C,1,1] are not: each map was brought to plain layout, multiplied on one core, and
     brought back.
     """
 
-    def __init__(self, gate: SqueezeExcitation) -> None:
+    def __init__(self, gate: nn.Module, parts: Sequence[str] = _GATE_PARTS[0]) -> None:
+        """parts: names of the modules of `gate` between the mean and the scale."""
         super().__init__()
         self.gate = gate
+        self.parts = tuple(parts)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale the channels of `x` [N,C,h,w]."""
         height, width = x.shape[-2:]
-        mean = F.avg_pool2d(F.avg_pool2d(x, (1, width)), (height, 1))
-        scale = self.gate.scale_activation(self.gate.fc2(self.gate.activation(self.gate.fc1(mean))))
+        scale = F.avg_pool2d(F.avg_pool2d(x, (1, width)), (height, 1))
+        for part in self.parts:
+            scale = self.gate.get_submodule(part)(scale)
         return x * F.interpolate(scale, size=(height, width), mode="nearest")
 
 
@@ -182,7 +274,7 @@ class BorderClasses(nn.Module):
         good = are_numbers(logits)
         border = (differs & good).flatten().nonzero()[:, 0]
         # A row of 16 equal pixels per class: cells of one class are copied, not computed.
-        rows = torch.where(good, torch.arange(classes), IGNORED_CLASS).to(torch.uint8)[:, None].repeat(1, STRIDE**2)
+        rows = torch.where(good, torch.arange(classes), IGNORE).to(torch.uint8)[:, None].repeat(1, STRIDE**2)
         cells = rows.index_select(0, first.flatten().long())
         cells = torch.index_put(cells, (border,), self._between(logits, border))
         full = cells.view(self.height + 1, self.width + 1, STRIDE, STRIDE).permute(0, 2, 1, 3)

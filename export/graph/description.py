@@ -3,13 +3,12 @@
 from PIL import Image
 
 from advmtl.config import Config, Source
-from advmtl.data.augment import Size
-from advmtl.data.index import index_source
-from advmtl.tasks.grouping import thing_classes
+from advmtl.data import FORMATS, index_source
+from advmtl.tasks import DEPTH as DEPTH_TASK
+from advmtl.tasks import Size, thing_classes
 from advmtl.version import __version__
-from export.graph.deployable import DEVIATION, MEAN
-from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
-from preprocessing.ground import LABEL_SETS, Camera, InputError
+from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata, layouts_of
+from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD, LABEL_SETS, Camera, InputError
 
 
 def training_camera(config: Config) -> tuple[Camera, Size] | None:
@@ -19,7 +18,8 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
     tells: a model opens on a machine without its training set, or with one that has changed since.
     """
     for source in config.data.train:
-        if source.format not in ("cityscapes", "rig") or source.depth == "none":
+        own = FORMATS.get(source.format)
+        if own is None or not own.stereo or source.depth == "none":
             continue
         size = source.size or config.data.size
         try:
@@ -33,7 +33,7 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
 
 def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
     for record in index_source(source, classes, "train"):
-        if record.has_depth and record.frame is not None and record.frame.camera is not None:
+        if DEPTH_TASK.has(record) and record.frame is not None and record.frame.camera is not None:
             with Image.open(record.image) as image:
                 width, height = image.size
             return record.layout.read_camera(record.frame, (width, height)).scaled(size[0] / width, size[1] / height)
@@ -44,20 +44,24 @@ def describe(config: Config, size: Size | None = None) -> Metadata:
     """The metadata of a model trained with `config`, for a network input of `size` (width, height)."""
     size = size or config.data.size
     labels = LABEL_SETS[config.data.classes]
-    segmentation, depth, instance = (name in config.tasks for name in ("segmentation", "depth", "instance"))
+    tasks = config.task_table
+    own = [task for name, task in tasks.items() if name in config.tasks]
+    outputs = tuple(output.name for task in own for output in task.arrays.outputs)
+    classes, depth = CLASSES in outputs, DEPTH in outputs
     camera, camera_size = (training_camera(config) if depth else None) or (None, None)
     return Metadata(
         advmtl_version=__version__,
         size=size,
-        outputs=(CLASSES,) * segmentation + (DEPTH,) * depth + (OFFSETS,) * instance,
-        label_set=config.data.classes if segmentation else "",
-        class_names=labels.names if segmentation else (),
-        palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if segmentation else (),
-        things=thing_classes(config.data.classes) if segmentation and instance else (),
+        outputs=outputs,
+        layouts=layouts_of(tasks),
+        label_set=config.data.classes if classes else "",
+        class_names=labels.names if classes else (),
+        palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if classes else (),
+        things=thing_classes(config.data.classes) if classes and OFFSETS in outputs else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
         camera=camera,
         camera_size=camera_size,
         configuration=config.name,
         configuration_hash=config.hash,
-        normalisation={"mean": MEAN, "deviation": DEVIATION},
+        normalisation={"mean": IMAGENET_MEAN, "deviation": IMAGENET_STD},
     )

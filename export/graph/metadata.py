@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.tasks import TASKS, Task
 from preprocessing.ground import Camera, InputError
 
 FORMAT_VERSION = 1
@@ -21,28 +22,29 @@ INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
 OFFSETS = "offsets_px"
-OUTPUTS = (CLASSES, DEPTH, OFFSETS)
 IGNORED_CLASS = 255
 """The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
 
-LAYOUTS = {
-    INPUT: "uint8 [1,H,W,3] RGB, 0..255",
-    CLASSES: "uint8 [1,H,W], index into the class names; all 255 where the network gives no numbers",
-    DEPTH: "float32 [1,H,W], metres along the optical axis",
-    OFFSETS: "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture",
-}
+
+def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Type, shape and unit of the input and of all outputs of these tasks, by name."""
+    outputs = {output.name: output.layout for task in tasks.values() for output in task.arrays.outputs}
+    return {INPUT: "uint8 [1,H,W,3] RGB, 0..255", **outputs}
+
+
+LAYOUTS = layouts_of(TASKS)
 
 
 @dataclass(frozen=True)
 class Metadata:
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
-    `size` is (width, height) of the network. `camera` is the camera of the training data, if it is known, in
-    pixels of pictures of `camera_size` (width, height), the training size, which need not be `size`; None in
-    files that do not tell. A network learns metric depth for one focal length in its own pixels, and a lens
-    twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere an offset
-    means nothing. `normalisation` happens inside the graph and is told for
-    information: (pixel / 255 − mean) / deviation. Raises: ValueError where the fields contradict each other.
+    `size` is (width, height) of the network. `outputs` are what `layouts` describes. `camera` is the camera of the
+    training data, if it is known, in pixels of pictures of `camera_size` (width, height), the training size, which need
+    not be `size`; None in files that do not tell. A network learns metric depth for one focal length in its own pixels,
+    and a lens twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere
+    an offset means nothing. `normalisation` happens inside the graph and is told for information: (pixel / 255 − mean)
+    / deviation. Raises: ValueError where the fields contradict each other.
     """
 
     advmtl_version: str
@@ -61,13 +63,15 @@ class Metadata:
     camera_size: tuple[int, int] | None = None
     configuration: str = ""
     configuration_hash: str = ""
+    gmacs: float | None = None  # 1e9 multiply-accumulates of the network at `size`; None in files of older versions
     normalisation: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size {self.size} is not a width and a height")
-        if not self.outputs or any(name not in OUTPUTS for name in self.outputs):
-            raise ValueError(f"outputs {self.outputs} are not among {OUTPUTS}")
+        known = tuple(name for name in self.layouts if name != INPUT)
+        if not self.outputs or any(name not in known for name in self.outputs):
+            raise ValueError(f"outputs {self.outputs} are not among {known}")
         if CLASSES in self.outputs and not self.class_names:
             raise ValueError("no class names for the class map")
         if len(self.class_names) != len(self.palette):
@@ -144,6 +148,7 @@ _READ: dict[str, Any] = {
     "ignore_id": int,
     "things": lambda value: tuple(int(one) for one in value),
     "depth_range_m": lambda value: None if value is None else _range(value),
+    "gmacs": lambda value: None if value is None else float(value),
     "camera": lambda value: None if value is None else _camera(value),
     "camera_size": lambda value: None if value is None else _pair(value),
     "normalisation": lambda value: {name: _triple(one, float) for name, one in value.items()},

@@ -6,8 +6,8 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.graph.edits import attributes, before_convolutions, consumers, in_order, makers, replace_nodes
-from export.graph.metadata import CLASSES
+from advmtl.tasks import TASKS
+from export.graph import attributes, before_convolutions, consumers, in_order, makers, replace_nodes
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,7 +31,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 def _wide(graph: onnx.GraphProto) -> list[str]:
     """Nodes in float32: before the first convolution, and behind the last where the way leads to metres or pixels."""
     before, behind = before_convolutions(graph), set[str]()
-    to_classes, seen = {CLASSES}, set[str]()
+    to_classes, seen = {name for task in TASKS.values() if (name := task.learning.arg_max)}, set[str]()
     for node in reversed(graph.node):
         if any(out in to_classes for out in node.output):
             to_classes |= set(node.input)

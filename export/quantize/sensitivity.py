@@ -1,44 +1,41 @@
-"""Which layers lose accuracy in 8 bits, one at a time; and how many of them float must take back."""
+"""Which layers lose accuracy in 8 bits, one at a time, and the int8 model with as many of them in float as it takes.
+
+Calibrated, ranked and tried on training frames alone.
+"""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.graph.metadata import CLASSES, DEPTH, OFFSETS
-from export.quantize.quantize import Quantizer, Target
-from export.session.session import Session, open_session
+from advmtl.config import Config
+from advmtl.data import Sample
+from advmtl.tasks import TASKS, Task
+from export.convert import Comparison, differences, outputs_of
+from export.quantize.accept import Bounds, accuracy_drop, compare_models
+from export.quantize.calibrate import calibration_samples
+from export.quantize.int8 import Quantizer, Target, prepare_quantizer
+from export.session import Session, open_session
 from preprocessing.ground import progress
 
 Outputs = dict[str, NDArray]
 
-
-@dataclass(frozen=True)
-class Deviation:
-    """How far a model is from the float one: the share of pixels of another class, mean |ln Z − ln Z₀|, mean offset
-    difference [px]; 0 where there is no such output.
-    """
-
-    classes: float = 0.0
-    log_depth: float = 0.0
-    offset_px: float = 0.0
-
-    @property
-    def score(self) -> float:
-        """One number to rank by: 1 % of the pixels weighs as much as 1 % of depth and as an offset of 1 px."""
-        return self.classes + self.log_depth + self.offset_px / 100
+# One number to rank by: 1 % of the pixels weighs as much as 1 % of depth, an offset of 1 px or a turn of 1°.
+_WEIGHTS: Mapping[Comparison, float] = {"agreement": 1.0, "relative": 1.0, "absolute": 0.01, "angle": 0.01}
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A layer, and the deviation with this one alone in 8 bits."""
+    """A layer, the deviation of every output with this one alone in 8 bits, and what it is ranked by."""
 
     layer: str
-    deviation: Deviation
+    outputs: Mapping[str, float]
+    score: float
 
 
 def session_of(model: onnx.ModelProto, target: Target = "cpu") -> Session:
@@ -58,18 +55,33 @@ def open_to_measure(path: Path, target: Target) -> Session:
     return open_session(path, "cpu", optimise=target == "cpu")
 
 
-def deviation(ours: Sequence[Outputs], theirs: Sequence[Outputs]) -> Deviation:
-    """The deviation of `ours` from `theirs`, outputs of the same frames. Depth that is not finite counts as e⁹."""
-    first = theirs[0]
-    classes = [np.mean(a[CLASSES] != b[CLASSES]) for a, b in zip(ours, theirs, strict=True)] if CLASSES in first else []
-    depths, offsets = [], []
-    for a, b in zip(ours, theirs, strict=True):
-        if DEPTH in first:
-            with np.errstate(all="ignore"):
-                depths.append(np.mean(np.nan_to_num(np.abs(np.log(a[DEPTH] / b[DEPTH])), nan=9.0, posinf=9.0)))
-        if OFFSETS in first:
-            offsets.append(np.mean(np.abs(a[OFFSETS] - b[OFFSETS])))
-    return Deviation(*(float(np.mean(values)) if values else 0.0 for values in (classes, depths, offsets)))
+def deviations(
+    ours: Sequence[Outputs], theirs: Sequence[Outputs], tasks: Mapping[str, Task] = TASKS
+) -> dict[str, float]:
+    """By output, the mean deviation of `ours` from `theirs`, outputs of the same frames.
+
+    As `parity.differences`, but |ln a/b| for "relative", which weighs too far and too near alike; what is not finite
+    counts as e⁹.
+    """
+    found = {}
+    for name, output in outputs_of(tasks).items():
+        if name in theirs[0]:
+            frames = [_deviation(output.comparison, a[name], b[name]) for a, b in zip(ours, theirs, strict=True)]
+            found[name] = float(np.mean(frames))
+    return found
+
+
+def score(found: Mapping[str, float], tasks: Mapping[str, Task] = TASKS) -> float:
+    """Deviations as one number."""
+    outputs = outputs_of(tasks)
+    return sum(_WEIGHTS[outputs[name].comparison] * value for name, value in found.items())
+
+
+def _deviation(comparison: Comparison, ours: NDArray, theirs: NDArray) -> float:
+    with np.errstate(all="ignore"):
+        if comparison != "relative":
+            return float(np.mean(differences(comparison, ours, theirs)))
+        return float(np.mean(np.nan_to_num(np.abs(np.log(ours / theirs)), nan=9.0, posinf=9.0)))
 
 
 def rank_layers(
@@ -86,9 +98,10 @@ def rank_layers(
         for name in names:
             alone = quantizer.quantised([other for other in names if other != name])
             outputs = _run(alone, frames, quantizer.target)
-            found.append(Sensitivity(name, deviation(outputs, reference)))
+            deviation = deviations(outputs, reference)
+            found.append(Sensitivity(name, deviation, score(deviation)))
             bar.advance(note=name)
-    return sorted(found, key=lambda one: one.deviation.score, reverse=True)
+    return sorted(found, key=lambda one: one.score, reverse=True)
 
 
 def _run(model: onnx.ModelProto, frames: Sequence[NDArray[np.uint8]], target: Target) -> list[Outputs]:
@@ -110,3 +123,68 @@ def layers_to_keep(ranked: Sequence[Sensitivity], holds: Callable[[list[str]], b
                 return names[:count], True
             count = max(count + 1, count * 3 // 2)
     return names, False
+
+
+# Layers are ranked on these many of the calibration frames, and kept in float until half of each bound holds on those.
+RANKED_ON, TRIED_ON = 6, 24
+
+MARGIN = 0.5  # calibration frames are few and were trained on: the validation frames must hold the whole bound
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How int8 is made: on how many training frames, by which method of METHODS, within which bounds."""
+
+    frames: int
+    method: str
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How the int8 model was made: layers by sensitivity, those kept in float, frames it was calibrated on."""
+
+    layers: int
+    kept: list[str]
+    ranked: list[Sensitivity]
+    calibration: str
+    calibration_frames: list[str]
+
+
+def evenly(values: Sequence[T], count: int) -> list[T]:
+    """Up to `count` of the values, evenly spaced from the first to the last."""
+    return [values[i] for i in np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))]
+
+
+def to_integers(
+    model: onnx.ModelProto, config: Config, size: tuple[int, int], target: Target, how: Calibration
+) -> tuple[onnx.ModelProto, Quantisation]:
+    """An exported model in 8 bits, with the layers in float that it takes to hold half of each bound.
+
+    size: (width, height) of the network. Where nothing holds the bounds, all layers are in float.
+    """
+    samples = calibration_samples(config, size, how.frames)
+    frames = [sample.image for sample in samples]
+    quantizer = prepare_quantizer(model, target, frames, how.method)
+    ranked = rank_layers(quantizer, model, evenly(frames, RANKED_ON))
+    tried = evenly(samples, TRIED_ON)
+    kept, _ = layers_to_keep(ranked, lambda names: _holds(model, quantizer, names, tried, config, how.bounds))
+    names = [sample.record.name for sample in samples]
+    return quantizer.quantised(kept), Quantisation(len(quantizer.layers), kept, ranked, how.method, names)
+
+
+def _holds(
+    model: onnx.ModelProto,
+    quantizer: Quantizer,
+    kept: Sequence[str],
+    samples: Sequence[Sample],
+    config: Config,
+    bounds: Bounds,
+) -> bool:
+    """Whether half of each bound holds on training frames with these layers in float."""
+    models = {"fp32": model, "int8": quantizer.quantised(kept)}
+    sessions = {name: session_of(one, quantizer.target) for name, one in models.items()}
+    figures = compare_models(sessions, samples, config, len(samples))
+    return accuracy_drop("int8", figures["fp32"], figures["int8"], bounds.scaled(MARGIN), config.task_table) is None

@@ -1,4 +1,6 @@
-"""The few calls of NVIDIA's driver that an engine needs, without torch: the GPU, its memory, a stream."""
+"""The few calls of NVIDIA's driver that an engine needs, by its own binding (cuda-bindings) and without torch: the GPU,
+its memory, a stream.
+"""
 
 import ctypes
 from dataclasses import dataclass
@@ -7,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+from preprocessing.ground import InputError
+
+_MAJOR, _MINOR = "COMPUTE_CAPABILITY_MAJOR", "COMPUTE_CAPABILITY_MINOR"
 
 
 @dataclass(frozen=True)
@@ -32,43 +36,63 @@ def load_driver() -> Any:
     return None
 
 
-def _check(code: int, call: str) -> None:
-    if code:
-        raise CudaError(f"{call}: the CUDA driver answers with error {code}")
+def _binding() -> Any:
+    """NVIDIA's binding of its driver. Raises: InputError where it is not installed."""
+    try:
+        from cuda.bindings import driver  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise InputError("an engine needs NVIDIA's binding of its driver: pip install 'advmtl[tensorrt]'") from None
+    return driver
+
+
+def _call(driver: Any, name: str, *arguments: Any) -> Any:
+    """What a call gives beside its result code. Raises: CudaError naming the call and what the driver says of it."""
+    code, *values = getattr(driver, name)(*arguments)
+    if int(code):
+        _, text = driver.cuGetErrorString(code)
+        said = text.decode() if text else f"error {int(code)}"
+        raise CudaError(f"{name}: the CUDA driver answers: {said}")
+    return values[0] if values else None
 
 
 def first_gpu(driver: Any = None) -> Gpu | None:
-    """The GPU that CUDA numbers 0 (CUDA_VISIBLE_DEVICES chooses it); None without a driver or a GPU."""
-    driver = driver or load_driver()
-    device = ctypes.c_int()
-    if driver is None or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+    """The GPU that CUDA numbers 0 (CUDA_VISIBLE_DEVICES chooses it); None without a driver or a GPU.
+
+    Raises: InputError where there is a driver and its binding is not installed.
+    """
+    if driver is None:
+        if load_driver() is None:
+            return None
+        driver = _binding()
+    try:
+        _call(driver, "cuInit", 0)
+        device = _call(driver, "cuDeviceGet", 0)
+    except CudaError:
         return None
-    name = ctypes.create_string_buffer(256)
-    _check(driver.cuDeviceGetName(name, len(name), device), "cuDeviceGetName")
-    values = []
-    for attribute in (_MAJOR, _MINOR):
-        value = ctypes.c_int()
-        _check(driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device), "cuDeviceGetAttribute")
-        values.append(value.value)
-    return Gpu(name.value.decode(), (values[0], values[1]))
+    name = _call(driver, "cuDeviceGetName", 256, device)
+    kinds = [getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{one}") for one in (_MAJOR, _MINOR)]
+    major, minor = (int(_call(driver, "cuDeviceGetAttribute", kind, device)) for kind in kinds)
+    return Gpu(name.rstrip(b"\0").decode(), (major, minor))
 
 
 class Device:
-    """GPU 0 with its primary context, one stream, and buffers that live as long as this object."""
+    """GPU 0 with its primary context, one stream, and buffers that live as long as this object.
+
+    `stream`: its handle, as TensorRT takes it.
+    """
 
     def __init__(self, driver: Any = None) -> None:
-        self.driver = driver or load_driver()
-        self._buffers: list[ctypes.c_uint64] = []
-        device, self.context, self.stream = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+        self.driver = driver or _binding()
+        self._buffers: list[Any] = []
         self._call("cuInit", 0)
-        self._call("cuDeviceGet", ctypes.byref(device), 0)
         # The primary context is the one that TensorRT, through the CUDA runtime, works in.
-        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self.context), device)
+        self.context = self._call("cuDevicePrimaryCtxRetain", self._call("cuDeviceGet", 0))
         self.use()
-        self._call("cuStreamCreate", ctypes.byref(self.stream), 0)
+        self._stream = self._call("cuStreamCreate", 0)
+        self.stream = int(self._stream)
 
-    def _call(self, name: str, *arguments: Any) -> None:
-        _check(getattr(self.driver, name)(*arguments), name)
+    def _call(self, name: str, *arguments: Any) -> Any:
+        return _call(self.driver, name, *arguments)
 
     def use(self) -> None:
         """Make the context that of the calling thread: streaming infers in another one than it opens in."""
@@ -76,27 +100,19 @@ class Device:
 
     def allocate(self, size: int) -> int:
         """Allocate bytes on the device; returns their address."""
-        address = ctypes.c_uint64()
-        self._call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size))
-        self._buffers.append(address)
-        return address.value
+        self._buffers.append(self._call("cuMemAlloc", size))
+        return int(self._buffers[-1])
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
         """Queue a copy of a contiguous array to the device."""
-        pointer = ctypes.c_void_p(array.ctypes.data)
-        self._call(
-            "cuMemcpyHtoDAsync_v2", ctypes.c_uint64(address), pointer, ctypes.c_size_t(array.nbytes), self.stream
-        )
+        self._call("cuMemcpyHtoDAsync", address, array.ctypes.data, array.nbytes, self._stream)
 
     def download(self, address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Queue a copy of an array from the device; its values are there after `wait`."""
         array: NDArray[Any] = np.empty(shape, dtype)
-        pointer = ctypes.c_void_p(array.ctypes.data)
-        self._call(
-            "cuMemcpyDtoHAsync_v2", pointer, ctypes.c_uint64(address), ctypes.c_size_t(array.nbytes), self.stream
-        )
+        self._call("cuMemcpyDtoHAsync", array.ctypes.data, address, array.nbytes, self._stream)
         return array
 
     def wait(self) -> None:
         """Wait until all that was queued is done."""
-        self._call("cuStreamSynchronize", self.stream)
+        self._call("cuStreamSynchronize", self._stream)

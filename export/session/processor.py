@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from advmtl.doctor.limits import usable_cores
-from export.graph.metadata import PRECISION, SAFE_INTEGERS
+from export.graph import PRECISION, SAFE_INTEGERS
+from preprocessing.ground import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 CPUS = Path("/sys/devices/system/cpu")

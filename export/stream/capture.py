@@ -11,9 +11,8 @@ from typing import Any
 
 import cv2
 
-from export.stream.colour import WrongColour, to_rgb
-from export.stream.sources import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source, silence_opencv
-from preprocessing.ground import InputError
+from export.stream.source import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
+from preprocessing.ground import InputError, WrongColour, silence_opencv, to_rgb
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp")
 # Pauses between attempts double from the first to the last [s].

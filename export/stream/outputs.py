@@ -1,39 +1,233 @@
-"""What a stream leaves behind: drawn frames, a window, raw arrays, a line of times for every frame."""
+"""What a stream leaves behind: a video or PNG files, a window, raw arrays, a line of times for every frame."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from export.graph.metadata import Metadata
-from export.session.session import add_instances
-from export.stream.arrays import open_arrays
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from advmtl.tasks import TASKS, Task
+from export.graph import Metadata
+from export.session import complete
 from export.stream.draw import Painter
-from export.stream.frame_log import Inferred, Record, open_records
-from export.stream.sinks import Write, open_sink
-from export.stream.window import Window
+from export.stream.pipeline import Inferred, OnFrame, Record
+from preprocessing.ground import InputError, atomic_write, write_bytes
 
-OnFrame = Callable[[Inferred], None]
+VIDEO_SUFFIXES = (".mp4", ".mkv")
+
+PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # a third of the time of the default, a fifth larger
+
+Write = Callable[[str, NDArray[np.uint8]], None]
+
+
+def open_sink(out: Path | None, fps: float) -> AbstractContextManager[Write | None]:
+    """Open `out`: a path ending in `.mp4` or `.mkv`, or a folder (made if missing); with None nothing is written.
+
+    The context's value takes a frame's name and its picture, uint8 `[H, W, 3]` RGB, all of one size.
+    Raises: InputError where `out` is neither.
+    """
+    if out is None:
+        return nullcontext(None)
+    if out.suffix.lower() in VIDEO_SUFFIXES:
+        if out.is_dir():
+            raise InputError(f"{out}: is a folder; give another name for the video")
+        return _video(out, fps)
+    if out.suffix or out.is_file():
+        raise InputError(f"{out}: cannot write this; give a name ending in {' or '.join(VIDEO_SUFFIXES)}, or a folder")
+    return _folder(out)
+
+
+@contextmanager
+def _video(path: Path, fps: float) -> Iterator[Write]:
+    """MPEG-4 video. It gets its name only when it can be read back with all the frames written."""
+    with atomic_write(path) as temporary:
+        writer: cv2.VideoWriter | None = None
+        count = 0
+
+        def write(_: str, picture: NDArray[np.uint8]) -> None:
+            nonlocal writer, count
+            if writer is None:
+                height, width = picture.shape[:2]
+                writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+                if not writer.isOpened():
+                    raise InputError(f"{path}: this OpenCV cannot write MPEG-4 there; give a folder instead")
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            count += 1
+
+        try:
+            yield write
+        finally:
+            if writer is not None:
+                writer.release()
+        if writer is None:
+            raise InputError(f"{path}: no frame to write")
+        _verify(temporary, path, count)
+
+
+def _verify(temporary: Path, path: Path, count: int) -> None:
+    # VideoWriter reports no failed write (a full disk, say), so the file is asked.
+    capture = cv2.VideoCapture(str(temporary))
+    held = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    if held != count:
+        raise OSError(f"{path}: holds {held} of {count} frames after writing; is the disk full?")
+
+
+def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> str:
+    """`name`, or `name` with a number where a file of that name with one of `endings` is in `used`.
+
+    The names with their endings are added to `used`. Without this, a.jpg's result would overwrite a.png's.
+    """
+    unique, number = name, len(used)
+    while any(f"{unique}{ending}" in used for ending in endings):
+        unique, number = f"{name}_{number:06d}", number + 1
+    used.update(f"{unique}{ending}" for ending in endings)
+    return unique
+
+
+def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
+    """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name.
+
+    The folder itself tells what was written, so a stream of any length takes no more memory. Files that are there
+    already, of a former stream, are overwritten.
+    """
+    former = {path.name for path in folder.iterdir()}
+    count = 0
+
+    def path_of(name: str) -> Path:
+        nonlocal count
+        name = name.replace("/", "_")
+        unique, number = f"{name}{ending}", count
+        while unique not in former and (folder / unique).exists():
+            unique, number = f"{name}_{number:06d}{ending}", number + 1
+        former.discard(unique)
+        count += 1
+        return folder / unique
+
+    return path_of
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Write]:
+    path.mkdir(parents=True, exist_ok=True)
+    path_of = new_paths(path, ".png")
+
+    def write(name: str, picture: NDArray[np.uint8]) -> None:
+        good, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), PNG_OPTIONS)
+        if not good:
+            raise OSError(f"{path}: OpenCV cannot encode a PNG of {picture.shape}")
+        write_bytes(path_of(name), content.tobytes())
+
+    yield write
+
+
+TITLE = "advmtl (q or Esc ends)"
+
+_ENDS = (ord("q"), 27)
+
+_PROBE = "import cv2; cv2.namedWindow('probe', cv2.WINDOW_NORMAL); cv2.waitKey(1)"
+
+
+class Window:
+    """Shows pictures. All calls come from the thread that made it. Raises: InputError where nothing can be shown."""
+
+    def __init__(self) -> None:
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise InputError("--show: no display here (DISPLAY is not set); leave it out and write to --out")
+        # Without a display that answers, Qt ends the process instead of raising; the probe is another process.
+        if subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30).returncode:
+            raise InputError(
+                "--show: this OpenCV opens no window here (a headless build, or a display that does not answer);"
+                " leave it out and write to --out"
+            )
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL)
+
+    def show(self, picture: NDArray[np.uint8]) -> bool:
+        """Show a picture, uint8 `[H, W, 3]` RGB. Returns: False when its user closed the window or pressed q or Esc."""
+        cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        return cv2.waitKey(1) not in _ENDS and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+    def close(self) -> None:
+        """Close the window."""
+        cv2.destroyWindow(TITLE)
+
+
+def open_npz_sink(folder: Path) -> Callable[[Inferred], None]:
+    """Return what writes `<name>.npz` into `folder` (made if missing) for every frame.
+
+    Each holds the model's outputs and what was derived of them, by name, as classes uint8 `[h, w]`, depth_m float32
+    `[h, w]`, offsets_px float32 `[2, h, w]`, instances uint16 `[h, w]`; and index, timestamp_s (NaN where there is
+    none), frame_size (w, h). Not compressed: that takes longer than the network. Raises: InputError where the folder
+    cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path_of = new_paths(folder, ".npz")
+    except OSError as error:
+        raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
+
+    def write(frame: Inferred) -> None:
+        maps: dict[str, Any] = {**frame.result.outputs}
+        path = path_of(frame.name)
+        # Whole or not there; not synced, which on a memory card takes longer than the network.
+        temporary = path.with_name(f".{path.name}")
+        with open(temporary, "wb") as file:
+            np.savez(
+                file,
+                index=frame.index,
+                timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
+                frame_size=frame.frame_size,
+                **maps,
+            )
+        temporary.replace(path)
+
+    return write
+
+
+@contextmanager
+def open_frame_log(path: Path | None) -> Iterator[Record | None]:
+    """Write one JSON object a line, each complete when it is written, so that a reader can follow; None for nowhere.
+
+    Raises: InputError where the file cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w", buffering=1)  # noqa: SIM115 closed below
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with file:
+        yield lambda values: print(json.dumps(values, allow_nan=False), file=file)
 
 
 @dataclass(frozen=True)
 class Outputs:
     """Where the results of a stream go; nothing by default.
 
-    drawn: a `.mp4` or `.mkv` file or a folder for PNG files. fps: rate of the video, 0 = that of the source. arrays:
-    folder for one `.npz` a frame (see `open_arrays`). records: file for a line of JSON a frame. show: a live window.
+    out: a `.mp4` or `.mkv` file or a folder for PNG files. fps: rate of the video, 0 = that of the source. arrays:
+    folder for one `.npz` a frame (see `open_npz_sink`). log: file for a line of JSON a frame. show: a live window.
     """
 
-    drawn: Path | None = None
+    out: Path | None = None
     fps: float = 0.0
     arrays: Path | None = None
-    records: Path | None = None
+    log: Path | None = None
     show: bool = False
 
 
 @contextmanager
 def open_outputs(
-    outputs: Outputs, metadata: Metadata, fps: float, stop: Callable[[], None]
+    outputs: Outputs, metadata: Metadata, fps: float, stop: Callable[[], None], tasks: Mapping[str, Task] = TASKS
 ) -> Iterator[tuple[OnFrame | None, Record | None]]:
     """Open everything that is asked for; yields what takes each frame (None: nobody does) and what takes its times.
 
@@ -44,25 +238,25 @@ def open_outputs(
         if outputs.show:
             window = Window()
             stack.callback(window.close)
-        record = stack.enter_context(open_records(outputs.records))
-        arrays = None if outputs.arrays is None else open_arrays(outputs.arrays)
+        record = stack.enter_context(open_frame_log(outputs.log))
+        arrays = None if outputs.arrays is None else open_npz_sink(outputs.arrays)
         # Last, so that it is closed first: a video that turns out incomplete is told with all else in place.
-        write = stack.enter_context(open_sink(outputs.drawn, outputs.fps or fps))
+        write = stack.enter_context(open_sink(outputs.out, outputs.fps or fps))
         takers: list[OnFrame] = []
         if write is not None or window is not None:
-            takers.append(_drawer(Painter(metadata), write, window, stop))
+            takers.append(_drawer(Painter(metadata, tasks), write, window, stop))
         if arrays is not None:
             takers.append(arrays)
-        yield (grouped(takers, metadata) if takers else None), record
+        yield (grouped(takers, metadata, tasks) if takers else None), record
 
 
-def grouped(takers: list[OnFrame], metadata: Metadata) -> OnFrame:
-    """Hand every frame to all `takers`, with its offsets grouped into instances where it has some."""
+def grouped(takers: list[OnFrame], metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> OnFrame:
+    """Hand every frame to all `takers`, with what its tasks compute of the outputs (offsets become instances)."""
 
     def take(frame: Inferred) -> None:
-        complete = replace(frame, result=add_instances(frame.result, metadata.things))
+        whole = replace(frame, result=complete(frame.result, metadata, tasks))
         for taker in takers:
-            taker(complete)
+            taker(whole)
 
     return take
 

@@ -5,18 +5,20 @@ Each name is imported with its module when it is first asked for: who needs `Inp
 
 TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares the two
-    from preprocessing.ground.depth import (  # noqa: F401
+    from preprocessing.ground.colour import WrongColour, to_rgb
+    from preprocessing.ground.depth import (
         DEPTH_SCALE,
+        DEPTH_TEXT,
         MAX_STORED_DEPTH_M,
         depth_to_disparity,
         disparity_to_depth,
         read_depth,
         read_depth_clip,
         resize_disparity,
-        resize_nearest,
+        to_stored,
         write_depth,
     )
-    from preprocessing.ground.disparity import (  # noqa: F401
+    from preprocessing.ground.disparity import (
         DISPARITY_SCALE,
         MAX_STORED_PX,
         Bool,
@@ -24,8 +26,16 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         read_disparity,
         write_disparity,
     )
-    from preprocessing.ground.errors import InputError  # noqa: F401
-    from preprocessing.ground.files import (  # noqa: F401
+    from preprocessing.ground.errors import (
+        EXIT_BAD_INPUT,
+        EXIT_FAILED,
+        EXIT_INTERRUPTED,
+        EXIT_PREEMPTED,
+        EXIT_SKIPPED,
+        InputError,
+        first_line,
+    )
+    from preprocessing.ground.files import (
         TRAILERS,
         atomic_write,
         encode_png,
@@ -33,15 +43,17 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         read_grey_or_index,
         read_image,
         read_json,
+        read_picture,
         remove_leftovers,
         sha256_of,
+        silence_opencv,
         sync_folder,
         write_bytes,
         write_json,
         write_png,
     )
-    from preprocessing.ground.frame import Camera, Frame  # noqa: F401
-    from preprocessing.ground.labels import (  # noqa: F401
+    from preprocessing.ground.frame import Camera, Frame
+    from preprocessing.ground.labels import (
         CATEGORIES_OF,
         IGNORE,
         LABEL_SETS,
@@ -49,24 +61,40 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         LabelSet,
         UInt8,
         colorize,
+        label_sets_of,
         lookup_table,
         map_labels,
     )
-    from preprocessing.ground.page import Headline, Picture, Section, Table, render  # noqa: F401
-    from preprocessing.ground.progress_bar import Bar, progress, track  # noqa: F401
-    from preprocessing.ground.workers import WorkerDied, worker_pool  # noqa: F401
+    from preprocessing.ground.limits import Memory, usable_cores, usable_memory
+    from preprocessing.ground.page import Headline, Picture, Section, Table, render
+    from preprocessing.ground.pictures import (
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        denormalize,
+        picture_shape,
+        resize_image,
+        resize_nearest,
+        same_size,
+    )
+    from preprocessing.ground.progress_bar import Bar, progress, track
+    from preprocessing.ground.signals import handled, ignore, stop_requests
+    from preprocessing.ground.workers import WorkerDied, worker_pool
 
 _NAMES = {
-    "depth": "DEPTH_SCALE MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth read_depth_clip "
-    "resize_disparity resize_nearest write_depth",
+    "colour": "WrongColour to_rgb",
+    "depth": "DEPTH_SCALE DEPTH_TEXT MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth "
+    "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity write_disparity",
-    "errors": "InputError",
-    "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json remove_leftovers "
-    "sha256_of sync_folder write_bytes write_json write_png",
+    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED InputError first_line",
+    "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
+    "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
-    "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize lookup_table map_labels",
+    "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize label_sets_of lookup_table map_labels",
+    "limits": "Memory usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
+    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_shape resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
+    "signals": "handled ignore stop_requests",
     "workers": "WorkerDied worker_pool",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -4,15 +4,15 @@ Eq. 1 is that of the system's paper, which docs/method.md names.
 """
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, write_png
 from preprocessing.ground.frame import Camera
+from preprocessing.ground.pictures import resize_nearest
 
 DEPTH_SCALE = 256
 """uint16 = metres * 256; 0 = invalid. The largest depth a file can hold is 65535 / 256 = 255.996 m."""
@@ -20,7 +20,6 @@ MAX_STORED_DEPTH_M = 65535 / DEPTH_SCALE
 
 Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
-T = TypeVar("T", bound=np.generic)
 
 
 def disparity_to_depth(
@@ -69,23 +68,6 @@ def depth_to_disparity(depth_m: Float32, camera: Camera) -> tuple[Float32, Bool]
     return disparity, valid
 
 
-def resize_nearest(array: npt.NDArray[T], size: tuple[int, int]) -> npt.NDArray[T]:
-    """Resize labels, validity or depth [H, W] to `size` = (width, height), taking the value of the nearest
-    pixel centre.
-
-    Values are never mixed: a mean of two class ids, or of a car's depth and the wall's behind it, is neither.
-    """
-    width, height = size
-    rows = _nearest_index(array.shape[0], height)
-    columns = _nearest_index(array.shape[1], width)
-    return np.ascontiguousarray(array[rows[:, None], columns[None, :]])
-
-
-def _nearest_index(old: int, new: int) -> npt.NDArray[np.intp]:
-    # Pixel centres: (i + 0.5) * old / new. Integers, so that no rounding of floats decides.
-    return ((2 * np.arange(new) + 1) * old // (2 * new)).astype(np.intp)
-
-
 def resize_disparity(disparity: Float32, valid: Bool, size: tuple[int, int]) -> tuple[Float32, Bool]:
     """Resize disparity to `size` = (width, height) with nearest; values are multiplied by the width ratio.
 
@@ -111,6 +93,8 @@ def read_depth_clip(path: Path) -> float | None:
     """The depth [m] at which `preprocess` clipped this file: what stands there is that far or farther. None where the
     file does not say. Reads the header only.
     """
+    from PIL import Image  # a vehicle has none
+
     try:
         with Image.open(path) as image:
             return float(image.info["max_depth_m"])
@@ -118,9 +102,12 @@ def read_depth_clip(path: Path) -> float | None:
         return None
 
 
-def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None) -> None:
-    """Write depth [H, W] in metres, 0 = invalid, as a 16-bit PNG with its unit and scale in text chunks,
-    atomically.
+DEPTH_TEXT = {"unit": "metre", "scale": str(DEPTH_SCALE), "invalid": "0"}
+"""What a depth PNG says of itself, in text chunks."""
+
+
+def to_stored(depth_m: Float32) -> npt.NDArray[np.uint16]:
+    """Depth [H, W] in metres, 0 = invalid, as its file holds it: uint16 = metres * 256.
 
     Raises:
         ValueError: A depth is negative, not finite, or beyond 255.996 m, which 16 bits cannot hold.
@@ -132,5 +119,14 @@ def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None
     # Times a power of two: exact in float32. Cut off after adding a half: rounded.
     stored = (depth_m * np.float32(DEPTH_SCALE) + np.float32(0.5)).astype(np.uint16)
     stored[(depth_m > 0) & (stored == 0)] = 1  # nearer than 2 mm: still valid
-    chunks = {"unit": "metre", "scale": str(DEPTH_SCALE), "invalid": "0"}
-    write_png(path, stored, {**chunks, **(text or {})})
+    return stored
+
+
+def write_depth(path: Path, depth_m: Float32, text: dict[str, str] | None = None) -> None:
+    """Write depth [H, W] in metres, 0 = invalid, as a 16-bit PNG with its unit and scale in text chunks,
+    atomically.
+
+    Raises:
+        ValueError: As `to_stored`.
+    """
+    write_png(path, to_stored(depth_m), {**DEPTH_TEXT, **(text or {})})

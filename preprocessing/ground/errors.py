@@ -1,5 +1,14 @@
-"""The one error a user can cause."""
+"""The one error a user can cause, how any error is told in one line, and the exit codes of all commands."""
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_PREEMPTED = 143  # 128 + SIGTERM, as a shell reports a process that the signal ended
 
 
 class InputError(ValueError):
     """A bad file, key or setting: one line that names it and says what to do. The CLI exits with 2."""
+
+
+def first_line(error: object) -> str:
+    """The first line of what an error says; of one that says nothing, its kind."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip() if text else type(error).__name__

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground.errors import InputError
+from preprocessing.ground.colour import WrongColour, to_rgb
+from preprocessing.ground.errors import InputError, first_line
 
 if TYPE_CHECKING:  # a vehicle without Pillow writes its results with this module
     from PIL import Image
@@ -123,6 +124,7 @@ def sha256_of(path: Path | str) -> str:
 
 # What a whole file of each format holds at its end; without it, decoding may give a picture all the same.
 TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+_BEGINNINGS = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff"}
 
 
 def _load(path: Path | str, to_array: Callable[["Image.Image"], NDArray[Any]]) -> NDArray[Any]:
@@ -144,7 +146,7 @@ def _load(path: Path | str, to_array: Callable[["Image.Image"], NDArray[Any]]) -
         if isinstance(error, OSError) and error.strerror:  # not Pillow's: permissions, a folder, a disk gone
             raise InputError(f"{path}: {error.strerror}") from None
         text = "" if isinstance(error, UnidentifiedImageError) else str(error)  # it names the buffer in memory
-        reason = text.splitlines()[0] if text else "no picture format is recognised"
+        reason = first_line(text) if text else "no picture format is recognised"
         raise InputError(f"{path}: not a readable image ({reason}); replace the file") from None
 
 
@@ -155,27 +157,49 @@ def _sixteen_bit(array: NDArray[Any]) -> NDArray[np.uint16]:
     return array.astype(np.uint16)
 
 
-def _rgb(image: "Image.Image") -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would saturate it at 255
-        grey = (_sixteen_bit(np.array(image)) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise InputError("pixels are floating point, expected 8-bit or 16-bit integers")
-    if image.mode == "L":
-        return np.asarray(cv2.cvtColor(np.array(image), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+def silence_opencv() -> None:
+    """Let OpenCV write nothing itself. Version 4 has the level at its root, version 5 in `utils.logging`."""
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)  # silent; version 4 gives the level no name
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def read_picture(path: Path | str) -> tuple[NDArray[np.uint8], str]:
+    """Read a picture with OpenCV alone, which a vehicle has: uint8 `[H, W, 3]` RGB, and a note on what was changed.
+
+    Grey pictures have their channel repeated, transparency is left out, 16 bits are cut to the upper 8: they are taken
+    to be used in full, and recordings with 12 bits in 16 come out dark, though alike in both views of a pair. Other
+    numbers of bits must be stretched before.
+
+    Raises: InputError naming the file that is missing, truncated, no picture or of other pixels.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    # Without its end a file may still give a picture, grey from some row on.
+    for name, beginning in _BEGINNINGS.items():
+        if content.startswith(beginning) and TRAILERS[name] not in content:
+            raise InputError(f"{path}: the file is truncated; replace it")
+    silence_opencv()  # its complaints name no file
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise InputError(f"{path}: not a readable image; replace the file")
+    try:
+        return to_rgb(picture)
+    except WrongColour as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Read a picture as RGB, grey pictures with their channel repeated, 16 bits cut to the upper 8.
-
-    The 16 bits are taken to be used in full (value >> 8): recordings with 12 bits in 16 come out dark, though
-    alike in both views. Other numbers of bits must be stretched before.
-
-    Returns: uint8 `[H, W, 3]`. Raises: InputError naming the file where it is missing, truncated, no image or
-    has floating-point pixels.
-    """
-    return _load(path, _rgb)
+    """The picture alone of `read_picture`. Raises: InputError."""
+    return read_picture(path)[0]
 
 
 def _stored(image: "Image.Image") -> NDArray[Any]:

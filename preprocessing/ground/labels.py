@@ -171,6 +171,11 @@ def lookup_table(ids: str, label_set: str) -> UInt8:
         raise InputError(f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}") from None
 
 
+def label_sets_of(ids: str) -> tuple[str, ...]:
+    """The label sets that a source's ids can be mapped to, its own first; see `lookup_table`."""
+    return tuple(label_set for own, label_set in _TABLES if own == ids)
+
+
 def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
     """Map source ids [H, W] to train ids [H, W] (255 = ignore).
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import cv2
 
+from preprocessing.ground.signals import ignore
+
 
 class WorkerDied(RuntimeError):
     """A worker was killed from outside, most often for want of memory."""
@@ -48,7 +50,7 @@ def _launch(pool: ProcessPoolExecutor, count: int) -> None:
 
 
 def _start(count: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore("SIGINT")
     threading.Thread(target=_follow_parent, daemon=True).start()
     # torch, where a matcher imports it, takes all cores in each process otherwise.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))

@@ -5,23 +5,3 @@ from preprocessing.job.manifest import Row, Shard, asked_matcher, current_shard,
 from preprocessing.job.pipeline import PERCENTILES, Plan, Report, make_plan, preprocess
 from preprocessing.job.preview import colour_values
 from preprocessing.job.settings import PreprocessSettings, build_settings, current_names
-
-__all__ = [
-    "PERCENTILES",
-    "Inspection",
-    "Plan",
-    "PreprocessSettings",
-    "Report",
-    "Row",
-    "Shard",
-    "asked_matcher",
-    "build_settings",
-    "colour_values",
-    "current_names",
-    "current_shard",
-    "inspect",
-    "make_plan",
-    "maps_name",
-    "preprocess",
-    "read_manifest",
-]

@@ -2,5 +2,3 @@
 
 from preprocessing.quality.check import QualityReport, QualitySettings, check_quality
 from preprocessing.quality.page import headlines, percent
-
-__all__ = ["QualityReport", "QualitySettings", "check_quality", "headlines", "percent"]

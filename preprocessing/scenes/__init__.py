@@ -5,5 +5,3 @@ left, z up and stands on z = 0. A street is laid out in (s, t): s along its cent
 """
 
 from preprocessing.scenes.synth import Pair, Summary, generate, render_pair
-
-__all__ = ["Pair", "Summary", "generate", "render_pair"]

@@ -7,22 +7,5 @@ from preprocessing.sets.cityscapes import (
     frame_path,
     write_camera,
 )
-from preprocessing.sets.layouts import CITYSCAPES, Layout, describe, detect_layout, kind_of, sets_near
+from preprocessing.sets.layouts import CITYSCAPES, KINDS, Layout, describe, detect_layout, kind_of, sets_near
 from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
-
-__all__ = [
-    "CITYSCAPES",
-    "DEFAULT_BASELINE_M",
-    "DEFAULT_FOCAL_PX",
-    "DEFAULT_WIDTH_PX",
-    "MIN_MATCHES",
-    "Layout",
-    "PairReport",
-    "describe",
-    "detect_layout",
-    "frame_path",
-    "inspect_pair",
-    "kind_of",
-    "sets_near",
-    "write_camera",
-]

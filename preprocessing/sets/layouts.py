@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,28 +112,47 @@ def is_windows_path(text: str) -> bool:
     return re.match(r"[A-Za-z]:[\\/]", text) is not None
 
 
-def kind_of(folder: Path) -> str | None:
-    """Format of a data source that `folder` would do for: cityscapes, rig, camvid, or None."""
+Kind = Callable[[Path], str | None]
+"""(folder) -> what the set in it is called in a hint, None where it holds none of this kind."""
+
+
+def _cityscapes(folder: Path) -> str | None:
+    return "Cityscapes' layout" if (folder / "leftImg8bit").is_dir() else None
+
+
+def _rig(folder: Path) -> str | None:
+    rig = find_rig(folder)
+    return None if rig is None else "a folder pair" if rig.left == "left" else "KITTI's layout"
+
+
+def _camvid(folder: Path) -> str | None:
+    return "images/ and labels/" if (folder / "images").is_dir() and (folder / "labels").is_dir() else None
+
+
+def _folder(folder: Path) -> str | None:
+    return "images/" if (folder / "images").is_dir() else None
+
+
+KINDS: dict[str, Kind] = {"cityscapes": _cityscapes, "rig": _rig, "camvid": _camvid, "folder": _folder}
+"""By format of a data source; the first that a folder is one of counts."""
+
+
+def kind_of(folder: Path, kinds: Mapping[str, Kind] = KINDS) -> str | None:
+    """Format of a data source that `folder` would do for, or None."""
     try:
-        if (folder / "leftImg8bit").is_dir():
-            return "cityscapes"
-        if find_rig(folder) is not None:
-            return "rig"
-        if (folder / "images").is_dir():
-            return "camvid" if (folder / "labels").is_dir() else "folder"
+        return next((name for name, kind in kinds.items() if kind(folder) is not None), None)
     except OSError:
         return None
-    return None
 
 
-def sets_near(folder: Path) -> list[tuple[str, Path]]:
+def sets_near(folder: Path, kinds: Mapping[str, Kind] = KINDS) -> list[tuple[str, Path]]:
     """(format, root) of sets in the folder itself, in its parent where it is a part of one, and one level below."""
     above = [folder.parent] if folder.name and folder.is_dir() else []
     candidates = [folder, *above, *_folders(folder)]
-    return [(kind, one) for one in candidates if (kind := kind_of(one)) is not None]
+    return [(kind, one) for one in candidates if (kind := kind_of(one, kinds)) is not None]
 
 
-def describe(root: Path, *, as_source: bool = False) -> str:
+def describe(root: Path, *, as_source: bool = False, kinds: Mapping[str, Kind] = KINDS) -> str:
     """What is there instead of a set, and what to write, in half a sentence; as a data source or as a folder."""
     if is_windows_path(str(root)) and os.name != "nt":
         drive, rest = str(root)[0].lower(), str(root)[3:].replace("\\", "/")
@@ -142,19 +161,14 @@ def describe(root: Path, *, as_source: bool = False) -> str:
         return f"no such folder; {_siblings(root)}"
     if not root.is_dir():
         return "is a file; give the folder of the set"
-    near = sets_near(root)
+    near = sets_near(root, kinds)
     if near:
-        return "found " + ", ".join(_written(kind, one, as_source) for kind, one in near[:_LISTED])
+        return "found " + ", ".join(
+            f"{kinds[name](one)}: write {name}:{one}" if as_source else f"{kinds[name](one)} in {one}"
+            for name, one in near[:_LISTED]
+        )
     names = [one.name + "/" if one.is_dir() else one.name for one in _entries(root)]
     return f"it holds {_listed(names)}" if names else "it is empty"
-
-
-def _written(kind: str, root: Path, as_source: bool) -> str:
-    rig = find_rig(root) if kind == "rig" else None
-    what = {"cityscapes": "Cityscapes' layout", "camvid": "images/ and labels/", "folder": "images/"}.get(kind)
-    if rig is not None:
-        what = "a folder pair" if rig.left == "left" else "KITTI's layout"
-    return f"{what}: write {kind}:{root}" if as_source else f"{what} in {root}"
 
 
 def _siblings(path: Path) -> str:

@@ -28,31 +28,3 @@ from preprocessing.stereo.match import (
     prepare,
 )
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings
-
-__all__ = [
-    "AS_GIVEN",
-    "CONFIDENCE_CODE",
-    "LARGEST_RANGE",
-    "MATCHED_FROM",
-    "MATCHERS",
-    "SGBM_MODES",
-    "CREStereoSettings",
-    "CensusSettings",
-    "CleanSettings",
-    "Cleaned",
-    "DatasetSettings",
-    "Match",
-    "MatcherSettings",
-    "Regions",
-    "SgbmSettings",
-    "check_size",
-    "clean",
-    "find_matcher",
-    "left_right_check",
-    "match_dataset",
-    "match_pair",
-    "prepare",
-    "regions_from_labels",
-    "search_range",
-    "store_confidence",
-]

@@ -8,7 +8,8 @@ import pytest
 from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
 
-from advmtl.config import BalanceConfig, Config
+from advmtl.config.balance import BalanceConfig
+from advmtl.config.experiment import Config
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit

@@ -14,8 +14,7 @@ from toy_rows import ROWS, Toy, balancer_of, explicit
 import advmtl.training.step
 from advmtl.balancing.balancer import NonFiniteObjective
 from advmtl.balancing.update import StepObjectives, balanced_backward, split_parameters
-from advmtl.config import BalanceConfig
-from advmtl.config.balance import SCALARIZATIONS
+from advmtl.config.balance import SCALARIZATIONS, BalanceConfig
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step

@@ -12,8 +12,7 @@ from torch import Tensor
 from toy_rows import Toy, balancer_of, explicit
 
 from advmtl.balancing.update import StepObjectives, balanced_backward
-from advmtl.config import BalanceConfig
-from advmtl.config.balance import SCALARIZATIONS
+from advmtl.config.balance import SCALARIZATIONS, BalanceConfig
 from advmtl.networks.generator import Generator
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step

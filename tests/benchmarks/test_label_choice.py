@@ -8,16 +8,16 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from label_choice import feature_maps
+from some_tasks import generator_of
 
 from advmtl.config.growth import Place
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import build_generator
+from advmtl.networks.encoders import build_encoder
 from advmtl.networks.grown import grow
 
 
 def test_feature_maps_of_a_grown_network() -> None:
     torch.manual_seed(0)
-    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, 16, 1)
+    generator = generator_of(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, 16, 1)
     image, found = torch.randn(2, 3, 64, 96), []
     for places in ([], [Place(2, ("segmentation", "depth")), Place(4, ("depth",))]):
         if places:

@@ -10,18 +10,19 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from light_refinenet import build_light_refinenet
+from some_tasks import generator_of
 from vehicle_speed import RIVAL, Row, border_share, count, measure, pictures, report
 
 from advmtl.config.files import load_config
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
+from advmtl.networks.encoders import build_encoder
+from advmtl.networks.generator import Generator
 
 
 def ours(name: str) -> Generator:
     config = load_config(name)
     encoder = build_encoder(width=config.encoder.width)
     tasks = {"segmentation": 11, "depth": 1}
-    return build_generator(encoder, tasks, config.generator.channels, config.generator.crp_stages).eval()
+    return generator_of(encoder, tasks, config.generator.channels, config.generator.crp_stages).eval()
 
 
 def test_the_rivals_load_is_the_published_one() -> None:

@@ -15,7 +15,7 @@ from street_set import write_cityscapes, write_folder
 
 import advmtl.cli.options as cli_options
 from advmtl.cli.app import app
-from advmtl.config import Source
+from advmtl.config.data import Source
 from advmtl.config.files import load_config
 from preprocessing.ground.errors import InputError
 from preprocessing.sets.cityscapes import frame_path

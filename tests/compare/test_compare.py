@@ -15,13 +15,14 @@ from rich.console import Console
 from run_parts import discriminators_of
 from street_set import TASKS
 
-from advmtl.compare import compare as module
+from advmtl.compare import comparison as compare_module
 from advmtl.compare import timing as compare_timing
-from advmtl.compare.compare import compare
+from advmtl.compare.comparison import compare
 from advmtl.compare.metrics import Comparison, StepTime
 from advmtl.compare.picture import write_tradeoff
 from advmtl.compare.plan import is_finished
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.training import loop as loop_module
 from advmtl.training.finite import NonFiniteLoss
@@ -79,16 +80,16 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         }
         return {task: figures[task] for task in config.tasks}
 
-    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(compare_module, "fit", fit)
     sizes: dict[str, int] = {}
-    count = module.parameters_of
+    count = compare_module.parameters_of
 
     def counted_once(config: Config) -> int:  # building a network takes longer than all else here
         if config.hash not in sizes:
             sizes[config.hash] = count(config)
         return sizes[config.hash]
 
-    monkeypatch.setattr(module, "parameters_of", counted_once)
+    monkeypatch.setattr(compare_module, "parameters_of", counted_once)
     return names
 
 
@@ -273,7 +274,7 @@ def test_an_interrupted_run_goes_on_and_what_is_finished_stays(
 def test_a_failed_run_is_listed_and_the_rest_goes_on(
     configs: list[Config], tmp_path: Path, fitted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module.fit
+    real = compare_module.fit
     errors = {
         "plain": NonFiniteLoss("step 3: depth/berhu is nan; frames of the batch: a, b"),
         "single_depth": ArithmeticError("singular"),
@@ -285,7 +286,7 @@ def test_a_failed_run_is_listed_and_the_rest_goes_on(
             raise errors[config.name]
         return metrics
 
-    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(compare_module, "fit", fit)
     comparison = run(configs, tmp_path, seeds=2)
     assert len(fitted) == 8
     reasons = {"single_depth_s4": "ArithmeticError: singular", "plain_s4": str(errors["plain"])}

@@ -7,7 +7,8 @@ import yaml
 from street_set import TASKS
 
 from advmtl.compare.configs import check_comparable, folder_name, plain_sum, read_configurations, single_task
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from preprocessing.ground.errors import InputError
 
 CRITICS = {"both": {"sees": ["segmentation", "depth"], "objective": "hinge"}}

@@ -26,9 +26,9 @@ def test_delta_m_counts_better_as_plus_for_both_signs_of_metric() -> None:
     assert delta_m([0.55, 0.15], [0.50, 0.20], [True, True]) == pytest.approx((10 - 25) / 2)
 
 
-def test_delta_m_of_a_row_of_seed_002() -> None:
-    """Its Table 1, MAMO: gains of 1.39, 0.33, 4.80 and 3.74 % over mIoU, Pix Acc, Abs Err, Rel Err; their mean is
-    2.565, and 2.57 is printed. (CAGrad's row does not follow Eq. 15: its gains have the mean -0.11, printed is +0.42.)
+def test_delta_m_of_a_row_of_mamo() -> None:
+    """Tan et al. 2024, Table 1: gains of 1.39, 0.33, 4.80 and 3.74 % over mIoU, Pix Acc, Abs Err, Rel Err; their mean
+    is 2.565, and 2.57 is printed. (CAGrad's row does not follow it: gains of the mean -0.11, printed is +0.42.)
     """
     single = [69.60, 91.82, 0.0125, 45.95]
     higher = [True, True, False, False]

@@ -9,7 +9,8 @@ from street_set import TASKS, write_cityscapes
 
 from advmtl.compare import timing
 from advmtl.compare.configs import check_comparable, plain_sum, read_configurations, single_task
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from preprocessing.ground.errors import InputError
 

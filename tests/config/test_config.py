@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from advmtl.config import Config, Source, parse_size, validate
+from advmtl.config.data import Source
+from advmtl.config.experiment import Config
 from advmtl.config.files import load_config
+from advmtl.config.typed import parse_size, validate
 from preprocessing.ground.errors import InputError
 
 MINIMAL = {"tasks": {"segmentation": {"losses": {"cross_entropy": 1}}}}
@@ -116,7 +118,7 @@ def test_source_on_the_command_line() -> None:
     source = Source.parse("cityscapes:../data/streets:val")
     assert (source.format, source.root, source.split) == ("cityscapes", "../data/streets", "val")
     assert Source.parse("folder:pictures").split is None
-    for text in ("cityscapes", "kitti:x", "a:b:c:d", "camvid::val"):
+    for text in ("cityscapes", "a:b:c:d", "camvid::val"):
         with pytest.raises(InputError, match="data source"):
             Source.parse(text)
 
@@ -129,3 +131,14 @@ def test_size_is_width_then_height() -> None:
 def test_configurations_need_no_torch() -> None:
     code = "import sys; import advmtl.config.files; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_options_that_were_written_as_null_are_not_given() -> None:
+    """Configurations of the first runs name all options of a loss; they are the same runs."""
+    old = {"depth": {"losses": {"berhu": 1}, "options": {"berhu": {"space": "log", "lam": None, "epsilon": None}}}}
+    new = {"depth": {"losses": {"berhu": 1}, "options": {"berhu": {"space": "log"}}}}
+    first, then = (validate(Config, {"tasks": tasks}, "test") for tasks in (old, new))
+    assert first == then and first.hash == then.hash
+    assert first.computed()["tasks"]["depth"]["options"]["berhu"].keys() == {"space", "lam", "delta", "epsilon"}
+    other = validate(Config, {"tasks": {"depth": {"losses": {"berhu": 1}}}}, "test")
+    assert other.hash != then.hash

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from advmtl.config import Augment
+from advmtl.config.data import Augment
 from advmtl.data.augment import (
-    Arrays,
     Geometry,
     Jitter,
     apply_jitter,
@@ -14,16 +13,26 @@ from advmtl.data.augment import (
     draw_jitter,
     jitter_matrix,
     warp,
+    window_of,
 )
+from advmtl.data.frames import Arrays
 from preprocessing.ground.labels import IGNORE
 
 PLAIN = Augment(flip=0, zoom=(1, 1), rotation_deg=0, brightness=0, contrast=0, saturation=0, hue=0)
 
 
+def arrays(image: np.ndarray, labels: np.ndarray, depth: np.ndarray) -> Arrays:
+    return Arrays(image, {"segmentation": labels, "depth": depth})
+
+
+def cut(before: Arrays, crop: tuple[int, int], geometry: Geometry) -> Arrays:
+    return warp(before, window_of(crop, geometry))
+
+
 def frame(width: int = 60, height: int = 40) -> Arrays:
     """Random noise: any resampling other than a copy shows."""
     rng = np.random.default_rng(3)
-    return Arrays(
+    return arrays(
         rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
         rng.integers(0, 19, (height, width), dtype=np.uint8),
         rng.uniform(2, 60, (height, width)).astype(np.float32),
@@ -37,23 +46,24 @@ def whole(width: int = 60, height: int = 40, **changes: float | bool) -> Geometr
 def test_the_whole_frame_at_zoom_one_is_an_exact_copy() -> None:
     before = frame()
     after = augment(before, (60, 40), np.random.default_rng(0), PLAIN)
-    for name in ("image", "labels", "depth"):
-        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    np.testing.assert_array_equal(after.image, before.image)
+    for name, label in before.labels.items():
+        np.testing.assert_array_equal(after.labels[name], label)
 
 
 def test_flip_mirrors_all_three_and_leaves_depth_values() -> None:
-    before, after = frame(), warp(frame(), (60, 40), whole(flip=True))
+    before, after = frame(), cut(frame(), (60, 40), whole(flip=True))
     np.testing.assert_array_equal(after.image, before.image[:, ::-1])
-    np.testing.assert_array_equal(after.labels, before.labels[:, ::-1])
-    np.testing.assert_array_equal(after.depth, before.depth[:, ::-1])
+    np.testing.assert_array_equal(after.labels["segmentation"], before.labels["segmentation"][:, ::-1])
+    np.testing.assert_array_equal(after.labels["depth"], before.labels["depth"][:, ::-1])
 
 
 def test_a_crop_at_zoom_one_copies_its_window() -> None:
     # A 24×16 window whose corner is (x 10, y 5): its centre is (10 + 11.5, 5 + 7.5).
     before = frame()
-    after = warp(before, (24, 16), Geometry(center=(21.5, 12.5), zoom=1.0))
+    after = cut(before, (24, 16), Geometry(center=(21.5, 12.5), zoom=1.0))
     np.testing.assert_array_equal(after.image, before.image[5:21, 10:34])
-    np.testing.assert_array_equal(after.depth, before.depth[5:21, 10:34])
+    np.testing.assert_array_equal(after.labels["depth"], before.labels["depth"][5:21, 10:34])
 
 
 def test_zoom_divides_depth_and_enlarges_objects() -> None:
@@ -61,10 +71,10 @@ def test_zoom_divides_depth_and_enlarges_objects() -> None:
     depth = np.full((40, 60), 30, np.float32)
     labels = np.zeros((40, 60), np.uint8)
     labels[18:22, 27:33] = 7
-    before = Arrays(np.zeros((40, 60, 3), np.uint8), labels, depth)
-    after = warp(before, (60, 40), Geometry(center=(29.5, 19.5), zoom=2.0))
-    np.testing.assert_allclose(after.depth, 15.0)
-    rows, columns = np.nonzero(after.labels == 7)
+    before = arrays(np.zeros((40, 60, 3), np.uint8), labels, depth)
+    after = cut(before, (60, 40), Geometry(center=(29.5, 19.5), zoom=2.0))
+    np.testing.assert_allclose(after.labels["depth"], 15.0)
+    rows, columns = np.nonzero(after.labels["segmentation"] == 7)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (16, 23, 24, 35)
 
 
@@ -78,11 +88,11 @@ def test_zoom_keeps_metric_shape_of_a_slanted_plane() -> None:
     focal_height, horizon = 120.0, 19.5
     rows = np.arange(40) - horizon
     depth = np.where(rows > 0, focal_height / np.maximum(rows, 0.5), 0).astype(np.float32)
-    before = Arrays(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8), np.tile(depth[:, None], (1, 60)))
-    after = warp(before, (60, 40), Geometry(center=(29.5, horizon), zoom=3.0))
+    before = arrays(np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8), np.tile(depth[:, None], (1, 60)))
+    after = cut(before, (60, 40), Geometry(center=(29.5, horizon), zoom=3.0))
     # Row 30, 10.5 below the horizon, shows source row 23, 3.5 below it: 120 / 3.5 / 3 = 120 / 10.5.
-    assert after.depth[30, 7] == pytest.approx(focal_height / 10.5, rel=1e-6)
-    assert (after.depth[:19] == 0).all(), "invalid must stay invalid under a zoom"
+    assert after.labels["depth"][30, 7] == pytest.approx(focal_height / 10.5, rel=1e-6)
+    assert (after.labels["depth"][:19] == 0).all(), "invalid must stay invalid under a zoom"
 
 
 def test_rotation_turns_the_marker_and_marks_what_came_from_outside() -> None:
@@ -91,30 +101,30 @@ def test_rotation_turns_the_marker_and_marks_what_came_from_outside() -> None:
     size, center = 11, 5.0
     labels = np.zeros((size, size), np.uint8)
     labels[2, 6] = 9
-    before = Arrays(np.zeros((size, size, 3), np.uint8), labels, np.where(labels == 9, 4.0, 8.0).astype(np.float32))
-    turned = warp(before, (size, size), Geometry(center=(center, center), zoom=1.0, rotation_deg=90.0))
-    assert [tuple(place) for place in np.argwhere(turned.labels == 9)] == [(4, 2)]
-    assert turned.depth[4, 2] == 4.0
-    slanted = warp(before, (size, size), Geometry(center=(center, center), zoom=1.0, rotation_deg=45.0))
-    assert slanted.labels[0, 0] == IGNORE and slanted.depth[0, 0] == 0
-    assert slanted.labels[5, 5] == 0 and slanted.depth[5, 5] == 8
+    before = arrays(np.zeros((size, size, 3), np.uint8), labels, np.where(labels == 9, 4.0, 8.0).astype(np.float32))
+    turned = cut(before, (size, size), Geometry(center=(center, center), zoom=1.0, rotation_deg=90.0))
+    assert [tuple(place) for place in np.argwhere(turned.labels["segmentation"] == 9)] == [(4, 2)]
+    assert turned.labels["depth"][4, 2] == 4.0
+    slanted = cut(before, (size, size), Geometry(center=(center, center), zoom=1.0, rotation_deg=45.0))
+    assert slanted.labels["segmentation"][0, 0] == IGNORE and slanted.labels["depth"][0, 0] == 0
+    assert slanted.labels["segmentation"][5, 5] == 0 and slanted.labels["depth"][5, 5] == 8
 
 
 def test_labels_and_depth_are_only_ever_picked_never_mixed() -> None:
     before = frame()
-    labels = np.where(before.labels < 9, 3, 17).astype(np.uint8)
-    depth = np.where(before.labels < 9, 4.0, 40.0).astype(np.float32)
-    before = Arrays(before.image, labels, depth)
+    labels = np.where(before.labels["segmentation"] < 9, 3, 17).astype(np.uint8)
+    depth = np.where(before.labels["segmentation"] < 9, 4.0, 40.0).astype(np.float32)
+    before = arrays(before.image, labels, depth)
     settings = Augment(flip=0.5, zoom=(0.8, 1.9), rotation_deg=10)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         height, width = labels.shape
         geometry = draw_geometry(rng, (width, height), (48, 24), settings)
-        after = warp(before, (48, 24), geometry)
-        assert set(np.unique(after.labels)) <= {3, 17, IGNORE}
-        values = np.unique(np.round(after.depth * geometry.zoom, 3))
+        after = cut(before, (48, 24), geometry)
+        assert set(np.unique(after.labels["segmentation"])) <= {3, 17, IGNORE}
+        values = np.unique(np.round(after.labels["depth"] * geometry.zoom, 3))
         assert set(values) <= {0.0, 4.0, 40.0}
-        np.testing.assert_array_equal(after.labels == IGNORE, after.depth == 0)
+        np.testing.assert_array_equal(after.labels["segmentation"] == IGNORE, after.labels["depth"] == 0)
 
 
 @pytest.mark.parametrize(("crop", "zoom"), [((75, 32), 1.5), ((40, 64), 2.0)])
@@ -122,15 +132,15 @@ def test_a_small_frame_is_zoomed_until_it_covers_the_crop(crop: tuple[int, int],
     size = (50, 32)
     geometry = draw_geometry(np.random.default_rng(1), size, crop, PLAIN)
     assert geometry.zoom == zoom
-    before = Arrays(
+    before = arrays(
         np.zeros((size[1], size[0], 3), np.uint8),
         np.zeros((size[1], size[0]), np.uint8),
         np.full((size[1], size[0]), 10, np.float32),
     )
-    after = warp(before, crop, geometry)
-    assert after.labels.shape == (crop[1], crop[0])
-    assert (after.labels == 0).all(), "no border may come in"
-    np.testing.assert_allclose(after.depth, 10 / zoom, rtol=1e-6)
+    after = cut(before, crop, geometry)
+    assert after.labels["segmentation"].shape == (crop[1], crop[0])
+    assert (after.labels["segmentation"] == 0).all(), "no border may come in"
+    np.testing.assert_allclose(after.labels["depth"], 10 / zoom, rtol=1e-6)
 
 
 def test_windows_lie_inside_the_frame_and_reach_its_corners() -> None:
@@ -174,6 +184,6 @@ def test_the_same_generator_state_gives_the_same_frame_and_another_does_not() ->
         augment(frame(), (40, 32), np.random.default_rng((5, 2, index)), settings) for index in (9, 9, 10)
     )
     np.testing.assert_array_equal(first.image, again.image)
-    np.testing.assert_array_equal(first.depth, again.depth)
+    np.testing.assert_array_equal(first.labels["depth"], again.labels["depth"])
     assert (first.image != other.image).any()
     assert draw_jitter(np.random.default_rng(1), PLAIN).identity

@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from street_set import TASKS, config, write_cityscapes
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
 from advmtl.config.files import load_config
-from advmtl.data.frames import FrameRecord
+from advmtl.config.typed import validate
 from advmtl.data.label_budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.loading import train_loader
+from advmtl.tasks import TASKS as ALL
+from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from preprocessing.ground.errors import InputError
 
 FILE = Path("label.png")
@@ -30,7 +34,7 @@ def frames(count: int, *, source: int = 0, instances: bool = False) -> list[Fram
 
 def counts(records: list[FrameRecord]) -> Counter[tuple[str, ...]]:
     """How many frames have which labels."""
-    return Counter(tuple(t for t in ("segmentation", "depth", "instance") if r.has(t)) for r in records)
+    return Counter(tuple(name for name, task in ALL.items() if task.arrays.has(r)) for r in records)
 
 
 def test_ratio_gives_every_frame_one_label() -> None:
@@ -48,10 +52,17 @@ def test_ratio_gives_every_frame_one_label() -> None:
 def test_the_choice_of_older_runs_stays(ratio: str, segmentation: str) -> None:
     kept = keep_labels(frames(20), ratio, 0)
     chosen = {f"f{int(number):04d}" for number in segmentation.split()}
-    assert {record.name for record in kept if record.has_labels} == chosen
-    assert {record.name for record in kept if record.has_depth} == {record.name for record in frames(20)} - chosen
+    assert {record.name for record in kept if SEGMENTATION.has(record)} == chosen
+    assert {record.name for record in kept if DEPTH.has(record)} == {record.name for record in frames(20)} - chosen
     half = keep_labels(frames(20), "0.25", 0)
-    assert [record.name[-2:] for record in half if record.has_labels] == ["07", "12", "17", "18", "19"]
+    assert [record.name[-2:] for record in half if SEGMENTATION.has(record)] == ["07", "12", "17", "18", "19"]
+
+
+def test_a_ratio_has_at_most_a_part_for_every_task() -> None:
+    own = {**ALL, "second": ALL["depth"]}
+    assert len(keep_labels(frames(8), "1:2:3:4", 0, own)) == 8
+    with pytest.raises(InputError, match="1:2:3:4 has 4 parts; there are segmentation:depth:instance"):
+        keep_labels(frames(8), "1:2:3:4", 0)
 
 
 def test_a_fraction_is_of_the_labelled_frames_of_each_kind() -> None:
@@ -65,7 +76,7 @@ def test_a_fraction_is_of_the_labelled_frames_of_each_kind() -> None:
             (): 1031 - 6,
         }
         more = keep_labels([*raw, *frames(20), *depth, *one], "0.4", seed)
-        assert {r.name for r in kept if r.has_depth} < {r.name for r in more if r.has_depth}
+        assert {r.name for r in kept if DEPTH.has(r)} < {r.name for r in more if DEPTH.has(r)}
 
 
 def test_ratio_of_three_labels_and_labels_without_a_part() -> None:
@@ -83,17 +94,17 @@ def test_a_frame_with_one_label_keeps_it() -> None:
 
 
 def test_the_choice_depends_on_seed_and_name_alone() -> None:
-    whole = {r.name for r in keep_labels(frames(50), "0.5", 1) if r.has_labels}
-    turned = {r.name for r in keep_labels(frames(50)[::-1], "0.5", 1) if r.has_labels}
+    whole = {r.name for r in keep_labels(frames(50), "0.5", 1) if SEGMENTATION.has(r)}
+    turned = {r.name for r in keep_labels(frames(50)[::-1], "0.5", 1) if SEGMENTATION.has(r)}
     assert whole == turned
-    assert whole != {r.name for r in keep_labels(frames(50), "0.5", 2) if r.has_labels}
+    assert whole != {r.name for r in keep_labels(frames(50), "0.5", 2) if SEGMENTATION.has(r)}
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 80), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
 def test_a_smaller_fraction_is_part_of_a_larger_one(count: int, a: float, b: float, seed: int) -> None:
     small, large = (
-        {r.name for r in keep_labels(frames(count), str(share), seed) if r.has_depth} for share in sorted((a, b))
+        {r.name for r in keep_labels(frames(count), str(share), seed) if DEPTH.has(r)} for share in sorted((a, b))
     )
     assert small <= large
     assert len(large) == max(1, round(max(a, b) * count))
@@ -103,8 +114,8 @@ def test_a_list_of_frames(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     path.write_text(json.dumps({"frames": ["f0003", "f0001", "elsewhere"]}))
     kept = keep_labels(frames(5), str(path), 0)
-    assert [record.name for record in kept if record.has_labels] == ["f0001", "f0003"]
-    assert not any(record.has_depth for record in kept if not record.has_labels)
+    assert [record.name for record in kept if SEGMENTATION.has(record)] == ["f0001", "f0003"]
+    assert not any(DEPTH.has(record) for record in kept if not SEGMENTATION.has(record))
     path.write_text(json.dumps({"frames": ["elsewhere"]}))
     with pytest.raises(InputError, match="names none of the 5"):
         keep_labels(frames(5), str(path), 0)
@@ -119,7 +130,7 @@ def test_a_list_keeps_what_was_labelled_before_it(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     path.write_text(json.dumps({"frames": ["f0003"], "labelled": 2, "labelled_frames": ["f0000", "f0004"]}))
     kept = keep_labels(frames(5), str(path), 0)
-    assert [record.name for record in kept if record.has_labels] == ["f0000", "f0003", "f0004"]
+    assert [record.name for record in kept if SEGMENTATION.has(record)] == ["f0000", "f0003", "f0004"]
     for wrong in (3, [3], None):
         path.write_text(json.dumps({"frames": ["f0003"], "labelled_frames": wrong}))
         with pytest.raises(InputError, match="holds no list"):
@@ -147,9 +158,7 @@ def test_a_ratio_is_no_number_in_base_60(tmp_path: Path, ratio: str) -> None:
     assert load_config(str(path)) == found
 
 
-@pytest.mark.parametrize(
-    "written", ["half", 69, 541, 5410, 2, "69", "0", "1.5", "0:0", "-0.1", "nan", 0, True, "1:2:3:4", "inf"]
-)
+@pytest.mark.parametrize("written", ["half", 69, 541, 5410, 2, "69", "0", "1.5", "0:0", "-0.1", "nan", 0, True, "inf"])
 def test_impossible_budgets_are_refused(written: object) -> None:
     with pytest.raises(InputError, match=r"data\.label_budget"):
         validate(Config, {"tasks": TASKS, "data": {"label_budget": written}}, "test")
@@ -221,8 +230,8 @@ def test_a_single_task_learns_from_the_same_labels(tmp_path: Path) -> None:
     values = both.model_dump(mode="json")
     for task, number in (("segmentation", 2), ("depth", 4)):
         single = validate(Config, values | {"tasks": {task: TASKS[task]}}, "test")
-        labelled = {r.name for r in train_loader(single).dataset.records if r.has(task)}
-        assert labelled == {r.name for r in train_loader(both).dataset.records if r.has(task)}
+        labelled = {r.name for r in train_loader(single).dataset.records if ALL[task].arrays.has(r)}
+        assert labelled == {r.name for r in train_loader(both).dataset.records if ALL[task].arrays.has(r)}
         assert len(labelled) == number
 
 

@@ -5,12 +5,17 @@ import pytest
 import torch
 from street_set import PLAIN, SIZE, config, noise, write_cityscapes, write_folder
 
-from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD, normalize
+from advmtl.data.batch import normalize
 from advmtl.data.cache import FrameCache
-from advmtl.data.loading import FrameDataset, train_loader, val_loaders
+from advmtl.data.dataset import FrameDataset
+from advmtl.data.loading import train_loader, val_loaders
+from advmtl.tasks import TASKS as ALL
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.pictures import IMAGENET_MEAN, IMAGENET_STD
 from preprocessing.sets.cityscapes import frame_path
+
+TWO = {name: ALL[name] for name in ("segmentation", "depth")}
 
 
 def same(first, second):
@@ -91,7 +96,8 @@ def test_mixed_sources_leave_out_what_a_frame_lacks(sets):
 def test_only_labels_of_the_configured_tasks_are_read(sets):
     both = config(sets[:1])
     loader = train_loader(both.model_copy(update={"tasks": {"depth": both.tasks["depth"]}}))
-    assert next(iter(loader)).present == {"segmentation": [False] * 4, "depth": [True] * 4}
+    assert next(iter(loader)).present == {"depth": [True] * 4}
+    assert all(record.labels is None for record in loader.dataset.records)
 
 
 def test_training_clips_depth_and_keeps_the_preprocessing_clip_far_under_zoom(tmp_path):
@@ -141,7 +147,7 @@ def test_a_file_that_breaks_later_is_skipped_and_listed(tmp_path):
         assert batch.present[task].count(False) == 1 and not batch.present[task][where]
     assert (batch.targets["depth"][where] == 0).all() and (batch.targets["segmentation"][where] == 255).all()
     dataset = loader.dataset
-    strict = FrameDataset(dataset.records, dataset.sizes, strict=True)
+    strict = FrameDataset(dataset.records, dataset.sizes, ALL, strict=True)
     with pytest.raises(InputError, match=names[2]):
         strict[2]
 
@@ -161,15 +167,17 @@ def test_bad_frames_at_the_start_are_left_out_and_reported(tmp_path):
 
 def test_cache_holds_what_fits_and_returns_the_same_bits(sets):
     # A 64×32 frame takes 64·32·8 B = 16 KiB: 40 KiB hold two.
-    dataset = FrameDataset(train_loader(config(sets[:1])).dataset.records, [(64, 32)], cache_mb=40 / 1024)
+    dataset = FrameDataset(train_loader(config(sets[:1])).dataset.records, [(64, 32)], TWO, cache_mb=40 / 1024)
     fresh = [dataset[index] for index in range(3)]
     cache = dataset._cache
     assert cache.frames == 2 and cache.get(0) is not None and cache.get(2) is None
     again = [dataset[index] for index in range(3)]
     for before, after in zip(fresh, again, strict=True):
-        for name in ("image", "labels", "depth"):
-            np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+        np.testing.assert_array_equal(before.image, after.image)
+        assert before.targets.keys() == after.targets.keys() == TWO.keys()
+        for name, target in before.targets.items():
+            np.testing.assert_array_equal(target, after.targets[name])
     with pytest.raises(ValueError, match="read-only"):
         cache.get(0).image[:] = 0
-    assert FrameCache([], 10).get(0) is None
-    assert FrameCache([(64, 32)] * 3, 40 / 1024, instances=True).frames == 2, "20 KiB each"
+    assert FrameCache([], 10, ALL).get(0) is None
+    assert FrameCache([(64, 32)] * 3, 40 / 1024, ALL).frames == 2, "20 KiB each"

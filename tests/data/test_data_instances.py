@@ -6,9 +6,10 @@ import torch
 from instance_set import LEFT_CAR, RIGHT_CAR, instance_ids, write_instances
 from street_set import PLAIN, TASKS, config, write_cityscapes, write_folder
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.loading import train_loader, val_loaders
-from advmtl.tasks.grouping import IGNORED_INSTANCE, offsets_of
+from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, offsets_of
 
 THREE = {**TASKS, "instance": {"losses": {"l1": 1}}}
 
@@ -87,11 +88,11 @@ def test_the_cache_holds_instances(streets):
     dataset = train_loader(with_instances([f"cityscapes:{streets}:train"])).dataset
     fresh = [dataset[index] for index in range(8)]
     assert (
-        dataset._cache.get(0).instances.max() == IGNORED_INSTANCE
-        and not dataset._cache.get(0).instances.flags.writeable
+        dataset._cache.get(0).labels["instance"].max() == IGNORED_INSTANCE
+        and not dataset._cache.get(0).labels["instance"].flags.writeable
     )
     for index, before in enumerate(fresh):
-        np.testing.assert_array_equal(dataset[index].instance, before.instance)
+        np.testing.assert_array_equal(dataset[index].targets["instance"], before.targets["instance"])
 
 
 def test_a_frame_that_breaks_later_has_no_instance(streets, tmp_path):

@@ -8,10 +8,14 @@ from instance_set import write_instances
 from shared_files import shared_file
 from street_set import SIZE, noise, write_cityscapes, write_folder
 
-from advmtl.config import Source
+from advmtl.config.data import Source
 from advmtl.data.frames import check_frames, load_frame
 from advmtl.data.index import index_source
-from advmtl.tasks.grouping import IGNORED_INSTANCE
+from advmtl.tasks import TASKS
+from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
+from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
+from advmtl.tasks.instance.grouping import IGNORED_INSTANCE
+from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.errors import InputError
@@ -31,33 +35,37 @@ def test_cityscapes_frame_has_mapped_classes_and_metric_depth(tmp_path):
     frame = load_frame(records[3], (48, 24))
     # Road is train id 0, car 13, void is ignored; disparity 8 px and B·f = 0.5 m · 200 px give 12.5 m,
     # whatever the size the frame is resized to.
-    assert frame.labels[20, 5] == 0 and frame.labels[20, 40] == 13 and (frame.labels[:2] == IGNORE).all()
-    np.testing.assert_allclose(frame.depth[2:], 12.5, rtol=1e-5)
-    assert (frame.depth[:2] == 0).all()
+    assert (
+        frame.labels["segmentation"][20, 5] == 0
+        and frame.labels["segmentation"][20, 40] == 13
+        and (frame.labels["segmentation"][:2] == IGNORE).all()
+    )
+    np.testing.assert_allclose(frame.labels["depth"][2:], 12.5, rtol=1e-5)
+    assert (frame.labels["depth"][:2] == 0).all()
     assert frame.image.shape == (24, 48, 3)
 
 
 def test_seven_categories(tmp_path):
     write_cityscapes(tmp_path)
     frame = load_frame(index_source(source(tmp_path), "categories7", "train")[0], SIZE)
-    assert frame.labels[20, 5] == 0 and frame.labels[20, 90] == 6
+    assert frame.labels["segmentation"][20, 5] == 0 and frame.labels["segmentation"][20, 90] == 6
 
 
 def test_instances_are_read_beside_the_classes_and_are_none_where_absent(tmp_path):
     names = write_cityscapes(tmp_path, frames=3)
     write_instances(tmp_path, "train", names[:2])
     records = index_source(source(tmp_path), "categories7", "train")
-    assert [[record.has(task) for task in ("segmentation", "depth", "instance")] for record in records] == [
+    assert [[task.arrays.has(record) for task in TASKS.values()] for record in records] == [
         [True, True, True],
         [True, True, True],
         [True, True, False],
     ]
-    ids = load_frame(records[1], (48, 24)).instances
+    ids = load_frame(records[1], (48, 24)).labels["instance"]
     assert ids.dtype == np.uint16 and (ids[:2] == IGNORED_INSTANCE).all() and (ids[2:, :24] == 0).all()
     assert (ids[2:, 24:40] == 26000).all() and (ids[2:, 40:] == 26001).all()
-    assert load_frame(records[2], (48, 24)).instances is None
+    assert (load_frame(records[2], (48, 24)).labels["instance"] == IGNORED_INSTANCE).all()
     hidden = index_source(source(tmp_path, labels="none"), "cityscapes19", "train")
-    assert not any(record.has("instance") for record in hidden)
+    assert not any(INSTANCE.has(record) for record in hidden)
 
 
 def test_instance_files_are_checked_like_the_others(tmp_path):
@@ -81,7 +89,7 @@ def test_auto_depth_trains_on_the_prepared_one_and_validates_on_the_sets_own(tmp
     for rule in ("auto", "prepared", "dataset", "none"):
         for role in ("train", "val"):
             records = index_source(source(tmp_path, split="train", depth=rule), "cityscapes19", role)
-            depths = [load_frame(record, SIZE).depth[-1, -1] for record in records[:2]]
+            depths = [load_frame(record, SIZE).labels["depth"][-1, -1] for record in records[:2]]
             found[rule, role] = [round(float(depth), 3) for depth in depths]
     own = [20.0, round(100 / 6, 3)]
     # Only the first frame has prepared depth.
@@ -96,13 +104,17 @@ def test_folder_frames_may_lack_any_label(tmp_path):
     write_folder(tmp_path / "b", labels=True)
     only_depth = index_source(source(tmp_path / "a", "folder"), "cityscapes19", "train", number=2)
     only_labels = index_source(source(tmp_path / "b", "folder"), "cityscapes19", "train")
-    assert [(r.has_labels, r.has_depth, r.source) for r in only_depth[:1]] == [(False, True, 2)]
+    assert [(SEGMENTATION.has(r), DEPTH.has(r), r.source) for r in only_depth[:1]] == [(False, True, 2)]
     frame = load_frame(only_depth[1], SIZE)
-    assert (frame.labels == IGNORE).all() and frame.depth[-1, 0] == 7.0 and frame.depth[0, 0] == 0
+    assert (
+        (frame.labels["segmentation"] == IGNORE).all()
+        and frame.labels["depth"][-1, 0] == 7.0
+        and frame.labels["depth"][0, 0] == 0
+    )
     frame = load_frame(only_labels[3], SIZE)
-    assert (frame.labels == 3).all() and (frame.depth == 0).all()
+    assert (frame.labels["segmentation"] == 3).all() and (frame.labels["depth"] == 0).all()
     hidden = index_source(source(tmp_path / "b", "folder", labels="none"), "cityscapes19", "train")
-    assert not hidden[0].has_labels
+    assert not SEGMENTATION.has(hidden[0])
 
 
 def test_impossible_sources_name_what_is_there(tmp_path):
@@ -187,13 +199,13 @@ def test_real_camvid_and_lidar():
     camvid = index_source(source(shared_file("data/camvid"), "camvid", "val"), "camvid11", "val")
     assert len(camvid) == 101
     frame = load_frame(camvid[50], (240, 180))
-    assert set(np.unique(frame.labels)) <= {*range(11), IGNORE} and not frame.depth.any()
-    road = frame.labels[-10:] == 3  # camvid11: road
+    assert set(np.unique(frame.labels["segmentation"])) <= {*range(11), IGNORE} and not frame.labels["depth"].any()
+    road = frame.labels["segmentation"][-10:] == 3  # camvid11: road
     assert road.mean() > 0.5, "a driving video has road under the camera"
     drive = index_source(source(shared_file("data/kitti_drive"), "folder"), "camvid11", "val")
     good, bad = check_frames([*camvid, *drive])
     assert len(good) == 101 + 39 and not bad
-    depth = load_frame(drive[0], (621, 188)).depth
+    depth = load_frame(drive[0], (621, 188)).labels["depth"]
     assert 0.02 < (depth > 0).mean() < 0.05 and depth[depth > 0].min() > 2 and depth.max() < 90
 
 
@@ -215,8 +227,8 @@ def test_a_rig_trains_directly(tmp_path: Path) -> None:
     for role in ("train", "val"):
         for record in index_source(Source.parse(f"rig:{tmp_path}"), "cityscapes19", role):
             frame = load_frame(record, SIZE)
-            assert set(np.unique(frame.labels)) == {0, 13}
-            found[role, record.name] = round(float(np.unique(frame.depth)[0]), 3)
+            assert set(np.unique(frame.labels["segmentation"])) == {0, 13}
+            found[role, record.name] = round(float(np.unique(frame.labels["depth"])[0]), 3)
         good, bad = check_frames(index_source(Source.parse(f"rig:{tmp_path}"), "cityscapes19", role))
         assert len(good) == 3 and not bad
     assert [found["train", name] for name in ("a/1", "a/2", "b/1")] == [12, 12, 12]

@@ -1,4 +1,4 @@
-"""advmtl.tasks.grouping"""
+"""advmtl.tasks.instance.grouping"""
 
 import subprocess
 import sys
@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from advmtl.data.augment import Arrays, Geometry, warp
-from advmtl.tasks.grouping import (
+from advmtl.data.augment import Geometry, warp, window_of
+from advmtl.data.frames import Arrays
+from advmtl.tasks.instance.grouping import (
     IGNORED_INSTANCE,
     Grouping,
     classes_of,
@@ -39,7 +40,7 @@ def same_partition(found: np.ndarray, true: np.ndarray) -> bool:
 
 
 def test_needs_no_torch() -> None:
-    code = "import sys, advmtl.tasks.grouping, advmtl.drawing.instance_colors; sys.exit('torch' in sys.modules)"
+    code = "import sys, advmtl.tasks, advmtl.data, advmtl.drawing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -86,10 +87,8 @@ def two_cars() -> np.ndarray:
 
 
 def shown(ids: np.ndarray, crop: tuple[int, int], geometry: Geometry) -> np.ndarray:
-    plain = Arrays(np.zeros((*ids.shape, 3), np.uint8), np.zeros(ids.shape, np.uint8), np.ones(ids.shape, np.float32))
-    warped = warp(Arrays(plain.image, plain.labels, plain.depth, ids), crop, geometry).instances
-    assert warped is not None
-    return warped
+    plain = Arrays(np.zeros((*ids.shape, 3), np.uint8), {"instance": ids})
+    return warp(plain, window_of(crop, geometry)).labels["instance"]
 
 
 @pytest.mark.parametrize(

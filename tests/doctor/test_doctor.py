@@ -12,13 +12,12 @@ from street_set import write_cityscapes
 from typer.testing import CliRunner
 
 from advmtl.cli.app import app
-from advmtl.doctor import devices, machine, packages, trial, video, weights
-from advmtl.doctor import examine as examine_module
-from advmtl.doctor.examine import examine
-from advmtl.doctor.following import following
-from advmtl.doctor.limits import usable_cores, usable_memory
-from advmtl.doctor.line import Line, guarded
-from advmtl.doctor.trial import Outcome, try_out
+from advmtl.doctor import devices, installed, machine, probe
+from advmtl.doctor import report as report_module
+from advmtl.doctor.installed import Finding
+from advmtl.doctor.probe import Outcome, run_probe
+from advmtl.doctor.report import examine, guarded, next_steps
+from preprocessing.ground.limits import usable_cores, usable_memory
 
 GB = 1024**3
 REQUIREMENTS = (">=3.11", ["torch>=2.8", "onnxruntime-gpu>=1.20", "embreex>=2.17; extra == 'synth'"])
@@ -30,12 +29,12 @@ def answered(**values: object) -> Outcome:
     return Outcome(dict(values), "", "")
 
 
-def by_name(lines: list[Line]) -> dict[str, Line]:
+def by_name(lines: list[Finding]) -> dict[str, Finding]:
     return {line.name: line for line in lines}
 
 
-def found(installed: dict[str, str]) -> dict[str, Line]:
-    return by_name(list(packages.check_packages(installed, REQUIREMENTS)))
+def found(there: dict[str, str]) -> dict[str, Finding]:
+    return by_name(list(installed.check_packages(there, REQUIREMENTS)))
 
 
 def test_versions_are_held_against_the_bounds() -> None:
@@ -60,15 +59,15 @@ def test_another_build_of_onnxruntime_will_do_and_two_at_once_are_told() -> None
 def test_what_the_extra_for_boards_lists_again_is_told_once() -> None:
     texts = ["numpy>=2.0", "opencv-python>=4.12"]
     texts += [f"{text}; extra == 'runtime'" for text in texts]
-    lines = list(packages.check_packages({"numpy": "2.3", "opencv-python-headless": "5.0"}, (">=3.11", texts)))
+    lines = list(installed.check_packages({"numpy": "2.3", "opencv-python-headless": "5.0"}, (">=3.11", texts)))
     assert [line.name for line in lines] == ["advmtl", "Python", "numpy", "opencv-python"]
     assert lines[-1].status == "ok" and lines[-1].found == "opencv-python-headless 5.0, in place of opencv-python"
 
 
 def test_the_checkout_s_own_bounds_are_read() -> None:
-    python, texts = packages.declared()
+    python, texts = installed.declared()
     assert python == ">=3.11" and any(text.startswith("torchjd[") for text in texts)
-    names = set(by_name(list(packages.check_packages())))
+    names = set(by_name(list(installed.check_packages())))
     assert {"Python", "torch", "torchjd", "tensorboard", "tensorrt", "embreex"} <= names
     assert "pytest" not in names and not any("extra" in name for name in names)
 
@@ -214,42 +213,43 @@ def test_the_driver_s_version_and_a_card_on_the_bus(tmp_path: Path) -> None:
 
 
 def test_weights_are_named_as_torchvision_names_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from torchvision.models import MobileNet_V3_Small_Weights
+    from torchvision.models import MobileNet_V3_Large_Weights, MobileNet_V3_Small_Weights
 
     from advmtl.networks.perceptual import _DOWNLOADS
 
-    used = [MobileNet_V3_Small_Weights.IMAGENET1K_V1, *_DOWNLOADS.values()]
-    assert [one.file for one in weights.PUBLISHED] == [Path(one.url).name for one in used]
+    large = MobileNet_V3_Large_Weights.IMAGENET1K_V2
+    used = [MobileNet_V3_Small_Weights.IMAGENET1K_V1, large, *_DOWNLOADS.values()]
+    assert [one.file for one in installed.PUBLISHED] == [Path(one.url).name for one in used]
     for variable, value in (("TORCH_HOME", str(tmp_path / "t")), ("XDG_CACHE_HOME", str(tmp_path / "x"))):
         monkeypatch.delenv("TORCH_HOME", raising=False)
         monkeypatch.setenv(variable, value)
-        assert weights.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
+        assert installed.hub_folder() == Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def test_damaged_and_absent_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = weights.PUBLISHED[2]
+    one = installed.PUBLISHED[-1]
     (tmp_path / one.file).write_bytes(b"half a file")
-    lines = by_name(list(weights.check_weights(tmp_path)))
+    lines = by_name(list(installed.check_weights(tmp_path)))
     assert lines[one.name].status == "warning" and "damaged" in lines[one.name].found
     absent = lines["VGG16"]
     assert absent.status == "missing" and str(tmp_path) in absent.remedy and "vgg16-397923af.pth" in absent.remedy
     assert lines["LPIPS calibration"].status == "ok"
     digits = "73c0dcba7c9e1c8df0e2d2e63a9a27bd"  # of any length: the name has the first eight
-    monkeypatch.setattr(weights, "_sha256", lambda _: one.digits + digits)
-    assert by_name(list(weights.check_weights(tmp_path)))[one.name].status == "ok"
+    monkeypatch.setattr(installed, "_sha256", lambda _: one.digits + digits)
+    assert by_name(list(installed.check_weights(tmp_path)))[one.name].status == "ok"
 
 
 def test_encoders_cameras_and_a_broken_opencv(tmp_path: Path) -> None:
     answer = answered(backends={"FFMPEG": True}, encoders={"mp4v": "0 of 6 frames could be read back", "avc1": "none"})
-    lines = by_name(list(video.video_lines(answer)))
+    lines = by_name(list(devices.video_lines(answer)))
     assert lines["encoder mp4v"].status == "warning" and lines["encoder avc1"].status == "missing"
     assert lines["FFMPEG"].status == "ok" and lines["V4L2"].status == "warning"
-    [broken] = video.video_lines(Outcome(None, "ImportError: libGL.so.1", ""))
+    [broken] = devices.video_lines(Outcome(None, "ImportError: libGL.so.1", ""))
     assert broken.status == "broken" and "headless" in broken.remedy
-    assert [line.status for line in video.camera_lines(tmp_path, tmp_path)] == ["missing"]
+    assert [line.status for line in devices.camera_lines(tmp_path, tmp_path)] == ["missing"]
     (tmp_path / "video10").touch()
     (tmp_path / "video2").touch()
-    assert [line.name[-2:] for line in video.camera_lines(tmp_path, tmp_path)] == ["o2", "10"]
+    assert [line.name[-2:] for line in devices.camera_lines(tmp_path, tmp_path)] == ["o2", "10"]
 
 
 def test_what_crashes_hangs_or_dies_in_a_probe_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,11 +258,11 @@ def test_what_crashes_hangs_or_dies_in_a_probe_is_an_answer(tmp_path: Path, monk
         "crash": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
         "hang": "import time\ntime.sleep(60)",
         "leave": "import sys\nprint('libfoo: cannot open', file=sys.stderr)\nsys.exit(3)",
-        "good": f"print('noise')\nprint('{trial.MARK}' + '{{\"a\": 1}}')",
+        "good": f"print('noise')\nprint('{probe.MARK}' + '{{\"a\": 1}}')",
     }
     for name, body in bodies.items():
         (tmp_path / f"made_up_{name}.py").write_text(body)
-    seen = {name: try_out(time_limit_s=3 if name == "hang" else 30, module=f"made_up_{name}") for name in bodies}
+    seen = {name: run_probe(time_limit_s=3 if name == "hang" else 30, module=f"made_up_{name}") for name in bodies}
     assert seen["crash"].fault == "crashed (SIGSEGV)"
     assert seen["hang"].fault == "gave no answer in 3 s"
     assert seen["leave"].fault == "libfoo: cannot open"
@@ -270,12 +270,12 @@ def test_what_crashes_hangs_or_dies_in_a_probe_is_an_answer(tmp_path: Path, monk
 
 
 def test_a_probe_that_raises_answers_with_the_error() -> None:
-    answer = try_out("provider", "NoSuchExecutionProvider").answer
+    answer = run_probe("provider", "NoSuchExecutionProvider").answer
     assert answer is not None and answer["error"]
 
 
 def test_a_check_that_raises_is_a_line() -> None:
-    def check() -> list[Line]:
+    def check() -> list[Finding]:
         raise ZeroDivisionError("by zero")
 
     [line] = guarded("machine", "memory", check)
@@ -287,7 +287,7 @@ def nothing_works(*_: str) -> Outcome:
 
 
 def test_everything_broken_is_still_a_whole_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "installed_versions", lambda: 1 / 0)
+    monkeypatch.setattr(installed, "installed_versions", lambda: 1 / 0)
     seen = examine(tmp_path, nothing_works)
     assert not seen.ok and seen.next == []
     broken = {line.name for line in seen.lines if line.status == "broken"}
@@ -297,12 +297,12 @@ def test_everything_broken_is_still_a_whole_report(tmp_path: Path, monkeypatch: 
 
 
 def test_the_command_prints_a_table_or_json_and_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = examine_module.Examination([Line("devices", "cpu[0]", "ok", "computes")], ["advmtl synth x"], 0.1)
-    monkeypatch.setattr(examine_module, "examine", lambda _: seen)
+    seen = report_module.Examination([Finding("devices", "cpu[0]", "ok", "computes")], ["advmtl synth x"], 0.1)
+    monkeypatch.setattr(report_module, "examine", lambda _: seen)
     result = CliRunner().invoke(app, ["doctor", "--json", str(tmp_path / "d.json")])
     assert result.exit_code == 0 and "cpu[0]" in result.stdout and "next: advmtl synth x" in result.stdout
     assert json.loads((tmp_path / "d.json").read_text())["lines"][0]["status"] == "ok"
-    seen.lines.append(Line("packages", "torch", "broken", "2.7, needs >=2.8", "pip install 'torch>=2.8'"))
+    seen.lines.append(Finding("packages", "torch", "broken", "2.7, needs >=2.8", "pip install 'torch>=2.8'"))
     result = CliRunner().invoke(app, ["doctor", "--json", "-"])
     assert result.exit_code == 1 and json.loads(result.stdout)["ok"] is False
     result = CliRunner().invoke(app, ["doctor", "--json", str(tmp_path / "no" / "d.json")])
@@ -310,26 +310,26 @@ def test_the_command_prints_a_table_or_json_and_its_exit_code(tmp_path: Path, mo
 
 
 def test_nothing_heavy_is_imported_before_it_is_tried() -> None:
-    code = "import sys, advmtl.cli.app, advmtl.doctor.examine as e; print(*sys.modules)"
+    code = "import sys, advmtl.cli.app, advmtl.doctor.report as e; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "cv2", "onnxruntime", "torchvision", "tensorrt", "numpy"} & set(done.stdout.split())
 
 
 def test_what_to_do_next_follows_what_is_there(tmp_path: Path) -> None:
-    assert following(tmp_path)[0].startswith("advmtl synth data/synth")
+    assert next_steps(tmp_path)[0].startswith("advmtl synth data/synth")
     root = tmp_path / "data" / "my town"
     write_cityscapes(root, "train", 1)
-    assert following(tmp_path) == ["advmtl preprocess 'data/my town'"]
+    assert next_steps(tmp_path) == ["advmtl preprocess 'data/my town'"]
     (root / "depth").mkdir()
     (root / "depth" / "manifest.jsonl").write_text('{"frame": 1}\n')
-    assert following(tmp_path) == ["advmtl train model3 --data 'cityscapes:data/my town'"]
+    assert next_steps(tmp_path) == ["advmtl train model3 --data 'cityscapes:data/my town'"]
     run = tmp_path / "runs" / "a"
     (run / "checkpoints").mkdir(parents=True)
     for name in ("config.yaml", "checkpoints/last.pt"):
         (run / name).touch()
-    assert following(tmp_path)[0].startswith("advmtl train runs/a --out runs/a ")
+    assert next_steps(tmp_path)[0].startswith("advmtl train runs/a --out runs/a ")
     for name in ("checkpoints/best.pt", "evaluation.json"):
         (run / name).touch()
-    assert following(tmp_path) == ["advmtl export runs/a"]
+    assert next_steps(tmp_path) == ["advmtl export runs/a"]
     (run / "model.onnx").touch()
-    assert following(tmp_path) == ["advmtl infer runs/a/model.onnx VIDEO --out result.mp4"]
+    assert next_steps(tmp_path) == ["advmtl infer runs/a/model.onnx VIDEO --out result.mp4"]

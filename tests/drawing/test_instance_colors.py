@@ -1,16 +1,21 @@
-"""advmtl.drawing.instance_colors, and the rows that advmtl.drawing.visualize makes of them"""
+"""advmtl.tasks.instance.colors, and the rows that advmtl.drawing.visualize makes of them"""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from advmtl.data.batch import Batch, normalize
-from advmtl.drawing.instance_colors import color_instances, color_offsets, longest_offset, offset_legend
-from advmtl.drawing.visualize import batch_panels, result_panel
-from advmtl.tasks.grouping import IGNORED_INSTANCE, instance_target
-from preprocessing.ground.labels import LABEL_SETS
+from advmtl.data.batch import Sample
+from advmtl.drawing.panels import sample_panel
+from advmtl.drawing.visualize import result_panel
+from advmtl.tasks.instance.colors import color_instances, color_offsets, longest_offset, offset_legend
+from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, instance_target
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.spec import TaskSpec
 
-LABELS = LABEL_SETS["cityscapes19"]
+SPEC = TaskSpec("cityscapes19", (1, 80))
+FILE = Path("label.png")
 HEIGHT, WIDTH = 48, 128
 
 
@@ -63,9 +68,9 @@ def test_rows_of_offsets_and_instances() -> None:
     image = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
     target = instance_target(two_cars())
     found = np.where(two_cars() > 0, two_cars() - 25999, 0)
-    outputs = {"instance": np.full((2, HEIGHT, WIDTH), 9, np.float32), "instances": found}
-    both = result_panel(image, outputs, {"instance": target}, LABELS, (1, 80))
-    alone = result_panel(image, {"instance": outputs["instance"]}, {}, LABELS, (1, 80))
+    outputs = {"offsets_px": np.full((2, HEIGHT, WIDTH), 9, np.float32), "instances": found}
+    both = result_panel(image, outputs, {"instance": target}, SPEC)
+    alone = result_panel(image, {"offsets_px": outputs["offsets_px"]}, {}, SPEC)
     assert both.shape[0] == 2 * alone.shape[0]
     first, second = both[18 : 18 + HEIGHT].astype(int), both[alone.shape[0] + 18 :][:HEIGHT].astype(int)
     predicted = 2 * (WIDTH + 2)
@@ -75,21 +80,25 @@ def test_rows_of_offsets_and_instances() -> None:
     assert np.abs(truth[20, 30] - truth[20, 60]).max() > 40 and (truth[40] == 50).all()
 
 
-def test_panels_of_a_batch_group_with_the_predicted_classes() -> None:
-    image = normalize(torch.zeros(2, HEIGHT, WIDTH, 3, dtype=torch.uint8))
-    target = torch.from_numpy(np.stack([instance_target(two_cars())] * 2))
-    classes = torch.zeros(2, HEIGHT, WIDTH, dtype=torch.int64)
-    depth = torch.ones(2, 1, HEIGHT, WIDTH)
-    present = {"segmentation": [True] * 2, "depth": [True] * 2, "instance": [True, False]}
-    batch = Batch(image, {"segmentation": classes, "depth": depth, "instance": target}, present, ["a", "b"])
-    logits = torch.zeros(2, 19, HEIGHT, WIDTH)
-    logits[:, 13] = (target[:, 2] > 0).float()
-    outputs = {"segmentation": logits, "depth": depth, "instance": target[:, :2]}
-    first, second = batch_panels(batch, outputs, LABELS, (1, 80))
+def test_a_samples_panel_groups_with_the_predicted_classes() -> None:
+    target = instance_target(two_cars())
+    targets = {
+        "segmentation": np.zeros((HEIGHT, WIDTH), np.uint8),
+        "depth": np.ones((HEIGHT, WIDTH), np.float32),
+        "instance": target,
+    }
+    shown = {"labels": FILE, "depth": FILE}
+    records = (FrameRecord("a", FILE, "", "", instances=FILE, **shown), FrameRecord("b", FILE, "", "", **shown))
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    logits = torch.zeros(1, 19, HEIGHT, WIDTH)
+    logits[:, 13] = torch.from_numpy(target[2] > 0).float()
+    offsets = torch.from_numpy(target[None, :2])
+    outputs = {"segmentation": logits, "depth": torch.ones(1, 1, HEIGHT, WIDTH), "instance": offsets}
+    first, second = (sample_panel(Sample(image, targets, record), outputs, SPEC) for record in records)
     assert first.shape == second.shape
     row = 3 * (HEIGHT + 18 + 2) + 18
     assert (second[row + 5, WIDTH + 2 + 40] == 60).all(), "no truth"
     cars = first[row:, 2 * (WIDTH + 2) :][20, [25, 70]].astype(int)
     assert np.abs(cars[0] - cars[1]).max() > 40, "the two cars are told apart"
-    fewer = batch_panels(batch, {"instance": target[:, :2]}, LABELS, (1, 80))
-    assert fewer[0].shape[0] == HEIGHT + 18 + 2
+    fewer = sample_panel(Sample(image, targets, records[0]), {"instance": offsets}, SPEC)
+    assert fewer.shape[0] == HEIGHT + 18 + 2

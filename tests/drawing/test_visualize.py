@@ -2,27 +2,26 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from advmtl.data.batch import Batch, normalize
-from advmtl.drawing.visualize import (
-    batch_panels,
-    caption,
-    class_legend,
-    color_depth,
-    denormalize,
-    depth_legend,
-    depth_panel,
-    evolution_gif,
-    overlay,
-    stack,
-)
+from advmtl.data.batch import Sample, normalize
+from advmtl.drawing.panels import sample_panel
+from advmtl.drawing.visualize import evolution_gif, result_panel
+from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.pictures import caption, stack
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.arrays import class_legend, overlay
+from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.pictures import denormalize
 
+SPEC = TaskSpec("camvid11", (1, 80))
+FILE = Path("label.png")
 LABELS = LABEL_SETS["camvid11"]
 
 
@@ -83,18 +82,19 @@ def test_caption_and_stack_sizes():
 
 
 def test_panels_have_one_size_with_and_without_labels():
-    image = normalize(torch.randint(0, 256, (2, 48, 96, 3), dtype=torch.uint8))
-    classes = torch.full((2, 48, 96), 3)
-    depth = torch.full((2, 1, 48, 96), 9.0)
-    present = {"segmentation": [True, False], "depth": [False, True]}
-    batch = Batch(image, {"segmentation": classes, "depth": depth}, present, ["a", "b"])
-    outputs = {"segmentation": torch.randn(2, 11, 48, 96), "depth": depth + 1}
-    first, second = batch_panels(batch, outputs, LABELS, (1, 80))
+    image = np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8)
+    targets = {"segmentation": np.full((48, 96), 3, np.uint8), "depth": np.full((48, 96), 9.0, np.float32)}
+    records = FrameRecord("a", FILE, "train", "camvid11", labels=FILE), FrameRecord("b", FILE, "", "", depth=FILE)
+    outputs = {"segmentation": torch.randn(1, 11, 48, 96), "depth": torch.full((1, 1, 48, 96), 10.0)}
+    first, second = (sample_panel(Sample(image, targets, record), outputs, SPEC) for record in records)
     assert first.shape == second.shape and first.dtype == np.uint8
     # The true classes of frame a, and the missing ones of frame b, in the second column.
     assert (first[40, 98 + 40] == LABELS.palette[3]).all() and (second[40, 98 + 40] == 60).all()
-    only = batch_panels(batch, {"depth": depth}, LABELS, (1, 80))
-    assert only[0].shape[0] < first.shape[0]
+    np.testing.assert_array_equal(first[18:66, :96], image)
+    only = sample_panel(Sample(image, targets, records[0]), {"depth": outputs["depth"]}, SPEC)
+    assert only.shape[0] < first.shape[0]
+    unread = sample_panel(Sample(image, targets, records[0], "cut off"), outputs, SPEC)
+    assert (unread[40, 98 + 40] == 60).all()
 
 
 def test_sparse_truth_is_drawn_larger_and_dense_is_not():
@@ -104,7 +104,8 @@ def test_sparse_truth_is_drawn_larger_and_dense_is_not():
     dense[20:, :] = 10
     prediction = np.full((40, 60), 10, np.float32)
     columns = slice(62, 122)
-    drawn = [depth_panel(image, truth, prediction, (1, 80))[-40:, columns] for truth in (sparse, dense)]
+    panels = [result_panel(image, {"depth_m": prediction}, {"depth": truth}, SPEC) for truth in (sparse, dense)]
+    drawn = [panel[18:58, columns] for panel in panels]
     assert [(part.max(-1) > 0).sum() for part in drawn] == [9, 20 * 60]
 
 

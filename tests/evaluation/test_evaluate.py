@@ -1,4 +1,4 @@
-"""advmtl.evaluation.evaluate"""
+"""advmtl.evaluation.measure"""
 
 import io
 import json
@@ -13,14 +13,15 @@ from street_set import TASKS, config, write_cityscapes, write_folder
 from torch import nn
 from torch.nn import functional
 
-from advmtl.config import Config, validate
-from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD, Batch
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.loading import train_loader, val_loaders
-from advmtl.evaluation.constant_depth import depth_prior, mean_depth_baseline
-from advmtl.evaluation.evaluate import evaluate, evaluating
+from advmtl.evaluation.measure import constant_baselines, evaluate, evaluating
 from advmtl.evaluation.tables import print_table
-from advmtl.tasks.grouping import offsets_of
+from advmtl.tasks.depth.constant import depth_prior
+from advmtl.tasks.instance.grouping import offsets_of
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.pictures import IMAGENET_MEAN, IMAGENET_STD
 from preprocessing.sets.cityscapes import frame_path
 
 
@@ -163,19 +164,17 @@ def test_frames_with_numbers_that_are_not_finite_are_left_out_by_name(sets, valu
 
 def test_depth_prior_by_hand():
     depth = torch.tensor([10.0, 10.0, 0.0, 40.0, 90.0]).view(1, 1, 1, 5)
-    batch = Batch(torch.zeros(1, 3, 1, 5), {"depth": depth}, {"depth": [True]}, ["a"])
-    prior = depth_prior([batch, batch], 80.0)
+    prior = depth_prior([depth, depth], 80.0)
     # Valid below 80 m: 10, 10, 40, twice: mean 20, median 10 (to 1/16 m).
     assert prior.pixels == 6 and prior.mean_m == pytest.approx(20.0)
     assert prior.median_m == pytest.approx(10.0, abs=1 / 16)
-    batch.targets["depth"] = torch.zeros(1, 1, 1, 5)
     with pytest.raises(InputError, match="no training frame has a valid depth"):
-        depth_prior([batch])
+        depth_prior([torch.zeros(1, 1, 1, 5)])
 
 
 def test_mean_depth_baseline(sets):
     settings = config(sets[1:], sets[1:])
-    result = mean_depth_baseline(settings, val_loaders(settings))
+    result = constant_baselines(settings, val_loaders(settings))["depth"]
     assert result["mean"]["depth_m"] == pytest.approx(25.0) and result["mean"]["abs_rel"] == pytest.approx(0.0)
 
 
@@ -198,6 +197,6 @@ def test_real_frames_survive_the_whole_way():
     batch = next(iter(train_loader(settings)))
     pixels = batch.image.permute(0, 2, 3, 1) * torch.tensor(IMAGENET_STD) + torch.tensor(IMAGENET_MEAN)
     assert pixels.min() > -1e-3 and pixels.max() < 1 + 1e-3 and 0.1 < pixels.mean() < 0.7
-    result = mean_depth_baseline(settings, val_loaders(settings))
+    result = constant_baselines(settings, val_loaders(settings))["depth"]
     assert 5 < result["mean"]["depth_m"] < 25 and 0.2 < result["median"]["abs_rel"] < 1
     assert result["mean"]["edge_f1"] is None, "lidar is too sparse for contours"

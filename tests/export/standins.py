@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from advmtl.config import Config
+from advmtl.config.experiment import Config
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
-from export.session.session import Session
-from export.stream.sources import Frames, Loaded, Source
+from export.session.session import Result, Session
+from export.stream.source import Frames, Loaded, Source
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")
@@ -55,6 +55,17 @@ class SmallGenerator(nn.Module):
 def make_generator(*tasks: str, seed: int = 0) -> SmallGenerator:
     torch.manual_seed(seed)
     return SmallGenerator(tasks or ("segmentation", "depth")).eval()
+
+
+def made(
+    classes: NDArray[np.uint8] | None = None,
+    depth_m: NDArray[np.float32] | None = None,
+    offsets_px: NDArray[np.float32] | None = None,
+    instances: NDArray[np.uint16] | None = None,
+) -> Result:
+    """A result of these outputs."""
+    given = {CLASSES: classes, DEPTH: depth_m, OFFSETS: offsets_px, "instances": instances}
+    return Result({name: values for name, values in given.items() if values is not None})
 
 
 def make_metadata(size: tuple[int, int] = SIZE, outputs: tuple[str, ...] = (CLASSES, DEPTH)) -> Metadata:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
+from command_line import advmtl
 from standins import make_session, make_source
 
 import export.__main__ as command
-from advmtl.cli import stream
-from export.stream.infer import infer
+from advmtl.infer_options import OPTIONS, InferOptions
+from export.stream.stream import infer
+from preprocessing.ground.errors import InputError
 
 
 def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
@@ -24,19 +25,47 @@ def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
     assert error.startswith("error: ") and str(tmp_path / "file") in error
 
 
-@pytest.mark.parametrize("name", ["threads", "in_flight"])
-def test_both_commands_say_the_same_of_an_option(name: str) -> None:
-    (action,) = [one for one in command._parser()._actions if one.dest == name]
-    (option,) = get_type_hints(stream.infer, include_extras=True)[name].__metadata__
-    assert action.help and action.help == option.help
+LINE = ["m.onnx", "drive.mp4", "--out", "o.mkv", "--arrays", "a", "--log", "l.jsonl", "--show", "--policy", "every"]
+LINE += ["--limit", "7", "--loop", "2", "--reconnect-seconds", "1.5", "--fps", "12.5", "--threads", "3"]
+LINE += ["--in-flight", "4", "--provider", "cpu", "--report", "r.json"]
+
+
+@pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])
+def test_both_commands_read_a_line_alike(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[InferOptions] = []
+
+    def refuse(options: InferOptions) -> None:
+        asked.append(options)
+        raise InputError("enough")
+
+    for place in ("export.__main__", "export.stream", "export.stream.stream"):
+        monkeypatch.setattr(f"{place}.infer_from", refuse)
+    assert command.main(line) == 2
+    assert advmtl("infer", *line).exit_code == 2
+    ours, theirs = asked
+    assert ours == theirs
+    values = vars(ours)
+    assert {type(value) for value in values.values()} >= {str, bool, int, float}
+    assert all(
+        (value != OPTIONS[name].default) == (line is LINE)
+        for name, value in values.items()
+        if name not in ("model", "source")
+    )
+
+
+@pytest.mark.parametrize("option", ["--limit", "--in-flight"])
+def test_a_number_below_the_least_is_refused_by_both(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["m.onnx", "drive.mp4", option, "0"])
+    assert ended.value.code == 2 and f"argument {option}: 0 is below 1" in capsys.readouterr().err
+    assert advmtl("infer", "m.onnx", "drive.mp4", option, "0").exit_code == 2
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "o.mp4")
 
-    monkeypatch.setattr(command, "open_session", lambda *_: make_session())
-    monkeypatch.setattr(command, "infer", full)
+    monkeypatch.setattr(command, "infer_from", full)
     assert command.main(["m.onnx", "drive.mp4"]) == 1
     assert capsys.readouterr().err == "error: o.mp4: No space left on device\n"
 
@@ -47,8 +76,7 @@ def test_an_early_end_and_what_is_not_listed_are_told(
     report = infer(make_session(), make_source(3))
     values = {"interrupted": True, "skipped_frames": 9, "skipped": [("a", "broken"), ("b", "broken")]}
     values |= {"faulty_frames": 2, "faulty": [("c", "not finite")]}
-    monkeypatch.setattr(command, "open_session", lambda *_: make_session())
-    monkeypatch.setattr(command, "infer", lambda *_: type(report)(**(vars(report) | values)))
+    monkeypatch.setattr(command, "infer_from", lambda *_: type(report)(**(vars(report) | values)))
     assert command.main(["m.onnx", "drive.mp4"]) == 3
     lines = capsys.readouterr().out.splitlines()
     assert lines[-5:] == [

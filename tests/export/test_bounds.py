@@ -1,14 +1,18 @@
 """What a lower precision may cost."""
 
-from dataclasses import replace
-
 import pytest
 
-from export.quantize.accuracy import Figures
-from export.quantize.bounds import Bounds, shortfall
+from export.quantize.accept import Bounds, Deviation, Figures, accuracy_drop
 from export.session.latency import Latency
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
+
+def figures(
+    miou: float | None = 0.5, abs_rel: float | None = 0.2, agreement: float | None = 1.0, rmse_px: float | None = None
+) -> Figures:
+    """Of a model and frames that have what is not None."""
+    found = {"segmentation": {"miou": miou}, "depth": {"abs_rel": abs_rel}, "instance": {"offset_rmse_px": rmse_px}}
+    outputs = {} if agreement is None else {"classes": Deviation(1 - agreement, 1 - agreement)}
+    return Figures(4, found, outputs, Latency(1, 1, 1, 1, 1), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -23,22 +27,21 @@ FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0,
     ],
 )
 def test_bounds(precision: str, miou: float, abs_rel: float | None, agreement: float, words: str | None) -> None:
-    ours = replace(FIGURES, miou=miou, abs_rel=abs_rel, class_agreement=agreement)
-    found = shortfall(precision, FIGURES, ours, Bounds())
+    found = accuracy_drop(precision, figures(), figures(miou, abs_rel, agreement), Bounds())
     assert (found is None) == (words is None) and (words or "") in (found or "")
 
 
 @pytest.mark.parametrize(("rmse", "words"), [(10.5, None), (10.6, "offset RMSE grows by 6.00 %"), (None, "no number")])
 @pytest.mark.parametrize("alone", [False, True])
 def test_offsets_are_bounded(rmse: float | None, words: str | None, alone: bool) -> None:
-    reference = replace(FIGURES, offset_rmse_px=10.0)
-    if alone:  # a run of the task instance alone has no other label
-        reference = replace(reference, miou=None, abs_rel=None, class_agreement=None)
-    found = shortfall("int8", reference, replace(reference, offset_rmse_px=rmse), Bounds())
+    others = (None, None, None) if alone else (0.5, 0.2, 1.0)  # a run of the task instance alone has no other label
+    reference = figures(*others, 10.0)
+    found = accuracy_drop("int8", reference, figures(*others, rmse), Bounds())
     assert (found is None) == (words is None) and (words or "") in (found or "")
-    assert shortfall("int8", reference, replace(reference, offset_rmse_px=10.3), Bounds().scaled(0.5)) is not None
+    assert accuracy_drop("int8", reference, figures(*others, 10.3), Bounds().scaled(0.5)) is not None
+    assert accuracy_drop("int8", reference, figures(*others, 10.9), Bounds({"instance": 10})) is None
 
 
 def test_without_labels_nothing_can_be_promised() -> None:
-    bare = replace(FIGURES, miou=None, abs_rel=None)
-    assert "cannot be measured" in (shortfall("int8", bare, bare, Bounds()) or "")
+    bare = figures(None, None)
+    assert "cannot be measured" in (accuracy_drop("int8", bare, bare, Bounds()) or "")

@@ -10,8 +10,8 @@ import pytest
 from standins import make_session
 
 from export.stream import capture
-from export.stream.infer import Reading, infer, run
-from export.stream.sources import Loaded, Notice, Skipped, open_source
+from export.stream.source import Loaded, Notice, Skipped, open_source
+from export.stream.stream import Reading, infer, run
 from preprocessing.ground.errors import InputError
 
 FRAME = np.zeros((40, 60, 3), np.uint8)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from export.stream.colour import WrongColour, to_rgb
+from preprocessing.ground.colour import WrongColour, to_rgb
 
 BGR = np.array([[[10, 20, 30], [40, 50, 60], [70, 80, 90]]], np.uint8)  # [1, 3, 3]
 

@@ -15,9 +15,10 @@ from trained_looking import trained_looking
 
 from export.convert.to_onnx import export_checked, export_run
 from export.graph.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
-from export.graph.deployable import DEVIATION, MEAN, Deployable
+from export.graph.deployable import Deployable
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.pictures import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.mark.parametrize("size", [(144, 80), (52, 100)])
@@ -41,9 +42,9 @@ def test_first_convolution_of_pixels(height: int, width: int, bias: bool) -> Non
     torch.manual_seed(0)
     stem = nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=bias)
     image = torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)
-    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     wanted = stem((image.permute(0, 3, 1, 2) / 255 - mean) / deviation)
-    line = image.reshape(1, 1, height, -1).float() - 255 * torch.tensor(MEAN).repeat(width)
+    line = image.reshape(1, 1, height, -1).float() - 255 * torch.tensor(IMAGENET_MEAN).repeat(width)
     torch.testing.assert_close(convolution_of_pixels(stem)(line), wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -113,8 +114,8 @@ def test_both_targets_of_nano_agree_with_the_checkpoint(tmp_path: Path) -> None:
     for target in ("cpu", "gpu"):
         path = tmp_path / f"{target}.onnx"
         parity = export_checked(generator, metadata, path, frames, target).parity
-        assert parity.class_agreement is not None and parity.class_agreement > 0.9995
-        assert parity.depth_max_relative is not None and parity.depth_max_relative < 1e-4
+        assert parity.outputs["classes"].measured > 0.9995
+        assert parity.outputs["depth_m"].largest < 1e-4
         assert parity.offset_max_px is not None and parity.offset_max_px < 2e-3
         assert path.stat().st_size < 2e6
         graph = onnx.load(path).graph

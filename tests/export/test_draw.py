@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
-from standins import NAMES, PALETTE, make_frame, make_metadata
+from standins import NAMES, PALETTE, made, make_frame, make_metadata
 
+from advmtl.tasks.depth.arrays import depth_footer
+from advmtl.tasks.segmentation.arrays import class_footer
 from export.session.session import Result
-from export.stream.draw import Painter, class_legend, depth_scale
+from export.stream.draw import Painter
+from preprocessing.ground.labels import LabelSet
 
 SIZE = (512, 130)
 
@@ -11,7 +14,7 @@ SIZE = (512, 130)
 def result(depth_m: float = 10.0) -> Result:
     classes = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     classes[:, 256:] = 3
-    return Result(classes, np.full((SIZE[1], SIZE[0]), depth_m, np.float32))
+    return made(classes, np.full((SIZE[1], SIZE[0]), depth_m, np.float32))
 
 
 def test_classes_left_depth_right_legend_below() -> None:
@@ -30,8 +33,8 @@ def test_classes_left_depth_right_legend_below() -> None:
 
 def test_one_task_has_one_panel() -> None:
     for outputs, part in (
-        (("classes",), Result(result().classes, None)),
-        (("depth_m",), Result(None, result().depth_m)),
+        (("classes",), made(result().classes, None)),
+        (("depth_m",), made(None, result().depth_m)),
     ):
         picture = Painter(make_metadata(SIZE, outputs)).paint(make_frame(0, SIZE), part)
         assert picture.shape[1] == SIZE[0]
@@ -41,15 +44,15 @@ def test_one_task_has_one_panel() -> None:
     ("size", "width"), [((160, 96), 480), ((1024, 512), 1024), ((333, 201), 666), ((401, 99), 401)]
 )
 def test_small_frames_are_enlarged_and_sides_are_even(size: tuple[int, int], width: int) -> None:
-    maps = Result(np.zeros((size[1], size[0]), np.uint8), np.full((size[1], size[0]), 5, np.float32))
+    maps = made(np.zeros((size[1], size[0]), np.uint8), np.full((size[1], size[0]), 5, np.float32))
     picture = Painter(make_metadata(size)).paint(make_frame(0, size), maps)
     assert picture.shape[1] == 2 * width
     assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
 
 
 def test_legend_shows_every_colour_and_wraps() -> None:
-    palette = np.array(PALETTE, np.uint8)
-    wide, narrow = class_legend(NAMES, palette, 512), class_legend(NAMES, palette, 160)
+    labels = LabelSet("own", NAMES, np.array(PALETTE, np.uint8))
+    wide, narrow = class_footer(labels, 512), class_footer(labels, 160)
     assert wide.shape[1] == 512 and narrow.shape[1] == 160
     assert narrow.shape[0] > wide.shape[0]
     for strip in (wide, narrow):
@@ -58,7 +61,7 @@ def test_legend_shows_every_colour_and_wraps() -> None:
 
 
 def test_scale_runs_from_near_red_to_far_blue() -> None:
-    strip = depth_scale((1.0, 80.0), 512).astype(int)
+    strip = depth_footer((1.0, 80.0), 512).astype(int)
     row = strip[10]
     bar = np.flatnonzero(np.ptp(row, axis=1) > 20)
     first, last = row[bar[0] + 2], row[bar[-1] - 2]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from standins import make_metadata
 
-from export.session.engine_header import EngineHeader, from_json, to_json
+from export.session.engine import EngineHeader, from_json, to_json
 from preprocessing.ground.frame import Camera
 
 HEADER = EngineHeader(

@@ -9,26 +9,26 @@ import onnx
 import pytest
 from standins import SIZE, make_config, make_generator, make_metadata
 
+from export import command as export_command
+from export.command import export_all
 from export.convert import to_onnx
 from export.convert.parity import ParityError, ParityReport
 from export.graph.tensorrt_edits import unsupported
-from export.quantize import export_command
-from export.quantize.accuracy import Figures
-from export.quantize.export_command import export_all
-from export.quantize.precisions import Made, Options, PrecisionReport
+from export.quantize.accept import Figures
+from export.quantize.select import Candidate, Options, PrecisionReport
 from export.session.latency import Latency
 from preprocessing.ground.errors import InputError
 
-FIGURES = Figures(4, 0.5, 0.2, 1.0, 0.0, 0.0, None, Latency(1, 1, 1, 1, 1), 1.0, {})
+FIGURES = Figures(4, {}, {}, Latency(1, 1, 1, 1, 1), 1.0)
 
 
-def made(precision: str, path: Path | None, reason: str | None = None) -> Made:
-    return Made(precision, path, 1.0, FIGURES, 0.0, 0.0, None, reason)
+def made(precision: str, path: Path | None, reason: str | None = None) -> Candidate:
+    return Candidate(precision, path, 1.0, FIGURES, {}, reason)
 
 
-def export(monkeypatch: pytest.MonkeyPatch, out: Path, models: list[Made]) -> list[list[Path]]:
+def export(monkeypatch: pytest.MonkeyPatch, out: Path, models: list[Candidate]) -> list[list[Path]]:
     """Run the command with these models made and no TensorRT here; returns what was to be built."""
-    report = PrecisionReport(models, ParityReport(1, 1.0, 0.0, 0.0, 0.0), make_metadata(), [], None)
+    report = PrecisionReport(models, ParityReport(1), make_metadata(), [], None)
     asked: list[list[Path]] = []
 
     def build(written: list[Path], console: Any) -> None:

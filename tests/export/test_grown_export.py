@@ -7,11 +7,12 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
+from some_tasks import generator_of
 from standins import make_frame, make_metadata, make_source
 
 from advmtl.config.growth import Place
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
+from advmtl.networks.encoders import build_encoder
+from advmtl.networks.generator import Generator
 from advmtl.networks.grown import grow
 from export.bench.graph_cost import cost_of
 from export.convert.parity import ParityReport, compare
@@ -19,12 +20,12 @@ from export.convert.to_onnx import ExportReport, export_checked
 from export.graph.deployable import Deployable
 from export.graph.tensorrt_edits import fit_types, unsupported
 from export.quantize.fp16 import to_half
-from export.quantize.quantize import Target, prepare
+from export.quantize.int8 import Target, prepare_quantizer
 from export.quantize.sensitivity import open_to_measure, session_of
-from export.session.session import open_session
+from export.session.open import open_session
 from export.session.session import prepare as fit_frame
-from export.stream.frame_log import Inferred
-from export.stream.infer import Reading, run
+from export.stream.pipeline import Inferred
+from export.stream.stream import Reading, run
 
 PLACES = [
     Place(1, ("segmentation", "depth")),
@@ -38,7 +39,7 @@ SIZE = (144, 80)
 @pytest.fixture(scope="module")
 def grown() -> Generator:
     torch.manual_seed(0)
-    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).train()
+    generator = generator_of(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).train()
     grow(generator, PLACES, 2.0, seed=1)
     with torch.no_grad():
         for i in range(3):  # batch statistics, so that the maps are not flat
@@ -68,8 +69,8 @@ def exported(grown: Generator, tmp_path_factory: pytest.TempPathFactory) -> dict
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
 def test_both_targets_agree_with_the_network(exported: dict[str, ExportReport], target: str) -> None:
     report = exported[target]
-    assert report.parity.class_agreement is not None and report.parity.class_agreement >= 0.999
-    assert report.parity.depth_max_relative is not None and report.parity.depth_max_relative < 1e-4
+    assert report.parity.outputs["classes"].measured >= 0.999
+    assert report.parity.outputs["depth_m"].largest < 1e-4
     model = onnx.load(report.path)
     assert not {node.op_type for node in model.graph.node} & {"Shape", "If", "Loop"}
     assert target == "cpu" or unsupported(fit_types(model)) == []
@@ -88,20 +89,22 @@ def test_halved(exported: dict[str, ExportReport], target: Target) -> None:
     wide = {one.name for one in half.graph.initializer if one.data_type == TensorProto.FLOAT}
     assert not {name for name in wide if "kernels." in name or "fusion." in name}
     found = agreement(half, exported[target], target)
-    assert found.class_agreement is not None and found.class_agreement >= 0.999
-    assert found.depth_mean_relative is not None and 0 < found.depth_mean_relative < 0.002
+    assert found.outputs["classes"].measured >= 0.999
+    assert 0 < found.outputs["depth_m"].mean < 0.002
 
 
 @pytest.mark.parametrize("target", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
 def test_in_integers(exported: dict[str, ExportReport], target: Target) -> None:
     """Projections are integers; the modules stay in float, as the encoder does, on processors alone."""
-    quantizer = prepare(onnx.load(exported[target].path), target, [make_frame(i, SIZE) for i in range(6)], "minmax")
+    quantizer = prepare_quantizer(
+        onnx.load(exported[target].path), target, [make_frame(i, SIZE) for i in range(6)], "minmax"
+    )
     layers = [layer.name for layer in quantizer.layers]
     assert sum(".fusion.project." in name for name in layers) == sum(len(place.owners) for place in PLACES)
     assert any(name.startswith("kernels.") for name in layers) == (target == "gpu")
     found = agreement(quantizer.quantised(), exported[target], target)
-    assert found.class_agreement is not None and found.class_agreement >= 0.99
-    assert found.depth_mean_relative is not None and 0 < found.depth_mean_relative < 0.06
+    assert found.outputs["classes"].measured >= 0.99
+    assert 0 < found.outputs["depth_m"].mean < 0.06
 
 
 def test_streamed(grown: Generator, exported: dict[str, ExportReport]) -> None:
@@ -119,7 +122,7 @@ def test_streamed(grown: Generator, exported: dict[str, ExportReport]) -> None:
 
 
 def test_its_cost_is_counted_whole(grown: Generator, exported: dict[str, ExportReport], tmp_path: Path) -> None:
-    plain = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).eval()
+    plain = generator_of(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}).eval()
     export_checked(plain, make_metadata(SIZE), tmp_path / "plain.onnx", [make_frame(0, SIZE)], "gpu")
     whole, before = cost_of(exported["gpu"].path), cost_of(tmp_path / "plain.onnx")
     assert whole.gmacs is not None and before.gmacs is not None

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from some_tasks import generator_of
 from standins import make_frame, make_metadata
 
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import build_generator
+from advmtl.networks.encoders import build_encoder
 from export.convert.to_onnx import export_onnx
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS
 from export.quantize.fp16 import to_half
@@ -24,7 +24,7 @@ CHANNELS = {"segmentation": 5, "depth": 1, "instance": 2}
 def test_every_value_has_one_maker(tasks: tuple[str, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     outputs = tuple(name for task, name in zip(CHANNELS, (CLASSES, DEPTH, OFFSETS), strict=True) if task in tasks)
-    network = build_generator(build_encoder(None, 0.1), {task: CHANNELS[task] for task in tasks}, channels=16).eval()
+    network = generator_of(build_encoder(None, 0.1), {task: CHANNELS[task] for task in tasks}, channels=16).eval()
     export_onnx(network, make_metadata((96, 64), outputs), tmp_path / "model.onnx")
     model = onnx.load(tmp_path / "model.onnx")
     half = to_half(model)

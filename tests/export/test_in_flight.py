@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from standins import make_frame, make_session, make_source, threads_of_ours
 
-from export.session.session import Session, open_session
-from export.stream import in_flight as in_flight_module
-from export.stream.frame_log import Inferred
-from export.stream.in_flight import session_threads
-from export.stream.infer import Outputs, Reading, infer, run
+from export.session.open import open_session
+from export.session.session import Session
+from export.stream import queue as in_flight_module
+from export.stream.pipeline import Inferred
+from export.stream.queue import session_threads
+from export.stream.stream import Outputs, Reading, infer, run
 from preprocessing.ground.errors import InputError
 
 
@@ -99,7 +100,7 @@ def test_the_wait_for_ones_turn_is_a_part_of_the_total(tmp_path: Path) -> None:
         second.set()
         return session.network(image)
 
-    outputs = Outputs(records=tmp_path / "frames.jsonl")
+    outputs = Outputs(log=tmp_path / "frames.jsonl")
     report = infer(replace(session, network=network), make_source(12), outputs, Reading(in_flight=2))
     lines = [json.loads(line) for line in (tmp_path / "frames.jsonl").read_text().splitlines()]
     assert lines[1]["turn_ms"] > 25
@@ -107,7 +108,7 @@ def test_the_wait_for_ones_turn_is_a_part_of_the_total(tmp_path: Path) -> None:
         parts = sum(line[name] for name in ("decode_ms", "wait_ms", "net_ms", "turn_ms"))
         assert parts <= line["total_ms"] + 0.01
     assert report.stages["turn"].count == 12 - 3 and list(report.stages) == ["decode", "wait", "net", "turn", "total"]
-    alone = infer(make_session(), make_source(4), Outputs(records=tmp_path / "alone.jsonl"))
+    alone = infer(make_session(), make_source(4), Outputs(log=tmp_path / "alone.jsonl"))
     assert "turn" not in alone.stages and "turn_ms" not in (tmp_path / "alone.jsonl").read_text()
 
 

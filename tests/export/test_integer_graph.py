@@ -9,15 +9,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.quantize.bias_correction import give_biases
-from export.quantize.calibration import channel_statistics
-from export.quantize.equalize import equalize, scalable_groups
-from export.quantize.qdq_edits import (
-    read_floats,
-    separate_pooling,
-    shield_float_convolutions,
-)
-from export.quantize.quantize import Target, layers_of
+from export.quantize.calibrate import channel_statistics
+from export.quantize.int8 import Target, layers_of, read_floats, separate_pooling, shield_float_convolutions
+from export.quantize.weights import correct_biases, equalize, give_biases, scalable_groups
 
 FRAMES = [np.random.default_rng(i).integers(0, 256, (20, 28, 3), dtype=np.uint8) for i in range(3)]
 
@@ -165,3 +159,49 @@ def test_kept_layers_are_shielded() -> None:
     assert operators(model).count("Max") == 1
     for ours, theirs in zip(run(model), wanted, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_channels_of_grouped_convolutions(groups: int) -> None:
+    """Evened out and corrected by the channels each output reads: all, those of its group, its own."""
+    arrays = {
+        "stem": weights(0, 6, 3, 3, 3) * np.geomspace(0.01, 1, 6, dtype=np.float32)[:, None, None, None],
+        "grouped": weights(1, 12, 6 // groups, 3, 3),
+        "shift": weights(2, 12),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planes"], "t", perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["x"], "c", to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["x", "stem"], ["a"], "n_a", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], "n_b"),
+        helper.make_node("Conv", ["b", "grouped", "shift"], ["out"], "n_out", group=groups),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "grouped",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 20, 28, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 12, 18, 26])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    give_biases(model.graph)
+    even = copy.deepcopy(model)
+    equalize(even, FRAMES)
+    wanted, found = run(model)[0], run(even)[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    before, after = (channel_statistics(one, ["b"], FRAMES)["b"].largest for one in (model, even))
+    assert before.max() / before.min() > 20 > 5 > after.max() / after.min()
+    # A weight rounded coarsely: behind the correction, the mean output is what it was for an input of equal pixels.
+    coarse, mean = copy.deepcopy(model), np.arange(1.0, 7)
+    integers = np.round(arrays["grouped"] / 0.5).astype(np.int8)
+    for name, array in (("q", integers), ("s", np.array(0.5, np.float32)), ("z", np.array(0, np.int8))):
+        coarse.graph.initializer.append(numpy_helper.from_array(array, name))
+    coarse.graph.node.insert(0, helper.make_node("DequantizeLinear", ["q", "s", "z"], ["rounded"], "dq"))
+    coarse.graph.node[-1].input[1] = "rounded"
+    correct_biases(coarse.graph, model.graph, {"b": mean})
+    bias = {one.name: numpy_helper.to_array(one) for one in coarse.graph.initializer}["shift"]
+    error = integers * 0.5 - arrays["grouped"].astype(np.float64)
+    for channel in range(12):
+        group = channel * groups // 12
+        read = mean[group * 6 // groups : (group + 1) * 6 // groups]
+        assert bias[channel] == pytest.approx(arrays["shift"][channel] - error[channel].sum((1, 2)) @ read, abs=1e-4)

@@ -6,9 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.quantize.int8 import evenly
-from export.quantize.quantize import Target
-from export.quantize.sensitivity import open_to_measure
+from export.quantize.int8 import Target
+from export.quantize.sensitivity import evenly, open_to_measure
 
 
 @pytest.mark.parametrize(("length", "count"), [(40, 24), (47, 24), (24, 24), (100, 24), (7, 6), (3, 6), (1, 24)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from standins import make_frame, make_generator
 
-from export.convert.parity import ParityError, ParityReport, check_parity, compare
+from export.convert.parity import Difference, ParityError, ParityReport, check_parity, compare
 from preprocessing.ground.errors import InputError
 
 
@@ -27,7 +27,8 @@ def test_figures_by_hand() -> None:
         (outputs([1, 1, 1, 1], [3, 4, 4, 4]), outputs([1, 1, 1, 1], [4, 4, 4, 4])),
     ]
     report = compare(pairs)
-    assert report == ParityReport(2, 0.875, 0.09375, pytest.approx(0.49825), 0.5)
+    assert report.frames == 2 and report.outputs["classes"].measured == 0.875
+    assert report.outputs["depth_m"] == Difference("relative", 0.001, 0.09375, pytest.approx(0.49825), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,10 @@ def test_figures_by_hand() -> None:
     ],
 )
 def test_bounds(agreement: float | None, worst: float, holds: bool) -> None:
-    assert (ParityReport(1, agreement, 0.0, 0.0, worst).shortfall() is None) == holds
+    outputs = {"depth_m": Difference("relative", 0.001, 0.0, 0.0, worst)}
+    if agreement is not None:
+        outputs["classes"] = Difference("agreement", 0.999, 1 - agreement, 0.0, 1.0)
+    assert (ParityReport(1, outputs).shortfall() is None) == holds
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -61,8 +65,7 @@ def test_checkpoint_and_file(model_path: Path) -> None:
     frames = [make_frame(i, size) for i, size in enumerate([(160, 96), (333, 201), (80, 60)])]
     report = check_parity(make_generator(), model_path, frames)
     assert report.frames == 3
-    assert report.class_agreement is not None and report.class_agreement >= 0.999
-    assert report.depth_max_relative is not None and report.depth_max_relative < 1e-4
+    assert report.outputs["classes"].measured >= 0.999 and report.outputs["depth_m"].largest < 1e-4
     with pytest.raises(ParityError, match="parity: "):
         check_parity(make_generator(seed=5), model_path, frames)
 
@@ -71,5 +74,5 @@ def test_a_small_change_of_one_weight_is_noticed(model_path: Path) -> None:
     generator = make_generator()
     with torch.no_grad():
         generator.heads["depth"].bias += 0.01
-    with pytest.raises(ParityError, match="depth differs by up to"):
+    with pytest.raises(ParityError, match="depth_m differs by up to"):
         check_parity(generator, model_path, [make_frame(0)])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from export.bench.power import SAMPLE_S, Meter, Rapl, open_meters
+from export.bench.meters import SAMPLE_S, Meter, Rapl, open_meters
 
 
 def write(folder: Path, **values: object) -> Path:

@@ -14,21 +14,21 @@ from standins import make_config
 from street_network import SIZE, Small, scene, train_small
 from torch import nn
 
-from advmtl.config import Config
+from advmtl.config.experiment import Config
+from export.command import print_precisions, refusal
 from export.convert.to_onnx import ExportReport, export_checked
 from export.graph.description import describe
 from export.graph.metadata import JUDGED, SAFE_INTEGERS
 from export.graph.tensorrt_edits import unsupported
-from export.quantize import int8 as integers
-from export.quantize import precisions
-from export.quantize.bounds import Bounds
-from export.quantize.calibration import calibration_samples
-from export.quantize.precisions import Options, PrecisionReport, export_precisions, path_of
-from export.quantize.saturation import overflowing
+from export.quantize import select as precisions
+from export.quantize import sensitivity as integers
+from export.quantize.accept import Bounds
+from export.quantize.calibrate import calibration_samples
+from export.quantize.select import Options, PrecisionReport, export_precisions, path_of
 from export.quantize.sensitivity import Sensitivity
-from export.quantize.table import print_precisions, refusal
+from export.quantize.weights import overflowing
+from export.session.open import open_session
 from export.session.processor import this_processor
-from export.session.session import open_session
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import write_png
@@ -74,7 +74,9 @@ def ready(
 
 
 def copied(reports: dict[str, ExportReport]) -> Callable[..., ExportReport]:
-    def copy(generator: nn.Module, metadata: object, path: Path, frames: object, target: str) -> ExportReport:
+    def copy(
+        generator: nn.Module, metadata: object, path: Path, frames: object, target: str, tasks: object
+    ) -> ExportReport:
         path.write_bytes(reports[target].path.read_bytes())
         return reports[target]
 
@@ -92,7 +94,7 @@ def exported(
         patch.setattr(precisions, "export_checked", copied(float_models))
         for target in ("cpu", "gpu"):
             out = tmp_path_factory.mktemp(target) / "model.onnx"
-            wide = Bounds(5, 20, 0.98)
+            wide = Bounds({"segmentation": 5, "depth": 20}, 0.98)
             options = Options(("fp32", "fp16", "int8"), target, calibration_frames=8, bounds=wide)
             found[target] = export_precisions(Path("run"), out, options, count=2), out
     return found
@@ -103,11 +105,13 @@ def test_report(exported: dict[str, tuple[PrecisionReport, Path]], target: str) 
     report, out = exported[target]
     reference, half, integers = report.models
     assert [one.precision for one in report.models] == ["fp32", "fp16", "int8"]
-    assert reference.figures.miou is not None and reference.figures.miou > 0.5, "nothing was learnt to lose"
-    assert reference.figures.class_agreement == 1 and reference.figures.depth_mean_relative == 0
-    assert half.figures.class_agreement is not None and half.figures.class_agreement >= 0.995
-    assert half.figures.depth_mean_relative is not None and 0 < half.figures.depth_mean_relative < 0.005
-    assert integers.figures.class_agreement is not None and 0.9 < integers.figures.class_agreement < 1
+    assert (reference.figures.figure("segmentation", "miou") or 0) > 0.5, "nothing was learnt to lose"
+    assert {name: one.mean for name, one in reference.figures.outputs.items()} == {"classes": 0, "depth_m": 0}
+    assert (half.figures.outputs["classes"].mean or 0) <= 0.005 and 0 < (
+        half.figures.outputs["depth_m"].mean or 0
+    ) < 0.005
+    changed = integers.figures.outputs["classes"].mean
+    assert changed is not None and 0 < changed < 0.1
     for one in report.models:
         assert one.path == path_of(one.precision, out) and one.path.is_file() and one.shortfall is None
         assert one.figures.frames == 6 and one.figures.latency.count == 6
@@ -115,7 +119,7 @@ def test_report(exported: dict[str, tuple[PrecisionReport, Path]], target: str) 
     console = Console(record=True, width=160)
     print_precisions(report, console)
     text = console.export_text()
-    assert f"{100 * (integers.figures.class_agreement):.2f}%" in text and "minmax over 8 training frames" in text
+    assert f"{100 * changed:.2f}%" in text and "minmax over 8 training frames" in text
     assert this_processor().description in text and ("several in flight in" in text) == (target == "cpu")
 
 
@@ -237,7 +241,7 @@ def test_layers_are_tried_on_frames_from_first_to_last(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(integers, "TRIED_ON", 4)
     monkeypatch.setattr(integers, "_holds", holds)
-    options = Options(("int8",), calibration_frames=7, bounds=Bounds(100, 1000))
+    options = Options(("int8",), calibration_frames=7, bounds=Bounds({"segmentation": 100, "depth": 1000}))
     report = export_precisions(Path("run"), tmp_path / "model.onnx", options, count=2)
     assert report.quantisation is not None
     names = report.quantisation.calibration_frames
@@ -262,5 +266,6 @@ def test_depth_alone(street: Config, tmp_path: Path, monkeypatch: pytest.MonkeyP
     config = street.model_copy(update={"tasks": {"depth": street.tasks["depth"]}})
     monkeypatch.setattr(precisions, "load_generator", lambda run: (network.eval(), config))
     report = export_precisions(Path("run"), tmp_path / "one.onnx", Options(("fp16",), force=True), count=1)
-    assert report.models[1].figures.miou is None and report.models[1].figures.depth_mean_relative is not None
+    assert list(report.models[1].figures.evaluation) == ["depth"]
+    assert list(report.models[1].figures.outputs) == ["depth_m"]
     assert report.models[0].path is None, "float32 was not asked for"

@@ -10,7 +10,8 @@ from standins import SIZE, make_frame, make_metadata, make_session
 
 from export.graph.metadata import DEPTH
 from export.predict import predict
-from export.session.session import Session, open_session
+from export.session.open import open_session
+from export.session.session import Session
 from preprocessing.ground.depth import read_depth
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, read_image, write_png
@@ -77,7 +78,7 @@ def test_raw_depth_that_its_file_cannot_hold(tmp_path: Path) -> None:
     depth[0, 3, 4] = 256
     session = Session(metadata, "fake", "", lambda image: {DEPTH: depth})
     write_png(tmp_path / "a.png", make_frame(0))
-    with pytest.raises(InputError, match=r"--raw: a_depth\.png .*within 0\.\.255\.996 m"):
+    with pytest.raises(InputError, match=r"--raw: the depth of a cannot be written, .*within 0\.\.255\.996 m"):
         predict(session, str(tmp_path / "a.png"), tmp_path / "out", raw=True)
     assert not list((tmp_path / "out").glob("*_depth.png"))
     assert predict(session, str(tmp_path / "a.png"), tmp_path / "out") == (1, [])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export import processor
+from export.session import processor
 from export.session.processor import this_processor, threads_here
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ from pathlib import Path
 core = min(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {{core}})
 import numpy as np
-from export.session.session import open_session
+from export.session import open_session
 session = open_session({model!r}, "cpu", {threads})
 session.run(np.zeros((50, 70, 3), np.uint8))
 lists = [

@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from standins import SIZE, make_frame, make_generator, make_metadata
+from standins import SIZE, made, make_frame, make_generator, make_metadata
 
-from advmtl.config import Config
+from advmtl.config.experiment import Config
 from advmtl.training import checkpoint
 from export.graph.metadata import to_properties
-from export.session import session as runtime
-from export.session.session import Result, fit, open_session, prepare
+from export.session import onnx_runtime as runtime
+from export.session.open import open_session
+from export.session.session import fit, prepare
 from preprocessing.ground.errors import InputError
 
 
@@ -33,12 +34,12 @@ def test_prepare_keeps_a_frame_of_the_right_size_and_grows_others() -> None:
 
 
 def test_fit_takes_the_nearest_value() -> None:
-    result = Result(np.array([[1, 7]], np.uint8), np.array([[2.0, 50.0]], np.float32))
+    result = made(np.array([[1, 7]], np.uint8), np.array([[2.0, 50.0]], np.float32))
     fitted = fit(result, (4, 2))
     assert fitted.classes is not None and fitted.depth_m is not None
     assert fitted.classes.tolist() == [[1, 1, 7, 7]] * 2
     assert fitted.depth_m.tolist() == [[2.0, 2.0, 50.0, 50.0]] * 2
-    assert fit(Result(None, result.depth_m), (4, 2)).classes is None
+    assert fit(made(None, result.depth_m), (4, 2)).classes is None
 
 
 def test_onnx_session(model_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_onnx_session(model_path: Path) -> None:
 def test_torch_session_gives_the_same(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = {"segmentation": {"losses": {"dice": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
     config = Config.model_validate({"tasks": losses, "data": {"size": f"{SIZE[0]}x{SIZE[1]}"}})
-    monkeypatch.setattr(checkpoint, "load_generator", lambda run: (make_generator(), config))
+    monkeypatch.setattr(checkpoint, "load_generator", lambda run, tables: (make_generator(), config))
     (tmp_path / "last.pt").touch()
     ours, theirs = open_session(model_path, "cpu", 1), open_session(tmp_path / "last.pt", "cpu")
     assert theirs.provider == "torch cpu"
@@ -140,8 +141,8 @@ def test_a_provider_that_silently_falls_back_is_not_believed(model_path: Path, m
 
 def test_running_an_exported_model_imports_no_torch(model_path: Path) -> None:
     code = (
-        "import sys, numpy as np, export.stream, export.measuring.benchmark\n"
-        "from export.session.session import open_session\n"
+        "import sys, numpy as np, export.stream, export.bench.measure\n"
+        "from export.session import open_session\n"
         f"open_session({str(model_path)!r}, 'cpu', 1).run(np.zeros((50, 70, 3), np.uint8))\n"
         "print('torch' in sys.modules, 'onnx' in sys.modules)"
     )

@@ -6,16 +6,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 
 import pytest
 from standins import make_metadata
 
-from advmtl.cli.stream import infer as infer_command
-from export.__main__ import _parser
 from export.requirements import runtime_requirements
-from export.session.engine_header import EngineHeader, pack
+from export.session.engine import EngineHeader, pack_engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,8 +38,8 @@ def stream_code(model: Path, pictures: Path, out: Path) -> str:
     return f"""
 import json, sys
 from pathlib import Path
-from export.session.session import open_session
-from export.stream.infer import Outputs, Reading, infer, run
+from export.session import open_session
+from export.stream import Outputs, Reading, infer, run
 session = open_session({str(model)!r}, "cpu", 1)
 out = Path({str(out)!r})
 infer(session, {str(pictures)!r}, Outputs(out / "v.mp4", 5, out / "arrays", out / "log.jsonl"), Reading(limit=3))
@@ -82,17 +79,11 @@ def test_engines_need_neither_onnx_nor_its_runtime(picture_folder: Callable[[int
     """Without TensorRT it ends where TensorRT is asked for: all else was imported and the header was read."""
     header = EngineHeader(make_metadata(), "fp16", "10.9.0", "Orin Nano", (8, 7), "ab" * 32)
     engine = tmp_path / "model.engine"
-    engine.write_bytes(pack(header, b"plan"))
+    engine.write_bytes(pack_engine(header, b"plan"))
     line = [str(engine), str(picture_folder(1))]
     code = BLOCK.format(allowed=ALONE - {"onnxruntime"})
     done = run_python(code + f"from export.__main__ import main\nraise SystemExit(main({line!r}))")
     assert done.returncode == 2 and done.stderr.startswith("error: TensorRT is not installed here"), done.stderr
-
-
-def test_its_options_are_those_of_the_full_command() -> None:
-    ours = {action.option_strings[-1] for action in _parser()._actions if action.option_strings} - {"--help"}
-    theirs = {"--" + name.replace("_", "-") for name in signature(infer_command).parameters} - {"--model", "--source"}
-    assert ours == theirs
 
 
 def test_the_block_can_fail() -> None:
@@ -122,7 +113,7 @@ def test_the_first_frame_is_out_soon(model_path: Path, picture_folder: Callable[
     """From the start of Python, in processor time: the machine may be busy."""
     code = (
         "import os\n"
-        "from export.session.session import open_session\n"
+        "from export.session import open_session\n"
         "from export.stream import Reading, run\n"
         f"session = open_session({str(model_path)!r}, 'cpu', 1)\n"
         f"run(session, {str(picture_folder(1))!r}, lambda frame: print(sum(os.times()[:2])))"

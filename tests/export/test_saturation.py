@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.metadata import PRECISION, SAFE_INTEGERS
-from export.quantize.saturation import LARGEST, overflowing, pair_reach, safe_reach, saturates
+from export.quantize.weights import LARGEST, overflowing, pair_reach, safe_reach, saturates
 from export.session.processor import Processor, integers_here
 
 SHAPES = [(5, 7, 1, 1), (6, 8, 3, 3), (4, 3, 5, 1), (3, 1, 1, 1)]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from standins import make_frame
 
-from export.stream import sinks
-from export.stream.sinks import new_paths, open_sink, unique_name
+from export.stream import outputs as sinks
+from export.stream.outputs import new_paths, open_sink, unique_name
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image
 

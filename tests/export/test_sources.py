@@ -9,9 +9,9 @@ from PIL import Image
 from shared_files import shared_file
 from standins import make_frame
 
-from export.stream.sources import Loaded, Notice, Skipped, find_images, looped, open_source, read_picture
+from export.stream.source import Loaded, Notice, Skipped, find_images, looped, open_source
 from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import read_image
+from preprocessing.ground.files import read_image, read_picture
 
 
 def write_video(path: Path, count: int, fps: float = 12.5, size: tuple[int, int] = (160, 96)) -> Path:
@@ -78,7 +78,12 @@ def test_files_that_are_no_pictures_are_named(tmp_path: Path) -> None:
     whole = tmp_path / "whole.jpg"
     Image.fromarray(make_frame(1, (200, 120))).save(whole)
     (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:-900])
-    cases = {"empty.png": "not a readable", "text.jpg": "not a readable", "cut.jpg": "truncated", "gone.png": "No such"}
+    cases = {
+        "empty.png": "not a readable",
+        "text.jpg": "not a readable",
+        "cut.jpg": "truncated",
+        "gone.png": "no such file",
+    }
     for name, message in cases.items():
         with pytest.raises(InputError, match=message) as caught:
             read_picture(tmp_path / name)

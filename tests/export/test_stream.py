@@ -14,10 +14,12 @@ from rich.console import Console
 from shared_files import shared_file
 from standins import make_frame, make_session, threads_of_ours
 
-from export.session.session import Result, open_session
+from export.session.open import open_session
+from export.session.session import Result
 from export.stream import outputs
-from export.stream.infer import Outputs, Reading, infer, print_report
-from export.stream.sources import Frames, Loaded, Skipped, Source, open_source
+from export.stream.report import print_report
+from export.stream.source import Frames, Loaded, Skipped, Source, open_source
+from export.stream.stream import Outputs, Reading, infer
 from preprocessing.ground.errors import InputError
 
 
@@ -58,7 +60,7 @@ def test_results_stay_with_their_frames_in_order(tmp_path: Path, monkeypatch: py
     seen = []
 
     class Recorder:
-        def __init__(self, metadata: object) -> None: ...
+        def __init__(self, metadata: object, tasks: object) -> None: ...
 
         def paint(self, image: np.ndarray, result: Result) -> np.ndarray:
             assert result.classes is not None

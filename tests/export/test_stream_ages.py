@@ -7,9 +7,9 @@ import time
 import pytest
 from standins import make_session, make_source
 
-from export.stream.frame_log import Inferred
-from export.stream.infer import Reading, run
-from export.stream.sources import Frames, Notice, Skipped, Source
+from export.stream.pipeline import Inferred
+from export.stream.source import Frames, Notice, Skipped, Source
+from export.stream.stream import Reading, run
 from preprocessing.ground.errors import InputError
 
 

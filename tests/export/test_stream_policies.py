@@ -17,11 +17,12 @@ import pytest
 from standins import NAMES, make_frame, make_session, make_source
 
 from export.session.session import Session
-from export.stream import listed, stages
-from export.stream.frame_log import Inferred
-from export.stream.infer import Outputs, Reading, infer, run
-from export.stream.pipe import Pipe
-from export.stream.sources import Frames, Loaded, Notice, Skipped, Source
+from export.stream import pipeline as stages
+from export.stream import report as listed
+from export.stream.pipeline import Inferred
+from export.stream.queue import Queue
+from export.stream.source import Frames, Loaded, Notice, Skipped, Source
+from export.stream.stream import Outputs, Reading, infer, run
 from preprocessing.ground.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -170,9 +171,9 @@ def test_the_caller_ends_the_stream() -> None:
 
 
 def test_arrays_and_records_of_every_frame(tmp_path: Path) -> None:
-    outputs = Outputs(arrays=tmp_path / "arrays", records=tmp_path / "log" / "frames.jsonl")
+    outputs = Outputs(arrays=tmp_path / "arrays", log=tmp_path / "log" / "frames.jsonl")
     report = infer(make_session(delay_s=0.005), make_source(4), outputs)
-    assert report.out == [str(outputs.arrays), str(outputs.records)]
+    assert report.out == [str(outputs.arrays), str(outputs.log)]
     for i in range(4):
         with np.load(tmp_path / "arrays" / f"{i:03d}.npz") as arrays:
             np.testing.assert_array_equal(arrays["classes"], make_frame(i)[..., 0] % len(NAMES))
@@ -190,14 +191,14 @@ def test_arrays_and_records_of_every_frame(tmp_path: Path) -> None:
 
 def test_outputs_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for outputs in (Outputs(arrays=tmp_path / "file"), Outputs(records=tmp_path / "file" / "x.jsonl")):
+    for outputs in (Outputs(arrays=tmp_path / "file"), Outputs(log=tmp_path / "file" / "x.jsonl")):
         with pytest.raises(InputError, match="file"):
             infer(make_session(), make_source(2), outputs)
 
 
 def test_a_pipe_that_is_ending_still_gives_what_waits() -> None:
-    ending, pipe = threading.Event(), Pipe[int](threading.Event())
-    pipe = Pipe(threading.Event(), ending.is_set)
+    ending, pipe = threading.Event(), Queue[int](threading.Event())
+    pipe = Queue(threading.Event(), ending.is_set)
     pipe.put(1)
     pipe.put(2)
     ending.set()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from standins import make_frame, make_session
 
-from export.stream.infer import Reading, run
+from export.stream.stream import Reading, run
 
 DOCS = Path(__file__).parents[2] / "docs" / "streaming.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)

@@ -1,6 +1,7 @@
 """Engines with stand-ins for TensorRT and NVIDIA's driver, which record what is asked of them: none is here."""
 
 import ctypes
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,49 +14,59 @@ from rich.console import Console
 from standins import SIZE, make_frame
 
 from export.graph.tensorrt_edits import fit_types
-from export.session import engine_build as to_tensorrt
+from export.session import cuda_driver
+from export.session import engine as to_tensorrt
 from export.session.cuda_driver import Device, Gpu, first_gpu
-from export.session.engine import open_engine
-from export.session.engine_build import TIMING_CACHE, build_engine, build_engines, trtexec_line
-from export.session.engine_header import MAGIC, check_fits, unpack
+from export.session.engine import (
+    MAGIC,
+    TIMING_CACHE,
+    build_engine,
+    build_engines,
+    check_fits,
+    open_engine,
+    trtexec_line,
+    unpack_engine,
+)
 from preprocessing.ground.errors import InputError
 
 GPU = Gpu("Orin Nano", (8, 7))
 
 
 class Driver:
-    """libcuda in host memory: a device address is that of a buffer here."""
+    """`cuda.bindings.driver` in host memory: a device address is that of a buffer here."""
+
+    class CUdevice_attribute:
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 0, 1
 
     def __init__(self, name: str = GPU.name, capability: tuple[int, int] = GPU.compute_capability) -> None:
         self.name, self.capability, self.buffers, self.calls = name, capability, [], []
 
     def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> int:
+        def call(*arguments: Any) -> tuple[int, ...]:
             self.calls.append(name)
-            return 0
+            gives = name in ("cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuStreamCreate")
+            return (0, 7) if gives else (0,)
 
         return call
 
-    def cuDeviceGetName(self, text: Any, length: int, device: Any) -> int:
-        text.value = self.name.encode()
-        return 0
+    def cuDeviceGetName(self, length: int, device: int) -> tuple[int, bytes]:
+        return 0, self.name.encode().ljust(length, b"\0")  # the binding hands on the whole buffer
 
-    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:
-        value._obj.value = self.capability[attribute - 75]
-        return 0
+    def cuDeviceGetAttribute(self, attribute: int, device: int) -> tuple[int, int]:
+        return 0, self.capability[attribute]
 
-    def cuMemAlloc_v2(self, address: Any, size: ctypes.c_size_t) -> int:
-        self.buffers.append(ctypes.create_string_buffer(size.value))
-        address._obj.value = ctypes.addressof(self.buffers[-1])
-        return 0
+    def cuMemAlloc(self, size: int) -> tuple[int, int]:
+        self.buffers.append(ctypes.create_string_buffer(size))
+        return 0, ctypes.addressof(self.buffers[-1])
 
-    def cuMemcpyHtoDAsync_v2(self, to: Any, source: Any, size: Any, stream: Any) -> int:
-        ctypes.memmove(to.value, source.value, size.value)
-        return 0
+    def cuMemcpyHtoDAsync(self, to: int, source: int, size: int, stream: int) -> tuple[int]:
+        ctypes.memmove(to, source, size)
+        return (0,)
 
-    def cuMemcpyDtoHAsync_v2(self, to: Any, source: Any, size: Any, stream: Any) -> int:
-        ctypes.memmove(to.value, source.value, size.value)
-        return 0
+    cuMemcpyDtoHAsync = cuMemcpyHtoDAsync
+
+    def cuGetErrorString(self, code: int) -> tuple[int, bytes]:
+        return 0, b"out of memory"
 
 
 class Engine:
@@ -173,7 +184,7 @@ def test_build_and_run(model: Path) -> None:
     assert trt.calls["flags"] == 2, "strongly typed"
     assert trt.calls["parsed"] == model.read_bytes() and trt.calls["pool"] == ("workspace", 1 << 30)
     assert model.with_name(TIMING_CACHE).read_bytes() == b"times"
-    header, plan = unpack(out.read_bytes(), out)
+    header, plan = unpack_engine(out.read_bytes(), out)
     assert (header.tensorrt, header.gpu, header.compute_capability, plan) == ("10.9.0", "Orin Nano", (8, 7), b"plan")
     driver = Driver()
     session = open_engine(out, trt, driver)
@@ -205,7 +216,7 @@ def test_timing_cache_is_used_again_and_not_that_of_another_gpu(model: Path) -> 
 )
 def test_refused_elsewhere(model: Path, gpu: Gpu, version: str, words: str) -> None:
     out = build_engine(model, GPU, TensorRT())
-    header, _ = unpack(out.read_bytes(), out)
+    header, _ = unpack_engine(out.read_bytes(), out)
     check_fits(header, GPU, "10.9.0", out)
     with pytest.raises(InputError, match=words):
         check_fits(header, gpu, version, out)
@@ -219,7 +230,7 @@ def test_refused_elsewhere(model: Path, gpu: Gpu, version: str, words: str) -> N
 @pytest.mark.parametrize("content", [b"ftrt plan of trtexec", MAGIC + b"\x10\0\0\0{}", MAGIC + b"\1"])
 def test_foreign_and_garbled_files(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=r"engine\.engine: .*advmtl export --engine"):
-        unpack(content, tmp_path / "engine.engine")
+        unpack_engine(content, tmp_path / "engine.engine")
 
 
 @pytest.mark.parametrize(("options", "words"), [({"parses": False}, "node 3: no"), ({"plan": None}, "could not build")])
@@ -252,6 +263,17 @@ def test_without_tensorrt_or_gpu(model: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_driver_errors_are_named() -> None:
     driver = Driver()
     assert first_gpu(driver) == GPU
-    driver.cuStreamCreate = lambda *_: 2  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="cuStreamCreate: the CUDA driver answers with error 2"):
+    driver.cuStreamCreate = lambda *_: (2, None)  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="cuStreamCreate: the CUDA driver answers: out of memory"):
         Device(driver)
+    driver.cuInit = lambda *_: (100,)  # type: ignore[method-assign]
+    assert first_gpu(driver) is None
+
+
+def test_what_is_asked_of_the_driver_is_in_its_binding() -> None:
+    """Names and numbers of arguments, where NVIDIA's package is installed; it needs no GPU to be imported."""
+    binding = pytest.importorskip("cuda.bindings.driver", reason="extra tensorrt is not installed")
+    text = Path(cuda_driver.__file__).read_text()
+    names = set(re.findall(r'"(cu[A-Z]\w+)"', text)) | {"cuGetErrorString"}
+    assert len(names) >= 11 and not [name for name in names if not hasattr(binding, name)]
+    assert int(binding.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) == 75

@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from some_tasks import generator_of
 from standins import make_frame, make_metadata
 
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import build_generator
+from advmtl.networks.encoders import build_encoder
 from export.convert.to_onnx import export_onnx
 from export.graph.tensorrt_edits import fit_types, unsupported
 from export.quantize.fp16 import to_half
-from export.quantize.quantize import prepare
+from export.quantize.int8 import prepare_quantizer
 from export.quantize.sensitivity import session_of
 
 
 def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
     """In all precisions, with every operator, type and shape; the float graph gives what it gave before."""
     torch.manual_seed(0)
-    generator = build_generator(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
+    generator = generator_of(build_encoder(None, 0.1), {"segmentation": 5, "depth": 1}, channels=16).eval()
     path = tmp_path / "model.onnx"
     export_onnx(generator, make_metadata((96, 64)), path, "gpu")
     plain, frames = onnx.load(path), [make_frame(seed, (96, 64)) for seed in range(2)]
@@ -28,7 +28,7 @@ def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
     fitted = fit_types(plain)
     for name, values in session_of(fitted).network(frames[0][None]).items():
         np.testing.assert_array_equal(values, wanted[name])
-    quantizer = prepare(fitted, "gpu", frames, "minmax")
+    quantizer = prepare_quantizer(fitted, "gpu", frames, "minmax")
     integers = quantizer.quantised([quantizer.layers[3].name])
     assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 60
     half = to_half(fitted)

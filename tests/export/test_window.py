@@ -3,8 +3,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.stream import window
-from export.stream.window import Window
+from export.stream import outputs as window
+from export.stream.outputs import Window
 from preprocessing.ground.errors import InputError
 
 

@@ -1,10 +1,11 @@
 """A network with random weights that behaves as a trained one."""
 
 import torch
+from some_tasks import generator_of
 from torch import nn
 
-from advmtl.networks.encoder import build_encoder
-from advmtl.networks.generator import Generator, build_generator
+from advmtl.networks.encoders import build_encoder
+from advmtl.networks.generator import Generator
 
 TASKS = {"segmentation": 5, "depth": 1, "instance": 2}
 
@@ -13,7 +14,7 @@ def trained_looking(tasks: dict[str, int] = TASKS, **options: object) -> Generat
     """The real network, its norms far from the identity and its maps far from flat."""
     torch.manual_seed(4)
     width = options.pop("width", 1.0)
-    generator = build_generator(build_encoder(width=width), tasks, **options).eval()  # type: ignore[arg-type]
+    generator = generator_of(build_encoder(width=width), tasks, **options).eval()  # type: ignore[arg-type]
     for module in generator.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.2)

@@ -8,8 +8,7 @@ from growing_runs import PAIR, frames, fresh, grown_config, only, stir, walk
 from torch import Tensor
 
 import advmtl.training.growth
-from advmtl.config import GrowthConfig
-from advmtl.config.growth import Detection, Place, average, choose, detection_of, modules_for
+from advmtl.config.growth import Detection, GrowthConfig, Place, average, choose, detection_of, modules_for
 from advmtl.networks.generator import Generator
 from advmtl.networks.grown import grow
 from advmtl.training.growth import Counts, stage_cosines

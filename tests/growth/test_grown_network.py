@@ -9,7 +9,7 @@ from growing_runs import PAIR, frames, fresh, grown_config, stir
 from torch import Tensor
 
 from advmtl.config.growth import Place
-from advmtl.networks.encoder import build_encoder
+from advmtl.networks.encoders import build_encoder
 from advmtl.networks.generator import Generator
 from advmtl.networks.grown import Fusion, Kernels, MediativeKernel, architecture, grow, regrow
 

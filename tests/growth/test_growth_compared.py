@@ -10,13 +10,12 @@ from growing_runs import CPU, frames, fresh, grown_config, only, walk
 from rich.console import Console
 
 from advmtl.compare import timing
-from advmtl.compare.compare import _grown
+from advmtl.compare.comparison import _grown
 from advmtl.compare.configs import plain_sum, single_task
-from advmtl.compare.grown import architecture_of, measured_parameters, parameters_of
 from advmtl.compare.metrics import REFERENCE, Comparison, Outcome, Row, StepTime, against
-from advmtl.compare.plan import Plan
+from advmtl.compare.plan import Plan, architecture_of, measured_parameters, parameters_of
 from advmtl.compare.table import grids, notes, to_dict
-from advmtl.config import Config
+from advmtl.config.experiment import Config
 from advmtl.networks.grown import Architecture, architecture
 from advmtl.training.checkpoint import save_checkpoint
 from advmtl.training.run_folder import Run

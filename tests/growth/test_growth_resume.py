@@ -13,8 +13,9 @@ from growing_runs import CPU, TASKS, fresh, grown_config, walk
 from rich.console import Console
 from street_set import write_cityscapes
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
 from advmtl.config.growth import detection_of
+from advmtl.config.typed import validate
 from advmtl.networks.grown import architecture
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint, load_generator

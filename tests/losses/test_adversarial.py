@@ -1,11 +1,11 @@
-"""advmtl.terms.adversarial"""
+"""advmtl.adversarial_objectives"""
 
 import math
 
 import pytest
 import torch
 
-from advmtl.terms.adversarial import OBJECTIVES, gradient_penalty
+from advmtl.adversarial_objectives import OBJECTIVES, gradient_penalty
 
 REAL = torch.tensor([[2.0, 0.5]])
 FAKE = torch.tensor([[-1.0, 0.0], [3.0, -2.0]])

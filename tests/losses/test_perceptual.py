@@ -6,14 +6,28 @@ from urllib.error import URLError
 import pytest
 import torch
 from shared_files import shared_file
+from some_tasks import spec_of
+from torch import Tensor
 from torchvision.models import squeezenet1_1, vgg16
 
 from advmtl.networks import perceptual as perceptual_module
 from advmtl.networks.perceptual import Perceptual
+from advmtl.tasks import TASKS
 from preprocessing.ground.errors import InputError
 
 H, W = 48, 80
-PALETTE = torch.tensor([[0.5, 0.25, 0.5], [0.0, 0.0, 0.55], [0.27, 0.5, 0.7]])
+SPEC = spec_of(3)
+
+
+def classes_distance(perceptual: Perceptual, logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Of class maps, as a step takes it; `mask` [N,H,W] removes pixels more."""
+    predicted, true, known = TASKS["segmentation"].learning.pictures(logits, labels, SPEC)
+    return perceptual.distance(predicted, true, known if mask is None else known & mask.unsqueeze(1))
+
+
+def depth_distance(perceptual: Perceptual, metres: Tensor, depth: Tensor) -> Tensor:
+    """Of depths, as a step takes it."""
+    return perceptual.distance(*TASKS["depth"].learning.pictures(metres, depth, SPEC))
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +122,9 @@ def test_perfect_predictions_cost_nothing(squeezenet, frames, network):
     labels, depth = frames
     perceptual = Perceptual(network, str(squeezenet))
     logits = 200.0 * torch.nn.functional.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
-    assert perceptual.segmentation(logits, labels, None, PALETTE).item() == pytest.approx(0, abs=1e-6)
+    assert classes_distance(perceptual, logits, labels).item() == pytest.approx(0, abs=1e-6)
     perfect = torch.where(depth > 0, depth, 9.0)
-    assert perceptual.depth(perfect, depth, None).item() == pytest.approx(0, abs=1e-6)
+    assert depth_distance(perceptual, perfect, depth).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("network", ["squeezenet", "vgg16", "lpips"])
@@ -120,8 +134,8 @@ def test_holes_change_nothing_and_the_rest_learns(squeezenet, vgg, frames, netwo
     logits = torch.randn(2, 3, H, W, requires_grad=True)
     metres = (torch.rand(2, 1, H, W) * 40 + 3).requires_grad_()
     void, invalid = (labels == 255).unsqueeze(1), depth == 0
-    first = perceptual.segmentation(logits, labels, None, PALETTE)
-    second = perceptual.depth(metres, depth, None)
+    first = classes_distance(perceptual, logits, labels)
+    second = depth_distance(perceptual, metres, depth)
     (first + second).backward()
     assert first > 0 and second > 0
     assert (logits.grad * void == 0).all() and (metres.grad * invalid == 0).all()
@@ -129,22 +143,18 @@ def test_holes_change_nothing_and_the_rest_learns(squeezenet, vgg, frames, netwo
     assert (metres.grad != 0)[~invalid].float().mean() > 0.9
     with torch.no_grad():
         other = torch.where(void, 10.0, logits)
-        assert torch.equal(perceptual.segmentation(other, labels, None, PALETTE), first)
-        assert torch.equal(perceptual.depth(torch.where(invalid, 1.0, metres), depth, None), second)
+        assert torch.equal(classes_distance(perceptual, other, labels), first)
+        assert torch.equal(depth_distance(perceptual, torch.where(invalid, 1.0, metres), depth), second)
 
 
 def test_mask_is_the_same_as_void(squeezenet, frames):
-    labels, depth = frames
+    labels, _ = frames
     perceptual = Perceptual("squeezenet", str(squeezenet))
-    logits, metres = torch.randn(2, 3, H, W), torch.rand(2, 1, H, W) * 40 + 3
+    logits = torch.randn(2, 3, H, W)
     mask = torch.rand(2, H, W) > 0.3
     assert torch.equal(
-        perceptual.segmentation(logits, labels, mask, PALETTE),
-        perceptual.segmentation(logits, labels.masked_fill(~mask, 255), None, PALETTE),
-    )
-    wide = mask.unsqueeze(1)
-    assert torch.equal(
-        perceptual.depth(metres, depth, wide), perceptual.depth(metres, torch.where(wide, depth, 0), None)
+        classes_distance(perceptual, logits, labels, mask),
+        classes_distance(perceptual, logits, labels.masked_fill(~mask, 255)),
     )
 
 
@@ -153,9 +163,11 @@ def test_frames_without_labels_do_not_dilute(squeezenet, frames):
     labels, depth = frames
     perceptual = Perceptual("squeezenet", str(squeezenet))
     logits, metres = torch.randn(2, 3, H, W), torch.rand(2, 1, H, W) * 40 + 3
-    both = perceptual.segmentation(logits, labels, None, PALETTE)
-    torch.testing.assert_close(both, perceptual.segmentation(logits[:1], labels[:1], None, PALETTE))
-    torch.testing.assert_close(perceptual.depth(metres, depth, None), perceptual.depth(metres[:1], depth[:1], None))
+    both = classes_distance(perceptual, logits, labels)
+    torch.testing.assert_close(both, classes_distance(perceptual, logits[:1], labels[:1]))
+    torch.testing.assert_close(
+        depth_distance(perceptual, metres, depth), depth_distance(perceptual, metres[:1], depth[:1])
+    )
 
 
 def test_nothing_labelled_is_zero_with_zero_gradient(squeezenet):
@@ -163,7 +175,7 @@ def test_nothing_labelled_is_zero_with_zero_gradient(squeezenet):
     logits = torch.randn(1, 3, H, W, requires_grad=True)
     metres = torch.full((1, 1, H, W), 9.0, requires_grad=True)
     labels, depth = torch.full((1, H, W), 255), torch.zeros(1, 1, H, W)
-    value = perceptual.segmentation(logits, labels, None, PALETTE) + perceptual.depth(metres, depth, None)
+    value = classes_distance(perceptual, logits, labels) + depth_distance(perceptual, metres, depth)
     value.backward()
     assert value.item() == 0 and (logits.grad == 0).all() and (metres.grad == 0).all()
 
@@ -194,11 +206,10 @@ def test_real_weights_order_errors(network):
     labels[:, 20:50, 40:60] = 2
     perceptual = Perceptual(network, str(path))
     values = [
-        perceptual.segmentation(
+        classes_distance(
+            perceptual,
             20.0 * torch.nn.functional.one_hot(labels.roll(shift, 2), 3).permute(0, 3, 1, 2).float(),
             labels,
-            None,
-            PALETTE,
         ).item()
         for shift in (0, 2, 12)
     ]

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from some_tasks import spec_of
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from advmtl.adversarial_objectives import OBJECTIVES
 from advmtl.networks.discriminator import (
-    DEPTH_CONTRAST,
     PatchDiscriminator,
     discriminator_input,
     fake_maps,
@@ -14,10 +15,9 @@ from advmtl.networks.discriminator import (
     real_maps,
     validity,
 )
-from advmtl.networks.generator import DepthRange
-from advmtl.terms.adversarial import OBJECTIVES
+from advmtl.tasks.depth.learning import CONTRAST
 
-DEPTH = DepthRange(1.0, 100.0)
+SPEC = spec_of(3, max_m=100.0)
 SEES = ["depth", "image", "segmentation"]
 
 
@@ -39,7 +39,7 @@ def outputs():
 
 
 def test_channels():
-    assert input_channels(SEES, 19) == 1 + 3 + 19
+    assert input_channels(SEES, spec_of(19)) == 1 + 3 + 19
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (97, 163)])
@@ -86,21 +86,21 @@ def test_samples_do_not_see_each_other():
 
 def test_real_maps_by_hand(targets):
     """log10 of 1, 10, 100 m over a range of 1..100 m: -1, 0, 1. Labels one-hot, void masked afterwards."""
-    maps = real_maps(targets, 3, DEPTH)
+    maps = real_maps(targets, SPEC)
     assert maps["segmentation"][0, :, 0, 1].tolist() == [0, 0, 1]
     assert maps["segmentation"][0, :, 1, 0].tolist() == [0, 1, 0]
-    torch.testing.assert_close(maps["depth"][0, 0, 0], DEPTH_CONTRAST * torch.tensor([-1.0, 0.0, 1.0]))
+    torch.testing.assert_close(maps["depth"][0, 0, 0], CONTRAST * torch.tensor([-1.0, 0.0, 1.0]))
 
 
 def test_label_smoothing(targets):
     """s = 0.3 over 3 classes: 0.1 each, and 0.7 more on the true one."""
-    hot = real_maps(targets, 3, DEPTH, smoothing=0.3)["segmentation"]
+    hot = real_maps(targets, SPEC, smoothing=0.3)["segmentation"]
     torch.testing.assert_close(hot[0, :, 0, 1], torch.tensor([0.1, 0.1, 0.8]))
     torch.testing.assert_close(hot.sum(1), torch.ones(1, 2, 3))
 
 
 def test_fake_maps_are_softmax_and_log_depth(outputs):
-    maps = fake_maps(outputs, DEPTH)
+    maps = fake_maps(outputs, SPEC)
     torch.testing.assert_close(maps["segmentation"].sum(1), torch.ones(1, 2, 3))
     assert (maps["segmentation"] > 0).all() and (maps["segmentation"] < 1).all()
     torch.testing.assert_close(maps["depth"], torch.zeros(1, 1, 2, 3))
@@ -108,26 +108,26 @@ def test_fake_maps_are_softmax_and_log_depth(outputs):
 
 def test_holes_are_zero_on_both_sides_in_their_own_channels(targets, outputs):
     masks, image = validity(targets), torch.randn(1, 3, 2, 3)
-    real = discriminator_input(real_maps(targets, 3, DEPTH, 0.1), SEES, masks, image)
-    fake = discriminator_input(fake_maps(outputs, DEPTH), SEES, masks, image)
+    real = discriminator_input(real_maps(targets, SPEC, 0.1), SEES, masks, image)
+    fake = discriminator_input(fake_maps(outputs, SPEC), SEES, masks, image)
     for side in (real, fake):
         assert side.shape == (1, 7, 2, 3)
         assert side[0, 0, 1, 0] == 0, "invalid depth"
         assert (side[0, 4:, 0, 2] == 0).all(), "void label"
         assert (side[0, 4:, 1, 0] != 0).any(), "the label under the invalid depth stays"
         assert torch.equal(side[:, 1:4], image)
-    assert real[0, 0, 0, 2] == DEPTH_CONTRAST, "the depth under the void label stays"
+    assert real[0, 0, 0, 2] == CONTRAST, "the depth under the void label stays"
     assert torch.equal((real[:, 4:] == 0).all(1), (fake[:, 4:] == 0).all(1))
 
 
 def test_a_masked_prediction_changes_nothing(targets, outputs):
     masks, critic = validity(targets), PatchDiscriminator(4, 8, 1, spectral=False)
     sees = ["segmentation", "depth"]
-    before = critic(discriminator_input(fake_maps(outputs, DEPTH), sees, masks))
+    before = critic(discriminator_input(fake_maps(outputs, SPEC), sees, masks))
     with torch.no_grad():
         outputs["segmentation"][0, :, 0, 2] += torch.tensor([5.0, -3.0, 1.0])
         outputs["depth"][0, 0, 1, 0] = 70.0
-    assert torch.equal(before, critic(discriminator_input(fake_maps(outputs, DEPTH), sees, masks)))
+    assert torch.equal(before, critic(discriminator_input(fake_maps(outputs, SPEC), sees, masks)))
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
@@ -135,7 +135,7 @@ def test_the_adversarial_gradient_reaches_both_heads(targets, outputs, name):
     """Argmax would leave the segmentation logits without any gradient."""
     torch.manual_seed(2)
     critic = PatchDiscriminator(4, 8, 1, spectral=OBJECTIVES[name].spectral).requires_grad_(False)
-    fake = discriminator_input(fake_maps(outputs, DEPTH), ["segmentation", "depth"], validity(targets))
+    fake = discriminator_input(fake_maps(outputs, SPEC), ["segmentation", "depth"], validity(targets))
     OBJECTIVES[name].generator(critic(fake)).backward()
     logits, depth = outputs["segmentation"].grad, outputs["depth"].grad
     labelled = validity(targets)
@@ -145,7 +145,7 @@ def test_the_adversarial_gradient_reaches_both_heads(targets, outputs, name):
 
 def test_image_must_be_given_where_it_is_seen(targets):
     with pytest.raises(ValueError, match="sees the image"):
-        discriminator_input(real_maps(targets, 3, DEPTH), SEES, validity(targets))
+        discriminator_input(real_maps(targets, SPEC), SEES, validity(targets))
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))

@@ -1,11 +1,11 @@
 """advmtl.networks.discriminator with offset maps, and a whole step of three tasks with it"""
 
 import torch
+from some_tasks import spec_of
 
 from advmtl.networks.discriminator import discriminator_input, fake_maps, input_channels, real_maps, validity
-from advmtl.networks.generator import DepthRange
 
-RANGE = DepthRange(1.0, 80.0)
+SPEC = spec_of(19)
 
 
 def target() -> torch.Tensor:
@@ -25,16 +25,16 @@ def test_real_and_fake_have_one_scale_and_the_same_holes() -> None:
     masks = validity({"instance": target()})
     exact = target()[:, :2].clone()
     exact[..., 1:3] = 50.0
-    real = discriminator_input(real_maps({"instance": target()}, 19, RANGE), ["instance"], masks)
-    fake = discriminator_input(fake_maps({"instance": exact}, RANGE), ["instance"], masks)
-    assert real.shape[1] == input_channels(["instance"], 19) == 2
+    real = discriminator_input(real_maps({"instance": target()}, SPEC), ["instance"], masks)
+    fake = discriminator_input(fake_maps({"instance": exact}, SPEC), ["instance"], masks)
+    assert real.shape[1] == input_channels(["instance"], SPEC) == 2
     assert real[0, :, 0, 0].tolist() == [2.0, -3.0] and not real[..., 1:3].any()
     torch.testing.assert_close(fake, real)
 
 
 def test_the_gradient_reaches_the_offsets_of_instances_only() -> None:
     guess = torch.randn(1, 2, 1, 64, requires_grad=True)
-    seen = discriminator_input(fake_maps({"instance": guess}, RANGE), ["instance"], validity({"instance": target()}))
+    seen = discriminator_input(fake_maps({"instance": guess}, SPEC), ["instance"], validity({"instance": target()}))
     seen.square().sum().backward()
     assert guess.grad is not None
     assert guess.grad.abs().sum((0, 1, 2)).nonzero().flatten().tolist() == [0, 3]

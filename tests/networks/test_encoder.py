@@ -1,4 +1,4 @@
-"""advmtl.networks.encoder"""
+"""advmtl.networks.encoders.mobilenet_v3, and files of weights"""
 
 import pickle
 from urllib.error import URLError
@@ -9,8 +9,9 @@ from shared_files import shared_file
 from torch import nn
 from torchvision.models import mobilenet_v3_small
 
-from advmtl.networks import encoder as encoder_module
-from advmtl.networks.encoder import build_encoder, load_strictly, read_state_dict
+from advmtl.networks.encoders import build_encoder
+from advmtl.networks.encoders import mobilenet_v3 as encoder_module
+from advmtl.networks.weights import load_strictly, read_state_dict
 from preprocessing.ground.errors import InputError
 
 

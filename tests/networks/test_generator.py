@@ -5,22 +5,22 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from some_tasks import generator_of
 from torch import nn
 
-from advmtl.networks.encoder import build_encoder
+from advmtl.networks.encoders import build_encoder
 from advmtl.networks.generator import (
     ChainedResidualPooling,
-    DepthRange,
     SharedGenerator,
     TaskGenerator,
-    build_generator,
 )
+from advmtl.tasks.depth.learning import DepthRange
 
 
 @pytest.fixture(scope="module")
 def generator():
     torch.manual_seed(0)
-    return build_generator(build_encoder(), {"segmentation": 19, "depth": 1}).eval()
+    return generator_of(build_encoder(), {"segmentation": 19, "depth": 1}).eval()
 
 
 def test_depth_range_by_hand():
@@ -52,9 +52,9 @@ def test_bias_is_the_inverse_of_metres():
 def test_instance_offsets_are_the_head_times_the_unit_at_any_size():
     """A unit of 4 px, twice: the same weights, so twice the offsets; and pixels stay pixels at another size."""
     nets = []
-    for unit in (4.0, 8.0):
+    for width in (128, 256):
         torch.manual_seed(0)
-        net = build_generator(build_encoder(), {"segmentation": 5, "instance": 2}, offset_unit_px=unit).eval()
+        net = generator_of(build_encoder(), {"segmentation": 5, "instance": 2}, width_px=width).eval()
         nn.init.constant_(net.heads["instance"].emit.bias, 0.5)
         nn.init.zeros_(net.heads["instance"].emit.weight)
         nets.append(net)
@@ -92,7 +92,7 @@ def test_pooling_stages_may_differ_per_level():
 def test_no_level_drowns_another_at_the_start():
     """Blanking any one of the encoder's maps moves z by more than a tenth of its deviation."""
     torch.manual_seed(3)
-    generator = build_generator(build_encoder(), {"depth": 1})
+    generator = generator_of(build_encoder(), {"depth": 1})
     with torch.no_grad():
         maps = generator.encoder(torch.randn(4, 3, 96, 128))
         z = generator.shared(maps)
@@ -119,7 +119,7 @@ def test_about_a_million_parameters(generator):
 def test_begins_undecided():
     """Before training: near 15 m, and class scores near uniform, ln 19 = 2.94 nats of cross entropy."""
     torch.manual_seed(2)
-    generator = build_generator(build_encoder(), {"segmentation": 19, "depth": 1})
+    generator = generator_of(build_encoder(), {"segmentation": 19, "depth": 1})
     with torch.no_grad():
         maps = generator(torch.randn(2, 3, 64, 96))
     assert maps["depth"].median().item() == pytest.approx(15, rel=0.3)
@@ -128,7 +128,7 @@ def test_begins_undecided():
 
 
 def test_depth_stays_in_its_range():
-    generator = build_generator(build_encoder(), {"depth": 1}, min_m=2.0, max_m=50.0).eval()
+    generator = generator_of(build_encoder(), {"depth": 1}, min_m=2.0, max_m=50.0).eval()
     with torch.no_grad():
         generator.heads["depth"].emit.weight.mul_(1e4)
         depth = generator(torch.randn(1, 3, 64, 96))["depth"]
@@ -141,19 +141,19 @@ def test_depth_is_interpolated_before_the_sigmoid(generator):
     z = torch.randn(1, 64, 8, 12) * 3
     with torch.no_grad():
         x = generator.heads["depth"](z)
-        expected = generator.depth.metres(F.interpolate(x, size=(32, 48), mode="bilinear"))
+        expected = DepthRange(1.0, 80.0).metres(F.interpolate(x, size=(32, 48), mode="bilinear"))
         torch.testing.assert_close(generator.decode(z, (32, 48))["depth"], expected)
 
 
 def test_only_the_named_tasks_have_heads():
-    single = build_generator(build_encoder(), {"segmentation": 7})
+    single = generator_of(build_encoder(), {"segmentation": 7})
     assert list(single(torch.randn(2, 3, 32, 64))) == ["segmentation"]
 
 
 def test_every_parameter_learns_from_both_tasks():
     """Each task alone reaches the whole encoder and shared generator, and not the other's head."""
     torch.manual_seed(1)
-    generator = build_generator(build_encoder(), {"segmentation": 5, "depth": 1})
+    generator = generator_of(build_encoder(), {"segmentation": 5, "depth": 1})
     maps = generator(torch.randn(4, 3, 64, 96))
     for task, other in (("segmentation", "depth"), ("depth", "segmentation")):
         generator.zero_grad(set_to_none=True)

@@ -11,12 +11,12 @@ from preprocessing.ground.depth import (
     disparity_to_depth,
     read_depth,
     resize_disparity,
-    resize_nearest,
     write_depth,
 )
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import write_png
 from preprocessing.ground.frame import Camera
+from preprocessing.ground.pictures import resize_nearest
 from preprocessing.sets.cityscapes import DEFAULT_CAMERA
 
 

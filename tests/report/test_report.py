@@ -19,7 +19,7 @@ from advmtl.report.page import write_report
 STRANGE = "a<b>&'\"run"
 SECTIONS = (
     *("overview", "configurations", "losses", "figures", "confusion", "distance", "panels", "frames"),
-    *("critics", "balancing", "timing", "left-out"),
+    *("discriminators", "balancing", "timing", "left-out"),
 )
 
 
@@ -86,7 +86,7 @@ def test_losses_are_those_of_figure_4_for_training_and_validation(html: str) -> 
         assert drawn.count('solid"><polyline') == 3 and drawn.count('dashed"><polyline') == 2
         assert "old, training: from" in drawn and "old, validation" not in drawn and "pcgrad, validation" in drawn
         assert 'class="logarithmic"' in chart and "<details><summary>Values" in chart
-    # The critic's term 2 / step times its weight 0.5: the epoch of steps 2 and 4 has the mean 0.375.
+    # The discriminator's term 2 / step times its weight 0.5: the epoch of steps 2 and 4 has the mean 0.375.
     assert "old, training: from 0.375 to" in charts[2]
 
 
@@ -162,8 +162,8 @@ def test_best_and_worst_frames_are_named_though_their_data_is_gone(html: str) ->
     assert missing.count("best and worst frames are not drawn: ") == 2 and "no such checkpoint" in missing
 
 
-def test_critics_balancing_and_timing(html: str) -> None:
-    assert "Critic both/accuracy" in section(html, "critics")
+def test_discriminators_balancing_and_timing(html: str) -> None:
+    assert "Discriminator both/accuracy" in section(html, "discriminators")
     text = section(html, "balancing")
     assert "Weight of depth" in text and "Cosine of segmentation and depth" in text
     # 6 rows of 10 s, of which 1 s waited and 2 s measured.

@@ -11,7 +11,7 @@ from written_runs import write_run
 
 from advmtl.cli.app import app
 from advmtl.report.page import write_report
-from advmtl.report.reading import read_run, read_runs
+from advmtl.report.read import read_run, read_runs
 from preprocessing.ground.errors import InputError
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from written_runs import write_run
 
-from advmtl.report.configurations import difference_parts
 from advmtl.report.page import write_report
-from advmtl.report.reading import read_runs
+from advmtl.report.read import read_runs
+from advmtl.report.tables import setting_tables
+from preprocessing.ground.page import Table
 
 
-def rows_of(html: str) -> dict[str, list[str]]:
-    """Cells of each row of the first table, by key."""
-    rows = html.split("</table>")[0].replace("<wbr>", "").split('<th scope="row">')[1:]
-    return {row.split("<")[0]: [cell.split("<")[0] for cell in row.split("<td>")[1:]] for row in rows}
+def rows_of(table: Table | None) -> dict[str, list[str]]:
+    """Cells of each row, by key."""
+    assert table is not None
+    return {key: cells for key, *cells in table.rows}
 
 
 def test_settings_of_a_method_stand_beside_runs_without_it(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_settings_of_a_method_stand_beside_runs_without_it(tmp_path: Path) -> No
     held = write_run(
         tmp_path / "held", data={"label_budget": "1:9"}, partial={"consistency": {"weight": 0.25, "width": 16}}
     )
-    found = rows_of(difference_parts(read_runs([plain, held]))[0])
+    found = rows_of(setting_tables(read_runs([plain, held]))[0])
     assert found["partial.consistency.weight"] == ["–", "–", "0.25"]
     assert found["partial.consistency.width"] == ["–", "–", "16"]
     assert found["data.label_budget"] == ["all", "one", "1:9"]
@@ -31,7 +32,7 @@ def test_settings_of_a_method_stand_beside_runs_without_it(tmp_path: Path) -> No
 
 def test_a_method_of_all_runs_is_among_their_settings(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, seed=seed, partial={"consistency": {}}) for seed, name in enumerate("ab")]
-    differing, shared = difference_parts(read_runs(runs))
+    differing, shared = setting_tables(read_runs(runs))
     assert list(rows_of(differing)) == ["seed"]
     assert rows_of(shared)["partial.consistency.weight"] == ["–", "0.5"]
     assert "partial.mean_teacher" not in rows_of(shared)

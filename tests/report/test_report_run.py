@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from web_outline import Outline
 
 from advmtl.cli.app import app
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.report.page import write_report
-from advmtl.report.reading import read_run
+from advmtl.report.read import read_run
 from advmtl.training.fitting import fit
 from preprocessing.sets.cityscapes import frame_path
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from advmtl.select.choice import REPEATS, Pick, Rule, choose
-from advmtl.select.coverage import Coverage
-from advmtl.select.representation import frame_features, scale_features
+from advmtl.select.choice import REPEATS, Coverage, Pick, Rule, choose
+from advmtl.select.features import frame_features, scale_features
 
 
 def points(seed: int, count: int = 23, width: int = 5) -> Tensor:

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from advmtl.config import Config, validate
-from advmtl.select.disagreement import depth_disagreement, depth_m
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
+from advmtl.select.features import depth_disagreement, depth_m
 from advmtl.training.state import generator_from
 
 

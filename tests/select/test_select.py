@@ -14,13 +14,15 @@ from PIL import Image
 from street_set import PLAIN, noise, write_cityscapes
 from typer.testing import Result
 
-from advmtl.config import Config, Source, validate
+from advmtl.config.data import Source
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.index import index_source
 from advmtl.data.label_budget import keep_labels
 from advmtl.networks.generator import Generator
-from advmtl.select import select as select_module
-from advmtl.select.candidates import find_frames
-from advmtl.select.measure import measure_frames
+from advmtl.select import selection
+from advmtl.select.features import find_frames, measure_frames
+from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from advmtl.training.checkpoint import load_generator, save_checkpoint
 from advmtl.training.state import generator_from
 from preprocessing.ground.files import read_image, write_png
@@ -154,7 +156,7 @@ def test_what_was_labelled_before_is_in_the_list_for_the_trainer(run: Path, tmp_
     records = index_source(Source.parse(f"folder:{tmp_path / 'new'}"), "cityscapes19", "train")
     records = [replace(record, labels=record.image) for record in records]  # now all have labels
     kept = keep_labels(records, str(tmp_path / "o" / "selection.json"), 0)
-    assert {record.name for record in kept if record.has_labels} == {"f2", "f5", *content["frames"]}
+    assert {record.name for record in kept if SEGMENTATION.has(record)} == {"f2", "f5", *content["frames"]}
     twice = [*arguments[:-2], "--labelled", f"folder:{tmp_path / 'new'}"]
     assert_one_line(advmtl(*twice), "have labels already")
     assert advmtl(*arguments[:3], "--ignore-labels", "--out", tmp_path / "all").exit_code == 0
@@ -268,7 +270,7 @@ def test_a_place_that_cannot_hold_the_list_is_told_before_measuring(
     def measured(*_: object) -> None:
         raise AssertionError("measured in vain")
 
-    monkeypatch.setattr(select_module, "measure_frames", measured)
+    monkeypatch.setattr(selection, "measure_frames", measured)
     (tmp_path / "file").write_text("kept")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         assert_one_line(

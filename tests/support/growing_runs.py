@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
 from advmtl.config.growth import Detection
+from advmtl.config.typed import validate
 from advmtl.data.loading import Batch
 from advmtl.networks.generator import Generator
 from advmtl.networks.grown import Kernels
@@ -90,8 +91,8 @@ def opposed_objectives() -> Iterator[None]:
     """A run in here counts the conflicts of `opposed`: the signs of real losses' small cosines are the last bits'."""
     see = Counts.see
 
-    def see_opposed(counts: Counts, generator: Generator, rows: Mapping[str, Tensor], scale: Tensor | None) -> None:
-        see(counts, generator, opposed(generator, rows), scale)
+    def see_opposed(counts: Counts, generator: Generator, objectives: Mapping[str, Tensor], *others: Any) -> None:
+        see(counts, generator, opposed(generator, objectives), *others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Counts, "see", see_opposed)

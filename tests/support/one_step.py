@@ -2,7 +2,8 @@
 
 import torch
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.loading import Batch
 
 CPU = torch.device("cpu")

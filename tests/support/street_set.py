@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.files import write_png

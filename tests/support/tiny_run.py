@@ -6,7 +6,8 @@ import torch
 from rich.console import Console
 from street_set import TASKS
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 
 CPU = torch.device("cpu")
 CRITIC = {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2}

@@ -13,7 +13,8 @@ from street_set import TASKS as STREET_TASKS
 from typer.testing import CliRunner
 
 from advmtl.cli.app import app
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.loading import Batch, val_loaders
 from advmtl.distributed import Processes, ProcessLost, losing, process_group
 from advmtl.networks.batch_norm import set_batch_norm

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.drawing.visualize import evolution_gif
 from preprocessing.ground.files import write_png
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.distributed import SINGLE, Processes
 from advmtl.networks.discriminator import validity
@@ -80,7 +81,6 @@ def show(state: State, batch: Batch, step: int = 0, processes: Processes = SINGL
         z=z,
         outputs=generator.decode(z, (HEIGHT, WIDTH)),
         masks=masks,
-        palette=state.palette,
         number=step,
         autocast=state.precision.autocast,
         processes=processes,

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from advmtl.config import Augment
+from advmtl.config.data import Augment
 from advmtl.data.augment import Jitter, apply_jitter, draw_jitter
-from advmtl.data.batch import IMAGENET_MEAN, IMAGENET_STD
 from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, mixed_panels, nearer, partners
 from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.pictures import IMAGENET_MEAN, IMAGENET_STD
 
 SHAPE = (3, 1, 5, 7)
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
 from advmtl.distributed import SINGLE
 from advmtl.networks.discriminator import PatchDiscriminator, validity
+from advmtl.tasks.depth.learning import DepthRange
 from advmtl.terms.domain_adversary import DomainAdversary
 from advmtl.terms.term import StepContext
 from advmtl.training.state import State, build
@@ -72,7 +74,6 @@ def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -
         z=z,
         outputs=outputs,
         masks=validity(batch.targets),
-        palette=state.palette,
         number=state.step,
         autocast=state.precision.autocast,
         processes=SINGLE,
@@ -254,7 +255,7 @@ class Columns(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
-        self.depth = state.generator.depth
+        self.spec, self.tasks = state.generator.spec, state.generator.tasks
 
     def encode(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return image * self.scale, {}
@@ -290,8 +291,8 @@ def test_the_transformed_branch_is_turned_back(transform: str) -> None:
     if transform == "flip":
         metres = batch.image[:, :1].abs() + 5
         ramp = torch.linspace(0, 1, 96)
-        turned = 4 * generator.depth.normalised_log(metres + ramp.flip(0))
-        plain = 4 * generator.depth.normalised_log(metres + ramp)
+        turned = 4 * DepthRange(*generator.spec.depth_range_m).normalised_log(metres + ramp.flip(0))
+        plain = 4 * DepthRange(*generator.spec.depth_range_m).normalised_log(metres + ramp)
         predicted = shown.encode_prediction("depth", views["depth"].output)
         assert torch.allclose(predicted[1], turned[1], atol=1e-5)
         assert torch.allclose(predicted[[0, 2]], plain[[0, 2]], atol=1e-5)
@@ -374,7 +375,7 @@ def test_resume_is_bitwise() -> None:
     ("adversary", "changes", "message"),
     [
         ({"tasks": ["depth"]}, {"tasks": {"segmentation": TASKS["segmentation"]}}, "depth is not among the tasks"),
-        ({}, {"tasks": {"instance": {"losses": {"l1": 1.0}}}}, "the tasks have neither"),
+        ({}, {"tasks": {"instance": {"losses": {"l1": 1.0}}}}, "mean something at every pixel"),
         ({"agreement": 1.0}, {}, "needs partial.adversary.transform"),
         ({"transform": "flip"}, {"balance": {"method": "rotograd"}}, "set another balance.method"),
         ({"transform": "rotate"}, {}, "partial.adversary.transform"),

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.balancing.balancer import GramBalancer
-from advmtl.config import Config, MeanTeacherConfig, validate
+from advmtl.config.experiment import Config
+from advmtl.config.partial import MeanTeacherConfig
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.data.frames import BadFrame
 from advmtl.distributed import SINGLE, Processes
@@ -72,7 +74,6 @@ def shown_of(state: State, batch: Batch, processes: Processes = SINGLE) -> StepC
         z=torch.zeros(0),
         outputs={},
         masks={},
-        palette=state.palette,
         number=state.step,
         autocast=state.precision.autocast,
         processes=processes,

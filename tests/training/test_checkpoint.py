@@ -9,7 +9,8 @@ import pytest
 import torch
 from street_set import TASKS
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.training.checkpoint import UnusableCheckpoint, checkpoint_path, load_checkpoint, save_checkpoint
 from preprocessing.ground.errors import InputError
 

@@ -12,7 +12,8 @@ from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
 
 from advmtl.compare.plan import is_finished
-from advmtl.config import Config, GuardsConfig
+from advmtl.config.experiment import Config
+from advmtl.config.training import GuardsConfig
 from advmtl.data.loading import Batch
 from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module

@@ -53,7 +53,10 @@ def test_differences_are_seen(alone: Reference) -> None:
     assert attempt(config, folder, ("measurement", 1, 0.0)) == "measurement"
     path = folder / "checkpoints" / "last.pt"
     state, _ = load_checkpoint(path)
-    save_checkpoint(path, {**state, "noise": torch.Generator().manual_seed(99).get_state()}, config)
+    other = {"noise": torch.Generator().manual_seed(99).get_state()}
+    noisy = [name for name, value in state["terms"].items() if name.endswith("_extra_state") and value]
+    assert noisy
+    save_checkpoint(path, {**state, "terms": {**state["terms"], **dict.fromkeys(noisy, other)}}, config)
     attempt(config, folder)
     assert {"last.pt:terms", "metrics.jsonl"} <= set(compare(alone.folder, folder))
 

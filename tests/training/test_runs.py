@@ -14,7 +14,8 @@ from same_bits import assert_equal
 from street_set import TASKS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.terms.adversarial import DiscriminatorTerm
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint

@@ -7,7 +7,7 @@ import torch
 from one_step import CRITICS, make_batch, make_config, snapshot
 from run_parts import discriminators_of
 
-from advmtl.data.prefetch import on_device, one_ahead
+from advmtl.data.batch import on_device, one_ahead
 from advmtl.terms.adversarial import adversarial_ramp
 from advmtl.training.loop import set_learning_rate
 from advmtl.training.state import build

@@ -8,7 +8,8 @@ from instance_set import write_instances
 from rich.console import Console
 from street_set import TASKS, write_cityscapes
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.training.fitting import fit
 from advmtl.training.scores import headline, score
 from export.convert.to_onnx import export_run

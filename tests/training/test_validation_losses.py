@@ -9,7 +9,8 @@ import torch
 from run_parts import discriminators_of
 from street_set import TASKS
 
-from advmtl.config import Config, validate
+from advmtl.config.experiment import Config
+from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.training.state import State, build
 from advmtl.training.validation_losses import LossSums, ValidationLosses

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, first_line
 
 Float32 = npt.NDArray[np.float32]
 Size = tuple[int, int]  # (width, height)
@@ -42,7 +42,7 @@ class _Session:
         try:
             answer = np.asarray(self.session.run([self.output], feed)[0], np.float32)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
-            raise InputError(f"{self.path}: ONNX Runtime cannot run it: {_first_line(error)}") from None
+            raise InputError(f"{self.path}: ONNX Runtime cannot run it: {first_line(error)}") from None
         if answer.ndim != 4 or len(answer) != 1:
             raise InputError(f"{self.path}: answers {answer.shape}, expected [1, 2, H, W]; not a CREStereo export")
         return answer
@@ -113,7 +113,7 @@ def _open(path: Path, device: str) -> _Session:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
     except Exception as error:  # ONNX Runtime's exceptions share no other parent
-        raise InputError(f"{path}: ONNX Runtime cannot open it: {_first_line(error)}") from None
+        raise InputError(f"{path}: ONNX Runtime cannot open it: {first_line(error)}") from None
     inputs = [put for put in session.get_inputs() if len(put.shape) == 4 and put.type in INPUT_TYPES]
     images, flows = ([put for put in inputs if put.shape[1] == channels] for channels in (3, 2))
     if len(images) + len(flows) < len(session.get_inputs()) or (len(images), len(flows)) not in KINDS:
@@ -199,7 +199,3 @@ def _has_cuda_driver() -> bool:
     except OSError:
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

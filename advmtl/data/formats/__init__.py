@@ -1,0 +1,26 @@
+"""Formats of data sources: a further one is a file here and a line in `FORMATS`, or a line in a caller's own table."""
+
+import difflib
+from collections.abc import Mapping
+
+from advmtl.config import Source
+from advmtl.data.formats.camvid import CAMVID
+from advmtl.data.formats.cityscapes import CITYSCAPES
+from advmtl.data.formats.folder import FOLDER
+from advmtl.data.formats.format import Format as Format
+from advmtl.data.formats.format import Role as Role
+from advmtl.data.formats.rig import RIG
+from preprocessing.ground import InputError
+
+FORMATS: dict[str, Format] = {"cityscapes": CITYSCAPES, "rig": RIG, "camvid": CAMVID, "folder": FOLDER}
+"""By the name that a source is written with, `format:root[:split]`. Hints name the first that a folder is one of."""
+
+
+def format_of(source: Source, formats: Mapping[str, Format] = FORMATS) -> Format:
+    """The format of a source. Raises: InputError where there is none of its name."""
+    if source.format in formats:
+        return formats[source.format]
+    close = difflib.get_close_matches(source.format, formats, 1)
+    *names, last = formats
+    hint = f"did you mean {close[0]}?" if close else f"formats are {', '.join(names)} and {last}"
+    raise InputError(f"data source '{source.format}:{source.root}': format: no such format; {hint}")

@@ -1,0 +1,49 @@
+"""Cityscapes' folders: leftImg8bit/, gtFine/, camera/, disparity/, and depth/ as `preprocess` writes it."""
+
+from pathlib import Path
+
+from advmtl.config import Source
+from advmtl.data.formats.format import Format, Role
+from advmtl.tasks import FrameRecord
+from preprocessing.ground import Frame, lookup_table
+from preprocessing.sets import CITYSCAPES as LAYOUT
+from preprocessing.sets import KINDS, Layout
+
+
+def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+    lookup_table("cityscapes", classes)  # refuses an impossible label set here rather than in a worker
+    frames = LAYOUT.find_frames(Path(source.root).expanduser(), source.split)
+    return [stereo_record(frame, LAYOUT, source.depth, classes, role) for frame in frames]
+
+
+def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str, role: Role) -> FrameRecord:
+    """One frame of a stereo set; `rule`: `Source.depth`, which of its depths is taken."""
+    prepared, own, lidar = frame.depth, frame.disparity, frame.lidar
+    if rule == "prepared" or (rule == "auto" and role == "train" and prepared is not None):
+        own = lidar = None
+    elif rule == "dataset" or own is not None or lidar is not None:
+        prepared = None
+    return FrameRecord(
+        name=frame.name if layout is LAYOUT else frame.key,
+        image=frame.left,
+        ids="cityscapes",
+        classes=classes,
+        labels=frame.labels,
+        depth=prepared or (lidar if own is None else None),  # lidar is stored as depth is
+        disparity=own,
+        instances=frame.instances,
+        frame=frame,
+        layout=layout,
+    )
+
+
+CITYSCAPES = Format(
+    index=_index,
+    is_one=lambda root: (root / "leftImg8bit").is_dir(),
+    needs="leftImg8bit/",
+    kind=KINDS["cityscapes"],
+    holds="leftImg8bit/ gtFine/, and depth/ or disparity/",
+    ids="cityscapes",
+    stereo=True,
+    labels_apart=True,
+)

@@ -1,0 +1,43 @@
+"""What a format of labelled frames is: how a source of it is told, indexed and described."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from advmtl.config import Source
+from advmtl.tasks import FrameRecord
+
+Role = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way in which frames and their labels lie on disk.
+
+    Attributes:
+        index: (source, label set, role) -> its frames, sorted by name; the rules for depth are those of `index_source`.
+            Raises InputError where a folder or split is missing.
+        is_one: (root) -> whether the folder is such a set.
+        needs: what `is_one` looks for, in words.
+        kind: (root) -> what such a set is called in a hint to somebody who has given another path; None where there is
+            none. Formats are asked in the order of their table.
+        holds: the folders of a set, for the help of the command line.
+        ids: the ids of its class maps, as `preprocessing.ground.labels.lookup_table` names them.
+        splits: whether frames are split into folders for training and validation, so that a source without a split
+            means that of its role.
+        split_word: what a split is called in the help.
+        stereo: whether it has what `advmtl preprocess` makes depth of, and with it a camera.
+        labels_apart: whether the set is published with its labels in an archive of their own.
+    """
+
+    index: Callable[[Source, str, Role], list[FrameRecord]]
+    is_one: Callable[[Path], bool]
+    needs: str
+    kind: Callable[[Path], str | None]
+    holds: str
+    ids: str
+    splits: bool = True
+    split_word: str = "SPLIT"
+    stereo: bool = False
+    labels_apart: bool = False

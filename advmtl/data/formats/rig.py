@@ -1,0 +1,32 @@
+"""A stereo rig's folders: left/ and right/, or those of KITTI's sets; class maps have Cityscapes' labelIds."""
+
+from pathlib import Path
+
+from advmtl.config import Source
+from advmtl.data.formats.cityscapes import stereo_record
+from advmtl.data.formats.format import Format, Role
+from advmtl.tasks import FrameRecord
+from preprocessing.ground import lookup_table
+from preprocessing.sets import KINDS, detect_layout, kind_of
+
+
+def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+    """`source.split` is one of the set's sequences."""
+    lookup_table("cityscapes", classes)
+    root = Path(source.root).expanduser()
+    layout = detect_layout(root)
+    frames = [frame for frame in layout.find_frames(root, None) if source.split in (None, frame.city)]
+    return [stereo_record(frame, layout, source.depth, classes, role) for frame in frames]
+
+
+RIG = Format(
+    index=_index,
+    is_one=lambda root: kind_of(root) in ("rig", "cityscapes"),  # the layout is detected, and Cityscapes' is one
+    needs="left/ and right/, or KITTI's folders",
+    kind=KINDS["rig"],
+    holds="left/ right/ calibration.json or KITTI's folders, and depth/",
+    ids="cityscapes",
+    splits=False,
+    split_word="SEQUENCE",
+    stereo=True,
+)

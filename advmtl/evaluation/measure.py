@@ -1,0 +1,155 @@
+"""Measuring a generator on validation sources, and the constant prediction it has to beat."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from advmtl.config import Config
+from advmtl.data import BadFrame, Batch, NamedLoader, val_loaders
+from advmtl.distributed import SINGLE, Processes
+from advmtl.evaluation.faults import leave_out_faults
+from advmtl.evaluation.frame_metrics import Observer
+from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import progress
+
+
+class Meters:
+    """All figures of one source, or of several once merged."""
+
+    def __init__(self, spec: TaskSpec, tasks: Mapping[str, Task] = TASKS) -> None:
+        self.meters = {name: task.learning.meter(spec) for name, task in tasks.items()}
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Batch) -> None:
+        """Add a batch of the generator's maps by task; frames without the label add nothing."""
+        for name, meter in self.meters.items():
+            labelled = sum(batch.present.get(name, []))
+            if name in outputs and labelled:
+                meter.update(outputs, batch.targets, labelled)
+
+    def merge(self, other: "Meters") -> None:
+        """Add what another source has counted, pixel by pixel."""
+        for name, meter in self.meters.items():
+            meter.merge(other.meters[name])
+
+    def whole(self, processes: Processes) -> "Meters":
+        """What all processes have counted, in their order, so that the sums are the same bits on each."""
+        if processes.count == 1:
+            return self
+        first, *others = processes.gather(self)
+        for other in others:
+            first.merge(other)
+        return first
+
+    def compute(self) -> dict[str, dict[str, Any]]:
+        """Figures nested by task, without the tasks that no pixel had a label for."""
+        result = {name: meter.compute() for name, meter in self.meters.items()}
+        return {name: figures for name, figures in result.items() if figures}
+
+
+def evaluate(
+    generator: nn.Module,
+    loaders: Sequence[NamedLoader],
+    config: Config,
+    device: torch.device | str = "cpu",
+    autocast: torch.dtype | None = None,
+    observers: Sequence[Observer] = (),
+    processes: Processes = SINGLE,
+    tasks: Mapping[str, Task] = TASKS,
+) -> dict[str, Any]:
+    """Measure `generator` on every source, at the network's size, and on all sources together.
+
+    Args:
+        generator: image `[N,3,H,W]`, normalised -> maps by task, of some of `tasks`. In evaluation mode meanwhile, in
+            its former mode afterwards.
+        loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
+        config: its `spec` names the label set, and the depth beyond which the truth does not count.
+        autocast: precision of the forward pass, None = float32.
+        observers: are shown every batch too, e.g. `frame_metrics.FrameFigures`.
+        processes: with more than one, `loaders` have this one's share, and all get the figures of the whole.
+        tasks: which can be measured.
+
+    Returns: {task: {...}, "sources": {name: the same} where there are several, "skipped": [{"name", "reason"}] where
+        frames could not be read or the network gave numbers for them that are not finite}; JSON-able, None where a
+        figure is undefined. Units: the tasks' `figures`.
+    """
+    total = Meters(config.spec, tasks)
+    sources: dict[str, Any] = {}
+    skipped: list[BadFrame] = []
+    batches = sum(len(loader) for _, loader in loaders)
+    with evaluating(generator), progress("evaluate", batches, "batches") as bar:
+        for name, loader in loaders:
+            meters = Meters(config.spec, tasks)
+            for batch in loader:
+                batch = batch.to(device)
+                outputs, batch = leave_out_faults(_forward(generator, batch.image, autocast), batch, config.spec, tasks)
+                skipped += batch.skipped
+                meters.update(outputs, batch)
+                for observer in observers:
+                    observer.update(outputs, batch, name)
+                bar.advance(1)
+            meters = meters.whole(processes)
+            sources[_unused(name, sources)] = meters.compute()
+            total.merge(meters)
+        for observer in observers:
+            observer.whole(processes.gather)
+        skipped = [frame for part in processes.gather(skipped) for frame in part]
+        skipped += [frame for _, loader in loaders for frame in loader.dataset.bad_frames]
+    result: dict[str, Any] = {**total.compute(), "measured_on": list(sources)}
+    if len(sources) > 1:
+        result["sources"] = sources
+    if skipped:
+        result["skipped"] = [{"name": frame.name, "reason": frame.reason} for frame in skipped]
+    return result
+
+
+def _forward(generator: nn.Module, image: Tensor, autocast: torch.dtype | None) -> Mapping[str, Tensor]:
+    with torch.autocast(image.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        outputs: Mapping[str, Tensor] = generator(image.contiguous(memory_format=torch.channels_last))
+    return outputs
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    return name if name not in taken else f"{name}#{sum(key.startswith(name) for key in taken) + 1}"
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no autograd inside; afterwards every submodule's former mode (some are frozen)."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def constant_baselines(
+    config: Config, loaders: Sequence[NamedLoader], tasks: Mapping[str, Task] = TASKS
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By task and name, what predicting a constant of the training frames (not augmented) scores on `loaders`.
+
+    Returns: {task: {"mean": {what the constant is, figures}, …}}, without the tasks that have no such constant.
+    Raises: InputError where no training frame has the label.
+    """
+    result = {}
+    for name, task in tasks.items():
+        constants = task.learning.constants(_training_targets(config, name), config.spec)
+        found = {
+            kind: {**one.facts, **evaluate(one.network, loaders, config, tasks=tasks).get(name, {})}
+            for kind, one in constants.items()
+        }
+        if found:
+            result[name] = found
+    return result
+
+
+def _training_targets(config: Config, task: str) -> Iterator[Tensor]:
+    for _, loader in val_loaders(config, config.data.train, "train"):
+        for batch in loader:
+            yield batch.targets[task]

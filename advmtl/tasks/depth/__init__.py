@@ -1,0 +1,1 @@
+"""The metric distance of every pixel along the optical axis."""

@@ -1,0 +1,210 @@
+"""Depth without torch: metres on disk, in pictures, in a deployed model's output."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.pictures import (
+    CAPTION_HEIGHT,
+    MARGIN,
+    ROW,
+    dark,
+    footer_strip,
+    footer_text,
+    footer_text_width,
+    footer_tick,
+    panel,
+    put_text,
+)
+from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.spec import TaskSpec
+from preprocessing.ground import (
+    DEPTH_SCALE,
+    DEPTH_TEXT,
+    InputError,
+    disparity_to_depth,
+    picture_shape,
+    read_depth,
+    read_depth_clip,
+    resize_nearest,
+    same_size,
+    to_stored,
+)
+
+DEPTH_M = "depth_m"
+# 16-bit depth is 1/256 m apart.
+CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
+_ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
+_LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
+_FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
+
+
+class DepthArrays:
+    """Stored: float32 metres `[H,W]`, 0 = invalid, infinite where it is only known to be far; the target is the same,
+    in training clipped to the range that the network can express.
+    """
+
+    dtype = "float32"
+    channels = 0
+    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001),)
+    derived: tuple[str, ...] = ()
+
+    def has(self, record: FrameRecord) -> bool:
+        return record.depth is not None or record.disparity is not None
+
+    def without(self, record: FrameRecord) -> FrameRecord:
+        return replace(record, depth=None, disparity=None)
+
+    def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
+        for path in (record.depth, record.disparity):
+            if path is not None and picture_shape(path) != shape:
+                raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
+        if record.disparity is not None and record.frame is not None:
+            record.layout.read_camera(record.frame, (shape[1], shape[0]))
+
+    def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.float32]:
+        return resize_nearest(_read(record, shape), size)
+
+    def blank(self, size: Size) -> NDArray[np.float32]:
+        return np.zeros((size[1], size[0]), dtype=np.float32)
+
+    def warp(self, stored: Array, window: Window) -> Array:
+        """A zoom by z shows the scene as a lens of z times the focal length would: every object is z times larger,
+        which is what it looks like from 1/z of the distance. So depth is divided by z; a disparity would be multiplied.
+        """
+        depth = warp_nearest(stored, window, 0)
+        if window.zoom != 1.0:
+            depth *= np.float32(1 / window.zoom)
+        return depth
+
+    def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
+        if not training:  # metrics mask by the true depth
+            return stored
+        depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
+        return depth.astype(np.float32, copy=False)
+
+    def missing(self, sources: Sequence[DataSource]) -> str:
+        roots = list(dict.fromkeys(source.root for source in sources if source.stereo))
+        if not roots:
+            names = " and ".join(source.text for source in sources)
+            return f"{names} has no depth/; train classes alone: advmtl train single_segmentation"
+        lines = " and ".join(f"advmtl preprocess {root}" for root in roots)
+        return f"no depth/ or disparity/ under {', '.join(roots)}; run: {lines}"
+
+    def derive(self, outputs: Mapping[str, Array], spec: TaskSpec) -> dict[str, Array]:
+        return {}
+
+    def resized(self, output: str, values: Array, size: Size) -> Array:
+        return resize_nearest(values, size)
+
+    def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
+        true = None
+        if truth is not None:
+            true = color_depth(_thicken(truth) if np.mean(truth > 0) < 0.1 else truth, *spec.depth_range_m)
+        predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
+        legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
+        return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
+
+    def paint(self, image: RGB, outputs: Mapping[str, Array], spec: TaskSpec) -> RGB:
+        return color_depth(outputs[DEPTH_M], *spec.depth_range_m)
+
+    def errors(self, image: RGB, truth: Array, outputs: Mapping[str, Array], spec: TaskSpec) -> list[tuple[str, RGB]]:
+        from preprocessing.job import colour_values  # a run over a set is nothing that a board needs
+
+        true, depth, limits = truth.reshape(image.shape[:2]), outputs[DEPTH_M], spec.depth_range_m
+        valid = (true > 0) & (true < limits[1])
+        relative = np.where(valid, np.abs(depth - true) / np.maximum(true, 1e-3), 0).astype(np.float32)
+        return [
+            ("image", image),
+            (f"truth, {limits[0]:g} m red to {limits[1]:g} m blue", color_depth(true, *limits)),
+            ("prediction", color_depth(depth, *limits)),
+            (f"|error| / truth, 0 blue to {_ERROR_SHARE:g} red", colour_values(relative, valid, 0, _ERROR_SHARE)),
+        ]
+
+    def footer(self, spec: TaskSpec, width: int) -> RGB:
+        return depth_footer(spec.depth_range_m, width)
+
+    def files(self, outputs: Mapping[str, Array]) -> dict[str, MapFile]:
+        return {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
+
+
+def _read(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:
+    if record.depth is not None:
+        depth = same_size(read_depth(record.depth), shape, record.depth)
+        clip = read_depth_clip(record.depth)
+        # At the clip the true depth is unknown but far: it must stay far under any zoom, and no metric may count it.
+        return depth if clip is None else np.where(depth >= clip - CLIP_TOLERANCE_M, np.float32(np.inf), depth)
+    assert record.disparity is not None and record.frame is not None
+    disparity, valid = record.layout.read_disparity(record.disparity)
+    same_size(disparity, shape, record.disparity)
+    # The disparity is in pixels of the stored picture, as the camera's focal length is: neither is scaled.
+    camera = record.layout.read_camera(record.frame, (shape[1], shape[0]))
+    # Not clipped here: metrics mask by the true depth, and training clips after the zoom.
+    return disparity_to_depth(disparity, valid, camera, max_depth_m=np.inf)
+
+
+@lru_cache(maxsize=4)
+def _turbo() -> RGB:
+    # Reversed, near is red and far is blue; without the map's dark ends, which look like invalid (black).
+    ramp = np.rint(np.linspace(245, 20, 256)).astype(np.uint8)[None]
+    return np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[0, :, ::-1])
+
+
+def color_depth(depth_m: NDArray[np.floating[Any]], min_m: float, max_m: float) -> RGB:
+    """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0, NaN) black."""
+    span = np.log(max_m / min_m)
+    known = depth_m > 0  # NaN is not
+    clipped = np.clip(np.where(known, depth_m, min_m), min_m, max_m).astype(np.float32)
+    index = np.rint(cv2.log(clipped / np.float32(min_m)).reshape(depth_m.shape) * np.float32(255 / span))
+    colors = _turbo()[index.astype(np.uint8)]
+    colors[~known] = 0
+    return colors
+
+
+def depth_legend(height: int, min_m: float, max_m: float, width: int = 44) -> RGB:
+    """A vertical bar of the depth colours with ticks in metres, near at the bottom as on a road."""
+    legend = dark(height, width)
+    depths = np.geomspace(max_m, min_m, height)
+    legend[:, :10] = color_depth(depths[:, None], min_m, max_m)
+    for tick in [tick for tick in _LEGEND_TICKS_M if min_m <= tick <= max_m]:
+        row = round((height - 1) * np.log(max_m / tick) / np.log(max_m / min_m))
+        legend[row, 10:14] = 255
+        put_text(legend, f"{tick} m", (15, int(np.clip(row + 4, 9, height - 3))), 0.32)
+    return legend
+
+
+def depth_footer(range_m: tuple[float, float], width: int) -> RGB:
+    """A strip `[h, width, 3]` with the colours of the depth panel and their depth in metres."""
+    strip, unit = footer_strip(2, width), "m"
+    left, right = 3 * MARGIN, width - 5 * MARGIN - footer_text_width(unit)
+    logs = np.linspace(math.log(range_m[0]), math.log(range_m[1]), right - left)
+    strip[MARGIN : MARGIN + ROW - 4, left:right] = color_depth(np.exp(logs, dtype=np.float32)[None], *range_m)
+    end = -MARGIN
+    for metres in _FOOTER_TICKS_M:
+        share = math.log(metres / range_m[0]) / math.log(range_m[1] / range_m[0])
+        label = f"{metres:g}"
+        x = left + round(share * (right - left))
+        start = x - footer_text_width(label) // 2
+        if 0 <= share <= 1 and start > end + MARGIN:
+            footer_tick(strip, min(x, right - 1), MARGIN + ROW - 4, MARGIN + ROW)
+            footer_text(strip, label, start, MARGIN + 2 * ROW - 4)
+            end = start + footer_text_width(label)
+    footer_text(strip, unit, right + 3 * MARGIN, MARGIN + 2 * ROW - 4)
+    return strip
+
+
+def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Sparse lidar points drawn 3 px wide, the nearer one on top; for the eye only."""
+    far = np.where(depth_m > 0, depth_m, np.float32(1e6)).astype(np.float32)
+    near = cv2.erode(far, np.ones((3, 3), np.uint8))
+    return np.where(near < 1e6, near, np.float32(0))
+
+
+ARRAYS = DepthArrays()

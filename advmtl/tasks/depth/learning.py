@@ -1,0 +1,187 @@
+"""How depth learns: metres [N,1,H,W] against metres [N,1,H,W], 0 = invalid."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advmtl.tasks.depth.constant import constant_depths
+from advmtl.tasks.depth.distance_bands import DistanceBands
+from advmtl.tasks.depth.edges import DepthEdges
+from advmtl.tasks.depth.losses import LOSSES
+from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_figures
+from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
+from advmtl.tasks.spec import TaskSpec
+
+NAME = "depth"
+OUTPUT = "depth_m"
+# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
+# (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
+CONTRAST = 4.0
+_INITIAL_M = 15.0  # about the geometric mean depth of a street scene
+
+
+@dataclass(frozen=True)
+class DepthRange:
+    """The depths [m] the network can express; metric training clips its target to the same range."""
+
+    min_m: float
+    max_m: float
+
+    def metres(self, x: Tensor) -> Tensor:
+        """Unbounded `x` to Z = exp(log Zmin + sigmoid(x) (log Zmax - log Zmin)) [m], in float32 or wider."""
+        low, high = math.log(self.min_m), math.log(self.max_m)
+        wide = x if x.dtype == torch.float64 else x.float()  # half precision cannot hold log metres to 0.1 %
+        return torch.exp(low + torch.sigmoid(wide) * (high - low)).clamp(self.min_m, self.max_m)
+
+    def normalised_log(self, metres: Tensor) -> Tensor:
+        """Log depth scaled to [-1, 1] over the range; depths outside, 0 = invalid among them, are clamped."""
+        low, high = math.log(self.min_m), math.log(self.max_m)
+        return (torch.log(metres.clamp(self.min_m, self.max_m)) - low) * (2 / (high - low)) - 1
+
+    def bias_for(self, metres: float) -> float:
+        """The `x` that becomes this depth [m]; 0, the middle of the log range, if it lies outside."""
+        share = math.log(metres / self.min_m) / math.log(self.max_m / self.min_m)
+        return math.log(share / (1 - share)) if 0 < share < 1 else 0.0
+
+
+class DepthMeter:
+    """Errors, edges and errors by distance over a set."""
+
+    def __init__(self, max_m: float) -> None:
+        self.pixels, self.edges, self.bands = DepthMetrics(max_m), DepthEdges(max_m), DistanceBands(max_m)
+
+    def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
+        """Add a batch of metres; targets are true depths before any clipping."""
+        depth, target = outputs[NAME].float(), targets[NAME]
+        self.pixels.update(depth, target, frames=frames)
+        self.edges.update(depth, target)
+        self.bands.update(depth, target)
+
+    def merge(self, other: "DepthMeter") -> None:
+        """Add what another one has counted."""
+        self.pixels.merge(other.pixels)
+        self.edges.merge(other.edges)
+        self.bands.merge(other.bands)
+
+    def compute(self) -> dict[str, Any]:
+        """See `DepthMetrics`, `DepthEdges` and `DistanceBands`."""
+        figures = {**self.pixels.compute(), **self.edges.compute(), "bands": self.bands.compute()}
+        return figures if figures.get("abs_rel") is not None else {}
+
+
+@dataclass(frozen=True)
+class DepthFrames:
+    """AbsRel, RMSE and δ1 of each frame."""
+
+    max_m: float
+
+    def sums(self, output: Tensor, target: Tensor) -> Tensor:
+        """float64 `[N,4]`."""
+        return frame_depth_sums(output.float(), target, self.max_m)
+
+    def figures(self, sums: Any) -> dict[str, Any]:
+        """None where no pixel is valid."""
+        return frame_figures(sums)
+
+
+class Depth(TaskLearning):
+    """Metres along the optical axis; interpolated in log space, since heads are upsampled before `activate`."""
+
+    losses = LOSSES
+    figures: Sequence[Figure] = (
+        Figure("abs_rel", "1", False, main=True, title="AbsRel", delta_m=True, of_frames=True, ranks_frames=True),
+        Figure("sq_rel_m", "m", False, title="SqRel"),
+        Figure("rmse_m", "m", False, main=True, title="RMSE", delta_m=True, of_frames=True),
+        Figure("rmse_log", "ln m", False, title="RMSE log"),
+        Figure("delta1", "1", True, main=True, title="δ1", of_frames=True),
+        Figure("delta2", "1", True, title="δ2"),
+        Figure("delta3", "1", True, title="δ3"),
+        Figure("edge_f1", "1", True, main=True, title="depth-edge F1"),
+        Figure("depth_m", "m"),  # of a constant prediction
+        Figure("frames", "frames"),
+        Figure("pixels", "px"),
+        Figure("edge_frames", "frames"),
+    )
+    details: Mapping[str, str] = {"bands": "error by distance"}
+    tells = "distance"
+    lower_precision = PrecisionLoss("abs_rel", "percent", 3.0)
+
+    def channels(self, spec: TaskSpec) -> int:
+        """One."""
+        return 1
+
+    def initial_bias(self, spec: TaskSpec) -> float:
+        """Of 15 m."""
+        return DepthRange(*spec.depth_range_m).bias_for(_INITIAL_M)
+
+    def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
+        """Metres within the range."""
+        return DepthRange(*spec.depth_range_m).metres(x)
+
+    def tensor(self, targets: Any) -> Tensor:
+        """float32 [N,1,H,W]."""
+        return torch.from_numpy(targets)[:, None]
+
+    def mask(self, target: Tensor) -> Tensor:
+        """Above 0."""
+        return target > 0
+
+    def as_trained(self, target: Tensor, spec: TaskSpec) -> Tensor:
+        """Valid depths clamped to the range."""
+        return torch.where(target > 0, target.clamp(*spec.depth_range_m), 0.0)
+
+    def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
+        """Log depth in ±CONTRAST."""
+        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(target)
+
+    def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
+        """As `encode_real`."""
+        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(output)
+
+    def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor]:
+        """Inverse depths over the frame's largest true one, grey."""
+        valid = self.mask(target)
+        true = torch.where(valid, 1 / target.clamp(min=1e-6), 0)
+        largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
+        predicted = torch.where(valid, 1 / output, 0)
+        return predicted / largest, true / largest, valid
+
+    def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+        """The geometric mean of both views [m], and by how much they differ in log metres: less is surer."""
+        a, b = plain.log(), mirrored.log()
+        return ((a + b) / 2).exp(), (a - b).abs()
+
+    def meter(self, spec: TaskSpec) -> Meter:
+        """Errors, edges, errors by distance."""
+        return DepthMeter(spec.depth_range_m[1])
+
+    def frame_meter(self, spec: TaskSpec) -> DepthFrames:
+        """AbsRel, RMSE, δ1."""
+        return DepthFrames(spec.depth_range_m[1])
+
+    def headline(self, figures: Mapping[str, Any]) -> float:
+        """δ1."""
+        return float(figures["delta1"])
+
+    def line(self, figures: Mapping[str, Any]) -> str:
+        """AbsRel, RMSE, δ1."""
+        return f"AbsRel {figures['abs_rel']:.3f}, RMSE {figures['rmse_m']:.2f} m, δ1 {figures['delta1']:.3f}"
+
+    def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:
+        """The mean, and the median, depth of the training frames."""
+        return constant_depths(targets, NAME, spec.depth_range_m[1])
+
+    def deploy(self, output: Tensor) -> dict[str, Tensor]:
+        """float32 [N,H,W] metres."""
+        return {OUTPUT: output[:, 0].float()}
+
+    def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
+        """[N,1,H,W]."""
+        return outputs[OUTPUT][:, None]
+
+
+LEARNING = Depth()

@@ -1,0 +1,1 @@
+"""Which pixels are one thing: its offset from the centre of the thing, for every pixel."""

@@ -1,0 +1,47 @@
+"""One way to open a model, whatever runs it.
+
+A runtime is imported when a file asks for it: a vehicle needs ONNX Runtime or TensorRT alone, and never torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from advmtl.tasks import TASKS, Task
+from export.session.checkpoint import open_checkpoint
+from export.session.engine import open_engine
+from export.session.onnx_runtime import PROVIDERS, open_onnx, session_options
+from export.session.session import Session
+from preprocessing.ground import InputError
+
+
+def open_session(
+    path: Path | str,
+    provider: str = "auto",
+    threads: int = 0,
+    *,
+    optimise: bool = True,
+    spin: bool = False,
+    tasks: Mapping[str, Task] = TASKS,
+) -> Session:
+    """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
+
+    provider: for ONNX `auto`, `tensorrt`, `cuda` or `cpu`; for a checkpoint `auto`, `cuda` or `cpu`. `auto`
+    takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process
+    may use. optimise: False lets ONNX Runtime run an ONNX graph as written, to measure what another runtime will make
+    of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
+    else to do. tasks: a table with those that the model has learnt.
+    Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
+    """
+    path = Path(path)
+    if provider not in ("auto", *PROVIDERS):
+        raise InputError(f"provider {provider!r}: choose auto, {', '.join(PROVIDERS)}")
+    if not path.exists():
+        raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
+    if path.suffix == ".onnx":
+        return replace(open_onnx(path, provider, session_options(threads, optimise, spin)), tasks=tasks)
+    if path.is_dir() or path.suffix == ".pt":
+        return open_checkpoint(path, provider, threads, tasks)
+    if path.suffix == ".engine":
+        return replace(open_engine(path), tasks=tasks)
+    raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")

@@ -1,0 +1,292 @@
+"""The three stages of a stream and what they share: decode, infer, hand on.
+
+Decoding and the network have threads of their own; the caller's takes the results, for windows and signals belong to
+the main thread.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.session import WARM_UP, Result, Session, Timer, fault_of, prepare, unpack
+from export.stream.queue import LATEST, LENGTH, InFlight, Queue
+from export.stream.report import KEPT, Listed
+from export.stream.source import Loaded, Notice, Reading, Skipped, Source
+from preprocessing.ground import InputError
+
+# Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
+STAGES = ("decode", "wait", "net", "turn", "draw")
+
+Record = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A frame with its result, as it is handed on; the arrays are this frame's own and nobody writes into them again.
+
+    index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
+    RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `source.Loaded`.
+    started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
+    wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
+    flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
+    in it say; None where it is sound.
+    """
+
+    index: int
+    name: str
+    image: NDArray[np.uint8]
+    result: Result
+    frame_size: tuple[int, int]
+    timestamp_s: float | None
+    started: float
+    dropped: int
+    decode_ms: float
+    wait_ms: float
+    net_ms: float
+    turn_ms: float | None = None
+    fault: str | None = None
+
+    @property
+    def age_ms(self) -> float:
+        """How long ago the frame was there [ms]."""
+        return 1e3 * (time.perf_counter() - self.started)
+
+    def record(self, draw_ms: float | None) -> dict[str, Any]:
+        """Its times as plain values for JSON; total_ms is the frame's age now."""
+        times = {"decode_ms": self.decode_ms, "wait_ms": self.wait_ms, "net_ms": self.net_ms}
+        if self.turn_ms is not None:
+            times["turn_ms"] = self.turn_ms
+        if draw_ms is not None:
+            times["draw_ms"] = draw_ms
+        times["total_ms"] = self.age_ms
+        return {
+            "frame": self.index,
+            "name": self.name,
+            "timestamp_s": self.timestamp_s,
+            "size": list(self.frame_size),
+            **{name: round(value, 3) for name, value in times.items()},
+            "dropped": self.dropped,
+            "fault": self.fault,
+        }
+
+
+OnFrame = Callable[[Inferred], None]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    frame: Loaded
+    index: int
+    image: NDArray[np.uint8]  # [1, h, w, 3], network size
+    started: float
+    decoded: float
+
+
+@dataclass
+class StreamState:
+    """What the three threads share. Each counter and timer is written by one thread only."""
+
+    source: Source
+    reading: Reading
+    stop: threading.Event = field(default_factory=threading.Event)  # everything ends, output is discarded
+    enough: threading.Event = field(default_factory=threading.Event)  # no more frames, output is finished
+    asked: threading.Event | None = None  # the same, asked for by the caller
+    error: BaseException | None = None
+    timers: dict[str, Timer] = field(default_factory=lambda: {name: Timer() for name in STAGES})
+    total: Timer = field(default_factory=Timer)
+    first_done: list[float] = field(default_factory=list)  # when the first frames were done, WARM_UP + 1 at most
+    last_done: float = 0.0
+    skipped: Listed = field(default_factory=lambda: Listed("skipped"))
+    faulty: Listed = field(default_factory=lambda: Listed("without a sound result"))
+    notices: list[str] = field(default_factory=list)
+    dropped: int = 0
+    interrupted: bool = False
+
+    def ending(self) -> bool:
+        """Whether no more frames are wanted."""
+        return self.enough.is_set() or self.stop.is_set() or (self.asked is not None and self.asked.is_set())
+
+    def interrupt(self) -> None:
+        """End after what is under way, and say so in the report."""
+        self.interrupted = True
+        self.enough.set()
+
+    def tell(self, text: str) -> None:
+        """Log a notice about the source at once, and keep it for the report."""
+        log.warning("%s", text)
+        if len(self.notices) < KEPT:
+            self.notices.append(text)
+
+
+def _thread(run: StreamState, name: str, body: Callable[[], None]) -> threading.Thread:
+    """A thread whose error stops the others and waits in `run.error` for the main thread."""
+
+    def guarded() -> None:
+        try:
+            body()
+        except BaseException as error:
+            run.error = run.error or error
+            run.stop.set()
+
+    return threading.Thread(target=guarded, name=name, daemon=True)
+
+
+def _decode(run: StreamState, size: tuple[int, int], jobs: Queue[_Job]) -> None:
+    latest, limit = run.reading.takes_latest(run.source), run.reading.limit
+    begun, index, sizes = time.perf_counter(), 0, set[tuple[int, int]]()
+    with closing(run.source.frames()) as frames:
+        while not run.ending() and (latest or limit is None or index < limit):
+            start = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                break
+            if isinstance(frame, Notice):
+                if frame.text:
+                    run.tell(frame.text)
+                continue
+            if isinstance(frame, Skipped):
+                run.skipped.add(frame.name, frame.reason, run.source.description)
+                continue
+            _tell_of_size(run, frame, sizes)
+            started = start if frame.arrived is None else frame.arrived
+            image, decoded = prepare(frame.image, size), time.perf_counter()
+            run.timers["decode"].add(decoded - started)
+            early = begun + index / run.source.fps - decoded if latest and not run.source.live else 0.0
+            if early > 0:  # a file played at its own rate: as of a camera, the waiting for a frame is none of its times
+                run.enough.wait(early)
+                waited = time.perf_counter() - decoded
+                started, decoded = started + waited, decoded + waited
+            job = _Job(frame, index, image, started, decoded)
+            if latest:
+                run.dropped += jobs.offer(job)
+            else:
+                jobs.put(job)
+            index += 1
+    jobs.close()
+
+
+def _tell_of_size(run: StreamState, frame: Loaded, seen: set[tuple[int, int]]) -> None:
+    """A notice at each size that the source had not before, but the first."""
+    height, width = frame.image.shape[:2]
+    if (width, height) not in seen and len(seen) < KEPT:
+        if seen:
+            # A network knows metres for one focal length in its own pixels; stretched, that is another one.
+            other = ", of another aspect: stretched, so metres may be off" if _is_stretched(seen, width, height) else ""
+            run.tell(f"{frame.name}: frames are now {width}x{height}{other}")
+        seen.add((width, height))
+
+
+def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
+    return all(abs(width * h - height * w) > 0.02 * width * h for w, h in seen)
+
+
+def _network(run: StreamState, session: Session, decoded: Queue[_Job], done: Queue[Inferred]) -> None:
+    names = [f"export-network-{i + 1}" for i in range(run.reading.in_flight)][1:]  # this thread is the first
+
+    def hand(frame: Inferred, turn_s: float) -> None:
+        run.timers["wait"].add(frame.wait_ms / 1e3)
+        run.timers["net"].add(frame.net_ms / 1e3)
+        if names:
+            run.timers["turn"].add(turn_s)
+            frame = replace(frame, turn_ms=1e3 * turn_s)
+        done.put(frame)
+
+    flight = InFlight[_Job, Inferred](lambda job: _infer(run, session, job), hand, run.stop, run.reading.limit)
+    # A result that waits for a slow reader would age; the newest frame is taken when it has been taken.
+    before = done.await_taken if run.reading.takes_latest(run.source) else None
+    threads = [_thread(run, name, lambda: flight.run(decoded, before)) for name in names]
+    for thread in threads:
+        thread.start()
+    try:
+        flight.run(decoded, before)
+        for thread in threads:
+            thread.join()
+    finally:
+        run.enough.set()
+    done.close()
+
+
+def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
+    start = time.perf_counter()
+    result = unpack(session.network(job.image))
+    end = time.perf_counter()
+    height, width = job.frame.image.shape[:2]
+    return Inferred(
+        index=job.index,
+        name=job.frame.name,
+        image=job.image[0],
+        result=result,
+        frame_size=(width, height),
+        timestamp_s=job.frame.timestamp_s,
+        started=job.started,
+        dropped=run.dropped,
+        decode_ms=1e3 * (job.decoded - job.started),
+        wait_ms=1e3 * (start - job.decoded),
+        net_ms=1e3 * (end - start),
+        fault=fault_of(result),
+    )
+
+
+def _deliver(
+    run: StreamState, done: Queue[Inferred], take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
+) -> None:
+    """Hand results on until there are no more; runs in the caller's thread."""
+    while (frame := done.get()) is not None:
+        start = time.perf_counter()
+        if frame.fault is not None:
+            run.faulty.add(frame.name, frame.fault, run.source.description)
+        if take is not None:
+            take(frame)
+        end = time.perf_counter()
+        if take is not None:
+            run.timers["draw"].add(end - start)
+        run.total.add(end - frame.started)
+        run.last_done = end
+        if len(run.first_done) <= WARM_UP:
+            run.first_done.append(end)
+        if record is not None:
+            record(frame.record(None if take is None else 1e3 * (end - start)))
+        advance()
+
+
+def overlap(
+    run: StreamState, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
+) -> None:
+    """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
+    if run.reading.in_flight > 1 and not session.concurrent:
+        raise InputError(f"in flight: {session.provider} runs one frame at a time; give 1")
+    length = LATEST if run.reading.takes_latest(run.source) else LENGTH
+    decoded: Queue[_Job] = Queue(run.stop, run.ending, length)
+    done: Queue[Inferred] = Queue(run.stop, length=length)
+    threads = [
+        _thread(run, "export-decode", lambda: _decode(run, session.metadata.size, decoded)),
+        _thread(run, "export-network", lambda: _network(run, session, decoded, done)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        _deliver(run, done, take, record, advance)
+    finally:
+        run.stop.set()
+        run.enough.set()
+        for thread in threads:
+            # A camera may block in its read for long; its thread is a daemon and is not awaited then.
+            thread.join(timeout=2.0)
+    for listed in (run.skipped, run.faulty):
+        listed.sum_up(run.source.description)
+    if run.error is not None:
+        raise run.error
+    if not run.total.count and run.interrupted:
+        raise KeyboardInterrupt
+    if not run.total.count and not (run.asked is not None and run.asked.is_set()):
+        first = f"; {run.skipped.first[0][1]}" if run.skipped.count else ""
+        raise InputError(f"{run.source.description}: no frame could be read{first}")

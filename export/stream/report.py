@@ -1,0 +1,119 @@
+"""What a run over a stream did, as JSON and as a table, and the frames that something was wrong with."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from export.session import Latency, print_latencies
+
+if TYPE_CHECKING:  # a vehicle may have no rich
+    from rich.console import Console
+
+
+# A stream may run for weeks: of frames and notices the first are kept, all are counted. Of frames the first few are
+# logged, then their number whenever it has a digit more.
+KEPT = 200
+
+TOLD = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Listed:
+    """Frames that are left out or come without a sound result; `word` says which in the log. One thread adds them."""
+
+    word: str
+    count: int = 0
+    first: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+
+    def add(self, name: str, reason: str, source: str) -> None:
+        """Count a frame of `source`; log it where it is among the first."""
+        self.count += 1
+        if self.count <= TOLD:
+            log.warning("%s %s: %s", self.word, name, reason)
+        elif str(self.count).strip("0") == "1":
+            log.warning("%s: %d frames %s so far", source, self.count, self.word)
+        if len(self.first) < KEPT:
+            self.first.append((name, reason))
+
+    def sum_up(self, source: str) -> None:
+        """Log how many there were, where not all were named."""
+        if self.count > TOLD:
+            log.warning("%s: %d frames %s in all", source, self.count, self.word)
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What a run over a stream did and how fast.
+
+    `stages` has decode (read and resize; of a live source not the waiting for its next frame), wait (for the network),
+    net, with several frames in flight turn (waiting for those before it), where something takes the results draw (draw,
+    encode, write, or the caller's own), and total, from the frame being there to all of it done. They overlap, so
+    frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
+    too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
+    `skipped_frames`; faulty: the same of those whose result means nothing, NaN in it say, among `frames` and handed on
+    with the others; notices: what else happened to the source, the first of them.
+    """
+
+    source: str
+    out: list[str]
+    provider: str
+    note: str
+    model_size: tuple[int, int]
+    policy: str
+    frames: int
+    dropped: int
+    skipped_frames: int
+    skipped: list[tuple[str, str]]
+    faulty_frames: int
+    faulty: list[tuple[str, str]]
+    notices: list[str]
+    interrupted: bool
+    warm_up: int
+    frames_per_second: float
+    stages: dict[str, Latency]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every frame could be read and has a sound result."""
+        return not self.skipped_frames and not self.faulty_frames
+
+    def lost_lines(self) -> list[str]:
+        """A line for every frame that was left out or has no sound result."""
+        lines = [f"skipped {name}: {reason}" for name, reason in self.skipped]
+        if self.skipped_frames > len(self.skipped):
+            lines.append(f"and {self.skipped_frames - len(self.skipped)} more skipped")
+        lines += [f"without a sound result {name}: {reason}" for name, reason in self.faulty]
+        if self.faulty_frames > len(self.faulty):
+            lines.append(f"and {self.faulty_frames - len(self.faulty)} more without a sound result")
+        return lines
+
+    def summary(self) -> list[str]:
+        """What is told below the latencies, a line each."""
+        left_out = f"; {self.dropped} dropped" if self.dropped else ""
+        left_out += f"; {self.faulty_frames} without a sound result" if self.faulty_frames else ""
+        return [
+            *([self.note] if self.note else []),
+            f"{self.frames} frames, {self.frames_per_second:.1f} frames/s with the stages overlapped"
+            f" (first {self.warm_up} not timed){left_out}",
+            *self.notices,
+            *self.lost_lines(),
+            *(["stopped early; what was done is written"] if self.interrupted else []),
+            *([f"written: {', '.join(self.out)}"] if self.out else []),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def print_report(report: StreamReport, console: "Console | None" = None) -> None:
+    """Print the report as a table, and every frame that was left out."""
+    from rich.console import Console
+
+    console = console or Console()
+    size = f"{report.model_size[0]}x{report.model_size[1]}"
+    print_latencies(console, f"{report.source} on {report.provider}, network {size}", report.stages)
+    for line in report.summary():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

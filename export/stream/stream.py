@@ -1,0 +1,117 @@
+"""Run a model over a stream: decoding, inference and drawing overlap in three threads.
+
+`infer` is the command's way, with files and a progress bar; `run` gives every result to a function, for a node that
+publishes them.
+"""
+
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from advmtl.infer_options import InferOptions
+from export.session import WARM_UP, Session, open_session
+from export.stream.outputs import Outputs, grouped, open_outputs
+from export.stream.pipeline import OnFrame, StreamState, overlap
+from export.stream.queue import session_threads
+from export.stream.report import StreamReport
+from export.stream.source import Reading, Source
+from preprocessing.ground import stop_requests
+
+
+def run(
+    session: Session,
+    source: Source | str | Path,
+    on_frame: OnFrame | None = None,
+    *,
+    reading: Reading | None = None,
+    stop: threading.Event | None = None,
+) -> StreamReport:
+    """Give every frame of `source` with its result to `on_frame`, in order and in this thread, until the stream ends.
+
+    Nothing is copied: the arrays are those the network returned, of this frame alone, to be kept or published as they
+    are. An error in `on_frame` ends the stream and is raised here. Setting `stop` ends it after what is under way; a
+    report of no frames where it is set before the first.
+    Raises: InputError for a source that cannot be opened, or where no frame can be read.
+    """
+    reading = reading or Reading()
+    shared = StreamState(reading.open(source), reading, asked=stop)
+    take = None if on_frame is None else grouped([on_frame], session.metadata, session.tasks)
+    started = time.perf_counter()
+    overlap(shared, session, take, None, _nobody)
+    return _report(shared, session, [], started)
+
+
+def infer(
+    session: Session, source: Source | str | Path, outputs: Outputs | Path | None = None, reading: Reading | None = None
+) -> StreamReport:
+    """StreamState `session` over `source` into `outputs`; a path alone is where the drawn frames go.
+
+    A frame that cannot be read is listed and left out. The first Ctrl-C or SIGTERM ends the stream and finishes the
+    files, the second, like any error, leaves no video behind.
+    Raises: InputError for a source or an output that cannot be opened, or where no frame can be read.
+    """
+    reading = reading or Reading()
+    outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+    shared = StreamState(reading.open(source), reading)
+    started = time.perf_counter()
+    with (
+        stop_requests(shared.interrupt),
+        open_outputs(outputs, session.metadata, shared.source.fps, shared.enough.set, session.tasks) as (
+            take,
+            record,
+        ),
+        _progress(shared) as bar,
+    ):
+        overlap(shared, session, take, record, bar.advance if bar is not None else _nobody)
+    return _report(shared, session, [outputs.out, outputs.arrays, outputs.log], started)
+
+
+def infer_from(options: InferOptions) -> StreamReport:
+    """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
+    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
+    outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
+    threads = session_threads(options.model, options.threads, options.in_flight)
+    return infer(open_session(options.model, options.provider, threads), options.source, outputs, reading)
+
+
+def _nobody() -> None:
+    """Where nobody is told that a frame is done."""
+
+
+def _progress(run: StreamState) -> AbstractContextManager[Any]:
+    """A progress bar; None where there is no rich."""
+    try:
+        from preprocessing.ground import progress
+    except ModuleNotFoundError:
+        return nullcontext(None)
+
+    total, limit = run.source.total, run.reading.limit
+    return progress("infer", total if limit is None else min(limit, total or limit))
+
+
+def _report(run: StreamState, session: Session, out: list[Path | None], started: float) -> StreamReport:
+    frames = run.total.count
+    warm_up = max(0, min(WARM_UP, frames - 1))
+    since = run.first_done[warm_up - 1] if warm_up else started
+    timers = {**run.timers, "total": run.total}
+    return StreamReport(
+        source=run.source.description,
+        out=[str(path) for path in out if path is not None],
+        provider=session.provider,
+        note=session.note,
+        model_size=session.metadata.size,
+        policy="latest" if run.reading.takes_latest(run.source) else "every",
+        frames=frames,
+        dropped=run.dropped,
+        skipped_frames=run.skipped.count,
+        skipped=run.skipped.first,
+        faulty_frames=run.faulty.count,
+        faulty=run.faulty.first,
+        notices=run.notices,
+        interrupted=run.interrupted,
+        warm_up=warm_up,
+        frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
+        stages={name: timer.latency() for name, timer in timers.items() if timer.count},
+    )
