@@ -1,11 +1,11 @@
-"""AND and XOR on two shared hidden neurons: Tables 1-4 of seed paper 001, printed beside the paper's figures.
+"""AND and XOR on two shared hidden neurons: Tables 1-4 of Nakamura 2023, printed beside the thesis' values.
 
     python benchmarks/logic_operators.py --out runs/logic_operators
     python benchmarks/logic_operators.py --out runs/logic_each --tables 3 4 --start each
 
 A 2-2-2 network (sigmoid hidden neurons, one linear output per task) learns both operators at once; XOR's annotations
 are multiplied by c. Every (method, learning rate, seed) is one row of a batched tensor program, so that nothing loops
-over runs. Writes OUT/results.json and OUT/results.md. What the paper's text leaves open, and what was taken, is in
+over runs. Writes OUT/results.json and OUT/results.md. What the text leaves open, and what was taken, is in
 docs/gradient_balancing.md; the defaults of `Choices` are that.
 """
 

@@ -1,4 +1,4 @@
-"""The rows of Tables 1-4 of seed paper 001, its figures as data, and the tables that stand ours beside them."""
+"""The rows of Tables 1-4 of Nakamura 2023, their values as data, and tables that compare ours with them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Multi-MNIST: classify the upper-left digit, reconstruct the lower-right one; Table 5 of seed paper 001.
+"""Multi-MNIST: classify the upper-left digit, reconstruct the lower-right one; Table 5 of Nakamura 2023.
 
     python benchmarks/multi_mnist.py --digits ../shared/data/mnist/mnist.npz --out runs/multi_mnist
     python benchmarks/multi_mnist.py --digits torchvision:data --full --out runs/multi_mnist_full

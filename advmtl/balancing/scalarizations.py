@@ -98,13 +98,13 @@ class DynamicWeightAverage(LossBalancer):
 class Famo(LossBalancer):
     """TorchJD's FAMO (Liu et al. 2023, Algorithm 1), its logits, their optimiser and the last losses in the checkpoint.
 
-    The logits learn from how the losses changed by the step. The paper computes the batch's losses again after it, one
-    more forward; here the next batch's losses stand for them: the price of the plain sum, with the difference between
-    two batches as noise.
+    The logits learn from how the losses changed by the step. Liu et al. compute the batch's losses again after it, by
+    one more forward; here the next batch's losses are used instead, which costs no more than the plain sum, with the
+    difference between two batches as noise.
 
     Args:
         learning_rate: of the logits.
-        weight_decay: of the logits; the paper's γ.
+        weight_decay: of the logits; γ of Liu et al.
     """
 
     def __init__(self, objectives: Sequence[str], *, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:

@@ -85,7 +85,7 @@ class Stch(Options):
 
 
 class Cosmos(Options):
-    """strength: of the cosine term, the paper's λ."""
+    """strength: of the cosine term, λ of Ruchte & Grabocka 2021."""
 
     strength: NonNegativeFloat
     weights: PerObjective
@@ -145,7 +145,7 @@ class Tensioner(Options):
 
 
 class CaGrad(Options):
-    """c: radius of the ball around the mean gradient, relative to its norm; 0.4 is the paper's."""
+    """c: radius of the ball around the mean gradient, relative to its norm; 0.4 as in Liu et al. 2021."""
 
     c: NonNegativeFloat = 0.4
 
@@ -197,7 +197,7 @@ class MoDo(Options):
 
 
 class SdmGrad(Options):
-    """strength: pull towards the preference, the paper's λ."""
+    """strength: pull towards the preference, λ of Xiao et al. 2023."""
 
     learning_rate: PositiveFloat = 10.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5

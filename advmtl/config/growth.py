@@ -24,10 +24,10 @@ class GrowthConfig(Strict):
 
     Attributes:
         modules: "mediative": one module per conflicting pair of tasks, shared by the two (MAMO). "exclusive": each task
-            of the pair gets one of its own, seen and updated by that task alone (the paper's ablation "w/o GMK", after
+            of the pair gets one of its own, seen and updated by that task alone (Tan et al.'s ablation "w/o GMK", after
             CoNAL; see docs/growth.md for what of CoNAL it is).
         detections: Z.
-        start_step: before it all is shared, the paper's pre-training.
+        start_step: until then everything is shared (pre-training in Tan et al. 2024).
         every_steps: from one detection to the next.
         accumulate_steps: mini-batches that a detection counts; each costs a backward per task through the encoder.
         top_k: grow at the so many most conflicting places of a detection in the place of the average threshold.
@@ -75,7 +75,7 @@ class Place:
     """A module's place.
 
     Attributes:
-        stage: of the encoder, 1 to 4 (strides 4 to 32): the paper's layer.
+        stage: of the encoder, 1 to 4 (strides 4 to 32); a layer in Tan et al. 2024.
         owners: the tasks that use it, in the configuration's order: two, or one where modules are exclusive.
     """
 
@@ -186,7 +186,7 @@ def choose(counts: Mapping[Place, int], cosines: Mapping[Place, float], top_k: i
 def average(counts: Mapping[Place, int]) -> float:
     """Q_average of Eq. 12: the mean of the counts that are not 0, over all stages and pairs; 0 where all are.
 
-    The paper writes it per layer. There, two tasks have one pair, whose count is its own average: every layer with a
+    Tan et al. write it per layer. There, two tasks have one pair, whose count is its own average: every layer with a
     single conflict would grow. One average over all layers compares them.
     """
     found = [count for count in counts.values() if count > 0]

@@ -19,7 +19,7 @@ class ChainedResidualPooling(nn.Module):
     """`top = x`, then per stage `top = conv1x1(maxpool5x5(top)); x = x + top`; [N,C,H,W] to the same shape.
 
     RefineNet (Lin et al. 2017), in the light-weight form of Nekrasov et al. 2018 with 1x1 convolutions; the
-    "Conditional Refinement Pooling" of the paper this project follows.
+    "Conditional Refinement Pooling" of the system paper (docs/method.md).
     """
 
     def __init__(self, channels: int, stages: int) -> None:

@@ -91,7 +91,7 @@ class Kernels(nn.Module):
 class Fusion(nn.Module):
     """A task's adaptive fusion (Eq. 8): z + Σ β up(project(o)) over the modules that the task uses.
 
-    The paper fuses the last layer alone, by concatenation. Here the decoder takes skips from all stages, so modules of
+    Tan et al. fuse the last layer alone, by concatenation. Here the decoder takes skips from all stages, so modules of
     every stage are fused; the sum of projections is what a 1x1 convolution makes of the concatenation. Projections of a
     stage are added before they are upsampled: upsampling is linear.
 

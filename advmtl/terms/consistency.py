@@ -1,21 +1,21 @@
-"""Cross-task consistency: what one task has been told of a frame, said of another task's prediction.
+"""Cross-task consistency: one task's label supervises another task's prediction on the same frame.
 
-Fontana et al. 2024, section V.B, "Cross-Task Consistency", and Fig. 15, after Li, Liu and Bilen 2022 (MTPSL); the paper
+Fontana et al. 2024, section V.B, "Cross-Task Consistency", and Fig. 15, after Li, Liu and Bilen 2022 (MTPSL); the survey
 prints no equation. For a frame that lacks task s and has task t:
 
     d = 1 − cos(m(ŷ_s; s → t), m(y_t; s → t))                      the generator's term, in the objective of s
     L = d + R(f(I), m(ŷ_s)) + R(f(I), m(y_t)),  R = 1 − cos        what the mapping m learns
 
-Decided here, where the paper is silent:
+Decided here, where the survey is silent:
 
-- **The mapping learns on detached maps, and stands still for the generator.** R shapes the mapping alone.
+- **The mapping is trained on detached maps and frozen for the generator's term.** R trains the mapping alone.
 - **f(I) is z itself**, less its mean over the frame, so J has the channels of z. Through a projection that learns
   along, both sides of R could go to one point; see `directions`.
 - **Pixels without truth of t are zeroed in both maps** and weigh nothing, as in what a discriminator sees.
 - **Frames with both labels** teach the mapping what the two have in common, truth against truth, under the same L.
 
-The paper's symbols: m_ψ is `JointSpace`, k_θ is `JointSpace.conditions`, the matrix A is `JointSpace.codes`, its [222]
-is FiLM (Perez et al. 2018): `modulated`.
+The survey's symbols: m_ψ is `JointSpace`, k_θ is `JointSpace.conditions`, the matrix A is `JointSpace.codes`; the
+modulation is FiLM (Perez et al. 2018): `modulated`.
 """
 
 from collections.abc import Mapping, Sequence

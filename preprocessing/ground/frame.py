@@ -12,7 +12,7 @@ class Camera:
         baseline_m: Distance of the two optical centres [m].
         fx_px, fy_px: Focal lengths [px] at the width and height of the recording.
         u0_px, v0_px: Principal point of the left camera [px].
-        is_default: True where no file was read and the paper's values stand in.
+        is_default: True where no file was read and the defaults of the system paper are used.
         doffs_px: Right principal point less the left one in x [px]; 0 where rectification aligned them.
     """
 

@@ -182,7 +182,7 @@ def _camera(job: Job, frame: Frame, left: UInt8) -> tuple[Camera, list[str]]:
     camera = job.layout.camera(frame, (left.shape[1], left.shape[0]))
     note = (
         f"{frame.left}: its camera file {frame.name}_camera.json is missing; "
-        f"the paper's camera is assumed ({camera.baseline_m} m, {camera.fx_px:.1f} px)"
+        f"the default camera is assumed ({camera.baseline_m} m, {camera.fx_px:.1f} px)"
     )
     return camera, [note] if camera.is_default else []
 

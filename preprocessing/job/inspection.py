@@ -104,4 +104,4 @@ def _pair(plan: Plan, frame: Frame) -> str:
 
 def _describe(camera: Camera) -> str:
     text = f"baseline {camera.baseline_m:.6g} m, focal length {camera.fx_px:.2f} px, doffs {camera.doffs_px:.2f} px"
-    return text + (" (no file: the paper's camera is assumed)" if camera.is_default else "")
+    return text + (" (no file: the default camera is assumed)" if camera.is_default else "")

@@ -37,7 +37,7 @@ class Report:
             earlier run did with other settings still has that depth map.
         untried: Frames left alone because the disk was full.
         warnings: What was odd about frames that were done, one line each.
-        default_cameras: Frames without a camera file, done with the paper's values.
+        default_cameras: Frames without a camera file, processed with the system paper's default camera.
         density_mean, matched_mean: Mean share of pixels with a depth, and of those that the matcher answered, 0..1.
         depth_percentiles_m: Percent -> depth [m]: the median over the frames of each frame's own percentile.
         seconds: Wall time.
@@ -193,7 +193,9 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
     if defaults and shard.index == 0:
-        warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: the paper's is assumed", stacklevel=3)
+        warnings.warn(
+            f"{defaults} of {len(rows)} frames have no camera file: the default camera is assumed", stacklevel=3
+        )
     return Report(
         out=job.out,
         done=len(rows),

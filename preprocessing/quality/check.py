@@ -179,7 +179,7 @@ def _notes(sums: FrameSums, settings: QualitySettings, layout: Layout) -> list[s
     if sums.without_confidence:
         notes.append(f"{sums.without_confidence} {of_all} have no confidence file: all their pixels count as matched.")
     if sums.default_cameras:
-        notes.append(f"{sums.default_cameras} {of_all} have no camera file: their metres rest on the paper's camera.")
+        notes.append(f"{sums.default_cameras} {of_all} have no camera file: their depth assumes the default camera.")
     if settings.max_depth_m < BANDS_M[-1][1]:
         notes.append(f"Depth is measured up to {settings.max_depth_m:g} m; bands hold no truth beyond.")
     if sums.nearer_clip:

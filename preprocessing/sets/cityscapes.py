@@ -114,7 +114,7 @@ class _Listings:
 def read_camera(path: Path | None) -> Camera:
     """Read `camera.json`: `extrinsic.baseline` [m], `intrinsic.fx, fy, u0, v0` [px]; fy defaults to fx.
 
-    None gives the paper's defaults (0.209313 m, 2262.52 px at 2048 px width) with a warning: they differ
+    None gives the system paper's defaults (0.209313 m, 2262.52 px at 2048 px width) with a warning: they differ
     from recording to recording.
 
     Raises:

@@ -25,7 +25,7 @@ def test_every_file_loads_by_name_and_round_trips(path: Path) -> None:
     assert again == config and again.hash == config.hash
 
 
-# Table 1 of seed paper 004 as design.md gives it: objectives of segmentation, depth, multi-task; smoothness; combined.
+# Table 1 of the system paper (docs/method.md): objectives of segmentation, depth, multi-task; smoothness; combined.
 TABLE_1 = {
     "model1": ("lsgan", "lsgan", "lsgan", True, False),
     "model2": ("hinge", "hinge", "hinge", False, True),

@@ -1,4 +1,4 @@
-"""Detection of conflicts: cosines by hand, Q, the threshold, the K largest (seed 002, Eq. 9 to 13)."""
+"""Detection of conflicts: cosines by hand, Q, the threshold, the K largest (Tan et al. 2024, Eq. 9 to 13)."""
 
 import math
 

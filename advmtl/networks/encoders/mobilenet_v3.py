@@ -135,7 +135,7 @@ class MobileNetV3Encoder(nn.Module):
 
 
 def small(weights: str | None, width: float) -> MobileNetV3Encoder:
-    """MobileNetV3-Small, the paper's and the default."""
+    """MobileNetV3-Small, the system paper's encoder and the default."""
     return _build(SMALL, weights, width)
 
 

@@ -63,7 +63,7 @@ def berhu(
     epsilon: float = 1e-6,
     processes: Processes = SINGLE,
 ) -> Tensor:
-    """Reverse Huber, the paper's "Inverse Huber" by name: |e| up to c, (e² + c²) / (2c) above.
+    """Reverse Huber (berHu; the system paper's "Inverse Huber" by name): |e| up to c, (e² + c²) / (2c) above.
 
     c = 0.2 max |e| over the batch's counting pixels, detached and at least `epsilon` (Laina et al. 2016,
     Eq. 2). In metres (space "metric", as published) the far half of a street dominates; space "log" weighs

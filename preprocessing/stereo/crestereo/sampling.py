@@ -65,7 +65,7 @@ def sample(features: Tensor, points: Tensor) -> Tensor:
 def correlate_window(left: Tensor, right: Tensor, pixels: Tensor, flow: Tensor, square: bool) -> Tensor:
     """Correlate with a window of the right features warped by the flow; beyond the border its edge is repeated.
 
-    The window takes the place of the paper's all-pairs matching: 1x9 along the row, or 3x3.
+    The window replaces RAFT's all-pairs matching, as in Li et al. 2022: 1x9 along the row, or 3x3.
     """
     rows, columns = (1, 1) if square else (0, 4)
     # Repeating the points' edge repeats the warped features' edge.
