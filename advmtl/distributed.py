@@ -1,4 +1,4 @@
-"""Several processes as one: how they meet, what they sum, gather and agree on. The only door to torch.distributed.
+"""Data-parallel processes: meeting, sums, gathering, agreement. The only module that uses torch.distributed.
 
 **A batch over all processes is one batch.** Each process has a loss whose mean over the processes is the loss of the
 whole batch: what is divided by a count over the batch is divided by `global_count(count)`, and what is no sum over

@@ -1,4 +1,4 @@
-"""The options of `advmtl infer`, which are those of `python -m export` too: a board has neither typer nor rich."""
+"""The options of `advmtl infer` and `python -m export`, in one place: a board has neither typer nor rich."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

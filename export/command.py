@@ -1,4 +1,4 @@
-"""What `advmtl export` does: float32 alone or several precisions, tables, reports beside them, engines of them."""
+"""`advmtl export`: one or several precisions, their tables and reports, and TensorRT engines."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

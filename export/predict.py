@@ -1,4 +1,4 @@
-"""Panels and raw maps of a model on still pictures, beside the truth where a labelled source is given."""
+"""Panels and raw maps of a model on still images, beside the ground truth where the source is labelled."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a board needs that only runs exported models: `python -m export.requirements` prints it for pip.
+"""The packages that a board needs to run exported models: `python -m export.requirements` prints them for pip.
 
 An extra can add packages but not leave out those that training needs, so a board installs without dependencies and then
 what the extra `runtime` lists:

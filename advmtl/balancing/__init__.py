@@ -1,4 +1,4 @@
-"""Gradient and loss balancing: how the objectives of a step become one update.
+"""Gradient and loss balancing: from the objectives of a step to one update.
 
 A balancer is an `nn.Module` of one of three kinds, told apart by type: `GramBalancer`, `LossBalancer`,
 `JacobianBalancer`; `Sum` has nothing to decide. `advmtl.config.balance` names every method and its options without

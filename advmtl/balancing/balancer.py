@@ -1,4 +1,4 @@
-"""The three kinds of balancer. All of them work on the host, on m numbers or m × m, in float64."""
+"""The three kinds of balancer. All of them compute on the host, on m numbers or an m × m matrix, in float64."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar

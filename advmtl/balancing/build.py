@@ -1,4 +1,4 @@
-"""From a method's name and options to a balancer: the table of all of them."""
+"""The table of balancing methods, and building a balancer from a method's name and options."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Common descent directions from the Gram matrix, and the tensioner that pulls on one."""
+"""Common descent directions from the Gram matrix, and the tensioner (Nakamura 2023)."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -63,7 +63,7 @@ class MinNorm(GramBalancer):
     """MGDA with an exact solver; `at: representation` makes it MGDA-UB (Sener & Koltun 2018, section 3.3).
 
     `normalise` divides the gradients first, for the weights only, by what Sener & Koltun's code offers: their norm, the
-    loss, or both; "none" is that of the paper cited. `floor` is the least weight of an objective: 0 is exact; the authors' code has 0.001.
+    loss, or both; "none" is the published form. `floor`: least weight of an objective; 0 is exact, their code has 0.001.
     """
 
     def __init__(

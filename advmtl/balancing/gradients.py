@@ -1,4 +1,4 @@
-"""Gradients of a step's objectives (one per task, and a multi-task discriminator's own): taken, compared, written.
+"""Gradients of a step's objectives (one per task, and of multi-task discriminators): computing, comparing, writing.
 
 What a gradient-based balancer costs: each objective goes back through its losses and heads once, as in a plain sum, to
 the shared representation z and to the heads' parameters at the same time; weights are made of m numbers or m × m; one

@@ -1,4 +1,4 @@
-"""Weights by how far each task has come: gradient norms, loss ratios, validation figures."""
+"""Weights by each task's progress: gradient norms, loss ratios, validation metrics."""
 
 from collections.abc import Mapping, Sequence
 

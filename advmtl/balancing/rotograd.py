@@ -1,4 +1,4 @@
-"""RotoGrad: gradient norms made equal, and each task's rotation of the shared representation turned."""
+"""RotoGrad: equalised gradient norms, and a rotation of the shared representation per task."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -14,7 +14,7 @@ from advmtl.networks import RotatedHead
 class RotoGrad(GramBalancer):
     """Equal gradient norms, Σ α_k‖g_k‖ with α_k ∝ ‖g_k‖/‖g_k(0)‖ (Javaloy & Valera 2022; Fontana et al. 2024, Eq. 19).
 
-    So a task whose gradient has shrunk least sets the pace. The second half of Javaloy & Valera 2022, a rotation of z per task
+    So the task whose gradient has shrunk least sets the pace. The second half of the method, a rotation of z per task
     (Eq. 20), is `networks.rotated_head.RotatedHead`, which `rotate_heads` moves in each step.
 
     Args:

@@ -1,4 +1,4 @@
-"""Losses to one scalar: what torchjd.scalarization has, with its history in the checkpoint, and what it lacks."""
+"""Scalarizations of losses: torchjd.scalarization with its history in the checkpoint, and those that it lacks."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""TorchJD's weightings and aggregators as balancers: on one scale, objectives without gradient apart, history saved."""
+"""TorchJD's weightings and aggregators as balancers: one scale, objectives without gradient left out, state saved."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""One step's objectives through the run's balancer into `.grad`."""
+"""One balanced update: a step's objectives through the run's balancer into `.grad`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,3 +1,3 @@
-"""The command line: one module for each stretch of the way."""
+"""The command line: one module per group of commands."""
 
 from advmtl.cli.app import app, main

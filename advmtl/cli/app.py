@@ -1,4 +1,4 @@
-"""The command line. Each command is one stage of the way: stereo -> depth -> run -> model -> frames."""
+"""The command line. Each command is one stage of the pipeline: stereo -> depth -> run -> model -> predictions."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The commands that make and try a model: predict, export. They look forward, into export, inside their bodies."""
+"""The commands `predict` and `export`. They import `export` inside their bodies."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The command that chooses what to label."""
+"""The command `select`."""
 
 from enum import StrEnum
 from pathlib import Path

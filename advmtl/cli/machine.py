@@ -1,4 +1,4 @@
-"""The command that looks at the machine: doctor."""
+"""The command `doctor`."""
 
 import json
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""The command that writes a page about runs."""
+"""The command `report`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The commands that make and judge depth: synth, preprocess, quality. They need `preprocessing` alone."""
+"""The commands `synth`, `preprocess` and `quality`. They need `preprocessing` alone."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The commands that run a model on frames: infer and benchmark."""
+"""The commands `infer` and `benchmark`."""
 
 from dataclasses import MISSING
 from inspect import Parameter, Signature

@@ -1,4 +1,4 @@
-"""The commands that make and judge runs: train, evaluate, compare."""
+"""The commands `train`, `evaluate` and `compare`."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Configurations against single-task learning: trained with the same budget and several seeds, tabulated, drawn.
+"""Comparing configurations with single-task learning: same budget, several seeds; training, tables, plot.
 
 `read_configurations` reads them as typed, `compare` does the rest; `delta_m` and `win_rate` are its measures by
 themselves.

@@ -1,4 +1,4 @@
-"""Comparing configurations: every one and its single-task references with the same budget and several seeds."""
+"""Training every configuration and its single-task references with the same budget and several seeds."""
 
 import time
 import traceback

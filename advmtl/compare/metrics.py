@@ -1,4 +1,4 @@
-"""Figures of a comparison: mean and deviation over seeds, Δm and win rate against single-task learning."""
+"""Metrics of a comparison: mean and deviation over seeds, Δm and win rate against single-task learning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The trade-off between two tasks as a picture: upper right is better."""
+"""A scatter plot of the trade-off between two tasks: upper right is better."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The runs of a comparison: which there are, where each lies, which are finished, how large their networks are."""
+"""The runs of a comparison: their folders, which are finished, the size of their networks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

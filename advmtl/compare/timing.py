@@ -1,4 +1,4 @@
-"""Step times relative to the plain sum, measured in turn so that a busy machine slows both alike."""
+"""Step times relative to the plain sum, measured in turn so that other load slows both alike."""
 
 import time
 from collections.abc import Mapping, Sequence

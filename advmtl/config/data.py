@@ -1,4 +1,4 @@
-"""Where frames come from, and how they are shown."""
+"""Data sources, label budgets, and how frames are sampled, cropped and augmented."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A whole experiment, and what names it."""
+"""The configuration of a whole experiment, and the hash that identifies it."""
 
 import hashlib
 import json

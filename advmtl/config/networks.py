@@ -1,4 +1,4 @@
-"""Networks, and what they learn from."""
+"""Configuration of encoder, generator and discriminators, and of their losses."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Learning from what is only partly labelled."""
+"""Configuration of partial supervision: learning from frames that lack a label."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""How a run learns: budget, optimisers, guards."""
+"""Training configuration: budget, optimizers, guards."""
 
 from typing import Literal
 

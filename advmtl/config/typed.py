@@ -1,4 +1,4 @@
-"""What every part of a configuration is made of: strict models, sizes, errors of one line."""
+"""Base classes of the configuration: strict models, sizes, one-line errors."""
 
 import difflib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""YAML as people mean it: 1:9 is text, not the number 69 in base 60 that YAML 1.1 sees."""
+"""YAML without base-60 numbers: 1:9 is text, not the number 69 of YAML 1.1."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Joint geometric and photometric transforms of one frame; what a window does to a label, its task says."""
+"""Joint geometric and photometric augmentation of one frame; each task warps its own label."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""One batch: image, targets of every task, which frames have them; made from single samples, brought to the device."""
+"""One batch: images, targets of every task and which frames have them; collating samples, copying to the device."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

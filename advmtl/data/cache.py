@@ -1,4 +1,4 @@
-"""Decoded, resized frames in memory that all loader workers share."""
+"""A cache of decoded, resized frames in memory shared by all loader workers."""
 
 import mmap
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Frames by number, as samples: read or from the cache, augmented, with the targets of the configured tasks."""
+"""The data set: frame number to sample; read or cached, augmented, with the targets of the configured tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Frames as arrays: reading them at network size, listing the bad ones."""
+"""Reading frames as arrays at network size, and listing the unreadable ones."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Frames of a data source: finding them, telling what labels each has, and what to do where one is missing."""
+"""Indexing a data source: its frames, the labels that each has, and the hint where a label is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

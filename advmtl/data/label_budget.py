@@ -1,4 +1,4 @@
-"""Which frames keep which labels: a label budget, as if the others had never been labelled.
+"""Label budgets: which frames keep which labels, as if the others had never been labelled.
 
 Frames are ordered by a hash of the seed, their source's number and their name. So the choice is the same on every
 machine, and a smaller fraction is a part of a larger one. The order of the sources matters: one put before the others

@@ -1,4 +1,4 @@
-"""Which frame comes when: a pure function of (seed, epoch), so that any resume and any worker count agree."""
+"""The order of frames: a pure function of (seed, epoch), independent of resuming and of the number of workers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

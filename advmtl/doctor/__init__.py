@@ -1,4 +1,4 @@
-"""What this machine can run: checks that are tried and not only read, each a finding with its remedy.
+"""Checks of this machine, each executed for real, each a finding with its remedy.
 
 `examine` looks at everything. It is loaded where it is used: `python -m advmtl.doctor.probe` must be the first to load
 that module.

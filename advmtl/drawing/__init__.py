@@ -1,4 +1,4 @@
-"""Pictures of frames and results, of a run as it goes on, and of growth; what a task draws is its own.
+"""Pictures of frames and results, of a run during training, and of growth; each task draws its own maps.
 
 `Evolution` and `sample_panel` need torch and are imported when they are first asked for.
 """

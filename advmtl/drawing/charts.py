@@ -1,4 +1,4 @@
-"""Pictures by matplotlib without a window system: a figure of so many pixels, axes at a place of it, its pixels.
+"""matplotlib figures of a given pixel size without a window system, as arrays.
 
 matplotlib is imported where something is drawn, not before.
 """

@@ -1,4 +1,4 @@
-"""A picture of what has grown and where the conflicts were. Imports no torch."""
+"""A picture of the grown network and of the gradient conflicts. Imports no torch."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of a run: fixed validation frames, drawn after every measurement, and the GIF of how they changed."""
+"""Panels of a run: fixed validation frames, drawn after every evaluation, and the GIF of how they changed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

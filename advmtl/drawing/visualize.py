@@ -1,4 +1,4 @@
-"""One picture of a frame and all that is known of it, and pictures that follow each other as an animation.
+"""One panel of a frame with its labels and predictions, and animations of panels.
 
 Imports no torch, so that a deployed model can be drawn where torch is not installed.
 """

@@ -1,4 +1,4 @@
-"""Measuring a generator: figures of a set by task, of single frames, as tables with their units."""
+"""Evaluating a generator: metrics of a set by task, of single frames, and tables with units."""
 
 from advmtl.evaluation.frame_metrics import FrameFigures, Gather, frames_file, write_evaluation
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating

@@ -1,4 +1,4 @@
-"""Frames for which a network gives NaN or infinity: arg max makes a class of them, so they are left out by name."""
+"""Frames with NaN or infinite outputs: argmax would turn them into a class, so they are excluded by name."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Figures of every single frame, for ranking frames: which are worst, and is it one street or all."""
+"""Metrics of single frames, for ranking them: which are worst, and is it one street or all."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Measuring a generator on validation sources, and the constant prediction it has to beat."""
+"""Evaluating a generator on validation sources, and the constant prediction as baseline."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

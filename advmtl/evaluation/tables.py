@@ -1,4 +1,4 @@
-"""Figures of an evaluation as tables with their units."""
+"""Metrics of an evaluation as tables with units."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which frames a batch norm takes its mean and variance from in training: this process's, all, or none."""
+"""Which frames batch norm takes its statistics from in training: this process's, those of all processes, or none."""
 
 from collections.abc import Iterator
 from typing import Any, Literal

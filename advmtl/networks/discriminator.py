@@ -1,4 +1,4 @@
-"""Patch critics over task maps, and the maps they are given.
+"""Patch discriminators over task maps, and the maps that are their input.
 
 A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void
 pixels and pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only:

@@ -1,4 +1,4 @@
-"""The network that is deployed: encoder, shared generator, one light head per task."""
+"""The deployed network: encoder, shared generator (decoder), one light head per task."""
 
 import math
 from collections.abc import Mapping, Sequence

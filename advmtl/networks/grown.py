@@ -1,4 +1,4 @@
-"""Modules that grow between the encoder and the heads (MAMO, Tan et al. 2024, Eq. 7 and 8), and how they are added.
+"""Modules added between encoder and heads (MAMO, Tan et al. 2024, Eq. 7 and 8), and how they are added.
 
 Gradient mediative kernels, how a task's head fuses what they give, and growing a generator that has learnt already.
 """

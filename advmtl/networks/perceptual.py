@@ -1,4 +1,4 @@
-"""Perceptual loss: distance of a frozen classifier's features between two task maps drawn as pictures."""
+"""Perceptual loss: feature distance of a frozen classifier between two task maps drawn as pictures."""
 
 from collections.abc import Callable, Mapping
 from importlib import resources

@@ -1,4 +1,4 @@
-"""Files of weights, and torchvision's: from the cache, or downloaded once."""
+"""Weight files: given by path, from torchvision's cache, or downloaded once."""
 
 import importlib.util
 import sys

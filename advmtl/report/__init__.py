@@ -1,4 +1,4 @@
-"""One page about runs: what they were, how they learnt, what they know, where they fail.
+"""The HTML report about runs: settings, curves, metrics, worst frames.
 
 `write_report` reads run folders and writes the page with its figures as JSON; `read_runs` is its reader, for who wants
 the rows of runs, also of old, unfinished and damaged ones.

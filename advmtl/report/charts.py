@@ -1,4 +1,4 @@
-"""Charts as values, and where all of them lies in the picture; `charts.html.j2` draws it.
+"""Charts as values, and their layout in the picture; `charts.html.j2` draws them.
 
 Not matplotlib's SVG: these take their colours from the page's theme, light or dark, hide the runs that are not wanted,
 switch to logarithmic axes and name values without a script, as text that a reader can hear.

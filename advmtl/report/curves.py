@@ -1,4 +1,4 @@
-"""The rows of several runs as charts: losses, metrics, discriminators, balancing, speed."""
+"""Curves of several runs as charts: losses, metrics, discriminators, balancing, speed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Pictures of the page: a run's panels and animation, and its best and worst frames, drawn by its best checkpoint."""
+"""Pictures of the report: panels, animation, and the best and worst frames, drawn with the best checkpoint."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The page about runs, put together from its parts, and written beside its figures as JSON."""
+"""Assembling the report, and writing it with its metrics as JSON beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

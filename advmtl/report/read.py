@@ -1,4 +1,4 @@
-"""What a run folder holds, read as far as it goes: older, unfinished and damaged runs are still runs."""
+"""Reading a run folder as far as possible: older, unfinished and damaged runs included."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What stands on the page as figures: headlines, metrics side by side, classes, distances, settings, times, growth."""
+"""Tables of the report: headlines, metrics side by side, classes, distances, settings, times, growth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

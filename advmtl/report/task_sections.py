@@ -1,4 +1,4 @@
-"""What the report asks the tasks: names and units of their metrics, what ranks frames, where a frame is wrong."""
+"""What the report takes from the tasks: names and units of metrics, what ranks frames, error maps."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which frames to label next: those that differ most from all that are labelled or chosen already.
+"""Active learning: selecting the frames that differ most from all labelled or selected ones.
 
 `select` goes from a run and its sources to the list; `find_frames`, `measure_frames` and `choose` by a `Rule` are its
 steps, for who compares ways to choose.

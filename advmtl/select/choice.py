@@ -1,4 +1,4 @@
-"""Which frames to label, in which order: by diversity, by disagreement, or by both.
+"""The selection rules: which frames to label, in which order; by diversity, by disagreement, or by both.
 
 By Hoyer et al. 2021; equations as numbered in the survey of Fontana et al. 2024.
 

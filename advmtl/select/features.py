@@ -1,4 +1,4 @@
-"""The frames a labelling team could take, those that have labels already, and what networks make of both.
+"""Candidate frames, labelled frames, and the networks' features and depth of both.
 
 Which features f are is left open (Hoyer et al. 2021 as Fontana et al. 2024 give it, Eq. 34). Here they are the shared
 representation z of the run's averaged generator, averaged over a grid of 2 x 4 cells, so that layout counts: a car on

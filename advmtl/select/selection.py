@@ -1,4 +1,4 @@
-"""From a trained network and sources to the list of frames to label, its sheet and its chart."""
+"""From a trained network and data sources to the list of frames to label, its contact sheet and its chart."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What a network can learn: each task owns its column, from the label's file to the deployed output.
+"""The tasks a network can learn. Each is one folder, from the label file to the deployed output.
 
 A task has two halves. `arrays` needs NumPy and OpenCV alone, so that a board without torch can draw what a model gives;
 `learning` needs torch and is loaded when it is first asked for. No other room knows a task by its name: all take a

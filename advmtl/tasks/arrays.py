@@ -1,4 +1,4 @@
-"""The half of a task that needs no torch: its label on disk, "no label", its warp, its deployed outputs, its pictures.
+"""The torch-free half of a task: label files, "no label", warping, deployed outputs, pictures.
 
 A board that runs an exported model imports this half alone, with NumPy and OpenCV installed.
 """

@@ -1,4 +1,4 @@
-"""Small numbers that the host knows, to the device without waiting for it."""
+"""Copying small host tensors to the device without synchronising."""
 
 from collections.abc import Sequence
 

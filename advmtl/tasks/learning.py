@@ -1,4 +1,4 @@
-"""The half of a task that learns: its head, mask, encodings for discriminators, losses, meters; needs torch."""
+"""The torch half of a task: head, mask, discriminator encodings, losses, meters."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What every task draws with: captions, rows and stacks of pictures, strips of text; NumPy and OpenCV alone."""
+"""Drawing shared by the tasks: captions, rows and stacks of pictures, strips of text; NumPy and OpenCV alone."""
 
 from collections.abc import Sequence
 

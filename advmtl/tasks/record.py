@@ -1,4 +1,4 @@
-"""Where the files of one frame of a data source are; imports no torch."""
+"""The files of one frame of a data source; imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What tasks need to know of an experiment: which classes, which depths, which width; imports no torch."""
+"""The settings that tasks take from an experiment: classes, depth range, input width; imports no torch."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What adds to a step: supervised losses, discriminators, and ways to learn from frames that lack a label.
+"""Loss terms of a step: supervised losses, discriminators, and partial supervision.
 
 A `Term` may have parameters of its own that learn in a step, and adds to the objectives of the generator; both see one
 `StepContext`. `TERMS` is the table of all of them; a caller builds a run with a larger one.

@@ -1,4 +1,4 @@
-"""Discriminators as terms of a step.
+"""Discriminators as loss terms.
 
 A discriminator learns to tell labels from detached predictions; frozen, it tells the generator what gives them away.
 Scores are a discriminator's linear outputs, of any shape; every mean of an objective is over all of them.

@@ -1,7 +1,7 @@
 """Cross-task consistency: one task's label supervises another task's prediction on the same frame.
 
-Fontana et al. 2024, section V.B, "Cross-Task Consistency", and Fig. 15, after Li, Liu and Bilen 2022 (MTPSL); the survey
-prints no equation. For a frame that lacks task s and has task t:
+Fontana et al. 2024, section V.B, "Cross-Task Consistency", and Fig. 15, after Li, Liu and Bilen 2022 (MTPSL); the
+survey prints no equation. For a frame that lacks task s and has task t:
 
     d = 1 − cos(m(ŷ_s; s → t), m(y_t; s → t))                      the generator's term, in the objective of s
     L = d + R(f(I), m(ŷ_s)) + R(f(I), m(y_t)),  R = 1 − cos        what the mapping m learns

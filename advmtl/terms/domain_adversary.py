@@ -1,4 +1,4 @@
-"""Adversaries that tell domains apart, after SemiMTL (Wang et al. 2022; Fontana et al. 2024, Eq. 40).
+"""Domain discriminators, after SemiMTL (Wang et al. 2022; Fontana et al. 2024, Eq. 40).
 
 Per task a patch discriminator is a classifier over truth of the labelled frames (A), prediction on them, and prediction
 on the unlabelled ones (B). The generator wants B's predictions to be taken for what A has. With `transform` they are

@@ -1,4 +1,4 @@
-"""Which domain each frame of a step belongs to, for one task, and the transformed frames of S4MTL's second branch.
+"""The domain of each frame of a step for one task, and the transformed frames of S4MTL's second branch.
 
 The unlabelled branch of S4MTL shows frames to the generator a second time, transformed (Fontana et al. 2024, Fig. 13).
 The published transform is a rotation. A street turned by a right angle is none, and a small angle is what augmentation

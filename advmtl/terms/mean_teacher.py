@@ -1,4 +1,4 @@
-"""A mean teacher labels what nobody has labelled, and the generator learns it on mixed, strongly augmented frames.
+"""Mean teacher: the EMA network pseudo-labels unlabelled frames; the generator learns them on mixed, augmented frames.
 
 Tarvainen & Valpola 2017 for the teacher, Hoyer et al. 2021 for DepthMix (Fontana et al. 2024, section V.B.2, Eq. 36 and
 37). What a batch teaches is the truth where there is some, else what the teacher says and how sure it is.

@@ -1,4 +1,4 @@
-"""Mixed frames, strongly augmented: pixels of one frame over another's, colours drawn anew, and how that looks.
+"""Mixed frames with strong augmentation: pixels of one frame pasted over another's, new colours; and their pictures.
 
 Frames are mixed pixel by pixel, by depth so that geometry stays valid (Hoyer et al. 2021; Fontana et al. 2024, Eq. 36
 and 37), or by class (Olsson et al. 2021). Colours and blur change on the device, each frame by draws of its own.

@@ -1,4 +1,4 @@
-"""The tasks' supervised losses, each task's weighted sum of them as its objective."""
+"""The tasks' supervised losses: each task's objective is their weighted sum."""
 
 from collections.abc import Mapping
 

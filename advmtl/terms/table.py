@@ -1,4 +1,4 @@
-"""The terms of a run, in the order in which they are asked and added."""
+"""The terms of a run, in the order in which they are evaluated and added."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""What adds to a step: a term, what it may look at, and the sum of what all of them add."""
+"""The protocol of a loss term, the context of a step that it reads, and the sum over all terms."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -1,4 +1,4 @@
-"""A run: its state, one step, the loop, checkpoints, guards, precision, growth.
+"""Training a run: state, step, loop, checkpoints, guards, precision, growth.
 
 `build` makes a `State` of a configuration, `train_step` moves it by one batch, `fit` trains it to the end in a run
 folder, `load_generator` reads what came of it. Each name brings along only what it needs: reading a checkpoint loads no

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, checked to the last bit, read without running code.
+"""Checkpoints: written atomically, verified by checksum, loaded without executing code.
 
 A file is what `torch.save` writes, followed by one line: the SHA-256 of all that stands before it. Plain
 `torch.load(path, weights_only=True)` reads it too, since a ZIP archive may be followed by other bytes.

@@ -1,4 +1,4 @@
-"""torch.compile for the networks of a run, part by part, each tried before it is relied on."""
+"""torch.compile for the networks of a run, part by part, each tried before it is used."""
 
 import copy
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A run that grows: counting conflicts in its steps, growing between two of them, and what of it a checkpoint holds.
+"""Growth during training: counting gradient conflicts, adding modules between steps, the part saved in checkpoints.
 
 Conflicts are those of the tasks' gradients, stage by stage (MAMO, Tan et al. 2024, section 3.3).
 """

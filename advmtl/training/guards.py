@@ -1,4 +1,4 @@
-"""What a run watches over: discriminators that win or die, a plateau, lost data, a full disk. Imports no torch."""
+"""Guards of a run: diverging or dead discriminators, early stopping, lost data, full disks. Imports no torch."""
 
 import errno
 from collections.abc import Iterator, Mapping

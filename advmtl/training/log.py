@@ -1,4 +1,4 @@
-"""A run's log: one line a row in its folder, and the same for TensorBoard."""
+"""The log of a run: `metrics.jsonl`, one JSON object per line, and the same for TensorBoard."""
 
 import json
 import math

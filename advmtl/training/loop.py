@@ -1,4 +1,4 @@
-"""The steps and epochs of a run: learn, measure, save, watch, stop."""
+"""The training loop: steps, epochs, validation, checkpoints, guards, stopping."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""How a run computes: forwards in half precision where asked, everything that decides in float32.
+"""Mixed precision: forwards in half precision where asked for, losses and balancing in float32.
 
 Under bf16 and fp16 the generator's and the discriminators' forwards run under autocast. Weights, losses, the gradient
 penalty, the balancer's numbers, the average of the weights and validation stay float32.

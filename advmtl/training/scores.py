@@ -1,4 +1,4 @@
-"""What a measurement comes to: one figure a task, the score that chooses the best state, one line to print."""
+"""From an evaluation to one metric per task, the score that selects the best state, and one line to print."""
 
 from collections.abc import Mapping
 from typing import Any

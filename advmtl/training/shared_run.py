@@ -1,4 +1,4 @@
-"""A run of several processes: one opens it, all hold the same state."""
+"""A run of several processes: rank 0 opens it, all ranks hold the same state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

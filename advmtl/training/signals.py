@@ -1,4 +1,4 @@
-"""How a terminal and a batch scheduler reach a run: signals, kept until the state is whole. Imports no torch."""
+"""Signals from the terminal or a batch scheduler, deferred until the step is complete. Imports no torch."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Everything a training run is made of, built from a configuration, saved and restored as one."""
+"""The state of a training run: built from a configuration, saved and restored as one."""
 
 import copy
 import random

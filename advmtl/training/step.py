@@ -1,4 +1,4 @@
-"""One alternating update: the terms' own networks on detached maps, then the generator against them, frozen."""
+"""One training step: the terms' own networks on detached maps, then the generator with these networks frozen."""
 
 from collections.abc import Mapping
 

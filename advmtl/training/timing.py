@@ -1,4 +1,4 @@
-"""Where a run's time goes, in `timing.jsonl`.
+"""Wall-clock time of a run by activity, in `timing.jsonl`.
 
 A clock gives other values each time, so they stay out of metrics.jsonl, which a resumed run repeats bit by bit.
 """

@@ -1,4 +1,4 @@
-"""Latency, memory, energy and cost on paper of models, side by side."""
+"""Latency, memory, energy and arithmetic cost of models, side by side."""
 
 from export.bench.graph_cost import Cost, cost_of
 from export.bench.measure import (

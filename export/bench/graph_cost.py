@@ -1,4 +1,4 @@
-"""What a model costs on paper: multiply-accumulates, parameters and the precision of its weights."""
+"""Arithmetic cost of a model: multiply-accumulates, parameters, and the precision of its weights."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Does the exported file say what the checkpoint says?"""
+"""Parity: the outputs of an exported file against those of the checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,4 +1,4 @@
-"""From a run to one checked ONNX file."""
+"""From a run to one verified ONNX file."""
 
 import copy
 from collections.abc import Mapping, Sequence

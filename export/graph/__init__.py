@@ -1,4 +1,4 @@
-"""The network as one graph: what it takes and gives, what its file says of it, and how it is rearranged for a target.
+"""The deployed network as one graph: inputs, outputs, metadata, and rearrangement for a target.
 
 Each name is imported with its module when it is first asked for: a vehicle reads metadata without torch and onnx.
 """

@@ -1,4 +1,4 @@
-"""What a network costs on paper: its multiply-accumulates, counted by torch."""
+"""Multiply-accumulates of a network, counted by torch."""
 
 import torch
 from torch import nn

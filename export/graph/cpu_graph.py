@@ -1,4 +1,4 @@
-"""The deployed graph rearranged for processors: the same weights and the same outputs in half the time.
+"""The deployed graph rearranged for CPUs: the same weights and the same outputs in half the time.
 
 `Deployable` says what is computed; here it is computed where it is cheap. See docs/deployment_speed.md.
 """

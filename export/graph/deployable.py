@@ -1,4 +1,4 @@
-"""The network as the vehicle sees it: a camera frame in, a class map, metres and instance offsets out."""
+"""The deployed network: a camera frame in; class map, metres and instance offsets out."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a model says about itself, read off the configuration it was trained with."""
+"""A model's metadata, from the configuration it was trained with."""
 
 from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Questions about an ONNX graph, and small changes of it."""
+"""Queries on an ONNX graph, and small edits of it."""
 
 from collections.abc import Iterable
 

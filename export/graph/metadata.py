@@ -1,4 +1,4 @@
-"""What an exported model says about itself: classes, units, sizes, the camera it learned from.
+"""Metadata of an exported model: classes, units, sizes, the camera of its training data.
 
 Plain dataclasses: a vehicle that runs the model has NumPy, OpenCV and ONNX Runtime, and no pydantic.
 """

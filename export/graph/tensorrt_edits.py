@@ -1,4 +1,4 @@
-"""What TensorRT's ONNX parser takes, and the two places where an exported graph must be changed for it."""
+"""What TensorRT's ONNX parser supports, and the two edits that an exported graph needs for it."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""float16 and 8-bit models of a run, each measured against float32 and written only where little is lost."""
+"""fp16 and int8 models of a run, each compared with float32 and written only if its accuracy drop is within bounds."""
 
 from export.quantize.accept import Bounds, Figures, accuracy_drop, compare_models, validation_samples
 from export.quantize.calibrate import calibration_samples

@@ -1,4 +1,4 @@
-"""Exported models side by side on labelled frames: figures, latency, and how much accuracy they may lose."""
+"""Exported models side by side on labelled frames: metrics, latency, and the accepted accuracy drop."""
 
 import math
 import time

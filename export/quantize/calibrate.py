@@ -1,4 +1,4 @@
-"""Frames of the training data on which a model is quantised, and the ranges of its values there."""
+"""Calibration: training frames for quantisation, and the ranges of the activations on them."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Half precision: float16 weights and values, float32 where half the digits are not enough."""
+"""Half precision: float16 weights and activations, float32 where float16 is not accurate enough."""
 
 from collections.abc import Collection
 

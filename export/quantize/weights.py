@@ -1,4 +1,4 @@
-"""Weights made fit for 8 bits: channels evened out, biases corrected, products that overflow on no processor.
+"""Preparing weights for 8 bits: channel equalisation, bias correction, and no saturating products on any CPU.
 
 Equalisation: channels of one value are brought to like ranges, so that one 8-bit scale serves them all; the function
 stays the same. A channel that reaches 60 leaves one that reaches 1 with four of 256 steps. Where only operators lie

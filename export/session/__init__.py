@@ -1,4 +1,4 @@
-"""A loaded model as one value, whatever runs it: ONNX Runtime, TensorRT or PyTorch.
+"""A loaded model as one object, whatever its backend: ONNX Runtime, TensorRT or PyTorch.
 
     from export.session import open_session
     result = open_session("model.onnx").run(frame)  # uint8 [H, W, 3] RGB; result.classes, result.depth_m

@@ -1,4 +1,4 @@
-"""A run folder or a checkpoint in PyTorch, where there is one."""
+"""Running a run folder or a checkpoint with PyTorch."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An exported `.onnx` file on one of ONNX Runtime's providers: TensorRT, CUDA, the CPU."""
+"""Running an exported `.onnx` file with one of ONNX Runtime's providers: TensorRT, CUDA, the CPU."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One way to open a model, whatever runs it.
+"""Opening a model, whatever its backend.
 
 A runtime is imported when a file asks for it: a vehicle needs ONNX Runtime or TensorRT alone, and never torch.
 """

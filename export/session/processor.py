@@ -1,4 +1,4 @@
-"""The processor this runs on: its name, whether it adds 8-bit products in 32 bits, the cores this process may use."""
+"""The CPU: its name, whether it has VNNI (exact 8-bit products), and the cores this process may use."""
 
 import math
 import os

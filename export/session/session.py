@@ -1,4 +1,4 @@
-"""A loaded model as one value, and what happens before and after its network: frames in, maps out.
+"""A loaded model as one object, with pre- and postprocessing: frames in, maps out.
 
 Nothing here imports torch or a runtime: NumPy and OpenCV are enough.
 """

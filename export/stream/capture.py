@@ -1,4 +1,4 @@
-"""Videos, cameras, network streams and GStreamer pipelines through OpenCV; a live one that is lost comes back."""
+"""Videos, cameras, network streams and GStreamer pipelines through OpenCV; a lost live source is reconnected."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""One picture of a result: the frame under its classes, beside it the panels of other tasks, below what they mean."""
+"""Drawing a result: the frame under its classes, panels of the other tasks beside it, legends below."""
 
 from collections.abc import Mapping
 

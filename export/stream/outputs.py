@@ -1,4 +1,4 @@
-"""What a stream leaves behind: a video or PNG files, a window, raw arrays, a line of times for every frame."""
+"""Outputs of a stream: a video or PNG files, a window, raw arrays, a latency log per frame."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The three stages of a stream and what they share: decode, infer, hand on.
+"""The three stages of a stream and their shared state: decoding, inference, delivery.
 
 Decoding and the network have threads of their own; the caller's takes the results, for windows and signals belong to
 the main thread.

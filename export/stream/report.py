@@ -1,4 +1,4 @@
-"""What a run over a stream did, as JSON and as a table, and the frames that something was wrong with."""
+"""The report of a stream as JSON and as a table, and the frames with problems."""
 
 import logging
 from dataclasses import asdict, dataclass, field

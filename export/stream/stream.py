@@ -1,4 +1,4 @@
-"""Run a model over a stream: decoding, inference and drawing overlap in three threads.
+"""Running a model on a stream: decoding, inference and drawing overlap in three threads.
 
 `infer` is the command's way, with files and a progress bar; `run` gives every result to a function, for a node that
 publishes them.

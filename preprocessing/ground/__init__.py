@@ -1,4 +1,4 @@
-"""What everything stands on: files that are whole or absent, depth and disparity maps, labels, cameras, bars, pages.
+"""Ground layer: atomic file writing, depth and disparity maps, labels, cameras, progress bars, HTML pages.
 
 Each name is imported with its module when it is first asked for: who needs `InputError` waits for no OpenCV or Pillow.
 """

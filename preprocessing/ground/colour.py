@@ -1,4 +1,4 @@
-"""Whatever a camera or a file gives, as the 8-bit RGB that a network takes."""
+"""Any decoded picture (grey, colour, 8 or 16 bits) to 8-bit RGB."""
 
 from typing import Any
 

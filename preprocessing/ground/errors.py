@@ -1,4 +1,4 @@
-"""The one error a user can cause, how any error is told in one line, and the exit codes of all commands."""
+"""The error class for bad input, one-line error texts, and the exit codes of all commands."""
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 EXIT_PREEMPTED = 143  # 128 + SIGTERM, as a shell reports a process that the signal ended

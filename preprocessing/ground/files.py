@@ -1,4 +1,4 @@
-"""Reading images and writing files so that nothing half written is ever left under a final name."""
+"""Reading images, and writing files atomically: no partial file under a final name."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Pictures and maps as networks take them: how they are resized, normalised and checked. NumPy and OpenCV alone.
+"""Resizing, normalising and checking images and maps for networks. NumPy and OpenCV alone.
 
 Training and the deployed model resize by the same functions: a difference between the two would cost accuracy that no
 test of either shows.

@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left, the same for every long job."""
+"""Progress bars with rate and remaining time, the same for every long job."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Signals of a terminal or a batch scheduler: taken while a block runs and then given back, or left to the parent."""
+"""Signals of a terminal or a batch scheduler: handled while a block runs, then restored; or left to the parent."""
 
 import signal
 import threading

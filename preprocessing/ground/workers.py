@@ -1,4 +1,4 @@
-"""Worker processes for frames: spawned, one OpenCV thread each, deaf to Ctrl-C, and gone when their parent is."""
+"""Worker processes: spawned, one OpenCV thread each, ignoring Ctrl-C, exiting with their parent."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""One run over a set: what is asked, what is to do, one frame, the record, the shares of several processes."""
+"""One preprocessing run over a set: settings, plan, frames, manifest, sharding over processes."""
 
 from preprocessing.job.inspection import Inspection, inspect
 from preprocessing.job.manifest import Row, Shard, asked_matcher, current_shard, maps_name, read_manifest

@@ -1,4 +1,4 @@
-"""One frame from stereo pair to depth file, and all frames: in this process, or in a pool that outlives its workers."""
+"""One frame from stereo pair to depth file; all frames: in this process, or in a pool that survives dead workers."""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""What a look at a set tells before hours are spent on it: what is to do, the cameras, whether the rig is right."""
+"""Inspecting a set before a long run: frames to do, cameras, rectification (`--dry-run`)."""
 
 import shutil
 from collections import Counter

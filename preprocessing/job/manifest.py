@@ -1,4 +1,4 @@
-"""The record beside the depth maps, `depth/manifest.jsonl`: one JSON object a line, one line a frame.
+"""The manifest beside the depth maps, `depth/manifest.jsonl`: one JSON object per line, one line per frame.
 
 While a run goes on, whoever has finished a frame appends its line at once; where a frame has two, the later one
 holds. At the end of a run the file is written anew, sorted, one line a frame. Under `torchrun` each process appends to

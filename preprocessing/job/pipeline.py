@@ -194,7 +194,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
     if defaults and shard.index == 0:
         warnings.warn(
-            f"{defaults} of {len(rows)} frames have no camera file: the default camera is assumed", stacklevel=3
+            f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3
         )
     return Report(
         out=job.out,

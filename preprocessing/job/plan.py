@@ -1,4 +1,4 @@
-"""Which frames are to do and why, by the record and a look at the files; and what came of each."""
+"""Which frames are to be processed and why, from the manifest and the files; and the outcome of each."""
 
 import errno
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The picture of one frame as in Figure 1 of the system's paper: image, mask, disparity and depth, with legends."""
+"""A preview of one frame as in Figure 1 of the system paper: image, mask, disparity and depth, with legends."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `preprocess` is asked to do, and the short name under which a later run knows the same settings again."""
+"""Settings of `preprocess`, and their hash, by which a later run recognises unchanged settings."""
 
 import dataclasses
 import hashlib

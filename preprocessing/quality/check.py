@@ -1,4 +1,4 @@
-"""How good is what `preprocess` wrote: against the set's own disparity and lidar, or without truth by the images.
+"""Measuring preprocessed depth: against the set's own disparity and lidar, or without truth by image consistency.
 
 Writes `depth/quality.json` (every metric, one row a frame) and `depth/quality.html` (the metrics in words, and
 pictures of the worst frames).

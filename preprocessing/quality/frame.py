@@ -1,4 +1,4 @@
-"""Measure one frame of what `preprocess` wrote: read its maps and its truth, sum up its errors."""
+"""Measuring one preprocessed frame: its maps, its ground truth, the sums of its errors."""
 
 from dataclasses import dataclass
 from pathlib import Path

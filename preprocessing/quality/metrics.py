@@ -1,4 +1,4 @@
-"""Sums over pixels that add up from frame to frame, and the metrics of a set from them: no mean of per-image means."""
+"""Sums over pixels that add up over frames, and the metrics of a set from them; no mean of per-image means."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar

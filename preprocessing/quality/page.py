@@ -1,4 +1,4 @@
-"""The quality report in words and tables, and as one self-contained HTML page from the template beside this file."""
+"""The quality report as text and tables, and as one self-contained HTML page from the template beside this file."""
 
 from dataclasses import dataclass
 from pathlib import Path

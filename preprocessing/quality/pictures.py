@@ -1,4 +1,4 @@
-"""Pictures of one frame for the quality page: image, disparity, confidence, and where it is wrong."""
+"""Pictures of one frame for the quality page: image, disparity, confidence, error maps."""
 
 from dataclasses import dataclass
 

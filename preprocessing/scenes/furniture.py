@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, lights, signs, bollards, walls, fences, bins. Sizes in metres."""
+"""Street furniture: lamps, lights, signs, bollards, walls, fences, bins. Sizes in metres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paint for what is built and laid: facades, roofs, walls, road, paving, grass; rules as in textures.py."""
+"""Textures of built surfaces: facades, roofs, walls, road, paving, grass; rules as in textures.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traffic and people: what moves or is parked on a street, and where."""
+"""Traffic and people: placing moving and parked vehicles and pedestrians."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scene is made of: labelled parts gathered into one triangle soup with per-part attributes."""
+"""The content of a scene: labelled parts gathered into one triangle soup with per-part attributes."""
 
 from __future__ import annotations
 

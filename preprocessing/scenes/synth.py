@@ -1,4 +1,4 @@
-"""Make a stereo street-scene set with exact labels in the Cityscapes layout, from nothing but a seed."""
+"""Generating a stereo street-scene set with exact labels in Cityscapes' layout, from a seed."""
 
 from __future__ import annotations
 

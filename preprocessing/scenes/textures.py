@@ -1,4 +1,4 @@
-"""Paint for surfaces: albedo, gloss and glow as functions of the point on the surface.
+"""Surface textures: albedo, gloss and glow as functions of the point on the surface.
 
 Nothing here knows the pixel or the view beyond its footprint on the surface, so both cameras see the same
 paint. Albedo is linear RGB; coordinates are object metres (for the ground: s, t and height).

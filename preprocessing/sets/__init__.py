@@ -1,4 +1,4 @@
-"""How a set lies on disk, in Cityscapes' layout or a rig's, its cameras, and whether a pair is rectified."""
+"""Layouts of sets on disk (Cityscapes, rigs), their cameras, and rectification checks."""
 
 from preprocessing.sets.cityscapes import (
     DEFAULT_BASELINE_M,

@@ -1,4 +1,4 @@
-"""How a set lies on disk: find its frames, read what came with it, name what is written."""
+"""Layouts of sets on disk: finding frames, reading the set's own files, naming outputs."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""How to see that a stereo pair is wrong before anything is matched: sides exchanged, rows that do not agree.
+"""Checking a stereo pair before matching: swapped sides, unrectified rows.
 
 A few hundred corners are followed from the left image into the right one, on a reduced copy (pyramidal Lucas-Kanade,
 there and back). Unlike a stereo matcher it looks in every direction, so it finds the disparities that should not be.

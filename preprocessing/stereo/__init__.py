@@ -1,4 +1,4 @@
-"""How a pair becomes disparity: the matchers by their settings, and the cleaning of what they answer.
+"""From a stereo pair to disparity: the matchers by their settings, and cleaning their output.
 
 CREStereo's network is imported when it is first used: torch with it.
 """

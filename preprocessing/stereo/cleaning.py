@@ -1,4 +1,4 @@
-"""What a matcher answers, and its cleaning: checks, filling, smoothing, confidence.
+"""The output of a matcher, and its cleaning: checks, filling, smoothing, confidence.
 
 Every map is float32 [H, W] in px at its own width, with a bool [H, W] that says where it means anything.
 """

@@ -1,4 +1,4 @@
-"""Left and right image to disparity, by name: census, OpenCV's SGBM, CREStereo, the data set's own disparity."""
+"""Matching left and right image by matcher name: census, OpenCV's SGBM, CREStereo, the data set's own disparity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""OpenCV's semi-global block matching of a rectified pair, both ways."""
+"""OpenCV's semi-global block matching of a rectified pair, in both directions."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

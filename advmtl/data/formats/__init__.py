@@ -1,4 +1,4 @@
-"""Formats of data sources: a further one is a file here and a line in `FORMATS`, or a line in a caller's own table."""
+"""Formats of data sources. To add one: a file here and a line in `FORMATS`, or an entry in a caller's own table."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a format of labelled frames is: how a source of it is told, indexed and described."""
+"""What defines a format of labelled frames: how a source is recognised, indexed and described."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Encoders: a table that a caller may extend, any network of timm by its name, and what each of them must give.
+"""Encoders: an extensible table, any timm network by name, and the protocol that each must satisfy.
 
 `build_encoder` builds and checks one. To add an encoder, write a file with a function of weights and width that
 returns an `Encoder`, and a line here; or pass `encoders=ENCODERS | {"mine": build_mine}`.

@@ -1,4 +1,4 @@
-"""What the generator asks of an encoder, and what growth asks beyond it."""
+"""The protocol of an encoder: what the generator needs, and what growth needs beyond it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The metric distance of every pixel along the optical axis."""
+"""Depth: the metric distance of every pixel along the optical axis."""

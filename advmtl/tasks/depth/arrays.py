@@ -1,4 +1,4 @@
-"""Depth without torch: metres on disk, in pictures, in a deployed model's output."""
+"""Depth without torch: label files, pictures, and the output of a deployed model, in metres."""
 
 import math
 from collections.abc import Mapping, Sequence

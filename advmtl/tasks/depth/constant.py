@@ -1,4 +1,4 @@
-"""Predicting one depth everywhere: what a network has to beat."""
+"""The constant-depth baseline: one depth predicted everywhere."""
 
 import math
 from collections.abc import Iterable

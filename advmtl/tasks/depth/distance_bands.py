@@ -1,4 +1,4 @@
-"""Depth error by the true distance: a street's near half is what brakes, its far half what a mean hides."""
+"""Depth errors in bands of the true distance: errors of near pixels are hidden in a mean over all."""
 
 from dataclasses import dataclass, field
 from typing import Any

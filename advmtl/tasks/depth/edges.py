@@ -1,4 +1,4 @@
-"""Sharpness of depth: F1 of its edges, which pixel averages do not show."""
+"""Sharpness of depth: F1 of depth edges, which pixel averages do not show."""
 
 from dataclasses import dataclass
 from typing import Any

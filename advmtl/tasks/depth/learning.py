@@ -1,4 +1,4 @@
-"""How depth learns: metres [N,1,H,W] against metres [N,1,H,W], 0 = invalid."""
+"""Depth for training: prediction and target in metres [N,1,H,W], 0 = invalid."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Figures of depth, from sums over the pixels of a whole set or of each frame; no median scaling.
+"""Metrics of depth, from sums over the pixels of a whole set or of each frame; no median scaling.
 
 All state stays on the device; only `compute` copies to the host.
 """

@@ -1,1 +1,1 @@
-"""Which pixels are one thing: its offset from the centre of the thing, for every pixel."""
+"""Instances: for every pixel, the offset from the centre of its instance."""

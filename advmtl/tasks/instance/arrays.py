@@ -1,4 +1,4 @@
-"""Instances without torch: ids on disk, offsets in pictures, and grouped into instances in a deployed model."""
+"""Instances without torch: id files, pictures of offsets, and grouping in a deployed model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Colours of the instance task: offsets on a wheel, one colour for each instance. NumPy and OpenCV alone."""
+"""Colours of the instance task: offsets on a colour wheel, one colour per instance. NumPy and OpenCV alone."""
 
 from typing import Any
 

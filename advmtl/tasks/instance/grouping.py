@@ -1,4 +1,4 @@
-"""Instances as offsets: every pixel's way from its instance's centre, and from such offsets back to instances.
+"""Instances to centre offsets, and offsets grouped back into instances.
 
 Nakamura 2023 ("Leveraging convergence behavior to balance conflicting tasks in multi-task learning"), section 5.4.1: an
 instance's pixels are told apart by d = pixel − centre of mass, in y and in x, so a dense regression is enough, whatever

@@ -1,4 +1,4 @@
-"""How instances learn: offsets dy, dx [N,2,H,W] [px] against dy, dx and ids [N,3,H,W]; 0 = none, 65535 = ignore."""
+"""Instances for training: offsets dy, dx [N,2,H,W] [px]; target dy, dx and ids [N,3,H,W], 0 = none, 65535 = ignore."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Figures of the instance task over a whole set: RMSE of the offsets, panoptic quality of the instances."""
+"""Metrics of the instance task over a whole set: RMSE of the offsets, panoptic quality of the instances."""
 
 from dataclasses import dataclass, field
 from typing import Any

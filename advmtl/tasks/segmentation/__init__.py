@@ -1,1 +1,1 @@
-"""The class of every pixel."""
+"""Semantic segmentation: the class of every pixel."""

@@ -1,4 +1,4 @@
-"""Segmentation without torch: class maps on disk, in pictures, in a deployed model's output."""
+"""Segmentation without torch: class map files, pictures, and the output of a deployed model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How segmentation learns: logits [N,K,H,W] against class ids int64 [N,H,W], 255 = ignore."""
+"""Segmentation for training: logits [N,K,H,W], class ids int64 [N,H,W], 255 = ignore."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Figures of segmentation, from one confusion matrix of a whole set or of each frame.
+"""Metrics of segmentation, from one confusion matrix of a whole set or of each frame.
 
 Nothing here averages per image: a class seen in one frame of a hundred counts by its pixels. All state stays on the
 device; only `compute` copies to the host.

@@ -1,4 +1,4 @@
-"""What stands on a page: figures, tables, pictures as values; and the templates that make HTML of them."""
+"""The content of an HTML page (headlines, tables, pictures) as values, and rendering it by templates."""
 
 import base64
 from dataclasses import dataclass
