@@ -26,7 +26,7 @@ demo: $(READY)  ## stereo scenes -> depth -> training -> ONNX -> video, minutes 
 	$(BIN)/advmtl export $(DEMO)
 	$(BIN)/advmtl infer $(DEMO)/model.onnx data/demo/leftImg8bit/val --out $(DEMO)/infer.mp4 --fps 2
 	$(BIN)/advmtl evaluate $(DEMO)
-	@echo "look at: $(DEMO)/panels/ $(DEMO)/evolution.gif $(DEMO)/infer.mp4; figures: $(DEMO)/evaluation.json"
+	@echo "written: $(DEMO)/panels/ $(DEMO)/evolution.gif $(DEMO)/infer.mp4; metrics: $(DEMO)/evaluation.json"
 
 test: $(READY) lint  ## the default tests (no network, under three minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --durations=10

@@ -37,7 +37,7 @@ class ProcessLost(RuntimeError):
 
 
 class CommonInputError(InputError):
-    """Bad input that every process has been told of; rank 0 says it for all."""
+    """Bad input that is known to every process; rank 0 reports it for all."""
 
     common = True
 
@@ -204,8 +204,8 @@ def process_group(device: torch.device, patience: timedelta = PATIENCE) -> Itera
     Args:
         device: "cuda" becomes this process's own GPU, by its number on the machine.
         patience: how long to wait for the others in any exchange.
-    Yields: who this is, and its device. Raises: InputError where the environment is incomplete, nobody can be met, or
-        there are fewer GPUs than processes; ProcessLost where another one left.
+    Yields: who this is, and its device. Raises: InputError where the environment is incomplete, no other process can
+        be reached, or there are fewer GPUs than processes; ProcessLost where another one left.
     """
     if current_shard().count == 1:
         yield SINGLE, device

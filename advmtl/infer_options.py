@@ -50,8 +50,8 @@ class Option(NamedTuple):
 
 
 def _option(name: str, annotation: Any, default: Any) -> Option:
-    kind, told = get_args(annotation)
-    return Option(name, kind, default, told)
+    kind, text = get_args(annotation)
+    return Option(name, kind, default, text)
 
 
 OPTIONS = {one.name: _option(one.name, one.type, one.default) for one in fields(InferOptions)}

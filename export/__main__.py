@@ -46,7 +46,7 @@ def _print(report: StreamReport) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the stream and return the exit code.
 
-    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames left out or without a sound result, 130
+    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames skipped or with invalid outputs, 130
     interrupted.
     """
     options = InferOptions(**vars(_parser().parse_args(arguments)))

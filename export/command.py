@@ -94,7 +94,7 @@ def _choice(report: PrecisionReport) -> Iterator[str]:
 
 
 def _rows(models: Sequence[Candidate], reference: Figures) -> Iterator[tuple[str, list[str]]]:
-    """What is told of every model: names and cells."""
+    """The rows of the comparison table: names and cells."""
     for task, lost in models[0].losses.items():
         figure, points = lost.figure, lost.declared.kind == "points"
         values = [one.figures.figure(task, figure.name) for one in models]

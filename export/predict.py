@@ -89,7 +89,7 @@ def predict(
         limit: pictures at most.
         raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256) and
             `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none), at the network's size.
-    Returns: how many were written, and what was skipped, unreadable or without a sound result (`fault_of`). Raises:
+    Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
     everything, pictures = _open(source, session)

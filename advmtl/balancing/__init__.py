@@ -1,6 +1,6 @@
 """Gradient and loss balancing: from the objectives of a step to one update.
 
-A balancer is an `nn.Module` of one of three kinds, told apart by type: `GramBalancer`, `LossBalancer`,
+A balancer is an `nn.Module` of one of three kinds, distinguished by type: `GramBalancer`, `LossBalancer`,
 `JacobianBalancer`; `Sum` has nothing to decide. `advmtl.config.balance` names every method and its options without
 torch; `build_balancer` makes the module. No autograd through networks happens in a balancer: `balanced_backward` takes
 the gradients, asks it, and writes what comes of them.

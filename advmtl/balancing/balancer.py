@@ -27,10 +27,10 @@ class Balancer(nn.Module):
         self.objectives = tuple(objectives)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Told before every step in which epoch (from 0) it falls; the same number may come many times."""
+        """Called before every step with its epoch (from 0); repeated calls with the same number are fine."""
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        """Told after each validation one figure per measured task: 0..1, higher is better."""
+        """Called after each validation with one metric per measured task: 0..1, higher is better."""
 
 
 class Sum(Balancer):
@@ -41,7 +41,7 @@ class GramBalancer(Balancer):
     """`(gramian [m,m], losses [m]) -> weights [m]`.
 
     An objective with a zero gradient (no frame of the batch has its label) is left out of the problem and weighs 1:
-    with it the shortest vector of the hull would be 0, and all tasks would stand still for its sake. `update` shows the
+    with it the shortest vector of the hull would be 0, and no task would make progress. `update` shows the
     objective of such a task as 0 also where unlabelled frames have given it a gradient: its loss is 0, which is no
     progress.
 

@@ -63,7 +63,7 @@ class MinNorm(GramBalancer):
     """MGDA with an exact solver; `at: representation` makes it MGDA-UB (Sener & Koltun 2018, section 3.3).
 
     `normalise` divides the gradients first, for the weights only, by what Sener & Koltun's code offers: their norm, the
-    loss, or both; "none" is the published form. `floor`: least weight of an objective; 0 is exact, their code has 0.001.
+    loss, or both; "none" is the published form. `floor`: least weight of an objective; 0: exact, 0.001: their code.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class CentralDirection(GramBalancer):
         return central_weights(gramian)
 
 
-# The exact shortest vector is often an objective's own gradient: that objective then pulls nowhere, and the other's
-# pull, which has length 1 whatever the gradients', is not answered. Sener & Koltun's code keeps every weight at least
+# The exact shortest vector is often an objective's own gradient: that objective then has no pull, and nothing
+# balances the other's, which has length 1 whatever the gradients. Sener & Koltun's code keeps every weight at least
 # this large.
 BASE_FLOOR = 1e-3
 
@@ -123,7 +123,7 @@ class Tensioner(GramBalancer):
     The constraint g_m·v_n >= 0 for all m is kept by s in [0, 1], the longest part of the pull that keeps it. s = 0
     does: v of either base has g_m·v >= 0.
 
-    What the thesis leaves open, and what is done:
+    What the thesis leaves open, and the choices made:
     - The text says that at α = 0 nothing pulls, Eq. 4.11 gives c = 1. For two tasks both hold, and both reproduce the
       rows α = 0 of Tables 1 and 2, which do not depend on T: v lies between g_1 and g_2, so the two unit vectors are
       opposite and equal c cancel (rubber bands stretched alike). The 1 − α cancels for any α. From three tasks

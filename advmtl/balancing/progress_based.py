@@ -51,14 +51,14 @@ class Prioritisation(LossBalancer):
     """Dynamic task prioritisation: Σ FL(κ̄_t; γ) L_t, FL = −(1 − κ̄)^γ log κ̄ (Guo et al. 2018; Fontana et al. 2024,
     Eq. 28-30).
 
-    κ is the task's validation figure, κ̄ its moving average, `discount` · κ + (1 − discount) · κ̄. The paper updates it
+    κ is the task's validation metric, κ̄ its moving average, `discount` · κ + (1 − discount) · κ̄. Guo et al. update it
     with every batch's accuracy; here with every validation, since mIoU of a batch means little. The weights are scaled
-    to a mean of 1 (the paper leaves them): good tasks have a focal weight of some thousandths, beside which the
+    to a mean of 1 (Guo et al. leave them): good tasks have a focal weight of some thousandths, beside which the
     adversarial objectives, which have weight 1, would be all there is. A task not measured yet has the others' mean.
 
     Args:
         gamma: γ, how much more the hard tasks count.
-        discount: share of the newest figure in the average.
+        discount: share of the newest metric in the average.
     """
 
     figures: Tensor
@@ -87,13 +87,13 @@ class Prioritisation(LossBalancer):
 
 
 class StopAndGo(LossBalancer):
-    """A task stops when it no longer improves and goes on when it gets worse (Lu et al. 2020; Fontana et al. 2024,
+    """A task stops when it no longer improves and resumes when it gets worse (Lu et al. 2020; Fontana et al. 2024,
     §III-D-1).
 
-    After each validation: STOP where the best figure of the last `patience` validations beats the best before them by
-    less than `stop`, relative; GO where the figure has fallen below its best by more than `go`, relative. A stopped
+    After each validation: STOP where the best metric of the last `patience` validations beats the best before them by
+    less than `stop`, relative; GO where the metric has fallen below its best by more than `go`, relative. A stopped
     task's loss weighs 0; its adversarial term goes with it. Where all have stopped, all go. The paper looks at the
-    validation loss; here it is the task's figure, higher is better.
+    validation loss; here it is the task's metric, higher is better.
 
     Args:
         patience: validations without improvement [count].

@@ -81,7 +81,7 @@ def balanced_backward(
     """Write the gradient of one update into `.grad` of the generator, which must be unset.
 
     Args:
-        balancer: one of the kinds of `balancer`, told apart by type; its history moves on.
+        balancer: one of the kinds of `balancer`, distinguished by type; its history is updated.
         settings: where gradients are taken, and how the heads learn.
         generator: whose parameters get gradients: the heads' are each task's own, all others are shared.
         step: what is to be lowered.

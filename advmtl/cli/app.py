@@ -21,7 +21,7 @@ from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, 
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
-_ROOM = "make room (advmtl doctor shows what is free) and give the same command again"
+_ROOM = "free some space (advmtl doctor shows how much there is) and repeat the same command"
 _FORMATS = "  (formats)"  # in the help, in the place of their lines
 _errors = Console(stderr=True, soft_wrap=True)
 
@@ -43,7 +43,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(EXIT_BAD_INPUT) from None
         except KeyboardInterrupt as stop:  # Preempted, of a scheduler, has a code of its own
             if _first_process():
-                _errors.print("[yellow]interrupted[/]; what was finished is kept")
+                _errors.print("[yellow]interrupted[/]; finished work is kept")
             raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -94,8 +94,8 @@ def _advmtl(
 
     \b
     First steps, in the order in which data flows:
-      advmtl doctor                              what this machine can run, and what to do next
-      advmtl synth data/synth --scenes 200       a generated set; or take your own recordings
+      advmtl doctor                              what this machine can run, and the next steps
+      advmtl synth data/synth --scenes 200       a generated set; or use your own recordings
       advmtl preprocess data/synth               stereo pairs to depth [m]
       advmtl train model3 --data cityscapes:data/synth
       advmtl evaluate runs/model3                metrics with their units
@@ -109,24 +109,24 @@ def _advmtl(
     \b
     Exit codes:
       0 done   1 failed   2 bad input: one line names the file, key or setting
-      3 done, but frames were left out   130 interrupted
-      143 asked to leave by a batch scheduler (SIGTERM, SIGUSR1): the same command goes on
+      3 done, but frames were skipped   130 interrupted
+      143 stopped by SIGTERM or SIGUSR1 (batch scheduler): the same command resumes
     """
 
 
-app.command(short_help="Make a generated stereo set with exact labels.")(synth)
+app.command(short_help="Generate a stereo data set with exact labels.")(synth)
 app.command(short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
-app.command(short_help="Measure the depth that preprocess made.")(quality)
-app.command(short_help="Train a configuration into a run folder, or go on with it.")(train)
-app.command(short_help="Measure a run: metrics with their units.")(evaluate)
+app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)
+app.command(short_help="Train a configuration into a run folder, or resume it.")(train)
+app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
-app.command(short_help="Write one page about one or several runs.")(report)
-app.command(short_help="Choose the frames most worth labelling.")(select)
-app.command(short_help="Draw image | truth | prediction on pictures.")(predict)
-app.command(short_help="Write one checked ONNX file.")(export)
+app.command(short_help="Write an HTML report about one or several runs.")(report)
+app.command(short_help="Select the frames most worth labelling.")(select)
+app.command(short_help="Draw image | ground truth | prediction panels.")(predict)
+app.command(short_help="Export one verified ONNX file.")(export)
 app.command(short_help="Run a model on a video, folder or camera.")(infer)
 app.command(short_help="Measure latency and throughput of a model.")(benchmark)
-app.command(short_help="Try what this machine can run; say what to do next.")(doctor)
+app.command(short_help="Check what this machine can run; print the next steps.")(doctor)
 
 
 def main() -> None:

@@ -38,8 +38,8 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
     out: Annotated[Path | None, typer.Option(help="The .onnx file; default model.onnx in the run folder.")] = None,
     size: Annotated[str | None, typer.Option(help="Network size, WIDTHxHEIGHT; default: as trained.")] = None,
-    frames: Annotated[Path | None, typer.Option(help="Pictures to check on; default: validation data.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Pictures to check on, at most.")] = 20,
+    frames: Annotated[Path | None, typer.Option(help="Frames to verify on; default: validation data.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of frames to verify on, at most.")] = 20,
     precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16 or int8; repeatable. Default: fp32.")] = None,
     target: Annotated[
         str, typer.Option(help="cpu: faster there, equal outputs; gpu: every shape in the graph fixed, for TensorRT.")
@@ -49,7 +49,7 @@ def export(
     max_miou_loss: Annotated[float, typer.Option(help="Largest loss of mIoU, in points of 100.")] = 1.0,
     max_absrel_loss: Annotated[float, typer.Option(help="Largest growth of AbsRel, in percent.")] = 3.0,
     max_offset_loss: Annotated[float, typer.Option(help="Largest growth of offset RMSE, in percent.")] = 5.0,
-    force: Annotated[bool, typer.Option("--force", help="Write a model that loses more, too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also write a model that exceeds these bounds.")] = False,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.

@@ -23,7 +23,7 @@ def select(
     count: Annotated[int, typer.Option(min=1, help="Frames to choose.")] = 50,
     by: Annotated[_By | None, typer.Option(help="Default: diversity; with --student both.")] = None,
     student: Annotated[
-        Path | None, typer.Option(help="A run that has learnt less; where its depth differs, frames are hard.")
+        Path | None, typer.Option(help="A run trained on less; frames where its depth differs are hard.")
     ] = None,
     labelled: Annotated[
         list[str] | None, typer.Option(help="Source of frames that have labels before; repeatable.")
@@ -31,8 +31,8 @@ def select(
     ignore_labels: Annotated[
         bool, typer.Option("--ignore-labels", help="Choose from frames that have labels, too.")
     ] = False,
-    pool: Annotated[float, typer.Option(min=1, help="With both: times --count that disagreement preselects.")] = 3.0,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the first frame where none has labels.")] = 0,
+    pool: Annotated[float, typer.Option(min=1, help="With both: preselection by disagreement, times --count.")] = 3.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the first frame if no frame has labels.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the list and its pictures.")] = Path("labelling"),
     device: Device = "auto",
 ) -> None:
@@ -66,9 +66,9 @@ def select(
     )
     console = Console(soft_wrap=True, markup=False, highlight=False)
     for one in chosen.skipped:
-        console.print(f"left out {one.name}: {one.reason}")
+        console.print(f"skipped {one.name}: {one.reason}")
     all_of_them = f" (all there are, {count} were asked for)" if len(chosen.rows) < count else ""
-    known = f", beside {chosen.labelled} labelled before" if chosen.labelled else ""
+    known = f", in addition to {chosen.labelled} labelled before" if chosen.labelled else ""
     console.print(f"{len(chosen.rows)} of {chosen.candidates} frames chosen{all_of_them}{known}")
     first, last = chosen.picks[0], chosen.picks[-1]
     console.print(f"farthest frame from a chosen one: {first.radius:.2f} after the first, {last.radius:.2f} after all")

@@ -36,8 +36,8 @@ def device_of(name: str) -> Any:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and not count:
         raise InputError(
-            f"--device {name}: torch sees no CUDA device here; advmtl doctor says why, --device cpu goes without"
+            f"--device {name}: torch sees no CUDA device here; advmtl doctor says why; --device cpu does without"
         )
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise InputError(f"--device {name}: there are {count}, cuda:0 to cuda:{count - 1}")
+        raise InputError(f"--device {name}: this machine has {count}, cuda:0 to cuda:{count - 1}")
     return device

@@ -9,11 +9,11 @@ from rich.console import Console
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    out: Annotated[Path, typer.Option(help="The page; its figures go into a .json beside it.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="The page; its metrics go into a .json beside it.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page; default: the runs' names.")] = None,
     frames: Annotated[int, typer.Option(min=0, help="Best and worst frames shown per task and run.")] = 4,
 ) -> None:
-    """Write one self-contained HTML page about runs: settings, curves, figures, where they fail, speed.
+    """Write one self-contained HTML page about runs: settings, curves, metrics, worst frames, speed.
 
     Example: advmtl report runs/baseline runs/model3 --out report.html
     """

@@ -19,7 +19,7 @@ def synth(
     size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     workers: Workers = 2,
-    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in streets of val.")] = 0.15,
+    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
 ) -> None:
     """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
@@ -39,36 +39,36 @@ def synth(
 
 def preprocess(
     root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
-    matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset: the set's own.")] = "census",
+    matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset (the set's own).")] = "census",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
     weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
     iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
     precision: Annotated[str | None, typer.Option(help="crestereo: fp32, fp16 (GPU) or bf16.")] = None,
-    network_size: Annotated[str | None, typer.Option(help="crestereo: WIDTHxHEIGHT it sees; default: all.")] = None,
+    network_size: Annotated[str | None, typer.Option(help="crestereo: input WIDTHxHEIGHT; default: as stored.")] = None,
     tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
     device: Annotated[str | None, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = None,
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Another folder than ROOT for what is written.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder, if not ROOT.")] = None,
     workers: Workers = 2,
-    max_depth: Annotated[float, typer.Option(help="Farther points are clipped to it [m].")] = 80.0,
-    fill: Annotated[str | None, typer.Option(help="Unmatched pixels: off, confident or all get a depth.")] = None,
-    infinity: Annotated[str, typer.Option(help="Disparity 0 becomes invalid, or clip: --max-depth.")] = "invalid",
+    max_depth: Annotated[float, typer.Option(help="Larger depths are clipped to this value [m].")] = 80.0,
+    fill: Annotated[str | None, typer.Option(help="Which unmatched pixels are filled: off, confident or all.")] = None,
+    infinity: Annotated[str, typer.Option(help="Disparity 0 becomes: invalid, or clip (--max-depth).")] = "invalid",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE of the matcher or the cleaning, e.g. matcher.block=3; repeatable."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, look at cameras and pairs.")] = (
-        False
-    ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing: print the plan, check cameras and pairs.")
+    ] = (False),
     check: Annotated[bool, typer.Option("--check", help="Then measure the depth: see advmtl quality.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Redo what an earlier run finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Redo finished frames.")] = False,
 ) -> None:
-    """Turn stereo pairs into disparity and metric depth, with a record of every frame.
+    """Turn stereo pairs into disparity and metric depth, with a manifest of all frames.
 
-    Depth is 16-bit PNG, metres × 256, 0 = invalid. A bad frame is listed and the rest goes on; what is finished is not
-    done again, and a run that was cut off goes on where it was. Under torchrun each process takes its share.
-    depth/manifest.jsonl has one row a frame. Exit code 3: done, but frames were left out.
+    Depth is 16-bit PNG, metres × 256, 0 = invalid. Bad frames are listed and skipped; finished frames are not
+    processed again, and an interrupted run resumes. Under torchrun each process takes its share.
+    depth/manifest.jsonl has one line per frame. Exit code 3: done, but frames were skipped.
 
     Examples:
 
@@ -125,13 +125,15 @@ def _print_report(report: Any, following: str) -> None:
     _print_lines(console, "warning: ", report.warnings)
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
     if report.untried:
-        console.print(f"the disk is full: {report.untried} frames not tried; make room and run again", highlight=False)
+        console.print(
+            f"the disk is full: {report.untried} frames not tried; free some space and run again", highlight=False
+        )
     percentiles = ", ".join(f"{p} %: {m:.1f} m" for p, m in report.depth_percentiles_m.items())
     console.print(
         f"{report.done} frames with depth ({report.reused} from before), {len(report.skipped)} skipped, "
         f"{report.density_mean:.1%} of pixels valid ({report.matched_mean:.1%} matched), {report.seconds:.1f} s\n"
         f"depth percentiles (median frame): {percentiles}\n"
-        f"record: {report.out / 'depth' / 'manifest.jsonl'}\npictures: {report.out / 'depth' / 'pictures'}\n"
+        f"manifest: {report.out / 'depth' / 'manifest.jsonl'}\npictures: {report.out / 'depth' / 'pictures'}\n"
         f"{following}",
         highlight=False,
         markup=False,
@@ -162,11 +164,11 @@ def _print_plan(plan: Any) -> None:
 
 
 def quality(
-    root: Annotated[Path, typer.Argument(help="A set that preprocess has been over.")],
+    root: Annotated[Path, typer.Argument(help="A preprocessed set.")],
     matcher: Annotated[str, typer.Option(help="Whose depth: census, sgbm, crestereo or dataset.")] = "census",
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The --out that was given to preprocess.")] = None,
-    worst: Annotated[int, typer.Option(min=0, help="How many of the worst frames are drawn.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="The --out given to preprocess.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Number of worst frames that are drawn.")] = 8,
     workers: Workers = 2,
 ) -> None:
     """Measure the depth that preprocess made: a page with pictures of the worst frames, and JSON.
@@ -186,7 +188,7 @@ def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, w
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
     report = check_quality(root, settings)
-    table = Table("figure", "value", "what it means", title=f"Depth of {root} by {matcher}")
+    table = Table("metric", "value", "what it means", title=f"Depth of {root} by {matcher}")
     for line in headlines(report.metrics):
         table.add_row(line.name, line.value, line.meaning)
     console = Console(soft_wrap=True)
@@ -194,5 +196,5 @@ def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, w
     for note in report.notes:
         console.print(note, markup=False, highlight=False)
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped], "depth/quality.json")
-    console.print(f"look at: {report.page}; every figure: {report.json}", markup=False, highlight=False)
+    console.print(f"page: {report.page}; all metrics: {report.json}", markup=False, highlight=False)
     return not report.skipped

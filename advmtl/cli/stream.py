@@ -49,14 +49,14 @@ def benchmark(
     models: Annotated[list[Path], typer.Argument(help="Exported .onnx, run folders or .pt checkpoints.")],
     size: Annotated[str | None, typer.Option(help="Frame size, WIDTHxHEIGHT; default: each network's own.")] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Timed frames of each model.")] = 100,
-    warm_up: Annotated[int, typer.Option(min=0, help="Frames before them that are not timed.")] = 10,
+    warm_up: Annotated[int, typer.Option(min=0, help="Warm-up frames, not timed.")] = 10,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
     provider: Provider = "auto",
-    report: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the measurements as JSON.")] = None,
 ) -> None:
     """Measure latency and throughput, split into pre, net and post [ms]; several models in turn in one run.
 
-    With them come multiply-accumulates, parameters, memory, processor time, and power where the machine tells.
+    With them come multiply-accumulates, parameters, memory, processor time, and power where the machine reports it.
 
     Example: advmtl benchmark runs/a/model.onnx runs/b/model.onnx --size 1024x512
     """

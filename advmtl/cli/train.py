@@ -45,9 +45,9 @@ def train(
     device: Device = "auto",
     resume: Annotated[
         bool,
-        typer.Option("--resume/--no-resume", help="Go on with the folder's run, or refuse a folder with one."),
+        typer.Option("--resume/--no-resume", help="Resume the folder's run, or refuse a folder that has one."),
     ] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew in a folder that holds a run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
 ) -> None:
     """Train a configuration into a run folder; a folder that holds the same run is continued, to the same bits.
 
@@ -82,7 +82,7 @@ def evaluate(
     data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
     constant: Annotated[
-        bool, typer.Option("--constant", help="Also measure predicting the training frames' mean and median depth.")
+        bool, typer.Option("--constant", help="Also evaluate constant predictions: mean and median training depth.")
     ] = False,
     device: Device = "auto",
 ) -> None:
@@ -127,7 +127,7 @@ def compare(
     val: Annotated[list[str] | None, typer.Option(help="Validation source; default: split val of --data.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs and the tables.")] = Path("runs/compare"),
     metrics: Annotated[
-        list[str] | None, typer.Option(help="task.figure for Δm and win rate; repeatable. Default: see docs/method.md.")
+        list[str] | None, typer.Option(help="task.metric for Δm and win rate; repeatable. Default: see docs/method.md.")
     ] = None,
     timing: Annotated[bool, typer.Option(help="Also measure step times relative to the plain sum.")] = True,
     device: Device = "auto",

@@ -72,7 +72,7 @@ def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metr
             raise InputError(f"--metrics {text}: no compared configuration has this task; there are {', '.join(tasks)}")
         if figure not in _ranked(task):
             known = ", ".join(f"{task}.{name}" for name in _ranked(task))
-            raise InputError(f"--metrics {text}: no such figure; there are {known}")
+            raise InputError(f"--metrics {text}: no such metric; there are {known}")
         metrics.append(Metric(task, figure))
     without = [task for task in tasks if task not in {metric.task for metric in metrics}]
     if without:

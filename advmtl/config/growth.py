@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from advmtl.config.typed import Strict
 
 Pair = tuple[str, str]
-STRIDES = (4, 8, 16, 32)  # of the stages' taps
+STRIDES = (4, 8, 16, 32)  # of the encoder's stages
 
 
 class GrowthConfig(Strict):

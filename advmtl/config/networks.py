@@ -60,7 +60,7 @@ class PerceptualConfig(Strict):
 
 
 class DiscriminatorConfig(Strict):
-    """A discriminator is what it sees. weight 0: it learns, but the generator does not listen to it."""
+    """A discriminator is defined by what it `sees`. weight 0: it is trained, but the generator has no loss from it."""
 
     sees: Annotated[list[str], Field(min_length=1)]
     objective: str

@@ -15,7 +15,7 @@ class DomainAdversaryConfig(Strict):
     Attributes:
         weight: of the generator's term, in each task's objective; α of Eq. 39 where the unlabelled branch is
             transformed.
-        start_step: before it nobody learns from this.
+        start_step: before it the term is off.
         tasks: whose maps are judged; None: all that mean something at every pixel. Instance offsets do so inside of
             instances alone, whose places an unlabelled frame does not give.
         align: what the discriminator shall take unlabelled predictions for: labelled frames' truth, their predictions,
@@ -67,8 +67,8 @@ class ConsistencyConfig(Strict):
     Attributes:
         weight: of the term, in the row of the task that is not labelled. At the default its gradient at z is about a
             tenth (segmentation) and a third (depth) of that of the task's labels.
-        start_step: before it nobody learns from this.
-        ramp_steps: from then on the generator listens with a weight that rises linearly over so many steps; the
+        start_step: before it the term is off.
+        ramp_steps: from then on the weight in the generator's loss rises linearly over so many steps; the
             mapping learns from the start.
         regularizer: weight of what holds the joint space to the encoded features; 0 lets the mapping collapse.
         width: channels of the mapping's shared convolutions.
@@ -86,7 +86,7 @@ class MeanTeacherConfig(Strict):
 
     Attributes:
         weight: of the pseudo-labelled losses, in each task's objective.
-        start_step: before it nobody learns from this; a teacher has to know something first.
+        start_step: before it the term is off; the teacher has to be trained a little first.
         ramp_steps: then the weight rises over so many steps.
         mix: what of one frame is put over another: what is nearer than what it covers (DepthMix), half of its classes
             (ClassMix), or nothing (a plain mean teacher on strongly augmented frames).

@@ -13,7 +13,7 @@ class TrainConfig(Strict):
     Attributes:
         schedule: of every learning rate, down to 0 (poly: power 0.9), after `warmup_steps` of linear rise.
         adversarial_start_step: before it no discriminator learns or is listened to.
-        adversarial_ramp_steps: then the generator listens with a weight that rises linearly over so many steps.
+        adversarial_ramp_steps: from then on the generator's adversarial weight rises linearly over so many steps.
         discriminator_steps: updates of a discriminator per step, all on the same generated maps.
         discriminator_betas: of the discriminators' Adam. Low momentum, as in pix2pix: their target moves.
         batch_norm: which frames a batch norm takes its statistics from in training: those of its own process, of all
@@ -53,8 +53,8 @@ class GuardsConfig(Strict):
             dead before it is reported.
         wins_accuracy, wins_loss: LSGAN and hinge win from this accuracy on with a loss up to this share of that of
             chance (0.25 and 2).
-        wins_penalty: WGAN-GP, whose loss has no floor, has run away above this gradient penalty, (slope − 1)².
-        dead_gap: scores of real and generated maps that differ by less, on average, tell nothing.
+        wins_penalty: WGAN-GP, whose loss has no floor, has diverged above this gradient penalty, (slope − 1)².
+        dead_gap: scores of real and generated maps that differ by less, on average, are not separated.
         lost_batches: batches without one readable frame after which training stops.
     """
 

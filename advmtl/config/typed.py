@@ -72,7 +72,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
     else:
         message = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    # A message that begins with a dot goes on with the key.
+    # A message that begins with a dot continues the key.
     joint = "" if message.startswith(".") or not key else ": "
     return f"{where}: {key}{joint}{message}{more}"
 

@@ -167,7 +167,7 @@ def hidden_by_budget(task: str, config: Config, formats: Mapping[str, Format] = 
 def record_budget(records: Sequence[FrameRecord], config: Config, path: Path, *, continued: bool) -> None:
     """Write which frames keep which labels, so that a result can name what it was learnt from.
 
-    Args: `continued`: whether a run goes on, which is to learn from the labels that it began with.
+    Args: `continued`: whether a run is resumed, which must use the labels it began with.
     Raises: InputError where it does and the file says something else of a frame: a list was changed under a run.
     """
     tasks = config.task_table

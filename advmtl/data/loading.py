@@ -1,6 +1,6 @@
 """Batches for the network, from any mix of sources whose frames may lack any label.
 
-**Bad files.** `check_frames` lists and drops what it can tell at the start. A file that breaks later, or
+**Bad files.** `check_frames` lists and drops those found at the start. A file that breaks later, or
 whose damage shows only when decoded, does not end a training of hours: the frame is passed as black, without
 any label, so that no loss counts it, and `Batch.skipped` names it and the reason.
 """
@@ -218,7 +218,7 @@ def _index(
 
 
 def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks) -> tuple[list[FrameRecord], list[BadFrame]]:
-    """Good and bad frames, without the labels that nothing learns, so that nobody spends time on reading them."""
+    """Good and bad frames, without the labels that nothing learns, so that no time is spent on reading them."""
     for name, task in tasks.items():
         if name not in config.tasks:
             records = [task.arrays.without(record) for record in records]

@@ -63,11 +63,11 @@ def disk_line(name: str, folder: Path, *, needed: bool) -> Finding:
                 file.flush()
         except OSError as error:
             reason = f"cannot be written: {error.strerror or error}"
-            return Finding(SECTION, name, bad, f"{folder} {reason}", "make room, or work in another folder", facts)
+            return Finding(SECTION, name, bad, f"{folder} {reason}", "free some space, or use another folder", facts)
     if free < _NO_DISK:
-        return Finding(SECTION, name, bad, found, "make room", facts)
+        return Finding(SECTION, name, bad, found, "free some space", facts)
     if free < _LOW_DISK:
-        return Finding(SECTION, name, "warning", found, "make room: runs and sets take gigabytes", facts)
+        return Finding(SECTION, name, "warning", found, "free some space: runs and data sets take gigabytes", facts)
     return Finding(SECTION, name, "ok", found, facts=facts)
 
 

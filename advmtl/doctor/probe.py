@@ -21,7 +21,7 @@ TIME_LIMIT_S = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a probe answered; or, with `answer` None, why it did not. `noise`: what libraries wrote meanwhile."""
+    """The result of a probe; or, with `answer` None, why there is none. `noise`: what libraries wrote meanwhile."""
 
     answer: dict[str, Any] | None
     fault: str

@@ -42,7 +42,7 @@ class Examination:
 
 
 def examine(folder: Path, attempt: Callable[..., Outcome] = run_probe) -> Examination:
-    """Look at this machine and at what lies in `folder`. Never raises: a check that fails is a line."""
+    """Examine this machine and the contents of `folder`. Never raises: a check that fails is a line."""
     start = time.monotonic()
     driver, card = devices.nvidia_driver(), devices.nvidia_card()
     checks: list[tuple[str, str, Callable[[], Iterable[Finding]]]] = [
@@ -117,7 +117,7 @@ def _after_training(run: Path, folder: Path) -> str:
     name, checkpoints = _short(run, folder), run / "checkpoints"
     if not (run / "evaluation.json").is_file():  # training ends by writing it
         if (checkpoints / "last.pt").is_file():
-            return f"advmtl train {name} --out {name}  (the run is not finished; this goes on with it)"
+            return f"advmtl train {name} --out {name}  (the run is not finished; this resumes it)"
         return f"advmtl evaluate {name}"
     models = sorted(run.glob("*.onnx"))
     if models:

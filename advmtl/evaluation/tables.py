@@ -21,7 +21,7 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 }
 
 
-def main_figures(task: Task) -> list[str]:
+def main_metrics(task: Task) -> list[str]:
     """Names of a task's figures that stand in tables of models, in order."""
     return [one.name for one in task.learning.figures if one.main]
 

@@ -1,9 +1,9 @@
 """Patch discriminators over task maps, and the maps that are their input.
 
-A discriminator is only what it `sees`: a list of task names and `image`, whose maps are concatenated. Void
+A discriminator is defined by what it `sees`: a list of task names and `image`, whose maps are concatenated. Void
 pixels and pixels without valid depth are zeroed in real and fake alike, each in its own map's channels only:
-the union would leave a critic of dense labels and lidar depth the 4 % of pixels that have both, and equal
-zeros on both sides are no tell, whichever channels they stand in.
+the union would leave a discriminator of dense labels and lidar depth the 4 % of pixels that have both, and
+equal zeros on both sides reveal nothing, in whichever channels they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class PatchDiscriminator(nn.Module):
     """Strided convolutions to linear scores per patch: [N,C,H,W] to [N,out_channels,ceil(H/2^L),ceil(W/2^L)].
 
     There is no normalisation of activations: batch norm would mix samples, which a gradient penalty per
-    sample forbids, and lets real and fake batches be told apart by their statistics.
+    sample forbids, and lets real and fake batches be separated by their statistics.
 
     Args:
         in_channels: channels of what it sees, `input_channels(sees, spec)`.

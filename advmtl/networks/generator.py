@@ -140,7 +140,7 @@ class Generator(nn.Module):
         }
 
     def emit(self, z: Tensor, taps: Taps | None = None) -> dict[str, Tensor]:
-        """What each head says of z, [N,K,h,w] at the size of z, before upsampling and activation.
+        """The heads' outputs [N,K,h,w] at the size of z, before upsampling and activation.
 
         Raises: ValueError for a grown network without `taps`.
         """

@@ -1,7 +1,7 @@
 """Charts as values, and their layout in the picture; `charts.html.j2` draws them.
 
 Not matplotlib's SVG: these take their colours from the page's theme, light or dark, hide the runs that are not wanted,
-switch to logarithmic axes and name values without a script, as text that a reader can hear.
+switch to logarithmic axes and name values without a script, as text for a screen reader.
 """
 
 import math
@@ -22,7 +22,7 @@ class Line:
 
     Attributes:
         run, number: The run's name, and its number, which gives the colour.
-        style: "solid", "dashed" with a dot at each point, or "faint" (drawn, not told).
+        style: "solid", "dashed" with a dot at each point, or "faint" (drawn, not in the text).
         of: What of the run it shows where that is not all the same, e.g. "validation".
     """
 
@@ -81,8 +81,8 @@ class Chart:
 
     def plots(self) -> list[Plot]:
         """The linear drawing and, where it is wanted and all values are positive, the logarithmic one."""
-        told = " ".join(_spoken(line) for line in self.lines if line.style != "faint")
-        label = f"{self.title}, over {self.x_name}. {told}"
+        described = " ".join(_spoken(line) for line in self.lines if line.style != "faint")
+        label = f"{self.title}, over {self.x_name}. {described}"
         plots = [self._plot("linear", label)]
         if self.log and min((value for line in self.lines for value in line.y), default=0.0) > 0:
             plots.append(self._plot("logarithmic", f"Logarithmic scale. {label}"))
@@ -102,7 +102,7 @@ class Chart:
         return Plot(kind, label, self.unit, self.x_name, across.ticks(), up.ticks(), shapes)
 
     def values(self) -> Table:
-        """Each told curve's last value up to ten places of the axis."""
+        """The last value of each curve that is in the text, up to ten places of the axis."""
         lines = [line for line in self.lines if line.style != "faint"]
         low, high = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
         places = sorted({round(low + (high - low) * share / _COLUMNS, 1) for share in range(_COLUMNS + 1)} | {high})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from advmtl.evaluation import main_figures
+from advmtl.evaluation import main_metrics
 from advmtl.report.charts import Chart, Line
 from advmtl.report.read import Row, RunRecord, is_number
 from advmtl.report.task_sections import name_of, unit_of
@@ -76,7 +76,7 @@ def metric_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
     """The main figures of every task over the validations."""
     charts = []
     for task in TASKS.values():
-        for figure in main_figures(task):
+        for figure in main_metrics(task):
             lines = []
             for number, run in enumerate(runs):
                 lines += _line(run, number, axis, run.validation, _logged(f"{task.name}/{figure}"), "dashed")

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from advmtl.report.read import Row, RunRecord, is_number
 from advmtl.report.tables import cell
-from advmtl.report.task_sections import frame_pictures, heading_of, main_figures_of, ranking_figure
+from advmtl.report.task_sections import frame_pictures, heading_of, main_metrics_of, ranking_metric
 from advmtl.tasks import RGB, TASKS
 from preprocessing.ground import Bar, InputError, Picture, Table, first_line, read_image
 
@@ -106,7 +106,7 @@ class Extremes:
 
     def table(self, caption: str, rows: Sequence[Row]) -> Table:
         """The main figures of some of its frames, as far as they are known of frames."""
-        figures = [one for one in main_figures_of(self.task) if any(is_number(row.get(one)) for row in rows)]
+        figures = [one for one in main_metrics_of(self.task) if any(is_number(row.get(one)) for row in rows)]
         cells = [[str(row["frame"]), *(cell(row.get(figure), 3) for figure in figures)] for row in rows]
         return Table(caption, ["Frame", *(heading_of(one) for one in figures)], cells)
 
@@ -120,7 +120,7 @@ def choose(run: RunRecord, count: int) -> list[Extremes]:
     """The `count` best and worst frames of each task that has figures per frame; no frame is both."""
     found = []
     for task in TASKS:
-        ranking = ranking_figure(task)
+        ranking = ranking_metric(task)
         if ranking is None:
             continue
         figure, more = ranking

@@ -28,7 +28,7 @@ from preprocessing.ground import (
 )
 
 _SUFFIXES = (".html", ".htm")
-# What the figures of a page hold; by it they are told from another file.
+# The key by which a report's JSON is recognised.
 _KEYS = {"title", "runs", "charts"}
 
 
@@ -60,13 +60,13 @@ def check_destination(out: Path) -> Path:
     Raises: InputError where `out` is no .html file, or where the .json is there and holds something else.
     """
     if out.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"--out {out}: give a name ending in .html; the figures go into a .json beside it")
+        raise InputError(f"--out {out}: give a name ending in .html; the metrics are written to a .json beside it")
     if out.is_dir():
         raise InputError(f"--out {out}: is a folder; give another name for the page")
     beside = out.with_suffix(".json")
     if beside.exists() and not _holds_figures(beside):
         raise InputError(
-            f"--out {out}: its figures would overwrite {beside.name}, which no report wrote; give another name"
+            f"--out {out}: its metrics would overwrite {beside.name}, which no report wrote; give another name"
         )
     return beside
 
@@ -147,7 +147,7 @@ def _sections(groups: Mapping[str, Sequence[Chart]], grows: bool) -> list[Sectio
         "balancing": "Balancing",
         "growth": "Growth" if grows else "",
         "timing": "Timing",
-        "left-out": "Left out and missing",
+        "left-out": "Skipped and missing",
     }
     return [Section(key, title) for key, title in titles.items() if title]
 

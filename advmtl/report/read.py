@@ -154,7 +154,7 @@ def _read_rows(run: RunRecord, path: Path, numbers: Sequence[str]) -> list[dict[
         elif row is not None:
             bad += 1
     if bad:
-        run.notes.append(f"{path.name}: {bad} of {len(lines)} lines are not readable and are left out")
+        run.notes.append(f"{path.name}: {bad} of {len(lines)} lines are not readable and are skipped")
     return rows
 
 
@@ -197,18 +197,18 @@ def _nested(row: Row) -> dict[str, Any]:
 
 
 def _note_what_is_missing(run: RunRecord) -> None:
-    again = "measure it again: advmtl evaluate RUN"
+    again = "evaluate it again: advmtl evaluate RUN"
     if not run.train and not run.validation:
         run.notes.append("metrics.jsonl has no rows: no curves")
     elif run.validation and not any("losses/combined" in row for row in run.validation):
         run.notes.append("losses on validation frames: not recorded; runs trained with this version have them")
     if not (run.folder / "evaluation.json").is_file():
-        run.notes.append("evaluation.json is not there: the run has not come to its end, or was not measured")
+        run.notes.append("evaluation.json is not there: the run is not finished, or was not evaluated")
     for name, task in TASKS.items():
         details = task.learning.details.items()
         missing = [words for key, words in details if run.task(name) and not run.task(name).get(key)]
         run.notes += [f"{words}: not recorded; {again}" for words in missing]
     if run.evaluation and not run.frames:
-        run.notes.append(f"figures per frame, best and worst frames: not recorded; {again}")
+        run.notes.append(f"metrics per frame, best and worst frames: not recorded; {again}")
     if not run.timing:
         run.notes.append("timing: not recorded; runs trained with this version have it")

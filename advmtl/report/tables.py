@@ -9,7 +9,7 @@ from advmtl.config import Config, Detection, Place
 from advmtl.evaluation import HIGHER_IS_BETTER, UNITS
 from advmtl.report.charts import Bars
 from advmtl.report.read import RunRecord, is_number
-from advmtl.report.task_sections import figures_of, main_figures_of, name_of, unit_of
+from advmtl.report.task_sections import main_metrics_of, metrics_of, name_of, unit_of
 from advmtl.tasks import TASKS
 from preprocessing.ground import Headline, Table
 
@@ -35,7 +35,7 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
     for run in runs:
         parts = []
         for task in TASKS.values():
-            figure = next((one for one in main_figures_of(task.name) if run.value(task.name, one) is not None), None)
+            figure = next((one for one in main_metrics_of(task.name) if run.value(task.name, one) is not None), None)
             if figure is not None:
                 parts.append(f"{name_of(figure)} {run.value(task.name, figure):.3f} {unit_of(figure)}".strip())
         found.append(Headline(run.name, " · ".join(parts) or "no figures", f"From {run.measured}. {extent(run)}"))
@@ -67,7 +67,7 @@ def metric_tables(runs: Sequence[RunRecord]) -> list[Compared]:
     tables, ranked = [], comparable(runs)
     for task in TASKS:
         rows = []
-        for figure in figures_of(task):
+        for figure in metrics_of(task):
             values = [run.value(task, figure) for run in runs]
             if any(value is not None for value in values):
                 better = HIGHER_IS_BETTER.get(figure)
@@ -80,7 +80,7 @@ def metric_tables(runs: Sequence[RunRecord]) -> list[Compared]:
 
 
 def comparable(runs: Sequence[RunRecord]) -> bool:
-    """Whether all runs were measured on the same sources and classes, as far as the folders tell."""
+    """Whether all runs were measured on the same sources and classes, as far as the folders show."""
     measured = [run for run in runs if run.evaluation]
     sources = {str(run.evaluation.get("measured_on")) for run in measured}
     frames = {str([run.task(task).get("frames") for task in TASKS if run.task(task)]) for run in measured}
@@ -103,7 +103,7 @@ def source_table(runs: Sequence[RunRecord]) -> Table | None:
         by_source = run.evaluation.get("sources")
         for source, tasks in by_source.items() if isinstance(by_source, Mapping) else ():
             for task, figures in tasks.items() if isinstance(tasks, Mapping) else ():
-                wanted = main_figures_of(task) if task in TASKS and isinstance(figures, Mapping) else ()
+                wanted = main_metrics_of(task) if task in TASKS and isinstance(figures, Mapping) else ()
                 known = [one for one in wanted if is_number(figures.get(one))]
                 shown = [f"{name_of(one)} {cell(figures[one])} {unit_of(one)}".strip() for one in known]
                 if shown:

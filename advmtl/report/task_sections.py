@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from advmtl.evaluation import HIGHER_IS_BETTER, UNITS, main_figures
+from advmtl.evaluation import HIGHER_IS_BETTER, UNITS, main_metrics
 from advmtl.tasks import RGB, TASKS
 
 _TITLES = {one.name: one.title for task in TASKS.values() for one in task.learning.figures if one.title}
@@ -28,17 +28,17 @@ def heading_of(figure: str) -> str:
     return f"{name_of(figure)} [{unit}]" if unit else name_of(figure)
 
 
-def figures_of(task: str) -> list[str]:
+def metrics_of(task: str) -> list[str]:
     """Every metric that a table of the task may hold, in order."""
     return [one.name for one in TASKS[task].learning.figures if not one.per_class]
 
 
-def main_figures_of(task: str) -> list[str]:
+def main_metrics_of(task: str) -> list[str]:
     """The metrics of a task that stand in tables of models, in order."""
-    return main_figures(TASKS[task])
+    return main_metrics(TASKS[task])
 
 
-def ranking_figure(task: str) -> tuple[str, bool] | None:
+def ranking_metric(task: str) -> tuple[str, bool] | None:
     """The metric that ranks the frames of a task, and whether more is better."""
     ranks = (one.name for one in TASKS[task].learning.figures if one.ranks_frames)
     return next(((one, HIGHER_IS_BETTER[one]) for one in ranks), None)

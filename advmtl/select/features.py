@@ -33,7 +33,7 @@ class Frames:
     """Readable frames in the order of their names (then of their sources), which is the order of all ties.
 
     Attributes:
-        records: one per frame, without its labels: nobody needs to read them here.
+        records: one per frame, without its labels, which are not needed here.
         labelled: whether the frame has a class map, and so is in G_A from the start.
         sources: the sources by number, as the records have it.
         sizes: network size of each source.
@@ -77,7 +77,7 @@ def find_frames(
     A picture that several sources name is one frame. `ignore_labels`: frames of `sources` with a class map are chosen
     from like the others.
     Raises: InputError where a source is missing or has no frames, two pictures to choose from have one name (a list of
-    names could not tell them apart), all frames have labels, or none is readable.
+    names would be ambiguous), all frames have labels, or none is readable.
     """
     everything = [*sources, *labelled]
     found: dict[Path, tuple[FrameRecord, bool]] = {}
@@ -176,10 +176,10 @@ def load_student(path: Path, teacher_path: Path, teacher: Config) -> Generator:
     for run, one in ((teacher_path, teacher), (path, config)):
         if teller({name: one.task_table[name] for name in one.tasks}, "distance") is None:
             raise InputError(
-                f"{run}: predicts no depth, by which teacher and student are compared; leave out --student"
+                f"{run}: predicts no depth, and teacher and student are compared by depth; leave out --student"
             )
     if path.resolve() == teacher_path.resolve():
-        raise InputError(f"--student {path}: is the teacher itself, and agrees with it; name a run with fewer labels")
+        raise InputError(f"--student {path}: is the teacher itself; name a run with fewer labels")
     ranges = [f"{one.depth.min_m:g} to {one.depth.max_m:g} m" for one in (teacher, config)]
     if ranges[0] != ranges[1]:
         raise InputError(f"--student {path}: its depth is {ranges[1]}, the teacher's {ranges[0]}; they must agree")

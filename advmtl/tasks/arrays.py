@@ -91,7 +91,7 @@ class MapFile:
 
 class TaskArrays(Protocol):
     """What a task does with NumPy arrays. "Stored" is a label at network size as the cache keeps it; "target" is what
-    the network is shown, made of it after every transform.
+    the network is trained on, computed after every transform.
     """
 
     @property
@@ -118,7 +118,7 @@ class TaskArrays(Protocol):
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         """Raise InputError for a label file that is missing, truncated or not of the image's `shape` (height, width),
-        without decoding it where that can be told otherwise.
+        without decoding it where possible.
         """
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
@@ -131,7 +131,7 @@ class TaskArrays(Protocol):
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
-        """What a network is shown; in training clipped to what it can express."""
+        """The network's target; in training clipped to what it can express."""
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         """Why no training frame of these sources may have the label, and what to do: one line."""

@@ -11,7 +11,7 @@ def send(numbers: Tensor, like: Tensor) -> Tensor:
     """A tensor of the host on the device of `like`.
 
     From pinned memory: a copy from any other, as `torch.tensor(…, device=…)` makes one, and as an index that is a list
-    does, waits until the device has done all that it was told before.
+    does, waits until the device has finished all queued work.
     """
     return (numbers.pin_memory() if like.is_cuda else numbers).to(like.device, non_blocking=True)
 

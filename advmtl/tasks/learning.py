@@ -168,7 +168,8 @@ class TaskLearning(Protocol):
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """A prediction as a discriminator sees it, with gradient, not yet masked.
 
-        A critic's slope is bounded (spectral norm, gradient penalty): encodings differ by about 1 where maps differ.
+        A discriminator's slope is bounded (spectral norm, gradient penalty): encodings should differ by about 1 where
+        maps differ.
         """
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """Discriminators as loss terms.
 
-A discriminator learns to tell labels from detached predictions; frozen, it tells the generator what gives them away.
+A discriminator is trained to separate labels from detached predictions; frozen, it gives the generator's loss.
 Scores are a discriminator's linear outputs, of any shape; every mean of an objective is over all of them.
 """
 
@@ -19,7 +19,7 @@ from advmtl.terms.term import Logs, StepContext, Term
 
 @dataclass(frozen=True)
 class DiscriminatorBatch:
-    """What a discriminator is shown in a step: the frames that carry every label it sees.
+    """The input of a discriminator in a step: the frames that have every label it sees.
 
     Attributes:
         real, fake: maps [n,C,H,W], n >= 1, the fake ones attached to the generator's graph.
@@ -66,7 +66,7 @@ class DiscriminatorTerm(Term):
             self._noise.set_state(state["noise"])
 
     def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
-        """The objective's loss and penalty, and how well frames and patches are told apart."""
+        """The objective's loss and penalty, and how well frames and patches are separated."""
         shown = self._shown(step)
         if shown is None:
             return None, {}
@@ -89,12 +89,12 @@ class DiscriminatorTerm(Term):
         found["score_real"] = real_scores.mean()
         found["score_fake"] = fake_scores.mean()
         found["accuracy"] = roc_auc(real_scores.mean(1), fake_scores.mean(1))
-        # The same patch of the same frame, real against generated: most patches of a depth map have nothing to tell.
+        # The same patch of the same frame, real against generated: most patches of a depth map carry no information.
         found["patch_accuracy"] = (real_scores > fake_scores).float().mean()
         return shown.share * loss, {key: shown.share * value for key, value in found.items()}
 
     def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
-        """The generator's loss of the objective, times the weight and what the ramp leaves of it."""
+        """The generator's loss of the objective, times the weight and the ramp."""
         shown, tasks = self._shown(step), self.settings.tasks
         if shown is None or self.settings.weight == 0:
             return {}, {}
@@ -108,7 +108,7 @@ class DiscriminatorTerm(Term):
         return {task: weighted / len(tasks) for task in tasks}, logs
 
     def _shown(self, step: StepContext) -> DiscriminatorBatch | None:
-        """What it is shown in this step; None where no frame of any process has the labels for it."""
+        """Its input in this step; None where no frame of any process has the labels for it."""
         return step.once((self, "shown"), lambda: self._choose(step))
 
     def _choose(self, step: StepContext) -> DiscriminatorBatch | None:
@@ -142,14 +142,14 @@ def _real(step: StepContext, task: str, smoothing: float) -> Tensor:
 
 def roc_auc(real: Tensor, fake: Tensor) -> Tensor:
     """Area under the ROC curve: how often a real score `[N]` is above a generated one `[M]`, over all pairs, ties
-    counting half. 0.5 is chance, 1 certainty. With a frame's mean score it says how well frames are told apart.
+    counting half. 0.5 is chance, 1 certainty. With a frame's mean score it measures how well frames are separated.
     """
     ahead = real[:, None] - fake[None, :]
     return (ahead > 0).float().mean() + 0.5 * (ahead == 0).float().mean()
 
 
 def adversarial_ramp(step: int, settings: TrainConfig) -> float:
-    """How much of its adversarial weight the generator hears at `step`: 0 before the start, rising to 1."""
+    """The share of the adversarial weight that applies at `step`: 0 before the start, rising to 1."""
     taken = step - settings.adversarial_start_step
     return min(1.0, max(0.0, (taken + 1) / max(1, settings.adversarial_ramp_steps)))
 

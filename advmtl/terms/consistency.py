@@ -112,7 +112,7 @@ class CrossTaskConsistency(Term):
         return added, named("partial/consistency", added, logs)
 
     def _heard(self, step: int) -> float:
-        """How much of the weight the generator hears: rising to 1, since a mapping that knows nothing says nothing."""
+        """The share of the weight that applies: rising to 1, since an untrained mapping is uninformative."""
         return min(1.0, (step - self.start_step + 1) / max(1, self.settings.ramp_steps))
 
     def _distance(self, step: StepContext, pair: Pair) -> Tensor:
@@ -243,7 +243,7 @@ class JointSpace(nn.Module):
 def modulated(convolution: nn.Conv2d, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """(1 + scale) features + shift, per channel, of a convolution's features [N,C,h,w]; scale and shift [C].
 
-    Perez et al. 2018, Eq. 2, around 1, so that a condition that says nothing changes nothing. Written into the weights:
+    Perez et al. 2018, Eq. 2, around 1, so that a zero condition changes nothing. Written into the weights:
     on the features it would cost as much as the convolution.
     """
     assert convolution.bias is not None and not isinstance(convolution.padding, str)

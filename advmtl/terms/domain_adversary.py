@@ -1,12 +1,12 @@
 """Domain discriminators, after SemiMTL (Wang et al. 2022; Fontana et al. 2024, Eq. 40).
 
 Per task a patch discriminator is a classifier over truth of the labelled frames (A), prediction on them, and prediction
-on the unlabelled ones (B). The generator wants B's predictions to be taken for what A has. With `transform` they are
-those of transformed frames, as in S4MTL (Imran et al. 2020; Fontana et al. 2024, Eq. 39, Fig. 13).
+on the unlabelled ones (B). The generator's loss is low where B's predictions are classified as truth of A. With
+`transform` they are those of transformed frames, as in S4MTL (Imran et al. 2020; Fontana et al. 2024, Eq. 39, Fig. 13).
 
-**Holes tell nothing.** Void pixels and pixels without valid depth are zeroed in truth and prediction alike, so an
-unlabelled frame, which has none, would be known by its whole map. It is shown with the holes of a labelled frame, drawn
-from the last few of the run. What holes have to do with what is around them (a sky without depth) remains a tell.
+**Holes give nothing away.** Void pixels and pixels without valid depth are zeroed in truth and prediction alike, so an
+unlabelled frame, which has none, would be recognised by its complete map. It gets the holes of a labelled frame, drawn
+from the last few of the run. How holes relate to their surroundings (a sky without depth) can still give it away.
 """
 
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from advmtl.terms.term import Logs, StepContext, Term, named
 
 _REMEMBERED = 8  # labelled frames whose holes are lent to unlabelled ones
 _DRAWS = 0  # beside the other draws of a step
-# What the discriminator shall say of an unlabelled prediction: truth or prediction of the labelled frames (Eq. 40 and
-# the list after it). "The intersection of both" is read as the target halfway: what might as well be either.
+# Target class of an unlabelled prediction in the generator's loss: truth or prediction of labelled frames (Eq. 40 and
+# the list after it). "The intersection of both" is read as the target halfway.
 _TARGETS = {"truth": (1.0, 0.0), "prediction": (0.0, 1.0), "both": (0.5, 0.5)}
 
 
 @dataclass(frozen=True)
 class _View:
-    """What one task's discriminator is shown in a step.
+    """The input of one task's discriminator in a step.
 
     Attributes:
         domains: of the frames.
         output: the task's map of this process's frames, with graph; those of unlabelled ones may be transformed.
-        masks: what of them is shown, bool [N,1,H,W].
+        masks: the pixels of them that are not zeroed, bool [N,1,H,W].
     """
 
     domains: Domains
@@ -81,8 +81,8 @@ class DomainAdversary(Term):
     def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
         """Cross entropy of the discriminators, each domain with the same weight whatever its number of frames.
 
-        A discriminator rests where no frame has its task's label: from one domain alone it would learn how often that
-        comes.
+        A discriminator is not updated where no frame has its task's label: from one domain alone it would learn how
+        often that happens.
         """
         losses, logs = [], Logs()
         for task, view in self._look(step).items():
@@ -113,7 +113,7 @@ class DomainAdversary(Term):
         return added, named("partial/adversary", added, logs)
 
     def _look(self, step: StepContext) -> dict[str, _View]:
-        """What the discriminators are shown; also remembers the labelled frames' holes, once in a step."""
+        """The discriminators' input; also stores the labelled frames' holes, once per step."""
         return step.once((self, "shown"), lambda: self._views(step))
 
     def _views(self, step: StepContext) -> dict[str, _View]:
@@ -189,7 +189,7 @@ class DomainAdversary(Term):
     def _adversarial(self, task: str, view: _View, predicted: Tensor, step: StepContext) -> Logs:
         """Eq. 40, L_inter, and the same of labelled predictions, L_intra, with graph; empty where there are none.
 
-        Empty, too, until there has been a labelled frame: nobody has told the discriminator anything.
+        Also empty until there has been a labelled frame: the discriminator is untrained until then.
         """
         domains, settings = view.domains, self.settings
         inter = domains.weight(labelled=False)
@@ -222,7 +222,7 @@ def _said(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _agreement(task: str, view: _View, predicted: Tensor, step: StepContext) -> Tensor:
-    """Squared difference of an unlabelled frame's transformed prediction from its plain one, which stands still.
+    """Squared difference of an unlabelled frame's transformed prediction from its plain one, which is detached.
 
     Summed over channels, means over pixels and frames; every pixel counts, since no label is needed.
     """

@@ -3,7 +3,7 @@
 The unlabelled branch of S4MTL shows frames to the generator a second time, transformed (Fontana et al. 2024, Fig. 13).
 The published transform is a rotation. A street turned by a right angle is none, and a small angle is what augmentation
 does already and brings in corners without a picture. So here: a mirror image, which is exact, and other colours.
-Maps are turned back before anything sees them, so that the transform itself tells nobody which branch they are from.
+Maps are turned back before anything sees them, so that the transform itself does not reveal the branch.
 """
 
 from collections import Counter
@@ -87,7 +87,7 @@ def transformed_outputs(step: StepContext, transform: Transform) -> dict[str, Te
     """The generator's maps [N,C,H,W] of the transformed frames, turned back, with graph.
 
     All frames of the batch go through it, labelled ones too: batch norms then take their statistics from the same
-    mixture as in the step's own forward. They are told of both.
+    mixture as in the step's own forward. Their running statistics follow both.
     """
     outputs = step.forward(_transformed(step, transform))
     if transform == "colour":

@@ -1,7 +1,7 @@
 """Mean teacher: the EMA network pseudo-labels unlabelled frames; the generator learns them on mixed, augmented frames.
 
 Tarvainen & Valpola 2017 for the teacher, Hoyer et al. 2021 for DepthMix (Fontana et al. 2024, section V.B.2, Eq. 36 and
-37). What a batch teaches is the truth where there is some, else what the teacher says and how sure it is.
+37). The target is the ground truth where there is some, else the teacher's prediction weighted by its confidence.
 """
 
 import math
@@ -153,7 +153,7 @@ def _distance_loss(step: StepContext, task: str, metres: Tensor, mixed: Frames) 
 @torch.no_grad()
 def predict_teacher(step: StepContext) -> TeacherPrediction:
     """Two forwards, of the frames and of their mirror images: the means are better labels than one view's, and how far
-    the two depths differ is the only thing that a regression says about its certainty.
+    the two depths differ is the only measure of confidence that a regression offers.
     """
     image, kind = step.batch.image, next(step.teacher.parameters()).dtype
     with step.autocast():
@@ -171,12 +171,12 @@ def predict_teacher(step: StepContext) -> TeacherPrediction:
 def label_frames(step: StepContext, prediction: TeacherPrediction, settings: MeanTeacherConfig) -> Frames:
     """The batch with a label everywhere where there is one to be had.
 
-    - Classes: a labelled frame keeps its own, what it ignores (255) included: no class fits there, or nobody can say
+    - Classes: a labelled frame keeps its own, what it ignores (255) included: no class fits there, or it is unknown
       which. Another frame has the teacher's, with a weight.
     - Depth: the truth where it is valid. A hole is only a place that was not measured, also in a labelled frame: there
       the teacher's counts where its two views agree. The sky has no depth to learn.
     - Distance: the same without the doubt, and the sky is behind everything: depth was never learnt there, so a teacher
-      may well say 10 m.
+      may well predict 10 m.
     """
     batch, readable = step.batch, bool(step.readable())
     weight = depth = distance = torch.zeros_like(batch.image[:, :1])

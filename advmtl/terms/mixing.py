@@ -55,7 +55,7 @@ def partners(readable: Sequence[int], count: int, rng: np.random.Generator) -> t
     """Places of `count` sources and their targets: each readable frame once, its source another one.
 
     The sources are the targets moved on by one drawn number. Where fewer than `count` frames can be read, some are
-    shown again, so that every process has the same number of pictures. One frame alone is its own source. Without any,
+    repeated, so that every process has the same number of pictures. One frame alone is its own source. Without any,
     all places are 0: the caller must have taken all labels away.
     """
     shift = int(rng.integers(1, len(readable))) if len(readable) > 1 else 0

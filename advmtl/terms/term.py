@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """What a step has made before any term is asked. Nobody changes it; what a term makes beside it is recorded in it.
+    """What a step has computed before any term is evaluated. Read-only; what terms compute in common is cached in it.
 
     Attributes:
         generator: in training mode; another forward costs as much as the step's own.

@@ -32,7 +32,7 @@ def compile_networks(state: State, console: Console, backend: str = "inductor") 
 
     Returns: names of what was compiled.
     """
-    # A balancer goes back through a head once per row, which a backward that gives its buffers away does not survive.
+    # A balancer backpropagates through a head once per objective, so the backward must not donate its buffers.
     functorch_config.donated_buffer = False
     compiled: list[str] = []
     parts = list(_parts(state))

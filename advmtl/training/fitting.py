@@ -104,7 +104,7 @@ def _train(
     with external_failures(run.folder), Interrupt() as interrupt:
         log = Log(run, state) if processes.is_main else NoLog()
         if log.lost_bytes:
-            warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; going on without them")
+            warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
         timing = Timing(run.timing if processes.is_main else None, processes.count)
         loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
         try:
@@ -169,7 +169,7 @@ def _first_line(state: State, loader: TrainLoader, labels: str, processes: Proce
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
         f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        + (f", continued at step {state.step}" if state.step else "")
+        + (f", resumed at step {state.step}" if state.step else "")
     )
 
 
@@ -183,7 +183,7 @@ def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
             raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
         parts.append(f"{task} {count} train, {sum(_labelled(loader, table[task]) for loader in val)} val")
     if not any(_labelled(loader, table[task]) for loader in val for task in config.tasks):
-        raise InputError("data.val: no validation frame has a label of any task; nothing could be measured")
+        raise InputError("data.val: no validation frame has a label of any task; nothing could be evaluated")
     return "; ".join(parts)
 
 
@@ -194,6 +194,6 @@ def _labelled(loader: Loader, task: Task) -> int:
 def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:
     bad = [frame for loader in loaders for frame in loader.dataset.bad_frames]
     for frame in bad[:20]:
-        console.print(f"[yellow]left out[/] {frame.name}: {frame.reason}")
+        console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
     if len(bad) > 20:
-        console.print(f"[yellow]left out[/] {len(bad) - 20} more frames")
+        console.print(f"[yellow]skipped[/] {len(bad) - 20} more frames")

@@ -18,17 +18,17 @@ _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
 class ExternalFailure(RuntimeError):
-    """Something outside of the training ended it; the message says what to do. The last checkpoint is whole."""
+    """The training was ended by something outside of it; the message has the remedy. The last checkpoint is intact."""
 
 
 @dataclass
 class Streak:
-    """A condition that is told once it has held for long, and again only after it was absent for as long.
+    """A condition that is reported once it has held for long, and again only after it was absent for as long.
 
     Attributes:
-        held, absent: logged rows in a row with and without it.
+        held, absent: consecutive log entries with and without it.
         accuracy: sum of the discriminator's accuracy over the rows with it.
-        told: whether it was told.
+        told: whether it was reported.
     """
 
     held: int = 0
@@ -37,7 +37,7 @@ class Streak:
     told: bool = False
 
     def update(self, holds: bool, accuracy: float, rows: int) -> bool:
-        """Count a row; whether the condition has now held for `rows` rows and was not told."""
+        """Count a log entry; whether the condition has now held for `rows` entries and was not reported."""
         if not holds:
             self.held, self.accuracy, self.absent = 0, 0.0, self.absent + 1
             self.told = self.told and self.absent < rows
@@ -53,14 +53,14 @@ class Streak:
 
 @dataclass
 class Guards:
-    """What the guards remember; part of the checkpoint, so that a resumed run says and does the same.
+    """What the guards remember; part of the checkpoint, so that a resumed run reports and does the same.
 
     Attributes:
         stale: measurements since the best one.
         best_epoch: epoch of the best one.
         stopped: why training stopped before its last epoch; empty = it did not.
         unread: validation frames that could not be read when the best was chosen; None: nothing was measured yet.
-        critics: by "name/wins" and "name/dead".
+        critics: streaks of the discriminators, by "name/wins" and "name/dead".
     """
 
     stale: int = 0
@@ -82,7 +82,7 @@ class Guards:
 
     def comparable(self, unread: int) -> tuple[bool, bool]:
         """Whether a measurement without `unread` frames can be compared with the best, and whether it has more frames
-        than that, so that the best is chosen anew.
+        than that, so that the best state is selected anew.
         """
         if self.unread is not None and unread > self.unread:
             return False, False
@@ -96,11 +96,11 @@ class Guards:
         if patience is not None and self.stale >= patience and epoch < config.train.epochs:
             self.stopped = (
                 f"stopped after epoch {epoch} of {config.train.epochs}: no better score than that of epoch "
-                f"{self.best_epoch} in {self.stale} measurements (train.patience)"
+                f"{self.best_epoch} in {self.stale} evaluations (train.patience)"
             )
 
     def watch_discriminators(self, row: Mapping[str, float], config: Config) -> list[str]:
-        """Look at one logged row; a line for each discriminator that has won or been dead for long, once an episode."""
+        """Check one log entry; a line per discriminator that has dominated or been dead for long, once per episode."""
         said = []
         for name, settings in config.discriminators.items():
             values = {k: row[f"discriminator/{name}/{k}"] for k in _WATCHED if f"discriminator/{name}/{k}" in row}
@@ -112,7 +112,7 @@ class Guards:
                 wins.told = True
                 said.append(_winning(name, values, settings, steps))
             silent = abs(values["score_real"] - values["score_fake"]) < guards.dead_gap
-            # Over few frames the accuracy jumps: only its mean tells.
+            # The accuracy over few frames is noisy: its mean is used.
             if dead.update(silent, values["accuracy"], guards.critic_rows) and abs(dead.mean_accuracy - 0.5) <= 0.1:
                 dead.told = True
                 said.append(_dying(name, values, dead.mean_accuracy, steps))
@@ -123,7 +123,7 @@ _WATCHED = ("accuracy", "loss", "score_real", "score_fake", "gradient_penalty")
 
 
 def _wins(values: Mapping[str, float], settings: DiscriminatorConfig, guards: GuardsConfig) -> bool:
-    if settings.objective not in CHANCE_LOSS:  # a Wasserstein one should be ahead; its slope must not run away
+    if settings.objective not in CHANCE_LOSS:  # a WGAN critic should be ahead; its slope must not diverge
         return values.get("gradient_penalty", 0.0) > guards.wins_penalty
     floor = guards.wins_loss * CHANCE_LOSS[settings.objective]
     return values["accuracy"] >= guards.wins_accuracy and values["loss"] <= floor
@@ -137,26 +137,27 @@ def _winning(name: str, values: Mapping[str, float], settings: DiscriminatorConf
     if settings.objective not in CHANCE_LOSS:
         gap = values["score_real"] - values["score_fake"]
         return (
-            f"discriminator {name} runs away: gradient penalty {values['gradient_penalty']:.2f}, score gap {gap:.1f}, "
-            f"for {steps} steps. Its slope is far above 1, so its gradient drowns the tasks'; {remedy}"
+            f"discriminator {name} diverges: gradient penalty {values['gradient_penalty']:.2f}, score gap {gap:.1f}, "
+            f"for {steps} steps. Its slope is far above 1, so its gradient dominates the tasks'; {remedy}"
         )
     return (
         f"discriminator {name} wins: accuracy {values['accuracy']:.2f}, loss {values['loss']:.4f} (by chance "
-        f"{CHANCE_LOSS[settings.objective]:g}), for {steps} steps. It has nothing left to learn, and the generator "
-        f"little to learn from it; {remedy}"
+        f"{CHANCE_LOSS[settings.objective]:g}), for {steps} steps. Its loss is saturated, so the generator gets "
+        f"little gradient from it; {remedy}"
     )
 
 
 def _dying(name: str, values: Mapping[str, float], accuracy: float, steps: int) -> str:
     return (
         f"discriminator {name} is dead: accuracy {accuracy:.2f}, scores of real and generated maps "
-        f"{abs(values['score_real'] - values['score_fake']):.4f} apart, for {steps} steps. It tells nothing and has no "
-        f"gradient to give; raise discriminators.{name}.learning_rate, lower its label_smoothing, or let it see more"
+        f"{abs(values['score_real'] - values['score_fake']):.4f} apart, for {steps} steps. It cannot "
+        f"tell real from generated maps and gives no gradient; raise discriminators.{name}.learning_rate, lower its "
+        f"label_smoothing, or let it see more"
     )
 
 
 class LostDataError(InputError):
-    """Data that no process can read; all know it at the same moment, and the first one says it."""
+    """Data that no process can read; all raise it at the same step, and rank 0 reports it."""
 
     common = True
 
@@ -178,8 +179,8 @@ def lost(config: Config, role: str, what: str, reason: str) -> str:
     """One line that names the folders of `data.train` or `data.val` that are gone, or all of them."""
     roots = list(dict.fromkeys(source.root for source in getattr(config.data, role)))
     gone = [root for root in roots if not Path(root).is_dir()]
-    state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk there?"
-    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); the same command then goes on"
+    state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk mounted?"
+    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
 
 
 @contextmanager
@@ -191,14 +192,14 @@ def external_failures(folder: Path) -> Iterator[None]:
         if error.errno not in _DISK:
             raise
         raise ExternalFailure(
-            f"{error.filename or folder}: {error.strerror}; the last checkpoint is whole: make room, and the same "
-            f"command goes on"
+            f"{error.filename or folder}: {error.strerror}; the last checkpoint is intact: free some space, then "
+            f"the same command resumes"
         ) from error
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         if not any(sign in text for sign in _WORKER_SIGNS):
             raise
         raise ExternalFailure(
-            f"a loader process died ({text.splitlines()[0].strip()}), most often for want of memory; the same command "
-            f"goes on from the last checkpoint: add data.workers=0, or a smaller data.cache_mb"
+            f"a loader process died ({text.splitlines()[0].strip()}), mostly for lack of memory; the same command "
+            f"resumes from the last checkpoint: add data.workers=0, or a smaller data.cache_mb"
         ) from error

@@ -77,14 +77,14 @@ class Loop:
                 self._leave()
 
     def _grow(self) -> None:
-        """Grow where a detection is due, and say it."""
+        """Grow where a detection is due, and report it."""
         detection = self.state.grow()
         if detection is not None:
             self.log.write("growth", self.state.step, self.state.epoch, detection.row())
             self.console.print(detection.text, markup=False, highlight=False)
 
     def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
-        """Log one step, and tell what the guards find in it."""
+        """Log one step, and report what the guards find in it."""
         state, values = self.state, _numbers(logs)
         values["learning_rate"] = state.optimizer.param_groups[0]["lr"]
         self.log.write("train", state.step, state.epoch, values)
@@ -137,14 +137,15 @@ class Loop:
 
     def _leave(self) -> None:
         self.processes.barrier()  # torchrun ends all when the first has left, also one that still writes
-        # A process that no signal has reached leaves as the others do.
+        # A process that got no signal stops with the others.
         raise self.interrupt.stop(preempted=self.processes.any(self.interrupt.preempted))
 
     def measure(self, loaders: list[Any]) -> tuple[dict[str, Any], bool]:
         """Validate the averaged generator, log the figures, draw the fixed frames.
 
-        Returns: the metrics, and whether they are the best so far. Figures of fewer frames than before, since some can
-        no longer be read, are logged and told, but neither choose the best state nor reach the balancer or the guards.
+        Returns: the metrics, and whether they are the best so far. Metrics of fewer frames than before, since some
+        can no longer be read, are logged and reported, but neither select the best state nor reach the balancer or the
+        guards.
         """
         state, epoch, losses = self.state, self.state.epoch + 1, ValidationLosses(self.state)
         try:
@@ -176,7 +177,7 @@ class Loop:
         return metrics, improved
 
     def _unread(self, metrics: Mapping[str, Any], loaders: list[Any]) -> int:
-        """How many validation frames broke after the start, which is told."""
+        """How many validation frames broke after the start, which is reported."""
         known = {frame.name for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])}
         broken = [frame for frame in metrics.get("skipped", []) if frame["name"] not in known]
         for frame in broken[:5]:

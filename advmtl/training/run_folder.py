@@ -134,11 +134,11 @@ def load_newest(run: Run, warn: Callable[[str], None], tables: dict[str, Any] | 
     try:
         saved = Saved(run.previous, *load_checkpoint(run.previous, tables))
     except UnusableCheckpoint as second:
-        best = f"copy {run.best} to last.pt to go on from the best state, or " if run.best.is_file() else ""
+        best = f"copy {run.best} to last.pt to resume from the best state, or " if run.best.is_file() else ""
         raise InputError(
-            f"{first}; nor is the one before it good ({second}); {best}--overwrite to start anew"
+            f"{first}; the previous one is not usable either ({second}); {best}--overwrite to start anew"
         ) from None
-    warn(f"{first}; going on from the one before it, {run.previous}, step {saved.state['step']}")
+    warn(f"{first}; resuming from the previous one, {run.previous}, step {saved.state['step']}")
     return saved
 
 
@@ -154,13 +154,13 @@ def open_run(
 ) -> State:
     """A fresh state, or the one in the run folder where it holds one and `overwrite` is off.
 
-    Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed. `warn` is told
+    Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed. `warn` gets
     what was lost to damage; `processes` will train the state. Raises: InputError where the folder's run has another
     configuration or no good checkpoint, or where it holds any run and `resume` is off.
     """
     if not resume and not overwrite and run.exists():
         raise InputError(
-            f"{run.folder}: holds a run; leave out --no-resume to go on with it, choose another --out, or start anew "
+            f"{run.folder}: holds a run; omit --no-resume to resume it, choose another --out, or start anew "
             f"with --overwrite"
         )
     saved = None if overwrite else load_newest(run, warn, config.tables)
@@ -192,7 +192,7 @@ def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
         load_checkpoint(run.best, state.config.tables)
     except UnusableCheckpoint as error:
         state.best = float("-inf")
-        warn(f"{error}; the best is chosen anew from here on")
+        warn(f"{error}; the best state is selected anew from here on")
 
 
 def _remove_stale_files(run: Run, state: State) -> None:

@@ -25,7 +25,7 @@ def headline(metrics: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> s
 
 
 def checked(metrics: dict[str, Any], config: Config) -> dict[str, Any]:
-    """The metrics themselves. Raises: LostDataError where nothing could be measured, as when the folder is gone."""
+    """The metrics themselves. Raises: LostDataError where nothing could be evaluated, as when the folder is gone."""
     if not figures(metrics, config.task_table):
         reason = next((frame["reason"] for frame in metrics.get("skipped", [])), "no label")
         raise LostDataError(lost(config, "val", "the validation sources", reason))

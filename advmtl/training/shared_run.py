@@ -23,8 +23,8 @@ def open_together(
 ) -> State:
     """The state that the first process opens, on every process: only that one needs the run folder and the weights.
 
-    A run of another number of processes goes on at the same frame of the epoch's order, its batches cut anew; `warn` is
-    told. Raises: InputError, on all, what `open_state` raises on the first.
+    A run of another number of processes resumes at the same frame of the epoch's order with new batches; `warn` gets a
+    line. Raises: InputError, on all, what `open_state` raises on the first.
     """
 
     def mine() -> State:
@@ -41,8 +41,8 @@ def open_together(
             size = config.data.batch_size
             warn(
                 f"the run had {state.world_size} processes and {state.world_size * size} frames a step, now it has "
-                f"{processes.count} and {processes.count * size}: the frames go on in the same order, but the weights "
-                "will be others than without the change"
+                f"{processes.count} and {processes.count * size}: the order of frames stays, but the weights "
+                "will differ from those without the change"
             )
         # Whole batches only: rather some frames twice than some never.
         state.batch = state.batch * state.world_size // processes.count
@@ -56,7 +56,7 @@ def load_best_together(
     processes: Processes,
     warn: Callable[[str], None],
 ) -> Generator:
-    """The generator of best.pt, or where that is damaged of last.pt, which `warn` is told: evaluation mode, CPU.
+    """The generator of best.pt, or where that is damaged of last.pt, which `warn` reports: evaluation mode, CPU.
 
     The first process reads it for all. Raises: InputError.
     """
@@ -78,7 +78,7 @@ def _load_best(run: Run, config: Config, warn: Callable[[str], None]) -> Generat
     try:
         return load_generator(run.best, config.tables)[0]
     except UnusableCheckpoint as error:
-        warn(f"{error}; the figures are those of the last state")
+        warn(f"{error}; the metrics are those of the last state")
         return load_generator(run.last, config.tables)[0]
 
 

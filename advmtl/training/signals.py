@@ -8,7 +8,7 @@ from preprocessing.ground import EXIT_PREEMPTED, handled
 
 
 class Preempted(KeyboardInterrupt):
-    """A scheduler asked the run to leave (SIGTERM, SIGUSR1); what was done is saved and the same command goes on.
+    """Stopped by a scheduler (SIGTERM, SIGUSR1); the state is saved and the same command resumes.
 
     A KeyboardInterrupt, so that whatever lets Ctrl-C pass lets this pass.
     """

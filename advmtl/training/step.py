@@ -110,7 +110,7 @@ def balance(
         return balanced_backward(state.balancer, state.config.balance, state.generator, found, statistics=statistics)
     except NonFiniteObjective as error:
         names = step.batch.names
-        check_finite(logs, step.number, names, step.processes)  # the loss that spoilt its objective says more
+        check_finite(logs, step.number, names, step.processes)  # a single loss is more specific than its objective
         if state.precision.scaled:
             state.precision.overflow("generator")
             return {}

@@ -86,7 +86,7 @@ class ValidationLosses:
         return replace(batch, targets={**batch.targets, **own})
 
     def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
-        """What the generator is told by each discriminator it listens to."""
+        """The generator's loss from each discriminator with a weight."""
         terms = [one for one in self.state.terms.values() if isinstance(one, DiscriminatorTerm)]
         heard = [one for one in terms if one.settings.weight > 0]
         seen = {task: outputs[task] for one in heard for task in one.settings.tasks}

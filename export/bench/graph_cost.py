@@ -14,7 +14,7 @@ _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMu
 class Cost:
     """gmacs: 1e9 multiply-accumulates of the network's convolutions and matrix products for one frame, as counted at
     its export; a graph for one kind of processor may do with fewer. parameters: weights in the file (in an exported
-    one, norms are folded into convolutions). None where the file does not tell.
+    one, norms are folded into convolutions). None where the file does not say.
     """
 
     gmacs: float | None

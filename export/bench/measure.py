@@ -61,7 +61,7 @@ class BenchmarkReport:
 def open_models(
     models: Sequence[Path], provider: str = "auto", threads: int = 0
 ) -> tuple[list[Session], list[dict[str, Any]]]:
-    """Open every model, and tell of each what a report adds to its times: memory, cost, precision.
+    """Open every model, and give for each what a report adds to its times: memory, cost, precision.
 
     Raises: InputError as `open_session` does.
     """
@@ -79,7 +79,7 @@ def open_models(
 
 
 def add_facts(report: BenchmarkReport, facts: dict[str, Any]) -> BenchmarkReport:
-    """A report with what `open_models` told of its model; opening and warming up both take memory."""
+    """A report with what `open_models` found of its model; opening and warming up both take memory."""
     grown = None
     if report.memory_mib is not None and facts["memory_mib"] is not None:
         grown = round(report.memory_mib + facts["memory_mib"], 1)
@@ -110,7 +110,7 @@ def print_comparison(reports: Sequence[BenchmarkReport], console: "Console | Non
     table = Table()
     table.add_column("end to end")
     for report in reports:
-        # Most models are called model.onnx: the folder tells them apart.
+        # Most models are called model.onnx: the folder distinguishes them.
         table.add_column("/".join(Path(report.model).parts[-2:]), justify="right", overflow="fold")
     for name, cell in _ROWS.items():
         table.add_row(name, *(cell(report) for report in reports))

@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 def resident_mib() -> float | None:
-    """Resident memory of this process [MiB]; None where the system does not tell (it has no /proc)."""
+    """Resident memory of this process [MiB]; None where the system does not report it (no /proc)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -43,7 +43,7 @@ def gpu_mib() -> float | None:
     return None
 
 
-# A Jetson tells power, not energy: how often it is asked [s]. More often, the asking itself would be measured.
+# A Jetson reports power, not energy: polling interval [s]. Faster polling would itself be measured.
 SAMPLE_S = 0.1
 
 
@@ -144,7 +144,7 @@ def _nvml() -> Iterator[Meter]:
 
 @contextmanager
 def open_meters(system: Path = Path("/sys")) -> Iterator[list[Meter]]:
-    """Every meter of this machine that may be read; an empty list where it tells nothing."""
+    """Every meter of this machine that may be read; an empty list where there is none."""
     meters: list[Meter] = []
     for found in (_rapl(system), _ina(system), _nvml()):
         try:

@@ -41,10 +41,10 @@ class Metadata:
 
     `size` is (width, height) of the network. `outputs` are what `layouts` describes. `camera` is the camera of the
     training data, if it is known, in pixels of pictures of `camera_size` (width, height), the training size, which need
-    not be `size`; None in files that do not tell. A network learns metric depth for one focal length in its own pixels,
+    not be `size`; None in files without it. A network learns metric depth for one focal length in its own pixels,
     and a lens twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere
-    an offset means nothing. `normalisation` happens inside the graph and is told for information: (pixel / 255 − mean)
-    / deviation. Raises: ValueError where the fields contradict each other.
+    an offset means nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 −
+    mean) / deviation. Raises: ValueError where the fields contradict each other.
     """
 
     advmtl_version: str

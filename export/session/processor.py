@@ -22,7 +22,7 @@ class Processor:
     """One processor.
 
     model: as it names itself. machine: as `platform.machine` names its kind. vnni: whether an x86 one adds products of
-    uint8 and int8 in 32 bits at once; None where the system does not tell, or where it is no x86.
+    uint8 and int8 in 32 bits at once; None where the system does not report it, or where it is no x86.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Processor:
 
 
 def this_processor(cpuinfo: Path = CPUINFO, machine: str = "") -> Processor:
-    """The first processor that Linux lists; other systems tell no more than the machine's kind."""
+    """The first processor that Linux lists; other systems give only the machine's kind."""
     machine = machine or platform.machine()
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -87,7 +87,7 @@ def unpack(outputs: Mapping[str, NDArray[Any]]) -> Result:
 
 
 def spec_of(metadata: Metadata) -> TaskSpec:
-    """What the tasks need to know of a model, as its file tells it."""
+    """What the tasks need to know of a model, from its file."""
     return TaskSpec(
         classes=metadata.label_set,
         depth_range_m=metadata.depth_range_m or TaskSpec().depth_range_m,

@@ -102,7 +102,7 @@ def _open(address: _Address, reconnect_s: float) -> Source:
     return Source(address.description, frames, total, float(fps), address.live)
 
 
-def _retrieve(capture: Any, name: str, told: set[str], live: bool) -> Generator[Loaded | Skipped | Notice, None, None]:
+def _retrieve(capture: Any, name: str, seen: set[str], live: bool) -> Generator[Loaded | Skipped | Notice, None, None]:
     """The frame that was just grabbed, after a notice where its colours are new and not 8-bit RGB."""
     arrived = time.perf_counter()
     timestamp = time.time() if live else capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
@@ -115,17 +115,17 @@ def _retrieve(capture: Any, name: str, told: set[str], live: bool) -> Generator[
     except WrongColour as error:
         yield Skipped(name, f"{name}: {error}")
         return
-    if note not in told:
-        told.add(note)
+    if note not in seen:
+        seen.add(note)
         yield Notice(f"{name}: {note}")
     yield Loaded(name, image, timestamp, arrived if live else None)
 
 
 def _read_file(address: _Address, capture: Any, total: int | None) -> Frames:
-    count, told = 0, {""}
+    count, seen = 0, {""}
     try:
         while capture.grab():
-            yield from _retrieve(capture, f"frame_{count:06d}", told, live=False)
+            yield from _retrieve(capture, f"frame_{count:06d}", seen, live=False)
             count += 1
     finally:
         capture.release()
@@ -135,12 +135,12 @@ def _read_file(address: _Address, capture: Any, total: int | None) -> Frames:
 
 
 def _read_live(address: _Address, capture: Any, reconnect_s: float) -> Frames:
-    count, told = 0, {""}
+    count, seen = 0, {""}
     grabbed = capture.grab()
     try:
         while True:
             while grabbed:
-                yield from _retrieve(capture, f"frame_{count:06d}", told, live=True)
+                yield from _retrieve(capture, f"frame_{count:06d}", seen, live=True)
                 count += 1
                 grabbed = capture.grab()
             capture.release()

@@ -96,7 +96,7 @@ def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> 
 def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
     """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name.
 
-    The folder itself tells what was written, so a stream of any length takes no more memory. Files that are there
+    The folder itself shows what was written, so a stream of any length takes no more memory. Files that are there
     already, of a former stream, are overwritten.
     """
     former = {path.name for path in folder.iterdir()}
@@ -142,7 +142,7 @@ class Window:
     def __init__(self) -> None:
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise InputError("--show: no display here (DISPLAY is not set); leave it out and write to --out")
-        # Without a display that answers, Qt ends the process instead of raising; the probe is another process.
+        # Without a working display, Qt ends the process instead of raising; the probe is another process.
         if subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, check=False, timeout=30).returncode:
             raise InputError(
                 "--show: this OpenCV opens no window here (a headless build, or a display that does not answer);"
@@ -229,7 +229,7 @@ class Outputs:
 def open_outputs(
     outputs: Outputs, metadata: Metadata, fps: float, stop: Callable[[], None], tasks: Mapping[str, Task] = TASKS
 ) -> Iterator[tuple[OnFrame | None, Record | None]]:
-    """Open everything that is asked for; yields what takes each frame (None: nobody does) and what takes its times.
+    """Open everything that is asked for; yields the consumer of frames (or None) and the consumer of their times.
 
     `stop` is called when the user closes the window. Raises: InputError for what cannot be written or shown.
     """
@@ -240,7 +240,7 @@ def open_outputs(
             stack.callback(window.close)
         record = stack.enter_context(open_frame_log(outputs.log))
         arrays = None if outputs.arrays is None else open_npz_sink(outputs.arrays)
-        # Last, so that it is closed first: a video that turns out incomplete is told with all else in place.
+        # Last, so that it is closed first: an incomplete video is reported with all else in place.
         write = stack.enter_context(open_sink(outputs.out, outputs.fps or fps))
         takers: list[OnFrame] = []
         if write is not None or window is not None:

@@ -29,7 +29,7 @@ Record = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Inferred:
-    """A frame with its result, as it is handed on; the arrays are this frame's own and nobody writes into them again.
+    """A frame with its result, as it is handed on; the arrays are this frame's own and are not written to again.
 
     index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
     RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `source.Loaded`.
@@ -106,7 +106,7 @@ class StreamState:
     first_done: list[float] = field(default_factory=list)  # when the first frames were done, WARM_UP + 1 at most
     last_done: float = 0.0
     skipped: Listed = field(default_factory=lambda: Listed("skipped"))
-    faulty: Listed = field(default_factory=lambda: Listed("without a sound result"))
+    faulty: Listed = field(default_factory=lambda: Listed("with invalid outputs"))
     notices: list[str] = field(default_factory=list)
     dropped: int = 0
     interrupted: bool = False
@@ -120,7 +120,7 @@ class StreamState:
         self.interrupted = True
         self.enough.set()
 
-    def tell(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """Log a notice about the source at once, and keep it for the report."""
         log.warning("%s", text)
         if len(self.notices) < KEPT:
@@ -151,7 +151,7 @@ def _decode(run: StreamState, size: tuple[int, int], jobs: Queue[_Job]) -> None:
                 break
             if isinstance(frame, Notice):
                 if frame.text:
-                    run.tell(frame.text)
+                    run.notice(frame.text)
                 continue
             if isinstance(frame, Skipped):
                 run.skipped.add(frame.name, frame.reason, run.source.description)
@@ -181,7 +181,7 @@ def _tell_of_size(run: StreamState, frame: Loaded, seen: set[tuple[int, int]]) -
         if seen:
             # A network knows metres for one focal length in its own pixels; stretched, that is another one.
             other = ", of another aspect: stretched, so metres may be off" if _is_stretched(seen, width, height) else ""
-            run.tell(f"{frame.name}: frames are now {width}x{height}{other}")
+            run.notice(f"{frame.name}: frames are now {width}x{height}{other}")
         seen.add((width, height))
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:  # a vehicle may have no rich
 # logged, then their number whenever it has a digit more.
 KEPT = 200
 
-TOLD = 3
+LOGGED = 3
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Listed:
-    """Frames that are left out or come without a sound result; `word` says which in the log. One thread adds them."""
+    """Frames that are left out or have invalid outputs; `word` says which in the log. One thread adds them."""
 
     word: str
     count: int = 0
@@ -30,7 +30,7 @@ class Listed:
     def add(self, name: str, reason: str, source: str) -> None:
         """Count a frame of `source`; log it where it is among the first."""
         self.count += 1
-        if self.count <= TOLD:
+        if self.count <= LOGGED:
             log.warning("%s %s: %s", self.word, name, reason)
         elif str(self.count).strip("0") == "1":
             log.warning("%s: %d frames %s so far", source, self.count, self.word)
@@ -39,7 +39,7 @@ class Listed:
 
     def sum_up(self, source: str) -> None:
         """Log how many there were, where not all were named."""
-        if self.count > TOLD:
+        if self.count > LOGGED:
             log.warning("%s: %d frames %s in all", source, self.count, self.word)
 
 
@@ -76,30 +76,30 @@ class StreamReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every frame could be read and has a sound result."""
+        """Whether every frame could be read and has valid outputs."""
         return not self.skipped_frames and not self.faulty_frames
 
     def lost_lines(self) -> list[str]:
-        """A line for every frame that was left out or has no sound result."""
+        """A line for every frame that was left out or has invalid outputs."""
         lines = [f"skipped {name}: {reason}" for name, reason in self.skipped]
         if self.skipped_frames > len(self.skipped):
             lines.append(f"and {self.skipped_frames - len(self.skipped)} more skipped")
-        lines += [f"without a sound result {name}: {reason}" for name, reason in self.faulty]
+        lines += [f"invalid outputs on {name}: {reason}" for name, reason in self.faulty]
         if self.faulty_frames > len(self.faulty):
-            lines.append(f"and {self.faulty_frames - len(self.faulty)} more without a sound result")
+            lines.append(f"and {self.faulty_frames - len(self.faulty)} more with invalid outputs")
         return lines
 
     def summary(self) -> list[str]:
-        """What is told below the latencies, a line each."""
+        """The lines below the latencies."""
         left_out = f"; {self.dropped} dropped" if self.dropped else ""
-        left_out += f"; {self.faulty_frames} without a sound result" if self.faulty_frames else ""
+        left_out += f"; {self.faulty_frames} with invalid outputs" if self.faulty_frames else ""
         return [
             *([self.note] if self.note else []),
             f"{self.frames} frames, {self.frames_per_second:.1f} frames/s with the stages overlapped"
             f" (first {self.warm_up} not timed){left_out}",
             *self.notices,
             *self.lost_lines(),
-            *(["stopped early; what was done is written"] if self.interrupted else []),
+            *(["stopped early; finished frames are written"] if self.interrupted else []),
             *([f"written: {', '.join(self.out)}"] if self.out else []),
         ]
 

@@ -68,8 +68,8 @@ class Source:
 def open_source(text: str | Path, reconnect_s: float = 0.0) -> Source:
     """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`), a URL or a GStreamer pipeline.
 
-    A pipeline is told by its ` ! ` and ends in `appsink`. reconnect_s: how long a live source that is lost is tried
-    again before the stream ends [s]. Raises: InputError, one line, where there is nothing to read, it cannot be
+    A pipeline is recognised by its ` ! ` and ends in `appsink`. reconnect_s: how long a lost live source is tried again
+    before the stream ends [s]. Raises: InputError, one line, where there is nothing to read, it cannot be
     opened, or this OpenCV lacks what it needs.
     """
     from export.stream.capture import open_camera, open_pipeline, open_url, open_video
@@ -135,15 +135,15 @@ def find_images(folder: Path) -> list[Path]:
 
 def _pictures(paths: list[Path], description: str) -> Source:
     def frames() -> Frames:
-        told = set[str]()
+        warned = set[str]()
         for path in paths:
             try:
                 image, note = read_picture(path)
             except InputError as error:
                 yield Skipped(path.name, str(error))
                 continue
-            if note and note not in told:
-                told.add(note)
+            if note and note not in warned:
+                warned.add(note)
                 yield Notice(f"{path.name}: {note}")
             yield Loaded(path.stem, image)
 

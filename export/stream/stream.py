@@ -77,7 +77,7 @@ def infer_from(options: InferOptions) -> StreamReport:
 
 
 def _nobody() -> None:
-    """Where nobody is told that a frame is done."""
+    """The default where no callback is given for finished frames."""
 
 
 def _progress(run: StreamState) -> AbstractContextManager[Any]:

@@ -101,7 +101,7 @@ _LEFTOVER = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?")
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
     """Remove what `atomic_write` was at when its process was killed, of the files `names` of this folder only.
 
-    Nobody else may be writing these files.
+    No other process may be writing these files.
     """
     try:
         hidden = [name for name in os.listdir(folder) if name.startswith(".")]

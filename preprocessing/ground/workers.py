@@ -32,7 +32,7 @@ def worker_pool(count: int) -> Iterator[ProcessPoolExecutor]:
         _launch(pool, count)
         yield pool
     except BrokenProcessPool as error:
-        raise WorkerDied("a worker process died, perhaps for want of memory: run again with fewer workers") from error
+        raise WorkerDied("a worker process died, perhaps for lack of memory: run again with fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

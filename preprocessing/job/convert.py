@@ -76,14 +76,14 @@ def convert_frame(job: Job, task: FrameTask) -> Outcome:
 
 
 def _check_overwrite(job: Job, task: FrameTask) -> None:
-    """Raise InputError where the depth file is there and not on record: then it is somebody else's."""
+    """Raise InputError where the depth file exists and is not in the manifest: then `preprocess` did not write it."""
     path = job.output("depth", task.frame)
     made_here = task.row is not None and "settings" in task.row  # a row of nothing but a problem made no file
     if job.settings.again or made_here or not path.exists():
         return
     # A run that was killed between a file and its line leaves the last file without: it bears our mark.
     if settings_mark(path) is None:
-        raise InputError(f"{path}: is there, but not on record as written by preprocess; --again overwrites it")
+        raise InputError(f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it")
 
 
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
@@ -160,7 +160,7 @@ def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, came
 def _withdraw_record(job: Job, task: FrameTask) -> None:
     """Take back the record of what is about to be overwritten: a run that is killed in between must not leave a lie."""
     if task.row is not None and task.row.get("outputs"):
-        reason = "unfinished: a run was cut off while doing it again; run preprocess once more"
+        reason = "unfinished: a run was interrupted while redoing it; run preprocess once more"
         append_row(job.journal, {**task.row, "problem": reason, "outputs": {}})
 
 
@@ -263,4 +263,4 @@ def _alone(job: Job, task: FrameTask) -> Generator[Outcome, None, None]:
         with worker_pool(1) as pool:
             yield pool.submit(convert_frame, job, task).result()
     except WorkerDied:
-        yield record_problem(job, task, {}, f"{task.frame.left}: its process died, killed or for want of memory")
+        yield record_problem(job, task, {}, f"{task.frame.left}: its process died: killed, or out of memory")

@@ -97,7 +97,7 @@ def _pair(plan: Plan, frame: Frame) -> str:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
     report = inspect_pair(left, right, plan.job.layout.camera(frame, size).doffs_px)
     if report.matches < MIN_MATCHES:
-        return report.finding or f"{text}, {report.matches} corners: too few to tell"
+        return report.finding or f"{text}, {report.matches} corners: too few to decide"
     rows = f"{text}, rows offset by {report.vertical_px:+.2f} px (spread {report.spread_px:.2f} px)"
     return report.finding or f"{rows}, {report.matches} corners: looks rectified"
 

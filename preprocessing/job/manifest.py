@@ -1,6 +1,6 @@
 """The manifest beside the depth maps, `depth/manifest.jsonl`: one JSON object per line, one line per frame.
 
-While a run goes on, whoever has finished a frame appends its line at once; where a frame has two, the later one
+During a run, the process that has finished a frame appends its line at once; where a frame has two, the later one
 holds. At the end of a run the file is written anew, sorted, one line a frame. Under `torchrun` each process appends to
 a part of its own (appending from several machines to one file of a network disk loses lines), and the parts are
 folded into the one file at the end, or by the next run.
@@ -37,7 +37,7 @@ class Shard:
         import torch.distributed as distributed
 
         if not distributed.is_initialized():
-            # A slow share may take days longer than the others: nobody may give up waiting for it.
+            # A slow share may take days longer than the others: there is no timeout.
             distributed.init_process_group("gloo", timeout=timedelta(days=7))
         values: list[Any] = [None] * self.count
         distributed.all_gather_object(values, value)

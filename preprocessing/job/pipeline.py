@@ -38,7 +38,7 @@ class Report:
         untried: Frames left alone because the disk was full.
         warnings: What was odd about frames that were done, one line each.
         default_cameras: Frames without a camera file, processed with the system paper's default camera.
-        density_mean, matched_mean: Mean share of pixels with a depth, and of those that the matcher answered, 0..1.
+        density_mean, matched_mean: Mean share of pixels with a depth, and of matched pixels, 0..1.
         depth_percentiles_m: Percent -> depth [m]: the median over the frames of each frame's own percentile.
         seconds: Wall time.
         index: Which process of `torchrun` this is; the report is the same in all.
@@ -77,7 +77,7 @@ class Plan:
 
 
 def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = None) -> Plan:
-    """Find the frames of a set and tell which are to do; writes nothing.
+    """Find the frames of a set and which are to be processed; writes nothing.
 
     Raises:
         InputError: `root` or the split is missing, or a file of weights; the output folder is no folder, or another
@@ -102,11 +102,11 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     """Write a depth map for every frame under `root` that allows it, and say why for those that do not.
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
-    garbled, where its labels hold an unknown id, where left and right are exchanged, or where a depth file is there
+    garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
     that no run recorded (only `settings.again` overwrites such a file). What an earlier run wrote for a bad frame
     stays, file and row, unless the record shows it to be stale: same settings, but an input has been replaced since.
 
-    Cut off at any moment, it has on record what is finished, and the next run goes on from there. Under `torchrun`
+    Interrupted at any moment, the manifest has what is finished, and the next run resumes there. Under `torchrun`
     each process takes its share, and all wait for the slowest, so that all give the same report.
 
     Raises:
@@ -165,7 +165,7 @@ def _save(job: Job, tasks: list[FrameTask]) -> None:
         good = [row for row in rows if not row.get("problem")]
         write_json(folder / "preprocess.json", _summary(rows, good)) if rows else None
     except OSError as error:
-        warnings.warn(f"{folder}: the record could not be put in order ({error.strerror or error})", stacklevel=2)
+        warnings.warn(f"{folder}: the manifest could not be compacted ({error.strerror or error})", stacklevel=2)
 
 
 def _summary(rows: list[Row], good: list[Row]) -> dict[str, Any]:
@@ -193,9 +193,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
     if defaults and shard.index == 0:
-        warnings.warn(
-            f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3
-        )
+        warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3)
     return Report(
         out=job.out,
         done=len(rows),

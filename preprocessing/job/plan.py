@@ -80,7 +80,7 @@ def replaced(row: Row, state: dict[str, dict[str, Any]]) -> bool:
 
 
 def plan_frame(job: Job, frame: Frame, row: Row | None, draw: bool) -> FrameTask:
-    """Tell whether the frame is finished, by sizes and times alone."""
+    """Whether the frame is finished, by sizes and times alone."""
     return FrameTask(frame, row, draw, _why(job, frame, row, draw))
 
 

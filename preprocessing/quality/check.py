@@ -167,13 +167,13 @@ def _rank(found: dict[str, Any]) -> dict[str, Any]:
 def _notes(sums: FrameSums, settings: QualitySettings, layout: Layout) -> list[str]:
     notes = []
     if settings.matcher == "dataset":
-        notes.append("The set's own disparity was converted, so it is no truth to measure against.")
+        notes.append("The set's own disparity was converted, so it is not a reference to measure against.")
     if not sums.truths:
-        notes.append("There is no truth: how right a depth is cannot be said, only how well it fits both images.")
+        notes.append("There is no ground truth: accuracy cannot be measured, only how well the depth fits both images.")
     if "disparity" in sums.truths and layout is CITYSCAPES:
         notes.append(
-            "The set's own disparity counts as truth. In the published Cityscapes set it is another matcher's answer, "
-            "not a measurement."
+            "The set's own disparity is used as ground truth. In the published Cityscapes set it is the output of "
+            "another matcher, not a measurement."
         )
     of_all = f"of {sums.frames} frames"
     if sums.without_confidence:
@@ -186,7 +186,7 @@ def _notes(sums: FrameSums, settings: QualitySettings, layout: Layout) -> list[s
         notes.append(f"{sums.nearer_clip} {of_all} were clipped nearer than that: their truth beyond is left out.")
     if sums.other_depth:
         notes.append(
-            f"{sums.other_depth} {of_all} have a depth file that another matcher wrote: their depth is worked out "
+            f"{sums.other_depth} {of_all} have a depth file that another matcher wrote: their depth is computed "
             f"from the disparity of {settings.matcher}."
         )
     return notes

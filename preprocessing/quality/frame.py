@@ -53,7 +53,7 @@ class Maps:
     Attributes:
         left, right: RGB [H, W, 3].
         camera: At this size.
-        disparity, valid, matched: As written [px]; `matched` is what the matcher answered, the rest is filled.
+        disparity, valid, matched: As written [px]; `matched`: found by the matcher, the rest is filled.
         confidence: As written, 0..255; None where there is no file.
         depth_m: As written [m], or worked out from the disparity where `other_depth`.
         depth_clip_m: Depth is compared up to here [m]: as asked for, or where it was clipped if that is nearer.

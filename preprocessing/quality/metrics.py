@@ -44,7 +44,7 @@ class DepthSums:
 
 @dataclass(frozen=True)
 class TruthSums:
-    """Errors against one kind of truth, over answered pixels and over valid ones, filled ones included."""
+    """Errors against one kind of truth, over matched pixels and over valid ones, filled ones included."""
 
     frames: int
     pixels: int
@@ -93,7 +93,7 @@ class FrameSums:
 
     Attributes:
         frames, pixels: How many.
-        depth, matched, filled: Pixels with a depth, answered by the matcher, filled afterwards.
+        depth, matched, filled: Pixels with a depth, found by the matcher, filled afterwards.
         without_confidence: Frames without a confidence file: all their valid pixels count as matched.
         default_cameras: Frames without a camera file.
         nearer_clip: Frames whose depth was clipped nearer than asked for: truth beyond is left out.

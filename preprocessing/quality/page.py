@@ -47,13 +47,13 @@ def _truth_headlines(source: str, truth: dict[str, Any]) -> list[Headline]:
             f"D1 of valid pixels, against {source}",
             percent(valid["d1_share"]),
             "Wrong by more than 3 px and more than 5 % (KITTI), matched or filled. "
-            f"Where the matcher answered: {percent(answered['d1_share'])}; over all pixels with truth, "
+            f"Matched pixels: {percent(answered['d1_share'])}; over all pixels with truth, "
             f"those without a disparity counted as wrong: {percent(truth['all']['d1_share'])}.",
         ),
         Headline(
             f"Disparity error, against {source}",
             number(valid["epe_mean_px"], "px"),
-            f"Mean (EPE) over valid pixels; the median is {number(valid['epe_median_px'], 'px')}. Where the matcher "
+            f"Mean (EPE) over valid pixels; the median is {number(valid['epe_median_px'], 'px')}. Matched pixels "
             f"answered: {number(answered['epe_mean_px'], 'px')} and {number(answered['epe_median_px'], 'px')}.",
         ),
         Headline(
@@ -95,7 +95,7 @@ def _image_headlines(metrics: dict[str, Any]) -> list[Headline]:
                 "Left-right consistency",
                 percent(check["consistent_matched_share"]),
                 f"Matched pixels that a match of the right image (census) confirms within {AGREE_PX:g} px, in "
-                f"{count(check['frames'], 'frame')}. What census itself matched has passed this before. Filled pixels: "
+                f"{count(check['frames'], 'frame')}. What census itself matched has passed before. Filled pixels: "
                 f"{percent(check['consistent_filled_share'])}; those hidden from the right camera must fail.",
             )
         )
@@ -104,7 +104,7 @@ def _image_headlines(metrics: dict[str, Any]) -> list[Headline]:
 
 def error_table(source: str, truth: dict[str, Any]) -> Table:
     """Disparity errors against one truth: where answered, where valid, over all of the truth."""
-    names = {"answered": "answered by the matcher", "valid": "valid: answered or filled", "all": "all, none = wrong"}
+    names = {"answered": "matched", "valid": "valid: matched or filled", "all": "all, none = wrong"}
     rows = [
         [
             name,
@@ -170,7 +170,7 @@ def frame_table(caption: str, rows: list[dict[str, Any]]) -> Table:
     """One row a frame, from the rows of `quality.json`."""
     sources = sorted({source for row in rows for source in row["truth"]})
     head = ["Frame", "depth", "matched", "filled"]
-    head += [f"{name}, {source}" for source in sources for name in ("D1 valid", "D1 answered", "EPE [px]")]
+    head += [f"{name}, {source}" for source in sources for name in ("D1 valid", "D1 matched", "EPE [px]")]
     head += ["photometric [grey levels]", "unexplained"]
     cells = []
     for row in rows:
@@ -218,7 +218,7 @@ def page(subject: Subject) -> str:
         Path(__file__).with_suffix(".html.j2"),
         title=f"Depth quality of matcher {subject.matcher}",
         sections=[
-            Section("figures", "Figures"),
+            Section("figures", "Metrics"),
             Section("tables", "Tables"),
             Section("worst", f"Worst {count(len(subject.panels), 'frame')}"),
             Section("skipped", f"Skipped frames ({len(skipped)})"),
@@ -239,7 +239,7 @@ def page(subject: Subject) -> str:
             for row in rows
         ],
         skipped=Table(
-            "Left out of every figure", ["Frame", "Reason"], [[*one] for one in skipped[:MOST_SKIPPED]], text=True
+            "Excluded from all metrics", ["Frame", "Reason"], [[*one] for one in skipped[:MOST_SKIPPED]], text=True
         ),
         more_skipped=len(skipped) - MOST_SKIPPED,
     )

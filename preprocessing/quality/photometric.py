@@ -47,7 +47,7 @@ def compare(left: UInt8, right: UInt8, disparity: Float32, valid: Bool) -> Photo
     """Compare the left image with the right one warped by the disparity, and by one `SHIFT_PX` larger.
 
     The plain error also grows with a difference in exposure and in texture; so does that of the wrong disparity, and
-    their ratio says more: near 1 the disparity is no better than a wrong one. What surely tells is the share of
+    their ratio says more: near 1 the disparity is no better than a wrong one. The reliable measure is the share of
     textured pixels that the disparity leaves unexplained: no disparity, or the surroundings (9 x 9) do not correlate
     (zero-normalised, below 0.5), which no difference in exposure changes.
     """

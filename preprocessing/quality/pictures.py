@@ -47,7 +47,9 @@ def draw_panels(maps: Maps) -> list[Panel]:
     if maps.confidence is not None:
         colours = colour_values(maps.confidence.astype(np.float32), maps.valid, 0, 255)
         caption = f"Below {MATCHED_FROM} filled, from there on matched, rising with confidence; black = no disparity."
-        alt = f"Confidence map: {matched:.0%} matched, {valid - matched:.0%} filled, {1 - valid:.0%} without an answer."
+        alt = (
+            f"Confidence map: {matched:.0%} matched, {valid - matched:.0%} filled, {1 - valid:.0%} without a disparity."
+        )
         panels.append(_panel("Confidence", caption, alt, colours, ("1", str(MATCHED_FROM), "255"), exact=True))
     panels += [_error_panel(maps, source, truth) for source, truth in maps.truths.items()]
     if not maps.truths and maps.right is not None:

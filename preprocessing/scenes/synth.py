@@ -132,7 +132,7 @@ def generate(
     """Write `scenes` stereo pairs under `out` in the Cityscapes layout, and `out`/synth.json beside them.
 
     A scene depends on (seed, index, size) alone: more workers or a longer set change no byte of it. Frames
-    that are already there are kept, so an interrupted run goes on where it stopped.
+    that are already there are kept, so an interrupted run resumes.
 
     Args:
         size: (width, height) in pixels.

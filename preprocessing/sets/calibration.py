@@ -163,7 +163,7 @@ def _from_projections(
     if not baseline > 0:
         raise InputError(
             f"{path}: {names[0]} and {names[1]} give the baseline {baseline:g} m; it must be positive: are left and "
-            "right exchanged?"
+            "right swapped?"
         )
     values = {"baseline_m": baseline, "fx_px": fx, "fy_px": left[5], "cx_px": left[2], "cy_px": left[6]}
     values["doffs_px"] = right[2] - left[2]

@@ -73,7 +73,7 @@ def _frames_of(root: Path, split: str) -> list[Frame]:
         listings = _Listings(root, split, city_folder.name)
         files = listings.of(kind)
         if files is None:
-            warnings.warn(f"{city_folder}: not readable: its frames are left out", stacklevel=3)
+            warnings.warn(f"{city_folder}: not readable: its frames are skipped", stacklevel=3)
         names = (f.removesuffix(ending) for f in files or () if f.endswith(ending))
         frames.extend(listings.frame(name) for name in names)
     return sorted(frames, key=lambda frame: frame.name)

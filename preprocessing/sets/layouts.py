@@ -71,7 +71,7 @@ CITYSCAPES = Layout(
 
 
 def detect_layout(root: Path) -> Layout:
-    """Tell the layout of the set under `root` by its folders; the value holds for this root only.
+    """Detect the layout of the set under `root` by its folders; the value holds for this root only.
 
     Raises: InputError naming what was looked for.
     """

@@ -80,18 +80,18 @@ class PairReport:
     def finding(self) -> str | None:
         """One line with what is wrong and what to do; None where nothing is.
 
-        The same picture twice and exchanged sides leave no depth; the others cost some.
+        The same picture twice and swapped sides leave no depth; the others cost some.
         """
         if self.same:
             return "left and right are the same picture: give each camera its own file"
         if self.looks_swapped:
             return (
-                f"left and right look exchanged: {self.negative:.0%} of {self.matches} corners lie beyond infinity, "
-                f"{self.positive:.0%} before it; exchange the two files (or doffs is missing or has the wrong sign)"
+                f"left and right look swapped: {self.negative:.0%} of {self.matches} corners lie beyond infinity, "
+                f"{self.positive:.0%} before it; swap the two files (or doffs is missing or has the wrong sign)"
             )
         if self.looks_unrelated:
             return (
-                f"left and right look unrelated: {self.matches} of {self.corners} corners found again; check that both "
+                f"left and right look unrelated: {self.matches} of {self.corners} corners matched; check that both "
                 "files are of one moment and upright"
             )
         if self.looks_unrectified:
@@ -105,7 +105,7 @@ class PairReport:
 def inspect_pair(left: UInt8, right: UInt8, doffs_px: float = 0.0) -> PairReport:
     """Follow corners from the left into the right RGB image, in 4 ms at 1242x375 and 8 ms at 2048x1024.
 
-    Measured on 89 real and generated pairs: no good one is called anything, every one with its sides exchanged is
+    Measured on 89 real and generated pairs: no good one is reported, every one with its sides swapped is
     called so; likewise darkened, noisy or small. See docs/rigs.md.
 
     Args:

@@ -127,7 +127,7 @@ class _Files:
     def _pictures(self, folder: str) -> dict[str, Path]:
         names = self._names(folder)
         if names is None:
-            warnings.warn(f"{self.root / folder / self.sequence}: not readable: its frames are left out", stacklevel=5)
+            warnings.warn(f"{self.root / folder / self.sequence}: not readable: its frames are skipped", stacklevel=5)
         # Backwards, so that the preferred ending comes last and stays.
         order = sorted(names or (), key=lambda name: (_rank(name), name), reverse=True)
         return {Path(n).stem: self.root / folder / self.sequence / n for n in order if _rank(n) < len(SUFFIXES)}

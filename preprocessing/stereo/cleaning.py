@@ -32,7 +32,7 @@ UInt8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Match:
-    """What a matcher answers for one pair.
+    """The output of a matcher for one pair.
 
     Attributes:
         disparity: float32 [H, W], px; pixel x of the left image is pixel x - d of the right one.
@@ -53,8 +53,8 @@ class Cleaned:
 
     Attributes:
         disparity: float32 [H, W], px; 0 where not valid.
-        valid: bool [H, W]; answered or filled: what training sees.
-        matched: bool [H, W]; answered by the matcher and kept by every check; part of `valid`.
+        valid: bool [H, W]; matched or filled: the pixels used in training.
+        matched: bool [H, W]; found by the matcher and kept by every check; part of `valid`.
         confidence: float32 [H, W], 0..1; 0 where not valid.
     """
 
@@ -75,7 +75,7 @@ class CleanSettings:
         clip_px: (least, greatest) disparity kept, px at the images' own width; what lies outside becomes
             invalid.
         left_right_px: Greatest disagreement of the left and the right match [px]; None = no check. At 1, 1.5, 2 and
-            None, 91.9, 93.5, 94.7 and 97.0 % are answered at D1 1.9, 2.0, 2.2 and 3.0 %.
+            None, 91.9, 93.5, 94.7 and 97.0 % are matched at D1 1.9, 2.0, 2.2 and 3.0 %.
         speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all: 94.2 % at
             D1 2.4 %. More than 600 gains nothing and loses small objects.
         sky: "labels" drops what the class labels call sky; "guess" also guesses it where there are no labels
@@ -159,7 +159,7 @@ def remove_speckles(disparity: Float32, valid: Bool, size_px: int, step_px: floa
 
 
 def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, regions: Regions | None = None) -> Cleaned:
-    """Check a match, fill its holes where asked for, smooth it, and tell how far each pixel can be trusted.
+    """Check a match, fill its holes where asked for, smooth it, and give each pixel a confidence.
 
     Args:
         image: The left image, RGB [H, W, 3], by which the sky is guessed where `regions` is None.

@@ -27,13 +27,13 @@ _NO_CHECK = 1_000_000
 
 @dataclass(frozen=True)
 class SgbmSettings:
-    """Semi-global matching (Hirschmüller 2008) as OpenCV has it; needs less time than `census`, and answers less.
+    """Semi-global matching (Hirschmüller 2008) as OpenCV has it; faster than `census`, with fewer matched pixels.
 
-    Figures are means over the two KITTI example pairs after `cleaning.clean`: points answered, D1 of them (off by more
+    Numbers are means over the two KITTI example pairs after `cleaning.clean`: points matched, D1 of them (off by more
     than 3 px and 5 %), D1 of all points once holes are filled, seconds a pair on one core. See docs/stereo.md.
 
     Attributes:
-        mode: "3way", the fast one: 91.9 %, 1.9 %, 3.5 %, 0.2 s, but it answers 77 % of the image, census 85 %.
+        mode: "3way", the fast one: 91.9 %, 1.9 %, 3.5 %, 0.2 s, but it matches 77 % of the image, census 85 %.
             "hh4": 89.9 %, 2.0 %, 3.5 %, 0.6 s. "sgbm" and "hh" are worse.
         disparities: Search range [px], a multiple of 16; None = a tenth of the width.
         block: Side of the matched block [px], odd.
@@ -98,7 +98,7 @@ def _match_left(left: UInt8, right: UInt8, settings: SgbmSettings) -> tuple[Floa
         speckleRange=0,
         mode=SGBM_MODES[settings.mode],
     )
-    # SGBM leaves the first `count` columns out; padded by that many, it answers in all of the image.
+    # SGBM leaves the first `count` columns out; padded by that many, it matches all of the image.
     padded = [cv2.copyMakeBorder(image, 0, 0, count, 0, cv2.BORDER_REPLICATE) for image in (left, right)]
     sixteenths = matcher.compute(*padded)[:, count:]
     disparity = sixteenths.astype(np.float32) / np.float32(16)

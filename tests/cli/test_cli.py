@@ -77,7 +77,7 @@ def test_a_finished_run_is_continued_not_repeated(run: Path, streets: Path) -> N
     before = (run / "metrics.jsonl").read_bytes()
     result = advmtl("train", "demo", "--data", f"cityscapes:{streets}", "--out", run, *SMALL)
     assert result.exit_code == 0 and (run / "metrics.jsonl").read_bytes() == before
-    assert "continued at step 3" in result.stdout
+    assert "resumed at step 3" in result.stdout
 
 
 def test_preprocess_writes_depth_and_lists_the_bad_frame(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_truncated_picture_and_a_label_of_another_size_are_left_out_and_named(
     write_png(frame_path(tmp_path, "labels", "train", "town", names[1]), np.zeros((10, 20), np.uint8))
     result = advmtl("train", "demo", "--data", f"cityscapes:{tmp_path}", "--out", tmp_path / "run", *SMALL)
     assert result.exit_code == 0, result.output
-    assert f"left out {names[0]}" in result.stdout and f"left out {names[1]}" in result.stdout
+    assert f"skipped {names[0]}" in result.stdout and f"skipped {names[1]}" in result.stdout
     assert "3 frames" in result.stdout
 
 

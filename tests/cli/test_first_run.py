@@ -175,7 +175,7 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert cli_options.device_of("cuda:1").index == 1
-    with pytest.raises(InputError, match=r"there are 2, cuda:0 to cuda:1"):
+    with pytest.raises(InputError, match=r"this machine has 2, cuda:0 to cuda:1"):
         cli_options.device_of("cuda:2")
     with pytest.raises(InputError, match="write auto, cpu or cuda"):
         cli_options.device_of("mps")
@@ -191,4 +191,4 @@ def test_a_full_disk_is_one_line_and_no_bad_input(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("preprocessing.job.preprocess", full)
     result = advmtl("preprocess", tmp_path)
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: /a/b.png: No space left on device; make room")
+    assert result.stderr.startswith("error: /a/b.png: No space left on device; free some space")

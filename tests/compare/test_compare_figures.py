@@ -102,7 +102,7 @@ def test_metrics_may_be_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("miou", "task"), ("segmentation.rmse_m", "no such figure"), ("segmentation.frames", "no such figure")],
+    [("miou", "task"), ("segmentation.rmse_m", "no such metric"), ("segmentation.frames", "no such metric")],
 )
 def test_an_unknown_metric_is_told(text: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):

@@ -81,6 +81,6 @@ def test_an_early_end_and_what_is_not_listed_are_told(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-5:] == [
         *("skipped b: broken", "and 7 more skipped"),
-        *("without a sound result c: not finite", "and 1 more without a sound result"),
+        *("invalid outputs on c: not finite", "and 1 more with invalid outputs"),
         "stopped early; what was done is written",
     ]

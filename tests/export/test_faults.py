@@ -75,7 +75,7 @@ def test_a_stream_names_such_frames(
     values = json.loads(report.read_text())
     assert (values["frames"], values["faulty_frames"], values["skipped_frames"]) == (2, 2, 0)
     assert values["faulty"] == [["000", LOGITS], ["001", LOGITS]]
-    assert f"without a sound result 001: {LOGITS}" in capsys.readouterr().out
+    assert f"invalid outputs on 001: {LOGITS}" in capsys.readouterr().out
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
 
 

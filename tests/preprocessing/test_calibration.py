@@ -110,7 +110,7 @@ def test_kitti_raw_has_its_size(tmp_path: Path) -> None:
     ("old", "new", "named"),
     [
         ("-340", "45", r"P2 and P3 give the baseline 0 m"),
-        ("-340", "345", r"P2 and P3 give the baseline -0\.428571 m.*exchanged"),
+        ("-340", "345", r"P2 and P3 give the baseline -0\.428571 m.*swapped"),
         ("P3: 700 0 603 -340", "P3: 700 0 603", "P3 is .* expected 12 numbers"),
         ("P2: 700", "P2: seven", "P2 is 'seven"),
         ("P2: 700", "P2: nan", "P2 is 'nan"),

@@ -59,4 +59,4 @@ def test_it_names_what_is_wrong(root: Path) -> None:
     assert f"{path('camera', NAMES[1])}: not a Cityscapes camera file" in told
     assert f"{path('right', NAMES[2])}: is 176x70, but its left image is 176x80" in told
     assert any("no file: the default camera is assumed" in line for line in seen.cameras)
-    assert "exchanged" in dict(seen.pairs)[f"train/dots/{NAMES[3]}"]
+    assert "swapped" in dict(seen.pairs)[f"train/dots/{NAMES[3]}"]

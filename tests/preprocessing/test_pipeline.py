@@ -205,7 +205,7 @@ def test_whatever_one_frame_brings_about_does_not_cost_the_others(root: Path, mo
     assert report.done == 2
 
 
-def test_left_and_right_exchanged_is_told(root: Path) -> None:
+def test_swapped_left_and_right_is_reported(root: Path) -> None:
     left, right = (frame_path(root, kind, "train", "dots", "dots_0_2") for kind in ("left", "right"))
     pictures = left.read_bytes(), right.read_bytes()
     left.write_bytes(pictures[1])
@@ -213,7 +213,7 @@ def test_left_and_right_exchanged_is_told(root: Path) -> None:
     report = preprocess(root, PreprocessSettings(pictures=0))
     [(name, reason)] = report.skipped
     assert name == "train/dots/dots_0_2"
-    assert str(right) in reason and "exchanged" in reason
+    assert str(right) in reason and "swapped" in reason
 
 
 def test_a_name_that_is_not_utf8_is_a_frame_like_others(root: Path) -> None:

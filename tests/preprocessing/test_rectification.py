@@ -1,4 +1,4 @@
-"""Pairs that are right, exchanged or crooked, generated and real; what is said of each."""
+"""Correct, swapped and unrectified pairs, generated and real, and the finding for each."""
 
 from collections.abc import Iterator
 
@@ -43,13 +43,13 @@ def test_a_good_pair_is_left_alone() -> None:
     assert report.finding is None
 
 
-def test_exchanged_sides_are_told_with_the_remedy() -> None:
+def test_swapped_sides_are_reported_with_the_remedy() -> None:
     left, right = plane_pair()
     report = inspect_pair(right, left)
     assert report.looks_swapped and not report.looks_unrectified
     assert report.negative == pytest.approx(1, abs=0.02)
     assert report.finding is not None and "\n" not in report.finding
-    assert "exchanged" in report.finding and "100%" in report.finding
+    assert "swapped" in report.finding and "100%" in report.finding
 
 
 def test_disparities_down_to_minus_doffs_are_real() -> None:
@@ -140,7 +140,7 @@ def real_pairs() -> Iterator[tuple[str, UInt8, UInt8, float]]:
     yield "motorcycle", next(sides), next(sides), 31.086
 
 
-def test_no_good_real_pair_is_lost_and_no_exchanged_one_passes() -> None:
+def test_no_good_real_pair_is_lost_and_no_swapped_one_passes() -> None:
     count = 0
     for name, left, right, doffs_px in real_pairs():
         good, exchanged = inspect_pair(left, right, doffs_px), inspect_pair(right, left, doffs_px)

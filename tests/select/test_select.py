@@ -207,7 +207,7 @@ def test_unreadable_frames_are_left_out_and_listed(run: Path, recordings: Path, 
     garbled.write_bytes(bytes(content))
     result = advmtl("select", run, f"folder:{recordings}", "--count", 8, "--out", tmp_path / "o")
     assert result.exit_code == 3, result.output
-    assert "left out f4: " in result.stdout and "left out f5: " in result.stdout and "6 of 6" in result.stdout
+    assert "skipped f4: " in result.stdout and "skipped f5: " in result.stdout and "6 of 6" in result.stdout
     listing = listed(tmp_path / "o")
     assert [one["frame"] for one in listing["skipped"]] == ["f4", "f5"]
     assert not {"f4", "f5"} & set(listing["frames"])

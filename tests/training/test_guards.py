@@ -1,4 +1,4 @@
-"""Guards: what is said about discriminators, when a plateau stops, and each accident with its line."""
+"""Guards: what is said about discriminators, when a plateau stops, and each external failure with its line."""
 
 import errno
 import shutil
@@ -85,7 +85,7 @@ def test_a_wasserstein_critic_may_be_ahead_but_not_steep() -> None:
     said = [guards.watch_discriminators(row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), config) for _ in range(3)][
         -1
     ]
-    assert "both runs away: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
+    assert "both diverges: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
 
 
 def test_a_resting_discriminator_changes_nothing() -> None:
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(
     monkeypatch.setattr(loop_module, "train_step", until_the_disk_is_full)
     names = {"checkpoint": r"last\.pt", "log": "run", "panel": r"epoch_0001\.png"}
     with pytest.raises(
-        ExternalFailure, match=rf"{names[where]}: No space left.*make room, and the same command goes on"
+        ExternalFailure, match=rf"{names[where]}: No space left.*free some space, then the same command resumes"
     ):
         fit(config, run.folder, CPU, quiet())
     assert load_checkpoint(run.last)[0]["step"] == {"checkpoint": 2, "log": 2, "panel": 3}[where]

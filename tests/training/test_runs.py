@@ -79,7 +79,7 @@ def test_overwrite_starts_anew(saved: Run) -> None:
 
 
 def test_no_resume_refuses_a_folder_with_a_run(saved: Run, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"run: holds a run; leave out --no-resume .* --out, .* --overwrite"):
+    with pytest.raises(InputError, match=r"run: holds a run; omit --no-resume .* --out, .* --overwrite"):
         open_run(make_config(), saved, CPU, resume=False)
     assert open_run(make_config(), saved, CPU, resume=False, overwrite=True).step == 0
     assert open_run(make_config(), Run(tmp_path / "new"), CPU, resume=False).step == 0
@@ -128,7 +128,7 @@ def test_a_lost_best_is_told_and_chosen_anew(saved: Run) -> None:
     assert open_run(config, saved, CPU, warn=said.append).best == 0.5 and not said
     saved.best.write_bytes(saved.best.read_bytes() + b" ")
     assert open_run(config, saved, CPU, warn=said.append).best == float("-inf")
-    assert len(said) == 1 and "best.pt: damaged" in said[0] and "chosen anew" in said[0]
+    assert len(said) == 1 and "best.pt: damaged" in said[0] and "selected anew" in said[0]
 
 
 def test_what_a_killed_process_left_is_removed(saved: Run) -> None:

@@ -114,7 +114,7 @@ def test_the_command_has_an_exit_code_of_its_own(
     assert result.exit_code == EXIT_PREEMPTED == 143 and "interrupted" in result.stderr
     assert Run(tmp_path / "run").last.is_file()
     refused = CliRunner().invoke(app, [*command, "--no-resume"])
-    assert refused.exit_code == 2 and "holds a run; leave out --no-resume" in refused.stderr
+    assert refused.exit_code == 2 and "holds a run; omit --no-resume" in refused.stderr
 
 
 def test_loader_processes_outlive_the_signals_of_a_scheduler(streets: Path) -> None:

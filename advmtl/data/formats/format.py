@@ -20,7 +20,7 @@ class Format:
             Raises InputError where a folder or split is missing.
         is_one: (root) -> whether the folder is such a set.
         needs: what `is_one` looks for, in words.
-        kind: (root) -> what such a set is called in a hint to somebody who has given another path; None where there is
+        kind: (root) -> what such a set is called in a hint to a user who has given another path; None where there is
             none. Formats are asked in the order of their table.
         holds: the folders of a set, for the help of the command line.
         ids: the ids of its class maps, as `preprocessing.ground.labels.lookup_table` names them.

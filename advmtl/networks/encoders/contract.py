@@ -50,7 +50,7 @@ class StageShape:
 
 @runtime_checkable
 class Growable(Encoder, Protocol):
-    """An encoder beside whose stages modules can grow: it tells its stem's map and what lies between its taps."""
+    """An encoder beside whose stages modules can grow: it gives its stem's map and the stages between its maps."""
 
     def walk(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The stem's map at stride 2, which the first stage reads, and the four maps."""
@@ -70,7 +70,7 @@ Build = Callable[[str | None, float], Any]
 
 
 def check_encoder(encoder: Any, name: str) -> Encoder:
-    """The encoder, once a picture has been sent through it and every map is as it says.
+    """The encoder, once a picture has been sent through it and every map is as declared.
 
     Draws nothing and leaves the running statistics. Raises: InputError, one line with its name and strides.
     """
@@ -95,7 +95,7 @@ def check_encoder(encoder: Any, name: str) -> Encoder:
 
 
 def growable(encoder: Encoder, name: str) -> Growable:
-    """The encoder, as one beside which modules grow. Raises: InputError where it cannot tell its stem and stages."""
+    """The encoder, as one beside which modules grow. Raises: InputError where it does not give its stem and stages."""
     if not isinstance(encoder, Growable):
         raise InputError(
             f"growth: encoder {name} cannot grow, it does not tell its stem at stride 2 and its stages; leave growth "

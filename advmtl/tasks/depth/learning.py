@@ -12,14 +12,14 @@ from advmtl.tasks.depth.constant import constant_depths
 from advmtl.tasks.depth.distance_bands import DistanceBands
 from advmtl.tasks.depth.edges import DepthEdges
 from advmtl.tasks.depth.losses import LOSSES
-from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_figures
+from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import TaskSpec
 
 NAME = "depth"
 OUTPUT = "depth_m"
-# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A critic whose slope is bounded
-# (spectral norm, gradient penalty) cannot tell such depths apart: unscaled, it stayed at chance for whole runs.
+# Class maps differ by 1 where they differ, log depth on [-1, 1] by a tenth or two. A discriminator of bounded
+# slope (spectral norm, gradient penalty) cannot separate such depths: unscaled, it stayed at chance for whole runs.
 CONTRAST = 4.0
 _INITIAL_M = 15.0  # about the geometric mean depth of a street scene
 
@@ -85,7 +85,7 @@ class DepthFrames:
 
     def figures(self, sums: Any) -> dict[str, Any]:
         """None where no pixel is valid."""
-        return frame_figures(sums)
+        return frame_metrics(sums)
 
 
 class Depth(TaskLearning):

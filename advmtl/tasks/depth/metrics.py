@@ -89,7 +89,7 @@ def frame_depth_sums(prediction: Tensor, target: Tensor, max_m: float) -> Tensor
     return torch.stack([term.flatten(1).sum(1) for term in terms], dim=1)
 
 
-def frame_figures(sums: Any) -> dict[str, Any]:
+def frame_metrics(sums: Any) -> dict[str, Any]:
     """Of one frame's sums `[4]` (NumPy)."""
     count, relative, squares, near = (float(value) for value in sums)
     if not count:

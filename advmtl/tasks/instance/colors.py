@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, OFFSET_SHARE
+from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, OFFSET_UNIT_PER_WIDTH
 from advmtl.tasks.pictures import RGB, dark, put_text
 
 # Share of a turn from one hue to the next: the golden one keeps any number of neighbours apart.
@@ -15,7 +15,7 @@ GOLDEN_TURN = 0.6180339887498949
 
 def longest_offset(width: int) -> float:
     """The length [px] drawn at full brightness in a picture of this width."""
-    return 3 * OFFSET_SHARE * width
+    return 3 * OFFSET_UNIT_PER_WIDTH * width
 
 
 def color_offsets(offsets: NDArray[np.floating[Any]], longest: float) -> RGB:

@@ -1,7 +1,7 @@
 """Instances to centre offsets, and offsets grouped back into instances.
 
 Nakamura 2023 ("Leveraging convergence behavior to balance conflicting tasks in multi-task learning"), section 5.4.1: an
-instance's pixels are told apart by d = pixel − centre of mass, in y and in x, so a dense regression is enough, whatever
+instance's pixels are identified by d = pixel − centre of mass, in y and in x, so a dense regression is enough, whatever
 the number of instances. Classes come from the segmentation task. Imports no torch: a deployed model's offsets are
 grouped where torch is not installed.
 """
@@ -21,10 +21,10 @@ from preprocessing.ground import IGNORE, InputError, lookup_table
 NO_INSTANCE = 0
 """Pixels of no instance: road, buildings, sky."""
 IGNORED_INSTANCE = 65535
-"""Pixels of which nothing is known: void, groups whose members were not told apart, frames without the label."""
+"""Pixels of which nothing is known: void, groups whose members are not separated, frames without the label."""
 THING_IDS = (24, 25, 26, 27, 28, 31, 32, 33)
 """Cityscapes labelIds with instances: person, rider, car, truck, bus, train, motorcycle, bicycle."""
-OFFSET_SHARE = 1 / 32
+OFFSET_UNIT_PER_WIDTH = 1 / 32
 """Offsets are learnt in units of this share of the picture's width [px]: at any size, most are then within ±1."""
 _IGNORED_THINGS = (29, 30)  # caravan and trailer: annotated by instance, and left out of every evaluation
 _UNKNOWN = 1
@@ -37,7 +37,7 @@ def _table() -> NDArray[np.uint16]:
     table = np.full(2**16, _UNKNOWN, dtype=np.uint16)
     classes = lookup_table("cityscapes", "cityscapes19")
     table[:34] = np.where(classes[:34] == IGNORE, IGNORED_INSTANCE, NO_INSTANCE)
-    # A thing's bare class id marks a group ("cargroup"): its members cannot be told apart.
+    # A thing's bare class id marks a group ("cargroup"): its members are not separated.
     table[[*THING_IDS, 255, 65535]] = IGNORED_INSTANCE  # 255 and 65535 hold id −1
     for thing in THING_IDS:
         table[thing * _NUMBERS : (thing + 1) * _NUMBERS] = np.arange(thing * _NUMBERS, (thing + 1) * _NUMBERS)
@@ -146,7 +146,7 @@ def group(
         things: classes with instances, as `thing_classes` gives them.
         settings: see `Grouping`.
 
-    The same input gives the same ids on any machine: votes are counted, and equal maxima are told apart by position.
+    The same input gives the same ids on any machine: votes are counted, and ties between maxima are broken by position.
     """
     settings = settings or Grouping()
     ids = np.zeros(classes.shape, dtype=np.int64)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advmtl.tasks.instance.grouping import OFFSET_SHARE
+from advmtl.tasks.instance.grouping import OFFSET_UNIT_PER_WIDTH
 from advmtl.tasks.instance.losses import LOSSES, instance_mask
 from advmtl.tasks.instance.metrics import InstanceMetrics
 from advmtl.tasks.learning import Figure, Meter, PrecisionLoss, TaskLearning
@@ -67,7 +67,7 @@ class Instance(TaskLearning):
         """Pixels. A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is
         shown.
         """
-        return x * (spec.width_px * OFFSET_SHARE)
+        return x * (spec.width_px * OFFSET_UNIT_PER_WIDTH)
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,3,H,W]."""
@@ -113,8 +113,8 @@ class Instance(TaskLearning):
 
 
 def _unitless(offsets: Tensor) -> Tensor:
-    """Offsets [px] as the losses see them: of the size of 1, so that a critic of bounded slope can tell them apart."""
-    return offsets / (OFFSET_SHARE * offsets.shape[-1])
+    """Offsets [px] in the loss's unit, of order 1, so that a discriminator of bounded slope can separate them."""
+    return offsets / (OFFSET_UNIT_PER_WIDTH * offsets.shape[-1])
 
 
 LEARNING = Instance()

@@ -19,7 +19,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from advmtl.distributed import SINGLE, Processes
-from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, NO_INSTANCE, OFFSET_SHARE
+from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, NO_INSTANCE, OFFSET_UNIT_PER_WIDTH
 from advmtl.tasks.learning import Loss
 
 
@@ -64,7 +64,7 @@ def _offset_errors(
     valid = instance_mask(target)
     mask = valid if mask is None else valid & mask
     error = torch.where(mask, prediction - target[:, :2].to(prediction.dtype), 0)
-    return 2 * processes.global_count(mask.sum()), error / (OFFSET_SHARE * prediction.shape[-1])
+    return 2 * processes.global_count(mask.sum()), error / (OFFSET_UNIT_PER_WIDTH * prediction.shape[-1])
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(

@@ -13,7 +13,7 @@ from advmtl.tasks.device_transfer import to_device
 from advmtl.tasks.learning import Figure, Meter, PrecisionLoss, TaskLearning, are_numbers
 from advmtl.tasks.segmentation.boundaries import BoundaryIoU
 from advmtl.tasks.segmentation.losses import LOSSES
-from advmtl.tasks.segmentation.metrics import SegmentationMetrics, frame_confusions, frame_figures
+from advmtl.tasks.segmentation.metrics import SegmentationMetrics, frame_confusions, frame_metrics
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import IGNORE
 
@@ -56,7 +56,7 @@ class SegmentationFrames:
 
     def figures(self, sums: Any) -> dict[str, Any]:
         """mIoU and pixel accuracy."""
-        return frame_figures(sums)
+        return frame_metrics(sums)
 
 
 class Segmentation(TaskLearning):

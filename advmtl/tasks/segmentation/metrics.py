@@ -115,7 +115,7 @@ def frame_confusions(prediction: Tensor, target: Tensor, num_classes: int) -> Te
     return counts[:, :-1].view(frames, num_classes, num_classes)
 
 
-def frame_figures(confusion: Any) -> dict[str, Any]:
+def frame_metrics(confusion: Any) -> dict[str, Any]:
     """Of one frame's counts `[K,K]` (NumPy)."""
     total = float(confusion.sum())
     return {
