@@ -33,7 +33,7 @@ _NEEDED = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class ProcessLost(RuntimeError):
-    """Another process left or does not answer; its own message says why."""
+    """Another process exited or does not respond; its own message has the reason."""
 
 
 class CommonInputError(InputError):
@@ -105,7 +105,7 @@ class Processes:
         self.average([*(parameter.grad for parameter in parameters if parameter.grad is not None), *others])
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on any process: one byte over the host's network, no device sync."""
+        """Whether the flag is set on any process: one byte over the host's network, no device sync."""
         return bool(self.highest(int(flag)))
 
     def highest(self, number: int) -> int:
@@ -113,7 +113,7 @@ class Processes:
         return number if self.count == 1 else int(self.largest(torch.tensor([number])))
 
     def gather(self, value: T) -> list[T]:
-        """Everybody's value in the order of the processes, tensors on the host; picklable things only."""
+        """The values of all processes in their order, tensors on the host; picklable things only."""
         if self.count == 1:
             return [value]
         found: list[Any] = [None] * self.count
@@ -121,13 +121,13 @@ class Processes:
         return [_unpacked(one) for one in found]
 
     def gather_tensors(self, values: Tensor) -> Tensor:
-        """Everybody's values of one shape, stacked in the order of the processes, on their device; no gradient."""
+        """The values of all processes, of one shape, stacked in their order, on their device; no gradient."""
         parts = [torch.empty_like(values) for _ in range(self.count)]
         dist.all_gather(parts, values)
         return torch.stack(parts)
 
     def broadcast_from_rank0(self, values: Tensor, device: torch.device) -> Tensor:
-        """Rank 0's values everywhere: some methods draw, and solvers may differ in the last bit.
+        """Broadcast of rank 0's values: some methods draw random numbers, and solvers may differ in the last bit.
 
         `device` is where the processes exchange tensors.
         """
@@ -138,7 +138,7 @@ class Processes:
         return shared.to(values.device)
 
     def object_from_rank0(self, value: T | None) -> T:
-        """Rank 0's value everywhere, tensors on the host; picklable things only."""
+        """Broadcast of rank 0's value, tensors on the host; picklable things only."""
         if self.count == 1:
             assert value is not None
             return value
@@ -169,7 +169,7 @@ class Processes:
         return done[0]
 
     def assert_equal(self, value: str, what: str) -> None:
-        """Raise CommonInputError where the processes' values differ: all would wait for each other for ever."""
+        """Raise CommonInputError where the processes' values differ: they would deadlock."""
         values = self.gather(value)
         if len(set(values)) > 1:
             other = next(rank for rank, one in enumerate(values) if one != values[0])
@@ -177,7 +177,7 @@ class Processes:
 
     @contextmanager
     def fork_rng_per_rank(self) -> Iterator[None]:
-        """Draws from torch's global generators that differ from process to process, and leave them alike behind."""
+        """Draws from torch's global generators that differ from process to process, and are equal again afterwards."""
         if self.count == 1:
             yield
             return
@@ -199,7 +199,7 @@ SINGLE = Processes()
 
 @contextmanager
 def process_group(device: torch.device, patience: timedelta = PATIENCE) -> Iterator[tuple[Processes, torch.device]]:
-    """Join the processes of `torchrun`'s environment while the block runs; without that environment, be alone.
+    """Join the processes of `torchrun`'s environment while the block runs; without it, a single process.
 
     Args:
         device: "cuda" becomes this process's own GPU, by its number on the machine.
@@ -221,7 +221,7 @@ def process_group(device: torch.device, patience: timedelta = PATIENCE) -> Itera
 
 @contextmanager
 def losing() -> Iterator[None]:
-    """Turn the error of an exchange that failed since another process is gone into ProcessLost."""
+    """Turn the error of an exchange that failed because another process is gone into ProcessLost."""
     try:
         yield
     except RuntimeError as error:

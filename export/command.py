@@ -54,7 +54,7 @@ SHOWN = 12  # layers of the sensitivity table; the JSON has all
 
 
 def print_precisions(report: PrecisionReport, console: Console | None = None) -> None:
-    """Print figures, sizes and latencies beside float32, and the most sensitive layers of the int8 model."""
+    """Print metrics, sizes and latencies beside float32, and the most sensitive layers of the int8 model."""
     console = console or Console()
     reference = report.models[0].figures
     width, height = report.metadata.size
@@ -138,7 +138,7 @@ def _print_layers(report: PrecisionReport, console: Console) -> None:
 
 
 def refusal(report: PrecisionReport, out: Path) -> str | None:
-    """One line on the models that were not written: the figure, the bound, and what to try. None where all were."""
+    """One line on the models that were not written: the metric, the bound, and what to try. None where all were."""
     parts = [
         f"{one.precision}: {one.shortfall}" for one in report.models if one.shortfall is not None and one.path is None
     ]

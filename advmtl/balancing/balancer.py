@@ -16,7 +16,7 @@ class NonFiniteObjective(ValueError):
 
 
 class Balancer(nn.Module):
-    """What turns the objectives of a step into one update; history lives in buffers or in the extra state.
+    """Turns the objectives of a step into one update; its history is in buffers or in the extra state.
 
     Attributes:
         objectives: names of what is balanced, in the order of losses and of the Gram matrix.
@@ -81,7 +81,7 @@ class GramBalancer(Balancer):
         weights: Mapping[str, float],
         processes: Processes,
     ) -> None:
-        """Move what of the network is the method's own; asked where `transforms_representation` is true.
+        """Update the method's own part of the network; called where `transforms_representation` is true.
 
         Args:
             heads: by task.

@@ -144,7 +144,7 @@ def joined(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None
 
 
 def backward_through_encoder(gradients: ObjectiveGradients, vector: Tensor) -> None:
-    """Take one gradient at the representations [Σ numel] on into `.grad` of everything before them."""
+    """Backpropagate one gradient at the representations [Σ numel] into `.grad` of everything before them."""
     torch.autograd.backward(gradients.representations, gradients.like_representations(scaled(vector, gradients.scale)))
 
 

@@ -113,7 +113,7 @@ class StopAndGo(LossBalancer):
         self.register_buffer("going", torch.ones(len(objectives), dtype=torch.bool))
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        """Take in one validation and decide who goes."""
+        """Take in one validation and decide which tasks train."""
         for index, name in enumerate(self.objectives):
             if name not in figures:
                 continue
@@ -128,6 +128,6 @@ class StopAndGo(LossBalancer):
                 self.going[index] = False
 
     def forward(self, losses: Tensor) -> Tensor:
-        """Σ of the losses of the tasks that go."""
+        """Σ of the losses of the tasks that train."""
         going = self.going if bool(self.going.any()) else torch.ones_like(self.going)
         return (going * losses).sum()

@@ -46,7 +46,7 @@ class RotoGrad(GramBalancer):
         weights: Mapping[str, float],
         processes: Processes,
     ) -> None:
-        """Turn every task's rotation of z."""
+        """Update every task's rotation of z."""
         rotate_heads(heads, gradients, weights, self.angle, processes)
 
 
@@ -58,7 +58,7 @@ def rotate_heads(
     angle: float,
     processes: Processes,
 ) -> None:
-    """Turn each task's rotation so that its gradient at z comes closer to the mean of all: one step on Eq. 20.
+    """Update each task's rotation so that its gradient at z comes closer to the mean of all: one step on Eq. 20.
 
     L_rot = −Σ ⟨Rᵀ g̃, v⟩ with g̃ the task's gradient at R z and v the mean of the scaled gradients at z. g = Rᵀ g̃ is the
     gradient at z itself, so with M = Σ g vᵀ over pixels the loss falls fastest along R exp(½ (M − Mᵀ)). The step is

@@ -29,7 +29,7 @@ Logs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class StepObjectives:
-    """What one step knows of what it is to lower.
+    """The objectives of one step and their context.
 
     Attributes:
         objectives: by name, 0-d with graph; the graph is used up.
@@ -143,7 +143,7 @@ def _by_gramian(
 
 
 def _weigh(balancer: GramBalancer, gramian: Tensor, step: StepObjectives) -> Tensor:
-    """Weights of the objectives there are, from a balancer that knows all there may be.
+    """Weights of the objectives there are, from a balancer that is built for all possible ones.
 
     One that is not balanced looks to it like one without gradient, which it leaves out with weight 1.
     """

@@ -70,7 +70,7 @@ def _first_process() -> bool:
 
 def _complain(ctx: Any, message: str) -> None:
     if getattr(sys.exception(), "common", False) and not _first_process():
-        return  # what all processes know, the first one says
+        return  # an error common to all processes is reported by rank 0
     if ctx.params.get("debug"):
         traceback.print_exc()
     _errors.print("[bold red]error[/]: ", end="")

@@ -109,7 +109,7 @@ def preprocess(
             _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
-    if report.index != 0:  # under torchrun the first process speaks for all; an error here would end it early
+    if report.index != 0:  # under torchrun rank 0 reports for all; an error here would end it early
         return
     options = ("" if matcher == "census" else f" --matcher {matcher}") + (f" --split {split}" if split else "")
     _print_report(report, f"next: advmtl quality {report.out}{options}")

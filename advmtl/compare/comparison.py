@@ -50,7 +50,7 @@ def compare(
 
     Args:
         configs: distinct, with the same data, size and budget; the seeds are each one's own `seed` and those after it.
-        metrics: those of Δm and win rate as `task.figure`; default `metrics.delta_metrics`.
+        metrics: those of Δm and win rate as `task.metric`; default `metrics.delta_metrics`.
         timing: also measure step times relative to the plain sum (`timing.json`).
     Raises: InputError where configurations cannot be compared, a folder holds another run, or labels or weights are
         missing, before anything is trained.
@@ -85,7 +85,7 @@ def _grown(plan: Plan) -> dict[str, Architecture]:
 
 
 def _check(plan: Plan, device: torch.device) -> None:
-    """Find what would end a run at its start, as absent labels or weights, before hours go into others."""
+    """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
     for config in plan.singles.values():
         loader, loaders = train_loader(config), val_loaders(config)
         count_labels(config, loader, [val for _, val in loaders])
@@ -124,7 +124,7 @@ def _left(elapsed_s: float, done: int, total: int) -> str:
 
 
 def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
-    """Train one run and say in one line what came of it."""
+    """Train one run; its outcome in one line."""
     start, folder = time.monotonic(), planned.run.folder
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
@@ -134,7 +134,7 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
             raise
         except NonFiniteLoss as error:
             reason = first_line(error)
-        except Exception as error:  # whatever one run stumbles over must not cost the others
+        except Exception as error:  # a failure of one run must not end the others
             traceback.print_exc(file=output)
             reason = f"{type(error).__name__}: {first_line(error)}"
         else:
@@ -145,7 +145,7 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
 
 
 def _collect(plan: Plan, chosen: Sequence[Metric], times: Mapping[str, StepTime]) -> Comparison:
-    """Read what has been measured so far into rows."""
+    """The measured runs so far, as rows."""
     shown = shown_metrics(list(plan.singles), chosen)
     rows = [_row(plan, config, chosen, shown, times) for config in plan.configs]
     singles = [_row(plan, config, chosen, shown, times) for config in plan.singles.values()]
@@ -183,7 +183,7 @@ def _outcome(plan: Plan, planned: Planned, shown: Sequence[Metric]) -> Outcome:
 
 
 def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
-    """The single-task networks as one row: figures of each task from its own, parameters and step times added up."""
+    """The single-task networks as one row: metrics of each task from its own, parameters and step times added up."""
     outcomes = []
     for parts in zip(*(row.outcomes for row in singles), strict=True):
         values = {key: value for part in parts for key, value in part.values.items()}

@@ -11,7 +11,7 @@ _KEY = r"[A-Za-z_][\w.]*="
 _OVERRIDE = re.compile(_KEY + ".*", re.DOTALL)
 _VARIANT = re.compile(rf"(?P<name>.+?):(?P<own>{_KEY}.*)", re.DOTALL)
 _BETWEEN = re.compile(rf",\s*(?={_KEY})")  # a comma inside [image, depth] has no key= after it
-# What has to be the same, or the figures of two rows would not mean the same or not cost the same.
+# What has to be equal for two rows to be comparable in metrics and cost.
 _SHARED = (
     "seed",
     "data.train",

@@ -13,7 +13,7 @@ REFERENCE = "single-task"
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of `evaluation.json`, written `task.figure`."""
+    """One metric of `evaluation.json`, written `task.metric`."""
 
     task: str
     figure: str
@@ -25,7 +25,7 @@ class Metric:
 
     @property
     def declared(self) -> Figure:
-        """What its task says of it; a task that is not of the table has figures as ours have them."""
+        """What its task says of it; metrics of a task outside the table are taken as those of the built-in ones."""
         tasks = [TASKS[self.task]] if self.task in TASKS else list(TASKS.values())
         return next(one for task in tasks for one in task.learning.figures if one.name == self.figure)
 
@@ -56,9 +56,9 @@ class Metric:
 
 
 def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metric]:
-    """The metrics of Δm and win rate: those chosen as `task.figure`, else as many of each task, two or one.
+    """The metrics of Δm and win rate: those chosen as `task.metric`, else as many of each task, two or one.
 
-    Δm is a mean over metrics: with four of depth and one of segmentation it would be a figure of depth.
+    Δm is a mean over metrics: with four of depth and one of segmentation it would be a metric of depth.
     Raises: InputError for an unknown one, or where a task has none.
     """
     if not chosen:
@@ -81,7 +81,7 @@ def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metr
 
 
 def shown_metrics(tasks: Sequence[str], chosen: Sequence[Metric]) -> list[Metric]:
-    """The columns of the task tables: what Δm uses, then the other main figures of each task."""
+    """The columns of the task tables: what Δm uses, then the other main metrics of each task."""
     more = [Metric(task, figure) for task in tasks for figure in _ranked(task)[:4]]
     return sorted(dict.fromkeys([*chosen, *more]), key=lambda metric: list(tasks).index(metric.task))
 
@@ -94,7 +94,7 @@ def _of_delta_m(task: str) -> list[str]:
 
 
 def _ranked(task: str) -> list[str]:
-    """Figures of a task that rank models and can be told apart by a title, its main ones first."""
+    """Metrics of a task that rank models and have a title, its main ones first."""
     ranking = [one for one in TASKS[task].learning.figures if one.higher_is_better is not None and one.title]
     return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
 
@@ -136,7 +136,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run: figures by metric key where it is done, why it failed, "missing" where it is to come.
+    """The outcome of one run: values by metric key if it is done, the reason if it failed, "missing" if it has not run.
 
     `parameters`: of a network that grew in training, None for one that does not, or where no checkpoint tells.
     """
@@ -189,7 +189,7 @@ class Comparison:
     shown: tuple[Metric, ...]
     reference: Row
     rows: tuple[Row, ...]
-    width_px: int  # of the network's input, which every figure in px refers to
+    width_px: int  # of the network's input, which every value in px refers to
 
     @property
     def everything(self) -> tuple[Row, ...]:
@@ -204,7 +204,7 @@ class Comparison:
 
 
 def values_of(evaluation: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, float]:
-    """The figures of an `evaluation.json` by metric key, without those it lacks."""
+    """The values of an `evaluation.json` by metric key, without those it lacks."""
     found = {metric.key: evaluation.get(metric.task, {}).get(metric.figure) for metric in metrics}
     return {key: float(value) for key, value in found.items() if value is not None}
 

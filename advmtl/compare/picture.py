@@ -35,7 +35,7 @@ def draw_tradeoff(comparison: Comparison) -> "Figure | None":
     """Draw one panel per pair of tasks, in the first Δm metric of each; an error's axis runs backwards.
 
     Every run is a dot, each configuration's mean larger and numbered; the single-task means are dashed lines. None
-    where no run has the figures of two tasks.
+    where no run has the metrics of two tasks.
     """
     first = {task: next(m for m in comparison.metrics if m.task == task) for task in comparison.reference.tasks}
     pairs = [(first[a], first[b]) for a, b in combinations(comparison.reference.tasks, 2)]
@@ -57,7 +57,7 @@ def draw_tradeoff(comparison: Comparison) -> "Figure | None":
 
 
 def _runs(row: Row, x: Metric, y: Metric) -> list[Point]:
-    """The runs of a configuration that have both figures, in the unit of the tables."""
+    """The runs of a configuration that have both metrics, in the unit of the tables."""
     values = [(one.values.get(x.key), one.values.get(y.key)) for one in row.outcomes]
     return [(a * x.scale, b * y.scale) for a, b in values if a is not None and b is not None]
 
@@ -94,7 +94,7 @@ def _panel(axes: "Axes", comparison: Comparison, rows: Sequence[Row], metrics: t
 
 
 def axis_title(metric: Metric) -> str:
-    """What runs along an axis, with the unit."""
+    """The label of an axis, with the unit."""
     way = "" if metric.higher else ", axis reversed"
     return f"{metric.task}: {metric.title} [{metric.unit}]{way}"
 
@@ -145,7 +145,7 @@ def free_offset(
 
 
 def _legend(figure: "Figure", rows: Sequence[Row], corner: Point) -> None:
-    """Sign, number and name of each configuration, and what the rest means."""
+    """The legend: sign, number and name of each configuration, and the other symbols."""
     from matplotlib.lines import Line2D
 
     signs = []

@@ -23,7 +23,7 @@ class Planned:
 
 @dataclass
 class Plan:
-    """All runs, and by folder what has become of them: the metrics of a finished one, why another one failed, and the
+    """All runs, and their outcomes by folder: the metrics of a finished one, why another one failed, and the
     parameters of a network that grew, None where no checkpoint tells them.
     """
 
@@ -49,11 +49,11 @@ class Plan:
         return Planned(seeded, Run(self.out / f"{folder_name(name)}_s{seeded.seed}"))
 
     def all_runs(self) -> list[Planned]:
-        """The first seed of everything first, so that a table stands as early as possible."""
+        """The first seed of everything first, so that there is a table as early as possible."""
         return [self.run_of(config, seed) for seed in range(self.seeds) for config in self.distinct()]
 
     def take_finished(self, planned: Planned) -> bool:
-        """Read the figures of a run where it is finished, and say whether it is. Raises: InputError."""
+        """Read the metrics of a run if it is finished; whether it is. Raises: InputError."""
         finished = is_finished(planned.config, planned.run)
         if finished:
             self.metrics[planned.run.folder] = read_json(planned.run.folder / "evaluation.json")
@@ -65,7 +65,7 @@ def is_finished(config: Config, run: Run) -> bool:
 
     Raises: InputError where it holds a run of another configuration, or of other labels under the same name of a list.
     """
-    saved = load_newest(run, lambda text: None)  # the run itself will say what is damaged
+    saved = load_newest(run, lambda text: None)  # the run itself reports what is damaged
     if saved is None:
         return False
     state, there = saved.state, saved.config
@@ -105,7 +105,7 @@ def parameters_of(config: Config, architecture: Architecture = ()) -> int:  # ty
 
 
 def measured_parameters(config: Config, run: Run) -> int | None:
-    """Those of the network whose figures a finished run gives: growth after its best epoch is not among them.
+    """Those of the network that a finished run was evaluated with: growth after its best epoch is not among them.
 
     As at the end of training the last state stands in for a damaged best one; None where both are.
     """

@@ -142,7 +142,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
 
 
 def to_dict(comparison: Comparison) -> dict[str, Any]:
-    """For comparison.json: figures as in evaluation.json, by `task.figure`; None where unknown."""
+    """For comparison.json: values as in evaluation.json, by `task.metric`; None where unknown."""
     return {
         "complete": all(one.status != "missing" for row in comparison.everything for one in row.outcomes),
         "delta_m": {"metrics": [metric.key for metric in comparison.metrics], "unit": "%", "sign": SIGN},

@@ -59,7 +59,7 @@ def step_times(
 
 
 def _key(config: Config, grown: Architecture | None) -> str:
-    """What a time is kept under: the hash, and with it the modules of a network that grows, whose step they make."""
+    """The key of a stored time: the hash, and with it the modules of a network that grows, whose step they make."""
     if config.growth is None:
         return config.hash
     modules = [f"{stage}/{'~'.join(owners)}" for places in grown or [] for stage, owners in places]

@@ -106,7 +106,7 @@ class FocusedGeometric(Options):
 
 
 class Prioritisation(Options):
-    """gamma: how much more hard tasks count; discount: share of the newest figure."""
+    """gamma: how much more hard tasks count; discount: share of the newest metric."""
 
     gamma: NonNegativeFloat = 1.0
     discount: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -200,7 +200,7 @@ class Config(Strict):
                 del values[section][name]
         if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
-        if values["partial"] is not None:  # what is not asked for has no say, whatever may be asked for one day
+        if values["partial"] is not None:  # options of methods that are off do not count
             values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
         for part in ("growth", "partial"):
             if values[part] is None:  # a run from before there was such a thing

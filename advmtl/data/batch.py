@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass
 class Batch:
-    """What one step takes.
+    """The input of one step.
 
     Attributes:
         image: float32 `[N,3,H,W]`, channels_last, normalised by the ImageNet statistics.

@@ -18,7 +18,7 @@ from preprocessing.ground import InputError
 
 @dataclass(frozen=True)
 class TrainView:
-    """How frames are shown in training: augmented by draws from (seed, key), and cropped."""
+    """How frames are presented in training: augmented by draws from (seed, key), and cropped."""
 
     crop: Size
     augment: Augment

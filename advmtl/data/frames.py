@@ -23,7 +23,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that is left out, and why (one line naming the file)."""
+    """A skipped frame, and why (one line naming the file)."""
 
     name: str
     reason: str

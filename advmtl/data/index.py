@@ -40,7 +40,7 @@ def index_source(
 
 
 def check_root(source: Source, formats: Mapping[str, Format] = FORMATS) -> None:
-    """Raises: InputError where the root has not the folders of the source's format, with what it has instead."""
+    """Raises: InputError where the root lacks the folders of the source's format, with those it has instead."""
     root, own = Path(source.root).expanduser(), format_of(source, formats)
     if not own.is_one(root):
         lacks = f"no {own.needs} in it, as {source.format} has; " if root.is_dir() else ""

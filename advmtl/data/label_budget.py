@@ -22,7 +22,7 @@ Tasks = Mapping[str, Task]
 
 
 def keep_labels(records: Sequence[FrameRecord], budget: str, seed: int, tasks: Tasks = TASKS) -> list[FrameRecord]:
-    """The same frames in the same order, without the labels that the budget has no room for.
+    """The same frames in the same order, without the labels that the budget excludes.
 
     A fraction, or a list of frames, keeps all labels of its frames and none of the others. A fraction is one of the
     frames that have labels, of each kind (classes and depth, depth alone, …) by itself and at least one, so that a rare

@@ -40,7 +40,7 @@ class FrameSet(Protocol):
 
     @property
     def bad_frames(self) -> Sequence[BadFrame]:
-        """What was left out when the sources were listed."""
+        """The frames skipped when the sources were listed."""
 
     def __len__(self) -> int: ...
 
@@ -55,7 +55,7 @@ class Loader(Protocol):
 
     @property
     def dataset(self) -> FrameSet:
-        """All frames, of which a process of several may be shown a part."""
+        """All frames, of which each of several processes may get a part."""
 
     def __len__(self) -> int:
         """Batches."""
@@ -79,7 +79,7 @@ class TrainLoader(Loader, Protocol):
 
     @property
     def batch_sampler(self) -> Positioned:
-        """Which frames come when."""
+        """The order of frames."""
 
 
 NamedLoader = tuple[str, Loader]

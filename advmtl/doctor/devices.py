@@ -142,7 +142,7 @@ def _provider_line(provider: str, outcome: Outcome, driver: str | None) -> Findi
 
 
 def missing_library(text: str) -> str | None:
-    """The shared library that a loader's message complains about."""
+    """The missing shared library that a loader's message names."""
     match = _LIBRARY.search(text)
     return match[1] if match else None
 

@@ -33,7 +33,7 @@ def check_machine(folder: Path) -> Iterable[Finding]:
 
 
 def cores_line(usable: float, machine: int) -> Finding:
-    """How many cores; fewer than the machine has is said, since `data.workers` should follow them."""
+    """The number of usable cores, beside the machine's if fewer, since `data.workers` should follow them."""
     facts = {"usable": usable, "machine": machine}
     if usable < machine:
         return Finding(SECTION, "CPU cores", "ok", f"{usable:g} of {machine} for this process", facts=facts)
@@ -51,7 +51,7 @@ def memory_line(total: int, free: int, limited: bool) -> Finding:
 
 
 def disk_line(name: str, folder: Path, *, needed: bool) -> Finding:
-    """Free space where `folder` lies or would lie; where it is needed, a file is really written."""
+    """Free space at `folder`, which need not exist; where it is needed, a file is really written."""
     there = next(one for one in (folder, *folder.parents) if one.exists())
     free = shutil.disk_usage(there).free
     found, facts = f"{free / 1e9:.1f} GB free at {folder}", {"path": str(folder), "free_bytes": free}
@@ -80,7 +80,7 @@ def _shared_memory() -> Iterable[Finding]:
 
 
 def shared_memory_line(total: int, workers: int, batch_size: int, size: tuple[int, int]) -> Finding:
-    """Whether the batches that waiting workers hold fit: a worker that finds no room dies of a bus error."""
+    """Whether shared memory holds the workers' prefetched batches: a worker without space dies of a bus error."""
     batch = size[0] * size[1] * batch_size * _BYTES_A_PIXEL
     need = batch * (workers * _PREFETCHED + 1)
     facts = {"total_bytes": total, "needed_bytes": need, "workers": workers}
@@ -92,7 +92,7 @@ def shared_memory_line(total: int, workers: int, batch_size: int, size: tuple[in
 
 
 def compiler_line() -> Finding:
-    """What torch.compile builds its CPU code with."""
+    """The compiler that torch.compile needs for CPU code."""
     names = (os.environ.get("CXX"), "g++", "clang++", "cl")
     path = next((found for found in (shutil.which(name) for name in names if name) if found), None)
     if path:

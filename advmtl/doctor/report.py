@@ -71,7 +71,7 @@ def guarded(section: str, name: str, check: Callable[[], Iterable[Finding]]) -> 
     """The lines of a check; where it raises, one line that says so."""
     try:
         return list(check())
-    except Exception as error:  # whatever is broken here is what the doctor was called for
+    except Exception as error:  # anything may be broken on the examined machine
         return [Finding(section, name, "warning", f"the check itself failed: {reason_of(error)}", "report it")]
 
 
@@ -135,7 +135,7 @@ def _for_set(root: Path, cityscapes: bool, folder: Path) -> str:
 
 
 def _has_depth(root: Path) -> bool:
-    """Whether preprocess has been over the set: its record has a row."""
+    """Whether the set is preprocessed: its manifest has a line."""
     try:
         with (root / "depth" / "manifest.jsonl").open(encoding="utf-8") as file:
             return bool(json.loads(next(file)))
@@ -144,5 +144,5 @@ def _has_depth(root: Path) -> bool:
 
 
 def _short(path: Path, folder: Path, prefix: str = "") -> str:
-    """As it is typed in `folder`, quoted where the shell wants it."""
+    """The path as typed in `folder`, quoted for the shell."""
     return shlex.quote(prefix + str(path.relative_to(folder) if path.is_relative_to(folder) else path))

@@ -16,18 +16,18 @@ Gather = Callable[[Any], Sequence[Any]]
 
 
 class Observer(Protocol):
-    """What else looks at the outputs of an evaluation."""
+    """An observer of the outputs of an evaluation."""
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
         """Add a batch of the named source; outputs as `evaluate` has them."""
 
     def whole(self, gather: Gather) -> None:
-        """Take over what all processes have seen; `gather` gives each one's value, in their order."""
+        """Gather the results of all processes; `gather` gives each one's value, in their order."""
 
 
 @dataclass
 class FrameFigures:
-    """Figures of each frame, of the tasks that have some: mIoU, AbsRel, …
+    """Metrics of each frame, of the tasks that have some: mIoU, AbsRel, …
 
     All sums stay on the device until `compute`.
     """
@@ -41,7 +41,7 @@ class FrameFigures:
         self.meters = {name: meter for name, meter in found.items() if meter is not None}
 
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
-        """Add a batch of the generator's maps; frames without a task's label have no figure of it."""
+        """Add a batch of the generator's maps; frames without a task's label have no metric of it."""
         sums = {
             name: meter.sums(outputs[name], batch.targets[name])
             for name, meter in self.meters.items()
@@ -59,7 +59,7 @@ class FrameFigures:
         self._parts = [part for parts in gather(self._parts) for part in parts]
 
     def compute(self) -> list[dict[str, Any]]:
-        """One row a frame, by source and name; keys `source`, `frame` and the figures of its labels."""
+        """One row a frame, by source and name; keys `source`, `frame` and the metrics of its labels."""
         rows = []
         for source, names, present, sums in self._parts:
             values = {task: one.cpu().numpy() for task, one in sums.items()}  # host sync, after the last batch
@@ -74,12 +74,12 @@ class FrameFigures:
 
 
 def frames_file(evaluation: Path) -> Path:
-    """Where the frames of an `evaluation.json` lie: `evaluation_frames.jsonl` beside it."""
+    """The file of the frames of an `evaluation.json`: `evaluation_frames.jsonl` beside it."""
     return evaluation.with_name(f"{evaluation.stem}_frames.jsonl")
 
 
 def write_evaluation(path: Path, metrics: Mapping[str, Any], frames: Sequence[Mapping[str, Any]]) -> None:
-    """Write the figures of a set as JSON, and beside it those of its frames, one line each."""
+    """Write the metrics of a set as JSON, and beside it those of its frames, one line each."""
     with atomic_write(frames_file(path)) as temporary:
         temporary.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in frames))
     write_json(path, metrics)

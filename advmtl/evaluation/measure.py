@@ -17,7 +17,7 @@ from preprocessing.ground import progress
 
 
 class Meters:
-    """All figures of one source, or of several once merged."""
+    """All metrics of one source, or of several once merged."""
 
     def __init__(self, spec: TaskSpec, tasks: Mapping[str, Task] = TASKS) -> None:
         self.meters = {name: task.learning.meter(spec) for name, task in tasks.items()}
@@ -30,12 +30,12 @@ class Meters:
                 meter.update(outputs, batch.targets, labelled)
 
     def merge(self, other: "Meters") -> None:
-        """Add what another source has counted, pixel by pixel."""
+        """Add the counts of another source."""
         for name, meter in self.meters.items():
             meter.merge(other.meters[name])
 
     def whole(self, processes: Processes) -> "Meters":
-        """What all processes have counted, in their order, so that the sums are the same bits on each."""
+        """The counts of all processes, in their order, so that the sums are the same bits on each."""
         if processes.count == 1:
             return self
         first, *others = processes.gather(self)
@@ -44,7 +44,7 @@ class Meters:
         return first
 
     def compute(self) -> dict[str, dict[str, Any]]:
-        """Figures nested by task, without the tasks that no pixel had a label for."""
+        """Metrics nested by task, without the tasks that no pixel had a label for."""
         result = {name: meter.compute() for name, meter in self.meters.items()}
         return {name: figures for name, figures in result.items() if figures}
 
@@ -68,12 +68,12 @@ def evaluate(
         config: its `spec` names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
         observers: get every batch too, e.g. `frame_metrics.FrameFigures`.
-        processes: with more than one, `loaders` have this one's share, and all get the figures of the whole.
+        processes: with more than one, `loaders` have this one's share, and all get the metrics of the whole.
         tasks: which can be measured.
 
     Returns: {task: {...}, "sources": {name: the same} where there are several, "skipped": [{"name", "reason"}] where
         frames could not be read or the network gave numbers for them that are not finite}; JSON-able, None where a
-        figure is undefined. Units: the tasks' `figures`.
+        metric is undefined. Units: the tasks' `figures`.
     """
     total = Meters(config.spec, tasks)
     sources: dict[str, Any] = {}
@@ -134,7 +134,7 @@ def constant_baselines(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """By task and name, what predicting a constant of the training frames (not augmented) scores on `loaders`.
 
-    Returns: {task: {"mean": {what the constant is, figures}, …}}, without the tasks that have no such constant.
+    Returns: {task: {"mean": {what the constant is, metrics}, …}}, without the tasks that have no such constant.
     Raises: InputError where no training frame has the label.
     """
     result = {}

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from advmtl.tasks import TASKS, Task
 
-# Of every figure of `evaluation.json`; "1" is a share or ratio without unit.
+# Of every metric of `evaluation.json`; "1" is a share or ratio without unit.
 UNITS: dict[str, str] = {
     one.name: one.unit for task in TASKS.values() for one in task.learning.figures if not one.per_class
 }
-# Whether more is better, for the figures that rank models.
+# Whether more is better, for the metrics that rank models.
 HIGHER_IS_BETTER: dict[str, bool] = {
     one.name: one.higher_is_better
     for task in TASKS.values()
@@ -22,15 +22,15 @@ HIGHER_IS_BETTER: dict[str, bool] = {
 
 
 def main_metrics(task: Task) -> list[str]:
-    """Names of a task's figures that stand in tables of models, in order."""
+    """Names of a task's metrics that stand in tables of models, in order."""
     return [one.name for one in task.learning.figures if one.main]
 
 
 def result_table(result: Mapping[str, Any], title: str = "Evaluation", tasks: Mapping[str, Task] = TASKS) -> Table:
-    """Figures with their units, one column for all sources and one for each where there are several."""
+    """Metrics with their units, one column for all sources and one for each where there are several."""
     columns = {"all": result, **result["sources"]} if "sources" in result else {"value": result}
     table = Table(title=title)
-    table.add_column("figure", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     for name in columns:
         table.add_column(_short(name), justify="right", overflow="fold")
@@ -63,7 +63,7 @@ def _cell(value: float | int | None) -> str:
 def class_table(result: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> Table | None:
     """IoU of every class, PQ of those with instances; – where a class is in neither truth nor prediction.
 
-    None where no figure is given per class.
+    None where no metric is given per class.
     """
     found = {
         figure.title: result[name][figure.name]
@@ -89,7 +89,7 @@ def print_table(
     console: Console | None = None,
     tasks: Mapping[str, Task] = TASKS,
 ) -> None:
-    """Print the figures of `evaluate` with their units, and the frames that could not be read."""
+    """Print the metrics of `evaluate` with their units, and the frames that could not be read."""
     console = console or Console()
     console.print(result_table(result, title, tasks))
     if (classes := class_table(result, tasks)) is not None:

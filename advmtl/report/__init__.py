@@ -1,6 +1,6 @@
 """The HTML report about runs: settings, curves, metrics, worst frames.
 
-`write_report` reads run folders and writes the page with its figures as JSON; `read_runs` is its reader, for who wants
+`write_report` reads run folders and writes the page with its metrics as JSON; `read_runs` is its reader, for who wants
 the rows of runs, also of old, unfinished and damaged ones.
 """
 

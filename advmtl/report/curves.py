@@ -73,7 +73,7 @@ def term_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
 
 
 def metric_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
-    """The main figures of every task over the validations."""
+    """The main metrics of every task over the validations."""
     charts = []
     for task in TASKS.values():
         for figure in main_metrics(task):

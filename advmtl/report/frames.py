@@ -105,7 +105,7 @@ class Extremes:
     pictures: dict[tuple[str, str], list[tuple[str, Picture]]] = field(default_factory=dict)
 
     def table(self, caption: str, rows: Sequence[Row]) -> Table:
-        """The main figures of some of its frames, as far as they are known of frames."""
+        """The main metrics of some of its frames, as far as they are known of frames."""
         figures = [one for one in main_metrics_of(self.task) if any(is_number(row.get(one)) for row in rows)]
         cells = [[str(row["frame"]), *(cell(row.get(figure), 3) for figure in figures)] for row in rows]
         return Table(caption, ["Frame", *(heading_of(one) for one in figures)], cells)
@@ -117,7 +117,7 @@ class Extremes:
 
 
 def choose(run: RunRecord, count: int) -> list[Extremes]:
-    """The `count` best and worst frames of each task that has figures per frame; no frame is both."""
+    """The `count` best and worst frames of each task that has metrics per frame; no frame is both."""
     found = []
     for task in TASKS:
         ranking = ranking_metric(task)

@@ -33,7 +33,7 @@ _KEYS = {"title", "runs", "charts"}
 
 
 def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None, frames: int = 4) -> int:
-    """Write the page about run folders to `out`, and its figures to a .json of the same name.
+    """Write the page about run folders to `out`, and its metrics to a .json of the same name.
 
     Args:
         out: the .html file; a .json beside it that no report wrote is kept.
@@ -55,7 +55,7 @@ def write_report(folders: Sequence[Path], out: Path, *, title: str | None = None
 
 
 def check_destination(out: Path) -> Path:
-    """The .json beside the page `out` that takes its figures.
+    """The .json beside the page `out` that takes its metrics.
 
     Raises: InputError where `out` is no .html file, or where the .json is there and holds something else.
     """
@@ -97,7 +97,7 @@ class Grown:
 def page(
     runs: Sequence[RunRecord], chosen: Sequence[Sequence[Extremes]], title: str, bar: Bar
 ) -> tuple[str, dict[str, Any]]:
-    """The page as HTML, and the figures it shows."""
+    """The page as HTML, and the metrics it shows."""
     groups = chart_groups(runs)
     band_charts, band_tables = tables.band_parts(runs)
     drawn = [_panels(run, bar) for run in runs]
@@ -137,7 +137,7 @@ def _sections(groups: Mapping[str, Sequence[Chart]], grows: bool) -> list[Sectio
         "overview": "Overview",
         "configurations": "Configurations",
         "losses": "Losses",
-        "figures": "Figures",
+        "figures": "Metrics",
         "confusion": "Confusion matrix",
         "distance": "Error by distance",
         "panels": "Panels",

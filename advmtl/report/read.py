@@ -26,7 +26,7 @@ class RunRecord:
         name: What the page calls it: the folder's name, with its parents' where two are alike.
         config: Plain values of config.yaml, empty where there is none.
         train, validation, growth: Rows of metrics.jsonl by kind, in order of steps.
-        evaluation: evaluation.json, or the figures of the last validation row.
+        evaluation: evaluation.json, or the metrics of the last validation row.
         measured: Where `evaluation` is from, for print.
         frames: Rows of evaluation_frames.jsonl.
         timing: Rows of timing.jsonl; of a step taken twice, the later one.
@@ -56,12 +56,12 @@ class RunRecord:
         return float(max(before)) if later and before and max(before) > 0 else None
 
     def task(self, name: str) -> dict[str, Any]:
-        """Figures of a task, empty where there are none."""
+        """Metrics of a task, empty where there are none."""
         figures = self.evaluation.get(name)
         return figures if isinstance(figures, dict) else {}
 
     def value(self, task: str, figure: str) -> float | None:
-        """One figure, None where it is not there or no finite number."""
+        """One metric, None where it is not there or no finite number."""
         found = self.task(task).get(figure)
         return found if is_number(found) else None
 
@@ -181,7 +181,7 @@ def _read_evaluation(run: RunRecord) -> None:
 
 
 def _nested(row: Row) -> dict[str, Any]:
-    """Figures of a validation row by task."""
+    """Metrics of a validation row by task."""
     found: dict[str, Any] = {}
     for key, value in row.items():
         task, _, figure = key.partition("/")

@@ -15,13 +15,13 @@ from preprocessing.ground import Headline, Table
 
 NONE = "–"
 HOT = 72
-"""From this share [%] on, light figures on the dark cell read better."""
+"""From this share [%] on, light numbers on the dark cell read better."""
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
 _PARTS = {"waiting_s": "waiting for data", "validation_s": "measuring", "saving_s": "saving"}
 
 
 def cell(value: Any, digits: int = 4) -> str:
-    """A figure as text; counts with thin groups, – for what is not there."""
+    """A metric as text; counts with thin groups, – for what is not there."""
     if not is_number(value):
         return NONE
     if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000):
@@ -30,7 +30,7 @@ def cell(value: Any, digits: int = 4) -> str:
 
 
 def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
-    """The first main figure of every task, a card a run."""
+    """The first main metric of every task, a card a run."""
     found = []
     for run in runs:
         parts = []
@@ -38,7 +38,7 @@ def headlines(runs: Sequence[RunRecord]) -> list[Headline]:
             figure = next((one for one in main_metrics_of(task.name) if run.value(task.name, one) is not None), None)
             if figure is not None:
                 parts.append(f"{name_of(figure)} {run.value(task.name, figure):.3f} {unit_of(figure)}".strip())
-        found.append(Headline(run.name, " · ".join(parts) or "no figures", f"From {run.measured}. {extent(run)}"))
+        found.append(Headline(run.name, " · ".join(parts) or "no metrics", f"From {run.measured}. {extent(run)}"))
     return found
 
 
@@ -56,7 +56,7 @@ def extent(run: RunRecord) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """Figures of one task: rows of name, unit, and (text, whether it is the best) of each run."""
+    """Metrics of one task: rows of name, unit, and (text, whether it is the best) of each run."""
 
     caption: str
     rows: list[tuple[str, str, list[tuple[str, bool]]]]
@@ -97,7 +97,7 @@ def _best(values: Sequence[float | None], better: bool | None) -> float | None:
 
 
 def source_table(runs: Sequence[RunRecord]) -> Table | None:
-    """Main figures by source of the validation frames, where a run has several."""
+    """Main metrics by source of the validation frames, where a run has several."""
     rows = []
     for run in runs:
         by_source = run.evaluation.get("sources")
@@ -108,7 +108,7 @@ def source_table(runs: Sequence[RunRecord]) -> Table | None:
                 shown = [f"{name_of(one)} {cell(figures[one])} {unit_of(one)}".strip() for one in known]
                 if shown:
                     rows.append([f"{run.name}: {source}", task, ", ".join(shown)])
-    head = ["Run: source", "task", "figures"]
+    head = ["Run: source", "task", "metrics"]
     return Table("By source of the validation frames", head, rows, text=True) if rows else None
 
 
@@ -164,7 +164,7 @@ def band_parts(runs: Sequence[RunRecord]) -> tuple[list[Bars], list[Table]]:
             series.append((runs[number].name, number, [values.get(group) for group in groups]))
         charts.append(Bars(f"{name_of(figure)} by true depth", caption, unit_of(figure), groups, series))
     head = ["True depth", "pixels", "AbsRel", "RMSE [m]", "mean error [m], + = too far"]
-    wanted = {"pixels": 4, "abs_rel": 3, "rmse_m": 2, "bias_m": 2}  # figure to decimals
+    wanted = {"pixels": 4, "abs_rel": 3, "rmse_m": 2, "bias_m": 2}  # metric to decimals
     for number, rows in bands.items():
         cells = [[_band_name(row), *(cell(row.get(one), digits) for one, digits in wanted.items())] for row in rows]
         tables.append(Table(f"Depth error by distance: {runs[number].name}", head, cells))

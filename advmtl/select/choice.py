@@ -21,7 +21,7 @@ from torch import Tensor
 
 By = Literal["diversity", "disagreement", "both"]
 REPEATS = 1e-3
-"""Distance under which a frame says nothing new; any two frames are about 1.4 apart."""
+"""Distance under which a frame is a repetition; any two frames are about 1.4 apart."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _refuse_namesakes(records: Sequence[FrameRecord], sources: Sequence[Source])
 
 
 def _network_size(source: Source, config: Config) -> Size:
-    """The size at which the run has seen this source, else its common one."""
+    """The size at which the run was trained on this source, else its common one."""
     for own in (*config.data.train, *config.data.val):
         alike = own.format == source.format and Path(own.root).expanduser() == Path(source.root).expanduser()
         if own.size is not None and alike:
@@ -201,7 +201,7 @@ class Measured:
 def measure_frames(
     frames: Frames, teacher: Generator, config: Config, device: torch.device, student: Generator | None = None
 ) -> Measured:
-    """Show every frame to the networks. Features stay on the device: 2 KB a frame at the usual 64 channels, so 100,000
+    """Run the networks on every frame. Features stay on the device: 2 KB a frame at the usual 64 channels, so 100,000
     frames take 200 MB.
 
     Raises: InputError where no frame to choose from can be read.

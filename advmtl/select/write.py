@@ -33,7 +33,7 @@ _COLUMNS, _THUMBNAIL_PX = 6, 256  # width of one
 
 
 def list_rows(picks: Sequence[Pick], frames: Frames, disagreement: Sequence[float] | None) -> list[dict[str, Any]]:
-    """One row per chosen frame, by `COLUMNS`; None where a frame has no such figure."""
+    """One row per chosen frame, by `COLUMNS`; None where a frame has no such metric."""
     return [
         {
             "rank": rank,

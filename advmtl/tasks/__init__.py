@@ -52,10 +52,10 @@ def __getattr__(name: str) -> object:
 
 @dataclass(frozen=True)
 class Task:
-    """One task, whole.
+    """One task: both its halves.
 
     Attributes:
-        name: its key in configurations, tables, outputs of the generator, targets, and figures.
+        name: its key in configurations, tables, outputs of the generator, targets, and metrics.
         arrays: its half without torch.
         load: gives its half with torch; called once, when `learning` is first asked for.
     """

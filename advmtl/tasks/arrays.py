@@ -46,7 +46,7 @@ def warp_nearest(stored: Array, window: Window, outside: float) -> Array:
 
 @dataclass(frozen=True)
 class DataSource:
-    """What a task may say of a data source that has none of its labels.
+    """The hint of a task for a data source without its labels.
 
     Attributes:
         text: as it is written, `format:root`.
@@ -83,7 +83,7 @@ class Output:
 
 @dataclass(frozen=True)
 class MapFile:
-    """A map as a PNG holds it, uint8 or uint16 `[H,W]`, and what the file says of itself."""
+    """A map as stored in a PNG, uint8 or uint16 `[H,W]`, and its text chunks."""
 
     array: Array
     text: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class TaskArrays(Protocol):
         """Whether the frame has a file that this task's label is read from."""
 
     def without(self, record: FrameRecord) -> FrameRecord:
-        """The frame as if this label had never been made."""
+        """The frame without this label."""
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         """Raise InputError for a label file that is missing, truncated or not of the image's `shape` (height, width),
@@ -125,7 +125,7 @@ class TaskArrays(Protocol):
         """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""
 
     def blank(self, size: Size) -> Array:
-        """The stored label that says nothing anywhere."""
+        """The stored label "unknown" at every pixel."""
 
     def warp(self, stored: Array, window: Window) -> Array:
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""

@@ -48,7 +48,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of `evaluation.json`.
+    """One metric of `evaluation.json`.
 
     Attributes:
         name: its key, which ends in its unit where it has one.
@@ -56,7 +56,7 @@ class Figure:
         higher_is_better: None: it ranks nothing.
         main: it stands in tables that compare models.
         title: as papers write it.
-        delta_m: Δm and win rate are taken over it, the first ones of a task where not all are; such a figure can be
+        delta_m: Δm and win rate are taken over it, the first ones of a task where not all are; such a metric can be
             measured of a network of this task alone.
         of_frames: single frames have it too.
         ranks_frames: best and worst frames are chosen by it.
@@ -75,7 +75,7 @@ class Figure:
 
 
 class Meter(Protocol):
-    """Figures over a whole set, from sums that stay on the device until `compute`."""
+    """Metrics over a whole set, from sums that stay on the device until `compute`."""
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch, all tasks' maps by name; `frames`: how many of it have this task's label."""
@@ -84,17 +84,17 @@ class Meter(Protocol):
         """Add what another meter of the same kind has counted."""
 
     def compute(self) -> dict[str, Any]:
-        """Figures by name, JSON-able; {} where no pixel had a label."""
+        """Metrics by name, JSON-able; {} where no pixel had a label."""
 
 
 class FrameMeter(Protocol):
-    """Figures of single frames."""
+    """Metrics of single frames."""
 
     def sums(self, output: Tensor, target: Tensor) -> Tensor:
         """What a batch adds, one row a frame, on the device."""
 
     def figures(self, sums: Any) -> dict[str, Any]:
-        """A frame's figures of its row (NumPy)."""
+        """A frame's metrics of its row (NumPy)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class PrecisionLoss:
-    """What a figure may lose in a lower precision; "points": a hundredth of a share, "percent": of its own value."""
+    """What a metric may lose in a lower precision; "points": a hundredth of a share, "percent": of its own value."""
 
     figure: str
     kind: Literal["points", "percent"]
@@ -129,9 +129,9 @@ class TaskLearning(Protocol):
     arg_max: str | None = None
     """Name of the deployed output that is the arg max of its logits, if it has one: no graph need upsample all."""
     details: Mapping[str, str] = {}
-    """What `evaluation.json` has of it beside single figures, by key, and what that is called."""
+    """What `evaluation.json` has of it beside single metrics, by key, and what that is called."""
     lower_precision: PrecisionLoss | None = None
-    """What a figure may lose where a file of lower precision is written."""
+    """What a metric may lose where a file of lower precision is written."""
 
     def channels(self, spec: TaskSpec) -> int:
         """Channels of its head."""
@@ -190,19 +190,19 @@ class TaskLearning(Protocol):
         return None
 
     def meter(self, spec: TaskSpec) -> Meter:
-        """Figures over a set."""
+        """Metrics over a set."""
         raise NotImplementedError
 
     def frame_meter(self, spec: TaskSpec) -> FrameMeter | None:
-        """Figures of frames; None where there are none."""
+        """Metrics of frames; None where there are none."""
         return None
 
     def headline(self, figures: Mapping[str, Any]) -> float:
-        """The one figure, at most 1, more is better, that chooses the best state and feeds balancers."""
+        """The one metric, at most 1, more is better, that chooses the best state and feeds balancers."""
         raise NotImplementedError
 
     def line(self, figures: Mapping[str, Any]) -> str:
-        """The main figures with units, for one line of text."""
+        """The main metrics with units, for one line of text."""
         raise NotImplementedError
 
     def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:

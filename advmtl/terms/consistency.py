@@ -53,7 +53,7 @@ class Pair:
 
 
 class CrossTaskConsistency(Term):
-    """The predictions of an unlabelled task, held to the truth of another one in a joint space.
+    """Predictions of an unlabelled task, compared with the truth of another one in a joint space.
 
     Args:
         task_channels: channels of the head, by task; two tasks or more.
@@ -179,7 +179,7 @@ def _truth(step: StepContext, task: TaskName, frames: Tensor) -> Tensor:
 
 
 def _counted(per_frame: Tensor, pair: Pair) -> Tensor:
-    """Sum over a pair's frames; 0, with a graph, where this process only goes along."""
+    """Sum over a pair's frames; 0, with a graph, where this process has none."""
     return per_frame.sum() * float(pair.own > 0)
 
 

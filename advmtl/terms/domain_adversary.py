@@ -93,7 +93,7 @@ class DomainAdversary(Term):
         return (torch.stack(losses).sum() if losses else None), logs
 
     def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
-        """Eq. 40 for the unlabelled frames of each task, and what else is asked for."""
+        """Eq. 40 for the unlabelled frames of each task, and the other configured terms."""
         views, added, logs = self._look(step), dict[str, Tensor](), Logs()
         for task in step.config.tasks:
             if task not in views:
@@ -163,7 +163,7 @@ class DomainAdversary(Term):
         return self.get_buffer(f"holes_{task}")
 
     def _cross_entropy(self, task: str, view: _View, step: StepContext) -> tuple[Tensor, Logs]:
-        """One discriminator's loss, and how often it is right by patch and sure by frame, per domain."""
+        """One discriminator's loss, its accuracy by patch and its log probability by frame, per domain."""
         own, labelled = view.domains.own, view.domains.labelled
         predicted = step.encode_prediction(task, view.output.detach())
         maps, kinds = predicted * view.masks, [domain or UNLABELLED for domain in own]

@@ -48,7 +48,7 @@ class TeacherPrediction:
 
 
 class MeanTeacher(Term):
-    """Every frame of the batch is put, where it is nearer, over another one; labels, true or the teacher's, go along.
+    """Every frame of the batch is pasted, where it is nearer, over another one, with its labels, true or the teacher's.
 
     Labelled frames take part with their truth, as in DepthMix. The mixed frames' batch norms use their own statistics,
     which do not enter the running ones: what is measured and deployed sees pictures that are not mixed.
@@ -70,7 +70,7 @@ class MeanTeacher(Term):
         self.augment = StrongAugment(settings.jitter, settings.blur_px)
 
     def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
-        """The tasks' losses on the mixed frames, and how sure the teacher is."""
+        """The tasks' losses on the mixed frames, and the teacher's confidence."""
         # All draws of a step are made of where the run stands, so a resumed run makes them again.
         rng = np.random.default_rng((_STREAM, step.config.seed, step.number, step.processes.rank))
         prediction = predict_teacher(step)
@@ -129,7 +129,7 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def _class_loss(step: StepContext, task: str, logits: Tensor, mixed: Frames) -> Tensor:
-    """Cross entropy, each pixel by its weight, over the number of pixels with a class, sure or not."""
+    """Cross entropy, each pixel by its weight, over the number of pixels with a class, confident or not."""
     settings, classes = step.config.tasks[task], mixed.classes[:, 0]
     per_pixel = F.cross_entropy(logits, classes, ignore_index=IGNORE, reduction="none")
     loss = (per_pixel * mixed.weight[:, 0]).sum() / step.processes.global_count((classes != IGNORE).sum())
@@ -137,7 +137,7 @@ def _class_loss(step: StepContext, task: str, logits: Tensor, mixed: Frames) -> 
 
 
 def _distance_loss(step: StepContext, task: str, metres: Tensor, mixed: Frames) -> Tensor:
-    """The task's own losses where there is a depth to learn, times the share of such pixels: few sure ones are few."""
+    """The task's own losses where there is a depth to learn, times the share of such pixels."""
     settings, processes, known = step.config.tasks[task], step.processes, step.generator.tasks[task].learning.losses
     # Not smoothness, which the seams of a mixed frame would mislead, nor what needs another network.
     able = {name: loss.function for name, loss in known.items() if loss.seams and loss.function is not None}
@@ -169,7 +169,7 @@ def predict_teacher(step: StepContext) -> TeacherPrediction:
 
 @torch.no_grad()
 def label_frames(step: StepContext, prediction: TeacherPrediction, settings: MeanTeacherConfig) -> Frames:
-    """The batch with a label everywhere where there is one to be had.
+    """The batch with a label wherever the truth or the teacher has one.
 
     - Classes: a labelled frame keeps its own, what it ignores (255) included: no class fits there, or it is unknown
       which. Another frame has the teacher's, with a weight.
@@ -198,7 +198,7 @@ def label_frames(step: StepContext, prediction: TeacherPrediction, settings: Mea
 
 
 def _confidence(step: StepContext, probability: Tensor | None, settings: MeanTeacherConfig) -> Tensor | None:
-    """What the teacher's classes weigh [N,1,H,W]."""
+    """Weights of the teacher's classes [N,1,H,W]."""
     if probability is None or settings.confidence == "pixel":
         return probability
     return _confident_share(step, probability, settings.threshold).expand_as(probability)
@@ -215,7 +215,7 @@ def _classes(step: StepContext, guess: Tensor, confidence: Tensor) -> tuple[Tens
 
 
 def _confident_share(step: StepContext, probability: Tensor, threshold: float) -> Tensor:
-    """Share of the pixels without a class label, of all frames of all processes, of which the teacher is sure, 0-d."""
+    """Share of the pixels without a class label, over all processes, on which the teacher is confident, 0-d."""
     others = np.zeros((len(probability), 1, 1, 1))
     others[step.without(_teller(step, "classes"))] = 1
     unlabelled = to_device(others, probability)
@@ -225,5 +225,5 @@ def _confident_share(step: StepContext, probability: Tensor, threshold: float) -
 
 def _teller(step: StepContext, what: Literal["classes", "distance"]) -> str:
     task = teller(step.generator.tasks, what)
-    assert task is not None  # the teacher has said it
+    assert task is not None  # checked when the teacher predicted it
     return task

@@ -117,7 +117,7 @@ class StrongAugment(nn.Module):
         blurred, sigmas = rng.random(len(image)) < 0.5, rng.uniform(_SMALLEST_BLUR, 1, len(image)) * self.blur_px
         # Seen as [N,HW,3]: a view where the picture is channels_last.
         pixels = image.permute(0, 2, 3, 1).flatten(1, 2) * self.deviation + self.mean
-        # The last column is what a mean luma of 1 adds; which it is only the device knows.
+        # The last column is the contribution of a mean luma of 1; the luma itself is known on the device only.
         matrix = to_device(np.stack([jitter_matrix(one, 1.0) for one in jitters]), image)
         luma = (pixels.mean(1) @ self.luma)[:, None, None]
         pixels = torch.bmm(pixels, matrix[:, :, :3].transpose(1, 2)) + luma * matrix[:, :, 3][:, None, :]

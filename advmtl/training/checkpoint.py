@@ -41,7 +41,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: Config, *, former
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "config": config.model_dump(mode="json"), "state": state}, buffer)
-    # Sealed in memory: a checksum of what the disk gives back would bless what the disk got wrong.
+    # Sealed in memory: a checksum of what the disk gives back would accept what the disk got wrong.
     content = buffer.getvalue()
     with atomic_write(path) as temporary:
         temporary.write_bytes(content + _seal(content))
@@ -131,7 +131,7 @@ def best_growth(run: Path) -> str:
     """A line about what had grown in the best checkpoint of a run folder; empty where it cannot be read."""
     try:
         growth = recorded_growth(run / "checkpoints" / "best.pt")
-    except InputError:  # who uses it says why
+    except InputError:  # reported where it is used
         return ""
     return held_text([detection_of(row) for row in growth["history"]])
 

@@ -94,11 +94,11 @@ def _fault(part: _Part, state: State, backend: str) -> str | None:
         part.module.compile(backend=backend)
         for value in inputs:
             _run(part.module, value, state)
-    except Exception as error:  # whatever a compiler runs into, the run itself can go on without it
+    except Exception as error:  # a failing compiler must not end the run
         part.module.compile(disable=True)
         return first_line(error)
     finally:
-        # Forwards move batch-norm statistics and spectral norms; the run starts from where it stood.
+        # Forwards move batch-norm statistics and spectral norms; they are restored afterwards.
         for network, values in zip(networks, kept, strict=True):
             network.load_state_dict(values)
         part.module.requires_grad_(True).zero_grad(set_to_none=True)

@@ -24,7 +24,7 @@ def check_finite(logs: Logs, step: int, names: list[str], processes: Processes) 
     # Host sync, before each optimiser step, on 0-d values: a poisoned update would cost far more than this read.
     for index, (name, value) in enumerate(zip(logs, means.tolist(), strict=True)):
         if not math.isfinite(value):
-            # A process whose own values are all right has nothing to do with it; a value made in common is everybody's.
+            # A process names its frames only if its own value is not finite; a shared value is not finite on all.
             guilty = names if processes.count == 1 or not bool(values[index].isfinite()) else []
             frames = [frame for part in processes.gather(guilty) for frame in part]
             raise NonFiniteLoss(f"step {step}: {name} is {value}; frames of the batch: {', '.join(frames)}")

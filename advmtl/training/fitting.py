@@ -1,4 +1,4 @@
-"""Training a configuration into a run folder, from the first frame looked at to the figures of the best state."""
+"""Training a configuration into a run folder, from checking the data to evaluating the best state."""
 
 import hashlib
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def fit(
             *(config, device, processes, told),
         )
         if config.data.label_budget != "all":
-            # A record without a checkpoint is of a run that was killed before it learnt anything.
+            # A log without a checkpoint is of a run that was killed before its first save.
             record = partial(record_budget, loader.dataset.records, config, run.label_budget, continued=state.step > 0)
             processes.raise_together(lambda: record() if processes.is_main else None)
         return _train(state, run, (loader, loaders), labels, console)
@@ -129,7 +129,7 @@ def _run(loop: Loop, loader: Any, loaders: list[Any]) -> None:
 
 
 def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
-    """Say which detections lie beyond the last step: their number and place are the configuration's, that one's not."""
+    """Warn of detections beyond the last step: their number and place are the configuration's, that one's not."""
     made = settings.within(total)
     if made < settings.detections:
         warn(
@@ -152,7 +152,7 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
     if loop.state.growth is not None:
         write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
-    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it says that the run is finished
+    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it marks the run as finished
     print_table(metrics, console=console, tasks=tasks)
     return metrics
 

@@ -28,11 +28,11 @@ class Log:
             file.truncate(kept)
         self.lost_bytes = state.log_bytes - kept
         self._file = run.metrics.open("ab")
-        # Of that step itself all is known, but for a measurement that was not yet saved and will give the same figures.
+        # Of that step itself all is kept, except an evaluation that was not yet saved and will give the same values.
         self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.step + 1)
 
     def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append one row and its scalars. Non-finite values are left out: JSON has none."""
+        """Append one row and its scalars. Non-finite values are dropped: JSON has none."""
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         row = {"kind": kind, "step": step, "epoch": epoch, **values}
         self._file.write((json.dumps(row) + "\n").encode())
@@ -45,7 +45,7 @@ class Log:
         self._board.add_image(name, picture, step, dataformats="HWC")
 
     def sync(self) -> int:
-        """Bring both to the disk and return the length of `metrics.jsonl` [bytes], for the checkpoint."""
+        """Flush both to disk and return the length of `metrics.jsonl` [bytes], for the checkpoint."""
         os.fsync(self._file.fileno())
         self._board.flush()  # its thread may lag behind; a killed process would lack these points
         return self._file.tell()
@@ -59,7 +59,7 @@ class Log:
 
 
 def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested metrics as `task/name` to number; lists and texts are left out."""
+    """Nested metrics as `task/name` to number; lists and texts are dropped."""
     flat: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):

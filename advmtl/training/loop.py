@@ -32,7 +32,7 @@ from advmtl.training.validation_losses import ValidationLosses
 
 @dataclass
 class Loop:
-    """A run between its first step and its last; on each process, of which the first one writes."""
+    """The training loop of a run, on each process; rank 0 writes."""
 
     state: State
     run: Run
@@ -53,7 +53,7 @@ class Loop:
             save_checkpoint(path, self.state.state_dict(), self.state.config, former=former)
 
     def save_last(self) -> None:
-        """Write last.pt, unless the data are lost: steps on black frames are better taken again once they are back."""
+        """Write last.pt, unless the data are lost: steps on black frames are to be repeated once the data are back."""
         if not self.lost.batches:
             self.save(self.run.last, self.run.previous)
 
@@ -117,7 +117,7 @@ class Loop:
             raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
 
     def _shall_stop(self, batch: Batch) -> bool:
-        """Whether any process was asked to, after this step; and what each could not read of its batch.
+        """Whether any process was asked to stop after this step; and the frames that each could not read.
 
         Raises: InputError, on all processes, where no data have been readable for long.
         """
@@ -136,12 +136,12 @@ class Loop:
             self.lost.batches = 0
 
     def _leave(self) -> None:
-        self.processes.barrier()  # torchrun ends all when the first has left, also one that still writes
+        self.processes.barrier()  # torchrun kills all when the first has exited, also one that is still writing
         # A process that got no signal stops with the others.
         raise self.interrupt.stop(preempted=self.processes.any(self.interrupt.preempted))
 
     def measure(self, loaders: list[Any]) -> tuple[dict[str, Any], bool]:
-        """Validate the averaged generator, log the figures, draw the fixed frames.
+        """Validate the averaged generator, log the metrics, draw the fixed frames.
 
         Returns: the metrics, and whether they are the best so far. Metrics of fewer frames than before, since some
         can no longer be read, are logged and reported, but neither select the best state nor reach the balancer or the
@@ -192,7 +192,7 @@ class Loop:
 
 
 def warn(console: Console, line: str) -> None:
-    """Print a line that should be read."""
+    """Print a warning."""
     console.print(f"[yellow]warning[/] {escape(line)}", highlight=False)
 
 

@@ -24,7 +24,7 @@ except ImportError:  # not on Windows
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what lies in it."""
+    """A run folder and its files."""
 
     folder: Path
 
@@ -35,12 +35,12 @@ class Run:
 
     @property
     def previous(self) -> Path:
-        """The whole state after the save before, for the day `last` is damaged."""
+        """The state of the save before, in case `last` is damaged."""
         return self.folder / "checkpoints" / "previous.pt"
 
     @property
     def damaged(self) -> Path:
-        """A `last` that was found damaged, put aside."""
+        """A `last` that was found damaged, kept aside."""
         return self.folder / "checkpoints" / "damaged.pt"
 
     @property
@@ -60,12 +60,12 @@ class Run:
 
     @property
     def timing(self) -> Path:
-        """One JSON object a line: where the time went."""
+        """One JSON object per line: wall-clock time by activity."""
         return self.folder / "timing.jsonl"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: training losses and validation metrics."""
+        """One JSON object per line: training losses and validation metrics."""
         return self.folder / "metrics.jsonl"
 
     def exists(self) -> bool:
@@ -76,7 +76,7 @@ class Run:
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process while the block runs; the system lets go when the process ends, however.
+    """Lock the run folder for this process while the block runs; released whenever and however the process ends.
 
     Raises: InputError where another process trains into it.
     """
@@ -185,7 +185,7 @@ def open_run(
 
 
 def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
-    """Find now, not at the end, that the best state is lost; then the best from here on is chosen."""
+    """Detect now, not at the end, that the best state is damaged; then the best from here on is selected."""
     if math.isinf(state.best):
         return
     try:
@@ -196,7 +196,7 @@ def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
 
 
 def _remove_stale_files(run: Run, state: State) -> None:
-    """Remove what a killed process left half written, and panels drawn after the checkpoint: they are drawn again."""
+    """Remove partial files of a killed process, and panels drawn after the checkpoint: they are drawn again."""
     panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, state.config.train.epochs + 1)]
     for name in panels[state.epoch :]:
         (run.folder / "panels" / name).unlink(missing_ok=True)
@@ -208,7 +208,7 @@ def _remove_stale_files(run: Run, state: State) -> None:
 
 
 def clear_run(folder: Path) -> None:
-    """Remove what a run wrote into `folder`, and nothing else that may lie there."""
+    """Remove what a run wrote into `folder`, and nothing else in it."""
     for name in ("checkpoints", "panels", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     files = ("config.yaml", "label_budget.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")

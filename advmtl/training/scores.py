@@ -9,18 +9,18 @@ from advmtl.training.guards import LostDataError, lost
 
 
 def figures(metrics: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> dict[str, float]:
-    """One figure per measured task, at most 1, more is better: see the tasks' `headline`."""
+    """One metric per measured task, at most 1, higher is better: see the tasks' `headline`."""
     return {name: task.learning.headline(metrics[name]) for name, task in tasks.items() if metrics.get(name)}
 
 
 def score(metrics: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> float:
-    """What `best.pt` is chosen by: the mean over the measured tasks of their `figures`."""
+    """The score that selects `best.pt`: the mean of the measured tasks' `figures`."""
     parts = figures(metrics, tasks).values()
     return sum(parts) / len(parts) if parts else float("-inf")
 
 
 def headline(metrics: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS) -> str:
-    """One line of the main figures, with units."""
+    """One line of the main metrics, with units."""
     return " · ".join(task.learning.line(metrics[name]) for name, task in tasks.items() if metrics.get(name))
 
 

@@ -83,7 +83,7 @@ def _load_best(run: Run, config: Config, warn: Callable[[str], None]) -> Generat
 
 
 class NoLog(Log):
-    """The log of a process that does not write."""
+    """A log that discards everything, for processes other than rank 0."""
 
     def __init__(self) -> None:
         """Open nothing."""

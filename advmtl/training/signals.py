@@ -41,13 +41,13 @@ class Interrupt:
         self._taken.close()
 
     def stop(self, preempted: bool | None = None) -> KeyboardInterrupt:
-        """What to raise once the state is saved; `preempted`: who asked, where another process knows."""
+        """The exception to raise once the state is saved; `preempted`: what another process was stopped by."""
         scheduler = self.preempted if preempted is None else preempted
         return Preempted() if scheduler else KeyboardInterrupt()
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """While the block runs a signal ends it, also one that came before: nothing in it changes the state."""
+        """While the block runs a signal ends it at once, also a pending one: nothing in it changes the state."""
         if self.asked:
             raise self.stop()
         self._at_once = True

@@ -43,10 +43,10 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
 
 
 class Observer(Protocol):
-    """What looks at a step's objectives before their graph is used up, and leaves them as they are."""
+    """Something that reads a step's objectives before their graph is freed, and does not change them."""
 
     def observe(self, step: StepContext, objectives: Mapping[str, Tensor]) -> None:
-        """Look at what a step is about to lower."""
+        """Read the objectives that a step is about to minimise."""
 
 
 @dataclass
@@ -84,7 +84,7 @@ class State:
 
     @property
     def observers(self) -> list[Observer]:
-        """What looks at the objectives of every step before they are lowered."""
+        """What reads the objectives of every step before they are minimised."""
         return [] if self.growth is None else [self.growth]
 
     def grow(self) -> Detection | None:
@@ -119,7 +119,7 @@ class State:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore everything `state_dict` holds, or what it held before there were terms.
+        """Restore everything `state_dict` holds, or the layout of versions before terms.
 
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
@@ -176,7 +176,7 @@ class State:
 
 
 def with_terms(state: dict[str, Any]) -> dict[str, Any]:
-    """A saved state in today's layout; an older one has discriminators and partial supervision apart."""
+    """A saved state in the current layout; an older one has discriminators and partial supervision separately."""
     if "terms" in state or not {"discriminators", "discriminator_optimizers", "noise"} <= state.keys():
         return state
     old = {"partial": {}, "partial_optimizers": {}, **state}

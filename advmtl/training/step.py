@@ -43,7 +43,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
 
 
 def forward(state: State, batch: Batch) -> StepContext:
-    """The generator's maps of a batch, and all else that terms may look at."""
+    """The generator's maps of a batch, and the other inputs of the terms."""
     generator, tasks = state.generator.train(), state.config.tasks
     masks = validity({task: batch.targets[task] for task in tasks}, generator.tasks)
     with state.precision.autocast():
@@ -93,7 +93,7 @@ def learn(state: State, terms: Mapping[str, Term], step: StepContext) -> Logs:
 def balance(
     state: State, step: StepContext, objectives: Mapping[str, Tensor], logs: Logs, statistics: bool = False
 ) -> Logs:
-    """Objectives to `.grad`; what the balancer cannot take is named as a loss would be."""
+    """Objectives to `.grad`; non-finite values found by the balancer are reported like those of a loss."""
     for observer in state.observers:
         observer.observe(step, objectives)
     state.optimizer.zero_grad(set_to_none=True)

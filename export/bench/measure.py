@@ -231,7 +231,7 @@ def in_turn(
     with open_meters() as meters:
         for turn in range(rounds):
             count = iterations * (turn + 1) // rounds - iterations * turn // rounds
-            # Who goes first changes, so that none always follows the same one.
+            # The order alternates, so that no model always follows the same one.
             for place in range(len(measured)):
                 number = (turn + place) % len(measured)
                 if len(measured) > 1:

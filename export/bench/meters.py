@@ -1,7 +1,7 @@
 """Memory of this process, and what the machine says of its own power: RAPL (Intel, AMD), NVML (NVIDIA cards), INA3221
 (Jetson boards).
 
-Power meters count everything that runs on their part of the machine, so figures hold for one that does nothing else.
+Power meters count everything that runs on their part of the machine, so metrics hold for one that does nothing else.
 """
 
 import os

@@ -48,7 +48,7 @@ class Figures:
     cpu_ms: float
 
     def figure(self, task: str, name: str) -> float | None:
-        """One figure of the evaluation; None where it was not measured or is not finite."""
+        """One metric of the evaluation; None where it was not measured or is not finite."""
         return _finite(self.evaluation.get(task, {}).get(name))
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Tally:
                 self.differences.setdefault(name, []).append(float(np.mean(found)))
 
     def figures(self) -> Figures:
-        """The figures of all frames so far."""
+        """The metrics of all frames so far."""
         return Figures(
             frames=len(self.seconds),
             evaluation=self.meters.compute(),
@@ -95,7 +95,7 @@ class Tally:
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no NaN, and a model that gives one has no figure."""
+    """JSON has no NaN, and a model that gives one has no metric."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -168,7 +168,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Lost:
-    """What a task's figure loses: points of 100 or percent of its value, negative where it is better; None where it
+    """What a task's metric loses: points of 100 or percent of its value, negative where it is better; None where it
     was measured of float32 alone.
     """
 
@@ -188,7 +188,7 @@ class Lost:
 
 
 def losses(reference: Figures, ours: Figures, tasks: Mapping[str, Task] = TASKS) -> dict[str, Lost]:
-    """By task, of those whose figure float32 has."""
+    """By task, of those whose metric float32 has."""
     found = {}
     for name, task in tasks.items():
         declared = task.learning.lower_precision
@@ -215,7 +215,7 @@ def accuracy_drop(
 ) -> str | None:
     """The first bound that does not hold, in words; None where all hold.
 
-    A figure that float32 has and the model has not (its depth is not finite) is a shortfall. So is having nothing to
+    A metric that float32 has and the model has not (its depth is not finite) is a shortfall. So is having nothing to
     measure by: validation data without any label.
     """
     found = losses(reference, ours, tasks)

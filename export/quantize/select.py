@@ -51,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model: where it is (None where it was refused), its size, its figures, what they lose by task, and what spoke
+    """One model: where it is (None where it was refused), its size, its metrics, what they lose by task, and what spoke
     against it.
     """
 

@@ -162,7 +162,7 @@ def image_table(metrics: dict[str, Any]) -> list[Table]:
             percent(one["unexplained_by_wrong_disparity_share"]),
         ],
     ]
-    head = ["Figure", "as written", f"{SHIFT_PX:g} px too large"]
+    head = ["Metric", "as written", f"{SHIFT_PX:g} px too large"]
     return [Table(f"Without truth: right image warped to the left, {count(one['frames'], 'frame')}", head, rows)]
 
 

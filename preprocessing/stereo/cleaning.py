@@ -68,7 +68,7 @@ class Cleaned:
 class CleanSettings:
     """How `clean` treats a match, in this order.
 
-    Figures are means over the two KITTI example pairs, of the lidar's points; D1 = off by more than 3 px and 5 %.
+    Metrics are means over the two KITTI example pairs, of the lidar's points; D1 = off by more than 3 px and 5 %.
     docs/stereo.md has them by pair. Shares of the image mean the same at any size.
 
     Attributes:

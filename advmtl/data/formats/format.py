@@ -13,7 +13,7 @@ Role = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class Format:
-    """One way in which frames and their labels lie on disk.
+    """One layout of frames and their labels on disk.
 
     Attributes:
         index: (source, label set, role) -> its frames, sorted by name; the rules for depth are those of `index_source`.

@@ -15,7 +15,7 @@ MIN_DEPTH_M = 1e-3
 
 @dataclass
 class DepthMetrics:
-    """The KITTI/Eigen figures over all pixels of a set whose true depth is within (1e-3 m, `max_m`); no
+    """The KITTI/Eigen metrics over all pixels of a set whose true depth is within (1e-3 m, `max_m`); no
     median scaling.
     """
 
@@ -38,7 +38,7 @@ class DepthMetrics:
         self.frames += other.frames
 
     def compute(self) -> dict[str, Any]:
-        """The figures with their units in their names (see the task's `figures`), None where no pixel was valid."""
+        """The metrics with their units in their names (see the task's `figures`), None where no pixel was valid."""
         if self.sums is None:
             return {}
         values: Sequence[float] = self.sums.tolist()  # host sync, once per set

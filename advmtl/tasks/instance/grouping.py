@@ -171,8 +171,8 @@ def _cluster(
     x = np.clip(np.rint(columns), 0, width - 1).astype(np.int64)
     votes = np.bincount(y * width + x, minlength=height * width).reshape(shape).astype(np.float64)
     smooth = cv2.GaussianBlur(votes, (0, 0), max(settings.sigma * width, 0.5), borderType=cv2.BORDER_CONSTANT)
-    # Equal maxima, as of two pixels that share the votes of one centre, would all be centres. The slope that tells
-    # them apart is far below one vote, and above what float64 resolves.
+    # Equal maxima, as of two pixels that share the votes of one centre, would all be centres. The slope that
+    # breaks the tie is far below one vote, and above what float64 resolves.
     smooth = smooth - np.arange(height * width).reshape(shape) * 1e-12
     span = 2 * max(1, round(settings.window * width)) + 1
     centers = (smooth == cv2.dilate(smooth, np.ones((span, span), np.uint8))) & (smooth > 1e-5)

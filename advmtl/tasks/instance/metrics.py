@@ -120,7 +120,7 @@ class InstanceMetrics:
         self.frames += other.frames
 
     def compute(self) -> dict[str, Any]:
-        """The figures with their units in their names (see the task's `figures`), None where undefined.
+        """The metrics with their units in their names (see the task's `figures`), None where undefined.
 
         `offset_rmse_px` is over pixels and both components, as a mean squared error would have it; `zero_rmse_px` is
         what predicting no offset scores. Both are pixels at `width_px`, None where the sources differ in width.

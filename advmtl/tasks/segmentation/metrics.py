@@ -83,7 +83,7 @@ class SegmentationMetrics:
         self.frames += other.frames
 
     def compute(self) -> dict[str, Any]:
-        """The figures, 0..1, with None where undefined; classes in neither truth nor prediction are left out
+        """The metrics, 0..1, with None where undefined; classes in neither truth nor prediction are left out
         of means.
         """
         if self.confusion is None:

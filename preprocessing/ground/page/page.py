@@ -9,7 +9,7 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure with its unit, and a sentence that says what it means."""
+    """A metric with its unit, and a sentence that says what it means."""
 
     name: str
     value: str
@@ -18,7 +18,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, ready to print; the first of each row names it. `text`: they are sentences, not figures."""
+    """Cells as text, ready to print; the first of each row names it. `text`: they are sentences, not metrics."""
 
     caption: str
     head: list[str]
