@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.convert import ParityError, in_unit, outputs_of, print_export
-from export.quantize import Candidate, Figures, Options, PrecisionReport, export_float, export_precisions, path_of
+from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
 from export.session import build_engines
 from preprocessing.ground import InputError, write_json
 
@@ -93,7 +93,7 @@ def _choice(report: PrecisionReport) -> Iterator[str]:
     )
 
 
-def _rows(models: Sequence[Candidate], reference: Figures) -> Iterator[tuple[str, list[str]]]:
+def _rows(models: Sequence[Candidate], reference: ModelMetrics) -> Iterator[tuple[str, list[str]]]:
     """The rows of the comparison table: names and cells."""
     for task, lost in models[0].losses.items():
         figure, points = lost.figure, lost.declared.kind == "points"

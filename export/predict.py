@@ -65,7 +65,7 @@ def _open(text: str, session: Session) -> tuple[Sequence[Any], Iterator[_Picture
 
 
 def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
-    """What is written beside a panel, by the ending of its name."""
+    """The files written beside a panel, by the ending of their names."""
     files: dict[str, MapFile] = {}
     for which, task in tasks.items():
         try:

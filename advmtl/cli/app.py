@@ -27,7 +27,7 @@ _errors = Console(stderr=True, soft_wrap=True)
 
 
 class _Commands(TyperGroup):
-    """Turns errors a user can mend into one line and an exit code; `--debug` shows the traceback."""
+    """Turns errors that a user can fix into one line and an exit code; `--debug` shows the traceback."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self.help = (self.help or "").replace(_FORMATS, _formats())
@@ -90,7 +90,7 @@ app = typer.Typer(
 def _advmtl(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Class and metric distance of every pixel of a street, from stereo recordings to a model on a camera.
+    """Semantic segmentation and metric depth of street scenes, from stereo recordings to a model on a camera.
 
     \b
     First steps, in the order in which data flows:

@@ -36,7 +36,7 @@ def select(
     out: Annotated[Path, typer.Option(help="Folder of the list and its pictures.")] = Path("labelling"),
     device: Device = "auto",
 ) -> None:
-    """Choose the frames that are most worth labelling: each unlike all that are chosen or labelled before.
+    """Select the frames most worth labelling: each far from all selected or labelled ones.
 
     Frames of SOURCE with a class map count as labelled. Writes selection.csv and selection.json (the list, in the order
     in which to label), selection.jpg (the frames on one sheet) and coverage.png (how much each further frame brings).

@@ -21,7 +21,7 @@ def doctor(
         str | None, typer.Option("--json", metavar="PATH", help="Write the findings as JSON; - is standard output.")
     ] = None,
 ) -> None:
-    """Try what this machine can run: packages, devices, providers, video, weights; and say what to do next.
+    """Check what this machine can run: packages, devices, providers, video, weights; and print what to do next.
 
     \b
     Examples:

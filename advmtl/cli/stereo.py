@@ -21,7 +21,7 @@ def synth(
     workers: Workers = 2,
     val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
 ) -> None:
-    """Make a stereo street-scene set with exact labels, in the layout of Cityscapes.
+    """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
     Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
     """
@@ -171,7 +171,7 @@ def quality(
     worst: Annotated[int, typer.Option(min=0, help="Number of worst frames that are drawn.")] = 8,
     workers: Workers = 2,
 ) -> None:
-    """Measure the depth that preprocess made: a page with pictures of the worst frames, and JSON.
+    """Measure the accuracy of preprocessed depth: a page with pictures of the worst frames, and JSON.
 
     Against the set's own disparity or lidar where there is some: density, end-point error [px], D1, errors in metres by
     distance. Without truth: photometric error of the right image warped by the disparity.
@@ -183,7 +183,7 @@ def quality(
 
 
 def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
-    """Measure, print, and say whether every frame could be measured."""
+    """Measure and print; whether every frame could be measured."""
     from preprocessing.quality import QualitySettings, check_quality, headlines
 
     settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)

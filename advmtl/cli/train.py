@@ -49,7 +49,7 @@ def train(
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is continued, to the same bits.
+    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Measure a run: metrics with their units as table and JSON.
+    """Evaluate a run: metrics with their units as table and JSON.
 
     \b
     Examples:

@@ -64,7 +64,7 @@ _RATIO = re.compile(r"\d{1,4}(:\d{1,4})+")
 
 
 def parse_budget(text: str) -> Path | float | tuple[int, ...] | None:
-    """A label budget as what it means: None = all, a fraction, parts of a ratio, or the path of a list of frames."""
+    """A label budget, parsed: None = all, a fraction, parts of a ratio, or the path of a list of frames."""
     if text == "all":
         return None
     if text == "one":

@@ -85,7 +85,7 @@ class Config(Strict):
     @field_validator("partial")
     @classmethod
     def _asked(cls, partial: PartialConfig | None) -> PartialConfig | None:
-        """A section that asks for nothing is none: the loader shows unlabelled frames where there is one."""
+        """An empty section becomes None: the loader includes unlabelled frames where there is a section."""
         return partial if partial is not None and any(part is not None for _, part in partial) else None
 
     @field_validator("tasks")
@@ -162,7 +162,7 @@ class Config(Strict):
 
     @property
     def spec(self) -> TaskSpec:
-        """What the tasks need to know of it."""
+        """The settings that the tasks need."""
         return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
 
     @property

@@ -14,7 +14,7 @@ from preprocessing.ground import InputError, first_line
 
 
 def config_folders() -> list[Path]:
-    """Where named configurations live: in an installed wheel, and in a checkout."""
+    """Folders of named configurations: in an installed wheel, and in a checkout."""
     package = Path(__file__).resolve().parents[1]
     return [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
 

@@ -125,7 +125,7 @@ class Detection:
 
     @property
     def text(self) -> str:
-        """What to say of it, in a line."""
+        """A summary in one line."""
         if self.grown:
             modules = ", ".join(place.text for place in self.grown)
             return f"grew at step {self.step}: {modules}, +{self.added / 1e6:.3f} M parameters"

@@ -122,7 +122,7 @@ class PartialConfig(Strict):
 
     @property
     def needs_no_label(self) -> bool:
-        """Whether a part learns from frames without any label; consistency needs that of one task."""
+        """Whether a part uses frames without any label; consistency needs the label of one task."""
         return self.adversary is not None or self.mean_teacher is not None
 
     @property

@@ -46,7 +46,7 @@ class TrainConfig(Strict):
 
 
 class GuardsConfig(Strict):
-    """From when on a run says that something is wrong. Nothing here changes what is computed.
+    """Thresholds of the warnings of a run. Nothing here changes what is computed.
 
     Attributes:
         critic_rows: logged rows in a row (one every `train.log_every` steps) for which a discriminator must win or be

@@ -152,7 +152,7 @@ Frames = Sequence[NDArray[np.uint8]]
 
 @dataclass
 class _Measured:
-    """What was measured of one model so far, over all of its blocks."""
+    """Measurements of one model so far, over all of its blocks."""
 
     session: Session
     times: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})

@@ -41,12 +41,12 @@ class Difference:
 
     @property
     def measured(self) -> float:
-        """What is bounded: the share of equal values, or the largest difference at any pixel, not the mean."""
+        """The bounded value: the share of equal values, or the largest difference at any pixel, not the mean."""
         return 1 - self.mean if self.comparison == "agreement" else self.largest
 
     @property
     def holds(self) -> bool:
-        """Whether the bound does."""
+        """Whether the bound holds."""
         return self.measured >= self.bound if self.comparison == "agreement" else self.measured <= self.bound
 
 

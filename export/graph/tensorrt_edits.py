@@ -62,7 +62,7 @@ def _target(node: onnx.NodeProto) -> int | None:
 
 
 def unsupported(model: onnx.ModelProto) -> list[str]:
-    """What TensorRT would refuse in a model, one line each; empty where it takes all of it."""
+    """Everything in a model that TensorRT would refuse, one line each; empty where it accepts all."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     graph, found = inferred.graph, []
     types = {value.name: value for value in [*graph.input, *graph.value_info, *graph.output]}

@@ -30,7 +30,7 @@ class Deviation:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ModelMetrics:
     """One model on a set of frames.
 
     Attributes:
@@ -57,7 +57,7 @@ class Figures:
 
 
 class Tally:
-    """What is counted of one model, frame by frame."""
+    """The sums of one model over frames."""
 
     def __init__(self, config: Config) -> None:
         self.spec, self.tasks = config.spec, config.task_table
@@ -80,9 +80,9 @@ class Tally:
                 found = differences(output.comparison, outputs[name], reference[name])
                 self.differences.setdefault(name, []).append(float(np.mean(found)))
 
-    def figures(self) -> Figures:
+    def metrics(self) -> ModelMetrics:
         """The metrics of all frames so far."""
-        return Figures(
+        return ModelMetrics(
             frames=len(self.seconds),
             evaluation=self.meters.compute(),
             outputs={
@@ -95,7 +95,7 @@ class Tally:
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no NaN, and a model that gives one has no metric."""
+    """None instead of NaN, which JSON does not have."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -110,8 +110,8 @@ def validation_samples(config: Config, size: tuple[int, int]) -> list[Any]:
 
 def compare_models(
     sessions: Mapping[str, Session], samples: Iterable[Sample], config: Config, total: int | None = None
-) -> dict[str, Figures]:
-    """Run every frame through every model, in turn, so that a busy moment of the machine meets all of them.
+) -> dict[str, ModelMetrics]:
+    """Run every frame through every model, in turn, so that load on the machine affects all alike.
 
     The first session is the one that the others are held against. Frames that cannot be read are left out.
     Raises: ParityError where a model gives numbers that are not finite.
@@ -137,7 +137,7 @@ def compare_models(
                     raise ParityError(f"{name} on {sample.record.name}: {fault}; the model is broken")
             for name, tally in tallies.items():
                 tally.add(outputs[name], outputs[first], sample)
-    return {name: tally.figures() for name, tally in tallies.items()}
+    return {name: tally.metrics() for name, tally in tallies.items()}
 
 
 _ROUNDING = 1e-9  # of the subtraction: a loss of exactly the bound holds it
@@ -168,7 +168,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Lost:
-    """What a task's metric loses: points of 100 or percent of its value, negative where it is better; None where it
+    """The loss of a task's metric: points of 100 or percent of its value, negative where it is better; None where it
     was measured of float32 alone.
     """
 
@@ -187,7 +187,7 @@ class Lost:
         return "falls" if self.figure.higher_is_better else "grows"
 
 
-def losses(reference: Figures, ours: Figures, tasks: Mapping[str, Task] = TASKS) -> dict[str, Lost]:
+def losses(reference: ModelMetrics, ours: ModelMetrics, tasks: Mapping[str, Task] = TASKS) -> dict[str, Lost]:
     """By task, of those whose metric float32 has."""
     found = {}
     for name, task in tasks.items():
@@ -211,7 +211,7 @@ def _loss(figure: Figure, declared: PrecisionLoss, before: float, after: float |
 
 
 def accuracy_drop(
-    precision: str, reference: Figures, ours: Figures, bounds: Bounds, tasks: Mapping[str, Task] = TASKS
+    precision: str, reference: ModelMetrics, ours: ModelMetrics, bounds: Bounds, tasks: Mapping[str, Task] = TASKS
 ) -> str | None:
     """The first bound that does not hold, in words; None where all hold.
 

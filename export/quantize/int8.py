@@ -64,7 +64,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """What is quantised or kept together: a convolution and what follows it up to the next one."""
+    """The nodes that are quantised or kept together: a convolution and what follows it up to the next one."""
 
     name: str
     nodes: tuple[str, ...]

@@ -12,7 +12,7 @@ from advmtl.config import Config
 from advmtl.training import load_generator
 from export.convert import ExportReport, ParityReport, export_checked, export_run, parity_frames
 from export.graph import JUDGED, PRECISION, SAFE_INTEGERS, Metadata, describe, fit_types
-from export.quantize.accept import Bounds, Figures, Lost, accuracy_drop, compare_models, losses, validation_samples
+from export.quantize.accept import Bounds, Lost, ModelMetrics, accuracy_drop, compare_models, losses, validation_samples
 from export.quantize.calibrate import METHODS
 from export.quantize.fp16 import to_half
 from export.quantize.int8 import Target
@@ -29,7 +29,7 @@ ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float
 
 @dataclass(frozen=True)
 class Options:
-    """How to export: for which device, calibrated on how many frames and how, bound by what."""
+    """Options of the export: target, calibration, bounds."""
 
     precisions: tuple[str, ...] = ("fp32",)
     target: Target = "cpu"
@@ -51,14 +51,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model: where it is (None where it was refused), its size, its metrics, what they lose by task, and what spoke
-    against it.
+    """One model: its path (None where it was refused), size, metrics, their losses by task, and the reason
+    why it was refused.
     """
 
     precision: str
     path: Path | None
     megabytes: float
-    figures: Figures
+    figures: ModelMetrics
     losses: Mapping[str, Lost]
     shortfall: str | None
 
@@ -103,7 +103,7 @@ class PrecisionReport:
 
 
 def path_of(precision: str, out: Path) -> Path:
-    """Where a precision of the model `out` lies: model.onnx, model_fp16.onnx, model_int8.onnx."""
+    """The path of a precision of the model `out`: model.onnx, model_fp16.onnx, model_int8.onnx."""
     return out if precision == "fp32" else out.with_stem(f"{out.stem}_{precision}")
 
 
@@ -156,7 +156,7 @@ def export_precisions(
 def _convert(
     path: Path, config: Config, metadata: Metadata, options: Options
 ) -> tuple[dict[str, Session], dict[str, str], Quantisation | None]:
-    """Make what was asked for beside the float32 model `path`.
+    """Make the requested precisions beside the float32 model `path`.
 
     Returns: sessions, float32 first; why a precision has none, by its name; how int8 was made.
     Raises: what the conversion raises, where nothing else was asked for.
@@ -196,13 +196,15 @@ def _save(model: onnx.ModelProto, precision: str, path: Path, target: Target) ->
     onnx.save(model, path)
 
 
-def _measure(sessions: Mapping[str, Session], config: Config, metadata: Metadata) -> dict[str, Figures]:
+def _measure(sessions: Mapping[str, Session], config: Config, metadata: Metadata) -> dict[str, ModelMetrics]:
     sets = validation_samples(config, metadata.size)
     samples = (data[index] for data in sets for index in range(len(data)))
     return compare_models(sessions, samples, config, sum(len(data) for data in sets))
 
 
-def _accept(precision: str, path: Path, figures: dict[str, Figures], options: Options, config: Config) -> Candidate:
+def _accept(
+    precision: str, path: Path, figures: dict[str, ModelMetrics], options: Options, config: Config
+) -> Candidate:
     reference, ours = figures["fp32"], figures[precision]
     tasks = config.task_table
     reason = None if precision == "fp32" else accuracy_drop(precision, reference, ours, options.bounds, tasks)
@@ -211,7 +213,7 @@ def _accept(precision: str, path: Path, figures: dict[str, Figures], options: Op
 
 
 def _write(made: Candidate, target: Path, reference: Candidate, options: Options) -> Candidate:
-    """Put a model in its place, where nothing speaks against it and it was asked for; it says where it was judged."""
+    """Write a model under its final name if it was asked for and accepted, with the processor it was measured on."""
     if made.precision not in options.precisions or (made.shortfall is not None and not options.force):
         return replace(made, path=None)
     assert made.path is not None

@@ -46,7 +46,7 @@ def _binding() -> Any:
 
 
 def _call(driver: Any, name: str, *arguments: Any) -> Any:
-    """What a call gives beside its result code. Raises: CudaError naming the call and what the driver says of it."""
+    """The results of a call beside its result code. Raises: CudaError naming the call and the driver's message."""
     code, *values = getattr(driver, name)(*arguments)
     if int(code):
         _, text = driver.cuGetErrorString(code)

@@ -53,7 +53,7 @@ def this_processor(cpuinfo: Path = CPUINFO, machine: str = "") -> Processor:
 
 
 def integers_here(properties: Mapping[str, str], processor: Processor) -> str:
-    """What an exported model's 8-bit integers do on a processor, in one line; empty for a model in floats.
+    """How an exported model's 8-bit integers behave on a processor, in one line; empty for a model in floats.
 
     properties: those of the file.
     """

@@ -87,7 +87,7 @@ def unpack(outputs: Mapping[str, NDArray[Any]]) -> Result:
 
 
 def spec_of(metadata: Metadata) -> TaskSpec:
-    """What the tasks need to know of a model, from its file."""
+    """The settings of the tasks, from the model's file."""
     return TaskSpec(
         classes=metadata.label_set,
         depth_range_m=metadata.depth_range_m or TaskSpec().depth_range_m,
@@ -118,7 +118,7 @@ def fit(result: Result, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS
 
 
 def fault_of(result: Result) -> str | None:
-    """Why a result means nothing, in words; None where it is sound.
+    """The fault that makes a result invalid, in words; None where there is none.
 
     A network may give NaN or infinity: broken weights, too large a number in half precision. Depth and offsets show it;
     of classes the graph itself tells, by 255 everywhere, in files exported since it does.

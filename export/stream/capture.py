@@ -25,7 +25,7 @@ OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 10_000, 5_000
 
 @dataclass(frozen=True)
 class _Address:
-    """What to give to OpenCV, and what to say where it cannot be opened."""
+    """An address for OpenCV, and the hint if it cannot be opened."""
 
     target: int | str
     backend: int

@@ -22,7 +22,7 @@ def _even(picture: Picture) -> Picture:
 
 
 class Painter:
-    """Draws the frames of one model; what explains its panels is drawn once. All its pictures have one size."""
+    """Draws the frames of one model; legends are drawn once. All its pictures have one size."""
 
     def __init__(self, metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> None:
         self.metadata, self.spec = metadata, spec_of(metadata)

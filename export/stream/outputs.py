@@ -229,7 +229,7 @@ class Outputs:
 def open_outputs(
     outputs: Outputs, metadata: Metadata, fps: float, stop: Callable[[], None], tasks: Mapping[str, Task] = TASKS
 ) -> Iterator[tuple[OnFrame | None, Record | None]]:
-    """Open everything that is asked for; yields the consumer of frames (or None) and the consumer of their times.
+    """Open all requested outputs; yields the consumer of frames (or None) and the consumer of their times.
 
     `stop` is called when the user closes the window. Raises: InputError for what cannot be written or shown.
     """
@@ -251,7 +251,7 @@ def open_outputs(
 
 
 def grouped(takers: list[OnFrame], metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> OnFrame:
-    """Hand every frame to all `takers`, with what its tasks compute of the outputs (offsets become instances)."""
+    """Deliver every frame to all `takers`, with what its tasks compute of the outputs (offsets become instances)."""
 
     def take(frame: Inferred) -> None:
         whole = replace(frame, result=complete(frame.result, metadata, tasks))

@@ -29,7 +29,7 @@ Record = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Inferred:
-    """A frame with its result, as it is handed on; the arrays are this frame's own and are not written to again.
+    """A frame with its result, as delivered; the arrays are this frame's own and are not written to again.
 
     index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
     RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `source.Loaded`.
@@ -93,7 +93,7 @@ class _Job:
 
 @dataclass
 class StreamState:
-    """What the three threads share. Each counter and timer is written by one thread only."""
+    """State shared by the three threads. Each counter and timer is written by one thread only."""
 
     source: Source
     reading: Reading
@@ -116,7 +116,7 @@ class StreamState:
         return self.enough.is_set() or self.stop.is_set() or (self.asked is not None and self.asked.is_set())
 
     def interrupt(self) -> None:
-        """End after what is under way, and say so in the report."""
+        """End after the frames under way, and note it in the report."""
         self.interrupted = True
         self.enough.set()
 
@@ -175,7 +175,7 @@ def _decode(run: StreamState, size: tuple[int, int], jobs: Queue[_Job]) -> None:
 
 
 def _tell_of_size(run: StreamState, frame: Loaded, seen: set[tuple[int, int]]) -> None:
-    """A notice at each size that the source had not before, but the first."""
+    """A notice at every new frame size after the first."""
     height, width = frame.image.shape[:2]
     if (width, height) not in seen and len(seen) < KEPT:
         if seen:
@@ -239,7 +239,7 @@ def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
 def _deliver(
     run: StreamState, done: Queue[Inferred], take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
 ) -> None:
-    """Hand results on until there are no more; runs in the caller's thread."""
+    """Deliver results until there are no more; runs in the caller's thread."""
     while (frame := done.get()) is not None:
         start = time.perf_counter()
         if frame.fault is not None:
@@ -261,7 +261,7 @@ def _deliver(
 def overlap(
     run: StreamState, session: Session, take: OnFrame | None, record: Record | None, advance: Callable[[], Any]
 ) -> None:
-    """Start the threads, take their results in this one, and wait. Raises: what went wrong in any of them."""
+    """Start the threads, take their results in this one, and wait. Raises: the error of any of them."""
     if run.reading.in_flight > 1 and not session.concurrent:
         raise InputError(f"in flight: {session.provider} runs one frame at a time; give 1")
     length = LATEST if run.reading.takes_latest(run.source) else LENGTH

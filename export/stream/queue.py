@@ -48,7 +48,7 @@ class Queue(Generic[T]):
         return None
 
     def offer(self, item: T) -> int:
-        """Put without waiting; the oldest goes where it is full. Returns how many went."""
+        """Put without waiting; the oldest is dropped where it is full. Returns how many were dropped."""
         lost = 0
         while True:
             try:
@@ -101,7 +101,7 @@ def session_threads(model: Path, threads: int, in_flight: int) -> int:
 
 
 class InFlight(Generic[Job, Done]):
-    """Work that several threads take from one queue and hand on in the order in which it came.
+    """Work that several threads take from one queue and return in its original order.
 
     work: called by several threads at once. hand: called by one at a time, in order, with what is done and how long it
     waited for its turn [s]. limit: jobs at most.

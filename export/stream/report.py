@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Listed:
-    """Frames that are left out or have invalid outputs; `word` says which in the log. One thread adds them."""
+    """Frames that are skipped or have invalid outputs; `word` names the kind in the log. One thread adds them."""
 
     word: str
     count: int = 0
@@ -45,7 +45,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class StreamReport:
-    """What a run over a stream did and how fast.
+    """The report of one stream: counts, latencies, problems.
 
     `stages` has decode (read and resize; of a live source not the waiting for its next frame), wait (for the network),
     net, with several frames in flight turn (waiting for those before it), where something takes the results draw (draw,
@@ -80,7 +80,7 @@ class StreamReport:
         return not self.skipped_frames and not self.faulty_frames
 
     def lost_lines(self) -> list[str]:
-        """A line for every frame that was left out or has invalid outputs."""
+        """A line for every frame that was skipped or has invalid outputs."""
         lines = [f"skipped {name}: {reason}" for name, reason in self.skipped]
         if self.skipped_frames > len(self.skipped):
             lines.append(f"and {self.skipped_frames - len(self.skipped)} more skipped")
@@ -109,7 +109,7 @@ class StreamReport:
 
 
 def print_report(report: StreamReport, console: "Console | None" = None) -> None:
-    """Print the report as a table, and every frame that was left out."""
+    """Print the report as a table, and every skipped frame."""
     from rich.console import Console
 
     console = console or Console()

@@ -43,7 +43,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something about the source that its user should know; without text, that it is still being waited for."""
+    """A notice about the source; without text: still waiting for it."""
 
     text: str
 

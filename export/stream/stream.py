@@ -46,7 +46,7 @@ def run(
 def infer(
     session: Session, source: Source | str | Path, outputs: Outputs | Path | None = None, reading: Reading | None = None
 ) -> StreamReport:
-    """StreamState `session` over `source` into `outputs`; a path alone is where the drawn frames go.
+    """Run `session` over `source` into `outputs`; a path alone is where the drawn frames go.
 
     A frame that cannot be read is listed and left out. The first Ctrl-C or SIGTERM ends the stream and finishes the
     files, the second, like any error, leaves no video behind.

@@ -9,6 +9,6 @@ class InputError(ValueError):
 
 
 def first_line(error: object) -> str:
-    """The first line of what an error says; of one that says nothing, its kind."""
+    """The first line of an error's message, or its type if it has none."""
     text = str(error).strip()
     return text.splitlines()[0].rstrip() if text else type(error).__name__

@@ -68,7 +68,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in `folder` to the disk: after a power loss a renamed file has its new name."""
+    """Sync a folder's entries to disk, so that a renamed file keeps its new name after a power loss."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -99,7 +99,7 @@ _LEFTOVER = re.compile(r"\.(?P<stem>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?")
 
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Remove what `atomic_write` was at when its process was killed, of the files `names` of this folder only.
+    """Remove temporary files that a killed `atomic_write` left, of the files `names` of this folder only.
 
     No other process may be writing these files.
     """

@@ -46,7 +46,7 @@ class _RichBar:
         self._bar.update(self._task, advance=steps, **({"note": note} if note else {}))  # type: ignore[arg-type]
 
     def inner(self, text: str) -> None:
-        """Show what a job within this one is at."""
+        """Show the progress of a nested job."""
         self._bar.update(self._task, inner=text)  # type: ignore[arg-type]
 
 

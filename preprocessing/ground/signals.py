@@ -44,7 +44,7 @@ def stop_requests(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def ignore(*names: str) -> None:
-    """Be deaf to these signals from now on: they reach every process of a terminal or job, and the parent decides."""
+    """Ignore these signals from now on: they reach every process of a terminal or job, and the parent handles them."""
     for number in _numbers(names):
         signal.signal(number, signal.SIG_IGN)
 

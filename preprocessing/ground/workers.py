@@ -15,7 +15,7 @@ from preprocessing.ground.signals import ignore
 
 
 class WorkerDied(RuntimeError):
-    """A worker was killed from outside, most often for want of memory."""
+    """A worker was killed from outside, most often for lack of memory."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _start(count: int) -> None:
 
 
 def _follow_parent() -> None:
-    """Leave as soon as the parent is gone: an orphan would go on writing beside the run that comes next."""
+    """Exit as soon as the parent is gone: an orphan would write beside the next run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

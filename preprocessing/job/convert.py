@@ -56,7 +56,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def convert_frame(job: Job, task: FrameTask) -> Outcome:
-    """Do one frame and put it on record; whatever is wrong with it gives an `Outcome` with the reason.
+    """Process one frame and write its manifest line; a failure gives an `Outcome` with the reason.
 
     What an earlier run wrote for a bad frame stays, unless the record shows it to be stale: made with these very
     settings from an input that has been replaced since. A depth file that no run recorded is never touched,
@@ -158,7 +158,7 @@ def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, came
 
 
 def _withdraw_record(job: Job, task: FrameTask) -> None:
-    """Take back the record of what is about to be overwritten: a run that is killed in between must not leave a lie."""
+    """Remove the manifest line of files about to be overwritten: it would be wrong if the run is killed in between."""
     if task.row is not None and task.row.get("outputs"):
         reason = "unfinished: a run was interrupted while redoing it; run preprocess once more"
         append_row(job.journal, {**task.row, "problem": reason, "outputs": {}})
@@ -233,7 +233,7 @@ def _pooled(job: Job, tasks: list[FrameTask], workers: int) -> Generator[Outcome
 def _from_pool(
     pool: ProcessPoolExecutor, job: Job, waiting: deque[FrameTask], suspects: list[FrameTask], most: int
 ) -> Generator[Outcome, None, None]:
-    """Yield outcomes until nothing waits or the pool is broken; then `suspects` gets what was in its hands.
+    """Yield outcomes until nothing waits or the pool is broken; then `suspects` gets the jobs that were running.
 
     Only a few frames are submitted at a time: less to finish on Ctrl-C, fewer suspects.
     """

@@ -19,7 +19,7 @@ BYTES_PER_PIXEL = 3.0
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen.
+    """The findings.
 
     Attributes:
         layout: Name of the layout.
@@ -42,7 +42,7 @@ class Inspection:
 
 
 def inspect(plan: Plan) -> Inspection:
-    """Look at a plan's frames: every camera file, up to `PAIRS` pairs; writes nothing."""
+    """Inspect a plan's frames: every camera file, up to `PAIRS` pairs; writes nothing."""
     frames = [task.frame for task in plan.tasks]
     matches_pairs = plan.job.settings.matcher.name != "dataset"
     problems = [f"{frame.left}: its right image is missing" for frame in frames if matches_pairs and not frame.right]

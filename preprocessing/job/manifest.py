@@ -31,7 +31,7 @@ class Shard:
         return items[self.index :: self.count]
 
     def gather(self, value: T) -> list[T]:
-        """Return everybody's `value` in the order of the processes; waits for all of them."""
+        """Return the `value` of every process in their order; waits for all of them."""
         if self.count == 1:
             return [value]
         import torch.distributed as distributed
@@ -44,7 +44,7 @@ class Shard:
         return values
 
     def close(self) -> None:
-        """Leave the others; torch complains about a process that does not."""
+        """Leave the process group; torch warns about a process that does not."""
         if self.count > 1:
             import torch.distributed as distributed
 

@@ -28,7 +28,7 @@ __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a run, over all its processes.
+    """The report of a run, over all its processes.
 
     Attributes:
         out: The root that now holds `depth/`.
@@ -65,7 +65,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: the layout, its frames and, for each, why it is to do ("" = finished)."""
+    """The plan of a run: the layout, its frames and, for each, why it is to be processed ("" = finished)."""
 
     job: Job
     tasks: list[FrameTask]
@@ -99,7 +99,7 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
 
 
 def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report:
-    """Write a depth map for every frame under `root` that allows it, and say why for those that do not.
+    """Write a depth map for every frame under `root` that allows it, and give the reason for those that do not.
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
     garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
@@ -152,7 +152,7 @@ def _work(plan: Plan, outcomes: list[Outcome]) -> None:
 
 
 def _save(job: Job, tasks: list[FrameTask]) -> None:
-    """Write the record in its final form; on a full disk it stays in its form of a journal."""
+    """Write the manifest in its final form; on a full disk it stays a journal."""
     folder = job.out / "depth"
     known = {task.frame.key for task in tasks} if job.settings.split is None else None
 

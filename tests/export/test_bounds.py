@@ -2,17 +2,17 @@
 
 import pytest
 
-from export.quantize.accept import Bounds, Deviation, Figures, accuracy_drop
+from export.quantize.accept import Bounds, Deviation, ModelMetrics, accuracy_drop
 from export.session.latency import Latency
 
 
 def figures(
     miou: float | None = 0.5, abs_rel: float | None = 0.2, agreement: float | None = 1.0, rmse_px: float | None = None
-) -> Figures:
+) -> ModelMetrics:
     """Of a model and frames that have what is not None."""
     found = {"segmentation": {"miou": miou}, "depth": {"abs_rel": abs_rel}, "instance": {"offset_rmse_px": rmse_px}}
     outputs = {} if agreement is None else {"classes": Deviation(1 - agreement, 1 - agreement)}
-    return Figures(4, found, outputs, Latency(1, 1, 1, 1, 1), 1.0)
+    return ModelMetrics(4, found, outputs, Latency(1, 1, 1, 1, 1), 1.0)
 
 
 @pytest.mark.parametrize(

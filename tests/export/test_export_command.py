@@ -14,12 +14,12 @@ from export.command import export_all
 from export.convert import to_onnx
 from export.convert.parity import ParityError, ParityReport
 from export.graph.tensorrt_edits import unsupported
-from export.quantize.accept import Figures
+from export.quantize.accept import ModelMetrics
 from export.quantize.select import Candidate, Options, PrecisionReport
 from export.session.latency import Latency
 from preprocessing.ground.errors import InputError
 
-FIGURES = Figures(4, {}, {}, Latency(1, 1, 1, 1, 1), 1.0)
+FIGURES = ModelMetrics(4, {}, {}, Latency(1, 1, 1, 1, 1), 1.0)
 
 
 def made(precision: str, path: Path | None, reason: str | None = None) -> Candidate:
