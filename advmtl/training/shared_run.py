@@ -20,15 +20,18 @@ def open_together(
     device: torch.device,
     processes: Processes,
     warn: Callable[[str], None],
+    given: State | None = None,
 ) -> State:
     """The state that the first process opens, on every process: only that one needs the run folder and the weights.
 
-    A run of another number of processes goes on at the same frame of the epoch's order, its batches cut anew; `warn` is
+    `given`: a caller's own state, which `open_state` begins with. A run of another number of processes goes on at the same frame of the epoch's order, its batches cut anew; `warn` is
     told. Raises: InputError, on all, what `open_state` raises on the first.
     """
 
     def mine() -> State:
-        return open_state() if processes.is_main else build(config, device, pretrained=False, processes=processes)
+        if processes.is_main:
+            return open_state()
+        return given or build(config, device, pretrained=False, processes=processes)
 
     state = processes.raise_together(mine)
     saved = (
