@@ -8,8 +8,8 @@
     advmtl.predict(fitted.model, image)["depth_m"]
     advmtl.export(fitted.model, "model.onnx")
 
-Importing it loads neither torch nor anything else; each function loads what it needs when it is called. The parts that
-a caller may bring (tasks, losses, encoders, balancers, terms, formats, frames) are in the rooms below: docs/extending.md.
+Importing it loads neither torch nor anything else; each function loads what it needs when it is called. What a caller
+may bring (tasks, losses, encoders, balancers, terms, formats, frames) is in the rooms below: docs/extending.md.
 """
 
 from __future__ import annotations
@@ -175,7 +175,8 @@ def fit(
     from advmtl.training import fit as train_to_the_end
 
     if isinstance(train, Loaders):
-        train, val = train.train, train.val if val is None else val
+        val = train.val if val is None else val
+        train = train.train
     return train_to_the_end(
         config,
         None if folder is None else Path(folder),
@@ -306,7 +307,9 @@ def _model(model: Trained) -> Model:
 
 def _named(val: Loader | Sequence[NamedLoader] | None) -> Sequence[NamedLoader] | None:
     """Loaders with names; a single one is "val"."""
-    return val if val is None or isinstance(val, list | tuple) else [("val", val)]
+    from collections.abc import Sequence
+
+    return val if val is None or isinstance(val, Sequence) else [("val", val)]
 
 
 def _input_error(text: str) -> InputError:

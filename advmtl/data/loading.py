@@ -238,7 +238,7 @@ def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks) -> tu
 
 
 def batches_of(
-    dataset: TaskFrames, sampler: EpochSampler | Sequence[Sequence[int]], workers: int, *, persistent: bool
+    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, persistent: bool
 ) -> DataLoader[Sample]:
     """The samples of a dataset that knows its `tasks`, in the sampler's order, as batches."""
     return DataLoader(

@@ -9,8 +9,16 @@ from advmtl.config import Config
 from advmtl.data.batch import Batch, Sample
 from advmtl.data.dataset import TaskFrames
 from advmtl.data.formats import FORMATS, Format
-from advmtl.data.loading import FrameSet, Loader, NamedLoader, TrainLoader, batches_of, in_order, train_loader
-from advmtl.data.loading import val_loaders as configured_val_loaders
+from advmtl.data.loading import (
+    FrameSet,
+    Loader,
+    NamedLoader,
+    TrainLoader,
+    batches_of,
+    in_order,
+    train_loader,
+    val_loaders,
+)
 from advmtl.data.sampling import EpochSampler, FrameKey
 from advmtl.tasks import FrameRecord, Task
 from preprocessing.ground import InputError
@@ -45,13 +53,12 @@ def loaders(
         rank, world_size: this process's part of every global batch.
     Raises: InputError where a source is missing, no frame is good, or own frames are not what `FrameSet` says.
     """
-    part = {"rank": rank, "world_size": world_size}
     if train is None or isinstance(train, Sequence):
-        learnt = train_loader(config, formats=formats, records=train, **part)
+        learnt = train_loader(config, formats=formats, records=train, rank=rank, world_size=world_size)
     else:
         learnt = _train_batches(train, config, rank, world_size)
     if val is None or isinstance(val, Sequence):
-        measured = configured_val_loaders(config, formats=formats, records=val, **part)
+        measured = val_loaders(config, formats=formats, records=val, rank=rank, world_size=world_size)
     else:
         measured = [("own", in_order(_Numbered(val, config, "val"), config, rank, world_size))]
     return Loaders(learnt, measured)

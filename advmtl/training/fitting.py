@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO, cast
 
 import torch
 from rich.console import Console
@@ -102,7 +102,7 @@ def fit(
         if device != given.device:
             raise InputError(f"device: the state is on {given.device}, not on {device}; build it there")
     assert isinstance(config, Config)
-    audience, console = Audience(callbacks), console or Console(file=Lines(), width=200, soft_wrap=True)
+    audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
     processes.assert_equal(config.hash, "configuration")
     data = processes.raise_together(lambda: _loaders(config, processes, train, val))
     with ExitStack() as stack:
@@ -221,14 +221,14 @@ def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
 def _loaders(
     config: Config, processes: Processes, train: TrainLoader | None, val: Sequence[NamedLoader] | None
 ) -> Loaders:
-    part = {"rank": processes.rank, "world_size": processes.count}
+    rank, count = processes.rank, processes.count
     if train is not None:
         check_loader(train, "train", training=True)
     for name, loader in val or []:
         check_loader(loader, f"val {name}")
     return Loaders(
-        train_loader(config, **part) if train is None else train,
-        val_loaders(config, **part) if val is None else list(val),
+        train_loader(config, rank=rank, world_size=count) if train is None else train,
+        val_loaders(config, rank=rank, world_size=count) if val is None else list(val),
     )
 
 

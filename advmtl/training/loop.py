@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,13 +110,15 @@ class Loop:
         self.timing.write(state.step, state.epoch)
         for line in state.guards.watch_discriminators(values, state.config):
             warn(self.console, f"step {state.step}: {line}")
-        self._tell(lambda: self.audience.step(state.step, values))
+        self._tell(partial(self.audience.step, state.step, values))
         return values
 
     def run_epochs(
         self, loader: TrainLoader, loaders: list[NamedLoader], total: int, advance: Callable[[int, str], None]
     ) -> None:
-        """All epochs that are left, or until a callback ends the training. Each is measured before it counts as done, so that no measurement can be lost."""
+        """All epochs that are left, or until a callback ends the training.
+
+        Each is measured before it counts as done, so that no measurement can be lost."""
         state, settings = self.state, self.state.config.train
         try:
             ended = False
@@ -133,8 +136,7 @@ class Loop:
                     self.save(self.run.best)
                 self.save_last()
                 if metrics is not None:
-                    told = metrics
-                    self._tell(lambda: self.audience.epoch(done, told))
+                    self._tell(partial(self.audience.epoch, done, metrics))
                 asked, ends = self.processes.totals([int(self.interrupt.asked), int(self.audience.ended)])
                 if asked:
                     self._leave()

@@ -24,7 +24,9 @@ def open_together(
 ) -> State:
     """The state that the first process opens, on every process: only that one needs the run folder and the weights.
 
-    `given`: a caller's own state, which `open_state` begins with. A run of another number of processes goes on at the same frame of the epoch's order, its batches cut anew; `warn` is
+    `given`: a caller's own state, which `open_state` begins with.
+
+    A run of another number of processes goes on at the same frame of the epoch's order, its batches cut anew; `warn` is
     told. Raises: InputError, on all, what `open_state` raises on the first.
     """
 
