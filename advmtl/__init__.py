@@ -240,6 +240,8 @@ def evaluate(
         measured = list(_named(val) or [])
         for name, loader in measured:
             check_loader(loader, f"val {name}")
+    if not measured:
+        raise _input_error("data.val: no source given; name one, or give loaders to measure on")
     return measure(found.network, measured, found.config, found.device, tasks=found.config.task_table)
 
 

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
         train_loader,
         val_loaders,
     )
-    from advmtl.data.own import Loaders, OwnFrames, check_batch, check_loader, loaders
+    from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
 
 _TORCH = {
     **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
     **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
     **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
-    **dict.fromkeys(("Loaders", "OwnFrames", "check_batch", "check_loader", "loaders"), "own"),
+    **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
 }
 
 

@@ -1,6 +1,6 @@
 """A caller's own data in the place of the configured sources: records, frames or loaders, and what each must be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,14 @@ def check_loader(loader: Loader, what: str, *, training: bool = False) -> None:
         _has(sampler, ("batches", "set_position"), f"{who}: its batch_sampler", "TrainLoader")
 
 
-def check_batch(batch: Batch, tasks: Mapping[str, object], loader: Loader) -> None:
+def checked_batches(loader: Loader, tasks: Collection[str]) -> Iterator[Batch]:
+    """The loader's batches, each looked at. Raises: InputError, see `check_batch`."""
+    for batch in loader:
+        check_batch(batch, tasks, loader)
+        yield batch
+
+
+def check_batch(batch: Batch, tasks: Collection[str], loader: Loader) -> None:
     """Raises: InputError naming the loader where a batch is none, or lacks what a step of these tasks asks for.
 
     Looks at shapes alone: nothing waits for the device.

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
-from advmtl.data import Batch, NamedLoader, TrainLoader, check_batch, on_device
+from advmtl.data import Batch, NamedLoader, TrainLoader, checked_batches, on_device
 from advmtl.distributed import Processes
 from advmtl.drawing import Evolution
 from advmtl.evaluation import evaluate
@@ -66,8 +66,8 @@ class Loop:
         """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        for batch in self.timing.waiting(on_device(loader, state.device)):
-            check_batch(batch, state.config.tasks, loader)
+        batches = checked_batches(loader, state.config.tasks)
+        for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch, statistics=chosen)
