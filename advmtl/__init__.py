@@ -1,3 +1,320 @@
-"""Adversarial multi-task training of compact networks for street scenes."""
+"""Adversarial multi-task training of compact networks for street scenes, as a library.
+
+    import advmtl
+
+    config = advmtl.load_config("baseline", ["data.train=[{format: cityscapes, root: city, split: train}]", …])
+    fitted = advmtl.fit(config, folder="runs/baseline")
+    fitted.metrics["depth"]["abs_rel"]
+    advmtl.predict(fitted.model, image)["depth_m"]
+    advmtl.export(fitted.model, "model.onnx")
+
+Importing it loads neither torch nor anything else; each function loads what it needs when it is called. What a caller
+may bring (tasks, losses, encoders, balancers, terms, formats, frames) is in the rooms below: docs/extending.md.
+"""
+
+from __future__ import annotations
 
 from advmtl.version import __version__ as __version__
+
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from advmtl.balancing import Balancer
+    from advmtl.config import Config
+    from advmtl.data import Format, Loader, Loaders, NamedLoader, OwnFrames, TrainLoader
+    from advmtl.networks import Encoder
+    from advmtl.terms import Builder
+    from advmtl.training import Callback, Fitted, Model, State
+    from export.convert import ExportReport
+    from preprocessing.ground import InputError
+
+    Image = NDArray[np.uint8]
+    Device = torch.device | str | None
+    Trained = Model | State | str | Path
+
+_TYPES = {
+    "Config": "advmtl.config",
+    "Loaders": "advmtl.data",
+    **dict.fromkeys(("Callback", "Fitted", "Model", "State"), "advmtl.training"),
+    "InputError": "preprocessing.ground",
+}
+__all__ = sorted(
+    [*_TYPES, "build", "evaluate", "export", "fit", "load", "load_config", "loaders", "predict", "__version__"]
+)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _TYPES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_TYPES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """A checked configuration.
+
+    Args:
+        source: a name (`baseline`), a YAML file, a run folder, or plain values as such a file has them.
+        overrides: `key=value`, as on the command line: `train.epochs=5`, `data.size=256x128`.
+        tables: what names are checked against, and built of, beside ours: `{"tasks": TASKS | {"normals": NORMALS}}`;
+            "tasks" (`advmtl.tasks.TASKS`), "objectives" (`advmtl.adversarial_objectives.OBJECTIVES`), "encoders"
+            (`advmtl.networks.ENCODERS`).
+    Raises: InputError, one line naming the file and the key.
+    """
+    from advmtl.config import load_config as read
+
+    return read(source, overrides, tables=tables)
+
+
+def build(
+    config: Config,
+    *,
+    encoder: Encoder | None = None,
+    balancer: Balancer | None = None,
+    terms: Mapping[str, Builder] | None = None,
+    device: Device = None,
+    pretrained: bool = True,
+) -> State:
+    """A fresh run of a configuration: `state.generator` learns, `state.ema` is its average, `state.config` its origin.
+
+    Args:
+        config: from `load_config`; its tables say which tasks, objectives and encoders there are.
+        encoder: an `nn.Module` from images [N,3,H,W] to four maps at strides 4, 8, 16 and 32
+            (`advmtl.networks.Encoder`), in the place of the configured one. A copy of it learns, from the weights it
+            has; the configuration then names its class.
+        balancer: an object of one of the kinds in `advmtl.balancing`, in the place of the configured method.
+        terms: a table of all that adds to a step, `TERMS | {"mine": build_mine}` of `advmtl.terms`; None: `TERMS`.
+        device: None or "auto": a GPU where there is one.
+        pretrained: False leaves the configured encoder's weights random.
+    Raises: InputError naming the part that is not what it must be, or weights that are missing.
+    """
+    from advmtl.terms import TERMS
+    from advmtl.training import build as build_state
+    from advmtl.training import device_named, with_encoder
+
+    if encoder is not None:
+        config = with_encoder(config, encoder)
+    return build_state(
+        config, device_named(device), pretrained=pretrained, terms=TERMS if terms is None else terms, balancer=balancer
+    )
+
+
+def loaders(
+    config: Config,
+    train: OwnFrames | None = None,
+    val: OwnFrames | None = None,
+    *,
+    formats: Mapping[str, Format] | None = None,
+) -> Loaders:
+    """Batches to learn from (`.train`) and, by name, to measure on (`.val`).
+
+    Args:
+        config: names the sources, the tasks and how frames are shown.
+        train, val: frames of the caller's own in the place of the configured sources: `advmtl.tasks.FrameRecord`s of
+            files, or an object with `records`, `bad_frames`, a length, and `advmtl.data.Sample`s by number
+            (`advmtl.data.FrameSet`), which are shown as they are: image uint8 [H,W,3] and a target a task.
+        formats: a table with the formats of all sources, `FORMATS | {"mine": MINE}` of `advmtl.data`; None: `FORMATS`.
+    Raises: InputError where a source is missing, no frame is good, or own frames are not what they must be.
+    """
+    from advmtl.data import FORMATS
+    from advmtl.data import loaders as batches
+
+    return batches(config, train, val, formats=FORMATS if formats is None else formats)
+
+
+def fit(
+    config: Config | State,
+    train: TrainLoader | Loaders | None = None,
+    val: Loader | Sequence[NamedLoader] | None = None,
+    *,
+    folder: str | Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    device: Device = None,
+    overwrite: bool = False,
+    resume: bool = True,
+) -> Fitted:
+    """Train to the end of the configuration; what `advmtl train` does, without printing.
+
+    Args:
+        config: the experiment, or a state of `build`, whose networks then learn in place.
+        train: `loaders(config)`, or a loader of the caller's own, anything that is an `advmtl.data.TrainLoader`; None:
+            the configured sources.
+        val: own loaders to measure on (`advmtl.data.Loader`), one or several with names.
+        folder: a run folder, which is continued where it holds this run; None: nothing stays on the disk.
+        callbacks: objects with `Callback`'s methods: `on_step(step, losses)` after every `train.log_every`-th step,
+            `on_epoch(epoch, metrics)` after every measured epoch. One that returns True ends the training; what one
+            raises reaches the caller, with the state saved in the folder.
+        device: None or "auto": that of the state, else a GPU where there is one.
+        overwrite, resume: start anew in a folder that holds a run; False refuses such a folder.
+    Returns: `.model`, the average at the best measurement, in evaluation mode, and `.metrics`, its figures by task,
+        with units in their names. What is said meanwhile goes to the logger `advmtl.training`.
+    Raises: InputError naming the part or key at fault; NonFiniteLoss and others of `advmtl.training.fit`.
+    """
+    from pathlib import Path
+
+    from advmtl.data import Loaders
+    from advmtl.training import State, device_named
+    from advmtl.training import fit as train_to_the_end
+
+    if isinstance(train, Loaders):
+        val = train.val if val is None else val
+        train = train.train
+    return train_to_the_end(
+        config,
+        None if folder is None else Path(folder),
+        None if isinstance(config, State) and device in (None, "auto") else device_named(device),
+        overwrite=overwrite,
+        resume=resume,
+        train=train,
+        val=_named(val),
+        callbacks=callbacks,
+    )
+
+
+def load(
+    run: str | Path, *, encoder: Encoder | None = None, tables: Mapping[str, Mapping[str, Any]] | None = None
+) -> Model:
+    """What a run has come to, on the CPU: `.network` in evaluation mode (averaged weights), `.config`.
+
+    Args:
+        run: a run folder (its best checkpoint) or a `.pt` file.
+        encoder: a module of the class that the run was built with, where that was a caller's; a copy gets the weights.
+        tables: as for `load_config`, where its tasks, objectives or encoders are not all ours.
+    Raises: InputError where it is missing, damaged or refused.
+    """
+    from pathlib import Path
+
+    from advmtl.networks import ENCODERS
+    from advmtl.training import Model, encoder_table, load_generator
+
+    known = dict(tables or {})
+    if encoder is not None:
+        known["encoders"] = {**known.get("encoders", ENCODERS), **encoder_table(encoder)}
+    return Model(*load_generator(Path(run), known))
+
+
+def evaluate(
+    model: Trained,
+    val: Loader | Sequence[NamedLoader] | str | None = None,
+    *,
+    device: Device = None,
+) -> dict[str, Any]:
+    """Figures of a model, nested by task, as in `evaluation.json`: shares, metres, pixels, degrees, as their names say.
+
+    Args:
+        model: of `fit` or `load`; a state, whose average is measured; a run folder or checkpoint.
+        val: own loaders; or a source `format:root[:split]`; None: the configured validation sources.
+        device: None: where the model is.
+    Raises: InputError.
+    """
+    from advmtl.config import Source
+    from advmtl.data import check_loader, val_loaders
+    from advmtl.evaluation import evaluate as measure
+
+    found = _model(model)
+    if device is not None:
+        from advmtl.training import device_named
+
+        found = found.to(device_named(device))
+    if val is None or isinstance(val, str):
+        measured = val_loaders(found.config, None if val is None else [Source.parse(val)])
+    else:
+        measured = list(_named(val) or [])
+        for name, loader in measured:
+            check_loader(loader, f"val {name}")
+    if not measured:
+        raise _input_error("data.val: no source given; name one, or give loaders to measure on")
+    return measure(found.network, measured, found.config, found.device, tasks=found.config.task_table)
+
+
+def predict(model: Trained, image: Image, *, size: tuple[int, int] | str | None = "picture") -> dict[str, NDArray[Any]]:
+    """The deployed outputs of one picture by name: `classes` uint8 [h,w], `depth_m` float32 [h,w] metres, `offsets_px`
+    float32 [2,h,w] pixels, `instances` uint16 [h,w], or those of a caller's tasks.
+
+    Args:
+        model: as for `evaluate`; where it is.
+        image: RGB uint8 [H,W,3], of any size.
+        size: (width, height) of the outputs; "picture": the image's; None: the network's, without resizing.
+    Raises: InputError.
+    """
+    from advmtl.evaluation import predict as look
+
+    found = _model(model)
+    if size is not None and isinstance(size, str):
+        if size != "picture":
+            raise _input_error(f'size {size!r}: give (width, height), "picture" or None')
+        size = (image.shape[1], image.shape[0]) if getattr(image, "ndim", 0) == 3 else None
+    return look(found.network, image, found.config.data.size, size)
+
+
+def export(
+    model: Trained,
+    path: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: Sequence[Image] | str | Path | None = None,
+    count: int = 20,
+    target: str = "cpu",
+) -> ExportReport:
+    """Write one ONNX file, camera frame in (uint8 RGB), deployed outputs out, checked against the model on pictures.
+
+    Args:
+        model: as for `evaluate`.
+        path: the `.onnx` file.
+        size: (width, height) of its input; None: that of the training.
+        frames: pictures to compare on, arrays uint8 [H,W,3] or a folder; None: the validation sources.
+        count: pictures at most.
+        target: "cpu" or "gpu", what will run it.
+    Returns: megabytes, metadata, and the differences measured. Raises: InputError; `export.convert.ParityError` where
+        the file's outputs differ, and nothing is then written. For fp16, int8 and engines: `advmtl export`.
+    """
+    from pathlib import Path
+
+    from export.convert import export_model
+
+    found = _model(model)
+    pictures = Path(frames) if isinstance(frames, str | Path) else frames
+    return export_model(found.network, found.config, Path(path), size=size, frames=pictures, count=count, target=target)
+
+
+def _model(model: Trained) -> Model:
+    from pathlib import Path
+
+    from advmtl.training import Model, State
+
+    if isinstance(model, str | Path):
+        return load(model)
+    if not isinstance(model, Model | State):
+        raise _input_error(f"model: is {type(model).__name__}; give an advmtl.Model, a State, or a run folder")
+    return model.model if isinstance(model, State) else model
+
+
+def _named(val: Loader | Sequence[NamedLoader] | None) -> Sequence[NamedLoader] | None:
+    """Loaders with names; a single one is "val"."""
+    from collections.abc import Sequence
+
+    return val if val is None or isinstance(val, Sequence) else [("val", val)]
+
+
+def _input_error(text: str) -> InputError:
+    from preprocessing.ground import InputError
+
+    return InputError(text)

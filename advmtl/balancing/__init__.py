@@ -7,7 +7,7 @@ the gradients, asks it, and writes what comes of them.
 """
 
 from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, NonFiniteObjective, Sum
-from advmtl.balancing.build import BALANCERS, build_balancer
+from advmtl.balancing.build import BALANCERS, build_balancer, check_balancer
 from advmtl.balancing.gradients import (
     ObjectiveGradients,
     backward_through_encoder,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.distributed import Processes
+from preprocessing.ground import InputError
 
 _TINY = 1e-12  # stands for a loss of 0 where a logarithm is taken
 
@@ -66,7 +67,9 @@ class GramBalancer(Balancer):
         active = gramian.diagonal() > 0
         weights = torch.ones_like(losses)
         if bool(active.any()):
-            weights[active] = self.solve(gramian[active][:, active], losses[active].clamp_min(_TINY), active)
+            solved = self.solve(gramian[active][:, active], losses[active].clamp_min(_TINY), active)
+            check_shape(self, "solve", solved, (int(active.sum()),))
+            weights[active] = solved
         refuse_non_finite(self.objectives, weights, "weight")
         return weights
 
@@ -124,7 +127,9 @@ class LossBalancer(Balancer):
         self.last = values
         leaf = values.clone().requires_grad_()
         with torch.enable_grad():
-            weights, *own = torch.autograd.grad(self(leaf), [leaf, *self.parameters()])
+            combined = self(leaf)
+            check_shape(self, "forward", combined, ())
+            weights, *own = torch.autograd.grad(combined, [leaf, *self.parameters()])
         refuse_non_finite(self.objectives, weights, "weight")
         return weights, tuple(own)
 
@@ -135,6 +140,13 @@ class JacobianBalancer(Balancer):
     def forward(self, matrix: Tensor) -> Tensor:
         """One gradient [n] from the objectives' [m,n]; an objective that has none is 0."""
         raise NotImplementedError
+
+
+def check_shape(balancer: nn.Module, method: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    """Raises: InputError naming a balancer whose method gives another shape."""
+    if tuple(value.shape) != shape:
+        found, wanted = ("one number" if one == () else str(list(one)) for one in (tuple(value.shape), shape))
+        raise InputError(f"balancer {type(balancer).__name__}: {method} gave {found}; it must give {wanted}")
 
 
 def refuse_non_finite(objectives: Sequence[str], values: Tensor, what: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchjd import aggregation, scalarization
 
-from advmtl.balancing.balancer import Balancer, Sum
+from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, Sum
 from advmtl.balancing.directions import CentralDirection, MinNorm, Tensioner
 from advmtl.balancing.progress_based import GradNorm, Prioritisation, StopAndGo
 from advmtl.balancing.rotograd import RotoGrad
@@ -49,6 +49,18 @@ def build_balancer(method: str, options: Mapping[str, Any], tasks: Names, object
     except ImportError:
         extra = EXTRAS[method]
         raise InputError(f"balance.method: {method} needs a solver; pip install 'torchjd[{extra}]'") from None
+
+
+def check_balancer(balancer: Balancer, tasks: Names, objectives: Names) -> None:
+    """Raises: InputError naming a caller's balancer that is of no kind, or of other objectives than the run's."""
+    who = f"balancer {type(balancer).__name__}"
+    if not isinstance(balancer, Sum | LossBalancer | GramBalancer | JacobianBalancer):
+        raise InputError(f"{who}: is none of Sum, LossBalancer, GramBalancer, JacobianBalancer; see advmtl.balancing")
+    if isinstance(balancer, GramBalancer) and balancer.transforms_representation:
+        raise InputError(f"{who}: transforms z, which only the configured rotograd can; set balance.method: rotograd")
+    wanted = tasks if isinstance(balancer, LossBalancer) else objectives
+    if not isinstance(balancer, Sum) and list(balancer.objectives) != list(wanted):
+        raise InputError(f"{who}: is of {', '.join(balancer.objectives)}; this run balances {', '.join(wanted)}")
 
 
 def _own(kind: Callable[..., Balancer]) -> Builder:

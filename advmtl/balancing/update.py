@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, Sum, refuse_non_finite
+from advmtl.balancing.balancer import (
+    Balancer,
+    GramBalancer,
+    JacobianBalancer,
+    LossBalancer,
+    Sum,
+    check_shape,
+    refuse_non_finite,
+)
 from advmtl.balancing.gradients import (
     ObjectiveGradients,
     backward_sum,
@@ -179,9 +187,12 @@ def _aggregate(
         # Each process has its own part of z: coordinate by coordinate, the methods need no more than that.
         with step.processes.fork_rng_per_rank():
             vector = balancer(whole)
+        check_shape(balancer, "forward", vector, (whole.shape[1],))
         backward_through_encoder(gradients, sum(beside, start=vector))
     else:
-        vector = step.processes.broadcast_from_rank0(balancer(whole), whole.device)
+        found = balancer(whole)
+        check_shape(balancer, "forward", found, (whole.shape[1],))
+        vector = step.processes.broadcast_from_rank0(found, whole.device)
         write_shared(shared, sum(beside, start=vector), step.scale)
 
 

@@ -129,7 +129,7 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
         try:
-            metrics = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True))
+            fitted = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True))
         except InputError:
             raise
         except NonFiniteLoss as error:
@@ -138,8 +138,8 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
             traceback.print_exc(file=output)
             reason = f"{type(error).__name__}: {first_line(error)}"
         else:
-            plan.metrics[folder] = metrics
-            return f"{headline(metrics)} ({(time.monotonic() - start) / 60:.1f} min)"
+            plan.metrics[folder] = fitted.metrics
+            return f"{headline(fitted.metrics)} ({(time.monotonic() - start) / 60:.1f} min)"
     plan.failures[folder] = reason
     return f"failed: {plan.failures[folder]}"
 

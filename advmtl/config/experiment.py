@@ -62,8 +62,8 @@ class Config(Strict):
 
     Names of tasks, their losses and these losses' options are checked against `TASKS`, and those of adversarial
     objectives against `OBJECTIVES`, or against the tables that are given to the validation as its context, {"tasks": …,
-    "objectives": …}; so checking loads torch. Whatever is built of a configuration takes its parts from `task_table`
-    and `objective_table`.
+    "objectives": …, "encoders": …}; so checking loads torch. Whatever is built of a configuration takes its parts from
+    `task_table`, `objective_table` and `tables`.
     """
 
     name: str = "run"
@@ -145,6 +145,12 @@ class Config(Strict):
     def tables(self) -> dict[str, Any]:
         """The tables it was checked against where they are not the usual ones, to check another one alike."""
         return self._tables
+
+    def with_tables(self, **tables: Mapping[str, Any]) -> "Config":
+        """The same values with these tables in the place of the ones of these names; nothing is checked anew."""
+        changed = self.model_copy()
+        changed._tables = {**self._tables, **tables}
+        return changed
 
     @property
     def task_table(self) -> Mapping[str, Task]:

@@ -1,7 +1,8 @@
 """Configuration files: finding them by path or name, `key=value` overrides. Imports no torch."""
 
+import copy
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,27 @@ def _number(text: str) -> float | str:
         return text
 
 
-def load_config(name: str, overrides: Sequence[str] = (), tables: dict[str, Any] | None = None) -> Config:
-    """Load a configuration by path, name or run folder and apply `key=value` overrides.
+TABLES = ("tasks", "objectives", "encoders")
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Config:
+    """Load a configuration by name, path or run folder, or of plain values, and apply `key=value` overrides.
 
     `tables`: what names are checked against, see `Config`.
 
     Raises: InputError, one line naming the file and the key.
     """
-    path = find_config(name)
+    unknown = [name for name in tables or {} if name not in TABLES]
+    if unknown:
+        raise InputError(f"tables: no {unknown[0]!r}; there are {', '.join(TABLES)}")
+    if isinstance(source, Mapping):
+        return _checked(copy.deepcopy(dict(source)), overrides, "configuration", tables)
+    path = find_config(str(source))
     try:
         values = read_yaml(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -76,6 +90,12 @@ def load_config(name: str, overrides: Sequence[str] = (), tables: dict[str, Any]
     if not isinstance(values, dict):
         raise InputError(f"{path}: a configuration is a mapping of keys to values")
     values.setdefault("name", path.stem)
+    return _checked(values, overrides, str(path), tables)
+
+
+def _checked(
+    values: dict[str, Any], overrides: Sequence[str], where: str, tables: Mapping[str, Mapping[str, Any]] | None
+) -> Config:
     for text in overrides:
         _override(values, text)
-    return validate(Config, values, str(path), tables)
+    return validate(Config, values, where, dict(tables or {}))

@@ -17,13 +17,24 @@ from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed
 if TYPE_CHECKING:
     from advmtl.data.batch import Batch, Sample, collate, normalize, on_device
     from advmtl.data.dataset import FrameDataset, TrainView
-    from advmtl.data.loading import FrameSet, Loader, NamedLoader, TrainLoader, frame_loader, train_loader, val_loaders
+    from advmtl.data.loading import (
+        FrameSet,
+        Loader,
+        NamedLoader,
+        Positioned,
+        TrainLoader,
+        frame_loader,
+        train_loader,
+        val_loaders,
+    )
+    from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
 
 _TORCH = {
     **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
     **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
-    **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "TrainLoader"), "loading"),
+    **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
+    **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
 }
 
 

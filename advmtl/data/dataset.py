@@ -25,7 +25,16 @@ class TrainView:
     seed: int
 
 
-class FrameDataset(Dataset[Sample]):
+class TaskFrames(Dataset[Sample]):
+    """Frames that know which tasks their samples have targets of."""
+
+    tasks: Mapping[str, Task]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+class FrameDataset(TaskFrames):
     """Frames by number, whole, or, with a `TrainView`, by `FrameKey`, augmented and with targets for training."""
 
     def __init__(

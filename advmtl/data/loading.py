@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from advmtl.config import Config, DataConfig, Source
 from advmtl.data.batch import Batch, Sample, collate
-from advmtl.data.dataset import FrameDataset, TrainView
+from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
 from advmtl.data.formats import FORMATS, Format, Role
 from advmtl.data.frames import BadFrame, check_frames
 from advmtl.data.index import index_source, source_name
@@ -32,7 +32,7 @@ Tasks = Mapping[str, Task]
 
 
 class FrameSet(Protocol):
-    """The frames behind a loader."""
+    """The frames behind a loader, or a caller's own, of which `loaders` makes one."""
 
     @property
     def records(self) -> Sequence[FrameRecord]:
@@ -44,10 +44,8 @@ class FrameSet(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: int, /) -> Sample: ...
-
-    def batch(self, places: Sequence[int]) -> Batch:
-        """Frames by number as one batch."""
+    def __getitem__(self, place: int, /) -> Sample:
+        """A frame with the targets of all configured tasks, blank where it has no such label."""
 
 
 class Loader(Protocol):
@@ -132,7 +130,7 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    return cast(TrainLoader, _loader(dataset, sampler, data.workers, persistent=True))
+    return cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
 
 
 def val_loaders(
@@ -144,15 +142,23 @@ def val_loaders(
     world_size: int = 1,
     tasks: Tasks | None = None,
     formats: Mapping[str, Format] = FORMATS,
+    records: Sequence[FrameRecord] | None = None,
 ) -> list[NamedLoader]:
     """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
     `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means. Of several
     processes each takes every `world_size`-th batch, so that the batches are those of one process, bit for bit.
-    `tasks`, `formats`: as for `train_loader`.
+    `tasks`, `formats`: as for `train_loader`. `records`: frames of the caller's own instead, as one source, "own".
     Raises: InputError where a source is missing or no frame of it is good.
     """
     data, tasks = config.data, tasks or config.task_table
+    if records is not None:
+        good, bad = _checked(records, config, tasks)
+        if not good:
+            raise InputError("none of the validation frames is good" + (f"; the first: {bad[0].reason}" if bad else ""))
+        own = _dataset([replace(record, source=0) for record in good], [], config, tasks, data.cache_mb * 0.25)
+        own.bad_frames = bad
+        return [("own", in_order(own, config, rank, world_size))]
     chosen = list(data.val if sources is None else sources)
     loaders: list[NamedLoader] = []
     for number, source in enumerate(chosen):
@@ -160,11 +166,17 @@ def val_loaders(
         records = [replace(record, source=number) for record in records]
         dataset = _dataset(records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
         dataset.bad_frames = bad
-        batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
-        own = [batch.tolist() for batch in batches[rank::world_size]]
-        # Its workers live for one pass only: between two measurements they would hold memory for nothing.
-        loaders.append((source_name(source), cast(Loader, _loader(dataset, own, data.workers, persistent=False))))
+        loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
+
+
+def in_order(dataset: TaskFrames, config: Config, rank: int, world_size: int) -> Loader:
+    """Whole frames in their order; of several processes each takes every `world_size`-th batch."""
+    data = config.data
+    batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
+    own = [batch.tolist() for batch in batches[rank::world_size]]
+    # Its workers live for one pass only: between two measurements they would hold memory for nothing.
+    return cast(Loader, batches_of(dataset, own, data.workers, persistent=False))
 
 
 def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: DataConfig) -> Loader:
@@ -176,7 +188,7 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     shapes = [sizes[record.source] for record in records]
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
-    return cast(Loader, _loader(FrameDataset(records, sizes, {}), batches, data.workers, persistent=False))
+    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, persistent=False))
 
 
 def _dataset(
@@ -225,7 +237,10 @@ def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks) -> tu
     return check_frames(records, _configured(config, tasks))
 
 
-def _loader(dataset: FrameDataset, sampler: Any, workers: int, *, persistent: bool) -> Any:
+def batches_of(
+    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, persistent: bool
+) -> DataLoader[Sample]:
+    """The samples of a dataset that knows its `tasks`, in the sampler's order, as batches."""
     return DataLoader(
         dataset,
         batch_sampler=sampler,

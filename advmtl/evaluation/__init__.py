@@ -2,4 +2,5 @@
 
 from advmtl.evaluation.frame_metrics import FrameFigures, Gather, frames_file, write_evaluation
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
+from advmtl.evaluation.prediction import predict
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_metrics, print_table

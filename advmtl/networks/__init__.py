@@ -9,7 +9,7 @@ from advmtl.networks.discriminator import (
     real_maps,
     validity,
 )
-from advmtl.networks.encoders import ENCODERS, Build, Encoder, build_encoder, growable
+from advmtl.networks.encoders import ENCODERS, Build, Encoder, build_encoder, check_encoder, growable
 from advmtl.networks.generator import Generator, Taps, build_generator
 from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
 from advmtl.networks.perceptual import Perceptual

@@ -157,7 +157,7 @@ def draw(run: RunRecord, chosen: Sequence[Extremes], bar: Bar) -> None:
 
 
 def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple[str, str], dict[str, Any]]:
-    from advmtl.data import val_loaders
+    from advmtl.data import collate, val_loaders
     from advmtl.evaluation import evaluating
     from advmtl.training import load_generator
     from preprocessing.ground import denormalize
@@ -168,7 +168,7 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
         dataset = loader.dataset
         places = [i for i, record in enumerate(dataset.records) if (source, record.name) in wanted]
         for place in places:
-            batch = dataset.batch([place])
+            batch = collate([dataset[place]], config.task_table)
             if batch.skipped:
                 continue
             with evaluating(generator):

@@ -65,4 +65,7 @@ def build_terms(config: Config, device: torch.device, terms: Mapping[str, Builde
     found: dict[str, Term] = {}
     for build in terms.values():
         found |= build(config, device)
+    for name, term in found.items():
+        if not isinstance(term, Term):
+            raise InputError(f"term {name}: is {type(term).__name__}; it must be an advmtl.terms.Term")
     return nn.ModuleDict(found)

@@ -11,6 +11,7 @@ from advmtl.config import Config
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
 from advmtl.networks import Generator, PatchDiscriminator, fake_maps, real_maps
+from preprocessing.ground import InputError
 
 Logs = dict[str, Tensor]
 T = TypeVar("T")
@@ -130,12 +131,18 @@ class Term(nn.Module):
 
 
 def gather(terms: Mapping[str, Term], step: StepContext) -> tuple[dict[str, Tensor], Logs]:
-    """The sums of what the terms add, by objective, 0-d with graph, and what they log, detached."""
+    """The sums of what the terms add, by objective, 0-d with graph, and what they log, detached.
+
+    Raises: InputError naming a term that adds what is no single number.
+    """
     totals: dict[str, Tensor] = {}
     logs: Logs = {}
-    for term in terms.values():
+    for which, term in terms.items():
         with frozen(term):
             added, found = term.objectives(step)
+        for name, value in added.items():
+            if value.ndim:
+                raise InputError(f"term {which}: {name} is {list(value.shape)}; an objective must be one number")
         logs |= {name: value.detach() for name, value in found.items()}
         for name, value in added.items():
             totals[name] = totals[name] + value if name in totals else value

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advmtl.training.callbacks import Callback
     from advmtl.training.checkpoint import (
         UnusableCheckpoint,
         best_growth,
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from advmtl.training.finite import NonFiniteLoss
-    from advmtl.training.fitting import count_labels, fit
+    from advmtl.training.fitting import Fitted, count_labels, fit
     from advmtl.training.growth import Growth
     from advmtl.training.guards import ExternalFailure, Guards
     from advmtl.training.log import Log
+    from advmtl.training.model import Model, device_named, encoder_table, with_encoder
     from advmtl.training.precision import Precision
     from advmtl.training.run_folder import Run, difference, load_newest, open_run
     from advmtl.training.scores import headline
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from advmtl.training.step import train_step
 
 _HOMES = {
+    "Callback": "callbacks",
     "UnusableCheckpoint": "checkpoint",
     "best_growth": "checkpoint",
     "checkpoint_path": "checkpoint",
@@ -38,12 +41,14 @@ _HOMES = {
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
     "NonFiniteLoss": "finite",
+    "Fitted": "fitting",
     "count_labels": "fitting",
     "fit": "fitting",
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
     "Log": "log",
+    **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder"), "model"),
     "Precision": "precision",
     "Run": "run_folder",
     "difference": "run_folder",

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO, cast
 
 import torch
 from rich.console import Console
@@ -13,8 +15,10 @@ from rich.console import Console
 from advmtl.config import Config, GrowthConfig
 from advmtl.data import (
     Loader,
+    Loaders,
     NamedLoader,
     TrainLoader,
+    check_loader,
     hidden_by_budget,
     missing_label,
     record_budget,
@@ -25,11 +29,13 @@ from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
 from advmtl.evaluation import FrameFigures, evaluate, print_table, write_evaluation
 from advmtl.tasks import Task
+from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
-from advmtl.training.log import Log
+from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
+from advmtl.training.model import Model, device_named
 from advmtl.training.run_folder import Run, lock_run, open_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
@@ -39,85 +45,137 @@ from advmtl.training.timing import Timing
 from preprocessing.ground import InputError, progress
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What a training has come to.
+
+    Attributes:
+        model: the average at the best measurement, in evaluation mode, on the device of the training.
+        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there.
+    """
+
+    model: Model
+    metrics: dict[str, Any]
+
+
 def fit(
-    config: Config,
-    folder: Path,
-    device: torch.device,
-    console: Console,
+    config: Config | State,
+    folder: Path | None = None,
+    device: torch.device | None = None,
+    console: Console | None = None,
     *,
     overwrite: bool = False,
     resume: bool = True,
     processes: Processes = SINGLE,
-) -> dict[str, Any]:
+    train: TrainLoader | None = None,
+    val: Sequence[NamedLoader] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Fitted:
     """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
     Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
     evolution.gif, growth.png (of a network that grows), evaluation.json and evaluation_frames.jsonl (of the best
-    checkpoint). Ctrl-C and SIGTERM save after
-    the step in hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
-    checkpoints/failed.pt.
+    checkpoint). Ctrl-C and SIGTERM save after the step in hand. A non-finite loss keeps the last good checkpoint and
+    writes the state as it was found to checkpoints/failed.pt.
 
     Under `torchrun`, with the `processes` of `process_group`, each process takes its part of every batch and of the
     validation frames, and the first one writes.
 
     Args:
-        config: the experiment, the same on all processes.
-        folder: run folder; only the first process uses it.
-        device: where to compute.
-        console: for what is left out, and a line per measured epoch.
+        config: the experiment, the same on all processes; or a state that `build` has made, which learns on.
+        folder: run folder; only the first process uses it. None: nothing is left on the disk.
+        device: where to compute; None: that of the state, else a GPU where there is one.
+        console: for what is left out, and a line per measured epoch; None: these lines go to the logger
+            `advmtl.training`, warnings as warnings.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
         processes: those that train together.
-    Returns: the final metrics, as in evaluation.json. Raises: InputError, NonFiniteLoss, ExternalFailure (full disk,
-        dead loader process), KeyboardInterrupt, Preempted.
+        train, val: loaders of the caller's own; None: those of the configured sources.
+        callbacks: are told of logged steps and measured epochs, and may end the training.
+    Returns: the best model and its figures. Raises: InputError, NonFiniteLoss, ExternalFailure (full disk, dead loader
+        process), KeyboardInterrupt, Preempted, and what a callback raises.
     """
-    run, told = Run(folder), partial(warn, console)
+    given = config if isinstance(config, State) else None
+    if given is not None:
+        config, processes = given.config, given.processes
+        device = device or given.device
+        if device != given.device:
+            raise InputError(f"device: the state is on {given.device}, not on {device}; build it there")
+    assert isinstance(config, Config)
+    audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
     processes.assert_equal(config.hash, "configuration")
-    loader, loaders = processes.raise_together(lambda: _loaders(config, processes))
-    everything: list[Loader] = [loader, *(val for _, val in loaders)]
+    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
+    with ExitStack() as stack:
+        temporary = folder is None
+        if folder is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
+        part = Part(folder, temporary, given, audience, overwrite, resume)
+        return _in_folder(config, part, device or device_named(None), console, processes, data, stack)
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one call of `fit` goes about it."""
+
+    folder: Path
+    temporary: bool
+    given: State | None
+    audience: Audience
+    overwrite: bool
+    resume: bool
+
+
+def _in_folder(
+    config: Config,
+    how: Part,
+    device: torch.device,
+    console: Console,
+    processes: Processes,
+    data: Loaders,
+    stack: ExitStack,
+) -> Fitted:
+    run, told, everything = Run(how.folder), partial(warn, console), [data.train, *(val for _, val in data.val)]
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    labels = count_labels(config, loader, everything[1:])
-    with ExitStack() as stack:
-        processes.raise_together(lambda: stack.enter_context(lock_run(folder)) if processes.is_main else None)
-        state = open_together(
-            lambda: open_run(config, run, device, overwrite=overwrite, resume=resume, warn=told, processes=processes),
-            *(config, device, processes, told),
-        )
-        if config.data.label_budget != "all":
-            # A log without a checkpoint is of a run that was killed before its first save.
-            record = partial(record_budget, loader.dataset.records, config, run.label_budget, continued=state.step > 0)
-            processes.raise_together(lambda: record() if processes.is_main else None)
-        return _train(state, run, (loader, loaders), labels, console)
+    labels = count_labels(config, data.train, everything[1:])
+    processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
+    ways = {"overwrite": how.overwrite, "resume": how.resume}
+    state = open_together(
+        lambda: open_run(config, run, device, **ways, warn=told, processes=processes, given=how.given),
+        *(config, device, processes, told),
+        given=how.given,
+    )
+    if config.data.label_budget != "all" and not how.temporary:
+        # A record without a checkpoint is of a run that was killed before it learnt anything.
+        record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
+        processes.raise_together(lambda: record() if processes.is_main else None)
+    return _train(state, run, data, labels, console, how)
 
 
-def _train(
-    state: State, run: Run, all_loaders: tuple[TrainLoader, list[NamedLoader]], labels: str, console: Console
-) -> dict[str, Any]:
-    config, processes, (loader, loaders) = state.config, state.processes, all_loaders
-    console.print(_first_line(state, loader, labels, processes))
+def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
+    config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
+    console.print(_first_line(state, data.train, labels, processes))
     if config.train.compile:
         compile_networks(state, console)
-    drawn = [val.dataset for _, val in loaders] if processes.is_main else []
-    evolution = Evolution(run.folder / "panels", drawn, config)
+    evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
     with external_failures(run.folder), Interrupt() as interrupt:
-        log = Log(run, state) if processes.is_main else NoLog()
+        log = Log(run, state) if writes else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
-        timing = Timing(run.timing if processes.is_main else None, processes.count)
-        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes)
+        timing = Timing(run.timing if writes else None, processes.count)
+        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes, how.audience)
         try:
-            _run(loop, loader, loaders)
+            _run(loop, data.train, data.val)
         finally:
             log.close()
         if state.guards.stopped:
             console.print(state.guards.stopped, highlight=False)
         with loop.at_once():
-            return _finish(loop, loaders)
+            return _finish(loop, data.val, writes)
 
 
-def _run(loop: Loop, loader: Any, loaders: list[Any]) -> None:
+def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     batches = loader.batch_sampler.batches
     total = batches * loop.state.config.train.epochs
     if loop.state.growth is not None and not loop.state.growth.history:
@@ -126,6 +184,8 @@ def _run(loop: Loop, loader: Any, loaders: list[Any]) -> None:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
+    if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
+        loop.save_last()  # a given state with nothing left to do
 
 
 def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
@@ -139,7 +199,7 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
         )
 
 
-def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
+def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
     generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
@@ -147,19 +207,29 @@ def _finish(loop: Loop, loaders: list[Any]) -> dict[str, Any]:
     tasks = config.task_table
     metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
     metrics, rows = checked(metrics, config), frames.compute()
-    if not processes.is_main:
-        return metrics
+    fitted = Fitted(Model(generator, config), metrics)
+    if not writes:
+        return fitted
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
     if loop.state.growth is not None:
         write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
     write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it marks the run as finished
     print_table(metrics, console=console, tasks=tasks)
-    return metrics
+    return fitted
 
 
-def _loaders(config: Config, processes: Processes) -> tuple[TrainLoader, list[NamedLoader]]:
+def _loaders(
+    config: Config, processes: Processes, train: TrainLoader | None, val: Sequence[NamedLoader] | None
+) -> Loaders:
     rank, count = processes.rank, processes.count
-    return train_loader(config, rank=rank, world_size=count), val_loaders(config, rank=rank, world_size=count)
+    if train is not None:
+        check_loader(train, "train", training=True)
+    for name, loader in val or []:
+        check_loader(loader, f"val {name}")
+    return Loaders(
+        train_loader(config, rank=rank, world_size=count) if train is None else train,
+        val_loaders(config, rank=rank, world_size=count) if val is None else list(val),
+    )
 
 
 def _first_line(state: State, loader: TrainLoader, labels: str, processes: Processes) -> str:

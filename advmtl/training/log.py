@@ -1,6 +1,8 @@
 """The log of a run: `metrics.jsonl`, one JSON object per line, and the same for TensorBoard."""
 
+import io
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -10,6 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from advmtl.training.run_folder import Run
 from advmtl.training.state import State
+
+LOGGER = logging.getLogger("advmtl.training")
 
 
 class Log:
@@ -56,6 +60,16 @@ class Log:
             self._file.close()
         finally:
             self._board.close()
+
+
+class Lines(io.TextIOBase):
+    """A console's file where nobody has given a console: each line to the logger `advmtl.training`."""
+
+    def write(self, text: str) -> int:
+        """Warnings as warnings, all else as information."""
+        for line in filter(None, map(str.strip, text.splitlines())):
+            LOGGER.log(logging.WARNING if line.startswith("warning") else logging.INFO, line.removeprefix("warning "))
+        return len(text)
 
 
 def flatten(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
-from advmtl.data import Batch, on_device
+from advmtl.data import Batch, NamedLoader, TrainLoader, checked_batches, on_device
 from advmtl.distributed import Processes
 from advmtl.drawing import Evolution
 from advmtl.evaluation import evaluate
 from advmtl.terms import Term
+from advmtl.training.callbacks import Audience
 from advmtl.training.checkpoint import save_checkpoint
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.guards import LostData
@@ -42,6 +44,7 @@ class Loop:
     interrupt: Interrupt
     timing: Timing
     processes: Processes
+    audience: Audience = field(default_factory=Audience)
     lost: LostData = field(default_factory=LostData)
 
     def save(self, path: Path, former: Path | None = None) -> None:
@@ -57,11 +60,14 @@ class Loop:
         if not self.lost.batches:
             self.save(self.run.last, self.run.previous)
 
-    def epoch(self, loader: Any, total: int, advance: Callable[[int, str], None]) -> None:
-        """The rest of one epoch, from `state.batch` on; `total`: steps of the whole run."""
+    def epoch(self, loader: TrainLoader, total: int, advance: Callable[[int, str], None]) -> bool:
+        """The rest of one epoch, from `state.batch` on; `total`: steps of the whole run. Returns: whether a callback
+        ended the training within it.
+        """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        for batch in self.timing.waiting(on_device(loader, state.device)):
+        batches = checked_batches(loader, state.config.tasks)
+        for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
             logs = train_step(state, batch, statistics=chosen)
@@ -70,11 +76,24 @@ class Loop:
             self._grow()
             self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
-            stop = self._shall_stop(batch)
-            if stop or state.step % settings.checkpoint_every_steps == 0:
+            stop, ended = self._shall_stop(batch)
+            if stop or ended or state.step % settings.checkpoint_every_steps == 0:
                 self.save_last()
             if stop:
                 self._leave()
+            if ended:
+                return True
+        return False
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Let the callbacks know; what they raise finds the state saved."""
+        if not self.processes.is_main:
+            return
+        try:
+            tell()
+        except BaseException:
+            self.save_last()
+            raise
 
     def _grow(self) -> None:
         """Grow where a detection is due, and report it."""
@@ -91,16 +110,23 @@ class Loop:
         self.timing.write(state.step, state.epoch)
         for line in state.guards.watch_discriminators(values, state.config):
             warn(self.console, f"step {state.step}: {line}")
+        self._tell(partial(self.audience.step, state.step, values))
         return values
 
-    def run_epochs(self, loader: Any, loaders: list[Any], total: int, advance: Callable[[int, str], None]) -> None:
-        """All epochs that are left. Each is measured before it counts as done, so that no measurement can be lost."""
+    def run_epochs(
+        self, loader: TrainLoader, loaders: list[NamedLoader], total: int, advance: Callable[[int, str], None]
+    ) -> None:
+        """All epochs that are left, or until a callback ends the training.
+
+        Each is measured before it counts as done, so that no measurement can be lost."""
         state, settings = self.state, self.state.config.train
         try:
-            while state.epoch < settings.epochs and not state.guards.stopped:
-                self.epoch(loader, total, advance)
+            ended = False
+            while state.epoch < settings.epochs and not state.guards.stopped and not ended:
+                if self.epoch(loader, total, advance):
+                    break
                 self._find_data()
-                done, improved = state.epoch + 1, False
+                done, improved, metrics = state.epoch + 1, False, None
                 if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
                     with self.timing.part("validation"):
                         metrics, improved = self.measure(loaders)
@@ -109,25 +135,31 @@ class Loop:
                 if improved:
                     self.save(self.run.best)
                 self.save_last()
-                if self.processes.any(self.interrupt.asked):
+                if metrics is not None:
+                    self._tell(partial(self.audience.epoch, done, metrics))
+                asked, ends = self.processes.totals([int(self.interrupt.asked), int(self.audience.ended)])
+                if asked:
                     self._leave()
+                ended = ends > 0
         except NonFiniteLoss as error:
             self.save(self.run.failed)
             self.processes.barrier()
             raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
 
-    def _shall_stop(self, batch: Batch) -> bool:
-        """Whether any process was asked to stop after this step; and the frames that each could not read.
+    def _shall_stop(self, batch: Batch) -> tuple[bool, bool]:
+        """Whether any process was asked to leave after this step, and whether a callback ends the training; what each
+        process could not read of its batch is told.
 
         Raises: InputError, on all processes, where no data have been readable for long.
         """
-        # The one exchange that a step needs for this: two numbers, on the host's network.
-        asked, skipped = self.processes.totals([int(self.interrupt.asked), len(batch.skipped)])
+        # The one exchange that a step needs for this: three numbers, on the host's network.
+        mine = [int(self.interrupt.asked), int(self.audience.ended), len(batch.skipped)]
+        asked, ended, skipped = self.processes.totals(mine)
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
-        return asked > 0
+        return asked > 0, ended > 0
 
     def _find_data(self) -> None:
         """At an epoch's end: a batch of broken files is no lost disk, and must not keep the epoch from being saved."""
@@ -140,7 +172,7 @@ class Loop:
         # A process that got no signal stops with the others.
         raise self.interrupt.stop(preempted=self.processes.any(self.interrupt.preempted))
 
-    def measure(self, loaders: list[Any]) -> tuple[dict[str, Any], bool]:
+    def measure(self, loaders: list[NamedLoader]) -> tuple[dict[str, Any], bool]:
         """Validate the averaged generator, log the metrics, draw the fixed frames.
 
         Returns: the metrics, and whether they are the best so far. Metrics of fewer frames than before, since some
@@ -176,9 +208,9 @@ class Loop:
         state.guards.measured(improved, epoch, state.config)
         return metrics, improved
 
-    def _unread(self, metrics: Mapping[str, Any], loaders: list[Any]) -> int:
+    def _unread(self, metrics: Mapping[str, Any], loaders: list[NamedLoader]) -> int:
         """How many validation frames broke after the start, which is reported."""
-        known = {frame.name for _, loader in loaders for frame in getattr(loader.dataset, "bad_frames", [])}
+        known = {frame.name for _, loader in loaders for frame in loader.dataset.bad_frames}
         broken = [frame for frame in metrics.get("skipped", []) if frame["name"] not in known]
         for frame in broken[:5]:
             warn(self.console, f"validation without {frame['name']}: {frame['reason']}")

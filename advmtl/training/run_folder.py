@@ -151,11 +151,13 @@ def open_run(
     resume: bool = True,
     warn: Callable[[str], None] = lambda text: None,
     processes: Processes = SINGLE,
+    given: State | None = None,
 ) -> State:
     """A fresh state, or the one in the run folder where it holds one and `overwrite` is off.
 
     Values in `config.OPERATIONAL` may differ from the folder's run: they do not change what is computed. `warn` gets
-    what was lost to damage; `processes` will train the state. Raises: InputError where the folder's run has another
+    what was lost to damage; `processes` will train the state; `given`: a state of the caller's in the place of a fresh
+    one. Raises: InputError where the folder's run has another
     configuration or no good checkpoint, or where it holds any run and `resume` is off.
     """
     if not resume and not overwrite and run.exists():
@@ -169,14 +171,16 @@ def open_run(
         if changed:
             raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
     # A saved run has its encoder's weights in the checkpoint, so the pretrained file is not asked for again.
-    state = build(config, device, pretrained=saved is None, processes=processes)
+    state = given or build(config, device, pretrained=saved is None, processes=processes)
     if saved is not None:
         state.load_state_dict(saved.state)
         _check_best(run, state, warn)
         if saved.path == run.previous and run.last.is_file():
             run.last.replace(run.damaged)  # the next save must not put it in the place of a good previous.pt
-    elif overwrite:
-        clear_run(run.folder)  # only now: whatever could be wrong with the new run has been found
+    else:
+        state.best, state.log_bytes = float("-inf"), 0  # a given one may come from another folder
+        if overwrite:
+            clear_run(run.folder)  # only now: whatever could be wrong with the new run has been found
     _remove_stale_files(run, state)
     run.folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(run.folder / "config.yaml") as temporary:

@@ -20,15 +20,20 @@ def open_together(
     device: torch.device,
     processes: Processes,
     warn: Callable[[str], None],
+    given: State | None = None,
 ) -> State:
     """The state that the first process opens, on every process: only that one needs the run folder and the weights.
+
+    `given`: a caller's own state, which `open_state` begins with.
 
     A run of another number of processes resumes at the same frame of the epoch's order with new batches; `warn` gets a
     line. Raises: InputError, on all, what `open_state` raises on the first.
     """
 
     def mine() -> State:
-        return open_state() if processes.is_main else build(config, device, pretrained=False, processes=processes)
+        if processes.is_main:
+            return open_state()
+        return given or build(config, device, pretrained=False, processes=processes)
 
     state = processes.raise_together(mine)
     saved = (

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advmtl.balancing import Balancer, build_balancer
+from advmtl.balancing import Balancer, build_balancer, check_balancer
 from advmtl.config import METHODS, Config, Detection
 from advmtl.distributed import SINGLE, Processes
 from advmtl.networks import Generator, RotatedHead, build_encoder, build_generator, growable, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
 from advmtl.training.growth import Growth
 from advmtl.training.guards import Guards
+from advmtl.training.model import Model
 from advmtl.training.optimizers import generator_optimizer, term_optimizers
 from advmtl.training.precision import Precision
 from preprocessing.ground import InputError
@@ -75,6 +76,12 @@ class State:
     step: int = 0
     best: float = float("-inf")
     log_bytes: int = 0
+    own: Mapping[str, str] = field(default_factory=dict)  # parts that the configuration does not name, by kind
+
+    @property
+    def model(self) -> Model:
+        """The averaged network, which is what is measured and deployed."""
+        return Model(self.ema, self.config)
 
     @property
     def active_terms(self) -> dict[str, Term]:
@@ -116,6 +123,7 @@ class State:
             "best": self.best,
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
+            **({"own": dict(self.own)} if self.own else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,7 +134,11 @@ class State:
         # A run from before there were balancers is a plain sum, which has no state. Nor were there guards, other
         # precisions, several processes, growth.
         state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, **with_terms(state)}
-        expected = self.state_dict().keys()
+        own = state.pop("own", {})
+        if own != dict(self.own):
+            there, here = (", ".join(f"{k} {v}" for k, v in parts.items()) or "none" for parts in (own, self.own))
+            raise InputError(f"checkpoint: parts of the caller's own are {there} there and {here} here; give the same")
+        expected = self.state_dict().keys() - {"own"}
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
                 raise InputError(f"checkpoint: {min(keys)} {what}; it is of another version: start anew (--overwrite)")
@@ -208,6 +220,7 @@ def build(
     pretrained: bool = True,
     processes: Processes = SINGLE,
     terms: Mapping[str, Builder] = TERMS,
+    balancer: Balancer | None = None,
 ) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
@@ -215,8 +228,9 @@ def build(
         pretrained: False leaves the encoder's weights random, for a state that is about to be loaded.
         processes: those that will train it together.
         terms: what may add to a step; a larger table has a caller's own.
+        balancer: a caller's own, in the place of the configured method.
 
-    Raises: InputError where weights are missing or do not fit.
+    Raises: InputError where weights are missing or do not fit, or a part is not what it must be.
     """
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)
@@ -226,7 +240,12 @@ def build(
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     set_batch_norm(generator, config.train.batch_norm, device, processes)
     balance = config.balance
-    balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.objectives)
+    own = {"terms": ", ".join(sorted(terms))} if terms.keys() != TERMS.keys() else {}
+    if balancer is None:
+        balancer = build_balancer(balance.method, balance.options, list(config.tasks), config.objectives)
+    else:
+        check_balancer(balancer, list(config.tasks), config.objectives)
+        own["balancer"] = type(balancer).__name__
     optimizer = generator_optimizer(generator, balancer, config)
     found = build_terms(config, device, terms)
     optimizers = term_optimizers(found, config)
@@ -242,4 +261,5 @@ def build(
         precision=Precision(config.train.precision, device, {"generator": optimizer, **optimizers}),
         growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
         processes=processes,
+        own=own,
     )

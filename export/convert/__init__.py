@@ -1,4 +1,12 @@
 """From a run to one ONNX file, compared with the checkpoint on real frames before it gets its final name."""
 
 from export.convert.parity import Comparison, ParityError, ParityReport, check_parity, differences, in_unit, outputs_of
-from export.convert.to_onnx import ExportReport, export_checked, export_onnx, export_run, parity_frames, print_export
+from export.convert.to_onnx import (
+    ExportReport,
+    export_checked,
+    export_model,
+    export_onnx,
+    export_run,
+    parity_frames,
+    print_export,
+)

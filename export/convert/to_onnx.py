@@ -17,6 +17,7 @@ from torch import nn
 
 from advmtl.config import Config, Source
 from advmtl.data import index_source
+from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_generator
 from export.convert.parity import ParityReport, check_parity, in_unit
@@ -172,14 +173,34 @@ def export_run(
     (`deployable_for`).
     Raises: InputError; ParityError, and `out` is left as it was.
     """
+    generator, config = load_generator(run)
+    return export_model(generator, config, out, size=size, frames=frames, count=count, target=target)
+
+
+def export_model(
+    generator: Generator,
+    config: Config,
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: Path | Sequence[NDArray[np.uint8]] | None = None,
+    count: int = 20,
+    target: str = "cpu",
+) -> ExportReport:
+    """Export a network of `config` to `out`, see `export_run`; `frames` may also be the pictures, uint8 `[H, W, 3]`.
+
+    Raises: InputError; ParityError, and `out` is left as it was.
+    """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
     if target not in TARGETS:
         raise InputError(f"target {target!r}: choose {' or '.join(TARGETS)}")
-    if count < 1:
-        raise InputError(f"{count} frames: parity needs at least one")
-    generator, config = load_generator(run)
-    pictures, skipped = parity_frames(config, frames, count)
+    if count < 1 or (frames is not None and not isinstance(frames, Path) and not len(frames)):
+        raise InputError(f"{count if count < 1 else 0} frames: parity needs at least one")
+    if frames is None or isinstance(frames, Path):
+        pictures, skipped = parity_frames(config, frames, count)
+    else:
+        pictures, skipped = list(frames[:count]), []
     metadata, tasks = describe(config, size), config.task_table
     return replace(export_checked(generator, metadata, out, pictures, target, tasks), skipped=skipped)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,13 +73,13 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the run folders that are handed to `fit` from now on; figures are made up from the folder's name."""
     names: list[str] = []
 
-    def fit(config: Config, folder: Path, *_: object) -> dict[str, Any]:
+    def fit(config: Config, folder: Path, *_: object) -> SimpleNamespace:
         names.append(folder.name)
         figures = {
             "segmentation": {"miou": 0.1 + 0.1 * config.seed, "pixel_accuracy": 0.5},
             "depth": {"abs_rel": 0.2, "rmse_m": 4.0 + config.seed, "delta1": 0.7},
         }
-        return {task: figures[task] for task in config.tasks}
+        return SimpleNamespace(metrics={task: figures[task] for task in config.tasks})
 
     monkeypatch.setattr(compare_module, "fit", fit)
     sizes: dict[str, int] = {}
@@ -280,7 +281,7 @@ def test_a_failed_run_is_listed_and_the_rest_goes_on(
         "single_depth": ArithmeticError("singular"),
     }
 
-    def fit(config: Config, *args: Any) -> dict[str, Any]:
+    def fit(config: Config, *args: Any) -> Any:
         metrics = real(config, *args)
         if config.name in errors and config.seed == 4:
             raise errors[config.name]

@@ -311,12 +311,12 @@ def _everything(processes: Processes, streets: Path, folder: Path) -> dict[str, 
     found["spoilt"] = spoilt_step(processes)
     norm = set_batch_norm(norm_of_three_channels(), "synchronised", CPU, processes)
     found["norm"] = normalised(norm[0], pictures()[2 * rank : 2 * rank + 2])
-    found["metrics"] = fit(config, folder / "whole", CPU, quiet(), processes=processes)
+    found["metrics"] = fit(config, folder / "whole", CPU, quiet(), processes=processes).metrics
     found["stopped"] = _stopped_run(config, folder / "stopped", 2, processes)
     if processes.is_main:
         shutil.copytree(folder / "stopped", folder / "other")
     processes.barrier()
-    found["resumed"] = fit(config, folder / "stopped", CPU, quiet(), processes=processes)
+    found["resumed"] = fit(config, folder / "stopped", CPU, quiet(), processes=processes).metrics
     loaders = val_loaders(config, rank=rank, world_size=2)
     found["frames"] = [name for _, loader in loaders for batch in loader for name in batch.names]
     return found

@@ -43,7 +43,7 @@ def make_config(streets: Path, tasks: dict, **values: object) -> Config:
 def test_three_tasks_with_a_critic_that_sees_them_all(streets: Path, tmp_path: Path) -> None:
     critic = {"sees": ["segmentation", "depth", "instance"], "objective": "hinge", "channels": 4, "layers": 2}
     config = make_config(streets, {**TASKS, **INSTANCE}, discriminators={"all": critic})
-    metrics = fit(config, tmp_path, torch.device("cpu"), Console(quiet=True))
+    metrics = fit(config, tmp_path, torch.device("cpu"), Console(quiet=True)).metrics
     assert {"segmentation", "depth", "instance"} <= metrics.keys() and metrics["instance"]["frames"] == 2
     assert "offset RMSE" in headline(metrics) and "PQ" in headline(metrics)
     pictures = [read_image(path) for path in sorted((tmp_path / "panels").glob("town*.png"))]
@@ -53,7 +53,7 @@ def test_three_tasks_with_a_critic_that_sees_them_all(streets: Path, tmp_path: P
 
 
 def test_the_task_alone_has_a_best_checkpoint(streets: Path, tmp_path: Path) -> None:
-    metrics = fit(make_config(streets, INSTANCE), tmp_path, torch.device("cpu"), Console(quiet=True))
+    metrics = fit(make_config(streets, INSTANCE), tmp_path, torch.device("cpu"), Console(quiet=True)).metrics
     assert (tmp_path / "checkpoints" / "best.pt").is_file()
     assert set(metrics) == {"instance", "measured_on"} and "pq" not in metrics["instance"]
     assert headline(metrics).startswith("offset RMSE")
