@@ -7,7 +7,7 @@ of a table is that of rows, of lines and of the parts of a label budget.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -68,6 +68,14 @@ class Task:
     def learning(self) -> "TaskLearning":
         """Its half with torch."""
         return self.load()
+
+    def has(self, record: FrameRecord) -> bool:
+        """Whether the frame has this task's label, and may be asked for it."""
+        return self.name not in record.withheld and self.arrays.has(record)
+
+    def without(self, record: FrameRecord) -> FrameRecord:
+        """The frame as if this label had never been made; what other tasks read of the same files stays."""
+        return replace(record, withheld=record.withheld | {self.name})
 
 
 @dataclass(frozen=True)

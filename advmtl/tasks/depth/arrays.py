@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -53,14 +52,11 @@ class DepthArrays:
 
     dtype = "float32"
     channels = 0
-    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001),)
+    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
     derived: tuple[str, ...] = ()
 
     def has(self, record: FrameRecord) -> bool:
         return record.depth is not None or record.disparity is not None
-
-    def without(self, record: FrameRecord) -> FrameRecord:
-        return replace(record, depth=None, disparity=None)
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         for path in (record.depth, record.disparity):
@@ -158,13 +154,12 @@ def _turbo() -> RGB:
 
 
 def color_depth(depth_m: NDArray[np.floating[Any]], min_m: float, max_m: float) -> RGB:
-    """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0, NaN) black."""
+    """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0) black."""
     span = np.log(max_m / min_m)
-    known = depth_m > 0  # NaN is not
-    clipped = np.clip(np.where(known, depth_m, min_m), min_m, max_m).astype(np.float32)
+    clipped = np.clip(depth_m, min_m, max_m).astype(np.float32)
     index = np.rint(cv2.log(clipped / np.float32(min_m)).reshape(depth_m.shape) * np.float32(255 / span))
     colors = _turbo()[index.astype(np.uint8)]
-    colors[~known] = 0
+    colors[~(depth_m > 0)] = 0
     return colors
 
 

@@ -1,7 +1,6 @@
 """Instances without torch: ids on disk, offsets in pictures, and grouped into instances in a deployed model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +32,6 @@ class InstanceArrays:
     def has(self, record: FrameRecord) -> bool:
         return record.instances is not None
 
-    def without(self, record: FrameRecord) -> FrameRecord:
-        return replace(record, instances=None)
-
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.instances is not None:
             picture_shape(record.instances)
@@ -63,8 +59,6 @@ class InstanceArrays:
         """`instances`, uint16 `[H,W]`: class * 1000 + number, 0 = none, where there are classes to group within."""
         if not {CLASSES, OFFSETS_PX} <= outputs.keys() or not spec.things:
             return {}
-        if not np.isfinite(outputs[OFFSETS_PX]).all():  # they lead nowhere
-            return {INSTANCES: np.zeros(outputs[CLASSES].shape, np.uint16)}
         return {INSTANCES: group(outputs[OFFSETS_PX], outputs[CLASSES], spec.things).encoded()}
 
     def resized(self, output: str, values: Array, size: Size) -> Array:
