@@ -2,7 +2,7 @@
 
 A task has two halves. `arrays` needs NumPy and OpenCV alone, so that a board without torch can draw what a model gives;
 `learning` needs torch and is loaded when it is first asked for. No other room knows a task by its name: all take a
-table of tasks, by default `TASKS`, and a caller may hand them a larger one, `TASKS | {"normals": NORMALS}`. The order
+table of tasks, by default `TASKS`, and a caller may hand them a larger one, `TASKS | {"flow": FLOW}`. The order
 of a table is that of rows, of lines and of the parts of a label budget.
 """
 
@@ -17,6 +17,7 @@ from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
+from advmtl.tasks.normals.arrays import ARRAYS as NORMALS
 from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
@@ -92,6 +93,7 @@ TASKS: dict[str, Task] = {
     "segmentation": Task("segmentation", SEGMENTATION, _Own("segmentation")),
     "depth": Task("depth", DEPTH, _Own("depth")),
     "instance": Task("instance", INSTANCE, _Own("instance")),
+    "normals": Task("normals", NORMALS, _Own("normals")),
 }
 
 
