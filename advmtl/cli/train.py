@@ -82,7 +82,7 @@ def evaluate(
     data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
     constant: Annotated[
-        bool, typer.Option("--constant", help="Also measure predicting the training frames' mean and median depth.")
+        bool, typer.Option("--constant", help="Also measure constants of the training frames, as their mean depth.")
     ] = False,
     device: Device = "auto",
 ) -> None:

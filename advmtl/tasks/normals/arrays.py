@@ -1,7 +1,7 @@
 """Surface normals without torch: made of metric depth and the camera, in pictures, in a deployed model's output.
 
-A normal is a unit vector in the camera's axes, x to the right, y down, z along the optical axis away from the camera, and
-points towards the camera: n · P < 0 for the surface's point P.
+A normal is a unit vector in the camera's axes, x to the right, y down, z along the optical axis away from the camera.
+It points towards the camera: n · P < 0 for the surface's point P.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; componen
 
 
 class NormalsArrays:
-    """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target is float32 `[3,H,W]` of length 1 or 0."""
+    """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
     dtype = "int16"
     channels = 3
@@ -91,7 +91,8 @@ class NormalsArrays:
             names = " and ".join(source.text for source in sources)
             return f"{names} has no cameras, without which depth gives no normals; take the task out, or another source"
         return (
-            f"normals need depth and a camera file for the frame: {DEPTH.missing(sources)}; camera/, calibration.json"
+            "normals need depth and the frame's camera file (camera/NAME_camera.json, calibration.json); without the "
+            f"first: {DEPTH.missing(sources)}"
         )
 
     def derive(self, outputs: Mapping[str, Array], spec: TaskSpec) -> dict[str, Array]:

@@ -26,8 +26,8 @@ WITHIN_DEG = (11.25, 22.5, 30.0)
 BINS_PER_DEG = 20
 """Of the histogram that the median is read from: it is exact to 0.025°."""
 _SHARES = ("within_11_25", "within_22_5", "within_30")
-# What the head's zero means, the normal of a wall that faces the camera: a vector of length 0 has no direction, and near
-# it no bounded slope.
+# What the head's zero means, the normal of a wall that faces the camera: a vector of length 0 has no direction, and
+# near it no bounded slope.
 _FACING = (0.0, 0.0, -1.0)
 _SHORTEST = 1e-6
 
@@ -87,7 +87,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
 
 @dataclass
 class NormalsMeter:
-    """Angles over all pixels of a set (Fouhey et al. 2013): mean, median, and the shares below 11.25°, 22.5° and 30°."""
+    """Angles over all pixels of a set (Fouhey et al. 2013): mean, median, shares below 11.25°, 22.5° and 30°."""
 
     sums: Tensor | None = field(default=None, repr=False)  # float64 [5]: pixels, degrees, below each of the bounds
     histogram: Tensor | None = field(default=None, repr=False)
