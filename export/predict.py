@@ -37,7 +37,7 @@ def _labelled(
     from advmtl.data import load_frame
 
     for record in records:
-        own = {name: task for name, task in tasks.items() if task.arrays.has(record)}
+        own = {name: task for name, task in tasks.items() if task.has(record)}
         try:
             frame = load_frame(record, size, own, spec)
         except InputError as error:

@@ -82,7 +82,7 @@ def evaluate(
     data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
     constant: Annotated[
-        bool, typer.Option("--constant", help="Also evaluate constant predictions: mean and median training depth.")
+        bool, typer.Option("--constant", help="Also evaluate constants of the training frames, e.g. the mean depth.")
     ] = False,
     device: Device = "auto",
 ) -> None:

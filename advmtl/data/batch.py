@@ -92,7 +92,7 @@ def collate(samples: Sequence[Sample], tasks: Mapping[str, Task] = TASKS) -> Bat
             for name, task in shown.items()
         },
         present={
-            name: [task.arrays.has(record) and ok for record, ok in zip(records, readable, strict=True)]
+            name: [task.has(record) and ok for record, ok in zip(records, readable, strict=True)]
             for name, task in shown.items()
         },
         names=[record.name for record in records],

@@ -39,7 +39,7 @@ def load_frame(
     image = read_image(record.image)
     shape, spec = (image.shape[0], image.shape[1]), spec or TaskSpec()
     labels = {
-        name: task.arrays.read(record, shape, size, spec) if task.arrays.has(record) else task.arrays.blank(size)
+        name: task.arrays.read(record, shape, size, spec) if task.has(record) else task.arrays.blank(size)
         for name, task in tasks.items()
     }
     return Arrays(resize_image(image, size), labels)
@@ -70,7 +70,7 @@ def _fault(record: FrameRecord, tasks: Mapping[str, Task]) -> str | None:
     try:
         shape = picture_shape(record.image)
         for task in tasks.values():
-            if task.arrays.has(record):
+            if task.has(record):
                 task.arrays.check(record, shape)
     except InputError as error:
         return str(error)

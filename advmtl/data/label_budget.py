@@ -64,7 +64,7 @@ def _share_of_each_kind(records: Sequence[FrameRecord], order: Sequence[int], sh
 
 
 def _labels(record: FrameRecord, tasks: Tasks) -> tuple[str, ...]:
-    return tuple(name for name, task in tasks.items() if task.arrays.has(record))
+    return tuple(name for name, task in tasks.items() if task.has(record))
 
 
 def _one_each(
@@ -80,7 +80,7 @@ def _one_each(
         first = int(np.searchsorted(ends, place, side="right"))
         # Where a frame lacks the label of its turn, the next one it has.
         turn = [wanted[(first + step) % len(wanted)] for step in range(len(wanted))]
-        own = next(name for name in turn if tasks[name].arrays.has(kept[i]))
+        own = next(name for name in turn if tasks[name].has(kept[i]))
         kept[i] = _without(kept[i], [tasks[name] for name in wanted if name != own])
     return kept
 
@@ -91,7 +91,7 @@ def _place(record: FrameRecord, seed: int) -> bytes:
 
 def _without(record: FrameRecord, tasks: Iterable[Task]) -> FrameRecord:
     for task in tasks:
-        record = task.arrays.without(record)
+        record = task.without(record)
     return record
 
 
@@ -125,7 +125,7 @@ def frame_groups(records: Sequence[FrameRecord], config: Config) -> list[Group]:
         return [(own, weight) for weight, own in sources]
     groups = []
     for weight, own in sources:
-        known = [any(tasks[name].arrays.has(record) for name in config.tasks) for record in own]
+        known = [any(tasks[name].has(record) for name in config.tasks) for record in own]
         groups += [
             ([record for record, has in zip(own, known, strict=True) if has is wanted], weight)
             for wanted in (True, False)
@@ -153,7 +153,7 @@ def hidden_by_budget(task: str, config: Config, formats: Mapping[str, Format] = 
     sources = [index_source(source, data.classes, "train", i, formats) for i, source in enumerate(data.train)]
     found = [record for own in sources for record in own]
     before, after = (
-        sum(tasks[task].arrays.has(record) for record in records)
+        sum(tasks[task].has(record) for record in records)
         for records in (found, keep_labels(found, data.label_budget, data.label_seed, tasks))
     )
     if not before or after:
@@ -172,7 +172,7 @@ def record_budget(records: Sequence[FrameRecord], config: Config, path: Path, *,
     """
     tasks = config.task_table
     kept = [{"name": r.name, "source": r.source, "labels": list(_labels(r, tasks))} for r in records]
-    counts = {name: sum(task.arrays.has(record) for record in records) for name, task in tasks.items()}
+    counts = {name: sum(task.has(record) for record in records) for name, task in tasks.items()}
     made = {"budget": config.data.label_budget, "seed": config.data.label_seed, "labels": counts}
     parsed = parse_budget(config.data.label_budget)
     if isinstance(parsed, Path):

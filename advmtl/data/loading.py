@@ -233,7 +233,7 @@ def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks) -> tu
     """Good and bad frames, without the labels that nothing learns, so that no time is spent on reading them."""
     for name, task in tasks.items():
         if name not in config.tasks:
-            records = [task.arrays.without(record) for record in records]
+            records = [task.without(record) for record in records]
     return check_frames(records, _configured(config, tasks))
 
 

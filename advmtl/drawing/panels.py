@@ -65,5 +65,5 @@ def sample_panel(
             maps = task.learning.deploy(outputs[name].detach())
             deployed |= {output: values[0].cpu().numpy() for output, values in maps.items()}
     known = sample.fault is None
-    truth = {name: target for name, target in sample.targets.items() if known and tasks[name].arrays.has(sample.record)}
+    truth = {name: target for name, target in sample.targets.items() if known and tasks[name].has(sample.record)}
     return result_panel(sample.image, deployed, truth, spec, tasks)

@@ -2,12 +2,12 @@
 
 A task has two halves. `arrays` needs NumPy and OpenCV alone, so that a board without torch can draw what a model gives;
 `learning` needs torch and is loaded when it is first asked for. No other room knows a task by its name: all take a
-table of tasks, by default `TASKS`, and a caller may hand them a larger one, `TASKS | {"normals": NORMALS}`. The order
+table of tasks, by default `TASKS`, and a caller may hand them a larger one, `TASKS | {"flow": FLOW}`. The order
 of a table is that of rows, of lines and of the parts of a label budget.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -17,6 +17,7 @@ from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
+from advmtl.tasks.normals.arrays import ARRAYS as NORMALS
 from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
@@ -69,6 +70,14 @@ class Task:
         """Its half with torch."""
         return self.load()
 
+    def has(self, record: FrameRecord) -> bool:
+        """Whether the frame has this task's label, and may be asked for it."""
+        return self.name not in record.withheld and self.arrays.has(record)
+
+    def without(self, record: FrameRecord) -> FrameRecord:
+        """The frame as if this label had never been made; what other tasks read of the same files stays."""
+        return replace(record, withheld=record.withheld | {self.name})
+
 
 @dataclass(frozen=True)
 class _Own:
@@ -84,6 +93,7 @@ TASKS: dict[str, Task] = {
     "segmentation": Task("segmentation", SEGMENTATION, _Own("segmentation")),
     "depth": Task("depth", DEPTH, _Own("depth")),
     "instance": Task("instance", INSTANCE, _Own("instance")),
+    "normals": Task("normals", NORMALS, _Own("normals")),
 }
 
 

@@ -73,12 +73,15 @@ class Output:
             the largest difference as a share of the value ("relative"), in its unit ("absolute"), or between unit
             vectors [degrees] ("angle").
         bound: least agreement, or largest difference.
+        of_lens: whether it is learnt for the lens of the training data and means something else behind another one, so
+            that an exported file has to tell its camera.
     """
 
     name: str
     layout: str
     comparison: Literal["agreement", "relative", "absolute", "angle"]
     bound: float
+    of_lens: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,6 @@ class TaskArrays(Protocol):
 
     def has(self, record: FrameRecord) -> bool:
         """Whether the frame has a file that this task's label is read from."""
-
-    def without(self, record: FrameRecord) -> FrameRecord:
-        """The frame without this label."""
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         """Raise InputError for a label file that is missing, truncated or not of the image's `shape` (height, width),

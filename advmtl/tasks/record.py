@@ -13,7 +13,8 @@ class FrameRecord:
     """Where one frame's files are. What the frame lacks is None; `depth` [m] goes before `disparity` [px].
 
     `ids` and `classes` name the labels' source ids and the label set they become. `layout` says how the disparity and
-    the camera of `frame` are read. `extra`: files of tasks that come from outside, by a name of theirs.
+    the camera of `frame` are read. `extra`: files of tasks that come from outside, by a name of theirs. `withheld`:
+    tasks whose label is treated as if it had never been made, though another task may read the same file.
     """
 
     name: str
@@ -28,3 +29,4 @@ class FrameRecord:
     frame: Frame | None = None
     layout: Layout = CITYSCAPES
     extra: Mapping[str, Path] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()

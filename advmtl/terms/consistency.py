@@ -18,7 +18,7 @@ The survey's symbols: m_ψ is `JointSpace`, k_θ is `JointSpace.conditions`, the
 modulation is FiLM (Perez et al. 2018): `modulated`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -32,6 +32,7 @@ from advmtl.terms.term import Logs, StepContext, Term, named
 
 STRIDE = 4
 """Of the joint space: that of z, which it is compared with."""
+_FIRST_PLACES = 3
 # Vectors shorter than this have no direction to speak of.
 _SHORTEST = 1e-4
 
@@ -58,7 +59,7 @@ class CrossTaskConsistency(Term):
     Args:
         task_channels: channels of the head, by task; two tasks or more.
         joint_channels: of z.
-        names: of all tasks that there are.
+        names: of the tasks that have a place in the pairs' codes; see `JointSpace`.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class CrossTaskConsistency(Term):
         settings: ConsistencyConfig,
         task_channels: Mapping[str, int],
         joint_channels: int,
-        names: Sequence[str] = tuple(TASKS),
+        names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -183,6 +184,15 @@ def _counted(per_frame: Tensor, pair: Pair) -> Tensor:
     return per_frame.sum() * float(pair.own > 0)
 
 
+def places(tasks: Iterable[str], table: Iterable[str]) -> tuple[str, ...]:
+    """The tasks that have a place in the codes of pairs: the first three of the table, then what else is configured.
+
+    Three always, so that networks that differ in these tasks have one size; the others only where they are learnt, so
+    that a task that is added to the table changes no network that does not learn it.
+    """
+    return tuple(dict.fromkeys([*list(table)[:_FIRST_PLACES], *tasks]))
+
+
 class JointSpace(nn.Module):
     """A task's map [N,c,H,W] to the joint space [N,J,ceil(H/4),ceil(W/4)], on condition of a pair of tasks.
 
@@ -195,7 +205,7 @@ class JointSpace(nn.Module):
         task_channels: channels of the map, by task; the keys must be in `names`.
         joint_channels: J.
         width: channels of the shared convolutions; the first one, where a channel costs most, has half of it.
-        names: of all tasks that there are.
+        names: of the tasks that have a place in the pairs' codes, those of `task_channels` among them.
     """
 
     def __init__(
@@ -203,10 +213,10 @@ class JointSpace(nn.Module):
         task_channels: Mapping[str, int],
         joint_channels: int,
         width: int = 32,
-        names: Sequence[str] = tuple(TASKS),
+        names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.names = tuple(names)
+        self.names = places(task_channels, TASKS) if names is None else tuple(names)
         self.widths = [max(width // 2, 1), width, width]
         self.stems = nn.ModuleDict(
             {task: nn.Conv2d(inputs, self.widths[0], 3, stride=2, padding=1) for task, inputs in task_channels.items()}
@@ -216,7 +226,7 @@ class JointSpace(nn.Module):
             for inputs, outputs, stride in zip(self.widths, self.widths[1:], (2, 1), strict=False)
         )
         self.emit = nn.Linear(width, joint_channels)
-        # A's entries for all tasks there are: its size does not depend on which of them a configuration has.
+        # A's entries for all pairs of `names`, of which a configuration need not have all.
         pairs = len(self.names) ** 2
         self.register_buffer("codes", torch.eye(pairs), persistent=False)
         self.conditions = nn.Sequential(nn.Linear(pairs, width), nn.ReLU(), nn.Linear(width, 2 * sum(self.widths)))

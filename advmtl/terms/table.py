@@ -8,7 +8,7 @@ from torch import nn
 
 from advmtl.config import Config
 from advmtl.terms.adversarial import build_discriminators
-from advmtl.terms.consistency import CrossTaskConsistency
+from advmtl.terms.consistency import CrossTaskConsistency, places
 from advmtl.terms.domain_adversary import DomainAdversary
 from advmtl.terms.mean_teacher import MeanTeacher
 from advmtl.terms.supervised import build_supervised
@@ -36,7 +36,7 @@ def _consistency(config: Config, device: torch.device) -> dict[str, Term]:
     channels = {name: config.task_table[name].learning.channels(config.spec) for name in config.tasks}
     return {
         "partial/consistency": CrossTaskConsistency(
-            asked, channels, config.generator.channels, tuple(config.task_table)
+            asked, channels, config.generator.channels, places(config.tasks, config.task_table)
         ).to(device)
     }
 

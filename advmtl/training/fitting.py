@@ -258,7 +258,7 @@ def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
 
 
 def _labelled(loader: Loader, task: Task) -> int:
-    return sum(task.arrays.has(record) for record in loader.dataset.records)
+    return sum(task.has(record) for record in loader.dataset.records)
 
 
 def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:

@@ -91,7 +91,9 @@ def differences(comparison: Comparison, ours: NDArray[Any], wanted: NDArray[Any]
         return (ours != wanted).astype(np.float64)
     exact = wanted.astype(np.float64)
     if comparison == "angle":
-        return np.degrees(np.arccos(np.clip((ours * exact).sum(axis=1), -1, 1)))
+        # Kahan's form: an arc cosine makes 0.03° of the rounding of two equal vectors in float32.
+        apart, together = (np.linalg.norm(one, axis=1) for one in (ours - exact, ours + exact))
+        return 2 * np.degrees(np.arctan2(apart, together))
     error: NDArray[np.float64] = np.abs(ours - exact)
     return error / exact if comparison == "relative" else error
 

@@ -1,29 +1,32 @@
 """A model's metadata, from the configuration it was trained with."""
 
+from collections.abc import Sequence
+
 from PIL import Image
 
 from advmtl.config import Config, Source
 from advmtl.data import FORMATS, index_source
-from advmtl.tasks import DEPTH as DEPTH_TASK
-from advmtl.tasks import Size, thing_classes
+from advmtl.tasks import Size, Task, thing_classes
 from advmtl.version import __version__
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata, layouts_of
 from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD, LABEL_SETS, Camera, InputError
 
 
 def training_camera(config: Config) -> tuple[Camera, Size] | None:
-    """The camera of the first training frame with depth and a camera file, and the size it is for.
+    """The camera of the first training frame with a camera file and the label of a task of the configuration that is
+    learnt for its lens, and the size it is for.
 
     Returns: the camera in pixels of the training size, and that size, (width, height). None where no source
     tells: a model opens on a machine without its training set, or with one that has changed since.
     """
-    for source in config.data.train:
+    tasks = [task for name, task in config.task_table.items() if name in config.tasks and _of_lens(task)]
+    for source in config.data.train if tasks else ():
         own = FORMATS.get(source.format)
         if own is None or not own.stereo or source.depth == "none":
             continue
         size = source.size or config.data.size
         try:
-            camera = _camera_of(source, config.data.classes, size)
+            camera = _camera_of(source, config.data.classes, size, tasks)
         except (InputError, OSError, RuntimeError):  # RuntimeError: a ~user that this machine does not have
             continue
         if camera is not None:
@@ -31,9 +34,14 @@ def training_camera(config: Config) -> tuple[Camera, Size] | None:
     return None
 
 
-def _camera_of(source: Source, classes: str, size: Size) -> Camera | None:
+def _of_lens(task: Task) -> bool:
+    return any(output.of_lens for output in task.arrays.outputs)
+
+
+def _camera_of(source: Source, classes: str, size: Size, tasks: Sequence[Task]) -> Camera | None:
     for record in index_source(source, classes, "train"):
-        if DEPTH_TASK.has(record) and record.frame is not None and record.frame.camera is not None:
+        labelled = any(task.has(record) for task in tasks)
+        if labelled and record.frame is not None and record.frame.camera is not None:
             with Image.open(record.image) as image:
                 width, height = image.size
             return record.layout.read_camera(record.frame, (width, height)).scaled(size[0] / width, size[1] / height)
@@ -48,7 +56,7 @@ def describe(config: Config, size: Size | None = None) -> Metadata:
     own = [task for name, task in tasks.items() if name in config.tasks]
     outputs = tuple(output.name for task in own for output in task.arrays.outputs)
     classes, depth = CLASSES in outputs, DEPTH in outputs
-    camera, camera_size = (training_camera(config) if depth else None) or (None, None)
+    camera, camera_size = training_camera(config) or (None, None)
     return Metadata(
         advmtl_version=__version__,
         size=size,

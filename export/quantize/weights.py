@@ -125,9 +125,9 @@ def give_biases(graph: onnx.GraphProto) -> None:
         if node.op_type == "Conv" and len(node.input) == 2:
             weight = constant(graph, node.input[1])
             if weight is not None:
-                zeros = np.zeros(len(weight), np.float32)
-                graph.initializer.append(numpy_helper.from_array(zeros, f"{node.input[1]}_zero_bias"))
-                node.input.append(f"{node.input[1]}_zero_bias")
+                name = f"{node.output[0]}_zero_bias"  # its own, where several convolutions share a weight
+                graph.initializer.append(numpy_helper.from_array(np.zeros(len(weight), np.float32), name))
+                node.input.append(name)
 
 
 def correct_biases(

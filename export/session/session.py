@@ -25,10 +25,18 @@ class Result:
     there is none. depth_m: float32 `[h, w]`, metres. offsets_px:
     float32 `[2, h, w]`, dy and dx from the instance's centre, in pixels of this size. instances: uint16 `[h, w]`,
     class * 1000 + number, 0 = none. Each is None where the model has no such output, `instances` also where they were
-    not asked for (`complete`).
+    not asked for (`complete`). Every other output, also of a caller's tasks, is in `outputs`, and an attribute, too:
+    `result.normals`.
     """
 
     outputs: Mapping[str, NDArray[Any]]
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        outputs = self.__dict__.get("outputs", {})  # empty while it is unpickled
+        if name not in outputs:
+            raise AttributeError(f"no output {name!r}; there are {', '.join(outputs)}")
+        found: NDArray[Any] = outputs[name]
+        return found
 
     @property
     def classes(self) -> NDArray[np.uint8] | None:

@@ -16,9 +16,7 @@ from advmtl.config.typed import validate
 from advmtl.data.label_budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.loading import train_loader
 from advmtl.tasks import TASKS as ALL
-from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.record import FrameRecord
-from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from preprocessing.ground.errors import InputError
 
 FILE = Path("label.png")
@@ -34,7 +32,7 @@ def frames(count: int, *, source: int = 0, instances: bool = False) -> list[Fram
 
 def counts(records: list[FrameRecord]) -> Counter[tuple[str, ...]]:
     """How many frames have which labels."""
-    return Counter(tuple(name for name, task in ALL.items() if task.arrays.has(r)) for r in records)
+    return Counter(tuple(name for name, task in ALL.items() if task.has(r)) for r in records)
 
 
 def test_ratio_gives_every_frame_one_label() -> None:
@@ -52,10 +50,12 @@ def test_ratio_gives_every_frame_one_label() -> None:
 def test_the_choice_of_older_runs_stays(ratio: str, segmentation: str) -> None:
     kept = keep_labels(frames(20), ratio, 0)
     chosen = {f"f{int(number):04d}" for number in segmentation.split()}
-    assert {record.name for record in kept if SEGMENTATION.has(record)} == chosen
-    assert {record.name for record in kept if DEPTH.has(record)} == {record.name for record in frames(20)} - chosen
+    assert {record.name for record in kept if ALL["segmentation"].has(record)} == chosen
+    assert {record.name for record in kept if ALL["depth"].has(record)} == {
+        record.name for record in frames(20)
+    } - chosen
     half = keep_labels(frames(20), "0.25", 0)
-    assert [record.name[-2:] for record in half if SEGMENTATION.has(record)] == ["07", "12", "17", "18", "19"]
+    assert [record.name[-2:] for record in half if ALL["segmentation"].has(record)] == ["07", "12", "17", "18", "19"]
 
 
 def test_a_ratio_has_at_most_a_part_for_every_task() -> None:
@@ -76,7 +76,7 @@ def test_a_fraction_is_of_the_labelled_frames_of_each_kind() -> None:
             (): 1031 - 6,
         }
         more = keep_labels([*raw, *frames(20), *depth, *one], "0.4", seed)
-        assert {r.name for r in kept if DEPTH.has(r)} < {r.name for r in more if DEPTH.has(r)}
+        assert {r.name for r in kept if ALL["depth"].has(r)} < {r.name for r in more if ALL["depth"].has(r)}
 
 
 def test_ratio_of_three_labels_and_labels_without_a_part() -> None:
@@ -94,17 +94,18 @@ def test_a_frame_with_one_label_keeps_it() -> None:
 
 
 def test_the_choice_depends_on_seed_and_name_alone() -> None:
-    whole = {r.name for r in keep_labels(frames(50), "0.5", 1) if SEGMENTATION.has(r)}
-    turned = {r.name for r in keep_labels(frames(50)[::-1], "0.5", 1) if SEGMENTATION.has(r)}
+    whole = {r.name for r in keep_labels(frames(50), "0.5", 1) if ALL["segmentation"].has(r)}
+    turned = {r.name for r in keep_labels(frames(50)[::-1], "0.5", 1) if ALL["segmentation"].has(r)}
     assert whole == turned
-    assert whole != {r.name for r in keep_labels(frames(50), "0.5", 2) if SEGMENTATION.has(r)}
+    assert whole != {r.name for r in keep_labels(frames(50), "0.5", 2) if ALL["segmentation"].has(r)}
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 80), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
 def test_a_smaller_fraction_is_part_of_a_larger_one(count: int, a: float, b: float, seed: int) -> None:
     small, large = (
-        {r.name for r in keep_labels(frames(count), str(share), seed) if DEPTH.has(r)} for share in sorted((a, b))
+        {r.name for r in keep_labels(frames(count), str(share), seed) if ALL["depth"].has(r)}
+        for share in sorted((a, b))
     )
     assert small <= large
     assert len(large) == max(1, round(max(a, b) * count))
@@ -114,8 +115,8 @@ def test_a_list_of_frames(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     path.write_text(json.dumps({"frames": ["f0003", "f0001", "elsewhere"]}))
     kept = keep_labels(frames(5), str(path), 0)
-    assert [record.name for record in kept if SEGMENTATION.has(record)] == ["f0001", "f0003"]
-    assert not any(DEPTH.has(record) for record in kept if not SEGMENTATION.has(record))
+    assert [record.name for record in kept if ALL["segmentation"].has(record)] == ["f0001", "f0003"]
+    assert not any(ALL["depth"].has(record) for record in kept if not ALL["segmentation"].has(record))
     path.write_text(json.dumps({"frames": ["elsewhere"]}))
     with pytest.raises(InputError, match="names none of the 5"):
         keep_labels(frames(5), str(path), 0)
@@ -130,7 +131,7 @@ def test_a_list_keeps_what_was_labelled_before_it(tmp_path: Path) -> None:
     path = tmp_path / "selection.json"
     path.write_text(json.dumps({"frames": ["f0003"], "labelled": 2, "labelled_frames": ["f0000", "f0004"]}))
     kept = keep_labels(frames(5), str(path), 0)
-    assert [record.name for record in kept if SEGMENTATION.has(record)] == ["f0000", "f0003", "f0004"]
+    assert [record.name for record in kept if ALL["segmentation"].has(record)] == ["f0000", "f0003", "f0004"]
     for wrong in (3, [3], None):
         path.write_text(json.dumps({"frames": ["f0003"], "labelled_frames": wrong}))
         with pytest.raises(InputError, match="holds no list"):
@@ -230,8 +231,8 @@ def test_a_single_task_learns_from_the_same_labels(tmp_path: Path) -> None:
     values = both.model_dump(mode="json")
     for task, number in (("segmentation", 2), ("depth", 4)):
         single = validate(Config, values | {"tasks": {task: TASKS[task]}}, "test")
-        labelled = {r.name for r in train_loader(single).dataset.records if ALL[task].arrays.has(r)}
-        assert labelled == {r.name for r in train_loader(both).dataset.records if ALL[task].arrays.has(r)}
+        labelled = {r.name for r in train_loader(single).dataset.records if ALL[task].has(r)}
+        assert labelled == {r.name for r in train_loader(both).dataset.records if ALL[task].has(r)}
         assert len(labelled) == number
 
 

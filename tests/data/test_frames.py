@@ -12,10 +12,7 @@ from advmtl.config.data import Source
 from advmtl.data.frames import check_frames, load_frame
 from advmtl.data.index import index_source
 from advmtl.tasks import TASKS
-from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
-from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import IGNORED_INSTANCE
-from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.errors import InputError
@@ -55,7 +52,7 @@ def test_instances_are_read_beside_the_classes_and_are_none_where_absent(tmp_pat
     names = write_cityscapes(tmp_path, frames=3)
     write_instances(tmp_path, "train", names[:2])
     records = index_source(source(tmp_path), "categories7", "train")
-    assert [[task.arrays.has(record) for task in TASKS.values()] for record in records] == [
+    assert [[task.has(record) for task in TASKS.values()] for record in records] == [
         [True, True, True],
         [True, True, True],
         [True, True, False],
@@ -65,7 +62,7 @@ def test_instances_are_read_beside_the_classes_and_are_none_where_absent(tmp_pat
     assert (ids[2:, 24:40] == 26000).all() and (ids[2:, 40:] == 26001).all()
     assert (load_frame(records[2], (48, 24)).labels["instance"] == IGNORED_INSTANCE).all()
     hidden = index_source(source(tmp_path, labels="none"), "cityscapes19", "train")
-    assert not any(INSTANCE.has(record) for record in hidden)
+    assert not any(TASKS["instance"].has(record) for record in hidden)
 
 
 def test_instance_files_are_checked_like_the_others(tmp_path):
@@ -104,7 +101,9 @@ def test_folder_frames_may_lack_any_label(tmp_path):
     write_folder(tmp_path / "b", labels=True)
     only_depth = index_source(source(tmp_path / "a", "folder"), "cityscapes19", "train", number=2)
     only_labels = index_source(source(tmp_path / "b", "folder"), "cityscapes19", "train")
-    assert [(SEGMENTATION.has(r), DEPTH.has(r), r.source) for r in only_depth[:1]] == [(False, True, 2)]
+    assert [(TASKS["segmentation"].has(r), TASKS["depth"].has(r), r.source) for r in only_depth[:1]] == [
+        (False, True, 2)
+    ]
     frame = load_frame(only_depth[1], SIZE)
     assert (
         (frame.labels["segmentation"] == IGNORE).all()
@@ -114,7 +113,7 @@ def test_folder_frames_may_lack_any_label(tmp_path):
     frame = load_frame(only_labels[3], SIZE)
     assert (frame.labels["segmentation"] == 3).all() and (frame.labels["depth"] == 0).all()
     hidden = index_source(source(tmp_path / "b", "folder", labels="none"), "cityscapes19", "train")
-    assert not SEGMENTATION.has(hidden[0])
+    assert not TASKS["segmentation"].has(hidden[0])
 
 
 def test_impossible_sources_name_what_is_there(tmp_path):

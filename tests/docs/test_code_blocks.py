@@ -1,4 +1,4 @@
-"""What the pages and the notebook say in Python is run as it stands there, in order, in an empty folder beside a set."""
+"""Python of the pages and the notebook is run as it stands there, in order, in an empty folder beside a set."""
 
 import json
 import re

@@ -22,7 +22,7 @@ from advmtl.data.label_budget import keep_labels
 from advmtl.networks.generator import Generator
 from advmtl.select import selection
 from advmtl.select.features import find_frames, measure_frames
-from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
+from advmtl.tasks import TASKS
 from advmtl.training.checkpoint import load_generator, save_checkpoint
 from advmtl.training.state import generator_from
 from preprocessing.ground.files import read_image, write_png
@@ -156,7 +156,7 @@ def test_what_was_labelled_before_is_in_the_list_for_the_trainer(run: Path, tmp_
     records = index_source(Source.parse(f"folder:{tmp_path / 'new'}"), "cityscapes19", "train")
     records = [replace(record, labels=record.image) for record in records]  # now all have labels
     kept = keep_labels(records, str(tmp_path / "o" / "selection.json"), 0)
-    assert {record.name for record in kept if SEGMENTATION.has(record)} == {"f2", "f5", *content["frames"]}
+    assert {record.name for record in kept if TASKS["segmentation"].has(record)} == {"f2", "f5", *content["frames"]}
     twice = [*arguments[:-2], "--labelled", f"folder:{tmp_path / 'new'}"]
     assert_one_line(advmtl(*twice), "have labels already")
     assert advmtl(*arguments[:3], "--ignore-labels", "--out", tmp_path / "all").exit_code == 0

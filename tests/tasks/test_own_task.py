@@ -45,9 +45,9 @@ class AngleMeter:
         self.total, self.count = torch.zeros((), dtype=torch.float64), 0
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
-        target = targets["normals"]
+        target = targets["facing"]
         valid = target.square().sum(1) > 0
-        angles = torch.rad2deg(torch.acos((outputs["normals"] * target).sum(1).clamp(-1, 1)))
+        angles = torch.rad2deg(torch.acos((outputs["facing"] * target).sum(1).clamp(-1, 1)))
         self.total, self.count = self.total + angles[valid].sum(), self.count + int(valid.sum())
 
     def merge(self, other: "AngleMeter") -> None:
@@ -57,7 +57,7 @@ class AngleMeter:
         return {"mean_angle_deg": float(self.total) / self.count} if self.count else {}
 
 
-class Normals(TaskLearning):
+class Facing(TaskLearning):
     """Unit vectors; 0 = no label."""
 
     losses: ClassVar[Mapping[str, Loss]] = {
@@ -91,19 +91,19 @@ class Normals(TaskLearning):
         return f"angle {figures['mean_angle_deg']:.1f}°"
 
     def deploy(self, output: Tensor) -> dict[str, Tensor]:
-        return {"normals": output}
+        return {"facing": output}
 
 
-ARRAYS: Any = SimpleNamespace(outputs=(Output("normals", "float32 [1,3,H,W], unit vectors", "angle", 0.1),))
-OURS = TASKS | {"normals": Task("normals", ARRAYS, Normals)}
+ARRAYS: Any = SimpleNamespace(outputs=(Output("facing", "float32 [1,3,H,W], unit vectors", "angle", 0.1),))
+OURS = TASKS | {"facing": Task("facing", ARRAYS, Facing)}
 VALUES = {
     "data": {"size": "96x64", "batch_size": 2},
     "encoder": {"weights": None},
     "tasks": {
         "depth": {"losses": {"berhu": 1}},
-        "normals": {"losses": {"cosine": 1}, "options": {"cosine": {"power": 2}}},
+        "facing": {"losses": {"cosine": 1}, "options": {"cosine": {"power": 2}}},
     },
-    "discriminators": {"both": {"sees": ["depth", "normals"], "objective": "hinge", "channels": 4, "layers": 2}},
+    "discriminators": {"both": {"sees": ["depth", "facing"], "objective": "hinge", "channels": 4, "layers": 2}},
 }
 
 
@@ -115,31 +115,31 @@ def make_batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     normals = F.normalize(torch.randn(2, 3, 64, 96, generator=generator), dim=1)
     normals[0, :, :9] = 0
-    targets = {"depth": torch.full((2, 1, 64, 96), 9.0), "normals": normals}
+    targets = {"depth": torch.full((2, 1, 64, 96), 9.0), "facing": normals}
     image = torch.randn(2, 3, 64, 96, generator=generator).contiguous(memory_format=torch.channels_last)
-    return Batch(image, targets, {"depth": [True, True], "normals": [True, True]}, ["a", "b"])
+    return Batch(image, targets, {"depth": [True, True], "facing": [True, True]}, ["a", "b"])
 
 
 def test_it_learns_is_measured_and_is_deployed() -> None:
     config = make()
-    assert config.tasks["normals"].options_of("cosine") == {"power": 2.0}
+    assert config.tasks["facing"].options_of("cosine") == {"power": 2.0}
     state, batch = build(config, CPU), make_batch()
     first = train_step(state, batch)
-    assert {"normals/cosine", "normals/supervised", "adversarial/both"} <= first.keys()
+    assert {"facing/cosine", "facing/supervised", "adversarial/both"} <= first.keys()
     for _ in range(8):
         last = train_step(state, batch)
-    assert last["normals/cosine"] < first["normals/cosine"]
+    assert last["facing/cosine"] < first["facing/cosine"]
     loader = type("Loader", (list,), {"dataset": SimpleNamespace(bad_frames=[])})([batch])
     metrics = evaluate(state.generator, [("made", loader)], config, tasks=config.task_table)
-    assert 0 < metrics["normals"]["mean_angle_deg"] < 120 and metrics["depth"]["pixels"] == 2 * 64 * 96
+    assert 0 < metrics["facing"]["mean_angle_deg"] < 120 and metrics["depth"]["pixels"] == 2 * 64 * 96
     assert headline(metrics, config.task_table).endswith("°") and score(metrics, config.task_table) < 1
     metadata = describe(config)
-    assert metadata.outputs == ("depth_m", "normals") and metadata.layouts["normals"].endswith("unit vectors")
+    assert metadata.outputs == ("depth_m", "facing") and metadata.layouts["facing"].endswith("unit vectors")
     model = Deployable(copy.deepcopy(state.generator).eval(), OURS)
     with torch.no_grad():
         outputs = {name: value.numpy() for name, value in model(torch.zeros(1, 64, 96, 3, dtype=torch.uint8)).items()}
     assert tuple(outputs) == metadata.outputs
-    assert compare([(outputs, outputs)], OURS).outputs["normals"].largest < 0.1
+    assert compare([(outputs, outputs)], OURS).outputs["facing"].largest < 0.1
 
 
 def test_an_objective_of_ones_own() -> None:
@@ -165,26 +165,26 @@ def test_an_objective_of_ones_own() -> None:
 
 
 def test_without_the_table_it_is_unknown() -> None:
-    with pytest.raises(InputError, match=r"own.yaml: tasks.normals: no such task; there are segmentation, depth"):
+    with pytest.raises(InputError, match=r"own.yaml: tasks.facing: no such task; there are segmentation, depth"):
         validate(Config, VALUES, "own.yaml")
 
 
 def test_a_loss_that_is_no_scalar_is_named() -> None:
-    state = build(make(tasks={"normals": {"losses": {"broken": 1}}}, discriminators={}), CPU)
-    with pytest.raises(InputError, match=r"tasks.normals.losses.broken: the loss gave \(2,\); it must be one number"):
+    state = build(make(tasks={"facing": {"losses": {"broken": 1}}}, discriminators={}), CPU)
+    with pytest.raises(InputError, match=r"tasks.facing.losses.broken: the loss gave \(2,\); it must be one number"):
         train_step(state, make_batch())
 
 
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"activate": lambda self, x, spec: x[:, :2]}, r"task normals: activate gave \(2, 2, 64, 96\)"),
-        ({"encode_fake": lambda self, output, spec: output[:, :1]}, r"task normals: its encoding is \(2, 1, 64, 96\)"),
-        ({"channels": lambda self, spec: 0}, "task normals: channels must be a whole number from 1, not 0"),
+        ({"activate": lambda self, x, spec: x[:, :2]}, r"task facing: activate gave \(2, 2, 64, 96\)"),
+        ({"encode_fake": lambda self, output, spec: output[:, :1]}, r"task facing: its encoding is \(2, 1, 64, 96\)"),
+        ({"channels": lambda self, spec: 0}, "task facing: channels must be a whole number from 1, not 0"),
     ],
 )
 def test_a_task_that_breaks_its_contract_is_named(broken: dict[str, Any], message: str) -> None:
-    table = TASKS | {"normals": Task("normals", ARRAYS, type("Broken", (Normals,), broken))}
+    table = TASKS | {"facing": Task("facing", ARRAYS, type("Broken", (Facing,), broken))}
     config = validate(Config, VALUES, "own.yaml", {"tasks": table})
     with pytest.raises(InputError, match=message):
         train_step(build(config, CPU), make_batch())

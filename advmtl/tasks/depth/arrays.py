@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -53,14 +52,11 @@ class DepthArrays:
 
     dtype = "float32"
     channels = 0
-    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001),)
+    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
     derived: tuple[str, ...] = ()
 
     def has(self, record: FrameRecord) -> bool:
         return record.depth is not None or record.disparity is not None
-
-    def without(self, record: FrameRecord) -> FrameRecord:
-        return replace(record, depth=None, disparity=None)
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         for path in (record.depth, record.disparity):
@@ -70,7 +66,7 @@ class DepthArrays:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.float32]:
-        return resize_nearest(_read(record, shape), size)
+        return resize_nearest(read_metres(record, shape), size)
 
     def blank(self, size: Size) -> NDArray[np.float32]:
         return np.zeros((size[1], size[0]), dtype=np.float32)
@@ -135,7 +131,8 @@ class DepthArrays:
         return {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
 
 
-def _read(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:
+def read_metres(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Metres `[H,W]` at the size of the picture, 0 = invalid, infinite where it is only known to be far."""
     if record.depth is not None:
         depth = same_size(read_depth(record.depth), shape, record.depth)
         clip = read_depth_clip(record.depth)

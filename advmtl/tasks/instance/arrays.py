@@ -1,7 +1,6 @@
 """Instances without torch: id files, pictures of offsets, and grouping in a deployed model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,6 @@ class InstanceArrays:
 
     def has(self, record: FrameRecord) -> bool:
         return record.instances is not None
-
-    def without(self, record: FrameRecord) -> FrameRecord:
-        return replace(record, instances=None)
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.instances is not None:

@@ -1,7 +1,6 @@
 """Segmentation without torch: class map files, pictures, and the output of a deployed model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -47,9 +46,6 @@ class SegmentationArrays:
 
     def has(self, record: FrameRecord) -> bool:
         return record.labels is not None
-
-    def without(self, record: FrameRecord) -> FrameRecord:
-        return replace(record, labels=None)
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.labels is not None:

@@ -1,0 +1,1 @@
+"""Which way the surface at every pixel faces."""
