@@ -1,4 +1,4 @@
-"""The quality of a whole set: figures, ranking, damaged files, files written, processes."""
+"""The quality of a whole set: metrics, ranking, damaged files, files written, processes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The command on small sets: the list, what is in it, what is left out, and one line for each mistake."""
+"""The command on small sets: the list, what is in it, what is skipped, and one line for each mistake."""
 
 import csv
 import json
