@@ -30,7 +30,7 @@ FIGURES = {  # path in evaluation.json: (heading with unit, digits, scale, which
 }
 HEADLINE = (("segmentation", "miou"), ("depth", "abs_rel"))
 REGIMES = {"one": "one", "1to9": "1:9", "9to1": "9:1"}
-# A quarter of the budget for the teacher to learn something, another one until it is fully heard.
+# A quarter of the budget for the teacher to learn something, another one until it has full weight.
 _TEACHER = "partial.mean_teacher={start_step: 75, ramp_steps: 75}"
 METHODS: dict[str, list[str]] = {
     "labels alone": [],

@@ -30,7 +30,7 @@ class Balancer(nn.Module):
     def begin_epoch(self, epoch: int) -> None:
         """Called before every step with its epoch (from 0); repeated calls with the same number are fine."""
 
-    def observe(self, figures: Mapping[str, float]) -> None:
+    def observe(self, metrics: Mapping[str, float]) -> None:
         """Called after each validation with one metric per measured task: 0..1, higher is better."""
 
 

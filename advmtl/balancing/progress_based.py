@@ -68,12 +68,12 @@ class Prioritisation(LossBalancer):
         self.gamma, self.discount = gamma, discount
         self.register_buffer("figures", torch.full((len(objectives),), -1.0, dtype=torch.float64))  # -1: not measured
 
-    def observe(self, figures: Mapping[str, float]) -> None:
+    def observe(self, metrics: Mapping[str, float]) -> None:
         """Take in one validation."""
         for index, name in enumerate(self.objectives):
-            if name in figures:
-                figure, old = max(figures[name], 0.0), float(self.figures[index])  # a share of error left may exceed 1
-                self.figures[index] = figure if old < 0 else self.discount * figure + (1 - self.discount) * old
+            if name in metrics:
+                metric, old = max(metrics[name], 0.0), float(self.figures[index])  # a share of error left may exceed 1
+                self.figures[index] = metric if old < 0 else self.discount * metric + (1 - self.discount) * old
 
     def forward(self, losses: Tensor) -> Tensor:
         """Σ of the weighted losses."""
@@ -112,17 +112,17 @@ class StopAndGo(LossBalancer):
         self.register_buffer("seen", torch.zeros(len(objectives), dtype=torch.int64))
         self.register_buffer("going", torch.ones(len(objectives), dtype=torch.bool))
 
-    def observe(self, figures: Mapping[str, float]) -> None:
+    def observe(self, metrics: Mapping[str, float]) -> None:
         """Take in one validation and decide which tasks train."""
         for index, name in enumerate(self.objectives):
-            if name not in figures:
+            if name not in metrics:
                 continue
-            figure = max(figures[name], 0.0)
-            best = max(figure, float(self.bests[index, -1]))
+            metric = max(metrics[name], 0.0)
+            best = max(metric, float(self.bests[index, -1]))
             self.bests[index] = torch.cat([self.bests[index, 1:], self.bests.new_tensor([best])])
             self.seen[index] += 1
             before = float(self.bests[index, 0])
-            if figure < best * (1 - self.go):
+            if metric < best * (1 - self.go):
                 self.going[index] = True
             elif self.seen[index] >= self.bests.shape[1] and best < before * (1 + self.stop):
                 self.going[index] = False

@@ -234,7 +234,7 @@ def page(subject: Subject) -> str:
             {
                 "name": row["frame"],
                 "panels": subject.panels[row["frame"]],
-                "table": frame_table(f"Figures of {row['frame']}", [row]),
+                "table": frame_table(f"Metrics of {row['frame']}", [row]),
             }
             for row in rows
         ],

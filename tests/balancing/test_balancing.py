@@ -1,4 +1,4 @@
-"""Every balancer: finite at any scale, blind to the rows' order, right where the answer is known, saved whole."""
+"""Every balancer: finite at any scale, independent of the objectives' order, correct on known solutions, saved."""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""A step's rows through every balancer: the gradients are those of the weighted sum, computed the long way."""
+"""A step's objectives through every balancer: the gradients are those of the weighted sum, computed the long way."""
 
 import copy
 from typing import Any

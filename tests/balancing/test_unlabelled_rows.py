@@ -1,4 +1,4 @@
-"""Rows of tasks whose label no frame of a batch has, with a term of partial supervision: beside the balancing."""
+"""Objectives of tasks without a label in the batch, with a term of partial supervision: not balanced."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""benchmarks/vehicle_speed.py: the rival's load is the published one, and the figures follow from the times."""
+"""benchmarks/vehicle_speed.py: the rival's load is the published one, and the results follow from the times."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Comparing on a tiny set: what is trained, what is skipped, what goes on after a failure, what is written."""
+"""Comparing on a tiny set: what is trained, what is skipped, what continues after a failure, what is written."""
 
 import io
 import json

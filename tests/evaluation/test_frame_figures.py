@@ -1,4 +1,4 @@
-"""Figures of single frames, against figures worked out by hand and against those of a set of one frame."""
+"""Metrics of single frames, against values derived by hand and against those of a set of one frame."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The figures of exported models on labelled frames."""
+"""Metrics of exported models on labelled frames."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -82,5 +82,5 @@ def test_an_early_end_and_what_is_not_listed_are_told(
     assert lines[-5:] == [
         *("skipped b: broken", "and 7 more skipped"),
         *("invalid outputs on c: not finite", "and 1 more with invalid outputs"),
-        "stopped early; what was done is written",
+        "stopped early; finished frames are written",
     ]

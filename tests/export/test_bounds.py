@@ -1,4 +1,4 @@
-"""What a lower precision may cost."""
+"""Bounds on the accuracy drop of a lower precision."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Frames dropped and kept, sources slower and faster than the network, what is told, and how a stream is ended."""
+"""Frames dropped and kept, sources slower and faster than the network, notices, and how a stream is ended."""
 
 import json
 import os

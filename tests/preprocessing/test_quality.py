@@ -1,4 +1,4 @@
-"""The quality of a whole set: figures, ranking, damaged files, files written, processes."""
+"""The quality of a whole set: metrics, ranking, damaged files, files written, processes."""
 
 import json
 import shutil
@@ -67,7 +67,7 @@ def test_a_set_without_truth_is_ranked_by_the_images(root: Path) -> None:
     assert report.rows[0]["frame"] == "train/dots/dots_0_3"
     assert report.rows[0]["ranked_by"] == "photometric.unexplained_share"
     assert report.rows[0]["rank"] > report.rows[1]["rank"] + 0.1
-    assert any("no truth" in note for note in report.notes)
+    assert any("no ground truth" in note for note in report.notes)
     assert report.metrics["left_right"]["frames"] == 3
     assert report.metrics["left_right"]["consistent_share"] < 0.9
     assert report.metrics["photometric"]["error_ratio"] < 0.5

@@ -62,7 +62,7 @@ def test_every_worst_frame_has_its_pictures_and_figures(html: str) -> None:
     assert "0% of the compared" in images[7]["alt"]
     captions = [text for text in outline.text["figcaption"] if text]
     assert [caption.split()[0] for caption in captions] == ["Left", "Disparity", "Confidence", "Error"] * 2
-    assert "Figures of train/R&B/dots_0_2" in outline.text["caption"]
+    assert "Metrics of train/R&B/dots_0_2" in outline.text["caption"]
 
 
 def test_pictures_can_be_decoded_and_have_the_size_they_claim(html: str) -> None:

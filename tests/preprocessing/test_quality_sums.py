@@ -1,4 +1,4 @@
-"""Figures of quality on maps of a few pixels, worked out by hand."""
+"""Quality metrics on maps of a few pixels, derived by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Again, and after an accident: what is redone, what stays, what the record says."""
+"""Re-running and crash recovery: what is redone, what stays, what the manifest has."""
 
 import errno
 import json

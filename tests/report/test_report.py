@@ -1,4 +1,4 @@
-"""The page about runs: complete, self-contained, escaped, by keyboard; and the figures beside it."""
+"""The page about runs: complete, self-contained, escaped, by keyboard; and the metrics beside it."""
 
 import base64
 import io

@@ -76,9 +76,7 @@ def test_a_damaged_file_is_named_and_the_rest_shown(run: Path, name: str) -> Non
 def test_a_run_that_still_goes_on_shows_its_last_validation(run: Path) -> None:
     (run / "evaluation.json").unlink()
     text = page_of(run)
-    assert (
-        "From last validation, epoch 3" in text and "mIoU 1.200" in text and "the run has not come to its end" in text
-    )
+    assert "From last validation, epoch 3" in text and "mIoU 1.200" in text and "the run is not finished" in text
 
 
 def test_steps_taken_again_count_once(run: Path) -> None:

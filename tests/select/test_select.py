@@ -1,4 +1,4 @@
-"""The command on small sets: the list, what is in it, what is left out, and one line for each mistake."""
+"""The command on small sets: the list, what is in it, what is skipped, and one line for each mistake."""
 
 import csv
 import json
@@ -131,7 +131,7 @@ def test_labelled_frames_are_chosen_already(run: Path, tmp_path: Path) -> None:
     for name in ("f0", "f1"):
         write_png(tmp_path / "labels" / f"{name}.png", np.zeros((60, 96), np.uint8))
     result = advmtl("select", run, f"folder:{tmp_path}", "--count", 3, "--out", tmp_path / "o")
-    assert result.exit_code == 0 and "beside 2 labelled before" in result.stdout, result.output
+    assert result.exit_code == 0 and "in addition to 2 labelled before" in result.stdout, result.output
     content = listed(tmp_path / "o")
     assert content["frames"] == ["f4", "f2", "f3"] and content["candidates"] == 3 and content["labelled"] == 2
     assert content["chosen"][0]["distance"] > 0.1

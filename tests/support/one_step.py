@@ -1,4 +1,4 @@
-"""Two tasks, three critics and batches of noise for one update; and what an update has moved."""
+"""Two tasks, three discriminators and batches of noise for one update; and what an update has moved."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""A run of seconds on the `streets` of the conftest: two tasks, one critic, two epochs of three steps."""
+"""A run of seconds on the `streets` of the conftest: two tasks, one discriminator, two epochs of three steps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Depth error by distance, against figures worked out by hand."""
+"""Depth error by distance, against values derived by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Figures of segmentation and depth, worked out by hand."""
+"""Metrics of segmentation and depth, derived by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Guards: what is said about discriminators, when a plateau stops, and each external failure with its line."""
+"""Guards: warnings about discriminators, early stopping at a plateau, and each external failure with its line."""
 
 import errno
 import shutil
@@ -126,7 +126,7 @@ def test_a_plateau_stops_says_why_and_is_finished(
     no_better_after(2, monkeypatch)
     assert not is_finished(config, run)
     fit(config, run.folder, CPU, Console(width=200))
-    said = "stopped after epoch 4 of 9: no better score than that of epoch 2 in 2 measurements"
+    said = "stopped after epoch 4 of 9: no better score than that of epoch 2 in 2 evaluations"
     assert said in capsys.readouterr().out
     state, _ = load_checkpoint(run.last)
     assert state["epoch"] == 4 and load_checkpoint(run.best)[0]["guards"]["best_epoch"] == 2

@@ -1,4 +1,4 @@
-"""A run folder: whose it is, what may differ on resume, and a log that survives accidents."""
+"""A run folder: whose it is, what may differ on resume, and a log that survives crashes."""
 
 import copy
 import json
