@@ -12,7 +12,7 @@ from advmtl.tasks import TASKS
 
 def test_channels_follow_the_label_set():
     channels = {name: task.learning.channels(spec_of(11)) for name, task in TASKS.items()}
-    assert channels == {"segmentation": 11, "depth": 1, "instance": 2}
+    assert channels == {"segmentation": 11, "depth": 1, "instance": 2, "normals": 3}
 
 
 @pytest.mark.parametrize("name", list(TASKS))
