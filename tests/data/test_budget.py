@@ -253,7 +253,7 @@ def test_the_record_says_what_was_kept_and_guards_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="began with other labels"):
         record_budget(train_loader(turned).dataset.records, turned, path, continued=True)
     record_budget(train_loader(turned).dataset.records, turned, path, continued=False)
-    assert json.loads(path.read_text())["labels"] == {"segmentation": 4, "depth": 2, "instance": 0}
+    assert json.loads(path.read_text())["labels"] == {"segmentation": 4, "depth": 2, "instance": 0, "normals": 0}
 
 
 def test_a_list_that_changed_is_told_from_the_record(tmp_path: Path) -> None:
