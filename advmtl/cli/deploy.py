@@ -14,7 +14,7 @@ def predict(
     source: Annotated[str, typer.Argument(help="Picture, folder, or labelled source format:root[:split].")],
     out: Annotated[Path, typer.Option(help="Folder for the panels.")] = Path("predictions"),
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Also write class ids, depth and instances as PNG.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write each task's map as PNG.")] = False,
     provider: Provider = "auto",
 ) -> None:
     """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels.

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
+from advmtl.tasks import TASKS
 from preprocessing.ground import InputError
 
 
@@ -84,7 +85,7 @@ def _budget(value: Any) -> Any:
     if impossible:
         raise ValueError(
             f"{text!r} is no label budget; write all, one (one label a frame), a ratio as 1:9 "
-            "(segmentation:depth[:instance]), a fraction of the frames as 0.125, or the .json of a list of frames"
+            f"({':'.join(TASKS)}), a fraction of the frames as 0.125, or the .json of a list of frames"
         )
     return text
 
@@ -97,9 +98,9 @@ class DataConfig(Strict):
 
     Attributes:
         label_budget: how many of the training labels are used, as if there were no others: all; one (each frame keeps
-            its classes or its depth, half and half); a ratio of such frames, 1:9 (segmentation:depth[:instance]); a
-            fraction of the labelled frames, which keep all; or the .json of a list, {"frames": [name, …]}, as
-            `advmtl select` writes it.
+            its classes or its depth, half and half); a ratio of such frames, 1:9 (its parts are those of the tasks in
+            the order of their table; a task without a part has none); a fraction of the labelled frames, which keep
+            all; or the .json of a list, {"frames": [name, …]}, as `advmtl select` writes it.
         label_seed: of the choice, apart from the run's seed: runs of several seeds learn from the same labels.
         unlabelled_weight: under a label budget, how often a frame without any label comes, relative to one with; None:
             so that half of an epoch's frames are labelled, but no oftener than a labelled one. They come only where

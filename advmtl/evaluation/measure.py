@@ -134,11 +134,13 @@ def constant_baselines(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """By task and name, what predicting a constant of the training frames (not augmented) scores on `loaders`.
 
-    Returns: {task: {"mean": {what the constant is, metrics}, …}}, without the tasks that have no such constant.
+    Returns: {task: {"mean": {what the constant is, metrics}, …}}, of the configured tasks that have such a constant.
     Raises: InputError where no training frame has the label.
     """
     result = {}
     for name, task in tasks.items():
+        if name not in config.tasks:
+            continue
         constants = task.learning.constants(_training_targets(config, name), config.spec)
         found = {
             kind: {**one.facts, **evaluate(one.network, loaders, config, tasks=tasks).get(name, {})}

@@ -60,9 +60,9 @@ def test_the_choice_of_older_runs_stays(ratio: str, segmentation: str) -> None:
 
 def test_a_ratio_has_at_most_a_part_for_every_task() -> None:
     own = {**ALL, "second": ALL["depth"]}
-    assert len(keep_labels(frames(8), "1:2:3:4", 0, own)) == 8
-    with pytest.raises(InputError, match="1:2:3:4 has 4 parts; there are segmentation:depth:instance"):
-        keep_labels(frames(8), "1:2:3:4", 0)
+    assert len(keep_labels(frames(8), "1:2:3:4:5", 0, own)) == 8
+    with pytest.raises(InputError, match="1:2:3:4:5 has 5 parts; there are segmentation:depth:instance:normals"):
+        keep_labels(frames(8), "1:2:3:4:5", 0)
 
 
 def test_a_fraction_is_of_the_labelled_frames_of_each_kind() -> None:
@@ -246,14 +246,14 @@ def test_the_record_says_what_was_kept_and_guards_it(tmp_path: Path) -> None:
         np.random.default_rng(0).permutation(np.array(records, object)).tolist(), chosen, path, continued=True
     )
     written = json.loads(path.read_text())
-    assert written["labels"] == {"segmentation": 2, "depth": 4, "instance": 0}
+    assert written["labels"] == {"segmentation": 2, "depth": 4, "instance": 0, "normals": 0}
     assert {len(frame["labels"]) for frame in written["frames"]} == {1}
     record_budget(records[:-1], chosen, path, continued=True)  # a frame that broke since is no other choice
     turned = chosen.model_copy(update={"data": chosen.data.model_copy(update={"label_budget": "2:1"})})
     with pytest.raises(InputError, match="began with other labels"):
         record_budget(train_loader(turned).dataset.records, turned, path, continued=True)
     record_budget(train_loader(turned).dataset.records, turned, path, continued=False)
-    assert json.loads(path.read_text())["labels"] == {"segmentation": 4, "depth": 2, "instance": 0}
+    assert json.loads(path.read_text())["labels"] == {"segmentation": 4, "depth": 2, "instance": 0, "normals": 0}
 
 
 def test_a_list_that_changed_is_told_from_the_record(tmp_path: Path) -> None:

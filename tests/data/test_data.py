@@ -180,4 +180,4 @@ def test_cache_holds_what_fits_and_returns_the_same_bits(sets):
     with pytest.raises(ValueError, match="read-only"):
         cache.get(0).image[:] = 0
     assert FrameCache([], 10, ALL).get(0) is None
-    assert FrameCache([(64, 32)] * 3, 40 / 1024, ALL).frames == 2, "20 KiB each"
+    assert FrameCache([(64, 32)] * 3, 64 / 1024, ALL).frames == 2, "32 KiB each"

@@ -53,9 +53,9 @@ def test_instances_are_read_beside_the_classes_and_are_none_where_absent(tmp_pat
     write_instances(tmp_path, "train", names[:2])
     records = index_source(source(tmp_path), "categories7", "train")
     assert [[task.has(record) for task in TASKS.values()] for record in records] == [
-        [True, True, True],
-        [True, True, True],
-        [True, True, False],
+        [True, True, True, True],
+        [True, True, True, True],
+        [True, True, False, True],
     ]
     ids = load_frame(records[1], (48, 24)).labels["instance"]
     assert ids.dtype == np.uint16 and (ids[:2] == IGNORED_INSTANCE).all() and (ids[2:, :24] == 0).all()

@@ -205,6 +205,7 @@ def test_colours_are_those_of_normal_maps() -> None:
     wall, road, right, none = (0, 0, -1), (0, -1, 0), (1, 0, 0), (0, 0, 0)
     colours = color_normals(np.array([wall, road, right, none], np.float32).T[:, None])
     assert colours.tolist() == [[[128, 128, 255], [128, 255, 128], [255, 128, 128], [0, 0, 0]]]
+    assert not color_normals(np.array([0, np.nan, 1], np.float32)[:, None, None]).any()
     ball = sphere(41).astype(int)
     assert ball[1, 20].argmax() == 1 and ball[20, 39].argmax() == 0 and ball[20, 20].tolist() == [128, 128, 255]
     assert (ball[0, 0] == 24).all() and ball[39, 20, 1] < 40

@@ -193,11 +193,11 @@ def to_stored_normals(normals: NDArray[np.float64]) -> NDArray[np.int16]:
 def color_normals(normals: Array) -> RGB:
     """Draw unit vectors `[3,H,W]` as normal maps usually are: red (1 + nx)/2, green (1 − ny)/2, blue (1 − nz)/2.
 
-    So a wall that faces the camera is light blue, a road light green; what has no normal is black.
+    So a wall that faces the camera is light blue, a road light green; what has no normal, and NaN, is black.
     """
-    colors = np.rint(128 + 127 * (normals.transpose(1, 2, 0) * np.array([1, -1, -1]))).astype(np.uint8)
-    colors[~(normals != 0).any(axis=0)] = 0
-    return colors
+    known = np.isfinite(normals).all(axis=0) & (normals != 0).any(axis=0)
+    shown = np.where(known, normals, 0).transpose(1, 2, 0) * np.array([1, -1, -1])
+    return np.where(known[..., None], np.rint(128 + 127 * shown), 0).astype(np.uint8)
 
 
 @lru_cache(maxsize=4)
