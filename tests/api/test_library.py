@@ -69,8 +69,8 @@ def test_a_configuration_of_plain_values_is_left_as_it_is(tmp_path: Path) -> Non
     assert values["train"] == {"epochs": 7} and VALUES["data"]["size"] == "64x32"
     (tmp_path / "own.yaml").write_text(config.to_yaml())
     assert advmtl.load_config(tmp_path / "own.yaml").hash == config.hash
-    with pytest.raises(advmtl.InputError, match=r"configuration: tasks\.normals: no such task"):
-        advmtl.load_config({"tasks": {"normals": {"losses": {}}}})
+    with pytest.raises(advmtl.InputError, match=r"configuration: tasks\.flow: no such task"):
+        advmtl.load_config({"tasks": {"flow": {"losses": {}}}})
     with pytest.raises(advmtl.InputError, match="tables: no 'task'; there are tasks, objectives, encoders"):
         advmtl.load_config(VALUES, tables={"task": {}})
 

@@ -71,7 +71,7 @@ def _counted(
     """How many pixels to divide by, and both maps, 0 where a pixel does not count."""
     valid = normals_mask(target)
     mask = valid if mask is None else valid & mask
-    p, g = (torch.where(mask, one, 0) for one in (prediction, target.to(prediction.dtype)))
+    p, g = torch.where(mask, prediction, 0), torch.where(mask, target.to(prediction.dtype), 0)
     return processes.global_count(mask.sum()), p, g
 
 
