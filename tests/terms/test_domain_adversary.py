@@ -74,6 +74,7 @@ def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -
         z=z,
         outputs=outputs,
         masks=validity(batch.targets),
+        palette=state.palette,
         number=state.step,
         autocast=state.precision.autocast,
         processes=SINGLE,
