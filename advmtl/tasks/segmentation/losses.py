@@ -31,8 +31,7 @@ def cross_entropy(
 ) -> Tensor:
     """Mean over counting pixels of −log softmax at the target (the paper, Eq. 2)."""
     mask = _labelled(target, mask)
-    labels = target.masked_fill(~mask, IGNORE).flatten()
-    total = F.cross_entropy(by_pixel(prediction), labels, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
     return total / processes.global_count(mask.sum())
 
 
@@ -51,11 +50,13 @@ def dice(
     could only be moved by its ε; a probability spent on them is already missing from the classes present.
     """
     mask = _labelled(target, mask)
+    classes = prediction.shape[1]
     index = target.masked_fill(~mask, 0).flatten().unsqueeze(1)
     # Gathering the target's share and summing by matrix products is twice as fast as a product with the
     # one-hot map. Half precision cannot count pixels, hence no autocast.
     with torch.autocast(prediction.device.type, enabled=False):
-        share = F.softmax(by_pixel(_wide(prediction)), dim=1)
+        # [pixels, K]: a view where the logits are channels_last.
+        share = F.softmax(_wide(prediction), dim=1).permute(0, 2, 3, 1).reshape(-1, classes)
         counts = mask.flatten().to(share.dtype)
         hot = torch.zeros_like(share).scatter_(1, index, 1.0)
         intersection = (share.gather(1, index).squeeze(1) * counts) @ hot
@@ -65,15 +66,6 @@ def dice(
     present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
     return (terms * present).sum() / present.sum().clamp(min=1)
-
-
-def by_pixel(maps: Tensor) -> Tensor:
-    """[N,K,H,W] as [pixels,K], a view where it is channels_last.
-
-    Over the last dimension softmax, its logarithm and their gradients take half the time: over dimension 1 torch copies
-    each to the default layout first, and the gradient that comes of it makes the upsampling before it slow, too.
-    """
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
 def _labelled(target: Tensor, mask: Tensor | None) -> Tensor:
