@@ -86,7 +86,7 @@ class _ClassSums(torch.autograd.Function):
         index, counts = ctx.saved_tensors
         at_true, everywhere = upstream[:2]
         gradient = counts[:, None] * everywhere
-        return gradient.scatter_add(1, index, at_true[index] * counts[:, None]), None, None
+        return gradient.scatter_add_(1, index, at_true[index] * counts[:, None]), None, None
 
 
 def _labelled(target: Tensor, mask: Tensor | None) -> Tensor:
