@@ -111,7 +111,8 @@ def compare(pairs: Sequence[tuple[Outputs, Outputs]], tasks: Mapping[str, Task] 
             for whose, values in zip(("the exported model", "the checkpoint"), pair, strict=True):
                 broken = name == CLASSES and (values[name] == IGNORED_CLASS).any()  # a logit that is not a number
                 if broken or not np.isfinite(values[name]).all():
-                    raise ParityError(f"parity: {name} of {whose} is not finite on frame {frame}; the model is broken")
+                    what = "a logit" if broken else name
+                    raise ParityError(f"parity: {what} of {whose} is not finite on frame {frame}; the model is broken")
         flat = np.concatenate([differences(output.comparison, one[name], two[name]).ravel() for one, two in pairs])
         figures = (float(flat.mean()), float(np.percentile(flat, 99.9)), float(flat.max()))
         found[name] = Difference(output.comparison, output.bound, *figures)

@@ -38,8 +38,8 @@ def test_both_commands_read_a_line_alike(line: list[str], monkeypatch: pytest.Mo
         asked.append(options)
         raise InputError("enough")
 
-    monkeypatch.setattr(command, "infer_from", refuse)
-    monkeypatch.setattr("export.stream.infer_from", refuse)
+    for place in ("export.__main__", "export.stream", "export.stream.stream"):
+        monkeypatch.setattr(f"{place}.infer_from", refuse)
     assert command.main(line) == 2
     assert advmtl("infer", *line).exit_code == 2
     ours, theirs = asked

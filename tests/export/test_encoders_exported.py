@@ -7,11 +7,12 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
+from some_tasks import generator_of
 from standins import make_frame, make_metadata
 from torch import Tensor, nn
 
 from advmtl.networks.encoders import build_encoder
-from advmtl.networks.generator import Generator, build_generator
+from advmtl.networks.generator import Generator
 from export.convert.to_onnx import export_checked
 from export.graph.cpu_graph import CpuDeployable, Gate, rearrange_gates
 from export.graph.deployable import Deployable
@@ -34,7 +35,7 @@ def network(name: str) -> Generator:
     pytest.importorskip("timm", reason="timm, of the extra timm, is not installed")
     torch.manual_seed(4)
     encoder = build_encoder(name=name, bn_momentum=0.5)
-    generator = build_generator(encoder, {"segmentation": 5, "depth": 1}, channels=16).train()
+    generator = generator_of(encoder, {"segmentation": 5, "depth": 1}, channels=16).train()
     for head in generator.heads.values():
         nn.init.normal_(head.emit.weight, std=0.2)
     with torch.no_grad():
@@ -95,7 +96,7 @@ class Readers(nn.Module):
 @pytest.mark.parametrize(("other", "taken"), [("", True), ("convolution", True), ("reflect", False), ("mean", False)])
 def test_pixels_are_taken_where_convolutions_alone_read_them(other: str, taken: bool) -> None:
     torch.manual_seed(1)
-    generator = build_generator(Readers(other), {"segmentation": 5, "depth": 1}, channels=8).eval()
+    generator = generator_of(Readers(other), {"segmentation": 5, "depth": 1}, channels=8).eval()
     image = torch.from_numpy(make_frame(2, SIZE)[None])
     arranged = CpuDeployable(generator, SIZE)
     assert arranged.takes_pixels == taken

@@ -100,10 +100,11 @@ def test_such_a_network_is_not_exported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_depth_and_offsets_show_it(value: float) -> None:
     depth, offsets = np.full((3, 5), 7, np.float32), np.zeros((2, 3, 5), np.float32)
-    assert fault_of(Result(np.zeros((3, 5), np.uint8), depth, offsets)) is None
+    classes = np.zeros((3, 5), np.uint8)
+    assert fault_of(Result({CLASSES: classes, DEPTH: depth, OFFSETS: offsets})) is None
     depth[2, 4] = offsets[1, 0, 3] = value
-    assert "gave depth" in str(fault_of(Result(None, depth)))
-    assert "gave offsets" in str(fault_of(Result(None, None, offsets)))
+    assert "gave depth_m that" in str(fault_of(Result({DEPTH: depth})))
+    assert "gave offsets_px that" in str(fault_of(Result({OFFSETS: offsets})))
 
 
 def test_one_bad_frame_among_good_ones_is_drawn_and_counted(tmp_path: Path) -> None:

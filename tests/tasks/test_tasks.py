@@ -25,7 +25,7 @@ def test_a_task_agrees_with_itself(name):
     output = learning.activate(x, spec)
     deployed = learning.deploy(output)
     assert list(deployed) == [one.name for one in task.arrays.outputs]
-    for key, values in learning.deploy(learning.from_deployed(deployed, spec)).items():
+    for key, values in learning.deploy(learning.from_deployed(deployed, spec).float()).items():
         torch.testing.assert_close(values, deployed[key])
     assert learning.encode_fake(output, spec).shape == x.shape
     assert learning.mirrored(learning.mirrored(output)).equal(output)

@@ -81,7 +81,6 @@ def show(state: State, batch: Batch, step: int = 0, processes: Processes = SINGL
         z=z,
         outputs=generator.decode(z, (HEIGHT, WIDTH)),
         masks=masks,
-        palette=state.palette,
         number=step,
         autocast=state.precision.autocast,
         processes=processes,

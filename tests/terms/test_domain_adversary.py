@@ -74,7 +74,6 @@ def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -
         z=z,
         outputs=outputs,
         masks=validity(batch.targets),
-        palette=state.palette,
         number=state.step,
         autocast=state.precision.autocast,
         processes=SINGLE,

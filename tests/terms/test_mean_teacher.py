@@ -74,7 +74,6 @@ def shown_of(state: State, batch: Batch, processes: Processes = SINGLE) -> StepC
         z=torch.zeros(0),
         outputs={},
         masks={},
-        palette=state.palette,
         number=state.step,
         autocast=state.precision.autocast,
         processes=processes,

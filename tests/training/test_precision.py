@@ -97,7 +97,7 @@ def test_a_loss_scale_changes_neither_weights_of_rows_nor_gradients(balance: dic
         twin = copy.deepcopy(state)
         z = twin.generator.represent(batch.image)
         outputs = twin.generator.decode(z, (64, 96))
-        losses = twin.terms["supervised"].losses(outputs, batch, validity(batch.targets), twin.palette)
+        losses = twin.terms["supervised"].losses(outputs, batch, validity(batch.targets), twin.generator)
         rows = {task: torch.stack(list(values.values())).sum() for task, values in losses.items()}
         detached = {task: row.detach() for task, row in rows.items()}
         logs = balanced_backward(

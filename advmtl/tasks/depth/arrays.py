@@ -158,12 +158,13 @@ def _turbo() -> RGB:
 
 
 def color_depth(depth_m: NDArray[np.floating[Any]], min_m: float, max_m: float) -> RGB:
-    """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0) black."""
+    """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0, NaN) black."""
     span = np.log(max_m / min_m)
-    clipped = np.clip(depth_m, min_m, max_m).astype(np.float32)
+    known = depth_m > 0  # NaN is not
+    clipped = np.clip(np.where(known, depth_m, min_m), min_m, max_m).astype(np.float32)
     index = np.rint(cv2.log(clipped / np.float32(min_m)).reshape(depth_m.shape) * np.float32(255 / span))
     colors = _turbo()[index.astype(np.uint8)]
-    colors[~(depth_m > 0)] = 0
+    colors[~known] = 0
     return colors
 
 

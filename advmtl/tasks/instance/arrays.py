@@ -63,6 +63,8 @@ class InstanceArrays:
         """`instances`, uint16 `[H,W]`: class * 1000 + number, 0 = none, where there are classes to group within."""
         if not {CLASSES, OFFSETS_PX} <= outputs.keys() or not spec.things:
             return {}
+        if not np.isfinite(outputs[OFFSETS_PX]).all():  # they lead nowhere
+            return {INSTANCES: np.zeros(outputs[CLASSES].shape, np.uint16)}
         return {INSTANCES: group(outputs[OFFSETS_PX], outputs[CLASSES], spec.things).encoded()}
 
     def resized(self, output: str, values: Array, size: Size) -> Array:
