@@ -173,6 +173,10 @@ class TaskLearning(Protocol):
         """
         raise NotImplementedError
 
+    def as_compared(self, output: Tensor) -> Tensor:
+        """The map as its losses and `pictures` read it fastest, made once for all of them; the same values."""
+        return output
+
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor] | None:
         """Prediction and label drawn as pictures in 0..1, [N,3,H,W] or grey [N,1,H,W], differentiable, and the mask
         [N,1,H,W] of where they count; None where a task is not compared so.

@@ -41,14 +41,15 @@ class SupervisedLosses(Term):
             processes: those that do this at the same time; see `tasks.learning.Loss`.
         Raises: InputError naming a loss that is not one number.
         """
-        return {
-            task: {
-                name: self._loss(task, name, (outputs[task], batch, masks[task]), generator, processes)
+        found: dict[str, dict[str, Tensor]] = {}
+        for task, settings in self.tasks.items():
+            compared = generator.tasks[task].learning.as_compared(outputs[task])
+            found[task] = {
+                name: self._loss(task, name, (compared, batch, masks[task]), generator, processes)
                 for name, weight in settings.losses.items()
                 if weight != 0
             }
-            for task, settings in self.tasks.items()
-        }
+        return found
 
     def _loss(
         self, task: str, name: str, shown: tuple[Tensor, Batch, Tensor], generator: Generator, processes: Processes

@@ -103,6 +103,10 @@ class Segmentation(TaskLearning):
         # Over the last dimension of the channels_last layout: over dimension 1 torch copies to the default one first.
         return F.softmax(output.permute(0, 2, 3, 1), dim=-1).permute(0, 3, 1, 2)
 
+    def as_compared(self, output: Tensor) -> Tensor:
+        """Logits in torch's default layout: softmax over dimension 1 would copy them to it for every loss anew."""
+        return output.contiguous()
+
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor]:
         """softmax(logits) x palette, and the target's colours."""
         colours = to_device(spec.labels.palette.astype(np.float32) / 255, output)

@@ -15,6 +15,7 @@ Estimation with Perceptual Loss Integration" (anonymous CVPR submission).
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,20 +53,40 @@ def dice(
     mask = _labelled(target, mask)
     classes = prediction.shape[1]
     index = target.masked_fill(~mask, 0).flatten().unsqueeze(1)
-    # Gathering the target's share and summing by matrix products is twice as fast as a product with the
-    # one-hot map. Half precision cannot count pixels, hence no autocast.
+    # Half precision cannot count pixels, hence no autocast.
     with torch.autocast(prediction.device.type, enabled=False):
-        # [pixels, K]: a view where the logits are channels_last.
         share = F.softmax(_wide(prediction), dim=1).permute(0, 2, 3, 1).reshape(-1, classes)
         counts = mask.flatten().to(share.dtype)
-        hot = torch.zeros_like(share).scatter_(1, index, 1.0)
-        intersection = (share.gather(1, index).squeeze(1) * counts) @ hot
-        truth = counts @ hot
-        sums = torch.stack([intersection, counts @ share + truth, truth])
+        intersection, predicted, truth = _ClassSums.apply(share, index, counts)
+        sums = torch.stack([intersection, predicted + truth, truth])
     intersection, union, truth = processes.sum_with_gradient(sums)
     present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
     return (terms * present).sum() / present.sum().clamp(min=1)
+
+
+class _ClassSums(torch.autograd.Function):
+    """Per class the probability at its true pixels, at all, and its true pixels, three times [K].
+
+    Of probabilities [pixels,K], true classes [pixels,1] and which pixels count [pixels]. Gathering the target's share
+    and summing by matrix products is twice as fast as a product with the one-hot map; written out, the gradient is
+    filled once, without the map, where autograd fills three maps and adds them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, share: Tensor, index: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(index, counts)
+        hot = torch.zeros_like(share).scatter_(1, index, 1.0)
+        truth = counts @ hot
+        ctx.mark_non_differentiable(truth)
+        return (share.gather(1, index).squeeze(1) * counts) @ hot, counts @ share, truth
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        index, counts = ctx.saved_tensors
+        at_true, everywhere = upstream[:2]
+        gradient = counts[:, None] * everywhere
+        return gradient.scatter_add_(1, index, at_true[index] * counts[:, None]), None, None
 
 
 def _labelled(target: Tensor, mask: Tensor | None) -> Tensor:
