@@ -76,7 +76,8 @@ def _formats() -> str:
     lines = []
     for key, value in zip(table.keys, table.values, strict=True):
         split, _, holds = found[ast.unparse(value)].partition("|")
-        lines.append(f"  {f'{ast.literal_eval(key)}:DIR{split}':<24} {holds}")  # type: ignore[arg-type]
+        source = f"{ast.unparse(key) if key else ''}:DIR{split}".replace("'", "")
+        lines.append(f"  {source:<24} {holds}")
     return "\n".join(lines)
 
 

@@ -3,17 +3,19 @@
 import json
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from advmtl.doctor import Finding
 from preprocessing.ground import EXIT_FAILED, InputError
 
 _COLOURS = {"ok": "green", "warning": "yellow", "missing": "cyan", "broken": "bold red"}
+
+if TYPE_CHECKING:
+    from advmtl.doctor import Finding
 
 
 def doctor(
@@ -53,12 +55,14 @@ def _write(path: Path, text: str) -> None:
         raise InputError(f"--json {path}: {error.strerror or error}") from None
 
 
-def _fewer(lines: list[Finding]) -> list[Finding]:
+def _fewer(lines: "list[Finding]") -> "list[Finding]":
     """One line for all packages that are right; the JSON has each."""
     right = [line for line in lines if line.section == "packages" and line.status == "ok"]
     if not right:
         return lines
     listed = ", ".join(f"{line.name} {line.found}" for line in right)
+    from advmtl.doctor import Finding
+
     return [Finding("packages", "as needed", "ok", listed), *(line for line in lines if line not in right)]
 
 
