@@ -67,7 +67,9 @@ def _formats() -> str:
     for path in sorted(folder.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                words = {one.arg: one.value.value for one in node.value.keywords if isinstance(one.value, ast.Constant)}
+                words = {
+                    one.arg: str(one.value.value) for one in node.value.keywords if isinstance(one.value, ast.Constant)
+                }
                 if "holds" in words:
                     found[ast.unparse(node.targets[0])] = f"[:{words.get('split_word', 'SPLIT')}]|{words['holds']}"
             elif isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):

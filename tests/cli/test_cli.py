@@ -14,6 +14,7 @@ from street_set import noise, write_cityscapes
 from typer.testing import Result
 
 from advmtl.cli.app import app
+from advmtl.data import FORMATS
 from preprocessing.ground.files import read_image, write_png
 from preprocessing.sets.cityscapes import frame_path
 
@@ -184,3 +185,10 @@ def test_compare_refuses_what_is_no_comparison(streets: Path, tmp_path: Path) ->
     assert_one_line(advmtl("compare", *arguments), "train.epochs is 60 in baseline and 3 in baseline-epochs-3")
     assert_one_line(advmtl("compare", "train.epochs=3"), "name a configuration")
     assert not (tmp_path / "out").exists()
+
+
+def test_help_names_every_format_as_its_table_does() -> None:
+    """It is read off the formats' files, unimported."""
+    text = advmtl("--help").stdout
+    for name, one in FORMATS.items():
+        assert f"{name}:DIR[:{one.split_word}]" in text and one.holds in text
