@@ -73,7 +73,7 @@ def export(
         size=size_of(size) if size else None,
         calibration_frames=calibration_frames,
         calibration=calibration,
-        bounds=Bounds({"segmentation": max_miou_loss, "depth": max_absrel_loss, "instance": max_offset_loss}),
+        bounds=Bounds({"miou": max_miou_loss, "abs_rel": max_absrel_loss, "offset_rmse_px": max_offset_loss}),
         force=force,
     )
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"

@@ -148,7 +148,7 @@ class Bounds:
     """Largest losses against float32.
 
     Attributes:
-        losses: by task, in the unit of its `lower_precision`; tasks left out have the bound that stands there.
+        losses: by metric, in the unit of the task's `lower_precision`; what is left out has the bound that stands there.
         half_agreement: for fp16, the least share of pixels with the same class.
         factor: what all losses are multiplied by.
     """
@@ -161,9 +161,9 @@ class Bounds:
         """These bounds with all losses multiplied; the agreement stays."""
         return replace(self, factor=by * self.factor)
 
-    def of(self, name: str, declared: PrecisionLoss) -> float:
-        """The bound of a task."""
-        return self.factor * self.losses.get(name, declared.bound)
+    def of(self, declared: PrecisionLoss) -> float:
+        """The bound of a task's metric."""
+        return self.factor * self.losses.get(declared.figure, declared.bound)
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def accuracy_drop(
     if not found:
         return "its loss cannot be measured: no validation frame has a label"
     for name, lost in found.items():
-        bound = bounds.of(name, lost.declared)
+        bound = bounds.of(lost.declared)
         if lost.value is None or not lost.value <= bound + _ROUNDING:
             value = "no number (not finite)" if lost.value is None else f"{lost.value:.2f}"
             share = " %" if lost.unit == "%" else ""

@@ -39,7 +39,7 @@ def test_offsets_are_bounded(rmse: float | None, words: str | None, alone: bool)
     found = accuracy_drop("int8", reference, figures(*others, rmse), Bounds())
     assert (found is None) == (words is None) and (words or "") in (found or "")
     assert accuracy_drop("int8", reference, figures(*others, 10.3), Bounds().scaled(0.5)) is not None
-    assert accuracy_drop("int8", reference, figures(*others, 10.9), Bounds({"instance": 10})) is None
+    assert accuracy_drop("int8", reference, figures(*others, 10.9), Bounds({"offset_rmse_px": 10})) is None
 
 
 def test_without_labels_nothing_can_be_promised() -> None:

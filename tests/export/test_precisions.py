@@ -94,7 +94,7 @@ def exported(
         patch.setattr(precisions, "export_checked", copied(float_models))
         for target in ("cpu", "gpu"):
             out = tmp_path_factory.mktemp(target) / "model.onnx"
-            wide = Bounds({"segmentation": 5, "depth": 20}, 0.98)
+            wide = Bounds({"miou": 5, "abs_rel": 20}, 0.98)
             options = Options(("fp32", "fp16", "int8"), target, calibration_frames=8, bounds=wide)
             found[target] = export_precisions(Path("run"), out, options, count=2), out
     return found
@@ -241,7 +241,7 @@ def test_layers_are_tried_on_frames_from_first_to_last(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(integers, "TRIED_ON", 4)
     monkeypatch.setattr(integers, "_holds", holds)
-    options = Options(("int8",), calibration_frames=7, bounds=Bounds({"segmentation": 100, "depth": 1000}))
+    options = Options(("int8",), calibration_frames=7, bounds=Bounds({"miou": 100, "abs_rel": 1000}))
     report = export_precisions(Path("run"), tmp_path / "model.onnx", options, count=2)
     assert report.quantisation is not None
     names = report.quantisation.calibration_frames
