@@ -148,7 +148,7 @@ class Bounds:
     """Largest losses against float32.
 
     Attributes:
-        losses: by metric, in the unit of the task's `lower_precision`; what is left out has the bound that stands there.
+        losses: by metric, in the unit of the task's `lower_precision`; one that is left out has the bound declared there.
         half_agreement: for fp16, the least share of pixels with the same class.
         factor: what all losses are multiplied by.
     """
@@ -221,7 +221,7 @@ def accuracy_drop(
     found = losses(reference, ours, tasks)
     if not found:
         return "its loss cannot be measured: no validation frame has a label"
-    for name, lost in found.items():
+    for lost in found.values():
         bound = bounds.of(lost.declared)
         if lost.value is None or not lost.value <= bound + _ROUNDING:
             value = "no number (not finite)" if lost.value is None else f"{lost.value:.2f}"
