@@ -148,7 +148,7 @@ class Bounds:
     """Largest losses against float32.
 
     Attributes:
-        losses: by metric, in the unit of the task's `lower_precision`; one that is left out has the bound declared there.
+        losses: by metric, in the unit of the task's `lower_precision`; others have the bound declared there.
         half_agreement: for fp16, the least share of pixels with the same class.
         factor: what all losses are multiplied by.
     """
