@@ -225,7 +225,8 @@ def build(
 ) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
-    On a CPU the process keeps from here on what memory it frees (`allocator`): a step takes a quarter less time.
+    On a CPU the process keeps from here on what memory it frees (`allocator`), so that a step
+    need not ask the system for it anew.
 
     Args:
         pretrained: False leaves the encoder's weights random, for a state that is about to be loaded.
