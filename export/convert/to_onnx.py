@@ -173,8 +173,16 @@ def export_run(
     (`deployable_for`).
     Raises: InputError; ParityError, and `out` is left as it was.
     """
+    _refuse_unable(out, target)  # before a checkpoint is read
     generator, config = load_generator(run)
     return export_model(generator, config, out, size=size, frames=frames, count=count, target=target)
+
+
+def _refuse_unable(out: Path, target: str) -> None:
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: the model's name must end in .onnx")
+    if target not in TARGETS:
+        raise InputError(f"target {target!r}: choose {' or '.join(TARGETS)}")
 
 
 def export_model(
@@ -191,10 +199,7 @@ def export_model(
 
     Raises: InputError; ParityError, and `out` is left as it was.
     """
-    if out.suffix != ".onnx":
-        raise InputError(f"{out}: the model's name must end in .onnx")
-    if target not in TARGETS:
-        raise InputError(f"target {target!r}: choose {' or '.join(TARGETS)}")
+    _refuse_unable(out, target)
     if count < 1 or (frames is not None and not isinstance(frames, Path) and not len(frames)):
         raise InputError(f"{count if count < 1 else 0} frames: parity needs at least one")
     if frames is None or isinstance(frames, Path):

@@ -23,8 +23,9 @@ from export.quantize.sensitivity import session_of
 
 SIZE = (160, 96)
 # Name, whether its first convolutions take pixels, its gates.
-FAST = [("mobilenetv4_conv_small", True, 0), ("regnety_002", True, 13)]
+FAST = [("mobilenetv4_conv_small", True, 0)]
 SLOW = [
+    ("regnety_002", True, 13),
     *(("mobilenet_v3_large", True, 8), ("mobilenetv3_small_100", True, 9), ("resnet18", True, 0)),
     *(("efficientnet_lite0", True, 0), ("tf_efficientnet_lite0", False, 0), ("convnext_atto", True, 0)),
 ]
