@@ -49,7 +49,7 @@ def border_share(network: Generator, frames: list[Frame]) -> float:
         stub = Deployable(nn.Identity())
         planes = (torch.from_numpy(frame[None]).permute(0, 3, 1, 2).float() - stub.shift) * stub.factor
         with torch.no_grad():
-            best = network.emit(network.represent(planes))["segmentation"].argmax(1, keepdim=True).float()
+            best = network.emit(network.shared_representation(planes))["segmentation"].argmax(1, keepdim=True).float()
         best = F.pad(best, (1, 1, 1, 1), mode="replicate")
         low, high = -F.max_pool2d(-best, 2, 1), F.max_pool2d(best, 2, 1)
         shares.append(float((low != high).float().mean()))

@@ -95,14 +95,14 @@ def evaluate(
     """
     from advmtl.config import Source
     from advmtl.data import val_loaders
-    from advmtl.evaluation import FrameFigures, constant_baselines, print_table, write_evaluation
+    from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
     from advmtl.evaluation import evaluate as measure
     from advmtl.training import load_generator
 
     generator, config = load_generator(run)
     target = device_of(device)
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
-    frames = FrameFigures(config.spec)
+    frames = FrameMetrics(config.spec)
     metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
     print_table(metrics)
     if constant:

@@ -1,6 +1,6 @@
 """Evaluating a generator: metrics of a set by task, of single frames, and tables with units."""
 
-from advmtl.evaluation.frame_metrics import FrameFigures, Gather, frames_file, write_evaluation
+from advmtl.evaluation.frame_metrics import FrameMetrics, Gather, frames_file, write_evaluation
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
 from advmtl.evaluation.prediction import predict
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_metrics, print_table

@@ -26,7 +26,7 @@ class Observer(Protocol):
 
 
 @dataclass
-class FrameFigures:
+class FrameMetrics:
     """Metrics of each frame, of the tasks that have some: mIoU, AbsRel, …
 
     All sums stay on the device until `compute`.
@@ -50,7 +50,7 @@ class FrameFigures:
         if sums:
             self._parts.append((source, batch.names, batch.present, sums))
 
-    def merge(self, other: "FrameFigures") -> None:
+    def merge(self, other: "FrameMetrics") -> None:
         """Add the frames of another one."""
         self._parts += other._parts
 

@@ -67,7 +67,7 @@ def evaluate(
         loaders: (name, DataLoader) as `data.val_loaders` gives them: whole frames, true depth not clipped.
         config: its `spec` names the label set, and the depth beyond which the truth does not count.
         autocast: precision of the forward pass, None = float32.
-        observers: get every batch too, e.g. `frame_metrics.FrameFigures`.
+        observers: get every batch too, e.g. `frame_metrics.FrameMetrics`.
         processes: with more than one, `loaders` have this one's share, and all get the metrics of the whole.
         tasks: which can be measured.
 

@@ -10,7 +10,7 @@ from advmtl.networks.discriminator import (
     validity,
 )
 from advmtl.networks.encoders import ENCODERS, Build, Encoder, build_encoder, check_encoder, growable
-from advmtl.networks.generator import Generator, Taps, build_generator
+from advmtl.networks.generator import Generator, GrownFeatures, build_generator
 from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
 from advmtl.networks.perceptual import Perceptual
 from advmtl.networks.rotated_head import RotatedHead

@@ -12,7 +12,7 @@ from advmtl.networks.encoders import Encoder, Growable, check_encoder
 from advmtl.tasks import Task, TaskSpec
 from preprocessing.ground import InputError
 
-Taps = Mapping[str, Tensor]  # what the modules that grew give to the heads, by the module's name
+GrownFeatures = Mapping[str, Tensor]  # what the modules that grew give to the heads, by the module's name
 
 
 class ChainedResidualPooling(nn.Module):
@@ -79,7 +79,7 @@ class TaskGenerator(nn.Module):
         self.emit = nn.Conv2d(channels, out_channels, 1)
         self.register_module("fusion", None)
 
-    def forward(self, z: Tensor, taps: Taps | None = None) -> Tensor:
+    def forward(self, z: Tensor, taps: GrownFeatures | None = None) -> Tensor:
         """Map z [N,channels,h,w] to [N,out_channels,h,w], not yet activated."""
         if self.fusion is not None:
             if not taps:
@@ -89,7 +89,7 @@ class TaskGenerator(nn.Module):
 
 
 class Generator(nn.Module):
-    """Image to full-size task maps: `decode(represent(image), size)`.
+    """Image to full-size task maps: `decode(shared_representation(image), size)`.
 
     Where modules have grown (`networks.grown`), they are `kernels`, and the heads need what these give beside z.
 
@@ -116,20 +116,20 @@ class Generator(nn.Module):
         self.tasks = dict(tasks)
         self.spec = spec
 
-    def represent(self, image: Tensor) -> Tensor:
+    def shared_representation(self, image: Tensor) -> Tensor:
         """The shared representation z [N,channels,ceil(H/4),ceil(W/4)] of an ImageNet-normalised image
         [N,3,H,W].
         """
         return self.shared(self.encoder(image))
 
-    def encode(self, image: Tensor) -> tuple[Tensor, Taps]:
+    def encode(self, image: Tensor) -> tuple[Tensor, GrownFeatures]:
         """z, as of `represent`, and what the grown modules give; nothing where none has grown."""
         if self.kernels is None:
-            return self.represent(image), {}
+            return self.shared_representation(image), {}
         stem, maps = cast(Growable, self.encoder).walk(image)  # `grow` has seen to that
         return self.shared(maps), self.kernels(stem, maps)
 
-    def decode(self, z: Tensor, size: tuple[int, int], taps: Taps | None = None) -> dict[str, Tensor]:
+    def decode(self, z: Tensor, size: tuple[int, int], taps: GrownFeatures | None = None) -> dict[str, Tensor]:
         """Task maps [N,channels,H,W] at `size` (height, width) from z, each in its task's unit.
 
         Heads are upsampled before they are activated, so depth is interpolated in log space.
@@ -139,7 +139,7 @@ class Generator(nn.Module):
             for name, x in self.emit(z, taps).items()
         }
 
-    def emit(self, z: Tensor, taps: Taps | None = None) -> dict[str, Tensor]:
+    def emit(self, z: Tensor, taps: GrownFeatures | None = None) -> dict[str, Tensor]:
         """The heads' outputs [N,K,h,w] at the size of z, before upsampling and activation.
 
         Raises: ValueError for a grown network without `taps`.
@@ -153,7 +153,7 @@ class Generator(nn.Module):
             raise InputError(f"task {name}: activate gave {tuple(activated.shape)}, its head {tuple(x.shape)}")
         return activated
 
-    def forward_features(self, image: Tensor) -> tuple[Tensor, Taps, dict[str, Tensor]]:
+    def forward_features(self, image: Tensor) -> tuple[Tensor, GrownFeatures, dict[str, Tensor]]:
         """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size.
 
         All are in the weights' type whatever an autocast around the call computes in: so are then the objectives'

@@ -19,7 +19,7 @@ from torch import Tensor
 from advmtl.config import Config, Source
 from advmtl.data import BadFrame, check_frames, format_of, frame_loader, index_source, source_name
 from advmtl.evaluation import evaluating
-from advmtl.networks import Generator, Taps
+from advmtl.networks import Generator, GrownFeatures
 from advmtl.tasks import SEGMENTATION, FrameRecord, Size, teller
 from advmtl.training import load_generator
 from preprocessing.ground import InputError, label_sets_of, progress
@@ -155,7 +155,7 @@ def depth_disagreement(teacher_m: Tensor, student_m: Tensor) -> Tensor:
     return gap.sum(1) / valid.sum(1).clamp(min=1)
 
 
-def depth_m(generator: Generator, points: tuple[Tensor, Taps], size: tuple[int, int]) -> Tensor:
+def depth_m(generator: Generator, points: tuple[Tensor, GrownFeatures], size: tuple[int, int]) -> Tensor:
     """Metres `[N,1,H,W]` at `size` (height, width) from what `Generator.encode` gives, without the other heads."""
     z, taps = points
     task = teller(generator.tasks, "distance")

@@ -65,7 +65,7 @@ def _parts(state: State) -> Iterator[_Part]:
 
     def z() -> Tensor:
         with torch.no_grad():
-            return generator.represent(image()).float().requires_grad_()
+            return generator.shared_representation(image()).float().requires_grad_()
 
     yield _Part("encoder", generator.get_submodule("encoder"), lambda: [image()])
     yield _Part("shared generator", generator.shared, lambda: [maps()])  # type: ignore[list-item]

@@ -27,7 +27,7 @@ from advmtl.data import (
 )
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
-from advmtl.evaluation import FrameFigures, evaluate, print_table, write_evaluation
+from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
 from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
@@ -203,7 +203,7 @@ def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
     generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
-    frames = FrameFigures(config.spec, config.task_table)
+    frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
     metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
     metrics, rows = checked(metrics, config), frames.compute()

@@ -24,7 +24,7 @@ from advmtl.training.guards import LostData
 from advmtl.training.log import Log, flatten
 from advmtl.training.optimizers import learning_rate_factor
 from advmtl.training.run_folder import Run
-from advmtl.training.scores import checked, figures, headline, score
+from advmtl.training.scores import checked, headline, score, task_scores
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.step import train_step
@@ -204,7 +204,7 @@ class Loop:
         tasks = state.config.task_table
         improved = score(metrics, tasks) > state.best
         state.best = max(score(metrics, tasks), state.best)
-        state.balancer.observe(figures(metrics, tasks))
+        state.balancer.observe(task_scores(metrics, tasks))
         state.guards.measured(improved, epoch, state.config)
         return metrics, improved
 

@@ -52,7 +52,7 @@ def test_border_share_counts_cells_whose_corners_differ() -> None:
     """Logits of a 16x8 frame are 4x2: 5x3 cells. One class but for one pixel: the four cells around it differ."""
 
     class Spot(torch.nn.Module):
-        def represent(self, image: torch.Tensor) -> torch.Tensor:
+        def shared_representation(self, image: torch.Tensor) -> torch.Tensor:
             return image
 
         def emit(self, z: torch.Tensor) -> dict[str, torch.Tensor]:

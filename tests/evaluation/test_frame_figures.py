@@ -9,7 +9,7 @@ from some_tasks import spec_of
 from torch.nn import functional
 
 from advmtl.data.batch import Batch
-from advmtl.evaluation.frame_metrics import FrameFigures, frames_file, write_evaluation
+from advmtl.evaluation.frame_metrics import FrameMetrics, frames_file, write_evaluation
 from advmtl.tasks.depth.metrics import DepthMetrics
 from advmtl.tasks.segmentation.metrics import SegmentationMetrics
 
@@ -45,7 +45,7 @@ def test_figures_by_hand() -> None:
     classes = torch.tensor([[[0, 1, 1], [1, 1, 1]]])
     depth = torch.tensor([[10.0, 20.0, 0.0], [0.0, 0.0, 95.0]]).view(1, 1, 2, 3)
     guess = torch.tensor([[12.0, 15.0, 3.0], [3.0, 3.0, 3.0]]).view(1, 1, 2, 3)
-    figures = FrameFigures(spec_of(2))
+    figures = FrameMetrics(spec_of(2))
     outputs = {"segmentation": functional.one_hot(classes, 2).permute(0, 3, 1, 2).float(), "depth": guess}
     figures.update(outputs, batch_of(labels, depth, ["f"], {"segmentation": [True], "depth": [True]}), "camvid:x")
     (row,) = figures.compute()
@@ -63,7 +63,7 @@ def test_figures_by_hand() -> None:
 
 def test_a_frame_has_the_figures_of_a_set_of_itself(random_batch: tuple[dict[str, torch.Tensor], Batch]) -> None:
     outputs, batch = random_batch
-    figures = FrameFigures(spec_of(19))
+    figures = FrameMetrics(spec_of(19))
     figures.update(outputs, batch, "s")
     rows = figures.compute()
     assert [row["frame"] for row in rows] == ["a", "b", "c", "d"]
@@ -87,7 +87,7 @@ def test_a_frame_has_the_figures_of_a_set_of_itself(random_batch: tuple[dict[str
 
 def test_merged_parts_are_the_whole(random_batch: tuple[dict[str, torch.Tensor], Batch]) -> None:
     outputs, batch = random_batch
-    whole, one, other = FrameFigures(spec_of(19)), FrameFigures(spec_of(19)), FrameFigures(spec_of(19))
+    whole, one, other = FrameMetrics(spec_of(19)), FrameMetrics(spec_of(19)), FrameMetrics(spec_of(19))
     whole.update(outputs, batch, "s")
     for part, places in ((one, slice(0, 1)), (other, slice(1, 4))):
         targets = {task: target[places] for task, target in batch.targets.items()}
@@ -96,7 +96,7 @@ def test_merged_parts_are_the_whole(random_batch: tuple[dict[str, torch.Tensor],
         part.update({task: output[places] for task, output in outputs.items()}, shard, "s")
     other.whole(lambda mine: [one._parts, mine])  # this process is the second of two
     assert other.compute() == whole.compute()
-    one.merge(FrameFigures(spec_of(19)))
+    one.merge(FrameMetrics(spec_of(19)))
     assert [row["frame"] for row in one.compute()] == ["d"]
 
 

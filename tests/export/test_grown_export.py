@@ -54,7 +54,7 @@ def grown() -> Generator:
 def without(generator: Generator) -> dict[str, torch.Tensor]:
     """What it would give without its modules."""
     image = torch.from_numpy(make_frame(1)[None]).permute(0, 3, 1, 2) / 128 - 1
-    z = generator.represent(image)
+    z = generator.shared_representation(image)
     return {name: head.emit(head.refine(z)) for name, head in generator.heads.items()}
 
 

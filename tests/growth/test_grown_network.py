@@ -134,7 +134,7 @@ def test_shapes_are_the_stages() -> None:
 
 def test_a_grown_network_without_its_taps_is_refused() -> None:
     generator = network(PLACES)
-    z = generator.represent(frames(0).image)
+    z = generator.shared_representation(frames(0).image)
     with pytest.raises(ValueError, match="a grown network"):
         generator.decode(z, (64, 96))
 

@@ -106,7 +106,7 @@ def test_no_level_drowns_another_at_the_start():
 def test_any_size(generator, height, width):
     image = torch.randn(2, 3, height, width)
     with torch.no_grad():
-        z, maps = generator.represent(image), generator(image)
+        z, maps = generator.shared_representation(image), generator(image)
     assert z.shape == (2, 64, -(-height // 4), -(-width // 4))
     assert maps["segmentation"].shape == (2, 19, height, width)
     assert maps["depth"].shape == (2, 1, height, width)

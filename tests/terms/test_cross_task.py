@@ -71,7 +71,7 @@ def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Ba
 
 def show(state: State, batch: Batch, step: int = 0, processes: Processes = SINGLE) -> StepContext:
     generator = state.generator.train()
-    z = generator.represent(batch.image)
+    z = generator.shared_representation(batch.image)
     masks = validity({task: batch.targets[task] for task in state.config.tasks})
     return StepContext(
         config=state.config,

@@ -63,7 +63,7 @@ def make_batch(segmentation: list[bool], depth: list[bool], seed: int = 0) -> Ba
 
 def show(state: State, batch: Batch, outputs: dict[str, Tensor] | None = None) -> StepContext:
     """What a step shows the methods."""
-    z = state.generator.train().represent(batch.image)
+    z = state.generator.train().shared_representation(batch.image)
     if outputs is None:
         outputs = state.generator.decode(z, (64, 96))
     return StepContext(

@@ -95,7 +95,7 @@ def test_a_loss_scale_changes_neither_weights_of_rows_nor_gradients(balance: dic
     found = {}
     for scale in (None, torch.tensor(2.0**12)):
         twin = copy.deepcopy(state)
-        z = twin.generator.represent(batch.image)
+        z = twin.generator.shared_representation(batch.image)
         outputs = twin.generator.decode(z, (64, 96))
         losses = twin.terms["supervised"].losses(outputs, batch, validity(batch.targets), twin.generator)
         rows = {task: torch.stack(list(values.values())).sum() for task, values in losses.items()}
