@@ -111,6 +111,7 @@ def _in_two_processes(rank: int, folder: str, results: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_balance_the_rows_of_their_mean_loss(tmp_path: Path) -> None:
     """Rows at z of a process: (3, 0), (1, 1). Of both, half each: (1.5, 0, 1.5, 0), (½, ½, ½, ½), 4.5, 1.5, 1 in G.
 

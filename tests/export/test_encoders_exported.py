@@ -125,6 +125,7 @@ def test_a_gate_that_is_another_stays() -> None:
     assert isinstance(block[0], Other)
 
 
+@pytest.mark.slow
 def test_convolutions_whose_weights_lost_their_name_are_told_by_their_place(tmp_path: Path) -> None:
     """Before the shared generator they are the encoder's and stay in float; behind it they are quantised."""
     generator = network("mobilenet_v3_small")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from some_tasks import generator_of
 from standins import make_frame, make_metadata
@@ -16,6 +17,7 @@ from export.quantize.int8 import prepare_quantizer
 from export.quantize.sensitivity import session_of
 
 
+@pytest.mark.slow
 def test_tensorrt_takes_the_real_network(tmp_path: Path) -> None:
     """In all precisions, with every operator, type and shape; the float graph gives what it gave before."""
     torch.manual_seed(0)

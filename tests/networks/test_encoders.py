@@ -78,6 +78,7 @@ def test_large_equals_torchvision_and_takes_its_weights(tmp_path: Path) -> None:
         build_encoder(str(tmp_path / "large.pth"))
 
 
+@pytest.mark.slow
 def test_timm_gives_what_timm_gives_split_norms_or_not(tmp_path: Path) -> None:
     """From the file of a whole network, of its features, as pickle or safetensors; in training and evaluation."""
     from safetensors.torch import save_file

@@ -105,6 +105,7 @@ def test_resizing_scales_by_the_widths_alone(weights: Path, values: dict) -> Non
     np.testing.assert_allclose(match.disparity[match.valid], expected[match.valid], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "values"), [(416, {"tile": 256}), (160, {"precision": "bf16"})])
 def test_less_memory_gives_nearly_the_same(weights: Path, width: int, values: dict) -> None:
     """bfloat16 on a narrow pair: a processor without it takes a hundred times as long."""
