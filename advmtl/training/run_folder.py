@@ -78,11 +78,12 @@ class Run:
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock the run folder for this process while the block runs; released whenever and however the process ends.
 
-    Raises: InputError where another process trains into it.
+    A folder that was made for it and holds nothing else at the end is removed. Raises: InputError where another process trains into it.
     """
     if fcntl is None:
         yield
         return
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "run.lock").open("a") as file:
         try:
@@ -94,7 +95,13 @@ def lock_run(folder: Path) -> Iterator[None]:
             ) from None
         except OSError:
             pass  # a network disk without locks
-        yield
+        try:
+            yield
+        finally:
+            # Refused before anything was built: what was made for it goes again.
+            if made and folder.is_dir() and [one.name for one in folder.iterdir()] == ["run.lock"]:
+                (folder / "run.lock").unlink()
+                folder.rmdir()
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str | None:

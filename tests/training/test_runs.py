@@ -297,3 +297,12 @@ def test_a_folder_belongs_to_one_process_at_a_time_and_is_free_after_a_kill(tmp_
     other.communicate()
     with lock_run(tmp_path):
         pass
+
+
+def test_a_run_that_is_refused_before_it_is_built_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="weights"), lock_run(tmp_path / "runs" / "new"):
+        raise InputError("weights do not fit")
+    assert not (tmp_path / "runs" / "new").exists()
+    with lock_run(tmp_path / "kept"):
+        (tmp_path / "kept" / "config.yaml").touch()
+    assert (tmp_path / "kept" / "run.lock").exists()
