@@ -78,7 +78,8 @@ class Run:
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock the run folder for this process while the block runs; released whenever and however the process ends.
 
-    A folder that was made for it and holds nothing else at the end is removed. Raises: InputError where another process trains into it.
+    A folder that was made for it and holds nothing else at the end is removed.
+    Raises: InputError where another process trains into it.
     """
     if fcntl is None:
         yield
