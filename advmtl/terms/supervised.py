@@ -35,7 +35,7 @@ class SupervisedLosses(Term):
         masks: Mapping[str, Tensor],
         generator: Generator,
         processes: Processes = SINGLE,
-        lattice: Lattice = WHOLE,
+        lattices: Mapping[str, Lattice] | None = None,
     ) -> dict[str, dict[str, Tensor]]:
         """Every loss with a weight, unweighted, by task and name (0-d tensors).
 
@@ -43,7 +43,7 @@ class SupervisedLosses(Term):
             outputs: task maps of `generator`, which knows the tasks: `TaskMaps`, or whole ones.
             masks: bool [N,1,H,W] by task.
             processes: those that do this at the same time; see `tasks.learning.Loss`.
-            lattice: the pixels that pointwise losses see.
+            lattices: by task, the pixels that its pointwise losses see; None: all.
         Raises: InputError naming a loss that is not one number.
         """
         found: dict[str, dict[str, Tensor]] = {}
@@ -52,7 +52,7 @@ class SupervisedLosses(Term):
             for name, weight in settings.losses.items():
                 if weight == 0:
                     continue
-                where = lattice if learning.losses[name].pointwise else WHOLE
+                where = lattices[task] if lattices and learning.losses[name].pointwise else WHOLE
                 if where not in shown:
                     shown[where] = learning.as_compared(_on(where, outputs, task)), where.of(batch.targets[task])
                 seen = (*shown[where], batch.image, masks[task])
@@ -87,8 +87,9 @@ class SupervisedLosses(Term):
         """Per task, its weight times the weighted sum of its losses; logs TASK/LOSS and TASK/supervised."""
         found: dict[str, Tensor] = {}
         logs: Logs = {}
-        lattice = drawn_lattice(step.config.train.loss_stride, step.config.seed, step.number)
-        seen = (step.outputs, step.batch, step.masks, step.generator, step.processes, lattice)
+        seed, number = step.config.seed, step.number
+        lattices = {task: drawn_lattice(settings.loss_stride, seed, number) for task, settings in self.tasks.items()}
+        seen = (step.outputs, step.batch, step.masks, step.generator, step.processes, lattices)
         for task, losses in self.losses(*seen).items():
             settings = self.tasks[task]
             found[task] = settings.weight * torch.stack([settings.losses[n] * v for n, v in losses.items()]).sum()

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from advmtl.distributed import SINGLE, Processes
@@ -75,6 +75,35 @@ def berhu(
     per_pixel = torch.where(size <= c, size, (error.square() + c.square()) / (2 * c))
     # Masked errors are 0 and stay 0 here, in value and in gradient: |0| is the branch taken.
     return per_pixel.sum() / processes.global_count(mask.sum())
+
+
+def l1(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    space: Space = "log",
+    processes: Processes = SINGLE,
+) -> Tensor:
+    """Mean |e|. Its best answer where a pixel may be near or far is one of both, not a depth in between."""
+    mask, error = _errors(prediction, target, mask, space)
+    return error.abs().sum() / processes.global_count(mask.sum())
+
+
+def gradient(
+    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, scales: int = 4, processes: Processes = SINGLE
+) -> Tensor:
+    """Mean over the scales 1, 2, 4, … of the mean |∂x e| + |∂y e|, e = ln p − ln g (Li and Snavely 2018, Eq. 5; Ranftl
+    et al. 2020, Eq. 11). A pair of neighbours counts where both have a label.
+    """
+    mask, error = _errors(prediction, target, mask, "log")
+    found = []
+    for scale in range(scales):
+        e, m = error[..., :: 2**scale, :: 2**scale], mask[..., :: 2**scale, :: 2**scale]
+        pairs = [(e.diff(dim=axis), m.narrow(axis, 1, m.shape[axis] - 1) & m.narrow(axis, 0, m.shape[axis] - 1)) for axis in (2, 3)]
+        count = processes.global_count(m.sum())
+        found += [(steps.abs() * both).sum() / count for steps, both in pairs]
+    return torch.stack(found).sum() / scales
 
 
 def huber(
@@ -144,6 +173,8 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             pointwise=True,
         ),
         "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True, pointwise=True),
+        "l1": Loss(l1, options=_SPACE, seams=True, pointwise=True),
+        "gradient": Loss(gradient, options={"scales": PositiveInt}),
         "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
         "perceptual": Loss(None, against="picture"),
