@@ -88,12 +88,15 @@ class TaskMaps(Mapping[str, Tensor]):
 def upsampled(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
     """A head's output [N,channels,h,w] or, with details, [N,channels·(1+r²),h,w] to [N,channels,H,W] at `size`."""
     whole = F.interpolate(head[:, :channels], size=size, mode="bilinear", align_corners=False)
-    if head.shape[1] == channels:
-        return whole
+    return whole if head.shape[1] == channels else whole + details(head, channels, size)
+
+
+def details(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
+    """What the details of a head's output [N,channels·(1+r²),h,w] add to its upsampled map [N,channels,H,W] at `size`."""
     detail = _shuffled(head[:, channels:], channels)
-    if detail.shape[-2:] != size:
-        detail = F.interpolate(detail, size=size, mode="bilinear", align_corners=False)
-    return whole + detail
+    if detail.shape[-2:] == size:
+        return detail
+    return F.interpolate(detail, size=size, mode="bilinear", align_corners=False)
 
 
 def _shuffled(detail: Tensor, channels: int) -> Tensor:
