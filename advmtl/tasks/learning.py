@@ -37,6 +37,8 @@ class Loss:
         against: what is compared with: the label, or the normalised image. "picture": the task's `pictures` by the
             frozen perceptual network, and there is no `function`.
         seams: whether it may be taken on frames mixed of two.
+        class_weights: whether `function` takes the keyword `class_weights`, float32 [channels], and gets those that are
+            configured: always, or where they are asked for it by its name.
     """
 
     function: Callable[..., Tensor] | None
@@ -44,6 +46,7 @@ class Loss:
     options: Mapping[str, Any] = field(default_factory=dict)
     against: Literal["target", "image", "picture"] = "target"
     seams: bool = False
+    class_weights: Literal["never", "asked", "always"] = "never"
 
 
 @dataclass(frozen=True)
