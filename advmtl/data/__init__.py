@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
 from advmtl.data.formats import FORMATS, Format, Role, format_of
-from advmtl.data.frames import Arrays, BadFrame, check_frames, load_frame
+from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame, look_at, without_void
 from advmtl.data.index import index_source, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
+from advmtl.data.survey import Labels, Line, Survey, survey
 
 if TYPE_CHECKING:
     from advmtl.data.batch import Batch, Sample, collate, normalize, on_device
