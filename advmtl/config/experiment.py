@@ -196,11 +196,14 @@ class Config(Strict):
         return next((name for name in self.tasks if tasks[name].arrays.class_names(self.spec)), None)
 
     @property
-    def counts_classes(self) -> bool:
-        """Whether anything asks for the pixels of each class in the training frames."""
-        weights = [task.class_weights for task in self.tasks.values()]
-        asked = any(one is not None and one.from_counts is not None for one in weights)
-        return asked or self.data.rare_frames is not None or self.data.class_mix is not None
+    def counts_classes(self) -> str | None:
+        """The first key for which the pixels of each class in the training frames are counted; None without one."""
+        asked: dict[str, Any] = {
+            f"tasks.{name}.class_weights.from_counts": task.class_weights is not None and task.class_weights.from_counts
+            for name, task in self.tasks.items()
+        }
+        asked |= {"data.rare_frames": self.data.rare_frames, "data.class_mix": self.data.class_mix}
+        return next((key for key, given in asked.items() if given), None)
 
     @property
     def objectives(self) -> list[str]:

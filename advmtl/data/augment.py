@@ -92,7 +92,7 @@ def look_for(
         if tries:
             geometry = draw_geometry(rng, _size(frame), crop, settings)
         shown = task.warp(classes, window_of(crop, geometry))
-        share = np.count_nonzero(shown == wanted.id) / max(1, np.count_nonzero(shown != IGNORE))
+        share = float(np.count_nonzero(shown == wanted.id)) / max(1.0, float(np.count_nonzero(shown != IGNORE)))
         if share > most:
             best, most = geometry, share
         if most >= wanted.min_share:

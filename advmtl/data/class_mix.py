@@ -90,9 +90,11 @@ def class_mix(settings: ClassMixConfig, task: str, names: Sequence[str], pixels:
         every = np.flatnonzero(labelled)
         return ClassMix(task, settings.probability, None, {None: every} if len(every) else {}, labelled, sky)
     shares = class_shares(pixels)
-    named = settings.classes if settings.classes != "rare" else [
-        name for c, name in enumerate(names) if c != sky and shares[c] < settings.rare_below
-    ]
+    named = (
+        settings.classes
+        if settings.classes != "rare"
+        else [name for c, name in enumerate(names) if c != sky and shares[c] < settings.rare_below]
+    )
     rare = [c for c, name in enumerate(names) if name in named]
     showing = frames_showing(pixels, 0)
     frames: dict[int | None, NDArray[np.int64]] = {c: showing[c] for c in rare if len(showing[c])}

@@ -9,19 +9,24 @@ from advmtl.config import Config
 from advmtl.data.class_mix import class_mix
 from advmtl.data.rare_frames import RareFrames, class_probabilities, class_shares, frames_showing
 from advmtl.data.survey import survey
+from preprocessing.ground import InputError
 
 
-def count_classes(config: Config, loader: Any) -> NDArray[np.int64] | None:
+def count_classes(config: Config, loader: Any) -> NDArray[np.int64]:
     """Pixels by frame and class, int64 [frames,K], of a training loader's frames, as found when they were checked.
 
-    At the files' own sizes; a row of zeros for a frame without such a label. None where no task learns classes, or
-    nothing is known of the files, as of a caller's own loader.
+    At the files' own sizes; a row of zeros for a frame without such a label. Raises: InputError where nothing is known
+    of the files, as of a caller's own loader, or no pixel has a class.
     """
     task = config.classes_task
-    if task is None:
-        return None
+    assert task is not None  # else the configuration is refused
     counts = survey(config, loader, []).train[task].counts
-    return counts if counts.any() else None
+    if not counts.any():
+        raise InputError(
+            f"{config.counts_classes}: needs the pixels of each class, and no label file of {task} was counted "
+            "(frames or a loader of your own have none)"
+        )
+    return counts
 
 
 def draw_by_class(config: Config, loader: Any, pixels: NDArray[np.int64]) -> None:

@@ -12,7 +12,7 @@ from advmtl.data.augment import Wanted, augment, draw_geometry, look_for, warp, 
 from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.cache import FrameCache
 from advmtl.data.class_mix import STREAM, ClassMix
-from advmtl.data.frames import Arrays, BadFrame, blank_frame, load_frame
+from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError
@@ -59,11 +59,13 @@ class FrameDataset(TaskFrames):
         strict: bool = False,
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError.
+        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where it is set: what was
+        found in the files of each record.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.tasks, self.spec = dict(tasks), spec or TaskSpec()
         self.bad_frames: list[BadFrame] = []
+        self.looks: Sequence[Look] = []
         self.looks_for: tuple[str, float, int] | None = None
         self.mix: ClassMix | None = None
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)

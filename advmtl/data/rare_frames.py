@@ -25,7 +25,7 @@ def class_probabilities(shares: NDArray[np.float64], temperature: float) -> NDAr
 
 
 def frames_showing(pixels: NDArray[np.int64], min_share: float) -> list[NDArray[np.int64]]:
-    """For each class the frames in which it has `min_share` of the labelled pixels; where none has, those that have any.
+    """For each class the frames in which it has `min_share` of the labelled pixels; if there are none, all that have it.
 
     `pixels`: by frame and class [frames,K].
     """
@@ -51,7 +51,9 @@ class RareFrames:
     def draw(
         self, rng: np.random.Generator, start: int, length: int, count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Frames, of the `length` ones from number `start` on, and the class that each was drawn for, NO_CLASS for none.
+        """Frames of a group, and the class that each was drawn for, NO_CLASS for none.
+
+        The group are the `length` frames from number `start` on.
 
         Of `count` frames, `share` are drawn: each a class by P, among those that the group shows, then a frame that
         shows it. A class's frames come equally often but for one, and so do those that are not drawn by class.

@@ -20,9 +20,7 @@ def surprise(prediction: Tensor, target: Tensor, mask: Tensor, label_smoothing: 
     With smoothing ε (Szegedy et al. 2016, section 7) it is (1 − ε) of that and ε of the mean of −log over all classes.
     """
     shown = target.masked_fill(~mask, IGNORE)
-    return F.cross_entropy(
-        prediction, shown, ignore_index=IGNORE, reduction="none", label_smoothing=label_smoothing
-    )
+    return F.cross_entropy(prediction, shown, ignore_index=IGNORE, reduction="none", label_smoothing=label_smoothing)
 
 
 def at_pixels(class_weights: Tensor, target: Tensor, mask: Tensor) -> Tensor:
