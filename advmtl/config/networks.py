@@ -44,8 +44,8 @@ class TaskConfig(Strict):
     What options a loss has stands beside it, in its task; those that are not given keep the loss's own defaults.
     `class_weights`: of a task that learns classes.
 
-    loss_stride: pointwise losses see every so many-th pixel in both directions, on a lattice that is another one at each
-        step until every pixel has been seen.
+    loss_stride: pointwise losses see every so many-th pixel in both directions, on a lattice that is another one at
+        each step until every pixel has been seen.
     """
 
     losses: dict[str, NonNegativeFloat]

@@ -15,7 +15,6 @@ from advmtl.terms.class_weights import class_weights_of
 from advmtl.terms.term import Logs, StepContext, Term
 from preprocessing.ground import InputError
 
-
 WHOLE = Lattice()
 
 

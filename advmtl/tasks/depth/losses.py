@@ -194,6 +194,5 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
         "perceptual": Loss(None, against="picture"),
-        "gradient_matching": Loss(gradient_matching, options=_SPACE | {"scales": PositiveInt}),
     }
 )
