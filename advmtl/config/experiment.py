@@ -49,6 +49,7 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "train.small_share": 0.0,
     "generator.detail": {},
     "data.label_budget": "all",
     "data.label_seed": 0,
