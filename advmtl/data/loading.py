@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from advmtl.config import Config, DataConfig, Source
 from advmtl.data.batch import Batch, Sample, collate
+from advmtl.data.class_pixels import count_classes, draw_by_class
 from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
 from advmtl.data.formats import FORMATS, Format, Role
 from advmtl.data.frames import BadFrame, Look, fault_of, look_at, without_void
@@ -130,7 +131,10 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    return cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    loader = cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    if data.rare_frames is not None or data.class_mix is not None:
+        draw_by_class(config, loader, count_classes(config, loader))
+    return loader
 
 
 def val_loaders(

@@ -73,7 +73,7 @@ class TaskGenerator(nn.Module):
     """
 
     fusion: nn.Module | None
-    detail: nn.Module | None
+    detail: nn.Conv2d | None
 
     def __init__(self, channels: int, out_channels: int, detail: int = 1) -> None:
         super().__init__()
@@ -248,4 +248,4 @@ def _start_small(head: nn.Module, bias: float) -> None:
     head.emit.weight.mul_(0.1)
     head.emit.bias.fill_(bias)
     if head.detail is not None:
-        head.detail.weight.zero_()
+        nn.init.zeros_(head.detail.weight)

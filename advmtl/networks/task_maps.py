@@ -92,7 +92,7 @@ def upsampled(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
 
 
 def details(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
-    """What the details of a head's output [N,channels·(1+r²),h,w] add to its upsampled map [N,channels,H,W] at `size`."""
+    """What the details of a head's output [N,channels·(1+r²),h,w] add to its map [N,channels,H,W] at `size`."""
     detail = _shuffled(head[:, channels:], channels)
     if detail.shape[-2:] == size:
         return detail

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import read_metres
@@ -34,7 +34,7 @@ _ERROR_DEG = 45.0  # drawn as the end of the scale
 _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; component = (value - 128) / 127, 0 0 0 = none"}
 
 
-class NormalsArrays:
+class NormalsArrays(TaskArrays):
     """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
     check_decodes = False
