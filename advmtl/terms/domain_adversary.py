@@ -118,7 +118,7 @@ class DomainAdversary(Term):
 
     def _views(self, step: StepContext) -> dict[str, _View]:
         domains = {task: domains_of(step, task, self.settings.domains) for task in self.tasks}
-        turned: dict[str, Tensor] = {}
+        turned: Mapping[str, Tensor] = {}
         if self.settings.transform != "none" and any(one.weight(labelled=False) for one in domains.values()):
             turned = transformed_outputs(step, self.settings.transform)
         views = {}
