@@ -9,6 +9,7 @@ unlabelled frame, which has none, would be recognised by its complete map. It ge
 from the last few of the run. How holes relate to their surroundings (a sky without depth) can still give it away.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
