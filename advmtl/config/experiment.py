@@ -50,7 +50,6 @@ LATER = {
     "train.batch_norm": "local",
     "train.patience": None,
     "train.small_share": 0.0,
-    "generator.detail": {},
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,

@@ -20,8 +20,9 @@ class TrainConfig(Strict):
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
         precision: of the forwards; see `advmtl.training.precision`.
-        small_share: for this share of the steps the network sees its pictures at half the size, where a step costs about a
-            quarter; the rest is trained at `data.size` (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
+        small_share: for this share of the steps the network sees its pictures at half the size, where a step costs
+            about a third, at the full learning rate; the rest is trained at `data.size`, where the rate falls
+            (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
         compile: let torch.compile write the networks' forwards, where it can.
     """
 
