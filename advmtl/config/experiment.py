@@ -49,6 +49,7 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "depth.edge_band_px": 0,
     "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
@@ -198,7 +199,12 @@ class Config(Strict):
     @property
     def spec(self) -> TaskSpec:
         """The settings that the tasks need."""
-        return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
+        return TaskSpec(
+            self.data.classes,
+            (self.depth.min_m, self.depth.max_m),
+            self.data.size[0],
+            depth_edge_band_px=self.depth.edge_band_px,
+        )
 
     @property
     def classes_task(self) -> str | None:
