@@ -76,8 +76,9 @@ def fit(
 
     Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
     evolution.gif, growth.png (of a network that grows), class_counts.json (where something is done by class),
-    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after the step in hand. A non-finite loss keeps the last good checkpoint and
-    writes the state as it was found to checkpoints/failed.pt.
+    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after the step in
+    hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
+    checkpoints/failed.pt.
 
     Under `torchrun`, with the `processes` of `process_group`, each process takes its part of every batch and of the
     validation frames, and the first one writes.

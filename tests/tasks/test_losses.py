@@ -56,7 +56,9 @@ def test_table_holds_every_loss_by_its_name():
     }
     own = {name: {key: key for key in losses} for name, losses in found.items()}
     assert found == {name: {**losses, "perceptual": None} for name, losses in own.items()}
-    assert list(own["depth"]) == ["scale_invariant", "berhu", "huber", "smoothness", "perceptual"]
+    depth = ["scale_invariant", "berhu", "huber", "smoothness", "perceptual", "gradient_matching"]
+    assert list(own["depth"]) == depth
+    assert list(own["segmentation"]) == ["cross_entropy", "dice", "perceptual", "focal", "ohem", "lovasz"]
 
 
 def test_cross_entropy_by_hand():
