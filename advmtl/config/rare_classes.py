@@ -62,7 +62,7 @@ class RareFramesConfig(Strict):
 
     Attributes:
         temperature: T of P(c) = exp((1 − f_c) / T) / Σ exp((1 − f) / T), f a class's share of the labelled pixels: the
-            smaller, the more often the rarest; from 1 on all classes come about equally often.
+            smaller, the more often the rarest; from 1 on all classes come about equally often, the largest among them.
         share: of a source's frames in an epoch, how many are drawn so: a class first, then a frame that shows it.
             The others come as without, so that no frame is left out for long.
         min_share: a frame shows a class from this share of its pixels on.

@@ -76,7 +76,7 @@ def test_an_error_says_where_class_weights_stand(task: dict[str, object], messag
 
 
 def test_class_weights_of_a_task_without_classes():
-    with pytest.raises(InputError, match="tasks.depth.class_weights: this task has no classes to weigh"):
+    with pytest.raises(InputError, match=r"tasks\.depth\.class_weights: this task has no classes to weigh"):
         validate(Config, {"tasks": {"depth": {**TASKS["depth"], "class_weights": "enet"}}}, "test")
 
 

@@ -163,5 +163,5 @@ def test_a_loader_draws_by_what_the_label_files_hold(two_folders: Path):
 
 def test_without_a_labelled_pixel_nothing_can_be_drawn(two_folders: Path):
     own = config([f"folder:{two_folders / 'b'}"], classes="categories7", rare_frames={})
-    with pytest.raises(InputError, match="data.rare_frames: needs the pixels of each class, and no label file"):
+    with pytest.raises(InputError, match=r"data\.rare_frames: needs the pixels of each class, and no label file"):
         train_loader(own)
