@@ -49,6 +49,7 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "generator.detail": {},
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
@@ -230,6 +231,8 @@ class Config(Strict):
         """Plain values of everything that shapes the result."""
         values = self.model_dump(mode="json", exclude={"name", "guards"})
         for task in values["tasks"].values():
+            if task["loss_stride"] == 1:  # a run from before there was such a thing
+                del task["loss_stride"]
             task["options"] = {loss: {**_HASHED_OPTIONS, **given} for loss, given in task["options"].items()}
             if task["class_weights"] is None:
                 del task["class_weights"]

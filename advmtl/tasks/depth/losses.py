@@ -77,6 +77,19 @@ def berhu(
     return per_pixel.sum() / processes.global_count(mask.sum())
 
 
+def l1(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    space: Space = "log",
+    processes: Processes = SINGLE,
+) -> Tensor:
+    """Mean |e|. Its best answer where a pixel may be near or far is one of both, not a depth in between."""
+    mask, error = _errors(prediction, target, mask, space)
+    return error.abs().sum() / processes.global_count(mask.sum())
+
+
 def huber(
     prediction: Tensor,
     target: Tensor,
@@ -170,12 +183,17 @@ _SPACE = {"space": Space}
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         "scale_invariant": Loss(
-            scale_invariant, weight=1.0, options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]}, seams=True
+            scale_invariant,
+            weight=1.0,
+            options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]},
+            seams=True,
+            pointwise=True,
         ),
-        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True),
-        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True),
+        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True, pointwise=True),
+        "l1": Loss(l1, options=_SPACE, seams=True, pointwise=True),
+        "gradient_matching": Loss(gradient_matching, options=_SPACE | {"scales": PositiveInt}),
+        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
         "perceptual": Loss(None, against="picture"),
-        "gradient_matching": Loss(gradient_matching, options=_SPACE | {"scales": PositiveInt}),
     }
 )

@@ -144,15 +144,18 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
             },
             seams=True,
             class_weights="always",
+            pointwise=True,
+            whole_with=("boundary_weight",),
         ),
-        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}, class_weights="asked"),
+        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}, class_weights="asked", pointwise=True),
         "perceptual": Loss(None, against="picture"),
-        "focal": Loss(focal, options={"gamma": NonNegativeFloat}, class_weights="always"),
+        "focal": Loss(focal, options={"gamma": NonNegativeFloat}, class_weights="always", pointwise=True),
         "ohem": Loss(
             ohem,
             options={"threshold": Annotated[float, Field(gt=0, lt=1)], "min_kept": _SHARE},
             class_weights="always",
+            pointwise=True,
         ),
-        "lovasz": Loss(lovasz, class_weights="asked"),
+        "lovasz": Loss(lovasz, class_weights="asked", pointwise=True),
     }
 )
