@@ -1,5 +1,6 @@
 """Pixels pasted from other frames: who is shown where, and what is known of it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,3 +136,14 @@ def test_frames_of_a_loader_are_mixed_by_their_key_alone(folder: Path):
     assert all((a.image == b.image).all() for a, b in zip(batches, again, strict=True))
     loader.batch_sampler.set_position(0, 1)
     assert (next(iter(loader)).image == batches[1].image).all()
+
+
+def test_nothing_is_pasted_into_a_frame_that_cannot_be_read(folder: Path, tmp_path: Path):
+    copy = tmp_path / "broken"
+    shutil.copytree(folder, copy)
+    values = {"size": "96x48", "augment": PLAIN, "class_mix": {"probability": 1, "classes": ["person"]}}
+    dataset = train_loader(config([f"folder:{copy}"], cache_mb=0, **values)).dataset
+    (copy / "images" / "f0.png").unlink()
+    assert (dataset[0].targets["segmentation"] == 255).all() and dataset[0].fault is not None
+    (copy / "images" / "f3.png").unlink()  # the only partner: the others come as they are
+    assert (dataset[1].targets["segmentation"] == 0).all() and dataset[1].fault is None
