@@ -144,11 +144,11 @@ class Config(Strict):
                 check_class_weights(
                     f"tasks.{name}.class_weights",
                     settings.class_weights,
-                    self.task_table[name].arrays.class_names(self.spec),
+                    self.task_table[name].class_names(self.spec),
                     {loss: known.class_weights for loss, known in losses.items()},
                     [loss for loss, weight in settings.losses.items() if weight > 0],
                 )
-        names = self.task_table[self.classes_task].arrays.class_names(self.spec) if self.classes_task else ()
+        names = self.task_table[self.classes_task].class_names(self.spec) if self.classes_task else ()
         check_shown(self.data.rare_frames, self.data.class_mix, names, self.tasks)
 
     def _can_be_partial(self, partial: PartialConfig) -> None:
@@ -210,7 +210,7 @@ class Config(Strict):
     def classes_task(self) -> str | None:
         """The first configured task whose label is a map of classes; None where none is."""
         tasks = self.task_table
-        return next((name for name in self.tasks if tasks[name].arrays.class_names(self.spec)), None)
+        return next((name for name in self.tasks if tasks[name].class_names(self.spec)), None)
 
     @property
     def counts_classes(self) -> str | None:

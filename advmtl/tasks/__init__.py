@@ -75,6 +75,11 @@ class Task:
         """Whether the frame has this task's label, and may be asked for it."""
         return self.name not in record.withheld and self.arrays.has(record)
 
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        """Names of the classes that its map is of; () of a task without classes."""
+        named = getattr(self.arrays, "class_names", None)  # a caller's half may not have what it has no use for
+        return () if named is None else tuple(named(spec))
+
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""
         return replace(record, withheld=record.withheld | {self.name})
