@@ -162,6 +162,8 @@ class Generator(nn.Module):
         kind = next(self.parameters()).dtype
         z, taps = self.encode(image)
         z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
+        if torch.is_grad_enabled() and not z.requires_grad:
+            z.requires_grad_()  # all before it is frozen; objectives still have gradients at it
         outputs = self.decode(z, (image.shape[-2], image.shape[-1]), taps)
         return z, taps, {task: output.to(kind) for task, output in outputs.items()}
 
