@@ -124,6 +124,8 @@ def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
     own = {"tasks": {task: values["tasks"][task]}, "train": of_task(values["train"], task)}
     values |= {"name": f"single_{task}", **own, **_PLAIN}
+    if not config.task_table[task].arrays.class_names(config.spec):  # it knows no class to draw by
+        values["data"] |= {"rare_frames": None, "class_mix": None}
     return validate(Config, values, f"single-task form of {config.name}")
 
 

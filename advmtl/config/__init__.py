@@ -32,6 +32,7 @@ from advmtl.config.networks import (
 )
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
 from advmtl.config.parts import PARTS
+from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Size, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

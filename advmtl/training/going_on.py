@@ -106,10 +106,12 @@ def _new_length(state: State, before: Config, batches: int) -> str:
     last = base * learning_rate_factor(max(0, done - 1), old, before)
     without = base * learning_rate_factor(done, old, before) if done < old else 0.0
     rate = base * learning_rate_factor(done, new, config)
+    small = round(config.train.small_share * new)
     ended = f"the run had ended at {last:.3g}" if done >= old else f"it would have been {without:.3g}"
     return (
         f"train.epochs {before.train.epochs} → {config.train.epochs}: goes on at step {done} of {new}, with the "
         f"schedule of {new} steps from here on: learning rate {rate:.3g} ({ended})"
+        + (f", pictures at half the size until step {small} (train.small_share)" if done < small else "")
     )
 
 
