@@ -145,6 +145,14 @@ class TaskLearning(Protocol):
         """Channels of its head."""
         raise NotImplementedError
 
+    def means(self, spec: TaskSpec) -> str:
+        """What the channels of its head say, in words; another run's head is taken where it says the same."""
+        return f"{self.channels(spec)} channels"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The keys of a figure that is given `per_class`."""
+        return ()
+
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of the head's last convolution: training begins near one constant prediction."""
         return 0.0

@@ -68,7 +68,7 @@ class Segmentation(TaskLearning):
         Figure("miou_categories", "1", True, main=True, title="mIoU 7 cat."),
         Figure("pixel_accuracy", "1", True, main=True, title="pixel accuracy", delta_m=True, of_frames=True),
         Figure("boundary_iou", "1", True, main=True, title="boundary IoU"),
-        Figure("iou_per_class", "1", title="IoU", per_class=True),
+        Figure("iou_per_class", "1", True, title="IoU", per_class=True),
         Figure("classes_absent", "classes"),
         Figure("frames", "frames"),
     )
@@ -80,6 +80,14 @@ class Segmentation(TaskLearning):
     def channels(self, spec: TaskSpec) -> int:
         """One per class."""
         return len(spec.labels.names)
+
+    def means(self, spec: TaskSpec) -> str:
+        """The classes, in their order."""
+        return f"{self.channels(spec)} classes {','.join(spec.labels.names)}"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes."""
+        return spec.labels.names
 
     def tensor(self, targets: Any) -> Tensor:
         """int64 [N,H,W]."""
