@@ -6,8 +6,8 @@ it is. Unknown keys, wrong types and impossible combinations are one line naming
 
 from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_options
 from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget
-from advmtl.config.experiment import Config
-from advmtl.config.files import load_config
+from advmtl.config.experiment import OPERATIONAL, Config
+from advmtl.config.files import config_folders, load_config
 from advmtl.config.growth import (
     STRIDES,
     Detection,
@@ -23,5 +23,5 @@ from advmtl.config.growth import (
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Size, TaskName, parse_size, validate
+from advmtl.config.typed import Size, Strict, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

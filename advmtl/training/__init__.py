@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from advmtl.training.finite import NonFiniteLoss
     from advmtl.training.fitting import Fitted, count_labels, fit
     from advmtl.training.growth import Growth
-    from advmtl.training.guards import ExternalFailure, Guards
+    from advmtl.training.guards import ExternalFailure, Guards, LostDataError
     from advmtl.training.log import Log
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder
     from advmtl.training.precision import Precision
     from advmtl.training.run_folder import Run, difference, load_newest, open_run
-    from advmtl.training.scores import headline
+    from advmtl.training.scores import headline, score
+    from advmtl.training.signals import Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -47,6 +48,7 @@ _HOMES = {
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
+    "LostDataError": "guards",
     "Log": "log",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder"), "model"),
     "Precision": "precision",
@@ -55,6 +57,8 @@ _HOMES = {
     "load_newest": "run_folder",
     "open_run": "run_folder",
     "headline": "scores",
+    "score": "scores",
+    "Preempted": "signals",
     "State": "state",
     "build": "state",
     "generator_from": "state",

@@ -50,7 +50,7 @@ class Instance(TaskLearning):
         Figure("pq", "1", True, main=True, title="PQ"),
         Figure("sq", "1", True),
         Figure("rq", "1", True),
-        Figure("pq_per_class", "1", title="PQ", per_class=True),
+        Figure("pq_per_class", "1", True, title="PQ", per_class=True),
         Figure("frames", "frames"),
         Figure("pixels", "px"),
         Figure("instances", "instances"),

@@ -68,7 +68,7 @@ class Segmentation(TaskLearning):
         Figure("miou_categories", "1", True, main=True, title="mIoU 7 cat."),
         Figure("pixel_accuracy", "1", True, main=True, title="pixel accuracy", delta_m=True, of_frames=True),
         Figure("boundary_iou", "1", True, main=True, title="boundary IoU"),
-        Figure("iou_per_class", "1", title="IoU", per_class=True),
+        Figure("iou_per_class", "1", True, title="IoU", per_class=True),
         Figure("classes_absent", "classes"),
         Figure("frames", "frames"),
     )
