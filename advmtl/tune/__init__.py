@@ -10,15 +10,15 @@ from advmtl.tune.installed import require_optuna
 
 if TYPE_CHECKING:
     from advmtl.tune.budget import Budget
+    from advmtl.tune.gradient_probe import Probe, probe
     from advmtl.tune.outcome import Tuned
-    from advmtl.tune.probe import Probe, probe
     from advmtl.tune.space import Space, find_space, read_space
     from advmtl.tune.tuning import tune
 
 _HOMES = {
     "Budget": "budget",
     "Tuned": "outcome",
-    **dict.fromkeys(("Probe", "probe"), "probe"),
+    **dict.fromkeys(("Probe", "probe"), "gradient_probe"),
     **dict.fromkeys(("Space", "find_space", "read_space"), "space"),
     "tune": "tuning",
 }

@@ -1,5 +1,6 @@
 """The trials of a study as plain values, and what can be said of them all."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,9 +106,11 @@ def importances(study: optuna.Study, plan: Plan) -> dict[str, dict[str, float]]:
     for number, one in enumerate(plan.objectives):
         losses = {trial.number: one.loss(trial.values[number]) for trial in complete}
         try:
-            found[one.key] = get_param_importances(
-                study, evaluator=PedAnovaImportanceEvaluator(), target=partial(_known, losses)
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                found[one.key] = get_param_importances(
+                    study, evaluator=PedAnovaImportanceEvaluator(), target=partial(_known, losses)
+                )
         except (ValueError, RuntimeError):  # no key that all trials have, or no difference between them
             continue
     return found

@@ -37,7 +37,7 @@ SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
 }
 PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "none": NopPruner,
-    "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=2),
+    "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=3),
     "hyperband": lambda: HyperbandPruner(min_resource=1, max_resource=PARTS, reduction_factor=3),
 }
 _WORDS = {
@@ -46,7 +46,7 @@ _WORDS = {
     GRID: "a grid, in random order",
     "cmaes": f"CMA-ES, the first {FIRST_RANDOM} at random",
     "none": "no pruner",
-    "median": "median pruner (from the third tenth of the budget and the sixth trial on)",
+    "median": "median pruner (from three tenths of the budget and the sixth trial on)",
     "hyperband": "Hyperband pruner (tenths of the budget, factor 3)",
 }
 
