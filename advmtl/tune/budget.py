@@ -11,7 +11,7 @@ from advmtl.compare import ready
 from advmtl.config import Config
 from advmtl.data import on_device, train_loader, val_loaders
 from advmtl.evaluation import evaluate
-from advmtl.training import train_step
+from advmtl.training import settle_classes, train_step
 
 Unit = Literal["epochs", "steps", "seconds"]
 _WARM_UP, _TIMED = 3, 6
@@ -65,6 +65,7 @@ def fitting_epochs(seconds: float, epoch_s: float, measurement_s: float, every: 
 def measure(config: Config, device: torch.device) -> tuple[float, float]:
     """Seconds of an epoch, all terms at work and batches read as in training, and of a measurement."""
     state, loader = ready(config, device), train_loader(config)
+    settle_classes(state, loader)
     batches, times = loader.batch_sampler.batches, []
     done = 0
     while done < _WARM_UP + _TIMED:  # also of sets of a few batches
