@@ -9,7 +9,7 @@ from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
 from advmtl.cli.train import sources_of
-from preprocessing.ground import EXIT_FAILED, InputError, usable_cores, write_json
+from preprocessing.ground import EXIT_FAILED, InputError
 
 _UNITS = ("epochs", "steps", "seconds")
 
@@ -64,6 +64,7 @@ def tune(
     from advmtl.config import load_config
     from advmtl.tune import Budget, find_space, read_space, require_optuna
     from advmtl.tune import tune as search
+    from preprocessing.ground import usable_cores
 
     require_optuna()
     given: dict[str, Any] = {"epochs": epochs, "steps": steps, "seconds": seconds}
@@ -109,6 +110,7 @@ def probe(
     """
     from advmtl.config import load_config
     from advmtl.tune import probe as measure
+    from preprocessing.ground import write_json
 
     settings = load_config(config, [*sources_of(data or [], val or []), *(overrides or [])])
     found = measure(settings, device_of(device), steps=steps, share=share)

@@ -13,6 +13,7 @@ try:
 except ImportError:  # not on Windows, where one process at a time is taken for granted
     fcntl = None  # type: ignore[assignment]
 
+LOCKS = fcntl is not None
 _HELD = (errno.EACCES, errno.EAGAIN)
 
 

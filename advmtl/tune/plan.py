@@ -82,9 +82,9 @@ class Plan:
             )
 
 
-def plan_of(folder: Path, kept: Mapping[str, Any]) -> Plan:
-    """The plan that a study in `folder` keeps."""
-    config = validate(Config, kept["config"], str(folder))
+def plan_of(folder: Path, kept: Mapping[str, Any], tables: dict[str, Any]) -> Plan:
+    """The plan that a study in `folder` keeps; `tables`: what its configuration is checked against, see `Config`."""
+    config = validate(Config, kept["config"], str(folder), tables)
     return Plan(
         folder,
         config,

@@ -58,7 +58,7 @@ def open_study(plan: Plan) -> tuple[optuna.Study, Plan]:
             _create(plan)
     study = load_study(plan.database)
     plan.check_same(study.user_attrs["plan"])
-    return study, plan_of(plan.folder, study.user_attrs["plan"])
+    return study, plan_of(plan.folder, study.user_attrs["plan"], plan.config.tables)
 
 
 def load_study(database: Path) -> optuna.Study:

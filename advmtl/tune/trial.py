@@ -40,6 +40,7 @@ class Watch(Callback):
     def __init__(self, trial: optuna.Trial, run: Run, objectives: tuple[Objective, ...], config: Config) -> None:
         self._trial, self._run, self._objectives, self._epochs = trial, run, objectives, config.train.epochs
         self._tasks = list(config.tasks)
+        self._told = dict(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, Any]) -> bool | None:
         """Raises: NoResult, Pruned."""
@@ -49,13 +50,12 @@ class Watch(Callback):
         return None
 
     def _tell(self, epoch: int) -> None:
-        told = dict(self._trial.study.get_trials(deepcopy=False)[self._trial.number].intermediate_values)
         for row in _measurements(self._run.metrics, self._tasks):
             part = PARTS * row["epoch"] // self._epochs
             value = self._objectives[0].of(row["metrics"])
-            if row["epoch"] <= epoch and part not in told and part > 0 and value is not None:
+            if row["epoch"] <= epoch and part not in self._told and part > 0 and value is not None:
                 self._trial.report(value, part)
-                told[part] = value
+                self._told[part] = value
         if epoch < self._epochs and self._trial.should_prune():
             self._trial.set_user_attr("pruned_after_epoch", epoch)
             raise Pruned

@@ -82,7 +82,7 @@ def tune(
     with progress("tuning", wanted, "trials") as bar:
         teller = Teller(study, plan, wanted, console, bar, point)
         if processes > 1:
-            work_together(folder, wanted, str(device), processes, teller.known, teller.tell)
+            work_together(plan, wanted, str(device), processes, teller.known, teller.tell)
         else:
             while (taken := take(study, plan, wanted, teller.begun_with)) is not None:
                 bar.advance(0, f"trial {taken.trial.number:04d}{teller.left()}")

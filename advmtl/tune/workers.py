@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 
 from advmtl.training import ExternalFailure, Preempted
-from advmtl.tune.plan import plan_of
+from advmtl.tune.locks import LOCKS
+from advmtl.tune.plan import Plan, plan_of
 from advmtl.tune.study import load_study, take
 from advmtl.tune.trial import work_on
 from preprocessing.ground import EXIT_INTERRUPTED, InputError, first_line, handled
@@ -25,16 +27,18 @@ _DEATHS = 12
 
 
 def work_together(
-    folder: Path, wanted: int, device: str, processes: int, before: Collection[int], tell: Callable[[], int]
+    plan: Plan, wanted: int, device: str, processes: int, before: Collection[int], tell: Callable[[], int]
 ) -> None:
-    """Let `processes` processes work on the study in `folder` until all `wanted` trials are given out and done.
+    """Let `processes` processes work on a study until all `wanted` trials are given out and done.
 
     One that dies is replaced; the trial it had is taken over. Ctrl-C and SIGTERM let them save and leave.
 
     Args: `before`: trials that were finished before; `tell`: called twice a second, gives how many are finished.
     Raises: InputError, ExternalFailure of a process; KeyboardInterrupt, Preempted.
     """
-    crew = Crew(folder, wanted, device, frozenset(before))
+    if not LOCKS:
+        raise InputError("--processes: this system has no file locks, so trials could not be told apart; leave it out")
+    crew = Crew(plan, wanted, device, frozenset(before))
 
     def stop(*_: object) -> None:
         raise Preempted
@@ -52,7 +56,7 @@ def work_together(
                 if deaths >= _DEATHS:
                     raise ExternalFailure(
                         f"{deaths} processes died and no trial was finished between, perhaps for lack of memory: use "
-                        f"fewer --processes; what they said is in {folder / 'processes'}"
+                        f"fewer --processes; what they said is in {plan.folder / 'processes'}"
                     )
     finally:
         crew.stop()
@@ -62,8 +66,8 @@ def work_together(
 class Crew:
     """The processes of one call, by number."""
 
-    def __init__(self, folder: Path, wanted: int, device: str, before: frozenset[int]) -> None:
-        self._arguments = (folder, wanted, device, before)
+    def __init__(self, plan: Plan, wanted: int, device: str, before: frozenset[int]) -> None:
+        self._arguments = (plan.folder, plan.config.tables, wanted, device, before)
         self.running: dict[int, tuple[BaseProcess, Connection]] = {}
 
     def start(self, number: int) -> None:
@@ -115,7 +119,15 @@ class Crew:
             process.join()
 
 
-def _work(number: int, folder: Path, wanted: int, device: str, before: frozenset[int], answer: Connection) -> None:
+def _work(
+    number: int,
+    folder: Path,
+    tables: dict[str, Any],
+    wanted: int,
+    device: str,
+    before: frozenset[int],
+    answer: Connection,
+) -> None:
     """A process's life: trial after trial, what it says in a file of its own."""
     log = folder / "processes" / f"{number}.txt"
     log.parent.mkdir(exist_ok=True)
@@ -127,7 +139,7 @@ def _work(number: int, folder: Path, wanted: int, device: str, before: frozenset
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         study = load_study(folder / "study.db")
-        plan = plan_of(folder, study.user_attrs["plan"])
+        plan = plan_of(folder, study.user_attrs["plan"], tables)
         while (taken := take(study, plan, wanted, before)) is not None:
             work_on(study, plan, taken, torch.device(device))
     except InputError as error:
