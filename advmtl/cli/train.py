@@ -11,7 +11,7 @@ from advmtl.cli.options import Device, device_of
 from preprocessing.ground import EXIT_FAILED, InputError
 
 
-def _sources(data: list[str], val: list[str]) -> list[str]:
+def sources_of(data: list[str], val: list[str]) -> list[str]:
     """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
     import yaml
 
@@ -77,7 +77,7 @@ def train(
         if init_part is not None and init is None:
             raise InputError("--init-part: names no weights; add --init RUN")
         own = [] if seed is None else [f"seed={seed}"]
-        found = load_config(config, [*_sources(data or [], val or []), *(overrides or []), *own])
+        found = load_config(config, [*sources_of(data or [], val or []), *(overrides or []), *own])
         return found if init is None else with_init(found, init, init_part or "whole")
 
     with process_group(device_of(device)) as (processes, target):
@@ -162,7 +162,7 @@ def compare(
     from advmtl.compare import compare as run
     from advmtl.compare import read_configurations
 
-    configs = read_configurations(arguments, _sources(data or [], val or []))
+    configs = read_configurations(arguments, sources_of(data or [], val or []))
     console = Console(soft_wrap=True)
     comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
     console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)

@@ -8,7 +8,7 @@ from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_o
 from advmtl.config.best import MEAN, RANKS, of_task, ranking_figures
 from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget
 from advmtl.config.experiment import Config
-from advmtl.config.files import load_config
+from advmtl.config.files import config_folders, load_config
 from advmtl.config.going_on import GOES_ON, OPERATIONAL
 from advmtl.config.growth import (
     STRIDES,
@@ -34,5 +34,5 @@ from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, Mean
 from advmtl.config.parts import PARTS
 from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Size, TaskName, parse_size, validate
+from advmtl.config.typed import Size, Strict, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

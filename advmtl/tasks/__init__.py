@@ -16,6 +16,7 @@ from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, T
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
 from advmtl.tasks.normals.arrays import ARRAYS as NORMALS

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from advmtl.training.fitting import Fitted, count_labels, fit
     from advmtl.training.going_on import difference
     from advmtl.training.growth import Growth
-    from advmtl.training.guards import ExternalFailure, Guards
+    from advmtl.training.guards import ExternalFailure, Guards, LostDataError
     from advmtl.training.log import Log
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder, with_init
     from advmtl.training.opening import Opening, load_newest, open_run
     from advmtl.training.precision import Precision
     from advmtl.training.run_folder import Run
-    from advmtl.training.scores import headline
+    from advmtl.training.scores import headline, score
+    from advmtl.training.signals import Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -53,6 +54,7 @@ _HOMES = {
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
+    "LostDataError": "guards",
     "Log": "log",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder", "with_init"), "model"),
     "Precision": "precision",
@@ -62,6 +64,8 @@ _HOMES = {
     "load_newest": "opening",
     "open_run": "opening",
     "headline": "scores",
+    "score": "scores",
+    "Preempted": "signals",
     "State": "state",
     "build": "state",
     "generator_from": "state",
