@@ -23,5 +23,5 @@ from advmtl.config.growth import (
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Size, TaskName, parse_size, validate
+from advmtl.config.typed import IMAGE, Size, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

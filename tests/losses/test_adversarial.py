@@ -33,19 +33,22 @@ def test_values_by_hand(name, discriminator, generator):
 def test_descent_separates_and_the_generator_follows(name):
     """The discriminator's loss wants real scores up and fake ones down, the generator's fake ones up."""
     real, fake = (torch.tensor([0.3, -0.2, 0.1], requires_grad=True) for _ in range(2))
-    OBJECTIVES[name].discriminator(real, fake).backward()
+    OBJECTIVES[name].discriminator(real, fake).mean().backward()
     assert (real.grad < 0).all() and fake.grad.sum() > 0
     fake = torch.tensor([0.3, -0.2, 0.1], requires_grad=True)
-    OBJECTIVES[name].generator(fake).backward()
+    told = (fake, real.detach()) if OBJECTIVES[name].paired else (fake,)
+    OBJECTIVES[name].generator(*told).mean().backward()
     assert (fake.grad < 0).all()
 
 
-def test_only_wgan_gp_has_a_penalty_and_only_it_lacks_spectral_norm():
-    assert {n: (o.spectral, o.penalty) for n, o in OBJECTIVES.items()} == {
-        "lsgan": (True, 0.0),
-        "hinge": (True, 0.0),
-        "wgan_gp": (False, 10.0),
+def test_a_penalty_or_spectral_norm():
+    assert {n: (o.spectral, o.penalty > 0) for n, o in OBJECTIVES.items()} == {
+        "lsgan": (True, False),
+        "hinge": (True, False),
+        "wgan_gp": (False, True),
+        "r3gan": (False, True),
     }
+    assert OBJECTIVES["wgan_gp"].penalty == 10.0
 
 
 def test_penalty_of_a_linear_critic():
