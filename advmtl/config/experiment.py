@@ -48,6 +48,7 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "train.loss_stride": 1,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,

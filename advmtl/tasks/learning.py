@@ -41,6 +41,8 @@ class Loss:
         against: what is compared with: the label, or the normalised image. "picture": the task's `pictures` by the
             frozen perceptual network, and there is no `function`.
         seams: whether it may be taken on frames mixed of two.
+        pointwise: whether it is a sum over pixels of what stands at the pixel, so that it may be taken on a part of
+            them (`train.loss_stride`).
     """
 
     function: Callable[..., Tensor] | None
@@ -48,6 +50,7 @@ class Loss:
     options: Mapping[str, Any] = field(default_factory=dict)
     against: Literal["target", "image", "picture"] = "target"
     seams: bool = False
+    pointwise: bool = False
 
 
 @dataclass(frozen=True)

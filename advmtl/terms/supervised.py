@@ -8,9 +8,12 @@ from torch import Tensor
 from advmtl.config import Config, TaskConfig
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, Perceptual
+from advmtl.networks import Generator, Lattice, Perceptual, TaskMaps, drawn_lattice
 from advmtl.terms.term import Logs, StepContext, Term
 from preprocessing.ground import InputError
+
+
+WHOLE = Lattice()
 
 
 class SupervisedLosses(Term):
@@ -32,30 +35,40 @@ class SupervisedLosses(Term):
         masks: Mapping[str, Tensor],
         generator: Generator,
         processes: Processes = SINGLE,
+        lattice: Lattice = WHOLE,
     ) -> dict[str, dict[str, Tensor]]:
         """Every loss with a weight, unweighted, by task and name (0-d tensors).
 
         Args:
-            outputs: task maps at full size, of `generator`, which knows the tasks.
+            outputs: task maps of `generator`, which knows the tasks: `TaskMaps`, or whole ones.
             masks: bool [N,1,H,W] by task.
             processes: those that do this at the same time; see `tasks.learning.Loss`.
+            lattice: the pixels that pointwise losses see.
         Raises: InputError naming a loss that is not one number.
         """
         found: dict[str, dict[str, Tensor]] = {}
         for task, settings in self.tasks.items():
-            compared = generator.tasks[task].learning.as_compared(outputs[task])
-            found[task] = {
-                name: self._loss(task, name, (compared, batch, masks[task]), generator, processes)
-                for name, weight in settings.losses.items()
-                if weight != 0
-            }
+            learning, shown = generator.tasks[task].learning, {}
+            for name, weight in settings.losses.items():
+                if weight == 0:
+                    continue
+                where = lattice if learning.losses[name].pointwise else WHOLE
+                if where not in shown:
+                    shown[where] = learning.as_compared(_on(where, outputs, task)), where.of(batch.targets[task])
+                seen = (*shown[where], batch.image, masks[task])
+                found.setdefault(task, {})[name] = self._loss(task, name, seen, generator, processes)
         return found
 
     def _loss(
-        self, task: str, name: str, shown: tuple[Tensor, Batch, Tensor], generator: Generator, processes: Processes
+        self,
+        task: str,
+        name: str,
+        seen: tuple[Tensor, Tensor, Tensor, Tensor],
+        generator: Generator,
+        processes: Processes,
     ) -> Tensor:
-        (output, batch, mask), learning = shown, generator.tasks[task].learning
-        loss, target = learning.losses[name], batch.targets[task]
+        (output, target, image, mask), learning = seen, generator.tasks[task].learning
+        loss = learning.losses[name]
         if loss.against == "picture":
             (perceptual,) = self._perceptual
             pictures = learning.pictures(output, target, generator.spec)
@@ -64,7 +77,7 @@ class SupervisedLosses(Term):
         else:
             assert loss.function is not None
             # Against the label, a loss makes its mask of it.
-            compared = (batch.image, mask) if loss.against == "image" else (target,)
+            compared = (image, mask) if loss.against == "image" else (target,)
             value = loss.function(output, *compared, processes=processes, **self.tasks[task].options_of(name))
         if value.ndim:
             raise InputError(f"tasks.{task}.losses.{name}: the loss gave {tuple(value.shape)}; it must be one number")
@@ -74,11 +87,17 @@ class SupervisedLosses(Term):
         """Per task, its weight times the weighted sum of its losses; logs TASK/LOSS and TASK/supervised."""
         found: dict[str, Tensor] = {}
         logs: Logs = {}
-        for task, losses in self.losses(step.outputs, step.batch, step.masks, step.generator, step.processes).items():
+        lattice = drawn_lattice(step.config.train.loss_stride, step.config.seed, step.number)
+        seen = (step.outputs, step.batch, step.masks, step.generator, step.processes, lattice)
+        for task, losses in self.losses(*seen).items():
             settings = self.tasks[task]
             found[task] = settings.weight * torch.stack([settings.losses[n] * v for n, v in losses.items()]).sum()
             logs |= {f"{task}/{name}": value for name, value in losses.items()} | {f"{task}/supervised": found[task]}
         return found, logs
+
+
+def _on(lattice: Lattice, outputs: Mapping[str, Tensor], task: str) -> Tensor:
+    return outputs.on(lattice, task) if isinstance(outputs, TaskMaps) else lattice.of(outputs[task])
 
 
 def build_supervised(config: Config, device: torch.device) -> dict[str, Term]:

@@ -137,10 +137,14 @@ _SPACE = {"space": Space}
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         "scale_invariant": Loss(
-            scale_invariant, weight=1.0, options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]}, seams=True
+            scale_invariant,
+            weight=1.0,
+            options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]},
+            seams=True,
+            pointwise=True,
         ),
-        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True),
-        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True),
+        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True, pointwise=True),
+        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
         "perceptual": Loss(None, against="picture"),
     }

@@ -100,8 +100,8 @@ def _wide(values: Tensor) -> Tensor:
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
-        "cross_entropy": Loss(cross_entropy, weight=1.0, seams=True),
-        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}),
+        "cross_entropy": Loss(cross_entropy, weight=1.0, seams=True, pointwise=True),
+        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}, pointwise=True),
         "perceptual": Loss(None, against="picture"),
     }
 )
