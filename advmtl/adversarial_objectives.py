@@ -188,7 +188,7 @@ OBJECTIVES: dict[str, AdversarialObjective] = {
         relativistic_discriminator,
         relativistic_generator,
         spectral=False,
-        penalty=0.02,
+        penalty=0.005,
         paired=True,
         regularise=slopes_near_zero,
     ),

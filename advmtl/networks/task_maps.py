@@ -72,6 +72,20 @@ class TaskMaps(Mapping[str, Tensor]):
             sampled = _upsampled_at(sampled, axis, self._size[axis - 2], start, lattice.stride)
         return self._activate(task, sampled)
 
+    def at(self, scale: int, task: str) -> Tensor:
+        """A task's map at 1/scale of the size [N,channels,⌈H/scale⌉,⌈W/scale⌉]: the head's output brought to it, then
+        activated. At the heads' own stride that is no work.
+        """
+        if scale == 1:
+            return self[task]
+        head = self.heads[task]
+        height, width = (-(-side // scale) for side in self._size)
+        if head.shape[-2:] != (height, width):
+            finer = height > head.shape[-2]
+            ways = {"mode": "bilinear", "align_corners": False} if finer else {"mode": "area"}
+            head = F.interpolate(head, size=(height, width), **ways)
+        return self._activate(task, head)
+
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:
     """Bilinear upsampling (`align_corners=False`) along one axis of [N,C,h,w] to `size`, at places start, start +

@@ -12,7 +12,6 @@ from advmtl.networks import Generator, Lattice, Perceptual, TaskMaps, drawn_latt
 from advmtl.terms.term import Logs, StepContext, Term
 from preprocessing.ground import InputError
 
-
 WHOLE = Lattice()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advmtl.config import Config
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, PatchDiscriminator, fake_maps, real_maps
+from advmtl.networks import Generator, PatchDiscriminator, TaskMaps, fake_maps, real_maps
 from advmtl.tasks import shrink
 from preprocessing.ground import InputError
 
@@ -98,9 +98,11 @@ class StepContext:
     def encode_prediction_at(self, task: str, scale: int) -> Tensor:
         """The step's map of a task as a discriminator sees it at 1/scale of the size, with graph, not yet masked.
 
-        Of a square that is only partly labelled, the mean over all of it: a prediction is smooth.
+        What the head gives at that size, before it is upsampled; of outputs that are whole maps, means over squares.
         """
-        return shrink(self.encode_prediction(task, self.outputs[task]), scale)
+        if scale == 1 or not isinstance(self.outputs, TaskMaps):
+            return shrink(self.encode_prediction(task, self.outputs[task]), scale)
+        return self.encode_prediction(task, self.outputs.at(scale, task))
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""

@@ -165,17 +165,31 @@ def test_critic_learns_to_tell_blocks_from_noise(name):
     assert critic(real).mean() > critic(fake).mean() + 0.3
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("spectral", [False, True])
-def test_slope_is_autograds_and_its_gradient_at_the_weights_too(spectral: bool) -> None:
+def test_slope_is_autograds_and_its_gradient_at_the_weights_too(spectral: bool, weighted: bool) -> None:
     torch.manual_seed(0)
     critic = PatchDiscriminator(5, 6, 3, spectral=spectral).double().eval()
     maps = torch.rand(3, 5, 37, 50, dtype=torch.float64)
     leaf = maps.clone().requires_grad_()
-    score = critic(leaf).flatten(1).mean(1).sum()
-    slopes = {"written out": critic.slope(maps), "autograd": torch.autograd.grad(score, leaf, create_graph=True)[0]}
+    patches = torch.rand(3, 1, 5, 7, dtype=torch.float64) if weighted else None
+    scores = critic(leaf)
+    score = scores.flatten(1).mean(1).sum() if patches is None else (scores * patches).sum()
+    slopes = {
+        "written out": critic.slope(maps, patches),
+        "autograd": torch.autograd.grad(score, leaf, create_graph=True)[0],
+    }
     torch.testing.assert_close(slopes["written out"], slopes["autograd"], rtol=1e-12, atol=1e-16)
     weights = [parameter for name, parameter in critic.named_parameters() if "bias" not in name]
     found = {name: torch.autograd.grad(value.square().sum().sqrt(), weights) for name, value in slopes.items()}
     for ours, theirs in zip(found["written out"], found["autograd"], strict=True):
         assert theirs.abs().max() > 1e-6
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-14)
+
+
+def test_features_are_of_each_hidden_layer_and_scores_those_of_the_whole() -> None:
+    critic = PatchDiscriminator(2, 8, 3, spectral=True).eval()
+    maps = torch.randn(2, 2, 37, 50)
+    scores, features = critic.scores_and_features(maps)
+    assert torch.equal(scores, critic.scores(maps))
+    assert [tuple(one.shape) for one in features] == [(2, 4, 19, 25), (2, 8, 10, 13), (2, 16, 5, 7)]

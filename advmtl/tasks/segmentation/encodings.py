@@ -42,12 +42,12 @@ def equally_sharp(real: Tensor, fake: Tensor, how: Sharpness) -> tuple[Tensor, T
 def as_sure_as(real: Tensor, fake: Tensor) -> Tensor:
     """Labels [N,K,H,W] with the probabilities of a prediction [N,K,H,W], the largest of them put on the true class.
 
-    Where class k is true, the probabilities of k and of the prediction's class m change places: pₖ' = pₘ, pₘ' = pₖ. Of
-    labels that are shares of several classes, the mean of that. Where a prediction is right nothing differs from it.
+    The probabilities of the true class (of shares, the largest) and of the predicted one change places: the same
+    numbers at every pixel, and the same map where the prediction is right.
     """
-    largest, top = fake.max(1, keepdim=True)
-    gained = real * (largest - fake)
-    return (fake + gained).scatter_add(1, top, -gained.sum(1, keepdim=True))
+    true, top = real.argmax(1, keepdim=True), fake.argmax(1, keepdim=True)
+    # In this order: where both are one class, the second write repeats the first.
+    return fake.scatter(1, top, fake.gather(1, true)).scatter(1, true, fake.gather(1, top))
 
 
 def decided(maps: Tensor) -> Tensor:
