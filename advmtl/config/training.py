@@ -20,8 +20,6 @@ class TrainConfig(Strict):
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
         precision: of the forwards; see `advmtl.training.precision`.
-        loss_stride: pointwise losses see every so many-th pixel in both directions, on a lattice that is another one at
-            each step, until every pixel has been seen.
         compile: let torch.compile write the networks' forwards, where it can.
     """
 
@@ -39,7 +37,6 @@ class TrainConfig(Strict):
     ema_decay: Momentum = 0.999
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    loss_stride: Literal[1, 2, 4] = 1
     compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1
