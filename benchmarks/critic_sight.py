@@ -23,7 +23,6 @@ import yaml
 
 from advmtl.config import DiscriminatorConfig, Source, load_config
 from advmtl.data import train_loader, val_loaders
-from advmtl.networks import TaskMaps
 from advmtl.terms import DiscriminatorTerm, StepContext
 from advmtl.training import build, train_step
 from advmtl.training.step import forward
@@ -42,17 +41,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def held(step: StepContext) -> StepContext:
-    """The step with its maps and without their graph."""
-    outputs = step.outputs
-    assert isinstance(outputs, TaskMaps)
-    heads = {task: head.detach() for task, head in outputs.heads.items()}
-    return replace(step, outputs=TaskMaps(heads, outputs._size, outputs._activate), z=step.z.detach())
-
-
 def steps(args: argparse.Namespace) -> tuple[Any, list[StepContext], list[StepContext]]:
     """A trained generator's configuration, and what it makes of training and of validation batches."""
-    config = load_config("demo", [f"data.size={args.size}", "discriminators={}", "train.loss_stride=2"])
+    config = load_config("demo", [f"data.size={args.size}", "discriminators={}", "tasks.segmentation.loss_stride=2","tasks.depth.loss_stride=2"])
     sources = {role: [Source.parse(f"{args.data}:{role}")] for role in ("train", "val")}
     config = config.model_copy(update={"data": config.data.model_copy(update=sources)})
     state, taken = build(config, CPU), 0
@@ -70,8 +61,8 @@ def steps(args: argparse.Namespace) -> tuple[Any, list[StepContext], list[StepCo
     if args.keep:
         torch.save(state.generator.state_dict(), args.keep)
     with torch.no_grad():
-        known = [held(forward(state, batch)) for batch in islice(train_loader(config), args.batches)]
-        unknown = [held(forward(state, batch)) for _, loader in val_loaders(config) for batch in loader]
+        known = [forward(state, batch) for batch in islice(train_loader(config), args.batches)]
+        unknown = [forward(state, batch) for _, loader in val_loaders(config) for batch in loader]
     return config, known, unknown[: args.batches]
 
 
