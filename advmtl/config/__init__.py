@@ -34,5 +34,5 @@ from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, Mean
 from advmtl.config.parts import PARTS
 from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Size, Strict, TaskName, parse_size, validate
+from advmtl.config.typed import IMAGE, Size, Strict, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

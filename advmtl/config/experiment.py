@@ -64,6 +64,8 @@ LATER = {
     "data.rare_frames": None,
     "data.class_mix": None,
 }
+# The same of every discriminator.
+LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
 # Options that a run's hash has always named, given or not.
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
@@ -256,7 +258,7 @@ class Config(Strict):
         return [
             name
             for name, discriminator in self.discriminators.items()
-            if len(discriminator.tasks) > 1 and discriminator.weight > 0
+            if len(discriminator.tasks) > 1 and discriminator.heard
         ]
 
     @property
@@ -281,6 +283,10 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for discriminator in values["discriminators"].values():
+            for key, default in LATER_OF_DISCRIMINATORS.items():
+                if discriminator[key] == default:
+                    del discriminator[key]
         if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # options of methods that are off do not count

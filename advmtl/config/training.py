@@ -98,8 +98,8 @@ class GuardsConfig(Strict):
     Attributes:
         critic_rows: logged rows in a row (one every `train.log_every` steps) for which a discriminator must win or be
             dead before it is reported.
-        wins_accuracy, wins_loss: LSGAN and hinge win from this accuracy on with a loss up to this share of that of
-            chance (0.25 and 2).
+        wins_accuracy, wins_loss: LSGAN, hinge and R3GAN win from this accuracy on with a loss up to this share of that
+            of chance (0.25, 2 and ln 2).
         wins_penalty: WGAN-GP, whose loss has no floor, has diverged above this gradient penalty, (slope − 1)².
         dead_gap: scores of real and generated maps that differ by less, on average, are not separated.
         lost_batches: batches without one readable frame after which training stops.

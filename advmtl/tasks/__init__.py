@@ -35,15 +35,18 @@ if TYPE_CHECKING:
         Loss,
         Meter,
         PrecisionLoss,
+        Sharpness,
         TaskLearning,
         are_numbers,
         teller,
     )
+    from advmtl.tasks.shrinking import shrink, shrink_mask
 
 _TORCH = {
     **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
     **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
-    **dict.fromkeys(("PrecisionLoss", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("PrecisionLoss", "Sharpness", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("shrink", "shrink_mask"), "shrinking"),
 }
 
 

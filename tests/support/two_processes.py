@@ -45,9 +45,18 @@ CRITICS = {
     "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2},
     "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2},
 }
+# The critics of the case "relativistic".
+RELATIVISTIC = {
+    "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2, "maps": "sharp"},
+    "both": {
+        **{"sees": ["image", "segmentation", "depth"], "objective": "r3gan", "channels": 4, "layers": 2},
+        **{"scale": 2, "maps": "confident", "penalty_every": 2, "penalty": 0.1, "feature_matching": 0.3},
+    },
+}
 # Method, place, batch norm, critics.
 CASES: dict[str, tuple[str, str, str, bool]] = {
     "critics": ("sum", "representation", "synchronised", True),
+    "relativistic": ("sum", "representation", "synchronised", True),
     "at z": ("nash_mtl", "representation", "frozen", True),
     "at parameters": ("min_norm", "parameters", "synchronised", True),
     "rotations": ("rotograd", "representation", "frozen", False),
@@ -83,7 +92,7 @@ def case_config(name: str) -> Config:
         Config,
         {
             "tasks": LOSSES,
-            "discriminators": CRITICS if critics else {},
+            "discriminators": (RELATIVISTIC if name == "relativistic" else CRITICS) if critics else {},
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
             "growth": GROWN.get(name),
