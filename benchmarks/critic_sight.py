@@ -43,7 +43,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def steps(args: argparse.Namespace) -> tuple[Any, list[StepContext], list[StepContext]]:
     """A trained generator's configuration, and what it makes of training and of validation batches."""
-    config = load_config("demo", [f"data.size={args.size}", "discriminators={}", "tasks.segmentation.loss_stride=2","tasks.depth.loss_stride=2"])
+    config = load_config(
+        "demo",
+        [
+            f"data.size={args.size}",
+            "discriminators={}",
+            "tasks.segmentation.loss_stride=2",
+            "tasks.depth.loss_stride=2",
+        ],
+    )
     sources = {role: [Source.parse(f"{args.data}:{role}")] for role in ("train", "val")}
     config = config.model_copy(update={"data": config.data.model_copy(update=sources)})
     state, taken = build(config, CPU), 0

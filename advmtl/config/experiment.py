@@ -49,7 +49,7 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
-    "generator.detail": {},
+    "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
@@ -120,6 +120,11 @@ class Config(Strict):
             if not discriminator.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
         self._check_rare_classes()
+        odd = [size for size in self._shown_sizes() if size[0] % 2 or size[1] % 2]
+        if self.train.small_share and odd:
+            raise ValueError(
+                f"train.small_share: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0"
+            )
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
         if self.growth is not None:
@@ -127,6 +132,11 @@ class Config(Strict):
         if self.partial is not None:
             self._can_be_partial(self.partial)
         return self
+
+    def _shown_sizes(self) -> list[tuple[int, int]]:
+        """Width and height of what the network sees in training: the crop, or whole frames of every source."""
+        own = [source.size or self.data.size for source in self.data.train] or [self.data.size]
+        return [self.data.crop] if self.data.crop else own
 
     def _check_rare_classes(self) -> None:
         for name, settings in self.tasks.items():

@@ -34,7 +34,6 @@ class GeneratorConfig(Strict):
     """
 
     channels: PositiveInt = 64
-    detail: dict[str, Literal[2, 4]] = {}
     crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = [1, 2, 4, 4]
 
 

@@ -197,6 +197,10 @@ class TaskLearning(Protocol):
         """
         return real, fake
 
+    def halved(self, target: Tensor) -> Tensor:
+        """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
+        return target[..., ::2, ::2].contiguous()
+
     def as_compared(self, output: Tensor) -> Tensor:
         """The map as its losses and `pictures` read it fastest, made once for all of them; the same values."""
         return output

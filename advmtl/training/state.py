@@ -37,9 +37,7 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
     if config.growth is not None:
         growable(encoder, settings.name)
     own = {name: config.task_table[name] for name in config.tasks}
-    generator = build_generator(
-        encoder, own, config.spec, config.generator.channels, config.generator.crp_stages, config.generator.detail
-    )
+    generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
     if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
         for name, head in generator.heads.items():
             generator.heads[name] = RotatedHead(head, config.generator.channels)
