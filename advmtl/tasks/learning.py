@@ -193,10 +193,6 @@ class TaskLearning(Protocol):
         """
         raise NotImplementedError
 
-    def halved(self, target: Tensor) -> Tensor:
-        """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
-        return target[..., ::2, ::2].contiguous()
-
     def encode_real_at(self, target: Tensor, spec: TaskSpec, smoothing: float, scale: int) -> Tensor:
         """`encode_real` at 1/scale of the size: means over the labelled pixels of squares, 0 where there are none."""
         return shrink(self.encode_real(target, spec, smoothing), scale, self.mask(target))
@@ -208,6 +204,10 @@ class TaskLearning(Protocol):
         sure as a label, its gradient still that of the soft one. A task without classes has no use for it.
         """
         return real, fake
+
+    def halved(self, target: Tensor) -> Tensor:
+        """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
+        return target[..., ::2, ::2].contiguous()
 
     def as_compared(self, output: Tensor) -> Tensor:
         """The map as its losses and `pictures` read it fastest, made once for all of them; the same values."""
