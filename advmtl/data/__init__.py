@@ -16,7 +16,7 @@ from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed
 from advmtl.data.survey import Labels, Line, Survey, survey
 
 if TYPE_CHECKING:
-    from advmtl.data.batch import Batch, Sample, collate, normalize, on_device
+    from advmtl.data.batch import Batch, Sample, collate, normalize, on_device, with_labels_shown
     from advmtl.data.dataset import FrameDataset, TrainView
     from advmtl.data.loading import (
         FrameSet,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
 
 _TORCH = {
-    **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
+    **dict.fromkeys(("Batch", "Sample", "collate", "normalize"), "batch"),
+    **dict.fromkeys(("on_device", "with_labels_shown"), "batch"),
     **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
     **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),

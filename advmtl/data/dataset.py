@@ -26,9 +26,10 @@ class TrainView:
 
 
 class TaskFrames(Dataset[Sample]):
-    """Frames that know which tasks their samples have targets of."""
+    """Frames that know which tasks their samples have targets of, and by which settings."""
 
     tasks: Mapping[str, Task]
+    spec: TaskSpec
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -75,7 +76,7 @@ class FrameDataset(TaskFrames):
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Frames by number as one batch; all of one size."""
-        return collate([self[place] for place in places], self.tasks)
+        return collate([self[place] for place in places], self.tasks, self.spec, training=self.view is not None)
 
     def _load(self, index: int) -> tuple[Arrays, str | None]:
         cached = self._cache.get(index)

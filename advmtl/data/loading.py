@@ -130,7 +130,7 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    return cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    return cast(TrainLoader, batches_of(dataset, sampler, data.workers, training=True))
 
 
 def val_loaders(
@@ -176,7 +176,7 @@ def in_order(dataset: TaskFrames, config: Config, rank: int, world_size: int) ->
     batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
     own = [batch.tolist() for batch in batches[rank::world_size]]
     # Its workers live for one pass only: between two measurements they would hold memory for nothing.
-    return cast(Loader, batches_of(dataset, own, data.workers, persistent=False))
+    return cast(Loader, batches_of(dataset, own, data.workers, training=False))
 
 
 def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: DataConfig) -> Loader:
@@ -188,7 +188,7 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     shapes = [sizes[record.source] for record in records]
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
-    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, persistent=False))
+    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, training=False))
 
 
 def _dataset(
@@ -267,16 +267,16 @@ def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks, role:
 
 
 def batches_of(
-    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, persistent: bool
+    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, training: bool
 ) -> DataLoader[Sample]:
     """The samples of a dataset that knows its `tasks`, in the sampler's order, as batches."""
     return DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=partial(collate, tasks=dataset.tasks),
+        collate_fn=partial(collate, tasks=dataset.tasks, spec=dataset.spec, training=training),
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=persistent and workers > 0,
+        persistent_workers=training and workers > 0,
         worker_init_fn=_one_thread,
         # Every `iter()` draws a worker seed. Nothing here uses it, but drawn from the global generator it would
         # make the random state depend on how often a run was resumed.

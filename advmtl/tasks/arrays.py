@@ -150,6 +150,13 @@ class TaskArrays(Protocol):
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """The network's target; in training clipped to what it can express."""
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Whether a target has a pixel that training learns from, or that an evaluation counts. Where a task does not
+        say: whether it differs from that of a blank label.
+        """
+        size = target.shape[-1], target.shape[-2]
+        return not np.array_equal(target, self.target(self.blank(size), spec, training=training))
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         """Why no training frame of these sources may have the label, and what to do: one line."""
 

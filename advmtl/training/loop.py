@@ -66,7 +66,8 @@ class Loop:
         """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        batches = checked_batches(loader, state.config.tasks)
+        tasks = {name: state.config.task_table[name] for name in state.config.tasks}
+        batches = checked_batches(loader, tasks)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0

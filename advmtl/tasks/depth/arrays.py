@@ -98,6 +98,9 @@ class DepthArrays:
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
         return depth.astype(np.float32, copy=False)
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target > 0).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         roots = list(dict.fromkeys(source.root for source in sources if source.stereo))
         if not roots:

@@ -39,7 +39,6 @@ class InstanceArrays:
             _read(record, shape)  # an unknown id shows only when decoded
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        """Offsets are learnt within instances; where nothing is one, none may be found."""
         ids = _read(record, shape)
         learnt, measured = (int(np.count_nonzero(chosen)) for chosen in (is_instance(ids), ids != IGNORED_INSTANCE))
         return Contents(ids.size, learnt, measured)
@@ -61,6 +60,10 @@ class InstanceArrays:
         they need no rule of their own for mirror, zoom or rotation.
         """
         return instance_target(stored)
+
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Offsets are learnt within instances; where nothing is one, none may be found."""
+        return bool((is_instance(target[2]) if training else target[2] != IGNORED_INSTANCE).any())
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("*_gtFine_instanceIds.png", sources)

@@ -98,6 +98,9 @@ class NormalsArrays:
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return _unit(stored.astype(np.float64)).astype(np.float32)
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool(target.any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         if not any(source.stereo for source in sources):
             names = " and ".join(source.text for source in sources)

@@ -76,6 +76,9 @@ class SegmentationArrays:
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return stored
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target != IGNORE).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("gtFine/SPLIT/CITY/*_gtFine_labelIds.png", sources)
 
