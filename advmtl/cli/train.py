@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
-from preprocessing.ground import EXIT_FAILED, InputError
+from preprocessing.ground import EXIT_FAILED, EXIT_SKIPPED, InputError
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
@@ -49,7 +49,8 @@ def train(
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit.
+    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit. Exit code 3:
+    done, but frames were left out (under torchrun 0).
 
     \b
     Examples:
@@ -63,7 +64,7 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import fit
+    from advmtl.training import fit, left_out
 
     def read() -> Config:
         seeds = [] if seed is None else [f"seed={seed}"]
@@ -72,9 +73,12 @@ def train(
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.is_main)
-        fit(settings, folder, target, console, overwrite=overwrite, resume=resume, processes=processes)
+        console = Console(soft_wrap=True, quiet=not processes.is_main, emoji=False)
+        fitted = fit(settings, folder, target, console, overwrite=overwrite, resume=resume, processes=processes)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+        alone = processes.count == 1  # torchrun takes any other code than 0 for a failure, and says so at length
+    if alone and left_out(fitted.metrics):
+        raise typer.Exit(EXIT_SKIPPED)
 
 
 def evaluate(
@@ -86,7 +90,7 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Evaluate a run: metrics with their units as table and JSON.
+    """Evaluate a run: metrics with their units as table and JSON. Exit code 3: done, but frames were left out.
 
     \b
     Examples:
@@ -94,16 +98,19 @@ def evaluate(
       advmtl evaluate runs/model3 --data cityscapes:other_city:val
     """
     from advmtl.config import Source
-    from advmtl.data import val_loaders
+    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
     from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
     from advmtl.evaluation import evaluate as measure
-    from advmtl.training import load_generator
+    from advmtl.training import checked, load_generator
 
     generator, config = load_generator(run)
     target = device_of(device)
-    loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
+    sources = [Source.parse(text) for text in data] if data else config.data.val
+    what = ", ".join(map(source_name, sources))
+    loaders = val_loaders(config, sources)
+    check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
     frames = FrameMetrics(config.spec)
-    metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
+    metrics = checked(measure(generator.to(target), loaders, config, target, observers=[frames]), config, sources)
     print_table(metrics)
     if constant:
         for task, constants in constant_baselines(config, loaders).items():
@@ -115,7 +122,9 @@ def evaluate(
     name = f"evaluation{suffix}.json"
     out = out or (run if run.is_dir() else run.parent) / name
     write_evaluation(out, metrics, frames.compute())
-    Console(soft_wrap=True).print(f"written: {out}", highlight=False)
+    Console(soft_wrap=True, emoji=False).print(f"written: {out}", highlight=False)
+    if metrics.get("skipped"):
+        raise typer.Exit(EXIT_SKIPPED)
 
 
 def compare(
@@ -136,14 +145,17 @@ def compare(
 
     Example: advmtl compare baseline baseline:balance.method=pcgrad model3 --data cityscapes:data/synth train.epochs=10
 
-    The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
+    The same line continues an interrupted comparison. Exit code 1 where a run failed, 3 where frames were left out; the
+    table lists them.
     """
     from advmtl.compare import compare as run
     from advmtl.compare import read_configurations
 
     configs = read_configurations(arguments, _sources(data or [], val or []))
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
     console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)
     if comparison.failed:
         raise typer.Exit(EXIT_FAILED)
+    if comparison.left_out:
+        raise typer.Exit(EXIT_SKIPPED)

@@ -14,6 +14,7 @@ from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError
+from preprocessing.sets import Strays
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ class FrameDataset(TaskFrames):
         strict: bool = False,
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where it is set: what was
-        found in the files of each record.
+        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where they are set: what was
+        found in the files of each record; `strays`: label files that belong to none.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.tasks, self.spec = dict(tasks), spec or TaskSpec()
         self.bad_frames: list[BadFrame] = []
         self.looks: Sequence[Look] = []
+        self.strays: Sequence[Strays] = []
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)
 
     def __len__(self) -> int:

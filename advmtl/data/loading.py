@@ -7,7 +7,7 @@ any label, so that no loss counts it, and `Batch.skipped` names it and the reaso
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Protocol, cast
@@ -22,11 +22,12 @@ from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
 from advmtl.data.formats import FORMATS, Format, Role
 from advmtl.data.frames import BadFrame, Look, fault_of, look_at, without_void
-from advmtl.data.index import index_source, source_name
+from advmtl.data.index import index_with_strays, source_name
 from advmtl.data.label_budget import frame_groups, keep_labels
 from advmtl.data.sampling import EpochSampler
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
+from preprocessing.sets import Strays
 
 Tasks = Mapping[str, Task]
 
@@ -119,7 +120,7 @@ def train_loader(
     view = TrainView(data.crop or data.size, data.augment, config.seed)
     shown = [record for group, _ in groups for record in group]
     dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
-    dataset.bad_frames, dataset.looks = found.bad, found.looks_of(shown)
+    dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays
     sampler = EpochSampler(
         lengths=[len(group) for group, _ in groups],
         weights=[weight for _, weight in groups],
@@ -165,7 +166,7 @@ def val_loaders(
         found = _index([source], config, role, tasks, formats)
         own_records = [replace(record, source=number) for record in found.good]
         dataset = _dataset(own_records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
-        dataset.bad_frames, dataset.looks = found.bad, found.looks
+        dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks, found.strays
         loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
 
@@ -209,12 +210,13 @@ def _configured(config: Config, tasks: Tasks) -> dict[str, Task]:
 
 @dataclass(frozen=True)
 class _Found:
-    """The good frames of some sources, what was found in their files, and the bad ones."""
+    """The good frames of some sources, what was found in their files, the bad ones, and label files without a frame."""
 
     good: list[FrameRecord]
     looks: list[Look]
     bad: list[BadFrame]
     sources_of_bad: list[int]
+    strays: list[Strays] = field(default_factory=list)
 
     def looks_of(self, records: Sequence[FrameRecord]) -> list[Look]:
         """What was found in the files of these very good frames, in whatever order."""
@@ -227,13 +229,13 @@ def _index(
 ) -> _Found:
     if not sources:
         raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
-    every = [index_source(source, config.data.classes, role, i, formats) for i, source in enumerate(sources)]
-    found = _checked([record for own in every for record in own], config, tasks, role)
+    every = [index_with_strays(source, config.data.classes, role, i, formats) for i, source in enumerate(sources)]
+    found = _checked([record for own, _ in every for record in own], config, tasks, role)
     for number, source in enumerate(sources):
         if not any(record.source == number for record in found.good):
             bad = [one for one, its in zip(found.bad, found.sources_of_bad, strict=True) if its == number]
             raise InputError(f"{source_name(source)}: every frame is bad{_the_first(bad)}")
-    return found
+    return replace(found, strays=[one for _, strays in every for one in strays])
 
 
 def _the_first(bad: Sequence[BadFrame]) -> str:

@@ -102,6 +102,8 @@ class TaskArrays(Protocol):
 
     check_decodes: bool = False
     """Whether `check` decodes the file, so that its `contents` cost nothing more."""
+    value_unit: str = ""
+    """Unit of `Contents.values`."""
 
     @property
     def dtype(self) -> str:
@@ -137,6 +139,10 @@ class TaskArrays(Protocol):
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         """Names of what `Contents.classes` counts."""
         return ()
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        """What of the label files of one source can hardly be meant so: half sentences, after the source's name."""
+        return []
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
         """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from advmtl.training.finite import NonFiniteLoss
-    from advmtl.training.fitting import Fitted, count_labels, fit
+    from advmtl.training.fitting import Fitted, fit, left_out
     from advmtl.training.growth import Growth
     from advmtl.training.guards import ExternalFailure, Guards
+    from advmtl.training.labels import count_labels
     from advmtl.training.log import Log
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder
     from advmtl.training.precision import Precision
     from advmtl.training.run_folder import Run, difference, load_newest, open_run
-    from advmtl.training.scores import headline
+    from advmtl.training.scores import checked, headline
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -42,8 +43,9 @@ _HOMES = {
     "save_checkpoint": "checkpoint",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
-    "count_labels": "fitting",
+    "count_labels": "labels",
     "fit": "fitting",
+    "left_out": "fitting",
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
@@ -54,6 +56,7 @@ _HOMES = {
     "difference": "run_folder",
     "load_newest": "run_folder",
     "open_run": "run_folder",
+    "checked": "scores",
     "headline": "scores",
     "State": "state",
     "build": "state",

@@ -46,6 +46,7 @@ class Loop:
     processes: Processes
     audience: Audience = field(default_factory=Audience)
     lost: LostData = field(default_factory=LostData)
+    skipped: dict[str, str] = field(default_factory=dict)  # frames that broke during these steps, and why
 
     def save(self, path: Path, former: Path | None = None) -> None:
         """Write the state, keeping the file it replaces as `former`."""
@@ -159,6 +160,7 @@ class Loop:
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
+            self.skipped.setdefault(frame.name, frame.reason)
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
         return asked > 0, ended > 0
 

@@ -30,7 +30,7 @@ from preprocessing.ground import (
     DEPTH_TEXT,
     InputError,
     disparity_to_depth,
-    picture_shape,
+    picture_header,
     read_depth,
     read_depth_clip,
     resize_nearest,
@@ -43,7 +43,8 @@ DEPTH_M = "depth_m"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
-_SAMPLED = 4096  # values of a file that quantiles are taken of, invalid ones among them
+_SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
+_OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
@@ -52,6 +53,7 @@ class DepthArrays:
     in training clipped to the range that the network can express.
     """
 
+    value_unit = "m"
     check_decodes = False
     dtype = "float32"
     channels = 0
@@ -62,9 +64,17 @@ class DepthArrays:
         return record.depth is not None or record.disparity is not None
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
-        for path in (record.depth, record.disparity):
-            if path is not None and picture_shape(path) != shape:
-                raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
+        files = {
+            f"depth file has 16 bits (metres * {DEPTH_SCALE})": record.depth,
+            "disparity file has 16 bits": record.disparity,
+        }
+        for what, path in files.items():
+            if path is not None:
+                own, mode = picture_header(path)
+                if own != shape:
+                    raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
+                if not mode.startswith("I"):
+                    raise InputError(f"{path}: a {what}, this one is {mode}")
         if record.disparity is not None and record.frame is not None:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
 
@@ -76,6 +86,19 @@ class DepthArrays:
 
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return ()
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        """Depth that the network cannot express; what is only known to be far is not meant."""
+        pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
+        values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
+        if not len(values):
+            return []
+        sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
+        return [
+            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
+            for what, limit, outside in sides
+            if outside.mean() > _OUTSIDE
+        ]
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.float32]:
         return resize_nearest(read_metres(record, shape), size)

@@ -25,6 +25,7 @@ class InstanceArrays:
     `[3,H,W]`: offsets dy, dx from the instance's centre [px], and the ids.
     """
 
+    value_unit = ""
     check_decodes = True
     dtype = "uint16"
     channels = 0
@@ -45,6 +46,9 @@ class InstanceArrays:
 
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return ()
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        return []
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint16]:
         return resize_nearest(_read(record, shape), size)
