@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.networks.encoders import Encoder, Growable, check_encoder
+from advmtl.networks.task_maps import TaskMaps
 from advmtl.tasks import Task, TaskSpec
 from preprocessing.ground import InputError
 
@@ -72,12 +73,16 @@ class TaskGenerator(nn.Module):
     """
 
     fusion: nn.Module | None
+    detail: nn.Conv2d | None
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, detail: int = 1) -> None:
         super().__init__()
         self.refine = separable_convolution(channels, channels)
         self.emit = nn.Conv2d(channels, out_channels, 1)
         self.register_module("fusion", None)
+        self.register_module("detail", None)
+        if detail > 1:
+            self.detail = nn.Conv2d(channels, out_channels * detail**2, 1, bias=False)
 
     def forward(self, z: Tensor, taps: GrownFeatures | None = None) -> Tensor:
         """Map z [N,channels,h,w] to [N,out_channels,h,w], not yet activated."""
@@ -85,7 +90,9 @@ class TaskGenerator(nn.Module):
             if not taps:
                 raise ValueError("a grown network: give what its modules give too, `decode(*encode(image), size)`")
             z = self.fusion(z, taps)
-        return self.emit(self.refine(z))
+        refined = self.refine(z)
+        emitted: Tensor = self.emit(refined)
+        return emitted if self.detail is None else torch.cat([emitted, self.detail(refined)], 1)
 
 
 class Generator(nn.Module):
@@ -134,10 +141,7 @@ class Generator(nn.Module):
 
         Heads are upsampled before they are activated, so depth is interpolated in log space.
         """
-        return {
-            name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
-            for name, x in self.emit(z, taps).items()
-        }
+        return dict(self._maps(self.emit(z, taps), size))
 
     def emit(self, z: Tensor, taps: GrownFeatures | None = None) -> dict[str, Tensor]:
         """The heads' outputs [N,K,h,w] at the size of z, before upsampling and activation.
@@ -153,8 +157,8 @@ class Generator(nn.Module):
             raise InputError(f"task {name}: activate gave {tuple(activated.shape)}, its head {tuple(x.shape)}")
         return activated
 
-    def forward_features(self, image: Tensor) -> tuple[Tensor, GrownFeatures, dict[str, Tensor]]:
-        """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size.
+    def forward_features(self, image: Tensor) -> tuple[Tensor, GrownFeatures, TaskMaps]:
+        """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size where whole.
 
         All are in the weights' type whatever an autocast around the call computes in: so are then the objectives'
         gradients at z and at what modules give, which balancers compare.
@@ -162,8 +166,12 @@ class Generator(nn.Module):
         kind = next(self.parameters()).dtype
         z, taps = self.encode(image)
         z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
-        outputs = self.decode(z, (image.shape[-2], image.shape[-1]), taps)
-        return z, taps, {task: output.to(kind) for task, output in outputs.items()}
+        heads = {task: output.to(kind) for task, output in self.emit(z, taps).items()}
+        return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
+
+    def _maps(self, heads: Mapping[str, Tensor], size: tuple[int, int]) -> TaskMaps:
+        channels = {name: self.tasks[name].learning.channels(self.spec) for name in heads}
+        return TaskMaps(heads, channels, size, self.activate)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
@@ -177,6 +185,7 @@ def build_generator(
     spec: TaskSpec,
     channels: int = 64,
     crp_stages: int | Sequence[int] = 4,
+    detail: Mapping[str, int] | None = None,
 ) -> Generator:
     """Put the deployed network together, in channels_last.
 
@@ -196,7 +205,7 @@ def build_generator(
         count = task.learning.channels(spec)
         if not isinstance(count, int) or count < 1:
             raise InputError(f"task {name}: channels must be a whole number from 1, not {count!r}")
-        heads[name] = TaskGenerator(channels, count)
+        heads[name] = TaskGenerator(channels, count, (detail or {}).get(name, 1))
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, tasks[name].learning.initial_bias(spec))
@@ -238,3 +247,5 @@ def _start_small(head: nn.Module, bias: float) -> None:
     assert isinstance(head, TaskGenerator) and head.emit.bias is not None
     head.emit.weight.mul_(0.1)
     head.emit.bias.fill_(bias)
+    if head.detail is not None:
+        nn.init.zeros_(head.detail.weight)

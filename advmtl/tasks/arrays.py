@@ -153,6 +153,13 @@ class TaskArrays(Protocol):
     def warp(self, stored: Array, window: Window) -> Array:
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
 
+    def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
+        """A stored label with another one's at the true pixels of `mask` [H,W]; what is told apart by number stays so.
+
+        The default takes every pixel as it is.
+        """
+        return np.where(mask, other, own)
+
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """The network's target; in training clipped to what it can express."""
 

@@ -37,7 +37,9 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
     if config.growth is not None:
         growable(encoder, settings.name)
     own = {name: config.task_table[name] for name in config.tasks}
-    generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
+    generator = build_generator(
+        encoder, own, config.spec, config.generator.channels, config.generator.crp_stages, config.generator.detail
+    )
     if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
         for name, head in generator.heads.items():
             generator.heads[name] = RotatedHead(head, config.generator.channels)
@@ -78,6 +80,7 @@ class State:
     best: float = float("-inf")
     log_bytes: int = 0
     own: Mapping[str, str] = field(default_factory=dict)  # parts that the configuration does not name, by kind
+    class_pixels: Tensor | None = None  # int32 [frames,K], of the training frames, where something is done by class
 
     @property
     def model(self) -> Model:
@@ -125,6 +128,7 @@ class State:
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
             **({"own": dict(self.own)} if self.own else {}),
+            **({"class_pixels": self.class_pixels} if self.class_pixels is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -139,7 +143,8 @@ class State:
         if own != dict(self.own):
             there, here = (", ".join(f"{k} {v}" for k, v in parts.items()) or "none" for parts in (own, self.own))
             raise InputError(f"checkpoint: parts of the caller's own are {there} there and {here} here; give the same")
-        expected = self.state_dict().keys() - {"own"}
+        self.class_pixels = state.pop("class_pixels", None)
+        expected = self.state_dict().keys() - {"own", "class_pixels"}
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
                 raise InputError(f"checkpoint: {min(keys)} {what}; it is of another version: start anew (--overwrite)")

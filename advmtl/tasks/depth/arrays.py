@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
@@ -48,7 +48,7 @@ _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
-class DepthArrays:
+class DepthArrays(TaskArrays):
     """Stored: float32 metres `[H,W]`, 0 = invalid, infinite where it is only known to be far; the target is the same,
     in training clipped to the range that the network can express.
     """

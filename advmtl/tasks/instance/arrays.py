@@ -5,10 +5,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.instance.colors import color_instances, color_offsets, longest_offset, offset_legend
-from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, group, instance_target, is_instance, map_instances
+from advmtl.tasks.instance.grouping import (
+    IGNORED_INSTANCE,
+    group,
+    instance_target,
+    is_instance,
+    map_instances,
+    renumbered,
+)
 from advmtl.tasks.pictures import CAPTION_HEIGHT, MARGIN, ROW, footer_strip, footer_text, panel
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import CLASSES, missing_ground_truth
@@ -20,7 +27,7 @@ INSTANCES = "instances"
 _LAYOUT = "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture"
 
 
-class InstanceArrays:
+class InstanceArrays(TaskArrays):
     """Stored: uint16 ids `[H,W]` as `map_instances` gives them, 0 = none, 65535 = ignore; the target is float32
     `[3,H,W]`: offsets dy, dx from the instance's centre [px], and the ids.
     """
@@ -58,6 +65,9 @@ class InstanceArrays:
 
     def warp(self, stored: Array, window: Window) -> Array:
         return warp_nearest(stored, window, IGNORED_INSTANCE)
+
+    def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
+        return np.where(mask, renumbered(other), own)
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """Offsets of what is shown, after every transform: the centre is that of the pixels in the picture, so that

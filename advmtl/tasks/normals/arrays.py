@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import read_metres
@@ -34,7 +34,7 @@ _ERROR_DEG = 45.0  # drawn as the end of the scale
 _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; component = (value - 128) / 127, 0 0 0 = none"}
 
 
-class NormalsArrays:
+class NormalsArrays(TaskArrays):
     """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
     value_unit = ""
@@ -56,11 +56,18 @@ class NormalsArrays:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        """At the network's width: points that lie far apart, as a lidar's, have depth and give no plane."""
-        size = (spec.width_px, max(1, round(spec.width_px * shape[0] / shape[1])))
-        stored = self.read(record, shape, size, spec)
-        valid = int(np.count_nonzero(stored.any(axis=0)))
-        return Contents(size[0] * size[1], valid, valid)
+        """Pixels of the depth that they are made of. Where these lie far apart, as a lidar's, they may give no plane:
+        then those with a normal, at the network's width.
+        """
+        depth = DEPTH.contents(record, shape, spec)
+        valid, pixels = depth.learnt, depth.pixels
+        if 0 < valid < pixels * LEAST_PIXELS / WINDOW_PX**2:
+            size = (spec.width_px, max(1, round(spec.width_px * shape[0] / shape[1])))
+            stored = self.read(record, shape, size, spec)
+            valid, pixels = int(np.count_nonzero(stored.any(axis=0))), size[0] * size[1]
+        elif record.frame is not None:
+            record.layout.read_camera(record.frame, (shape[1], shape[0]))
+        return Contents(pixels, valid, valid)
 
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return ()

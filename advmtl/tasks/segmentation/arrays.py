@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
@@ -38,7 +38,7 @@ CLASSES = "classes"
 OVERLAY = 0.55
 
 
-class SegmentationArrays:
+class SegmentationArrays(TaskArrays):
     """Stored: uint8 class ids `[H,W]` of the label set, 255 = ignore; the target is the same."""
 
     value_unit = ""
