@@ -14,7 +14,7 @@ from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame,
 from advmtl.data.index import index_source, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.rare_frames import class_probabilities, class_shares
-from advmtl.data.survey import Labels, Survey, survey, survey_val
+from advmtl.data.survey import Labels, Survey, survey_data, survey_val
 from advmtl.data.survey_lines import Line, check_measurable, survey_lines, void_labels
 
 if TYPE_CHECKING:

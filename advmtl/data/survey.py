@@ -82,7 +82,7 @@ class Survey:
     shared: tuple[str, ...] = ()
 
 
-def survey(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
+def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
     """The survey of loaders, from what was found in their files when these were listed.
 
     Reads nothing more but pictures of one size in bytes in both roles, to tell whether they are the same.

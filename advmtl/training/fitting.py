@@ -20,7 +20,7 @@ from advmtl.data import (
     TrainLoader,
     check_loader,
     record_budget,
-    survey,
+    survey_data,
     survey_lines,
     train_loader,
     val_loaders,
@@ -148,7 +148,7 @@ def _in_folder(
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    found = survey(config, data.train, everything[1:])
+    found = survey_data(config, data.train, everything[1:])
     labels = count_labels(config, found)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     ways = {"overwrite": how.overwrite, "resume": how.resume}

@@ -15,7 +15,7 @@ from advmtl.config.files import load_config
 from advmtl.config.typed import validate
 from advmtl.data.label_budget import frame_groups, keep_labels, list_changed, record_budget
 from advmtl.data.loading import train_loader, val_loaders
-from advmtl.data.survey import survey
+from advmtl.data.survey import survey_data
 from advmtl.tasks import TASKS as ALL
 from advmtl.tasks.record import FrameRecord
 from advmtl.training.labels import count_labels
@@ -277,9 +277,9 @@ def test_a_label_that_the_budget_hides_is_not_called_absent(tmp_path: Path) -> N
     write_cityscapes(tmp_path, frames=6)
     source = [f"cityscapes:{tmp_path}:train"]
     hiding, whole = config(source, source, label_budget="0:1"), config(source, source)
-    found = survey(hiding, train_loader(hiding), [loader for _, loader in val_loaders(hiding)])
+    found = survey_data(hiding, train_loader(hiding), [loader for _, loader in val_loaders(hiding)])
     assert [found.train[task].hidden for task in ("segmentation", "depth")] == [6, 0]
     with pytest.raises(InputError, match=r"data\.label_budget=0:1 leaves none of the 6 there are; write another"):
         count_labels(hiding, found)
-    found = survey(whole, train_loader(whole), [loader for _, loader in val_loaders(whole)])
+    found = survey_data(whole, train_loader(whole), [loader for _, loader in val_loaders(whole)])
     assert [found.train[task].hidden for task in ("segmentation", "depth")] == [0, 0]

@@ -11,7 +11,7 @@ from street_set import SIZE, config, noise, write_cityscapes
 
 from advmtl.config import Config
 from advmtl.config.typed import validate
-from advmtl.data import Survey, check_measurable, look_at, survey, survey_lines, train_loader, val_loaders
+from advmtl.data import Survey, check_measurable, look_at, survey_data, survey_lines, train_loader, val_loaders
 from advmtl.data.index import index_source
 from advmtl.tasks import TASKS
 from advmtl.training.labels import count_labels
@@ -27,7 +27,7 @@ Metres = NDArray[np.float32]
 
 
 def surveyed(settings: Config) -> Survey:
-    return survey(settings, train_loader(settings), [loader for _, loader in val_loaders(settings)])
+    return survey_data(settings, train_loader(settings), [loader for _, loader in val_loaders(settings)])
 
 
 def lines(settings: Config, *, doubtful: bool = True) -> list[str]:
