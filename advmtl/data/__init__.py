@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
+from advmtl.data.findings import Line, check_measurable, survey_lines, void_labels
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame, look_at, without_void
 from advmtl.data.index import index_source, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.rare_frames import class_probabilities, class_shares
 from advmtl.data.survey import Labels, Survey, survey_data, survey_val
-from advmtl.data.survey_lines import Line, check_measurable, survey_lines, void_labels
 
 if TYPE_CHECKING:
     from advmtl.data.batch import Batch, Sample, collate, normalize, on_device, with_labels_shown
