@@ -1,5 +1,6 @@
 """Reading frames as arrays at network size, and listing the unreadable ones."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -85,8 +86,7 @@ def look_at(
     as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default.
     """
     spec, counted_px = spec or TaskSpec(), COUNTED_PX if counted_px is None else counted_px
-    first = next((shape for shape in map(_shape, records) if not isinstance(shape, str)), (1, 1))
-    every = max(1, -(-len(records) * first[0] * first[1] // max(1, counted_px)))
+    every = max(1, -(-_pixels(records) // max(1, counted_px)))
     with ThreadPoolExecutor(max_workers=threads) as pool:
         jobs = pool.map(lambda place: _look(records[place], tasks, spec, place % every == 0), range(len(records)))
         return list(track(jobs, "check", len(records)))
@@ -116,6 +116,16 @@ def fault_of(record: FrameRecord, look: Look, tasks: Mapping[str, Task]) -> str 
     """Why a frame cannot be shown with the labels that it has; None where it can."""
     faults = (look.faults.get(name) for name, task in tasks.items() if task.has(record))
     return look.fault or next((fault for fault in faults if fault), None)
+
+
+def _pixels(records: Sequence[FrameRecord]) -> int:
+    """Of all pictures together, by the first readable one of each source."""
+    total = 0
+    for number, count in Counter(record.source for record in records).items():
+        shapes = (_shape(record) for record in records if record.source == number)
+        height, width = next((shape for shape in shapes if not isinstance(shape, str)), (0, 0))
+        total += count * height * width
+    return total
 
 
 def _shape(record: FrameRecord) -> tuple[int, int] | str:

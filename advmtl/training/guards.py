@@ -1,6 +1,7 @@
 """Guards of a run: diverging or dead discriminators, early stopping, lost data, full disks. Imports no torch."""
 
 import errno
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +15,12 @@ CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0}
 """A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge)."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+# What an absent disk makes of a file: not that it is truncated, say.
+_NOT_THERE = (
+    "no such file",
+    *map(os.strerror, (errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)),
+    *map(os.strerror, (errno.ETIMEDOUT, errno.EHOSTDOWN)),
+)
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
@@ -177,9 +184,13 @@ class LostData:
 
 
 def lost(sources: Sequence[Source], role: str, what: str, reason: str) -> str:
-    """One line that names the folders of the sources, of `data.train` or `data.val`, that are gone, or all of them."""
+    """One line that names the folders of the sources, of `data.train` or `data.val`, that are gone, or all of them;
+    where files are there and no good, what is wrong with one.
+    """
     roots = list(dict.fromkeys(source.root for source in sources))
     gone = [root for root in roots if not Path(root).is_dir()]
+    if not gone and not any(sign in reason for sign in _NOT_THERE):
+        return f"{role}: no frame of {what} could be used, e.g. {reason}"
     state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk mounted?"
     return f"{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
 
