@@ -350,14 +350,14 @@ def test_a_broken_last_batch_leaves_the_run_finished(
         (
             "away",
             "away/f.png: no such file",
-            "away: the folder is gone (away/f.png: no such file); then the same command",
+            "away: the folder is gone (away/f.png: no such file); then",
         ),
         (".", f"f.png: {os.strerror(errno.EIO)}", "is its disk mounted?"),
         (".", "f.png: no such file", "is its disk mounted?"),
         (
             ".",
             "f.png: the file is truncated; replace it",
-            "could be used, e.g. f.png: the file is truncated; replace it",
+            "could be used, e.g. f.png: the file is truncated",
         ),
         (".", f"f: {NOT_FINITE}", f"data.val: no frame of these sources could be used, e.g. f: {NOT_FINITE}"),
     ],
