@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from instance_set import write_instances
 from one_step import make_batch
 from one_step import make_config as step_config
 from same_bits import assert_equal
-from street_set import PLAIN, SIZE, noise
+from street_set import PLAIN, SIZE, noise, write_cityscapes
 from street_set import TASKS as LOSSES
 
 from advmtl.config import Config
@@ -22,13 +23,16 @@ from advmtl.tasks import TASKS
 from advmtl.training.state import build
 from advmtl.training.step import train_step
 from preprocessing.ground.depth import write_depth
+from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.files import write_png
+from preprocessing.sets.cityscapes import frame_path
 
 CPU = torch.device("cpu")
 CRITICS = {
     "both": {"sees": ["segmentation", "depth"], "objective": "hinge", "channels": 4, "layers": 2, "weight": 0.5},
     "depth": {"sees": ["depth"], "objective": "lsgan", "channels": 4, "layers": 2, "weight": 0.5},
 }
+TEACHER = {"start_step": 0, "ramp_steps": 0, "confidence": "pixel"}
 SHAPE = (SIZE[1], SIZE[0])
 
 
@@ -81,23 +85,45 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("task", ["segmentation", "depth"])
 @pytest.mark.parametrize(
-    ("method", "others"),
+    ("task", "method", "others"),
     [
-        ("famo", {}),
-        ("geometric_mean", {"discriminators": CRITICS}),
-        ("mgda", {"discriminators": CRITICS}),
-        ("uncertainty", {}),
-        ("dwa", {"partial": {"mean_teacher": {"start_step": 0, "ramp_steps": 0, "confidence": "pixel"}}}),
-        ("sum", {"discriminators": CRITICS, "partial": {"consistency": {"ramp_steps": 0, "width": 8}}}),
+        ("segmentation", "famo", {}),
+        ("depth", "geometric_mean", {"discriminators": CRITICS}),
+        ("segmentation", "mgda", {"discriminators": CRITICS}),
+        ("depth", "mgda", {"discriminators": CRITICS}),
+        ("depth", "uncertainty", {}),
+        ("segmentation", "dwa", {"partial": {"mean_teacher": TEACHER}}),
+        ("depth", "sum", {"discriminators": CRITICS, "partial": {"consistency": {"ramp_steps": 0, "width": 8}}}),
     ],
 )
 def test_a_void_file_and_none_are_the_same(sets: Path, task: str, method: str, others: dict[str, Any]) -> None:
+    """Of six frames two have the label: of three batches one has none at least."""
     void, absent = (
         learnt(run_config(sets / task / kind, balance={"method": method}, **others), 3) for kind in ("void", "absent")
     )
     assert_equal(void, absent)
+
+
+@pytest.mark.parametrize("task", ["instance", "normals"])
+def test_the_same_of_instances_and_of_normals(task: str, tmp_path: Path) -> None:
+    """Frames of Cityscapes' layout; void are a map of road alone, and a disparity of 0."""
+    states, losses = [], {"instance": {"losses": {"l1": 1}}, "normals": {"losses": {"cosine": 1}}}
+    for kind in ("void", "absent"):
+        names = write_cityscapes(tmp_path / kind, "train", 4)
+        write_instances(tmp_path / kind, "train", names[:1])
+        for name in names[1:]:
+            disparity = frame_path(tmp_path / kind, "disparity", "train", "town", name)
+            if kind == "void":
+                write_instances(tmp_path / kind, "train", [name], np.full(SHAPE, 7, np.uint16))
+                write_disparity(disparity, np.zeros(SHAPE, np.float32), np.zeros(SHAPE, bool))
+            else:
+                disparity.unlink()
+        source = [{"format": "cityscapes", "root": str(tmp_path / kind), "split": "train"}]
+        data = {"train": source, "val": source, "size": "64x32", "batch_size": 2, "workers": 0}
+        tasks = {"segmentation": LOSSES["segmentation"], task: losses[task]}
+        states.append(learnt(run_config(tmp_path, data=data, tasks=tasks, balance={"method": "famo"}), 2))
+    assert_equal(*states)
 
 
 def test_under_a_label_budget_too(sets: Path) -> None:
