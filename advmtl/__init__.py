@@ -243,7 +243,7 @@ def evaluate(
     Raises: InputError.
     """
     from advmtl.config import Source
-    from advmtl.data import check_loader, val_loaders
+    from advmtl.data import check_loader, check_measurable, survey_val, val_loaders
     from advmtl.evaluation import evaluate as measure
 
     found = _model(model)
@@ -259,6 +259,9 @@ def evaluate(
             check_loader(loader, f"val {name}")
     if not measured:
         raise _input_error("data.val: no source given; name one, or give loaders to measure on")
+    check_measurable(
+        survey_val(found.config, [loader for _, loader in measured]), val if isinstance(val, str) else "val"
+    )
     return measure(found.network, measured, found.config, found.device, tasks=found.config.task_table)
 
 

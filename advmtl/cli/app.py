@@ -26,7 +26,7 @@ from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _ROOM = "free some space (advmtl doctor shows how much there is) and repeat the same command"
 _FORMATS = "  (formats)"  # in the help, in the place of their lines
-_errors = Console(stderr=True, soft_wrap=True)
+_errors = Console(stderr=True, soft_wrap=True, emoji=False)  # folder:eight:val is no picture of an eight
 
 
 class _Commands(TyperGroup):

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
-from preprocessing.ground import EXIT_FAILED, InputError
+from preprocessing.ground import EXIT_FAILED, EXIT_SKIPPED, InputError
 
 
 def sources_of(data: list[str], val: list[str]) -> list[str]:
@@ -56,7 +56,8 @@ def train(
         bool, typer.Option("--data-changed", help="Go on with a run although its frames are others than they were.")
     ] = False,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit.
+    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit. Exit code 3:
+    done, but frames were left out (under torchrun 0).
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import fit, with_init
+    from advmtl.training import fit, left_out, with_init
 
     def read() -> Config:
         if init_part is not None and init is None:
@@ -83,10 +84,10 @@ def train(
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.is_main)
+        console = Console(soft_wrap=True, quiet=not processes.is_main, emoji=False)
         if Path(config).is_dir() and settings.init is None and folder.resolve() != Path(config).resolve():
             console.print(f"{config}: its settings alone are taken; --init {config} takes its weights", highlight=False)
-        fit(
+        fitted = fit(
             *(settings, folder, target, console),
             overwrite=overwrite,
             resume=resume,
@@ -94,6 +95,9 @@ def train(
             processes=processes,
         )
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+        alone = processes.count == 1  # torchrun takes any other code than 0 for a failure, and says so at length
+    if alone and left_out(fitted.metrics):
+        raise typer.Exit(EXIT_SKIPPED)
 
 
 def evaluate(
@@ -105,7 +109,7 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Evaluate a run: metrics with their units as table and JSON.
+    """Evaluate a run: metrics with their units as table and JSON. Exit code 3: done, but frames were left out.
 
     \b
     Examples:
@@ -113,18 +117,21 @@ def evaluate(
       advmtl evaluate runs/model3 --data cityscapes:other_city:val
     """
     from advmtl.config import Source
-    from advmtl.data import val_loaders
+    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
     from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
     from advmtl.evaluation import evaluate as measure
-    from advmtl.training import load_trained
+    from advmtl.training import checked, load_trained
 
     trained = load_trained(run)
     generator, config = trained.generator, trained.config
     target = device_of(device)
-    loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
+    sources = [Source.parse(text) for text in data] if data else config.data.val
+    what = ", ".join(map(source_name, sources))
+    loaders = val_loaders(config, sources)
+    check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
     frames = FrameMetrics(config.spec)
-    metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
-    metrics["checkpoint"] = trained.chosen
+    found = measure(generator.to(target), loaders, config, target, observers=[frames])
+    metrics = {**checked(found, config, sources), "checkpoint": trained.chosen}
     print_table(metrics)
     if constant:
         for task, constants in constant_baselines(config, loaders).items():
@@ -136,7 +143,9 @@ def evaluate(
     name = f"evaluation{suffix}.json"
     out = out or (run if run.is_dir() else run.parent) / name
     write_evaluation(out, metrics, frames.compute())
-    Console(soft_wrap=True).print(f"written: {out}", highlight=False)
+    Console(soft_wrap=True, emoji=False).print(f"written: {out}", highlight=False)
+    if metrics.get("skipped"):
+        raise typer.Exit(EXIT_SKIPPED)
 
 
 def compare(
@@ -157,14 +166,17 @@ def compare(
 
     Example: advmtl compare baseline baseline:balance.method=pcgrad model3 --data cityscapes:data/synth train.epochs=10
 
-    The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
+    The same line continues an interrupted comparison. Exit code 1 where a run failed, 3 where frames were left out; the
+    table lists them.
     """
     from advmtl.compare import compare as run
     from advmtl.compare import read_configurations
 
     configs = read_configurations(arguments, sources_of(data or [], val or []))
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
     console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)
     if comparison.failed:
         raise typer.Exit(EXIT_FAILED)
+    if comparison.left_out:
+        raise typer.Exit(EXIT_SKIPPED)

@@ -1,7 +1,7 @@
 """Training a configuration into a run folder, from checking the data to evaluating the best state."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,23 +19,23 @@ from advmtl.data import (
     NamedLoader,
     TrainLoader,
     check_loader,
-    hidden_by_budget,
-    missing_label,
     record_budget,
     seen_frames,
+    survey_data,
+    survey_lines,
     train_loader,
     val_loaders,
 )
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
 from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
-from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
 from advmtl.training.keeping import tidy
+from advmtl.training.labels import count_labels
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
 from advmtl.training.model import Model, device_named
@@ -55,11 +55,19 @@ class Fitted:
 
     Attributes:
         model: the average at the best measurement, in evaluation mode, on the device of the training.
-        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there.
+        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there. With
+            "skipped" and "skipped_in_training" where frames were left out of the measurement and of the training.
     """
 
     model: Model
     metrics: dict[str, Any]
+
+
+def left_out(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and reason of each frame that an `evaluation.json` says was not learnt from or not measured."""
+    return [
+        (one["name"], one["reason"]) for key in ("skipped_in_training", "skipped") for one in metrics.get(key) or ()
+    ]
 
 
 def fit(
@@ -144,7 +152,8 @@ def _in_folder(
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    labels = count_labels(config, data.train, everything[1:])
+    found = survey_data(config, data.train, everything[1:])
+    labels = count_labels(config, found)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     opening = replace(how.opening, warn=told, tell=partial(console.print, markup=False, highlight=False))
     if processes.is_main:
@@ -164,14 +173,16 @@ def _in_folder(
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
         processes.raise_together(lambda: record() if processes.is_main else None)
-    return _train(state, run, data, labels, console, how)
-
-
-def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
-    config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(_first_line(state, data.train, labels, processes))
-    for line in describe_classes(state):
-        console.print(line, markup=False, highlight=False)
+    for line in survey_lines(found, config):
+        (told if line.doubtful else partial(console.print, markup=False, highlight=False))(line.text)
+    for text in describe_classes(state):
+        console.print(text, markup=False, highlight=False)
+    return _train(state, run, data, console, how)
+
+
+def _train(state: State, run: Run, data: Loaders, console: Console, how: Part) -> Fitted:
+    config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     if config.train.compile:
         compile_networks(state, console)
         state.freezing.forget()
@@ -189,7 +200,7 @@ def _train(state: State, run: Run, data: Loaders, labels: str, console: Console,
         if state.guards.stopped:
             console.print(state.guards.stopped, highlight=False)
         with loop.at_once():
-            return _finish(loop, data.val, writes)
+            return _finish(loop, data, writes)
 
 
 def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
@@ -223,15 +234,18 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
         )
 
 
-def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
+def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
     trained = load_best_together(loop.run, config, processes, partial(warn, console))
     generator = trained.generator.to(device)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
-    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
+    metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)
     metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
+    unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
+    if unlearnt:
+        metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
     fitted = Fitted(Model(generator, config), metrics)
     if not writes:
         return fitted
@@ -266,24 +280,6 @@ def _first_line(state: State, loader: TrainLoader, labels: str, processes: Proce
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
         f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
     )
-
-
-def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
-    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
-    parts, table = [], config.task_table
-    for task in config.tasks:
-        count = _labelled(train, table[task])
-        if not count:
-            reason = hidden_by_budget(task, config) or missing_label(config.task_table[task], config.data.train)
-            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
-        parts.append(f"{task} {count} train, {sum(_labelled(loader, table[task]) for loader in val)} val")
-    if not any(_labelled(loader, table[task]) for loader in val for task in config.tasks):
-        raise InputError("data.val: no validation frame has a label of any task; nothing could be evaluated")
-    return "; ".join(parts)
-
-
-def _labelled(loader: Loader, task: Task) -> int:
-    return sum(task.has(record) for record in loader.dataset.records)
 
 
 def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:

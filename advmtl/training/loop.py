@@ -50,6 +50,7 @@ class Loop:
     processes: Processes
     audience: Audience = field(default_factory=Audience)
     lost: LostData = field(default_factory=LostData)
+    skipped: dict[str, str] = field(default_factory=dict)  # frames that broke during these steps, and why
 
     def save(self, path: Path, former: Path | None = None) -> None:
         """Write the state, keeping the file it replaces as `former`."""
@@ -70,7 +71,8 @@ class Loop:
         """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        batches = self._small_first(checked_batches(loader, state.config.tasks), loader.batch_sampler.batches, total)
+        tasks = {name: state.config.task_table[name] for name in state.config.tasks}
+        batches = self._small_first(checked_batches(loader, tasks), loader.batch_sampler.batches, total)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
@@ -176,6 +178,7 @@ class Loop:
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
+            self.skipped.setdefault(frame.name, frame.reason)
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
         return asked > 0, ended > 0
 

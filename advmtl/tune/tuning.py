@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from advmtl.compare import time_left
 from advmtl.config import Config
-from advmtl.data import Loader, train_loader, val_loaders
+from advmtl.data import survey_data, train_loader, val_loaders
 from advmtl.training import count_labels
 from advmtl.tune.budget import Budget
 from advmtl.tune.check import check_space, doubts, own_values
@@ -140,15 +140,11 @@ def _line(one: TrialRecord) -> str:
 
 def _check_data(config: Config, objectives: Sequence[Objective]) -> None:
     """Find what would end every trial at its start. Raises: InputError."""
-    loader, loaders = train_loader(config), val_loaders(config)
-    count_labels(config, loader, [val for _, val in loaders])
+    found = survey_data(config, train_loader(config), [loader for _, loader in val_loaders(config)])
+    count_labels(config, found)
     for one in objectives:
-        if one.path is not None and not any(_labelled(val, one.path.task, config) for _, val in loaders):
+        if one.path is not None and not found.val[one.path.task].labelled:
             raise InputError(f"--objective {one.key}: no validation frame has the label of {one.path.task}")
-
-
-def _labelled(loader: Loader, task: str, config: Config) -> bool:
-    return any(config.task_table[task].has(record) for record in loader.dataset.records)
 
 
 def _introduce(plan: Plan, wanted: int, before: Sequence[TrialRecord], console: Console) -> None:

@@ -72,6 +72,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         IMAGENET_MEAN,
         IMAGENET_STD,
         denormalize,
+        picture_header,
         picture_shape,
         resize_image,
         resize_nearest,
@@ -94,7 +95,8 @@ _NAMES = {
     "lookup_table map_labels",
     "limits": "Memory usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
-    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_shape resize_image resize_nearest same_size",
+    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
+    "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
     "workers": "WorkerDied worker_pool",
