@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         val_loaders,
     )
     from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
+    from advmtl.data.presentation import Presentation
 
 _TORCH = {
     **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
@@ -35,6 +36,7 @@ _TORCH = {
     **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
     **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
+    "Presentation": "presentation",
 }
 
 

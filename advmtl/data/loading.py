@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import Protocol, cast
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -24,6 +23,7 @@ from advmtl.data.formats import FORMATS, Format, Role
 from advmtl.data.frames import BadFrame, check_frames
 from advmtl.data.index import index_source, source_name
 from advmtl.data.label_budget import frame_groups, keep_labels
+from advmtl.data.presentation import Presentation, PresentedFrames
 from advmtl.data.sampling import EpochSampler
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
@@ -143,20 +143,22 @@ def val_loaders(
     tasks: Tasks | None = None,
     formats: Mapping[str, Format] = FORMATS,
     records: Sequence[FrameRecord] | None = None,
+    presentation: Presentation | None = None,
 ) -> list[NamedLoader]:
     """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
     `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means. Of several
     processes each takes every `world_size`-th batch, so that the batches are those of one process, bit for bit.
     `tasks`, `formats`: as for `train_loader`. `records`: frames of the caller's own instead, as one source, "own".
-    Raises: InputError where a source is missing or no frame of it is good.
+    `presentation`: other sizes than those of training. Raises: InputError where a source is missing or no frame of it
+    is good.
     """
     data, tasks = config.data, tasks or config.task_table
     if records is not None:
         good, bad = _checked(records, config, tasks)
         if not good:
             raise InputError("none of the validation frames is good" + (f"; the first: {bad[0].reason}" if bad else ""))
-        own = _dataset([replace(record, source=0) for record in good], [], config, tasks, data.cache_mb * 0.25)
+        own = _whole([replace(record, source=0) for record in good], [], config, tasks, 1, presentation)
         own.bad_frames = bad
         return [("own", in_order(own, config, rank, world_size))]
     chosen = list(data.val if sources is None else sources)
@@ -164,7 +166,7 @@ def val_loaders(
     for number, source in enumerate(chosen):
         records, bad = _index([source], config, role, tasks, formats)
         records = [replace(record, source=number) for record in records]
-        dataset = _dataset(records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
+        dataset = _whole(records, chosen, config, tasks, len(chosen), presentation)
         dataset.bad_frames = bad
         loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
@@ -173,8 +175,7 @@ def val_loaders(
 def in_order(dataset: TaskFrames, config: Config, rank: int, world_size: int) -> Loader:
     """Whole frames in their order; of several processes each takes every `world_size`-th batch."""
     data = config.data
-    batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
-    own = [batch.tolist() for batch in batches[rank::world_size]]
+    own = dataset.batches(data.batch_size)[rank::world_size]
     # Its workers live for one pass only: between two measurements they would hold memory for nothing.
     return cast(Loader, batches_of(dataset, own, data.workers, persistent=False))
 
@@ -189,6 +190,21 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
     return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, persistent=False))
+
+
+def _whole(
+    records: Sequence[FrameRecord],
+    sources: Sequence[Source],
+    config: Config,
+    tasks: Tasks,
+    parts: int,
+    presentation: Presentation | None,
+) -> FrameDataset | PresentedFrames:
+    """Frames to measure on, of one of `parts` sources that share the cache."""
+    if presentation is None:
+        return _dataset(records, sources, config, tasks, config.data.cache_mb * 0.25 / parts)
+    sizes = [source.size or config.data.size for source in sources] or [config.data.size]
+    return PresentedFrames(records, sizes, _configured(config, tasks), presentation, config.spec)
 
 
 def _dataset(
