@@ -157,7 +157,7 @@ def _opened(
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config") -> None:
-    """Metres are multiplied where things are shown larger; beyond the zooms of the training nothing says that it fits."""
+    """Metres are multiplied where things are shown larger; beyond the training's zooms nothing says that it fits."""
     low, high = config.data.augment.zoom
     lens = any(output.of_lens for name in config.tasks for output in config.task_table[name].arrays.outputs)
     zooms = {zoom for _, loader in loaders for zoom in getattr(loader.dataset, "zooms", ())}

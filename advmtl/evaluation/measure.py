@@ -106,14 +106,15 @@ def evaluate(
             presentation=manner.presentation)`.
         of_a_lens: whether what the generator says of a picture changes with the lens; False: of a constant.
 
-    Returns: {task: {...}, "measured_on": the sources, "measured_as": see `Manner.stated`, "sources": {name: the same
-        figures} where there are several, "skipped": [{"name", "reason"}] where frames could not be read or the network
-        gave numbers for them that are not finite}; JSON-able, None where a metric is undefined. Units: the tasks'
-        `figures`.
+    Returns: {task: {...}, "measured_on": the sources, "measured_as": `Manner.stated` and the sizes that there were,
+        "sources": {name: the same figures} where there are several, "skipped": [{"name", "reason"}] where frames could
+        not be read or the network gave numbers for them that are not finite}; JSON-able, None where a metric is
+        undefined. Units: the tasks' `figures`.
     """
     total = Meters(config.spec, tasks, manner.protocols)
     sources: dict[str, Any] = {}
     skipped: list[BadFrame] = []
+    sizes: set[tuple[str, str]] = set()
     batches = sum(len(loader) for _, loader in loaders)
     with evaluating(generator), progress("evaluate", batches, "batches") as bar:
         for name, loader in loaders:
@@ -125,6 +126,7 @@ def evaluate(
                     outputs = maps_of(generator, batch, manner, tasks)
                 outputs, batch = leave_out_faults(outputs, batch, config.spec, tasks)
                 skipped += batch.skipped
+                sizes.add((_size(batch.image), _size(next(iter(outputs.values()), batch.image))))
                 meters.update(outputs, batch)
                 for observer in observers:
                     observer.update(outputs, batch, name)
@@ -136,12 +138,19 @@ def evaluate(
             observer.whole(processes.gather)
         skipped = [frame for part in processes.gather(skipped) for frame in part]
         skipped += [frame for _, loader in loaders for frame in loader.dataset.bad_frames]
-    result: dict[str, Any] = {**total.compute(), "measured_on": list(sources), "measured_as": manner.stated()}
+    pairs = [pair for part in processes.gather(sizes) for pair in part]
+    shown, compared = (sorted({pair[place] for pair in pairs}) for place in (0, 1))
+    stated = {**manner.stated(), "shown_at": shown, "compared_at": compared}
+    result: dict[str, Any] = {**total.compute(), "measured_on": list(sources), "measured_as": stated}
     if len(sources) > 1:
         result["sources"] = sources
     if skipped:
         result["skipped"] = [{"name": frame.name, "reason": frame.reason} for frame in skipped]
     return result
+
+
+def _size(maps: Tensor) -> str:
+    return f"{maps.shape[-1]}x{maps.shape[-2]}"
 
 
 def _unused(name: str, taken: Mapping[str, Any]) -> str:
