@@ -123,6 +123,8 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
     values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
+    if not config.task_table[task].arrays.class_names(config.spec):  # it knows no class to draw by
+        values["data"] |= {"rare_frames": None, "class_mix": None}
     return validate(Config, values, f"single-task form of {config.name}")
 
 

@@ -22,6 +22,7 @@ from advmtl.config.growth import (
 )
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
+from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Size, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

@@ -23,8 +23,9 @@ from advmtl.config.data import DataConfig, DepthConfig
 from advmtl.config.growth import GrowthConfig
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import PartialConfig
+from advmtl.config.rare_classes import check_class_weights, check_shown
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Strict, TaskName
+from advmtl.config.typed import Strict, TaskName, class_weights_stand
 from advmtl.tasks import TASKS, Task, TaskSpec
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
+    "data.rare_frames": None,
+    "data.class_mix": None,
 }
 
 # Options that a run's hash has always named, given or not.
@@ -113,6 +117,12 @@ class Config(Strict):
                 )
             if not discriminator.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        self._check_rare_classes()
+        odd = [size for size in self._shown_sizes() if size[0] % 2 or size[1] % 2]
+        if self.train.small_share and odd:
+            raise ValueError(
+                f"train.small_share: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0"
+            )
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
         if self.growth is not None:
@@ -120,6 +130,25 @@ class Config(Strict):
         if self.partial is not None:
             self._can_be_partial(self.partial)
         return self
+
+    def _shown_sizes(self) -> list[tuple[int, int]]:
+        """Width and height of what the network sees in training: the crop, or whole frames of every source."""
+        own = [source.size or self.data.size for source in self.data.train] or [self.data.size]
+        return [self.data.crop] if self.data.crop else own
+
+    def _check_rare_classes(self) -> None:
+        for name, settings in self.tasks.items():
+            if settings.class_weights is not None:
+                losses = self.task_table[name].learning.losses
+                check_class_weights(
+                    f"tasks.{name}.class_weights",
+                    settings.class_weights,
+                    self.task_table[name].arrays.class_names(self.spec),
+                    {loss: known.class_weights for loss, known in losses.items()},
+                    [loss for loss, weight in settings.losses.items() if weight > 0],
+                )
+        names = self.task_table[self.classes_task].arrays.class_names(self.spec) if self.classes_task else ()
+        check_shown(self.data.rare_frames, self.data.class_mix, names, self.tasks)
 
     def _can_be_partial(self, partial: PartialConfig) -> None:
         if partial.adversary is not None:
@@ -172,6 +201,22 @@ class Config(Strict):
         return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
 
     @property
+    def classes_task(self) -> str | None:
+        """The first configured task whose label is a map of classes; None where none is."""
+        tasks = self.task_table
+        return next((name for name in self.tasks if tasks[name].arrays.class_names(self.spec)), None)
+
+    @property
+    def counts_classes(self) -> str | None:
+        """The first key for which the pixels of each class in the training frames are counted; None without one."""
+        asked: dict[str, Any] = {
+            f"tasks.{name}.class_weights.from_counts": task.class_weights is not None and task.class_weights.from_counts
+            for name, task in self.tasks.items()
+        }
+        asked |= {"data.rare_frames": self.data.rare_frames, "data.class_mix": self.data.class_mix}
+        return next((key for key, given in asked.items() if given), None)
+
+    @property
     def objectives(self) -> list[str]:
         """What a gradient-based balancer balances: the tasks, and the multi-task discriminators that have one of their
         own.
@@ -196,7 +241,11 @@ class Config(Strict):
         """Plain values of everything that shapes the result."""
         values = self.model_dump(mode="json", exclude={"name", "guards"})
         for task in values["tasks"].values():
+            if task["loss_stride"] == 1:  # a run from before there was such a thing
+                del task["loss_stride"]
             task["options"] = {loss: {**_HASHED_OPTIONS, **given} for loss, given in task["options"].items()}
+            if task["class_weights"] is None:
+                del task["class_weights"]
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]
@@ -227,22 +276,27 @@ def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) ->
     losses = table[name].learning.losses
     unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in losses]
     if unknown:
-        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}")
+        hint = class_weights_stand(unknown[0], name)
+        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}{hint}")
     if not any(weight > 0 and losses[loss].function is not None for loss, weight in settings.losses.items()):
         raise ValueError(f".{name}.losses: every supervised loss has weight 0; nothing would be learnt")
     options = {
-        loss: _checked_options(f".{name}.options.{loss}", loss, given, losses[loss].options)
+        loss: _checked_options(f".{name}.options", name, loss, given, losses[loss].options)
         for loss, given in settings.options.items()
     }
     return settings.model_copy(update={"options": options})
 
 
-def _checked_options(key: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_options(
+    key: str, task: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
     """Options of a loss, as their annotations read them; null is as good as not given."""
+    key = f"{key}.{loss}"
     given = {name: value for name, value in given.items() if value is not None}
     unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}")
+        hint = class_weights_stand(unknown[0], task)
+        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}{hint}")
     fields: dict[str, Any] = {name: (known[name], ...) for name in given}
     try:
         return create_model(loss, __base__=Strict, **fields).model_validate(given).model_dump()

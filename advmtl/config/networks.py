@@ -10,6 +10,7 @@ from pydantic import (
     PositiveInt,
 )
 
+from advmtl.config.rare_classes import ClassWeights
 from advmtl.config.typed import IMAGE, Strict
 
 
@@ -40,11 +41,17 @@ class TaskConfig(Strict):
     """Weights of a task's losses (0 or absent = not used), their options, and the weight of the task as a whole.
 
     What options a loss has stands beside it, in its task; those that are not given keep the loss's own defaults.
+    `class_weights`: of a task that learns classes.
+
+    loss_stride: pointwise losses see every so many-th pixel in both directions, on a lattice that is another one at
+        each step until every pixel has been seen.
     """
 
     losses: dict[str, NonNegativeFloat]
     options: dict[str, dict[str, Any]] = {}
     weight: PositiveFloat = 1.0
+    class_weights: ClassWeights | None = None
+    loss_stride: Literal[1, 2, 4] = 1
 
     def options_of(self, loss: str) -> dict[str, Any]:
         """Keyword arguments of one loss."""

@@ -1,8 +1,8 @@
 """Training configuration: budget, optimizers, guards."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from advmtl.config.typed import Fraction, Momentum, Strict
 
@@ -20,6 +20,9 @@ class TrainConfig(Strict):
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
         precision: of the forwards; see `advmtl.training.precision`.
+        small_share: for this share of the steps the network sees its pictures at half the size, where a step costs
+            about a third, at the full learning rate; the rest is trained at `data.size`, where the rate falls
+            (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
         compile: let torch.compile write the networks' forwards, where it can.
     """
 
@@ -37,6 +40,7 @@ class TrainConfig(Strict):
     ema_decay: Momentum = 0.999
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    small_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1

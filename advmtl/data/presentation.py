@@ -9,7 +9,7 @@ from itertools import groupby
 
 from advmtl.data.batch import Sample
 from advmtl.data.dataset import TaskFrames
-from advmtl.data.frames import BadFrame, blank_frame, load_frame
+from advmtl.data.frames import BadFrame, Look, blank_frame, load_frame
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError, picture_shape, resize_image
 
@@ -56,6 +56,7 @@ class PresentedFrames(TaskFrames):
         self.records, self.sizes, self.tasks, self.spec = list(records), list(sizes), dict(tasks), spec
         self.presentation = presentation
         self.bad_frames: list[BadFrame] = []
+        self.looks: Sequence[Look] = []
         self._scaled = {size: presentation.sizes(presentation.input or size) for size in set(self.sizes)}
 
     def __len__(self) -> int:

@@ -14,3 +14,4 @@ from advmtl.networks.generator import Generator, GrownFeatures, build_generator
 from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
 from advmtl.networks.perceptual import Perceptual
 from advmtl.networks.rotated_head import RotatedHead
+from advmtl.networks.task_maps import Lattice, TaskMaps, drawn_lattice

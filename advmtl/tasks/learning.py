@@ -37,6 +37,11 @@ class Loss:
         against: what is compared with: the label, or the normalised image. "picture": the task's `pictures` by the
             frozen perceptual network, and there is no `function`.
         seams: whether it may be taken on frames mixed of two.
+        class_weights: whether `function` takes the keyword `class_weights`, float32 [channels], and gets those that are
+            configured: always, or where they are asked for it by its name.
+        pointwise: whether it is a sum over pixels of what stands at the pixel, so that it may be taken on a part of
+            them (`tasks.TASK.loss_stride`).
+        whole_with: options that make it look at neighbours, so that it is taken whole where one is not 0.
     """
 
     function: Callable[..., Tensor] | None
@@ -44,6 +49,9 @@ class Loss:
     options: Mapping[str, Any] = field(default_factory=dict)
     against: Literal["target", "image", "picture"] = "target"
     seams: bool = False
+    class_weights: Literal["never", "asked", "always"] = "never"
+    pointwise: bool = False
+    whole_with: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,10 @@ class TaskLearning(Protocol):
         maps differ.
         """
         raise NotImplementedError
+
+    def halved(self, target: Tensor) -> Tensor:
+        """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
+        return target[..., ::2, ::2].contiguous()
 
     def as_compared(self, output: Tensor) -> Tensor:
         """The map as its losses and `pictures` read it fastest, made once for all of them; the same values."""

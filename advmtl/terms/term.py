@@ -53,7 +53,7 @@ class StepContext:
     _further: list[Tensor] = field(default_factory=list, init=False, repr=False)
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor) -> Mapping[str, Tensor]:
         """The generator's maps, with graph, of other pictures [N,3,H,W] than the step's, normalised as they are."""
         with self.autocast():
             z, grown, outputs = self.generator.forward_features(image)

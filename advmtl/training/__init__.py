@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         recorded_growth,
         save_checkpoint,
     )
+    from advmtl.training.class_counts import settle_classes
     from advmtl.training.finite import NonFiniteLoss
     from advmtl.training.fitting import Fitted, count_labels, fit
     from advmtl.training.growth import Growth
@@ -40,6 +41,7 @@ _HOMES = {
     "load_generator": "checkpoint",
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
+    "settle_classes": "class_counts",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
     "count_labels": "fitting",

@@ -31,6 +31,7 @@ from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluat
 from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
+from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
 from advmtl.training.log import Lines, Log
@@ -42,7 +43,7 @@ from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.timing import Timing
-from preprocessing.ground import InputError, progress
+from preprocessing.ground import InputError, progress, write_json
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,10 @@ def fit(
     """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
     Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
-    evolution.gif, growth.png (of a network that grows), evaluation.json and evaluation_frames.jsonl (of the best
-    checkpoint). Ctrl-C and SIGTERM save after the step in hand. A non-finite loss keeps the last good checkpoint and
-    writes the state as it was found to checkpoints/failed.pt.
+    evolution.gif, growth.png (of a network that grows), class_counts.json (where something is done by class),
+    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after the step in
+    hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
+    checkpoints/failed.pt.
 
     Under `torchrun`, with the `processes` of `process_group`, each process takes its part of every batch and of the
     validation frames, and the first one writes.
@@ -146,6 +148,9 @@ def _in_folder(
         *(config, device, processes, told),
         given=how.given,
     )
+    settle_classes(state, data.train, told)
+    if config.counts_classes and processes.is_main and not how.temporary:
+        write_json(run.classes, class_facts(state))
     if config.data.label_budget != "all" and not how.temporary:
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
@@ -156,6 +161,8 @@ def _in_folder(
 def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(_first_line(state, data.train, labels, processes))
+    for line in describe_classes(state):
+        console.print(line, markup=False, highlight=False)
     if config.train.compile:
         compile_networks(state, console)
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)

@@ -1,6 +1,6 @@
 """The training loop: steps, epochs, validation, checkpoints, guards, stopping."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,7 +66,7 @@ class Loop:
         """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        batches = checked_batches(loader, state.config.tasks)
+        batches = self._small_first(checked_batches(loader, state.config.tasks), loader.batch_sampler.batches, total)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
@@ -84,6 +84,13 @@ class Loop:
             if ended:
                 return True
         return False
+
+    def _small_first(self, batches: Iterable[Batch], steps: int, total: int) -> Iterator[Batch]:
+        """The rest of an epoch of so many `steps`, at half the size as long as `train.small_share` says."""
+        state = self.state
+        small = state.config.train.small_share * total
+        for done, batch in enumerate(batches, done_of(state, steps)):
+            yield batch.halved(state.config.task_table) if done < small else batch
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """Let the callbacks know; what they raise finds the state saved."""
@@ -234,11 +241,14 @@ def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(logs, values, strict=True))
 
 
+def done_of(state: State, batches: int) -> int:
+    """Steps done by the place in the data, which is the step unless the run once had another number of processes."""
+    return state.epoch * batches + state.batch
+
+
 def set_learning_rate(state: State, batches: int, total: int) -> None:
     """Set every optimizer's rate for the next step, of `batches` an epoch and `total` in all."""
-    # By the place in the data, which is the step unless the run once had another number of processes.
-    done = state.epoch * batches + state.batch
-    factor, settings = learning_rate_factor(done, total, state.config), state.config.train
+    factor, settings = learning_rate_factor(done_of(state, batches), total, state.config), state.config.train
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
     for name, optimizer in state.term_optimizers.items():

@@ -42,6 +42,8 @@ def learning_rate_factor(step: int, total: int, config: Config) -> float:
     """Factor on the base learning rates at `step` of `total`: linear warm-up, then the schedule down to 0."""
     settings = config.train
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    left = max(0.0, 1 - step / max(1, total))
+    # Small pictures are trained at the full rate, which falls over the steps at full size.
+    small = settings.small_share * total
+    left = min(1.0, max(0.0, 1 - (step - small) / max(1, total - small)))
     shape = {"poly": left**0.9, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}
     return warm * shape[settings.schedule]

@@ -59,6 +59,11 @@ class Run:
         return self.folder / "label_budget.json"
 
     @property
+    def classes(self) -> Path:
+        """Pixels, weights and draws by class, where something is done by class."""
+        return self.folder / "class_counts.json"
+
+    @property
     def timing(self) -> Path:
         """One JSON object per line: wall-clock time by activity."""
         return self.folder / "timing.jsonl"
@@ -223,7 +228,14 @@ def clear_run(folder: Path) -> None:
     """Remove what a run wrote into `folder`, and nothing else in it."""
     for name in ("checkpoints", "panels", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    files = ("config.yaml", "label_budget.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")
+    files = (
+        "config.yaml",
+        "label_budget.json",
+        "class_counts.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "evaluation.json",
+    )
     names = (*files, "evaluation_frames.jsonl")
     for name in (*names, "evolution.gif", "growth.png"):
         (folder / name).unlink(missing_ok=True)

@@ -78,6 +78,7 @@ class State:
     best: float = float("-inf")
     log_bytes: int = 0
     own: Mapping[str, str] = field(default_factory=dict)  # parts that the configuration does not name, by kind
+    class_pixels: Tensor | None = None  # int32 [frames,K], of the training frames, where something is done by class
 
     @property
     def model(self) -> Model:
@@ -125,6 +126,7 @@ class State:
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
             **({"own": dict(self.own)} if self.own else {}),
+            **({"class_pixels": self.class_pixels} if self.class_pixels is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -139,7 +141,8 @@ class State:
         if own != dict(self.own):
             there, here = (", ".join(f"{k} {v}" for k, v in parts.items()) or "none" for parts in (own, self.own))
             raise InputError(f"checkpoint: parts of the caller's own are {there} there and {here} here; give the same")
-        expected = self.state_dict().keys() - {"own"}
+        self.class_pixels = state.pop("class_pixels", None)
+        expected = self.state_dict().keys() - {"own", "class_pixels"}
         for keys, what in ((expected - state.keys(), "is missing"), (state.keys() - expected, "is not known")):
             if keys:
                 raise InputError(f"checkpoint: {min(keys)} {what}; it is of another version: start anew (--overwrite)")
