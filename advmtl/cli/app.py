@@ -15,10 +15,11 @@ from typer.core import TyperGroup
 from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
+from advmtl.cli.measure import evaluate
 from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
-from advmtl.cli.train import compare, evaluate, train
+from advmtl.cli.train import compare, train
 from advmtl.cli.tune import probe, tune
 from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, first_line
 

@@ -1,6 +1,5 @@
-"""The commands `train`, `evaluate` and `compare`."""
+"""The commands `train` and `compare`."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -97,54 +96,6 @@ def train(
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
         alone = processes.count == 1  # torchrun takes any other code than 0 for a failure, and says so at length
     if alone and left_out(fitted.metrics):
-        raise typer.Exit(EXIT_SKIPPED)
-
-
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
-    data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
-    constant: Annotated[
-        bool, typer.Option("--constant", help="Also evaluate constants of the training frames, e.g. the mean depth.")
-    ] = False,
-    device: Device = "auto",
-) -> None:
-    """Evaluate a run: metrics with their units as table and JSON. Exit code 3: done, but frames were left out.
-
-    \b
-    Examples:
-      advmtl evaluate runs/model3
-      advmtl evaluate runs/model3 --data cityscapes:other_city:val
-    """
-    from advmtl.config import Source
-    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
-    from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
-    from advmtl.evaluation import evaluate as measure
-    from advmtl.training import checked, load_trained
-
-    trained = load_trained(run)
-    generator, config = trained.generator, trained.config
-    target = device_of(device)
-    sources = [Source.parse(text) for text in data] if data else config.data.val
-    what = ", ".join(map(source_name, sources))
-    loaders = val_loaders(config, sources)
-    check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
-    frames = FrameMetrics(config.spec)
-    found = measure(generator.to(target), loaders, config, target, observers=[frames])
-    metrics = {**checked(found, config, sources), "checkpoint": trained.chosen}
-    print_table(metrics)
-    if constant:
-        for task, constants in constant_baselines(config, loaders).items():
-            metrics[f"constant_{task}"] = constants
-            for name, figures in constants.items():
-                print_table({task: figures}, f"Predicting the {name} {task} everywhere")
-    # Another source gets a file of its own: evaluation.json belongs to the run's validation data.
-    suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
-    name = f"evaluation{suffix}.json"
-    out = out or (run if run.is_dir() else run.parent) / name
-    write_evaluation(out, metrics, frames.compute())
-    Console(soft_wrap=True, emoji=False).print(f"written: {out}", highlight=False)
-    if metrics.get("skipped"):
         raise typer.Exit(EXIT_SKIPPED)
 
 
