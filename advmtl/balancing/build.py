@@ -99,13 +99,13 @@ def _sdmgrad(names: Names, o: Any) -> Balancer:
 
 
 def _cr_mogm(names: Names, o: Any) -> Balancer:
-    base = {
+    bases: dict[str, Callable[[], aggregation.Weighting[Any]]] = {
         "mgda": lambda: Solved(min_norm_weights),
         "pcgrad": aggregation.PCGradWeighting,
         "imtl_g": lambda: Solved(impartial_weights),
         "aligned_mtl": aggregation.AlignedMTLWeighting,
-    }[o.base]()
-    return StatefulWeighting(names, aggregation.CRMOGMWeighting(base, o.alpha), ("_lambda",))
+    }
+    return StatefulWeighting(names, aggregation.CRMOGMWeighting(bases[o.base](), o.alpha), ("_lambda",))
 
 
 def _graddrop(names: Names, o: Any) -> Balancer:

@@ -1,7 +1,7 @@
 """Methods whose weights solve a convex problem, solved to rounding whatever the gradients' lengths.
 
-TorchJD's solvers have absolute thresholds on the Gram matrix, where a gradient of a thousandth of another's length has a
-millionth of its square: a critic's row beside the tasks' is such a one. Here each problem is written in u = ‖g‖ w on
+TorchJD's solvers have absolute thresholds on the Gram matrix, where a gradient of a thousandth of another's length has
+a millionth of its square: a critic's row beside the tasks' is such a one. Here each problem is written in u = ‖g‖ w on
 the cosines C, in which lengths stand on the right-hand side alone.
 """
 
@@ -136,7 +136,7 @@ class NashMtl(GramBalancer):
 
 
 class ImtlG(GramBalancer):
-    """IMTL-G: equal projections on all unit gradients (Liu et al. 2021, "Towards impartial multi-task learning", Eq. 6).
+    """IMTL-G: equal projections on all unit gradients (Liu et al. 2021, "Towards impartial …", Eq. 6).
 
     C u = 1 over the sum of the weights. From three objectives on that sum may be negative: the published weights, of
     sum 1, then go up along every objective. The direction that goes down along all of them is taken, of sum −1.
