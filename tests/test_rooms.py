@@ -29,6 +29,7 @@ FLOORS = {
         "terms",
         "training",
         "compare",
+        "affinity",
         "report",
         "select",
         "doctor",

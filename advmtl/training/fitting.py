@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 import torch
 from rich.console import Console
 
-from advmtl.config import Config, GrowthConfig
+from advmtl.config import Config, GrowthConfig, measured
 from advmtl.data import (
     Loader,
     Loaders,
@@ -180,6 +180,7 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     total = batches * loop.state.config.train.epochs
     if loop.state.growth is not None and not loop.state.growth.history:
         _check_windows(loop.state.growth.settings, total, loop.console)
+    _check_affinity(loop.state, total, loop.console)
     with progress("training", total, "steps") as bar:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
         loop.run_epochs(loader, loaders, total, bar.advance)
@@ -196,6 +197,20 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
             console,
             f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
             f"growth.start_step, growth.every_steps or growth.detections",
+        )
+
+
+def _check_affinity(state: State, total: int, console: Console) -> None:
+    """Warn where so little of the training is measured that its stages cannot be told apart."""
+    if state.affinity is None:
+        return
+    every = state.affinity.every
+    count = sum(measured(step, every) for step in range(total))
+    if count < 6:
+        warn(
+            console,
+            f"affinity: every {every} steps are measured, {count} of the {total} steps of this training; raise "
+            "affinity.share or train for longer",
         )
 
 

@@ -15,6 +15,7 @@ from advmtl.config import METHODS, Config, Detection
 from advmtl.distributed import SINGLE, Processes
 from advmtl.networks import Generator, RotatedHead, build_encoder, build_generator, growable, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
+from advmtl.training.affinity import Affinity
 from advmtl.training.allocator import keep_freed_memory
 from advmtl.training.growth import Growth
 from advmtl.training.guards import Guards
@@ -69,6 +70,7 @@ class State:
     term_optimizers: dict[str, torch.optim.Optimizer]
     precision: Precision
     growth: Growth | None = None
+    affinity: Affinity | None = None
     guards: Guards = field(default_factory=Guards)
     processes: Processes = SINGLE
     world_size: int = 1
@@ -93,7 +95,7 @@ class State:
     @property
     def observers(self) -> list[Observer]:
         """What reads the objectives of every step before they are minimised."""
-        return [] if self.growth is None else [self.growth]
+        return [one for one in (self.growth, self.affinity) if one is not None]
 
     def grow(self) -> Detection | None:
         """Grow where a detection is due after the last step; see `Growth.grow_where_due`."""
@@ -266,6 +268,15 @@ def build(
         term_optimizers=optimizers,
         precision=Precision(config.train.precision, device, {"generator": optimizer, **optimizers}),
         growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
+        affinity=None if config.affinity is None else _affinity(config, generator, optimizer, found, processes),
         processes=processes,
         own=own,
     )
+
+
+def _affinity(
+    config: Config, generator: Generator, optimizer: torch.optim.Optimizer, terms: nn.ModuleDict, processes: Processes
+) -> Affinity:
+    if "supervised" not in terms:
+        raise InputError("affinity: compares the losses of the term supervised, and this run has none; leave it out")
+    return Affinity(config, generator, optimizer, cast(Term, terms["supervised"]), processes)

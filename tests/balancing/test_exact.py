@@ -82,7 +82,7 @@ def test_mgda_of_two_objectives_is_what_frank_wolfe_found() -> None:
     "method", ["mgda", "min_norm", "upgrad", "dualproj", "cagrad", "fairgrad", "nash_mtl", "imtl_g"]
 )
 def test_where_nothing_descends_the_weights_are_finite(method: str) -> None:
-    """g, -g of very different lengths and a third: the hull holds 0. MGDA finds it: v is 0 to what its parts round to."""
+    """g, -g of very different lengths and a third: 0 is in the hull; MGDA finds it, to rounding."""
     matrix = gradients([1.0, 1.0, 1e-3], 4)
     matrix[1] = -2e4 * matrix[0]
     weights = weights_of(make(method, 3), matrix)
