@@ -7,7 +7,7 @@ from pydantic import Field
 
 from advmtl.config.typed import Strict
 
-_FORWARD, _BACKWARD = 1 / 3, 2 / 3  # of the work of a step
+_FORWARD, _BACKWARD, _COPIES = 1 / 3, 2 / 3, 1 / 3  # of the work of a step
 _HALF = 3  # what a forward in float32 counts where the run's own are in half precision
 
 
@@ -24,12 +24,13 @@ class AffinityConfig(Strict):
     def every(self, objectives: int, half: bool = False) -> int:
         """Steps from one measurement to the next.
 
-        A measurement is a forward and, for each of the `objectives`, a backward and a forward after its step. What a
-        step does beside its forward and backward (critics, optimizer, average) is left out, so that the true share is
-        rather below. `half`: the run's forwards are in half precision, those of a measurement never are.
+        A measurement is a forward, copies of the weights, and for each of the `objectives` a backward and a forward
+        after its step. What a step does beside its forward and backward (critics, optimizer, average) is left out, so
+        that the true share is rather below. `half`: the run's forwards are in half precision, a measurement's never.
         """
         forward = _FORWARD * (_HALF if half else 1)
-        return max(1, math.ceil((objectives * (_BACKWARD + forward) + forward) / self.share - 1e-9))
+        work = objectives * (_BACKWARD + forward) + forward + _COPIES
+        return max(1, math.ceil(work / self.share - 1e-9))
 
 
 def measured(step: int, every: int) -> bool:

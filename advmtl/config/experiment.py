@@ -40,6 +40,7 @@ OPERATIONAL = (
     "train.panels",
     "train.checkpoint_every_steps",
     "train.compile",
+    "train.threads",
 )
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
 LATER = {

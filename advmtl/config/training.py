@@ -20,6 +20,8 @@ class TrainConfig(Strict):
             processes, or none ("frozen": it keeps those of the pretrained weights; modules that grow have none, and are
             synchronised); see docs/clusters.md.
         precision: of the forwards; see `advmtl.training.precision`.
+        threads: of a step on a CPU. None: torch's number, within a container's share; "idle": as many as cores are idle
+            when the run begins. Another number gives other last bits.
         compile: let torch.compile write the networks' forwards, where it can.
     """
 
@@ -37,6 +39,7 @@ class TrainConfig(Strict):
     ema_decay: Momentum = 0.999
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    threads: PositiveInt | Literal["idle"] | None = None
     compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1

@@ -41,6 +41,7 @@ from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
+from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.timing import Timing
 from preprocessing.ground import InputError, progress
 
@@ -156,10 +157,12 @@ def _in_folder(
 def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(_first_line(state, data.train, labels, processes))
+    if state.device.type == "cpu":
+        state.threads = chosen_threads(config.train.threads, state.threads, partial(warn, console))
     if config.train.compile:
         compile_networks(state, console)
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
-    with external_failures(run.folder), Interrupt() as interrupt:
+    with external_failures(run.folder), computing_with(state.threads), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")

@@ -74,6 +74,7 @@ class State:
     guards: Guards = field(default_factory=Guards)
     processes: Processes = SINGLE
     world_size: int = 1
+    threads: int = 0  # that it computes with on a CPU; 0: not known
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -126,6 +127,7 @@ class State:
             "best": self.best,
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
+            "threads": self.threads,
             **({"own": dict(self.own)} if self.own else {}),
         }
 
@@ -135,8 +137,9 @@ class State:
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
         # A run from before there were balancers is a plain sum, which has no state. Nor were there guards, other
-        # precisions, several processes, growth.
-        state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, **with_terms(state)}
+        # precisions, several processes, growth, a record of threads.
+        before: dict[str, Any] = {part: {} for part in ("balancer", "guards", "precision", "growth")}
+        state = {**before, "processes": 1, "threads": 0, **with_terms(state)}
         own = state.pop("own", {})
         if own != dict(self.own):
             there, here = (", ".join(f"{k} {v}" for k, v in parts.items()) or "none" for parts in (own, self.own))
@@ -168,7 +171,7 @@ class State:
         np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
         for name in ("epoch", "batch", "step", "best", "log_bytes"):
             setattr(self, name, state[name])
-        self.world_size = state["processes"]
+        self.world_size, self.threads = state["processes"], state["threads"]
 
     @torch.no_grad()
     def update_ema(self) -> None:

@@ -42,10 +42,10 @@ def steps(state: State, count: int) -> dict[str, float]:
 
 
 def test_steps_between_two_measurements_by_hand() -> None:
-    """Two objectives: two backwards of 2/3 and three forwards of 1/3 are 2 1/3 of a step's work; at 5 % every 47th."""
-    assert AffinityConfig().every(2) == 47 and AffinityConfig(share=1.0).every(2) == 3
-    assert AffinityConfig(share=0.1).every(3) == 34  # 3 1/3
-    assert AffinityConfig().every(2, half=True) == 87  # 4/3 and three forwards of 1
+    """Two objectives: two backwards of 2/3, three forwards and the copies of 1/3 are 2 2/3 steps; at 5 % every 54th."""
+    assert AffinityConfig().every(2) == 54 and AffinityConfig(share=1.0).every(2) == 3
+    assert AffinityConfig(share=0.1).every(3) == 37  # 3 2/3
+    assert AffinityConfig().every(2, half=True) == 94  # 4/3, three forwards of 1, and 1/3
     assert [step for step in range(12) if measured(step, 5)] == [2, 7]
 
 
@@ -144,7 +144,7 @@ def losses(state: State, network: Any, context: StepContext) -> dict[str, float]
     outputs = copy.deepcopy(network)(context.batch.image)
     made = state.terms["supervised"].losses(outputs, context.batch, context.masks, state.generator)
     weights = {task: settings.losses for task, settings in state.config.tasks.items()}
-    return {task: sum(weights[task][name] * float(value) for name, value in ones.items()) for task, ones in made.items()}
+    return {task: sum(weights[task][name] * float(one) for name, one in found.items()) for task, found in made.items()}
 
 
 def test_a_plain_gradient_step_by_hand() -> None:
@@ -224,5 +224,3 @@ def run_config(streets: Path, **train: object) -> Config:
 def measured_rows(folder: Path) -> list[dict[str, float]]:
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [row for row in rows if row["kind"] == "affinity"]
-
-
