@@ -1,6 +1,6 @@
 """What measuring affinity costs: CPU time of a plain step and of a measured one, in turn, and the share of a training that comes of it.
 
-    python benchmarks/affinity_cost.py --config baseline three_tasks model3 --size 256x128 --batch 8 --rounds 6
+    python benchmarks/affinity_cost.py --config baseline three_tasks model3 --size 256x128 --batch 8 --rounds 5
 
 Perceptual losses are off unless `--perceptual` gives their weights. CPU seconds, so that other work on the machine does not disturb it.
 """
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--config", nargs="+", default=["baseline", "three_tasks", "model3"])
     parser.add_argument("--size", default="256x128")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--perceptual", default="")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

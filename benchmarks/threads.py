@@ -25,8 +25,8 @@ WAYS: dict[str, tuple[dict[str, str], int, int]] = {
     "1 thread": ({}, 1, 1),
     "2 threads": ({}, 2, 1),
     "2 threads, OMP_WAIT_POLICY=passive": ({"OMP_WAIT_POLICY": "passive"}, 2, 1),
+    "2 threads, GOMP_SPINCOUNT=1000": ({"GOMP_SPINCOUNT": "1000"}, 2, 1),
     "2 threads, GOMP_SPINCOUNT=10000": ({"GOMP_SPINCOUNT": "10000"}, 2, 1),
-    "2 threads, OMP_WAIT_POLICY=active": ({"OMP_WAIT_POLICY": "active"}, 2, 1),
     "2 processes of 1 thread": ({}, 1, 2),
 }
 

@@ -27,7 +27,7 @@ class Affinity:
     whose rounding is as large as what is measured.
 
     The step is the part of the run's own update that comes from this objective's gradient on this batch: see `step_of`.
-    Longer ones measure curvature alone: ten times as long, most change both losses for the worse (docs/affinity.md).
+    Along a longer one curvature hides what is to be seen (docs/affinity.md).
 
     Args:
         config: with a section `affinity`.
