@@ -30,6 +30,7 @@ FLOORS = {
         "training",
         "compare",
         "tune",
+        "affinity",
         "report",
         "select",
         "doctor",

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from advmtl.cli.affinity import affinity
 from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
@@ -144,6 +145,7 @@ app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
 app.command(short_help="Search settings: trials, tables, Pareto front.")(tune)
 app.command(short_help="Propose weights from gradients of some steps.")(probe)
+app.command(short_help="Show which tasks help each other, and what to train together.")(affinity)
 app.command(short_help="Write an HTML report about one or several runs.")(report)
 app.command(short_help="Select the frames most worth labelling.")(select)
 app.command(short_help="Draw image | ground truth | prediction panels.")(predict)

@@ -25,7 +25,7 @@ _SHARED = (
     "train.epochs",
 )
 # What makes a configuration more than its tasks and losses.
-_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}
+_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None, "affinity": None}
 
 
 def read_configurations(arguments: Sequence[str], given: Sequence[str] = ()) -> list[Config]:

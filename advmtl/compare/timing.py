@@ -97,7 +97,7 @@ def ready(config: Config, device: torch.device, grown: Architecture | None = Non
     state = build(config, device, pretrained=False)
     if grown and state.growth is not None:
         state.growth.regrow(grown)
-    state.growth = None
+    state.growth = state.affinity = None
     state.step = max(cast(Term, term).start_step for term in state.terms.values())
     for optimizer in (state.optimizer, *state.term_optimizers.values()):
         for group in optimizer.param_groups:

@@ -4,6 +4,7 @@ A configuration file holds only what differs from the defaults here, so each fil
 it is. Unknown keys, wrong types and impossible combinations are one line naming the key.
 """
 
+from advmtl.config.affinity import AffinityConfig, measured
 from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_options
 from advmtl.config.best import MEAN, RANKS, of_task, ranking_figures
 from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
 from advmtl.config.best import MEAN, check_best
 from advmtl.config.data import DataConfig, DepthConfig
@@ -95,6 +96,7 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+    affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("partial")
@@ -148,6 +150,8 @@ class Config(Strict):
             self._can_grow()
         if self.partial is not None:
             self._can_be_partial(self.partial)
+        if self.affinity is not None and len(self.objectives) < 2:
+            raise ValueError("affinity: one task has no other to help; leave affinity out, or add a task")
         return self
 
     def _shown_sizes(self) -> list[tuple[int, int]]:
@@ -269,7 +273,7 @@ class Config(Strict):
 
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
-        values = self.model_dump(mode="json", exclude={"name", "guards"})
+        values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
         for task in values["tasks"].values():
             if task["loss_stride"] == 1:  # a run from before there was such a thing
                 del task["loss_stride"]

@@ -14,6 +14,7 @@ OPERATIONAL = (
     "train.panels",
     "train.checkpoint_every_steps",
     "train.compile",
+    "train.threads",
 )
 
 GOES_ON: Mapping[str, str] = MappingProxyType(

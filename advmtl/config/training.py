@@ -40,6 +40,8 @@ class TrainConfig(Strict):
         small_share: for this share of the steps the network sees its pictures at half the size, where a step costs
             about a third, at the full learning rate; the rest is trained at `data.size`, where the rate falls
             (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
+        threads: of a step on a CPU. None: torch's number, within a container's share; "idle": as many as cores are idle
+            when the run begins. Another number gives other last bits.
         compile: let torch.compile write the networks' forwards, where it can.
         patience: measurements without a better state after which training stops; None: never.
         best: what chooses best.pt, and what `patience` watches. "mean": the mean of the tasks' main figures, more is
@@ -69,6 +71,7 @@ class TrainConfig(Strict):
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     small_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    threads: PositiveInt | Literal["idle"] | None = None
     compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1

@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 import torch
 from rich.console import Console
 
-from advmtl.config import Config, GrowthConfig
+from advmtl.config import Config, GrowthConfig, measured
 from advmtl.data import (
     Loader,
     Loaders,
@@ -45,6 +45,7 @@ from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
+from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.timing import Timing
 from preprocessing.ground import InputError, progress, write_json
 
@@ -183,11 +184,13 @@ def _in_folder(
 
 def _train(state: State, run: Run, data: Loaders, console: Console, how: Part) -> Fitted:
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
+    if state.device.type == "cpu":
+        state.threads = chosen_threads(config.train.threads, state.threads, partial(warn, console))
     if config.train.compile:
         compile_networks(state, console)
         state.freezing.forget()
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
-    with external_failures(run.folder), Interrupt() as interrupt:
+    with external_failures(run.folder), computing_with(state.threads), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
@@ -208,6 +211,7 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     total = batches * loop.state.config.train.epochs
     if loop.state.growth is not None and not loop.state.growth.history:
         _check_windows(loop.state.growth.settings, total, loop.console)
+    _check_affinity(loop.state, total, loop.console)
     with progress("training", total, "steps") as bar:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
         if loop.state.selection.stale:
@@ -231,6 +235,20 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
             console,
             f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
             f"growth.start_step, growth.every_steps or growth.detections",
+        )
+
+
+def _check_affinity(state: State, total: int, console: Console) -> None:
+    """Warn where so little of the training is measured that its stages cannot be told apart."""
+    if state.affinity is None:
+        return
+    every = state.affinity.every
+    count = sum(measured(step, every) for step in range(total))
+    if count < 6:
+        warn(
+            console,
+            f"affinity: every {every} steps are measured, {count} of the {total} steps of this training; raise "
+            "affinity.share or train for longer",
         )
 
 

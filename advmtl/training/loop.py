@@ -82,6 +82,7 @@ class Loop:
             state.step += 1
             state.batch += 1
             self._grow()
+            self._write_affinity()
             self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
             stop, ended = self._shall_stop(batch)
@@ -116,6 +117,12 @@ class Loop:
         if detection is not None:
             self.log.write("growth", self.state.step, self.state.epoch, detection.row())
             self.console.print(detection.text, markup=False, highlight=False)
+
+    def _write_affinity(self) -> None:
+        """Log what was measured in the last step, if it was one."""
+        found = self.state.affinity.take() if self.state.affinity is not None else {}
+        if found:
+            self.log.write("affinity", self.state.step, self.state.epoch, _numbers(found))
 
     def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
         """Log one step, and report what the guards find in it."""
