@@ -75,6 +75,24 @@ class TaskMaps(Mapping[str, Tensor]):
             sampled = _upsampled_at(sampled, axis, self._size[axis - 2], start, lattice.stride)
         return self._activate(task, sampled)
 
+    def at(self, scale: int, task: str) -> Tensor:
+        """A task's map at 1/scale of the size [N,channels,⌈H/scale⌉,⌈W/scale⌉]: the head's output brought to it, then
+        activated. At the heads' own stride no map is made larger.
+        """
+        if scale == 1:
+            return self[task]
+        size = (-(-self._size[0] // scale), -(-self._size[1] // scale))
+        return self._activate(task, _resized(self.heads[task], size))
+
+
+def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolated where larger, means over areas where smaller."""
+    if values.shape[-2:] == size:
+        return values
+    if size[0] > values.shape[-2]:
+        return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(values, size=size, mode="area")
+
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:
     """Bilinear upsampling (`align_corners=False`) along one axis of [N,C,h,w] to `size`, at places start, start +

@@ -43,6 +43,7 @@ DEPTH_M = "depth_m"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
+_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
 _SAMPLED = 4096  # values of a file that quantiles are taken of, invalid ones among them
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
@@ -96,6 +97,8 @@ class DepthArrays(TaskArrays):
         if not training:  # metrics mask by the true depth
             return stored
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
+        if spec.depth_edge_band_px:
+            depth[_beside_jumps(depth, spec.depth_edge_band_px)] = 0
         return depth.astype(np.float32, copy=False)
 
     def missing(self, sources: Sequence[DataSource]) -> str:
@@ -217,3 +220,15 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
+
+
+def _beside_jumps(depth: NDArray[np.float32], band: int) -> NDArray[np.bool_]:
+    """Pixels `[H,W]` that are at most the `band`-th from a jump between two neighbours with a depth."""
+    logarithm = np.log(np.maximum(depth, 1e-3))
+    beside = np.zeros(depth.shape, np.uint8)
+    for first, second in (((slice(None), slice(1, None)), (slice(None), slice(-1))), ((slice(1, None),), (slice(-1),))):
+        jumps = np.abs(logarithm[first] - logarithm[second]) > math.log(_JUMP)
+        jumps &= (depth[first] > 0) & (depth[second] > 0)
+        beside[first] |= jumps
+        beside[second] |= jumps
+    return np.asarray(cv2.dilate(beside, np.ones((2 * band - 1, 2 * band - 1), np.uint8)), dtype=bool)

@@ -63,6 +63,10 @@ class Instance(TaskLearning):
         """Two, dy before dx."""
         return 2
 
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes that have instances."""
+        return [spec.labels.names[number] for number in spec.things]
+
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
         """Pixels. A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is
         shown.
