@@ -26,7 +26,7 @@ from advmtl.compare.plan import Plan, Planned, architecture_of, measured_paramet
 from advmtl.compare.table import frames_left_out, print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
-from advmtl.data import survey_data, train_loader, val_loaders
+from advmtl.data import train_loader, val_loaders
 from advmtl.networks import Architecture
 from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline, left_out
 from preprocessing.ground import InputError, first_line, progress
@@ -88,7 +88,7 @@ def _check(plan: Plan, device: torch.device) -> None:
     """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
     for config in plan.singles.values():
         loader, loaders = train_loader(config), val_loaders(config)
-        count_labels(config, survey_data(config, loader, [val for _, val in loaders]))
+        count_labels(config, loader, [val for _, val in loaders])
     for config in plan.distinct():
         build(config, device)
 
@@ -105,14 +105,14 @@ def _train_all(
     with progress("comparing", len(todo), "runs") as bar:
         for done, planned in enumerate(todo):
             name = planned.run.folder.name
-            bar.advance(0, f"{name}{_left(time.monotonic() - start, done, len(todo))}")
+            bar.advance(0, f"{name}{time_left(time.monotonic() - start, done, len(todo))}")
             said = _train(plan, planned, device)
             bar.advance(1)
             console.print(f"{done + 1}/{len(todo)} {name}: {said}", markup=False, highlight=False)
             publish()
 
 
-def _left(elapsed_s: float, done: int, total: int) -> str:
+def time_left(elapsed_s: float, done: int, total: int) -> str:
     """Time left for the note of the bar, whose own estimate looks back over seconds, not runs."""
     if not done:
         return ""

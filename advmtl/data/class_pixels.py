@@ -45,5 +45,5 @@ def draw_by_class(config: Config, loader: Any, pixels: NDArray[np.int64]) -> Non
         )
         loader.dataset.looks_for = (task, rare.min_share, rare.window_tries)
     if data.class_mix is not None:
-        names = config.task_table[task].arrays.class_names(config.spec)
+        names = config.task_table[task].class_names(config.spec)
         loader.dataset.mix = class_mix(data.class_mix, task, names, pixels)

@@ -81,7 +81,7 @@ class FrameDataset(TaskFrames):
         frame, fault = self._load(index)
         if self.view is not None:
             key = (0, index, 0) if isinstance(key, int) else key
-            frame = self._viewed(frame, key, self.view)
+            frame = self._viewed(frame, key, self.view, mixes=fault is None)
         targets = {
             name: self.tasks[name].arrays.target(label, self.spec, training=self.view is not None)
             for name, label in frame.labels.items()
@@ -92,13 +92,13 @@ class FrameDataset(TaskFrames):
         """Frames by number as one batch; all of one size."""
         return collate([self[place] for place in places], self.tasks, self.spec, training=self.view is not None)
 
-    def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView) -> Arrays:
+    def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView, *, mixes: bool) -> Arrays:
         drawn, wanted = key[:3], None
         if len(key) > 3 and self.looks_for is not None:
             task, share, tries = self.looks_for
             wanted = Wanted(task, key[3], share, tries)
         rng = np.random.default_rng((view.seed, *drawn))
-        mix = None if self.mix is None else partial(self._mixed, self.mix, view, drawn)
+        mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
         return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix)
 
     def _mixed(self, mix: ClassMix, view: TrainView, key: tuple[int, int, int], shown: Arrays) -> Arrays:

@@ -73,16 +73,12 @@ class TaskGenerator(nn.Module):
     """
 
     fusion: nn.Module | None
-    detail: nn.Conv2d | None
 
-    def __init__(self, channels: int, out_channels: int, detail: int = 1) -> None:
+    def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.refine = separable_convolution(channels, channels)
         self.emit = nn.Conv2d(channels, out_channels, 1)
         self.register_module("fusion", None)
-        self.register_module("detail", None)
-        if detail > 1:
-            self.detail = nn.Conv2d(channels, out_channels * detail**2, 1, bias=False)
 
     def forward(self, z: Tensor, taps: GrownFeatures | None = None) -> Tensor:
         """Map z [N,channels,h,w] to [N,out_channels,h,w], not yet activated."""
@@ -90,9 +86,7 @@ class TaskGenerator(nn.Module):
             if not taps:
                 raise ValueError("a grown network: give what its modules give too, `decode(*encode(image), size)`")
             z = self.fusion(z, taps)
-        refined = self.refine(z)
-        emitted: Tensor = self.emit(refined)
-        return emitted if self.detail is None else torch.cat([emitted, self.detail(refined)], 1)
+        return self.emit(self.refine(z))
 
 
 class Generator(nn.Module):
@@ -166,12 +160,13 @@ class Generator(nn.Module):
         kind = next(self.parameters()).dtype
         z, taps = self.encode(image)
         z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
+        if torch.is_grad_enabled() and not z.requires_grad:
+            z.requires_grad_()  # all before it is frozen; objectives still have gradients at it
         heads = {task: output.to(kind) for task, output in self.emit(z, taps).items()}
         return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
 
     def _maps(self, heads: Mapping[str, Tensor], size: tuple[int, int]) -> TaskMaps:
-        channels = {name: self.tasks[name].learning.channels(self.spec) for name in heads}
-        return TaskMaps(heads, channels, size, self.activate)
+        return TaskMaps(heads, size, self.activate)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
@@ -185,7 +180,6 @@ def build_generator(
     spec: TaskSpec,
     channels: int = 64,
     crp_stages: int | Sequence[int] = 4,
-    detail: Mapping[str, int] | None = None,
 ) -> Generator:
     """Put the deployed network together, in channels_last.
 
@@ -205,7 +199,7 @@ def build_generator(
         count = task.learning.channels(spec)
         if not isinstance(count, int) or count < 1:
             raise InputError(f"task {name}: channels must be a whole number from 1, not {count!r}")
-        heads[name] = TaskGenerator(channels, count, (detail or {}).get(name, 1))
+        heads[name] = TaskGenerator(channels, count)
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, tasks[name].learning.initial_bias(spec))
@@ -247,5 +241,3 @@ def _start_small(head: nn.Module, bias: float) -> None:
     assert isinstance(head, TaskGenerator) and head.emit.bias is not None
     head.emit.weight.mul_(0.1)
     head.emit.bias.fill_(bias)
-    if head.detail is not None:
-        nn.init.zeros_(head.detail.weight)

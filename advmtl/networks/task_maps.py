@@ -1,6 +1,5 @@
 """The task maps of one forward, made where they are asked for: whole, or on a lattice of pixels."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -44,12 +43,10 @@ class TaskMaps(Mapping[str, Tensor]):
     def __init__(
         self,
         heads: Mapping[str, Tensor],
-        channels: Mapping[str, int],
         size: tuple[int, int],
         activate: Callable[[str, Tensor], Tensor],
     ) -> None:
         self.heads = heads
-        self._channels = channels
         self._size, self._activate = size, activate
         self._whole: dict[str, Tensor] = {}
 
@@ -57,7 +54,7 @@ class TaskMaps(Mapping[str, Tensor]):
         if task not in self._whole:
             head = self.heads[task]
             with torch.set_grad_enabled(head.requires_grad):  # who asks first may be one who needs no graph
-                whole = upsampled(head, self._channels[task], self._size)
+                whole = F.interpolate(head, size=self._size, mode="bilinear", align_corners=False)
                 self._whole[task] = self._activate(task, whole)
         return self._whole[task]
 
@@ -73,35 +70,28 @@ class TaskMaps(Mapping[str, Tensor]):
         """
         if lattice.stride == 1 or task in self._whole:
             return lattice.of(self[task])
-        head, channels = self.heads[task], self._channels[task]
-        sampled = self._sampled(head[:, :channels], lattice)
-        if head.shape[1] > channels:
-            sampled = sampled + self._sampled(_shuffled(head[:, channels:], channels), lattice)
+        sampled = self.heads[task]
+        for axis, start in ((2, lattice.top), (3, lattice.left)):
+            sampled = _upsampled_at(sampled, axis, self._size[axis - 2], start, lattice.stride)
         return self._activate(task, sampled)
 
-    def _sampled(self, values: Tensor, lattice: Lattice) -> Tensor:
-        for axis, start in ((2, lattice.top), (3, lattice.left)):
-            values = _upsampled_at(values, axis, self._size[axis - 2], start, lattice.stride)
+    def at(self, scale: int, task: str) -> Tensor:
+        """A task's map at 1/scale of the size [N,channels,⌈H/scale⌉,⌈W/scale⌉]: the head's output brought to it, then
+        activated. At the heads' own stride no map is made larger.
+        """
+        if scale == 1:
+            return self[task]
+        size = (-(-self._size[0] // scale), -(-self._size[1] // scale))
+        return self._activate(task, _resized(self.heads[task], size))
+
+
+def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolated where larger, means over areas where smaller."""
+    if values.shape[-2:] == size:
         return values
-
-
-def upsampled(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
-    """A head's output [N,channels,h,w] or, with details, [N,channels·(1+r²),h,w] to [N,channels,H,W] at `size`."""
-    whole = F.interpolate(head[:, :channels], size=size, mode="bilinear", align_corners=False)
-    return whole if head.shape[1] == channels else whole + details(head, channels, size)
-
-
-def details(head: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
-    """What the details of a head's output [N,channels·(1+r²),h,w] add to its map [N,channels,H,W] at `size`."""
-    detail = _shuffled(head[:, channels:], channels)
-    if detail.shape[-2:] == size:
-        return detail
-    return F.interpolate(detail, size=size, mode="bilinear", align_corners=False)
-
-
-def _shuffled(detail: Tensor, channels: int) -> Tensor:
-    """[N,channels·r²,h,w] to [N,channels,r·h,r·w] (Shi et al. 2016, Eq. 4)."""
-    return F.pixel_shuffle(detail, math.isqrt(detail.shape[1] // channels))
+    if size[0] > values.shape[-2]:
+        return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(values, size=size, mode="area")
 
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:
@@ -110,8 +100,6 @@ def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int)
     """
     coarse = values.shape[axis]
     factor = size // coarse
-    if coarse == size:
-        return values[:, :, start::stride] if axis == 2 else values[..., start::stride]
     if coarse * factor != size or factor % stride:
         whole = [size if one == axis else values.shape[one] for one in (2, 3)]
         dense = F.interpolate(values, size=whole, mode="bilinear", align_corners=False)

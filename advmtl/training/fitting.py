@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from advmtl.data import (
     TrainLoader,
     check_loader,
     record_budget,
+    seen_frames,
     survey_data,
     survey_lines,
     train_loader,
@@ -33,11 +34,13 @@ from advmtl.training.checkpoint import best_growth
 from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
-from advmtl.training.labels import count_labels
+from advmtl.training.keeping import tidy
+from advmtl.training.labels import label_counts
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
 from advmtl.training.model import Model, device_named
-from advmtl.training.run_folder import Run, lock_run, open_run
+from advmtl.training.opening import Opening, open_run
+from advmtl.training.run_folder import Run, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
@@ -75,6 +78,7 @@ def fit(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    data_changed: bool = False,
     processes: Processes = SINGLE,
     train: TrainLoader | None = None,
     val: Sequence[NamedLoader] | None = None,
@@ -99,6 +103,7 @@ def fit(
             `advmtl.training`, warnings as warnings.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
+        data_changed: go on with a run whose frames are others than they were.
         processes: those that train together.
         train, val: loaders of the caller's own; None: those of the configured sources.
         callbacks: are told of logged steps and measured epochs, and may end the training.
@@ -119,7 +124,7 @@ def fit(
         temporary = folder is None
         if folder is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
-        part = Part(folder, temporary, given, audience, overwrite, resume)
+        part = Part(folder, temporary, given, audience, Opening(overwrite, resume, data_changed))
         return _in_folder(config, part, device or device_named(None), console, processes, data, stack)
 
 
@@ -131,8 +136,7 @@ class Part:
     temporary: bool
     given: State | None
     audience: Audience
-    overwrite: bool
-    resume: bool
+    opening: Opening
 
 
 def _in_folder(
@@ -149,11 +153,16 @@ def _in_folder(
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
     found = survey_data(config, data.train, everything[1:])
-    labels = count_labels(config, found)
+    labels = label_counts(config, found)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
-    ways = {"overwrite": how.overwrite, "resume": how.resume}
+    opening = replace(how.opening, warn=told, tell=partial(console.print, markup=False, highlight=False))
+    if processes.is_main:
+        records = [loader.dataset.records for loader in everything]
+        own = {name: config.task_table[name] for name in config.tasks}
+        seen = seen_frames(records[0], records[1:], own, data.train.batch_sampler.batches)
+        opening = replace(opening, seen=seen)
     state = open_together(
-        lambda: open_run(config, run, device, **ways, warn=told, processes=processes, given=how.given),
+        lambda: open_run(config, run, device, opening, processes=processes, given=how.given),
         *(config, device, processes, told),
         given=how.given,
     )
@@ -176,6 +185,7 @@ def _train(state: State, run: Run, data: Loaders, console: Console, how: Part) -
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     if config.train.compile:
         compile_networks(state, console)
+        state.freezing.forget()
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
     with external_failures(run.folder), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
@@ -200,6 +210,13 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
         _check_windows(loop.state.growth.settings, total, loop.console)
     with progress("training", total, "steps") as bar:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
+        if loop.state.selection.stale:
+            loop.measure_kept_anew(loaders)
+        if loop.state.unsaved:
+            loop.save_last()
+            loop.state.unsaved = False
+            if loop.processes.is_main:
+                tidy(loop.run, loop.state)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
     if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
@@ -220,11 +237,12 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
 def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
-    generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
+    trained = load_best_together(loop.run, config, processes, partial(warn, console))
+    generator = trained.generator.to(device)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
     metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)
-    metrics, rows = checked(metrics, config), frames.compute()
+    metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
     unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
     if unlearnt:
         metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
@@ -260,7 +278,7 @@ def _first_line(state: State, loader: TrainLoader, labels: str, processes: Proce
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
         f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        + (f", resumed at step {state.step}" if state.step else "")
+        f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
     )
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.networks import Generator, details, upsampled
+from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task, are_numbers
 from export.graph.deployable import Deployable
 from preprocessing.ground import IGNORE, IMAGENET_MEAN, IMAGENET_STD
@@ -52,7 +52,6 @@ class CpuDeployable(nn.Module):
     def __init__(self, generator: Generator, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS) -> None:
         super().__init__()
         self.learning = {name: task.learning for name, task in tasks.items()}
-        self.channels = {name: task.learning.channels(generator.spec) for name, task in generator.tasks.items()}
         width, height = size
         self.generator = copy.deepcopy(generator)
         rearrange_gates(self.generator)
@@ -75,16 +74,10 @@ class CpuDeployable(nn.Module):
         for name, learning in self.learning.items():
             if name not in maps:
                 continue
-            head, channels = maps[name], self.channels[name]
-            if learning.arg_max is None:
-                full = self.upsample(head[:, :channels])[None]
-                if head.shape[1] > channels:
-                    full = full + details(head, channels, (full.shape[2], full.shape[3]))
-                outputs |= learning.deploy(self.generator.activate(name, full))
-            elif head.shape[1] == channels:
-                outputs[learning.arg_max] = self.decide(head)
-            else:  # with details, classes may change anywhere in a cell
-                full = upsampled(head, channels, (STRIDE * head.shape[2], STRIDE * head.shape[3]))
+            if learning.arg_max is not None:
+                outputs[learning.arg_max] = self.decide(maps[name])
+            else:
+                full = self.upsample(maps[name])[None]
                 outputs |= learning.deploy(self.generator.activate(name, full))
         return outputs
 

@@ -35,21 +35,6 @@ def test_equals_the_plain_graph(size: tuple[int, int]) -> None:
     torch.testing.assert_close(ours[OFFSETS], plain[OFFSETS], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("task", "factor"), [("depth", 4), ("depth", 2), ("segmentation", 2)])
-def test_equals_the_plain_graph_with_details(task: str, factor: int) -> None:
-    size = (144, 80)
-    generator = trained_looking(detail={task: factor})
-    image = torch.from_numpy(make_frame(1, size)[None])
-    with torch.no_grad():
-        ours, plain = CpuDeployable(generator, size)(image), Deployable(generator)(image)
-        generator.heads[task].get_submodule("detail").weight.zero_()  # type: ignore[operator, union-attr]
-        without = Deployable(generator)(image)
-    assert (ours[CLASSES] == plain[CLASSES]).float().mean() > 0.9995
-    torch.testing.assert_close(ours[DEPTH], plain[DEPTH], rtol=1e-4, atol=0)
-    shown = {"depth": DEPTH, "segmentation": CLASSES}[task]
-    assert (plain[shown] != without[shown]).float().mean() > 0.01
-
-
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(8, 12), (9, 13)])
 def test_first_convolution_of_pixels(height: int, width: int, bias: bool) -> None:

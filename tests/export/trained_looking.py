@@ -23,6 +23,4 @@ def trained_looking(tasks: dict[str, int] = TASKS, **options: object) -> Generat
             nn.init.normal_(module.bias, std=0.2)
     for head in generator.heads.values():
         nn.init.normal_(head.emit.weight, std=0.5)
-        if head.detail is not None:
-            nn.init.normal_(head.detail.weight, std=0.3)
     return generator

@@ -21,10 +21,8 @@ def generator_of(
     task_channels: dict[str, int],
     channels: int = 64,
     crp_stages: int | list[int] = 4,
-    detail: dict[str, int] | None = None,
     **spec: float,
 ) -> Generator:
     """The deployed network of these tasks; what "segmentation" has is the number of classes."""
     own = {name: TASKS[name] for name in task_channels}
-    told = spec_of(task_channels.get("segmentation", 19), **spec)  # type: ignore[arg-type]
-    return build_generator(encoder, own, told, channels, crp_stages, detail)
+    return build_generator(encoder, own, spec_of(task_channels.get("segmentation", 19), **spec), channels, crp_stages)  # type: ignore[arg-type]

@@ -45,6 +45,7 @@ _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
+_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
@@ -54,7 +55,6 @@ class DepthArrays(TaskArrays):
     """
 
     value_unit = "m"
-    check_decodes = False
     dtype = "float32"
     channels = 0
     outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
@@ -83,9 +83,6 @@ class DepthArrays(TaskArrays):
         values = metres.ravel()[:: metres.size // _SAMPLED | 1]  # odd: not the same few columns in every row
         valid = int(np.count_nonzero(metres > 0))
         return Contents(metres.size, valid, valid, values=values[values > 0])
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
 
     def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
         """Depth that the network cannot express; what is only known to be far is not meant."""
@@ -119,6 +116,8 @@ class DepthArrays(TaskArrays):
         if not training:  # metrics mask by the true depth
             return stored
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
+        if spec.depth_edge_band_px:
+            depth[_beside_jumps(depth, spec.depth_edge_band_px)] = 0
         return depth.astype(np.float32, copy=False)
 
     def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
@@ -243,3 +242,15 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
+
+
+def _beside_jumps(depth: NDArray[np.float32], band: int) -> NDArray[np.bool_]:
+    """Pixels `[H,W]` that are at most the `band`-th from a jump between two neighbours with a depth."""
+    logarithm = np.log(np.maximum(depth, 1e-3))
+    beside = np.zeros(depth.shape, np.uint8)
+    for first, second in (((slice(None), slice(1, None)), (slice(None), slice(-1))), ((slice(1, None),), (slice(-1),))):
+        jumps = np.abs(logarithm[first] - logarithm[second]) > math.log(_JUMP)
+        jumps &= (depth[first] > 0) & (depth[second] > 0)
+        beside[first] |= jumps
+        beside[second] |= jumps
+    return np.asarray(cv2.dilate(beside, np.ones((2 * band - 1, 2 * band - 1), np.uint8)), dtype=bool)
