@@ -26,7 +26,7 @@ from advmtl.compare.plan import Plan, Planned, architecture_of, measured_paramet
 from advmtl.compare.table import frames_left_out, print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
-from advmtl.data import survey_data, train_loader, val_loaders
+from advmtl.data import train_loader, val_loaders
 from advmtl.networks import Architecture
 from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline, left_out
 from preprocessing.ground import InputError, first_line, progress
@@ -88,7 +88,7 @@ def _check(plan: Plan, device: torch.device) -> None:
     """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
     for config in plan.singles.values():
         loader, loaders = train_loader(config), val_loaders(config)
-        count_labels(config, survey_data(config, loader, [val for _, val in loaders]))
+        count_labels(config, loader, [val for _, val in loaders])
     for config in plan.distinct():
         build(config, device)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from advmtl.training.going_on import difference
     from advmtl.training.growth import Growth
     from advmtl.training.guards import ExternalFailure, Guards, LostDataError
-    from advmtl.training.labels import count_labels
+    from advmtl.training.labels import count_labels, label_counts
     from advmtl.training.log import Log
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder, with_init
     from advmtl.training.opening import Opening, load_newest, open_run
@@ -51,6 +51,7 @@ _HOMES = {
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
     "count_labels": "labels",
+    "label_counts": "labels",
     "fit": "fitting",
     "left_out": "fitting",
     "Growth": "growth",

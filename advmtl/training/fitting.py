@@ -35,7 +35,7 @@ from advmtl.training.class_counts import class_facts, describe_classes, settle_c
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
 from advmtl.training.keeping import tidy
-from advmtl.training.labels import count_labels
+from advmtl.training.labels import label_counts
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
 from advmtl.training.model import Model, device_named
@@ -154,7 +154,7 @@ def _in_folder(
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
     found = survey_data(config, data.train, everything[1:])
-    labels = count_labels(config, found)
+    labels = label_counts(config, found)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     opening = replace(how.opening, warn=told, tell=partial(console.print, markup=False, highlight=False))
     if processes.is_main:

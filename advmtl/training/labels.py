@@ -1,11 +1,26 @@
 """Whether there is something to learn from and to measure on, for every task."""
 
+from collections.abc import Sequence
+
 from advmtl.config import Config
-from advmtl.data import Survey, check_measurable, hidden_by_budget, missing_label, void_labels
+from advmtl.data import (
+    Loader,
+    Survey,
+    check_measurable,
+    hidden_by_budget,
+    missing_label,
+    survey_data,
+    void_labels,
+)
 from preprocessing.ground import InputError
 
 
-def count_labels(config: Config, found: Survey) -> str:
+def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
+    """The `label_counts` of loaders. Raises: InputError."""
+    return label_counts(config, survey_data(config, train, val))
+
+
+def label_counts(config: Config, found: Survey) -> str:
     """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from, or no task
     anything to be measured on.
     """

@@ -71,8 +71,8 @@ class Loop:
         """
         state, settings = self.state, self.state.config.train
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        tasks = {name: state.config.task_table[name] for name in state.config.tasks}
-        batches = self._small_first(checked_batches(loader, tasks), loader.batch_sampler.batches, total)
+        batches = checked_batches(loader, {name: state.config.task_table[name] for name in state.config.tasks})
+        batches = self._small_first(batches, loader.batch_sampler.batches, total)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0

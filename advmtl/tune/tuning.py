@@ -12,7 +12,7 @@ from rich.markup import escape
 from advmtl.compare import time_left
 from advmtl.config import Config
 from advmtl.data import survey_data, train_loader, val_loaders
-from advmtl.training import count_labels
+from advmtl.training import label_counts
 from advmtl.tune.budget import Budget
 from advmtl.tune.check import check_space, doubts, own_values
 from advmtl.tune.front import read_reference
@@ -141,7 +141,7 @@ def _line(one: TrialRecord) -> str:
 def _check_data(config: Config, objectives: Sequence[Objective]) -> None:
     """Find what would end every trial at its start. Raises: InputError."""
     found = survey_data(config, train_loader(config), [loader for _, loader in val_loaders(config)])
-    count_labels(config, found)
+    label_counts(config, found)
     for one in objectives:
         if one.path is not None and not found.val[one.path.task].labelled:
             raise InputError(f"--objective {one.key}: no validation frame has the label of {one.path.task}")

@@ -18,7 +18,7 @@ from advmtl.data.loading import train_loader, val_loaders
 from advmtl.data.survey import survey_data
 from advmtl.tasks import TASKS as ALL
 from advmtl.tasks.record import FrameRecord
-from advmtl.training.labels import count_labels
+from advmtl.training.labels import label_counts
 from preprocessing.ground.errors import InputError
 
 FILE = Path("label.png")
@@ -280,6 +280,6 @@ def test_a_label_that_the_budget_hides_is_not_called_absent(tmp_path: Path) -> N
     found = survey_data(hiding, train_loader(hiding), [loader for _, loader in val_loaders(hiding)])
     assert [found.train[task].hidden for task in ("segmentation", "depth")] == [6, 0]
     with pytest.raises(InputError, match=r"data\.label_budget=0:1 leaves none of the 6 there are; write another"):
-        count_labels(hiding, found)
+        label_counts(hiding, found)
     found = survey_data(whole, train_loader(whole), [loader for _, loader in val_loaders(whole)])
     assert [found.train[task].hidden for task in ("segmentation", "depth")] == [0, 0]

@@ -14,7 +14,7 @@ from advmtl.config.typed import validate
 from advmtl.data import Survey, check_measurable, look_at, survey_data, survey_lines, train_loader, val_loaders
 from advmtl.data.index import index_source
 from advmtl.tasks import TASKS
-from advmtl.training.labels import count_labels
+from advmtl.training.labels import label_counts
 from preprocessing.ground import InputError
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.files import write_png
@@ -92,7 +92,7 @@ def test_a_file_without_a_valid_pixel_is_no_label_and_is_said(tmp_path: Path) ->
         "segmentation: 3 of 4 label files of training have no valid pixel and count as none, e.g. of f1",
         "depth: 1 of 4 label files of training have no valid pixel and count as none, e.g. of f2",
     ]
-    assert count_labels(settings, found) == "segmentation 1 train, 2 val; depth 3 train, 2 val"
+    assert label_counts(settings, found) == "segmentation 1 train, 2 val; depth 3 train, 2 val"
 
 
 def test_nothing_but_void_labels_ends_before_the_first_step(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_nothing_but_void_labels_ends_before_the_first_step(tmp_path: Path) -> N
     with pytest.raises(
         InputError, match=r"data\.val: every validation label is void \(6 files; is this the test split"
     ):
-        count_labels(config([good], [void]), surveyed(config([good], [void])))
+        label_counts(config([good], [void]), surveyed(config([good], [void])))
     with pytest.raises(
         InputError, match=r"tasks\.segmentation: .*every training label is void \(3 files, e\.g\. of f0"
     ):
-        count_labels(config([void], [good]), surveyed(config([void], [good])))
+        label_counts(config([void], [good]), surveyed(config([void], [good])))
     write_cityscapes(tmp_path / "test", "test", frames=2)
     for number in range(2):
         name = f"town_000000_{number:06d}"
@@ -113,7 +113,7 @@ def test_nothing_but_void_labels_ends_before_the_first_step(tmp_path: Path) -> N
         frame_path(tmp_path / "test", "disparity", "test", "town", name).unlink()
     with pytest.raises(InputError, match=r"every validation label is void \(2 files"):
         settings = config([good], [f"cityscapes:{tmp_path}/test:test"])
-        count_labels(settings, surveyed(settings))
+        label_counts(settings, surveyed(settings))
     nothing = write_split(tmp_path / "none", "val", 2, lambda number: None, lambda number: None)
     with pytest.raises(
         InputError, match=r"here: no validation frame has a label of any task \(segmentation or depth\)"
@@ -259,4 +259,4 @@ def test_of_large_sets_a_part_is_decoded_and_that_is_said(tmp_path: Path, monkey
     monkeypatch.setattr("advmtl.data.frames.COUNTED_PX", 2 * PIXELS)
     said = "depth: 3 of 6 label files were counted, evenly over the frames"
     assert said in lines(settings, doubtful=False)
-    assert count_labels(settings, surveyed(settings)) == "segmentation 5 train, 1 val; depth 5 train, 1 val"
+    assert label_counts(settings, surveyed(settings)) == "segmentation 5 train, 1 val; depth 5 train, 1 val"

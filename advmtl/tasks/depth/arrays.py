@@ -43,9 +43,9 @@ DEPTH_M = "depth_m"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
-_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
+_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
@@ -55,7 +55,6 @@ class DepthArrays(TaskArrays):
     """
 
     value_unit = "m"
-    check_decodes = False
     dtype = "float32"
     channels = 0
     outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
@@ -84,9 +83,6 @@ class DepthArrays(TaskArrays):
         values = metres.ravel()[:: metres.size // _SAMPLED | 1]  # odd: not the same few columns in every row
         valid = int(np.count_nonzero(metres > 0))
         return Contents(metres.size, valid, valid, values=values[values > 0])
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
 
     def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
         """Depth that the network cannot express; what is only known to be far is not meant."""

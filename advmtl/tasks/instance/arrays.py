@@ -32,7 +32,6 @@ class InstanceArrays(TaskArrays):
     `[3,H,W]`: offsets dy, dx from the instance's centre [px], and the ids.
     """
 
-    value_unit = ""
     check_decodes = True
     dtype = "uint16"
     channels = 0
@@ -50,12 +49,6 @@ class InstanceArrays(TaskArrays):
         ids = _read(record, shape)
         learnt, measured = (int(np.count_nonzero(chosen)) for chosen in (is_instance(ids), ids != IGNORED_INSTANCE))
         return Contents(ids.size, learnt, measured)
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
-
-    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
-        return []
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint16]:
         return resize_nearest(_read(record, shape), size)

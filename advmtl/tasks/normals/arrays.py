@@ -37,8 +37,6 @@ _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; componen
 class NormalsArrays(TaskArrays):
     """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
-    value_unit = ""
-    check_decodes = False
     dtype = "int16"
     channels = 3
     outputs = (
@@ -68,12 +66,6 @@ class NormalsArrays(TaskArrays):
         elif record.frame is not None:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
         return Contents(pixels, valid, valid)
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
-
-    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
-        return []
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.int16]:
         """Of the depth at network size, each pixel with the direction of the one it was picked from."""

@@ -41,7 +41,6 @@ OVERLAY = 0.55
 class SegmentationArrays(TaskArrays):
     """Stored: uint8 class ids `[H,W]` of the label set, 255 = ignore; the target is the same."""
 
-    value_unit = ""
     check_decodes = True
     dtype = "uint8"
     channels = 0
