@@ -21,6 +21,9 @@ class AdversarialObjective:
         generator: fake scores -> scalar to minimise.
         spectral: whether the discriminator's layers are spectrally normalised.
         penalty: weight of the gradient penalty; 0 = none.
+        weight: of the generator's loss, where a configuration gives none: so that its gradient at z is about a tenth to
+            a fifth of a task's (docs/method.md).
+        learning_rate: of the discriminator, where a configuration gives none; None: that of all discriminators.
     """
 
     name: str
@@ -28,6 +31,8 @@ class AdversarialObjective:
     generator: Callable[[Tensor], Tensor]
     spectral: bool
     penalty: float
+    weight: float = 0.15
+    learning_rate: float | None = None
 
 
 def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -57,9 +62,19 @@ def negative_mean(fake: Tensor) -> Tensor:
 
 # A caller may have more, `OBJECTIVES | {"mine": …}`, in the tables of a configuration's validation.
 OBJECTIVES: dict[str, AdversarialObjective] = {
-    "lsgan": AdversarialObjective("lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0),
-    "hinge": AdversarialObjective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0),
-    "wgan_gp": AdversarialObjective("wgan_gp", wasserstein_discriminator, negative_mean, spectral=False, penalty=10.0),
+    "lsgan": AdversarialObjective(
+        "lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0, weight=0.5
+    ),
+    "hinge": AdversarialObjective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0, weight=0.15),
+    "wgan_gp": AdversarialObjective(
+        name="wgan_gp",
+        discriminator=wasserstein_discriminator,
+        generator=negative_mean,
+        spectral=False,
+        penalty=10.0,
+        weight=0.04,
+        learning_rate=2e-4,
+    ),
 }
 
 

@@ -23,6 +23,7 @@ _SHARED = (
     "data.label_seed",
     "depth.max_m",
     "train.epochs",
+    "train.max_steps",
 )
 # What makes a configuration more than its tasks and losses.
 _PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}

@@ -81,7 +81,8 @@ def is_finished(config: Config, run: Run) -> bool:
             f"choose another --out, or remove that folder"
         )
     evaluation = run.folder / "evaluation.json"
-    trained = state["epoch"] >= config.train.epochs or bool(state.get("guards", {}).get("stopped"))
+    complete = config.train.complete(state["epoch"], state["batch"], state["step"])
+    trained = complete or bool(state.get("guards", {}).get("stopped"))
     if not trained or not evaluation.is_file():
         return False
     measured = run.best if run.best.is_file() else run.last  # as at the end of training

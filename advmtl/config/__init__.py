@@ -22,6 +22,8 @@ from advmtl.config.growth import (
 )
 from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
+from advmtl.config.plan import Plan
+from advmtl.config.steps import whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Size, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from advmtl.adversarial_objectives import gradient_penalty
-from advmtl.config import Config, DiscriminatorConfig, TrainConfig
+from advmtl.config import Config, DiscriminatorConfig, Plan, TrainConfig
 from advmtl.networks import PatchDiscriminator, discriminator_input, input_channels
 from advmtl.tasks import index_on
-from advmtl.terms.term import Logs, StepContext, Term
+from advmtl.terms.term import Logs, StepContext, Term, half_heard
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class DiscriminatorTerm(Term):
         noise: draws the gradient penalty's mixtures; one for all discriminators, so that equal seeds give equal runs.
     """
 
+    start_key = "train.adversarial_start_step"
+
     def __init__(self, name: str, settings: DiscriminatorConfig, config: Config, noise: torch.Generator) -> None:
         super().__init__()
         self.name, self.settings, self.objective = name, settings, config.objective_table[settings.objective]
@@ -55,6 +57,19 @@ class DiscriminatorTerm(Term):
             layers=settings.layers,
             spectral=self.objective.spectral,
         )
+
+    def foresee(self, plan: Plan) -> str | None:
+        """Labels that never meet in a frame, a start after the last step, or a ramp that is cut short."""
+        late = super().foresee(plan)
+        if late is not None:
+            return late
+        if not plan.having(self.settings.tasks):
+            return (
+                f"no training frame has {' and '.join(self.settings.tasks)}, so it never learns; leave "
+                f"discriminators.{self.name} out, or add frames that have all labels it sees"
+            )
+        heard = adversarial_ramp(plan.steps - 1, self._ramp) if self.settings.weight else 1.0
+        return half_heard(heard, "train.adversarial_ramp_steps")
 
     def get_extra_state(self) -> dict[str, Any]:
         """Where the noise stands."""

@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 import torch
 from rich.console import Console
 
-from advmtl.config import Config, GrowthConfig
+from advmtl.config import Config
 from advmtl.data import (
     Loader,
     Loaders,
@@ -32,6 +32,7 @@ from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.compiling import compile_networks
+from advmtl.training.foresight import Foresight, foresee, plan_of
 from advmtl.training.guards import external_failures
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
@@ -42,7 +43,7 @@ from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.timing import Timing
-from preprocessing.ground import InputError, progress
+from preprocessing.ground import InputError, progress, write_json
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def fit(
     assert isinstance(config, Config)
     audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
     processes.assert_equal(config.hash, "configuration")
-    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
+    data = processes.raise_together(partial(_loaders, config, processes, train, val))
+    config = config.settled(config.train.steps(data.train.batch_sampler.batches))
     with ExitStack() as stack:
         temporary = folder is None
         if folder is None:
@@ -156,6 +158,11 @@ def _in_folder(
 def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(_first_line(state, data.train, labels, processes))
+    foresight = foresee(state, plan_of(config, data.train, processes.count))
+    if not config.train.complete(state.epoch, state.batch, state.step):
+        print_foresight(foresight, console, doubts_only=state.step > 0)
+    if writes:
+        write_json(run.plan, foresight.to_dict())
     if config.train.compile:
         compile_networks(state, console)
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
@@ -164,7 +171,7 @@ def _train(state: State, run: Run, data: Loaders, labels: str, console: Console,
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
         timing = Timing(run.timing if writes else None, processes.count)
-        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes, how.audience)
+        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes, how.audience, how.temporary)
         try:
             _run(loop, data.train, data.val)
         finally:
@@ -177,26 +184,23 @@ def _train(state: State, run: Run, data: Loaders, labels: str, console: Console,
 
 def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     batches = loader.batch_sampler.batches
-    total = batches * loop.state.config.train.epochs
-    if loop.state.growth is not None and not loop.state.growth.history:
-        _check_windows(loop.state.growth.settings, total, loop.console)
+    settings = loop.state.config.train
+    total = settings.steps(batches)
     with progress("training", total, "steps") as bar:
-        bar.advance(loop.state.epoch * batches + loop.state.batch)
+        bar.advance(settings.done(loop.state.epoch * batches + loop.state.batch, loop.state.step))
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
     if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
         loop.save_last()  # a given state with nothing left to do
 
 
-def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
-    """Warn of detections beyond the last step: their number and place are the configuration's, that one's not."""
-    made = settings.within(total)
-    if made < settings.detections:
-        warn(
-            console,
-            f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
-            f"growth.start_step, growth.every_steps or growth.detections",
-        )
+def print_foresight(foresight: Foresight, console: Console, *, doubts_only: bool = False) -> None:
+    """What is foreseen, a line each, doubtful ones as warnings and first."""
+    for line in foresight.lines:
+        if line.doubtful:
+            warn(console, line.text)
+        elif not doubts_only:
+            console.print(line.text, markup=False, highlight=False)
 
 
 def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
@@ -237,10 +241,15 @@ def _first_line(state: State, loader: TrainLoader, labels: str, processes: Proce
     whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
     return (
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
-        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
+        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {_length(config, loader.batch_sampler.batches)}, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
         + (f", resumed at step {state.step}" if state.step else "")
     )
+
+
+def _length(config: Config, batches: int) -> str:
+    steps = config.train.max_steps
+    return f"{config.train.epochs} epochs" if steps is None else f"{steps} steps ({steps / batches:.3g} epochs)"
 
 
 def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:

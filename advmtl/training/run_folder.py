@@ -64,6 +64,11 @@ class Run:
         return self.folder / "timing.jsonl"
 
     @property
+    def plan(self) -> Path:
+        """What was foreseen before the first step; see `foresight`."""
+        return self.folder / "plan.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object per line: training losses and validation metrics."""
         return self.folder / "metrics.jsonl"
@@ -209,13 +214,17 @@ def _check_best(run: Run, state: State, warn: Callable[[str], None]) -> None:
 
 def _remove_stale_files(run: Run, state: State) -> None:
     """Remove partial files of a killed process, and panels drawn after the checkpoint: they are drawn again."""
-    panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, state.config.train.epochs + 1)]
+    train = state.config.train
+    # A budget of steps is no number of epochs; no run is drawn so many ahead of its checkpoint.
+    last = train.epochs if train.max_steps is None else state.epoch + 100
+    panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, last + 1)]
     for name in panels[state.epoch :]:
         (run.folder / "panels" / name).unlink(missing_ok=True)
     remove_leftovers(run.last.parent, [path.name for path in (run.last, run.previous, run.best, run.failed)])
     remove_leftovers(run.folder / "panels", panels)
     remove_leftovers(
-        run.folder, ("config.yaml", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif", "growth.png")
+        run.folder,
+        ("config.yaml", "plan.json", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif", "growth.png"),
     )
 
 
@@ -223,7 +232,7 @@ def clear_run(folder: Path) -> None:
     """Remove what a run wrote into `folder`, and nothing else in it."""
     for name in ("checkpoints", "panels", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    files = ("config.yaml", "label_budget.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")
+    files = ("config.yaml", "label_budget.json", "plan.json", "metrics.jsonl", "timing.jsonl", "evaluation.json")
     names = (*files, "evaluation_frames.jsonl")
     for name in (*names, "evolution.gif", "growth.png"):
         (folder / name).unlink(missing_ok=True)

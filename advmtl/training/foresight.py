@@ -1,0 +1,183 @@
+"""What a training will do, and what of it was asked for and will not come: known before its first step."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from advmtl.config import Config, Plan
+from advmtl.data import TrainLoader
+from advmtl.terms import Term
+from advmtl.training.optimizers import highest_rate
+from advmtl.training.state import State
+
+_LONG_WARM_UP = 0.25
+"""Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding in words; `doubtful`: it can hardly be meant so. Begins with what it is about."""
+
+    text: str
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What is foreseen.
+
+    Attributes:
+        lines: in words, the doubtful ones first.
+        facts: the same as numbers, JSON-able.
+    """
+
+    lines: tuple[Line, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def doubts(self) -> list[str]:
+        """The doubtful lines."""
+        return [line.text for line in self.lines if line.doubtful]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For plan.json."""
+        return {**self.facts, "doubts": self.doubts}
+
+
+def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
+    """The plan of a training on these batches by so many processes."""
+    batches, settings = loader.batch_sampler.batches, config.train
+    steps, table = settings.steps(batches), {name: config.task_table[name] for name in config.tasks}
+    epochs = math.ceil(steps / batches)
+    return Plan(
+        steps=steps,
+        epochs=epochs,
+        measurements=math.ceil(epochs / settings.evaluate_every_epochs),
+        frames_per_step=config.data.batch_size * processes,
+        labels=Counter(
+            frozenset(name for name, task in table.items() if task.has(record)) for record in loader.dataset.records
+        ),
+    )
+
+
+def foresee(state: State, plan: Plan) -> Foresight:
+    """What the parts of a run say of a plan, and its schedules."""
+    terms = {name: cast(Term, term) for name, term in state.terms.items()}
+    doubts = {name: doubt for name, term in terms.items() if (doubt := term.foresee(plan))}
+    lines = [Line(f"{name}: {doubt}", doubtful=True) for name, doubt in doubts.items()]
+    config, balance = state.config, state.balancer.foresee(plan)
+    if balance is not None:
+        lines.append(Line(f"balance.method: {_balancer(state)} {balance}", doubtful=True))
+    lines += [Line(text, doubtful=True) for text in (*_growth(config, plan), *_budget(config, plan))]
+    rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)
+    lines += [Line(_schedule(config, plan, highest)), Line(_terms(terms, doubts, plan))]
+    facts = {
+        "configuration": {"name": config.name, "hash": config.hash},
+        "steps": plan.steps,
+        "epochs": plan.epochs,
+        "measurements": plan.measurements,
+        "frames_per_step": plan.frames_per_step,
+        "learning_rate": {"configured": rate, "highest": rate * highest[0], "highest_at_step": highest[1]},
+        "shares": {key: {"share": share, "steps": _value(config, key)} for key, share in config.shares.items()},
+        "labels": [{"tasks": sorted(own), "frames": count} for own, count in plan.labels.items()],
+        "terms": {name: _term(term, doubts.get(name), plan) for name, term in terms.items()},
+        "balance": {"method": _balancer(state), "doubt": balance},
+    }
+    return Foresight(tuple(sorted(lines, key=lambda line: not line.doubtful)), facts)
+
+
+def _balancer(state: State) -> str:
+    return state.own.get("balancer", state.config.balance.method)
+
+
+def _term(term: Term, doubt: str | None, plan: Plan) -> dict[str, Any]:
+    begins = term.start_step < plan.steps
+    return {
+        "first_step": term.start_step + 1 if begins else None,
+        "last_step": plan.steps if begins else None,
+        "doubt": doubt,
+    }
+
+
+def _value(config: Config, key: str) -> Any:
+    here: Any = config
+    for part in key.split("."):
+        here = getattr(here, part)
+    return here
+
+
+def _growth(config: Config, plan: Plan) -> list[str]:
+    """Detections beyond the last step: their number and place are the configuration's, that one's not; and gradients
+    of two tasks that no step has.
+    """
+    growth = config.growth
+    if growth is None:
+        return []
+    made, found = growth.within(plan.steps), []
+    if made < growth.detections:
+        found.append(
+            f"growth: {made} of {growth.detections} detections lie within the {plan.steps} steps of this training; "
+            f"lower growth.start_step, growth.every_steps or growth.detections"
+        )
+    tasks = list(config.tasks)
+    if not any(plan.meet(one, other) for one in tasks for other in tasks if one < other):
+        found.append("growth: no step has labels of two tasks, so no conflict can be found; raise data.batch_size")
+    return found
+
+
+def _budget(config: Config, plan: Plan) -> list[str]:
+    """Schedules and intervals against the number of steps."""
+    train, data, steps = config.train, config.data, plan.steps
+    found = []
+    if train.warmup_steps > _LONG_WARM_UP * steps:
+        share, at = highest_rate(steps, config)
+        found.append(
+            f"train.warmup_steps: {train.warmup_steps} of {steps} steps; the learning rate rises to "
+            f"{train.learning_rate * share:.3g}, {share:.0%} of {train.learning_rate:g}, at step {at}; write a share "
+            "of the steps, e.g. train.warmup_steps=10%"
+        )
+    if train.log_every > steps:
+        found.append(
+            f"train.log_every: {train.log_every}, and the training has {steps} steps: none is logged; lower it"
+        )
+    if train.patience is not None and train.patience >= plan.measurements:
+        found.append(
+            f"train.patience: {train.patience}, and the training is measured {plan.measurements} times, so it never "
+            "stops earlier; lower it, or train.evaluate_every_epochs"
+        )
+    if plan.frames < plan.frames_per_step:
+        found.append(
+            f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
+            "lower it"
+        )
+    if data.unlabelled_weight is not None and (data.label_budget == "all" or not _unlabelled_wanted(config)):
+        found.append(
+            "data.unlabelled_weight: says nothing without a data.label_budget and a part of partial that learns from "
+            "frames without labels; leave it out"
+        )
+    return found
+
+
+def _unlabelled_wanted(config: Config) -> bool:
+    return config.partial is not None and config.partial.needs_no_label
+
+
+def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
+    train = config.train
+    warm = f", {train.warmup_steps} steps of warm-up" if train.warmup_steps else ""
+    times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
+    shares = "".join(f"; {key} {share} = {_value(config, key)}" for key, share in config.shares.items())
+    return (
+        f"schedule: {plan.steps} steps, measured {times}; learning rate up to {train.learning_rate * highest[0]:.3g} "
+        f"at step {highest[1]} ({train.schedule}{warm}){shares}"
+    )
+
+
+def _terms(terms: Mapping[str, Term], doubts: Mapping[str, str], plan: Plan) -> str:
+    acting = {name: term for name, term in terms.items() if name not in doubts}
+    parts = [
+        name + (f" from step {term.start_step + 1} on" if term.start_step else "") for name, term in acting.items()
+    ]
+    return f"terms: {', '.join(parts)}" + (f"; {len(doubts)} more in doubt, see above" if doubts else "")
