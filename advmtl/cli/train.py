@@ -1,14 +1,15 @@
 """The commands `train`, `evaluate` and `compare`."""
 
+import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
-from preprocessing.ground import EXIT_FAILED, InputError
+from preprocessing.ground import EXIT_FAILED, EXIT_SKIPPED, InputError
 
 
 def _sources(data: list[str], val: list[str]) -> list[str]:
@@ -48,6 +49,14 @@ def train(
         typer.Option("--resume/--no-resume", help="Resume the folder's run, or refuse a folder that has one."),
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
+    dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Train nothing: what would happen, a batch as a picture, how long it takes."),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--json", metavar="PATH", help="With --dry-run: the same as JSON; - is standard output."),
+    ] = None,
 ) -> None:
     """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit.
 
@@ -56,6 +65,7 @@ def train(
       advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
       advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
       advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+      advmtl train model3 --data cityscapes:city train.max_steps=20000 train.warmup_steps=5% --dry-run
       torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
 
     Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
@@ -63,7 +73,10 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import fit
+    from advmtl.training import dry_run, fit
+
+    if report is not None and not dry:
+        raise InputError("--json: only with --dry-run; a training writes plan.json and evaluation.json into its folder")
 
     def read() -> Config:
         seeds = [] if seed is None else [f"seed={seed}"]
@@ -72,9 +85,26 @@ def train(
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.is_main)
-        fit(settings, folder, target, console, overwrite=overwrite, resume=resume, processes=processes)
+        console = Console(soft_wrap=True, quiet=not processes.is_main or report == "-")
+        ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "processes": processes}
+        if dry:
+            found = dry_run(settings, folder, target, console, **ways)
+            if report is not None and processes.is_main:
+                _write_json(found, report)
+            if found["skipped"]:
+                raise typer.Exit(EXIT_SKIPPED)
+            return
+        fit(settings, folder, target, console, **ways)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+
+
+def _write_json(found: dict[str, Any], path: str) -> None:
+    if path == "-":
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from preprocessing.ground import write_json
+
+    write_json(path, found)
 
 
 def evaluate(

@@ -150,8 +150,8 @@ def half_heard(share: float, key: str) -> str | None:
     if share >= 0.5:
         return None
     return (
-        f"its weight rises to {share:.0%} of itself by the last step, since the ramp is longer than what is left of the "
-        f"training; lower {key} (a share of the steps is written as 10%)"
+        f"its weight rises to {share:.0%} of itself by the last step, since the ramp is longer than the steps left; "
+        f"lower {key} (a share of the steps is written as 10%)"
     )
 
 

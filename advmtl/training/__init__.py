@@ -19,11 +19,14 @@ if TYPE_CHECKING:
         recorded_growth,
         save_checkpoint,
     )
+    from advmtl.training.rehearsal import dry_run
     from advmtl.training.finite import NonFiniteLoss
     from advmtl.training.fitting import Fitted, count_labels, fit
+    from advmtl.training.foresight import Foresight, foresee, plan_of
     from advmtl.training.growth import Growth
     from advmtl.training.guards import ExternalFailure, Guards
     from advmtl.training.log import Log
+    from advmtl.training.loop import warn
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder
     from advmtl.training.precision import Precision
     from advmtl.training.run_folder import Run, difference, load_newest, open_run
@@ -40,14 +43,17 @@ _HOMES = {
     "load_generator": "checkpoint",
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
+    "dry_run": "rehearsal",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
     "count_labels": "fitting",
     "fit": "fitting",
+    **dict.fromkeys(("Foresight", "foresee", "plan_of"), "foresight"),
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
     "Log": "log",
+    "warn": "loop",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder"), "model"),
     "Precision": "precision",
     "Run": "run_folder",

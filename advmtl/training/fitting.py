@@ -104,15 +104,13 @@ def fit(
             raise InputError(f"device: the state is on {given.device}, not on {device}; build it there")
     assert isinstance(config, Config)
     audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
-    processes.assert_equal(config.hash, "configuration")
-    data = processes.raise_together(partial(_loaders, config, processes, train, val))
-    config = config.settled(config.train.steps(data.train.batch_sampler.batches))
+    prepared = prepare(config, processes, console, train, val)
     with ExitStack() as stack:
         temporary = folder is None
         if folder is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
         part = Part(folder, temporary, given, audience, overwrite, resume)
-        return _in_folder(config, part, device or device_named(None), console, processes, data, stack)
+        return _in_folder(prepared, part, device or device_named(None), console, processes, stack)
 
 
 @dataclass(frozen=True)
@@ -127,20 +125,46 @@ class Part:
     resume: bool
 
 
-def _in_folder(
+@dataclass(frozen=True)
+class Prepared:
+    """What a training takes.
+
+    Attributes:
+        config: with numbers of steps in the place of shares of the training.
+        data: what to learn from and to measure on.
+        labels: how many frames have which label, as text.
+    """
+
+    config: Config
+    data: Loaders
+    labels: str
+
+
+def prepare(
     config: Config,
-    how: Part,
-    device: torch.device,
-    console: Console,
     processes: Processes,
-    data: Loaders,
-    stack: ExitStack,
-) -> Fitted:
-    run, told, everything = Run(how.folder), partial(warn, console), [data.train, *(val for _, val in data.val)]
+    console: Console,
+    train: TrainLoader | None = None,
+    val: Sequence[NamedLoader] | None = None,
+) -> Prepared:
+    """The data of a training, looked at: what is left out is told, and all processes have the same.
+
+    Raises: InputError where a source is missing, no frame is good, or a task has nothing to learn from.
+    """
+    processes.assert_equal(config.hash, "configuration")
+    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
+    config = config.settled(config.train.steps(data.train.batch_sampler.batches))
+    everything = [data.train, *(loader for _, loader in data.val)]
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    labels = count_labels(config, data.train, everything[1:])
+    return Prepared(config, data, count_labels(config, data.train, everything[1:]))
+
+
+def _in_folder(
+    prepared: Prepared, how: Part, device: torch.device, console: Console, processes: Processes, stack: ExitStack
+) -> Fitted:
+    config, data, run, told = prepared.config, prepared.data, Run(how.folder), partial(warn, console)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     ways = {"overwrite": how.overwrite, "resume": how.resume}
     state = open_together(
@@ -152,12 +176,13 @@ def _in_folder(
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
         processes.raise_together(lambda: record() if processes.is_main else None)
-    return _train(state, run, data, labels, console, how)
+    return _train(state, run, prepared, console, how)
 
 
-def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
+def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Part) -> Fitted:
+    data = prepared.data
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
-    console.print(_first_line(state, data.train, labels, processes))
+    console.print(first_line(state, prepared))
     foresight = foresee(state, plan_of(config, data.train, processes.count))
     if not config.train.complete(state.epoch, state.batch, state.step):
         print_foresight(foresight, console, doubts_only=state.step > 0)
@@ -236,8 +261,10 @@ def _loaders(
     )
 
 
-def _first_line(state: State, loader: TrainLoader, labels: str, processes: Processes) -> str:
-    config, size, count = state.config, state.config.data.batch_size, processes.count
+def first_line(state: State, prepared: Prepared) -> str:
+    """The run in one line."""
+    loader, labels = prepared.data.train, prepared.labels
+    config, size, count = state.config, state.config.data.batch_size, state.processes.count
     whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
     return (
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "

@@ -155,6 +155,32 @@ def load_newest(run: Run, warn: Callable[[str], None], tables: dict[str, Any] | 
     return saved
 
 
+def find_saved(
+    config: Config,
+    run: Run,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Saved | None:
+    """The state in the run folder that a training would go on with; None where it would begin.
+
+    Raises: InputError where the folder's run has another configuration or no good checkpoint, or where it holds any run
+    and `resume` is off.
+    """
+    if not resume and not overwrite and run.exists():
+        raise InputError(
+            f"{run.folder}: holds a run; omit --no-resume to resume it, choose another --out, or start anew "
+            f"with --overwrite"
+        )
+    saved = None if overwrite else load_newest(run, warn, config.tables)
+    if saved is not None:
+        changed = difference(saved.config.computed(), config.computed())
+        if changed:
+            raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
+    return saved
+
+
 def open_run(
     config: Config,
     run: Run,
@@ -173,16 +199,7 @@ def open_run(
     one. Raises: InputError where the folder's run has another
     configuration or no good checkpoint, or where it holds any run and `resume` is off.
     """
-    if not resume and not overwrite and run.exists():
-        raise InputError(
-            f"{run.folder}: holds a run; omit --no-resume to resume it, choose another --out, or start anew "
-            f"with --overwrite"
-        )
-    saved = None if overwrite else load_newest(run, warn, config.tables)
-    if saved is not None:
-        changed = difference(saved.config.computed(), config.computed())
-        if changed:
-            raise InputError(f"{run.folder}: holds another run ({changed}); choose another --out, or --overwrite")
+    saved = find_saved(config, run, overwrite=overwrite, resume=resume, warn=warn)
     # A saved run has its encoder's weights in the checkpoint, so the pretrained file is not asked for again.
     state = given or build(config, device, pretrained=saved is None, processes=processes)
     if saved is not None:

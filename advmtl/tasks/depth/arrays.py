@@ -100,10 +100,12 @@ class DepthArrays:
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        metres = truth.reshape(truth.shape[-2:])
+        return color_depth(_thicken(metres) if np.mean(metres > 0) < 0.1 else metres, *spec.depth_range_m)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        true = None
-        if truth is not None:
-            true = color_depth(_thicken(truth) if np.mean(truth > 0) < 0.1 else truth, *spec.depth_range_m)
+        true = None if truth is None else self.picture(truth, spec)
         predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
         legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
         return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
