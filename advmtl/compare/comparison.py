@@ -96,7 +96,7 @@ def _check(plan: Plan, device: torch.device) -> None:
     for config in plan.distinct():
         loader = _loader_of(config, loaders)
         settled = config.settled(config.train.steps(loader.batch_sampler.batches))
-        plan.doubts[config.hash] = tuple(foresee(build(settled, device), plan_of(settled, loader)).doubts)
+        plan.doubts[config.hash] = tuple(foresee(build(settled, device), plan_of(settled, loader)).caveats)
 
 
 def _loader_of(config: Config, known: dict[str, TrainLoader]) -> TrainLoader:

@@ -24,8 +24,8 @@ class Planned:
 @dataclass
 class Plan:
     """All runs, and their outcomes by folder: the metrics of a finished one, why another one failed, and the
-    parameters of a network that grew, None where no checkpoint tells them; and what is doubtful of a configuration, by
-    hash.
+    parameters of a network that grew, None where no checkpoint tells them; and by hash, what is to be said beside a
+    configuration's figures.
     """
 
     configs: list[Config]
@@ -58,7 +58,7 @@ class Plan:
         """What its training is foreseen not to do; of one that is done already, as its first run has written it."""
         if config.hash not in self.doubts:
             file = self.run_of(config, 0).run.plan
-            self.doubts[config.hash] = tuple(read_json(file).get("doubts", ())) if file.is_file() else ()
+            self.doubts[config.hash] = tuple(read_json(file).get("caveats", ())) if file.is_file() else ()
         return self.doubts[config.hash]
 
     def take_finished(self, planned: Planned) -> bool:

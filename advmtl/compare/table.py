@@ -55,7 +55,7 @@ def grids(comparison: Comparison) -> list[Grid]:
     heads = ("configuration", "seeds", "Δm [%], + is better", "win rate [%]", "params [M]", "step time [× sum]")
     noted = {note: number for number, note in enumerate(_noted(comparison), 1)}
     rows = tuple(
-        (*_overview(row, comparison), *([", ".join(str(noted[note]) for note in row.notes)] if noted else []))
+        (*_overview(row, comparison), *([", ".join(map(str, sorted(noted[n] for n in row.notes)))] if noted else []))
         for row in comparison.everything
     )
     tables = [Grid("Against single-task learning", (*heads, "note") if noted else heads, rows)]

@@ -106,9 +106,9 @@ def check_batch_norm(network: nn.Module, frames: int, size: tuple[int, int]) -> 
     try:
         with torch.no_grad():
             tried(torch.empty(frames, 3, size[1], size[0], device="meta"))
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:
         if "more than 1 value per channel" not in str(error):
-            raise
+            return  # a network that does not run without values; its first step will tell
         raise InputError(
             f"data.batch_size: of {frames} frame of {size[0]}x{size[1]} px batch norm has one value per channel; set "
             "data.batch_size=2 or more, a larger data.size or data.crop, or train.batch_norm=frozen"

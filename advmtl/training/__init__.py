@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         recorded_growth,
         save_checkpoint,
     )
-    from advmtl.training.rehearsal import dry_run
     from advmtl.training.finite import NonFiniteLoss
     from advmtl.training.fitting import Fitted, count_labels, fit
     from advmtl.training.foresight import Foresight, foresee, plan_of
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from advmtl.training.loop import warn
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder
     from advmtl.training.precision import Precision
+    from advmtl.training.rehearsal import dry_run
     from advmtl.training.run_folder import Run, difference, load_newest, open_run
     from advmtl.training.scores import headline
     from advmtl.training.state import State, build, generator_from

@@ -18,10 +18,16 @@ _LONG_WARM_UP = 0.25
 
 @dataclass(frozen=True)
 class Line:
-    """One finding in words; `doubtful`: it can hardly be meant so. Begins with what it is about."""
+    """One finding in words, what it is about first.
+
+    Attributes:
+        doubtful: it can hardly be meant so.
+        caveat: and it bears on what the run comes to, so that it belongs beside its figures.
+    """
 
     text: str
     doubtful: bool = False
+    caveat: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,14 @@ class Foresight:
         """The doubtful lines."""
         return [line.text for line in self.lines if line.doubtful]
 
+    @property
+    def caveats(self) -> list[str]:
+        """Those of them that belong beside the run's figures."""
+        return [line.text for line in self.lines if line.caveat]
+
     def to_dict(self) -> dict[str, Any]:
         """For plan.json."""
-        return {**self.facts, "doubts": self.doubts}
+        return {**self.facts, "doubts": self.doubts, "caveats": self.caveats}
 
 
 def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
@@ -66,11 +77,12 @@ def foresee(state: State, plan: Plan) -> Foresight:
     """What the parts of a run say of a plan, and its schedules."""
     terms = {name: cast(Term, term) for name, term in state.terms.items()}
     doubts = {name: doubt for name, term in terms.items() if (doubt := term.foresee(plan))}
-    lines = [Line(f"{name}: {doubt}", doubtful=True) for name, doubt in doubts.items()]
     config, balance = state.config, state.balancer.foresee(plan)
-    if balance is not None:
-        lines.append(Line(f"balance.method: {_balancer(state)} {balance}", doubtful=True))
-    lines += [Line(text, doubtful=True) for text in (*_growth(config, plan), *_budget(config, plan))]
+    found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
+    found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
+    found += [*_growth(config, plan), *_budget(config, plan)]
+    lines = [Line(text, doubtful=True, caveat=True) for text in found]
+    lines += [Line(text, doubtful=True) for text in _idle(config, plan)]
     rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)
     lines += [Line(_schedule(config, plan, highest)), Line(_terms(terms, doubts, plan))]
     facts = {
@@ -128,16 +140,28 @@ def _growth(config: Config, plan: Plan) -> list[str]:
 
 
 def _budget(config: Config, plan: Plan) -> list[str]:
-    """Schedules and intervals against the number of steps."""
-    train, data, steps = config.train, config.data, plan.steps
+    """Schedules and frames against the number of steps."""
+    train, steps = config.train, plan.steps
     found = []
-    if train.warmup_steps > _LONG_WARM_UP * steps:
+    if train.warmup_steps > max(1, _LONG_WARM_UP * steps):  # a warm-up of one step is none
         share, at = highest_rate(steps, config)
         found.append(
             f"train.warmup_steps: {train.warmup_steps} of {steps} steps; the learning rate rises to "
             f"{train.learning_rate * share:.3g}, {share:.0%} of {train.learning_rate:g}, at step {at}; write a share "
             "of the steps, e.g. train.warmup_steps=10%"
         )
+    if plan.frames < plan.frames_per_step:
+        found.append(
+            f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
+            "lower it"
+        )
+    return found
+
+
+def _idle(config: Config, plan: Plan) -> list[str]:
+    """Settings that say nothing in this training, and change nothing of what is learnt."""
+    train, data, steps = config.train, config.data, plan.steps
+    found = []
     if train.log_every > steps:
         found.append(
             f"train.log_every: {train.log_every}, and the training has {steps} steps: none is logged; lower it"
@@ -146,11 +170,6 @@ def _budget(config: Config, plan: Plan) -> list[str]:
         found.append(
             f"train.patience: {train.patience}, and the training is measured {plan.measurements} times, so it never "
             "stops earlier; lower it, or train.evaluate_every_epochs"
-        )
-    if plan.frames < plan.frames_per_step:
-        found.append(
-            f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
-            "lower it"
         )
     if data.unlabelled_weight is not None and (data.label_budget == "all" or not _unlabelled_wanted(config)):
         found.append(

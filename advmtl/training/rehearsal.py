@@ -228,7 +228,8 @@ def _lines(facts: dict[str, Any], phases: list[Phase], plan: Plan) -> Iterator[s
             f"a step{where}: {one.step_s:.3g} s, and {one.waiting_s:.2g} s of waiting for its frames (medians of "
             f"{one.measured})"
         )
-    device = f"{facts['device']}" + (f", {facts['threads']} threads" if facts["device"] == "cpu" else "")
+    threads = f", {facts['threads']} thread" + ("" if facts["threads"] == 1 else "s")
+    device = facts["device"] + (threads if facts["device"] == "cpu" else "")
     memory = "" if facts["peak_memory_mib"] is None else f"; peak memory {facts['peak_memory_mib']:.0f} MiB"
     yield (
         f"the whole training: about {_duration(facts['training_s'])}, {plan.measurements} × "
@@ -237,7 +238,5 @@ def _lines(facts: dict[str, Any], phases: list[Phase], plan: Plan) -> Iterator[s
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next(
-        (size, unit) for size, unit in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= size or size == 1
-    )
-    return f"{seconds / size:.3g} {unit}"
+    size, unit = next((s, u) for s, u in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= s or s == 1)
+    return f"{seconds / size:.{0 if seconds >= 10 * size else 1}f} {unit}"
