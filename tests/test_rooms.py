@@ -29,6 +29,7 @@ FLOORS = {
         "terms",
         "training",
         "compare",
+        "tune",
         "report",
         "select",
         "doctor",

@@ -19,6 +19,7 @@ from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, evaluate, train
+from advmtl.cli.tune import probe, tune
 from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, FailedRun, InputError, first_line
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
@@ -143,6 +144,8 @@ app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)
 app.command(short_help="Train a configuration into a run folder, or resume it.")(train)
 app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
+app.command(short_help="Search settings: trials, tables, Pareto front.")(tune)
+app.command(short_help="Propose weights from gradients of some steps.")(probe)
 app.command(short_help="Write an HTML report about one or several runs.")(report)
 app.command(short_help="Select the frames most worth labelling.")(select)
 app.command(short_help="Draw image | ground truth | prediction panels.")(predict)

@@ -12,7 +12,7 @@ from advmtl.cli.options import Device, device_of
 from preprocessing.ground import EXIT_FAILED, EXIT_SKIPPED, InputError
 
 
-def _sources(data: list[str], val: list[str]) -> list[str]:
+def sources_of(data: list[str], val: list[str]) -> list[str]:
     """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
     import yaml
 
@@ -49,6 +49,13 @@ def train(
         typer.Option("--resume/--no-resume", help="Resume the folder's run, or refuse a folder that has one."),
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Begin a new run with the weights of a run folder, a checkpoint or a file.")
+    ] = None,
+    init_part: Annotated[str | None, typer.Option(help="Of --init: whole (all that fits) or encoder.")] = None,
+    data_changed: Annotated[
+        bool, typer.Option("--data-changed", help="Go on with a run although its frames are others than they were.")
+    ] = False,
     dry: Annotated[
         bool,
         typer.Option("--dry-run", help="Train nothing: what would happen, a batch as a picture, how long it takes."),
@@ -65,6 +72,7 @@ def train(
       advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
       advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
       advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+      advmtl train my_classes --init runs/model3 --init-part encoder train.freeze={encoder: 500}
       advmtl train model3 --data cityscapes:city train.max_steps=20000 train.warmup_steps=5% --dry-run
       torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
 
@@ -73,28 +81,33 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import dry_run, fit
+    from advmtl.training import dry_run, fit, with_init
 
     if report is not None and not dry:
         raise InputError("--json: only with --dry-run; a training writes plan.json and evaluation.json into its folder")
 
     def read() -> Config:
-        seeds = [] if seed is None else [f"seed={seed}"]
-        return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
+        if init_part is not None and init is None:
+            raise InputError("--init-part: names no weights; add --init RUN")
+        own = [] if seed is None else [f"seed={seed}"]
+        found = load_config(config, [*sources_of(data or [], val or []), *(overrides or []), *own])
+        return found if init is None else with_init(found, init, init_part or "whole")
 
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
         console = Console(soft_wrap=True, quiet=not processes.is_main or report == "-")
-        ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "processes": processes}
+        if Path(config).is_dir() and settings.init is None and folder.resolve() != Path(config).resolve():
+            console.print(f"{config}: its settings alone are taken; --init {config} takes its weights", highlight=False)
+        ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "data_changed": data_changed}
         if dry:
-            found = dry_run(settings, folder, target, console, **ways)
+            found = dry_run(settings, folder, target, console, **ways, processes=processes)
             if report is not None and processes.is_main:
                 _write_json(found, report)
             if found["skipped"]:
                 raise typer.Exit(EXIT_SKIPPED)
             return
-        fit(settings, folder, target, console, **ways)
+        fit(settings, folder, target, console, **ways, processes=processes)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
 
 
@@ -127,13 +140,15 @@ def evaluate(
     from advmtl.data import val_loaders
     from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
     from advmtl.evaluation import evaluate as measure
-    from advmtl.training import load_generator
+    from advmtl.training import load_trained
 
-    generator, config = load_generator(run)
+    trained = load_trained(run)
+    generator, config = trained.generator, trained.config
     target = device_of(device)
     loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
     frames = FrameMetrics(config.spec)
     metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
+    metrics["checkpoint"] = trained.chosen
     print_table(metrics)
     if constant:
         for task, constants in constant_baselines(config, loaders).items():
@@ -171,7 +186,7 @@ def compare(
     from advmtl.compare import compare as run
     from advmtl.compare import read_configurations
 
-    configs = read_configurations(arguments, _sources(data or [], val or []))
+    configs = read_configurations(arguments, sources_of(data or [], val or []))
     console = Console(soft_wrap=True)
     comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
     console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)

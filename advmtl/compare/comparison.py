@@ -130,14 +130,14 @@ def _train_all(
     with progress("comparing", len(todo), "runs") as bar:
         for done, planned in enumerate(todo):
             name = planned.run.folder.name
-            bar.advance(0, f"{name}{_left(time.monotonic() - start, done, len(todo))}")
+            bar.advance(0, f"{name}{time_left(time.monotonic() - start, done, len(todo))}")
             said = _train(plan, planned, device)
             bar.advance(1)
             console.print(f"{done + 1}/{len(todo)} {name}: {said}", markup=False, highlight=False)
             publish()
 
 
-def _left(elapsed_s: float, done: int, total: int) -> str:
+def time_left(elapsed_s: float, done: int, total: int) -> str:
     """Time left for the note of the bar, whose own estimate looks back over seconds, not runs."""
     if not done:
         return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from advmtl.config import Config, load_config, validate
+from advmtl.config import Config, load_config, of_task, validate
 from preprocessing.ground import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="
@@ -141,7 +141,10 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
-    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
+    own = {"tasks": {task: values["tasks"][task]}, "train": of_task(values["train"], task)}
+    values |= {"name": f"single_{task}", **own, **_PLAIN}
+    if not config.task_table[task].class_names(config.spec):  # it knows no class to draw by
+        values["data"] |= {"rare_frames": None, "class_mix": None}
     return validate(Config, values, f"single-task form of {config.name}")
 
 

@@ -97,7 +97,8 @@ def _of_delta_m(task: str) -> list[str]:
 
 def _ranked(task: str) -> list[str]:
     """Metrics of a task that rank models and have a title, its main ones first."""
-    ranking = [one for one in TASKS[task].learning.figures if one.higher_is_better is not None and one.title]
+    figures = [one for one in TASKS[task].learning.figures if not one.per_class]
+    ranking = [one for one in figures if one.higher_is_better is not None and one.title]
     return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
 
 

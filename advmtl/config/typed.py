@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -47,15 +47,31 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_CLASS_WEIGHT_WORDS = ("class_weights", "class_weight", "weights", "weight", "alpha")
+
+
+def class_weights_stand(key: str, task: str = "TASK") -> str:
+    """Where class weights stand, to go on from an error, if an unknown key of that name may have meant them."""
+    return f"; class weights stand in tasks.{task}.class_weights" if key in _CLASS_WEIGHT_WORDS else ""
+
+
 def _keys_of(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """Names of the fields beside the unknown key at `path`, for the suggestion."""
-    here: Any = model
+    here: type[BaseModel] | None = model
     for part in path[:-1]:
-        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
-            here = here.model_fields[str(part)].annotation
-        else:
+        if here is None:
             return []
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+        # A key of a mapping, or a place in a list, leads to a model of the same annotation.
+        if part in here.model_fields:
+            here = _model_in(here.model_fields[str(part)].annotation)
+    return list(here.model_fields) if here is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds: itself, or in a mapping, a list, or where it is not None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], where: str, overrides: Sequence[str]) -> str:
@@ -66,7 +82,10 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str, overri
         known = _keys_of(model, path)
         close = difflib.get_close_matches(str(path[-1]), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}" if known else "remove it"
-        message = f"unknown key; {hint}"
+        elsewhere = class_weights_stand(str(path[-1]))
+        if elsewhere and "class_weights" in known:
+            hint, elsewhere = "did you mean class_weights?", ""
+        message = f"unknown key; {hint}{elsewhere}"
     elif first["type"] == "missing":
         message = "is required"
     else:

@@ -7,7 +7,7 @@ any label, so that no loss counts it, and `Batch.skipped` names it and the reaso
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Protocol, cast
@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 
 from advmtl.config import Config, DataConfig, Source
 from advmtl.data.batch import Batch, Sample, collate
+from advmtl.data.class_pixels import count_classes, draw_by_class
 from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
 from advmtl.data.formats import FORMATS, Format, Role
-from advmtl.data.frames import BadFrame, check_frames
+from advmtl.data.frames import BadFrame, Look, fault_of, look_at, without_void
 from advmtl.data.index import index_source, source_name
 from advmtl.data.label_budget import frame_groups, keep_labels
 from advmtl.data.sampling import EpochSampler
@@ -110,16 +111,16 @@ def train_loader(
     """
     data, tasks = config.data, tasks or config.task_table
     if records is None:
-        good, bad = _index(data.train, config, "train", tasks, formats)
+        found = _index(data.train, config, "train", tasks, formats)
     else:
-        good, bad = _checked(keep_labels(records, data.label_budget, data.label_seed, tasks), config, tasks)
-        if not good:
-            raise InputError("none of the training frames is good" + (f"; the first: {bad[0].reason}" if bad else ""))
-    groups = frame_groups(good, config)
+        found = _checked(records, config, tasks, "train")
+        if not found.good:
+            raise InputError(f"none of the training frames is good{_the_first(found.bad)}")
+    groups = frame_groups(found.good, config)
     view = TrainView(data.crop or data.size, data.augment, config.seed)
     shown = [record for group, _ in groups for record in group]
     dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
-    dataset.bad_frames = bad
+    dataset.bad_frames, dataset.looks = found.bad, found.looks_of(shown)
     sampler = EpochSampler(
         lengths=[len(group) for group, _ in groups],
         weights=[weight for _, weight in groups],
@@ -130,7 +131,10 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    return cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    loader = cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    if data.rare_frames is not None or data.class_mix is not None:
+        draw_by_class(config, loader, count_classes(config, loader))
+    return loader
 
 
 def val_loaders(
@@ -153,19 +157,19 @@ def val_loaders(
     """
     data, tasks = config.data, tasks or config.task_table
     if records is not None:
-        good, bad = _checked(records, config, tasks)
-        if not good:
-            raise InputError("none of the validation frames is good" + (f"; the first: {bad[0].reason}" if bad else ""))
-        own = _dataset([replace(record, source=0) for record in good], [], config, tasks, data.cache_mb * 0.25)
-        own.bad_frames = bad
+        found = _checked([replace(record, source=0) for record in records], config, tasks, "val")
+        if not found.good:
+            raise InputError(f"none of the validation frames is good{_the_first(found.bad)}")
+        own = _dataset(found.good, [], config, tasks, data.cache_mb * 0.25)
+        own.bad_frames, own.looks = found.bad, found.looks
         return [("own", in_order(own, config, rank, world_size))]
     chosen = list(data.val if sources is None else sources)
     loaders: list[NamedLoader] = []
     for number, source in enumerate(chosen):
-        records, bad = _index([source], config, role, tasks, formats)
-        records = [replace(record, source=number) for record in records]
-        dataset = _dataset(records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
-        dataset.bad_frames = bad
+        found = _index([source], config, role, tasks, formats)
+        own_records = [replace(record, source=number) for record in found.good]
+        dataset = _dataset(own_records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
+        dataset.bad_frames, dataset.looks = found.bad, found.looks
         loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
 
@@ -207,34 +211,63 @@ def _configured(config: Config, tasks: Tasks) -> dict[str, Task]:
     return {name: task for name, task in tasks.items() if name in config.tasks}
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The good frames of some sources, what was found in their files, and the bad ones."""
+
+    good: list[FrameRecord]
+    looks: list[Look]
+    bad: list[BadFrame]
+    sources_of_bad: list[int]
+
+    def looks_of(self, records: Sequence[FrameRecord]) -> list[Look]:
+        """What was found in the files of these very good frames, in whatever order."""
+        by_record = {id(record): look for record, look in zip(self.good, self.looks, strict=True)}
+        return [by_record[id(record)] for record in records]
+
+
 def _index(
     sources: Sequence[Source], config: Config, role: Role, tasks: Tasks, formats: Mapping[str, Format]
-) -> tuple[list[FrameRecord], list[BadFrame]]:
+) -> _Found:
     if not sources:
         raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
-    good: list[FrameRecord] = []
-    bad: list[BadFrame] = []
     every = [index_source(source, config.data.classes, role, i, formats) for i, source in enumerate(sources)]
-    if role == "train":
-        # Over all sources, and before a single task's labels are chosen: every configuration learns from the same ones.
-        together = [record for found in every for record in found]
-        kept = iter(keep_labels(together, config.data.label_budget, config.data.label_seed, tasks))
-        every = [[next(kept) for _ in found] for found in every]
-    for source, found in zip(sources, every, strict=True):
-        passed, failed = _checked(found, config, tasks)
-        if not passed:
-            raise InputError(f"{source_name(source)}: every frame is bad; the first: {failed[0].reason}")
-        good += passed
-        bad += failed
-    return good, bad
+    found = _checked([record for own in every for record in own], config, tasks, role)
+    for number, source in enumerate(sources):
+        if not any(record.source == number for record in found.good):
+            bad = [one for one, its in zip(found.bad, found.sources_of_bad, strict=True) if its == number]
+            raise InputError(f"{source_name(source)}: every frame is bad{_the_first(bad)}")
+    return found
 
 
-def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks) -> tuple[list[FrameRecord], list[BadFrame]]:
-    """Good and bad frames, without the labels that nothing learns, so that no time is spent on reading them."""
+def _the_first(bad: Sequence[BadFrame]) -> str:
+    return f"; the first: {bad[0].reason}" if bad else ""
+
+
+def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks, role: Role) -> _Found:
+    """Good and bad frames, without the labels that nothing learns, so that no time is spent on reading them, and
+    without those that have no pixel.
+    """
+    own, training = _configured(config, tasks), role == "train"
+    # A budget is over all sources, and before a single task's labels are chosen: every configuration learns from the
+    # same ones. So it must be known of every task's labels which are void.
+    whole = training and config.data.label_budget != "all"
+    looks = look_at(records, tasks if whole else own, config.spec)
+    records = [without_void(r, look, tasks, training=training) for r, look in zip(records, looks, strict=True)]
+    if training:
+        records = keep_labels(records, config.data.label_budget, config.data.label_seed, tasks)
     for name, task in tasks.items():
         if name not in config.tasks:
             records = [task.without(record) for record in records]
-    return check_frames(records, _configured(config, tasks))
+    faults = [fault_of(record, look, own) for record, look in zip(records, looks, strict=True)]
+    kept = [place for place, fault in enumerate(faults) if fault is None]
+    bad = [(record, fault) for record, fault in zip(records, faults, strict=True) if fault is not None]
+    return _Found(
+        [records[place] for place in kept],
+        [looks[place] for place in kept],
+        [BadFrame(record.name, fault) for record, fault in bad],
+        [record.source for record, _ in bad],
+    )
 
 
 def batches_of(

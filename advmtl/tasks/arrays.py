@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import RGB as RGB
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec
@@ -95,7 +96,12 @@ class MapFile:
 class TaskArrays(Protocol):
     """What a task does with NumPy arrays. "Stored" is a label at network size as the cache keeps it; "target" is what
     the network is trained on, computed after every transform.
+
+    A class that names this one as its parent has the defaults given here.
     """
+
+    check_decodes: bool = False
+    """Whether `check` decodes the file, so that its `contents` cost nothing more."""
 
     @property
     def dtype(self) -> str:
@@ -121,6 +127,17 @@ class TaskArrays(Protocol):
         without decoding it where possible.
         """
 
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents | None:
+        """What the label file of a picture of this `shape` holds; None where a task does not count it. Raises:
+        InputError as `check` and `read` do.
+        """
+        self.check(record, shape)
+        return None
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        """Names of what `Contents.classes` counts."""
+        return ()
+
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
         """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""
 
@@ -129,6 +146,13 @@ class TaskArrays(Protocol):
 
     def warp(self, stored: Array, window: Window) -> Array:
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
+
+    def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
+        """A stored label with another one's at the true pixels of `mask` [H,W]; what is told apart by number stays so.
+
+        The default takes every pixel as it is.
+        """
+        return np.where(mask, other, own)
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """The network's target; in training clipped to what it can express."""

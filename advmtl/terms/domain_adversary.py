@@ -9,6 +9,7 @@ unlabelled frame, which has none, would be recognised by its complete map. It ge
 from the last few of the run. How holes relate to their surroundings (a sky without depth) can still give it away.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +133,7 @@ class DomainAdversary(Term):
 
     def _views(self, step: StepContext) -> dict[str, _View]:
         domains = {task: domains_of(step, task, self.settings.domains) for task in self.tasks}
-        turned: dict[str, Tensor] = {}
+        turned: Mapping[str, Tensor] = {}
         if self.settings.transform != "none" and any(one.weight(labelled=False) for one in domains.values()):
             turned = transformed_outputs(step, self.settings.transform)
         views = {}

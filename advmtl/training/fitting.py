@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,11 +17,13 @@ from advmtl.data import (
     Loader,
     Loaders,
     NamedLoader,
+    Seen,
     TrainLoader,
     check_loader,
     hidden_by_budget,
     missing_label,
     record_budget,
+    seen_frames,
     train_loader,
     val_loaders,
 )
@@ -31,13 +33,16 @@ from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluat
 from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
+from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.foresight import Foresight, foresee, plan_of
 from advmtl.training.guards import external_failures
+from advmtl.training.keeping import tidy
 from advmtl.training.log import Lines, Log
-from advmtl.training.loop import Loop, warn
+from advmtl.training.loop import Loop, done_of, warn
 from advmtl.training.model import Model, device_named
-from advmtl.training.run_folder import Run, lock_run, open_run
+from advmtl.training.opening import Opening, open_run
+from advmtl.training.run_folder import Run, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
@@ -67,6 +72,7 @@ def fit(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    data_changed: bool = False,
     processes: Processes = SINGLE,
     train: TrainLoader | None = None,
     val: Sequence[NamedLoader] | None = None,
@@ -75,9 +81,10 @@ def fit(
     """Train to the end of the configuration, or to a plateau, continuing the run folder where it holds a run.
 
     Writes config.yaml, checkpoints/{last,previous,best}.pt, metrics.jsonl, timing.jsonl, tensorboard/, panels/,
-    evolution.gif, growth.png (of a network that grows), evaluation.json and evaluation_frames.jsonl (of the best
-    checkpoint). Ctrl-C and SIGTERM save after the step in hand. A non-finite loss keeps the last good checkpoint and
-    writes the state as it was found to checkpoints/failed.pt.
+    evolution.gif, growth.png (of a network that grows), class_counts.json (where something is done by class),
+    evaluation.json and evaluation_frames.jsonl (of the best checkpoint). Ctrl-C and SIGTERM save after the step in
+    hand. A non-finite loss keeps the last good checkpoint and writes the state as it was found to
+    checkpoints/failed.pt.
 
     Under `torchrun`, with the `processes` of `process_group`, each process takes its part of every batch and of the
     validation frames, and the first one writes.
@@ -90,6 +97,7 @@ def fit(
             `advmtl.training`, warnings as warnings.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
+        data_changed: go on with a run whose frames are others than they were.
         processes: those that train together.
         train, val: loaders of the caller's own; None: those of the configured sources.
         callbacks: are told of logged steps and measured epochs, and may end the training.
@@ -109,7 +117,7 @@ def fit(
         temporary = folder is None
         if folder is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
-        part = Part(folder, temporary, given, audience, overwrite, resume)
+        part = Part(folder, temporary, given, audience, Opening(overwrite, resume, data_changed))
         return _in_folder(prepared, part, device or device_named(None), console, processes, stack)
 
 
@@ -121,8 +129,7 @@ class Part:
     temporary: bool
     given: State | None
     audience: Audience
-    overwrite: bool
-    resume: bool
+    opening: Opening
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,13 @@ class Prepared:
         config: with numbers of steps in the place of shares of the training.
         data: what to learn from and to measure on.
         labels: how many frames have which label, as text.
+        seen: the frames, on the first process.
     """
 
     config: Config
     data: Loaders
     labels: str
+    seen: Seen | None
 
 
 def prepare(
@@ -158,7 +167,12 @@ def prepare(
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    return Prepared(config, data, count_labels(config, data.train, everything[1:]))
+    labels, seen = count_labels(config, data.train, everything[1:]), None
+    if processes.is_main:
+        records = [loader.dataset.records for loader in everything]
+        own = {name: config.task_table[name] for name in config.tasks}
+        seen = seen_frames(records[0], records[1:], own, data.train.batch_sampler.batches)
+    return Prepared(config, data, labels, seen)
 
 
 def _in_folder(
@@ -166,12 +180,16 @@ def _in_folder(
 ) -> Fitted:
     config, data, run, told = prepared.config, prepared.data, Run(how.folder), partial(warn, console)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
-    ways = {"overwrite": how.overwrite, "resume": how.resume}
+    tell = partial(console.print, markup=False, highlight=False)
+    opening = replace(how.opening, warn=told, tell=tell, seen=prepared.seen)
     state = open_together(
-        lambda: open_run(config, run, device, **ways, warn=told, processes=processes, given=how.given),
+        lambda: open_run(config, run, device, opening, processes=processes, given=how.given),
         *(config, device, processes, told),
         given=how.given,
     )
+    settle_classes(state, data.train, told)
+    if config.counts_classes and processes.is_main and not how.temporary:
+        write_json(run.classes, class_facts(state))
     if config.data.label_budget != "all" and not how.temporary:
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
@@ -183,6 +201,8 @@ def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Pa
     data = prepared.data
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(first_line(state, prepared))
+    for line in describe_classes(state):
+        console.print(line, markup=False, highlight=False)
     foresight = foresee(state, plan_of(config, data.train, processes.count))
     if not config.train.complete(state.epoch, state.batch, state.step):
         print_foresight(foresight, console, doubts_only=state.step > 0)
@@ -190,6 +210,7 @@ def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Pa
         write_json(run.plan, foresight.to_dict())
     if config.train.compile:
         compile_networks(state, console)
+        state.freezing.forget()
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
     with external_failures(run.folder), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
@@ -209,10 +230,16 @@ def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Pa
 
 def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     batches = loader.batch_sampler.batches
-    settings = loop.state.config.train
-    total = settings.steps(batches)
+    total = loop.state.config.train.steps(batches)
     with progress("training", total, "steps") as bar:
-        bar.advance(settings.done(loop.state.epoch * batches + loop.state.batch, loop.state.step))
+        bar.advance(done_of(loop.state, batches))
+        if loop.state.selection.stale:
+            loop.measure_kept_anew(loaders)
+        if loop.state.unsaved:
+            loop.save_last()
+            loop.state.unsaved = False
+            if loop.processes.is_main:
+                tidy(loop.run, loop.state)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
     if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
@@ -231,11 +258,12 @@ def print_foresight(foresight: Foresight, console: Console, *, doubts_only: bool
 def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
-    generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
+    trained = load_best_together(loop.run, config, processes, partial(warn, console))
+    generator = trained.generator.to(device)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
     metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
-    metrics, rows = checked(metrics, config), frames.compute()
+    metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
     fitted = Fitted(Model(generator, config), metrics)
     if not writes:
         return fitted
@@ -270,7 +298,7 @@ def first_line(state: State, prepared: Prepared) -> str:
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
         f"{loader.batch_sampler.batches} steps an epoch, {whole}, {_length(config, loader.batch_sampler.batches)}, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        + (f", resumed at step {state.step}" if state.step else "")
+        f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
     )
 
 

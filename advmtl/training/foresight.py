@@ -73,6 +73,11 @@ def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
     )
 
 
+def small_steps(config: Config, steps: int) -> int:
+    """How many of the first steps see pictures at half the size."""
+    return math.ceil(config.train.small_share * steps)
+
+
 def foresee(state: State, plan: Plan) -> Foresight:
     """What the parts of a run say of a plan, and its schedules."""
     terms = {name: cast(Term, term) for name, term in state.terms.items()}
@@ -92,6 +97,7 @@ def foresee(state: State, plan: Plan) -> Foresight:
         "measurements": plan.measurements,
         "frames_per_step": plan.frames_per_step,
         "learning_rate": {"configured": rate, "highest": rate * highest[0], "highest_at_step": highest[1]},
+        "half_size_steps": small_steps(config, plan.steps),
         "shares": {key: {"share": share, "steps": _value(config, key)} for key, share in config.shares.items()},
         "labels": [{"tasks": sorted(own), "frames": count} for own, count in plan.labels.items()],
         "terms": {name: _term(term, doubts.get(name), plan) for name, term in terms.items()},
@@ -150,6 +156,12 @@ def _budget(config: Config, plan: Plan) -> list[str]:
             f"{train.learning_rate * share:.3g}, {share:.0%} of {train.learning_rate:g}, at step {at}; write a share "
             "of the steps, e.g. train.warmup_steps=10%"
         )
+    for part, until in train.freeze.items():
+        if until is not None and until >= steps:
+            found.append(
+                f"train.freeze: {part} learns after {until} steps, and the training has {steps}, so it never does; "
+                "lower it, or name the part alone"
+            )
     if plan.frames < plan.frames_per_step:
         found.append(
             f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
@@ -186,11 +198,13 @@ def _unlabelled_wanted(config: Config) -> bool:
 def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
     train = config.train
     warm = f", {train.warmup_steps} steps of warm-up" if train.warmup_steps else ""
+    small = small_steps(config, plan.steps)
+    half = f"; pictures at half the size until step {small}" if small else ""
     times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
     shares = "".join(f"; {key} {share} = {_value(config, key)}" for key, share in config.shares.items())
     return (
         f"schedule: {plan.steps} steps, measured {times}; learning rate up to {train.learning_rate * highest[0]:.3g} "
-        f"at step {highest[1]} ({train.schedule}{warm}){shares}"
+        f"at step {highest[1]} ({train.schedule}{warm}){half}{shares}"
     )
 
 

@@ -1,6 +1,7 @@
 """Guards of a run: diverging or dead discriminators, early stopping, lost data, full disks. Imports no torch."""
 
 import errno
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -10,8 +11,8 @@ from typing import Any
 from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
 from preprocessing.ground import FailedRun, InputError
 
-CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0}
-"""A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge)."""
+CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0, "r3gan": math.log(2)}
+"""A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge), any (R3GAN)."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
@@ -111,7 +112,9 @@ class Guards:
                 continue  # it rested: no frame of the batch has every label it sees
             guards, steps = config.guards, config.guards.critic_rows * config.train.log_every
             wins, dead = (self.critics.setdefault(f"{name}/{kind}", Streak()) for kind in ("wins", "dead"))
-            if wins.update(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
+            # A penalty that is not taken at every step is absent from the rows of the others.
+            told = settings.objective in CHANCE_LOSS or settings.penalty_every == 1 or "gradient_penalty" in values
+            if told and wins.update(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
                 wins.told = True
                 said.append(_winning(name, values, settings, steps))
             silent = abs(values["score_real"] - values["score_fake"]) < guards.dead_gap
@@ -134,7 +137,7 @@ def _wins(values: Mapping[str, float], settings: DiscriminatorConfig, guards: Gu
 
 def _winning(name: str, values: Mapping[str, float], settings: DiscriminatorConfig, steps: int) -> str:
     remedy = (
-        f"lower discriminators.{name}.learning_rate (a fifth), raise its label_smoothing, or start it later "
+        f"lower discriminators.{name}.learning_rate (a fifth), raise its label_smoothing or penalty, or start it later "
         f"(train.adversarial_start_step)"
     )
     if settings.objective not in CHANCE_LOSS:
@@ -155,7 +158,7 @@ def _dying(name: str, values: Mapping[str, float], accuracy: float, steps: int) 
         f"discriminator {name} is dead: accuracy {accuracy:.2f}, scores of real and generated maps "
         f"{abs(values['score_real'] - values['score_fake']):.4f} apart, for {steps} steps. It cannot "
         f"tell real from generated maps and gives no gradient; raise discriminators.{name}.learning_rate, lower its "
-        f"label_smoothing, or let it see more"
+        f"label_smoothing or penalty, or let it see more"
     )
 
 

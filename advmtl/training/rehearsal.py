@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -17,11 +18,13 @@ from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import batch_picture
 from advmtl.evaluation import evaluate
 from advmtl.terms import Term
+from advmtl.training.class_counts import describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.fitting import first_line, prepare, print_foresight
-from advmtl.training.foresight import Foresight, foresee, plan_of
-from advmtl.training.loop import set_learning_rate
-from advmtl.training.run_folder import Run, find_saved
+from advmtl.training.foresight import Foresight, foresee, plan_of, small_steps
+from advmtl.training.loop import set_learning_rate, warn
+from advmtl.training.opening import Opening, find_run, tell_changes
+from advmtl.training.run_folder import Run
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from advmtl.training.validation_losses import ValidationLosses
@@ -34,7 +37,7 @@ _LONG_S = 20.0
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps in which the same terms are at work.
+    """Steps in which the same terms are at work, on pictures of one size.
 
     Attributes:
         first, last: from 1.
@@ -63,6 +66,7 @@ def dry_run(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    data_changed: bool = False,
     processes: Processes = SINGLE,
 ) -> dict[str, Any]:
     """Do what `fit` does before the first step, draw a batch, and take a few steps to time them; keep none of it.
@@ -76,16 +80,16 @@ def dry_run(
     run = Run(folder)
     prepared = prepare(config, processes, console)
     config, data = prepared.config, prepared.data
-    saved = processes.raise_together(
-        lambda: find_saved(config, run, overwrite=overwrite, resume=resume) if processes.is_main else None
-    )
-    state = build(config, device, pretrained=saved is None, processes=processes)
+    warned, tell = partial(warn, console), partial(console.print, markup=False, highlight=False)
+    how = Opening(overwrite, resume, data_changed, seen=prepared.seen, warn=warned, tell=tell)
+    state = processes.raise_together(lambda: _state(config, run, device, how, processes))
+    settle_classes(state, data.train, warned)
     plan = plan_of(config, data.train, processes.count)
     foresight = foresee(state, plan)
     console.print(first_line(state, prepared))
+    for line in describe_classes(state):
+        tell(line)
     print_foresight(foresight, console)
-    if saved is not None:
-        console.print(f"{folder} holds this run at step {saved.state['step']}; it would be resumed", highlight=False)
     if config.train.compile:
         compile_networks(state, console)
     picture = folder.parent / f"{folder.name}_dry_run.png"
@@ -99,21 +103,34 @@ def dry_run(
         "picture": str(picture),
         "skipped": [{"name": frame.name, "reason": frame.reason} for frame in bad],
     }
-    console.print(f"one batch as the network sees it: {picture}", markup=False, highlight=False)
+    tell(f"one batch as the network sees it: {picture}")
     for line in _lines(facts, phases, plan):
-        console.print(line, markup=False, highlight=False)
+        tell(line)
     return facts
 
 
+def _state(config: Config, run: Run, device: torch.device, how: Opening, processes: Processes) -> State:
+    """As a training would begin or go on; of several processes only the first knows the folder."""
+    if not processes.is_main:
+        return build(config, device, pretrained=False, processes=processes)
+    saved, changes = find_run(config, run, how)
+    state = build(config, device, pretrained=saved is None, processes=processes)
+    if saved is not None:
+        state.load_state_dict(saved.state)
+        tell_changes(state, saved, run, changes, how)
+    return state
+
+
 def _starts(state: State, plan: Plan) -> list[int]:
-    """Steps, from 0, at which further terms are at work, the first one first."""
+    """Steps, from 0, at which further terms are at work, or pictures have their full size, the first one first."""
     found = {min(cast(Term, term).start_step, plan.steps) for term in state.terms.values()}
+    found.add(small_steps(state.config, plan.steps))
     return sorted(one for one in {0, *found} if one < plan.steps)
 
 
 def _phases(state: State, plan: Plan, loader: TrainLoader) -> tuple[list[Phase], Batch]:
     """Every phase, timed, and the first batch."""
-    starts, batches = _starts(state, plan), _endless(loader, list(state.config.tasks), state.device)
+    starts, batches = _starts(state, plan), _endless(loader, list(state.config.tasks))
     first, phases = next(batches), []
     with progress("a few steps", len(starts) * (_WARM_UP + _STEPS), "steps") as bar:
         for number, start in enumerate(starts):
@@ -132,19 +149,21 @@ def _phases(state: State, plan: Plan, loader: TrainLoader) -> tuple[list[Phase],
     return phases, first
 
 
-def _endless(loader: TrainLoader, tasks: list[str], device: torch.device) -> Iterator[Batch]:
+def _endless(loader: TrainLoader, tasks: list[str]) -> Iterator[Batch]:
     epoch = 0
     while True:
         loader.batch_sampler.set_position(epoch, 0)
-        for batch in checked_batches(loader, tasks):
-            yield batch.to(device)
+        yield from checked_batches(loader, tasks)
         epoch += 1
 
 
 def _timed(state: State, batches: Iterator[Batch], an_epoch: int, total: int) -> tuple[float, float]:
     """One step as in training: its seconds, and those of the wait for its batch before it."""
     begun = time.perf_counter()
-    batch = next(batches)
+    batch, config = next(batches), state.config
+    if state.step < small_steps(config, total):
+        batch = batch.halved(config.task_table)
+    batch = batch.to(state.device)
     there = time.perf_counter()
     set_learning_rate(state, an_epoch, total)
     train_step(state, batch)

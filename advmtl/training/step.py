@@ -44,7 +44,7 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
 
 def forward(state: State, batch: Batch) -> StepContext:
     """The generator's maps of a batch, and the other inputs of the terms."""
-    generator, tasks = state.generator.train(), state.config.tasks
+    generator, tasks = state.freezing.begin(state.step), state.config.tasks
     masks = validity({task: batch.targets[task] for task in tasks}, generator.tasks)
     with state.precision.autocast():
         z, grown, outputs = generator.forward_features(batch.image)

@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         LabelSet,
         UInt8,
         colorize,
+        count_labels,
         label_sets_of,
         lookup_table,
         map_labels,
@@ -90,7 +91,8 @@ _NAMES = {
     "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
-    "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize label_sets_of lookup_table map_labels",
+    "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
+    "lookup_table map_labels",
     "limits": "Memory usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
     "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_shape resize_image resize_nearest same_size",

@@ -88,6 +88,22 @@ def test_a_wasserstein_critic_may_be_ahead_but_not_steep() -> None:
     assert "both diverges: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
 
 
+def test_a_penalty_that_is_rarely_taken_is_judged_where_it_is() -> None:
+    guards, config = Guards(), critics("wgan_gp")
+    rare = config.discriminators["both"].model_copy(update={"penalty_every": 4})
+    config = config.model_copy(update={"discriminators": {"both": rare}})
+    steep, without = row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), row(1.0, -60.0, 70.0, -8.0)
+    said = [guards.watch_discriminators(values, config) for values in (steep, without, steep, without, steep)]
+    assert [len(lines) for lines in said] == [0, 0, 0, 0, 1]
+
+
+def test_a_relativistic_discriminator_wins_far_below_ln_2() -> None:
+    guards, config = Guards(), critics("r3gan")
+    assert not any(guards.watch_discriminators(row(1.0, 0.3), config) for _ in range(9))
+    said = [guards.watch_discriminators(row(1.0, 0.05), config) for _ in range(3)][-1]
+    assert "both wins: accuracy 1.00, loss 0.0500 (by chance 0.693147)" in said[0]
+
+
 def test_a_resting_discriminator_changes_nothing() -> None:
     guards, config = Guards(), critics("lsgan")
     for values in (row(1.0, 0.0), {"combined": 1.0}, row(1.0, 0.0)):

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -42,14 +43,17 @@ DEPTH_M = "depth_m"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
+_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
+_SAMPLED = 4096  # values of a file that quantiles are taken of, invalid ones among them
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
-class DepthArrays:
+class DepthArrays(TaskArrays):
     """Stored: float32 metres `[H,W]`, 0 = invalid, infinite where it is only known to be far; the target is the same,
     in training clipped to the range that the network can express.
     """
 
+    check_decodes = False
     dtype = "float32"
     channels = 0
     outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
@@ -64,6 +68,15 @@ class DepthArrays:
                 raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
         if record.disparity is not None and record.frame is not None:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
+
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
+        metres = read_metres(record, shape)
+        values = metres.ravel()[:: metres.size // _SAMPLED | 1]  # odd: not the same few columns in every row
+        valid = int(np.count_nonzero(metres > 0))
+        return Contents(metres.size, valid, valid, values=values[values > 0])
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        return ()
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.float32]:
         return resize_nearest(read_metres(record, shape), size)
@@ -84,6 +97,8 @@ class DepthArrays:
         if not training:  # metrics mask by the true depth
             return stored
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
+        if spec.depth_edge_band_px:
+            depth[_beside_jumps(depth, spec.depth_edge_band_px)] = 0
         return depth.astype(np.float32, copy=False)
 
     def missing(self, sources: Sequence[DataSource]) -> str:
@@ -207,3 +222,15 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
+
+
+def _beside_jumps(depth: NDArray[np.float32], band: int) -> NDArray[np.bool_]:
+    """Pixels `[H,W]` that are at most the `band`-th from a jump between two neighbours with a depth."""
+    logarithm = np.log(np.maximum(depth, 1e-3))
+    beside = np.zeros(depth.shape, np.uint8)
+    for first, second in (((slice(None), slice(1, None)), (slice(None), slice(-1))), ((slice(1, None),), (slice(-1),))):
+        jumps = np.abs(logarithm[first] - logarithm[second]) > math.log(_JUMP)
+        jumps &= (depth[first] > 0) & (depth[second] > 0)
+        beside[first] |= jumps
+        beside[second] |= jumps
+    return np.asarray(cv2.dilate(beside, np.ones((2 * band - 1, 2 * band - 1), np.uint8)), dtype=bool)

@@ -50,7 +50,7 @@ class Instance(TaskLearning):
         Figure("pq", "1", True, main=True, title="PQ"),
         Figure("sq", "1", True),
         Figure("rq", "1", True),
-        Figure("pq_per_class", "1", title="PQ", per_class=True),
+        Figure("pq_per_class", "1", True, title="PQ", per_class=True),
         Figure("frames", "frames"),
         Figure("pixels", "px"),
         Figure("instances", "instances"),
@@ -63,6 +63,10 @@ class Instance(TaskLearning):
         """Two, dy before dx."""
         return 2
 
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes that have instances."""
+        return [spec.labels.names[number] for number in spec.things]
+
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
         """Pixels. A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is
         shown.
@@ -72,6 +76,11 @@ class Instance(TaskLearning):
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,3,H,W]."""
         return torch.from_numpy(targets)
+
+    def halved(self, target: Tensor) -> Tensor:
+        """Offsets are half as many pixels; ids stay."""
+        small = target[..., ::2, ::2]
+        return torch.cat([small[:, :2] / 2, small[:, 2:]], 1)
 
     def mask(self, target: Tensor) -> Tensor:
         """Pixels of an instance."""

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import read_metres
 from advmtl.tasks.pictures import CAPTION_HEIGHT, MARGIN, ROW, dark, footer_strip, footer_text, panel
@@ -33,9 +34,10 @@ _ERROR_DEG = 45.0  # drawn as the end of the scale
 _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; component = (value - 128) / 127, 0 0 0 = none"}
 
 
-class NormalsArrays:
+class NormalsArrays(TaskArrays):
     """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
+    check_decodes = False
     dtype = "int16"
     channels = 3
     outputs = (
@@ -51,6 +53,16 @@ class NormalsArrays:
         DEPTH.check(record, shape)
         if record.frame is not None:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
+
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
+        """Of the depth that they are made of: where there is none there is no plane."""
+        assert record.frame is not None
+        record.layout.read_camera(record.frame, (shape[1], shape[0]))
+        depth = DEPTH.contents(record, shape, spec)
+        return Contents(depth.pixels, depth.learnt, depth.measured)
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        return ()
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.int16]:
         """Of the depth at network size, each pixel with the direction of the one it was picked from."""

@@ -77,9 +77,9 @@ def _counted(
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
-        "cosine": Loss(cosine, weight=1.0),
-        "l1": Loss(l1),
-        "angular": Loss(angular),
+        "cosine": Loss(cosine, weight=1.0, pointwise=True),
+        "l1": Loss(l1, pointwise=True),
+        "angular": Loss(angular, pointwise=True),
         "perceptual": Loss(None, against="picture"),
     }
 )

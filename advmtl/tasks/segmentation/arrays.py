@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -24,9 +25,9 @@ from preprocessing.ground import (
     IGNORE,
     LabelSet,
     colorize,
+    count_labels,
     lookup_table,
     map_labels,
-    picture_shape,
     read_grey_or_index,
     resize_nearest,
     same_size,
@@ -36,9 +37,10 @@ CLASSES = "classes"
 OVERLAY = 0.55
 
 
-class SegmentationArrays:
+class SegmentationArrays(TaskArrays):
     """Stored: uint8 class ids `[H,W]` of the label set, 255 = ignore; the target is the same."""
 
+    check_decodes = True
     dtype = "uint8"
     channels = 0
     outputs = (Output(CLASSES, "uint8 [1,H,W], index into the class names", "agreement", 0.999),)
@@ -49,8 +51,18 @@ class SegmentationArrays:
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.labels is not None:
-            picture_shape(record.labels)
-            _read(record, shape)  # an unknown id shows only when decoded
+            _count(record, shape)  # an unknown id shows only when decoded
+
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
+        counts, table = _count(record, shape), lookup_table(record.ids, record.classes)
+        classes = np.bincount(table, weights=counts, minlength=256)[: len(spec.labels.names)].astype(np.int64)
+        valid, ids = int(classes.sum()), np.flatnonzero(counts)
+        return Contents(
+            int(counts.sum()), valid, valid, classes, dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))
+        )
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        return spec.labels.names
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint8]:
         return resize_nearest(_read(record, shape), size)
@@ -115,6 +127,12 @@ def _read(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     assert record.labels is not None
     raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
     return map_labels(raw, lookup_table(record.ids, record.classes), record.labels)
+
+
+def _count(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    assert record.labels is not None
+    raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
+    return count_labels(raw, lookup_table(record.ids, record.classes), record.labels)
 
 
 def overlay(image: RGB, classes: NDArray[np.uint8], palette: RGB, opacity: float = 0.5) -> RGB:
