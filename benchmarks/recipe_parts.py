@@ -24,7 +24,6 @@ from preprocessing.ground import write_json
 
 BEFORE = {
     "discriminators": "{}",
-    "depth.edge_band_px": "0",
     "tasks.segmentation.loss_stride": "1",
     "tasks.depth.losses": "{scale_invariant: 1.0, berhu: 0.5}",
     "tasks.depth.options": "{berhu: {space: log}}",
@@ -35,7 +34,6 @@ PARTS: dict[str, list[str]] = {  # which of these keys are left to the demo from
     "+ class losses on a lattice": ["tasks.segmentation.loss_stride"],
     "+ L1 of log depth for berHu": ["tasks.depth.losses", "tasks.depth.options"],
     "+ small pictures first": ["train.small_share"],
-    "+ no depth beside jumps": ["depth.edge_band_px"],
     "+ critic in the last fifth": ["discriminators"],
 }
 

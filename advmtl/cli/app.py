@@ -22,7 +22,7 @@ from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, train
 from advmtl.cli.tune import probe, tune
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, first_line
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, FailedRun, InputError, first_line
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -54,6 +54,9 @@ class _Commands(TyperGroup):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             where = f"{error.filename}: " if error.filename else ""
             _complain(ctx, f"{where}{error.strerror or error}; {_ROOM if full else '--debug shows where'}")
+            raise typer.Exit(EXIT_FAILED) from None
+        except FailedRun as error:
+            _complain(ctx, str(error))
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:  # a defect: still one line; --debug shows where
             _complain(ctx, f"{type(error).__name__}: {first_line(error)} (--debug shows more)")

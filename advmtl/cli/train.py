@@ -1,7 +1,8 @@
 """The commands `train` and `compare`."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -54,6 +55,14 @@ def train(
     data_changed: Annotated[
         bool, typer.Option("--data-changed", help="Go on with a run although its frames are others than they were.")
     ] = False,
+    dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Train nothing: what would happen, a batch as a picture, how long it takes."),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--json", metavar="PATH", help="With --dry-run: the same as JSON; - is standard output."),
+    ] = None,
 ) -> None:
     """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit. Exit code 3:
     done, but frames were left out (under torchrun 0).
@@ -64,6 +73,7 @@ def train(
       advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
       advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
       advmtl train my_classes --init runs/model3 --init-part encoder train.freeze={encoder: 500}
+      advmtl train model3 --data cityscapes:city train.max_steps=20000 train.warmup_steps=5% --dry-run
       torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
 
     Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
@@ -71,7 +81,10 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import fit, left_out, with_init
+    from advmtl.training import dry_run, fit, left_out, with_init
+
+    if report is not None and not dry:
+        raise InputError("--json: only with --dry-run; a training writes plan.json and evaluation.json into its folder")
 
     def read() -> Config:
         if init_part is not None and init is None:
@@ -83,20 +96,31 @@ def train(
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.is_main, emoji=False)
+        console = Console(soft_wrap=True, quiet=not processes.is_main or report == "-", emoji=False)
         if Path(config).is_dir() and settings.init is None and folder.resolve() != Path(config).resolve():
             console.print(f"{config}: its settings alone are taken; --init {config} takes its weights", highlight=False)
-        fitted = fit(
-            *(settings, folder, target, console),
-            overwrite=overwrite,
-            resume=resume,
-            data_changed=data_changed,
-            processes=processes,
-        )
+        ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "data_changed": data_changed}
+        if dry:
+            found = dry_run(settings, folder, target, console, **ways, processes=processes)
+            if report is not None and processes.is_main:
+                _write_json(found, report)
+            if found["skipped"]:
+                raise typer.Exit(EXIT_SKIPPED)
+            return
+        fitted = fit(settings, folder, target, console, **ways, processes=processes)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
         alone = processes.count == 1  # torchrun takes any other code than 0 for a failure, and says so at length
     if alone and left_out(fitted.metrics):
         raise typer.Exit(EXIT_SKIPPED)
+
+
+def _write_json(found: dict[str, Any], path: str) -> None:
+    if path == "-":
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from preprocessing.ground import write_json
+
+    write_json(path, found)
 
 
 def compare(

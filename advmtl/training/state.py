@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from advmtl.balancing import Balancer, build_balancer, check_balancer
 from advmtl.config import Config, Detection
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, set_batch_norm
+from advmtl.networks import Generator, check_batch_norm, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
 from advmtl.training.affinity import Affinity
 from advmtl.training.allocator import keep_freed_memory
@@ -195,6 +195,8 @@ def build(
 ) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
+    Numbers of steps that are shares of the training must be of a known one: `train.max_steps`, or `Config.settled`.
+
     On a CPU the process keeps from here on what memory it frees (`allocator`), so that a step
     need not ask the system for it anew.
 
@@ -204,8 +206,10 @@ def build(
         terms: what may add to a step; a larger table has a caller's own.
         balancer: a caller's own, in the place of the configured method.
 
-    Raises: InputError where weights are missing or do not fit, or a part is not what it must be.
+    Raises: InputError where weights are missing or do not fit, a part is not what it must be, or batch norm would have
+        one value to take statistics from.
     """
+    config = config.settled()
     if device.type == "cpu":
         keep_freed_memory()
     random.seed(config.seed)
@@ -217,6 +221,10 @@ def build(
     generator = generator.to(device)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     set_batch_norm(generator, config.train.batch_norm, device, processes)
+    if config.train.batch_norm != "synchronised" or processes.count == 1:
+        width, height = config.data.crop or config.data.size
+        smaller = 2 if config.train.small_share else 1
+        check_batch_norm(generator, config.data.batch_size, (width // smaller, height // smaller))
     balance = config.balance
     own = {"terms": ", ".join(sorted(terms))} if terms.keys() != TERMS.keys() else {}
     if balancer is None:

@@ -73,6 +73,8 @@ def tune(
     check(sampler, pruner, len(chosen), space)
     if budget.unit is not None and any(one.key == "train.epochs" for one in space.dimensions):
         raise InputError(f"{space.file}: train.epochs: each trial has {budget.text}; leave out one of both")
+    if config.train.max_steps is not None or any(one.key == "train.max_steps" for one in space.dimensions):
+        raise InputError("train.max_steps: trials are measured by epochs; leave it out, and give the budget in steps")
     point = read_reference(reference, chosen)
     wanted = trials or (len(grid_of(space, seed)) if sampler == GRID else TRIALS)
     _check_data(config, chosen)
