@@ -92,6 +92,8 @@ def build(
     terms: Mapping[str, Builder] | None = None,
     device: Device = None,
     pretrained: bool = True,
+    init: str | Path | None = None,
+    init_part: str = "whole",
 ) -> State:
     """A fresh run of a configuration: `state.generator` learns, `state.ema` is its average, `state.config` its origin.
 
@@ -104,14 +106,19 @@ def build(
         terms: a table of all that adds to a step, `TERMS | {"mine": build_mine}` of `advmtl.terms`; None: `TERMS`.
         device: None or "auto": a GPU where there is one.
         pretrained: False leaves the configured encoder's weights random.
+        init: begin with the weights of a run folder (its best checkpoint), a checkpoint or a file of tensors, as far as
+            they fit; `state.record.init` says which were taken.
+        init_part: "whole", or "encoder": that of them alone.
     Raises: InputError naming the part that is not what it must be, or weights that are missing.
     """
     from advmtl.terms import TERMS
     from advmtl.training import build as build_state
-    from advmtl.training import device_named, with_encoder
+    from advmtl.training import device_named, with_encoder, with_init
 
     if encoder is not None:
         config = with_encoder(config, encoder)
+    if init is not None:
+        config = with_init(config, init, init_part)
     return build_state(
         config, device_named(device), pretrained=pretrained, terms=TERMS if terms is None else terms, balancer=balancer
     )
@@ -150,6 +157,9 @@ def fit(
     device: Device = None,
     overwrite: bool = False,
     resume: bool = True,
+    init: str | Path | None = None,
+    init_part: str = "whole",
+    data_changed: bool = False,
 ) -> Fitted:
     """Train to the end of the configuration; what `advmtl train` does, without printing.
 
@@ -164,25 +174,32 @@ def fit(
             raises reaches the caller, with the state saved in the folder.
         device: None or "auto": that of the state, else a GPU where there is one.
         overwrite, resume: start anew in a folder that holds a run; False refuses such a folder.
-    Returns: `.model`, the average at the best measurement, in evaluation mode, and `.metrics`, its figures by task,
-        with units in their names. What is said meanwhile goes to the logger `advmtl.training`.
+        init, init_part: as for `build`; the schedule and the optimisers are those of a new run.
+        data_changed: go on with a folder's run although its frames are others than they were.
+    Returns: `.model`, the average at the best measurement (by `train.best`), in evaluation mode, and `.metrics`, its
+        figures by task, with units in their names. What is said meanwhile goes to the logger `advmtl.training`.
     Raises: InputError naming the part or key at fault; NonFiniteLoss and others of `advmtl.training.fit`.
     """
     from pathlib import Path
 
     from advmtl.data import Loaders
-    from advmtl.training import State, device_named
+    from advmtl.training import State, device_named, with_init
     from advmtl.training import fit as train_to_the_end
 
     if isinstance(train, Loaders):
         val = train.val if val is None else val
         train = train.train
+    if init is not None:
+        if isinstance(config, State):
+            raise _input_error("init: the state has its weights already; give init to build")
+        config = with_init(config, init, init_part)
     return train_to_the_end(
         config,
         None if folder is None else Path(folder),
         None if isinstance(config, State) and device in (None, "auto") else device_named(device),
         overwrite=overwrite,
         resume=resume,
+        data_changed=data_changed,
         train=train,
         val=_named(val),
         callbacks=callbacks,
@@ -240,7 +257,7 @@ def evaluate(
     Raises: InputError.
     """
     from advmtl.config import Source
-    from advmtl.data import check_loader, val_loaders
+    from advmtl.data import check_loader, check_measurable, survey_val, val_loaders
     from advmtl.evaluation import evaluate as measure
     from advmtl.evaluation import manner_of
 
@@ -262,6 +279,7 @@ def evaluate(
     if not measured:
         raise _input_error("data.val: no source given; name one, or give loaders to measure on")
     config = found.config
+    check_measurable(survey_val(config, [loader for _, loader in measured]), val if isinstance(val, str) else "val")
     return measure(found.network, measured, config, found.device, tasks=config.task_table, manner=manner)
 
 

@@ -29,6 +29,8 @@ FLOORS = {
         "terms",
         "training",
         "compare",
+        "tune",
+        "affinity",
         "report",
         "select",
         "doctor",

@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Evaluate a run: metrics with their units as table and JSON.
+    """Evaluate a run: metrics with their units as table and JSON. Exit code 3: done, but frames were left out.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def evaluate(
 
     As training measures, figures are of the network's size, with labels made smaller by nearest. Published ones are of
     the labels' own: --size labels. A picture shown larger than in training is that of a longer lens, and its metres are
-    multiplied accordingly. Exit code 3 where frames were left out.
+    multiplied accordingly.
     """
     from advmtl.evaluation import FrameMetrics, check_scripts, constant_baselines, print_table, write_evaluation
     from advmtl.evaluation import evaluate as measure
@@ -72,13 +72,14 @@ def evaluate(
     if official:
         check_scripts()
     manner = _manner(size, input, flip, scales, sliding_window, stride, protocol, at_labels=bool(official or submit))
-    network, config, loaders, target = _opened(model, data, manner, device)
+    network, config, loaders, target, chosen = _opened(model, data, manner, device, submit)
     _doubt(loaders, config)
     frames = FrameMetrics(config.spec, config.task_table)
     with _result_files(submit, loaders, config, wanted=bool(official or submit)) as files:
         observers: list[Observer] = [frames] if files is None else [frames, files]
         tasks = config.task_table
         metrics = measure(network, loaders, config, target, observers=observers, tasks=tasks, manner=manner)
+        metrics |= {"checkpoint": chosen} if chosen else {}
         if official and files is not None:
             metrics["official"] = {official: _official(files, metrics)}
     measured = [name for name in config.tasks if name in metrics]
@@ -136,12 +137,15 @@ def _manner(
 
 
 def _opened(
-    model: Path, data: list[str] | None, manner: "Manner", device: str
-) -> "tuple[nn.Module, Config, list[NamedLoader], Any]":
-    """What is measured, its configuration, the frames to measure on, and the device."""
+    model: Path, data: list[str] | None, manner: "Manner", device: str, submit: Path | None
+) -> "tuple[nn.Module, Config, list[NamedLoader], Any, dict[str, Any]]":
+    """What is measured, its configuration, the frames to measure on, the device, and which checkpoint of a run it is.
+
+    Raises: InputError where the sources have no label to measure on.
+    """
     from advmtl.config import Source
-    from advmtl.data import val_loaders
-    from advmtl.training import load_generator
+    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
+    from advmtl.training import load_trained
 
     if model.suffix in _FILES:
         from export.measure import Deployed, file_config, file_loaders
@@ -149,11 +153,15 @@ def _opened(
 
         session = open_session(model, "auto" if device == "auto" else device.partition(":")[0])
         config = file_config(session.metadata)
-        return Deployed(session), config, file_loaders(model, config, data, manner), "cpu"
-    generator, config = load_generator(model)
-    target = device_of(device)
-    sources = [Source.parse(text) for text in data] if data else None
-    return generator.to(target), config, val_loaders(config, sources, presentation=manner.presentation), target
+        return Deployed(session), config, file_loaders(model, config, data, manner), "cpu", {}
+    trained = load_trained(model)
+    config, target = trained.config, device_of(device)
+    sources = [Source.parse(text) for text in data] if data else config.data.val
+    loaders = val_loaders(config, sources, presentation=manner.presentation)
+    if submit is None:
+        what = ", ".join(map(source_name, sources))
+        check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
+    return trained.generator.to(target), config, loaders, target, dict(trained.chosen)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config") -> None:

@@ -12,6 +12,7 @@ from advmtl.data.dataset import TaskFrames
 from advmtl.data.frames import BadFrame, Look, blank_frame, load_frame
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError, picture_shape, resize_image
+from preprocessing.sets import Strays
 
 _LEAST_SIDE = 32  # the network's coarsest maps are at a 32nd of a picture
 _LABEL_PIXELS = 2**21  # of a batch, one frame of Cityscapes: 19 classes of it are 160 MB
@@ -57,6 +58,7 @@ class PresentedFrames(TaskFrames):
         self.presentation = presentation
         self.bad_frames: list[BadFrame] = []
         self.looks: Sequence[Look] = []
+        self.strays: Sequence[Strays] = []
         self._scaled = {size: presentation.sizes(presentation.input or size) for size in set(self.sizes)}
 
     def __len__(self) -> int:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from advmtl.tasks.shrinking import shrink
 from advmtl.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from advmtl.tasks import Task
 
+
+Sharpness = Literal["soft", "confident", "sharp"]
+"""How sure class maps are that a discriminator sees; see `TaskLearning.equally_sharp`."""
 
 # The largest number of half precision, in which a graph may compute: beyond it there is only infinity.
 _LARGEST = 65504.0
@@ -147,6 +151,14 @@ class TaskLearning(Protocol):
         """Channels of its head."""
         raise NotImplementedError
 
+    def means(self, spec: TaskSpec) -> str:
+        """What the channels of its head say, in words; another run's head is taken where it says the same."""
+        return f"{self.channels(spec)} channels"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The keys of a figure that is given `per_class`."""
+        return ()
+
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of the head's last convolution: training begins near one constant prediction."""
         return 0.0
@@ -182,6 +194,18 @@ class TaskLearning(Protocol):
         maps differ.
         """
         raise NotImplementedError
+
+    def encode_real_at(self, target: Tensor, spec: TaskSpec, smoothing: float, scale: int) -> Tensor:
+        """`encode_real` at 1/scale of the size: means over the labelled pixels of squares, 0 where there are none."""
+        return shrink(self.encode_real(target, spec, smoothing), scale, self.mask(target))
+
+    def equally_sharp(self, real: Tensor, fake: Tensor, how: Sharpness) -> tuple[Tensor, Tensor]:
+        """Both encodings [N,channels,H,W], made so that how sure they are does not tell them apart.
+
+        soft: as they are. confident: the label as sure as the prediction is at every pixel. sharp: the prediction as
+        sure as a label, its gradient still that of the soft one. A task without classes has no use for it.
+        """
+        return real, fake
 
     def halved(self, target: Tensor) -> Tensor:
         """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""

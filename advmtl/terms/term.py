@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from advmtl.config import Config
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, PatchDiscriminator, fake_maps, real_maps
+from advmtl.networks import Generator, PatchDiscriminator, TaskMaps, fake_maps, real_maps
+from advmtl.tasks import shrink
 from preprocessing.ground import InputError
 
 Logs = dict[str, Tensor]
@@ -80,13 +81,28 @@ class StepContext:
         with self.autocast():
             return discriminator.scores(maps)
 
-    def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Labels of frames as a discriminator sees them [N,C,H,W], not yet masked."""
-        return real_maps({task: target}, self.generator.spec, smoothing, self.generator.tasks)[task]
+    def scores_and_features(self, discriminator: nn.Module, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `scores`, and what each hidden layer gives, finest first."""
+        assert isinstance(discriminator, PatchDiscriminator)
+        with self.autocast():
+            return discriminator.scores_and_features(maps)
+
+    def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0, scale: int = 1) -> Tensor:
+        """Labels of frames as a discriminator sees them [N,C,H,W], at 1/scale of the size; not yet masked."""
+        return real_maps({task: target}, self.generator.spec, smoothing, self.generator.tasks, scale)[task]
 
     def encode_prediction(self, task: str, output: Tensor) -> Tensor:
         """A task's map of frames as a discriminator sees it [N,C,H,W], with graph, not yet masked."""
         return fake_maps({task: output}, self.generator.spec, self.generator.tasks)[task]
+
+    def encode_prediction_at(self, task: str, scale: int) -> Tensor:
+        """The step's map of a task as a discriminator sees it at 1/scale of the size, with graph, not yet masked.
+
+        What the head gives at that size, before it is upsampled; of outputs that are whole maps, means over squares.
+        """
+        if scale == 1 or not isinstance(self.outputs, TaskMaps):
+            return shrink(self.encode_prediction(task, self.outputs[task]), scale)
+        return self.encode_prediction(task, self.outputs.at(scale, task))
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""

@@ -116,6 +116,10 @@ class Depth(TaskLearning):
         """One."""
         return 1
 
+    def means(self, spec: TaskSpec) -> str:
+        """Where between the two ends of the range, in log depth."""
+        return "depth from {:g} to {:g} m".format(*spec.depth_range_m)
+
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
         return DepthRange(*spec.depth_range_m).bias_for(_INITIAL_M)

@@ -52,7 +52,7 @@ class Instance(TaskLearning):
         Figure("pq", "1", True, main=True, title="PQ"),
         Figure("sq", "1", True),
         Figure("rq", "1", True),
-        Figure("pq_per_class", "1", title="PQ", per_class=True),
+        Figure("pq_per_class", "1", True, title="PQ", per_class=True),
         Figure("frames", "frames"),
         Figure("pixels", "px"),
         Figure("instances", "instances"),
@@ -64,6 +64,10 @@ class Instance(TaskLearning):
     def channels(self, spec: TaskSpec) -> int:
         """Two, dy before dx."""
         return 2
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes that have instances."""
+        return [spec.labels.names[number] for number in spec.things]
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
         """Pixels. A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is
