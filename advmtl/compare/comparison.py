@@ -23,12 +23,12 @@ from advmtl.compare.metrics import (
 )
 from advmtl.compare.picture import write_tradeoff
 from advmtl.compare.plan import Plan, Planned, architecture_of, measured_parameters, parameters_of
-from advmtl.compare.table import print_tables, write_tables
+from advmtl.compare.table import frames_left_out, print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
-from advmtl.data import train_loader, val_loaders
+from advmtl.data import survey_data, train_loader, val_loaders
 from advmtl.networks import Architecture
-from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline
+from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline, left_out
 from preprocessing.ground import InputError, first_line, progress
 
 
@@ -88,7 +88,7 @@ def _check(plan: Plan, device: torch.device) -> None:
     """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
     for config in plan.singles.values():
         loader, loaders = train_loader(config), val_loaders(config)
-        count_labels(config, loader, [val for _, val in loaders])
+        count_labels(config, survey_data(config, loader, [val for _, val in loaders]))
     for config in plan.distinct():
         build(config, device)
 
@@ -105,14 +105,14 @@ def _train_all(
     with progress("comparing", len(todo), "runs") as bar:
         for done, planned in enumerate(todo):
             name = planned.run.folder.name
-            bar.advance(0, f"{name}{_left(time.monotonic() - start, done, len(todo))}")
+            bar.advance(0, f"{name}{time_left(time.monotonic() - start, done, len(todo))}")
             said = _train(plan, planned, device)
             bar.advance(1)
             console.print(f"{done + 1}/{len(todo)} {name}: {said}", markup=False, highlight=False)
             publish()
 
 
-def _left(elapsed_s: float, done: int, total: int) -> str:
+def time_left(elapsed_s: float, done: int, total: int) -> str:
     """Time left for the note of the bar, whose own estimate looks back over seconds, not runs."""
     if not done:
         return ""
@@ -129,7 +129,7 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
         try:
-            fitted = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True))
+            fitted = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True, emoji=False))
         except InputError:
             raise
         except NonFiniteLoss as error:
@@ -139,7 +139,9 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
             reason = f"{type(error).__name__}: {first_line(error)}"
         else:
             plan.metrics[folder] = fitted.metrics
-            return f"{headline(fitted.metrics)} ({(time.monotonic() - start) / 60:.1f} min)"
+            count = len(left_out(fitted.metrics))
+            frames = f"; {frames_left_out(count)}" if count else ""
+            return f"{headline(fitted.metrics)}{frames} ({(time.monotonic() - start) / 60:.1f} min)"
     plan.failures[folder] = reason
     return f"failed: {plan.failures[folder]}"
 
@@ -179,7 +181,8 @@ def _outcome(plan: Plan, planned: Planned, shown: Sequence[Metric]) -> Outcome:
     if config.growth is not None and folder not in plan.parameters:
         plan.parameters[folder] = measured_parameters(config, planned.run)
     figures = values_of(plan.metrics[folder], shown)
-    return Outcome(folder.name, seed, "done", figures, parameters=plan.parameters.get(folder))
+    frames = tuple(left_out(plan.metrics[folder]))
+    return Outcome(folder.name, seed, "done", figures, parameters=plan.parameters.get(folder), left_out=frames)
 
 
 def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
@@ -189,7 +192,8 @@ def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
         values = {key: value for part in parts for key, value in part.values.items()}
         worst = next((part for part in parts if part.status == "failed"), None)
         worst = worst or next((part for part in parts if part.status == "missing"), parts[0])
-        outcomes.append(Outcome(worst.run, parts[0].seed, worst.status, values, worst.reason))
+        frames = tuple(dict.fromkeys(one for part in parts for one in part.left_out))
+        outcomes.append(Outcome(worst.run, parts[0].seed, worst.status, values, worst.reason, left_out=frames))
     times = [row.step_time for row in singles if row.step_time is not None]
     added = None
     if len(times) == len(singles):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advmtl.config import Config, load_config, validate
+from advmtl.config import Config, load_config, of_task, validate
 from preprocessing.ground import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="
@@ -25,7 +25,7 @@ _SHARED = (
     "train.epochs",
 )
 # What makes a configuration more than its tasks and losses.
-_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}
+_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None, "affinity": None}
 
 
 def read_configurations(arguments: Sequence[str], given: Sequence[str] = ()) -> list[Config]:
@@ -122,8 +122,9 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
-    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
-    if not config.task_table[task].arrays.class_names(config.spec):  # it knows no class to draw by
+    own = {"tasks": {task: values["tasks"][task]}, "train": of_task(values["train"], task)}
+    values |= {"name": f"single_{task}", **own, **_PLAIN}
+    if not config.task_table[task].class_names(config.spec):  # it knows no class to draw by
         values["data"] |= {"rare_frames": None, "class_mix": None}
     return validate(Config, values, f"single-task form of {config.name}")
 

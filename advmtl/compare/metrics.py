@@ -95,7 +95,8 @@ def _of_delta_m(task: str) -> list[str]:
 
 def _ranked(task: str) -> list[str]:
     """Metrics of a task that rank models and have a title, its main ones first."""
-    ranking = [one for one in TASKS[task].learning.figures if one.higher_is_better is not None and one.title]
+    figures = [one for one in TASKS[task].learning.figures if not one.per_class]
+    ranking = [one for one in figures if one.higher_is_better is not None and one.title]
     return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
 
 
@@ -139,6 +140,7 @@ class Outcome:
     """The outcome of one run: values by metric key if it is done, the reason if it failed, "missing" if it has not run.
 
     `parameters`: of a network that grew in training, None for one that does not, or where no checkpoint tells.
+    `left_out`: name and reason of each frame that was not learnt from, or not measured.
     """
 
     run: str
@@ -147,6 +149,7 @@ class Outcome:
     values: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
     parameters: int | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,11 @@ class Row:
         """Over its finished seeds."""
         return spread([outcome.values.get(metric.key) for outcome in self.outcomes])
 
+    @property
+    def left_out(self) -> int:
+        """The most frames that one of its runs was without."""
+        return max((len(outcome.left_out) for outcome in self.outcomes), default=0)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -195,6 +203,11 @@ class Comparison:
     def everything(self) -> tuple[Row, ...]:
         """The reference first."""
         return (self.reference, *self.rows)
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Name and reason of all frames that were left out of a run."""
+        return list(dict.fromkeys(one for row in self.everything for run in row.outcomes for one in run.left_out))
 
     @property
     def failed(self) -> dict[str, str]:

@@ -75,6 +75,13 @@ def is_finished(config: Config, run: Run) -> bool:
             f"{run.folder}: holds another run ({changed}); choose another --out, name the configuration differently "
             f"(CONFIG:name=other), or remove that folder"
         )
+    went_on = [change for change in state.get("record", {}).get("changes", []) if "versions" not in change]
+    if went_on:
+        what = ", ".join([*went_on[0].get("keys", {}), *went_on[0].get("data", [])])
+        raise InputError(
+            f"{run.folder}: holds a run that went on otherwise from step {went_on[0]['step']} ({what}), so it is no "
+            "fair row; choose another --out, or remove that folder"
+        )
     if list_changed(config, run.label_budget):
         raise InputError(
             f"{run.folder}: holds a run of another list than {config.data.label_budget} is now; bring the list back, "

@@ -15,6 +15,7 @@ from preprocessing.ground import atomic_write, write_json
 
 SIGN = "+ is better than single-task"
 _NONE = "–"
+_NAMED = 20  # frames in the table
 _GROWN = (
     " Of a network that grows: parameters of each run's best state, step time of the first run's last state between "
     "detections."
@@ -67,7 +68,21 @@ def grids(comparison: Comparison) -> list[Grid]:
     if comparison.failed:
         short = tuple((run, reason.partition("; ")[0]) for run, reason in comparison.failed.items())
         tables.append(Grid("Failed runs (in full in comparison.json)", ("run", "reason"), short, words=True))
+    if comparison.left_out:
+        tables.append(Grid(*_left_out(comparison.left_out), words=True))
     return tables
+
+
+def _left_out(frames: Sequence[tuple[str, str]]) -> tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Title, heads and rows of the table of frames that were not learnt from or not measured."""
+    rows = tuple(frames[:_NAMED])
+    more = f", {len(rows)} of them (all in comparison.json)" if len(frames) > len(rows) else ""
+    return f"{frames_left_out(len(frames))}{more}", ("frame", "reason"), rows
+
+
+def frames_left_out(count: int) -> str:
+    """How many, in words."""
+    return f"{count} frame{'s' if count != 1 else ''} left out"
 
 
 def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
@@ -93,6 +108,7 @@ def _parameters(row: Row) -> str:
 def _seeds(row: Row) -> str:
     done, failed, missing = (sum(one.status == s for one in row.outcomes) for s in ("done", "failed", "missing"))
     parts = [f"{done} of {len(row.outcomes)}" if missing else f"{done}", f"{failed} failed" if failed else ""]
+    parts += [frames_left_out(row.left_out)] if row.left_out else []
     return ", ".join(part for part in parts if part)
 
 
@@ -160,6 +176,7 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
         "hash": row.hash,
         "tasks": list(row.tasks),
         "parameters": row.parameters,
+        "frames_left_out": row.left_out,
         "step_time": None if row.step_time is None else asdict(row.step_time),
         "figures": {
             metric.key: _spread_dict(row.figure(metric)) for metric in comparison.shown if metric.task in row.tasks
@@ -174,6 +191,7 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
                 "status": one.status,
                 "reason": one.reason,
                 **({} if one.parameters is None else {"parameters": one.parameters}),
+                **({"left_out": [{"name": n, "reason": r} for n, r in one.left_out]} if one.left_out else {}),
                 "figures": dict(one.values),
                 "delta_m_percent": gain,
                 "win_rate": rate,

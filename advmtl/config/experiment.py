@@ -18,11 +18,22 @@ from pydantic import (
     model_validator,
 )
 
+from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
+from advmtl.config.best import MEAN, check_best
 from advmtl.config.data import DataConfig, DepthConfig
+from advmtl.config.going_on import OPERATIONAL
 from advmtl.config.growth import GrowthConfig
-from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.networks import (
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    InitConfig,
+    PerceptualConfig,
+    TaskConfig,
+)
 from advmtl.config.partial import PartialConfig
+from advmtl.config.parts import check_parts
 from advmtl.config.rare_classes import check_class_weights, check_shown
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName, class_weights_stand
@@ -32,15 +43,6 @@ if TYPE_CHECKING:
     from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
-# Values that say how a run is carried out and not what it computes: they may change between stop and resume.
-OPERATIONAL = (
-    "data.workers",
-    "data.cache_mb",
-    "train.log_every",
-    "train.panels",
-    "train.checkpoint_every_steps",
-    "train.compile",
-)
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
 LATER = {
     "encoder.name": "mobilenet_v3_small",
@@ -49,6 +51,13 @@ LATER = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "depth.edge_band_px": 0,
+    "train.best": MEAN,
+    "train.best_of": ["average"],
+    "train.measure": ["average"],
+    "train.keep": 0,
+    "train.freeze": {},
+    "train.rates": {},
     "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
@@ -76,6 +85,7 @@ class Config(Strict):
     seed: NonNegativeInt = 0
     data: DataConfig = DataConfig()
     depth: DepthConfig = DepthConfig()
+    init: InitConfig | None = None
     encoder: EncoderConfig = EncoderConfig()
     generator: GeneratorConfig = GeneratorConfig()
     tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
@@ -86,6 +96,7 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+    affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("partial")
@@ -127,10 +138,20 @@ class Config(Strict):
             )
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
+        check_best(self.train.best, self.tasks, self.task_table, self.spec)
+        for key, named in (("train.freeze", self.train.freeze), ("train.rates", self.train.rates)):
+            check_parts(key, named, self.tasks)
+        if METHODS[balance.method].transforms_representation and any(p.startswith("heads") for p in self.train.freeze):
+            raise ValueError(
+                f"train.freeze: {balance.method} turns what each head reads, so none can stay as it is; leave the "
+                "heads out, or set another balance.method"
+            )
         if self.growth is not None:
             self._can_grow()
         if self.partial is not None:
             self._can_be_partial(self.partial)
+        if self.affinity is not None and len(self.objectives) < 2:
+            raise ValueError("affinity: one task has no other to help; leave affinity out, or add a task")
         return self
 
     def _shown_sizes(self) -> list[tuple[int, int]]:
@@ -145,11 +166,11 @@ class Config(Strict):
                 check_class_weights(
                     f"tasks.{name}.class_weights",
                     settings.class_weights,
-                    self.task_table[name].arrays.class_names(self.spec),
+                    self.task_table[name].class_names(self.spec),
                     {loss: known.class_weights for loss, known in losses.items()},
                     [loss for loss, weight in settings.losses.items() if weight > 0],
                 )
-        names = self.task_table[self.classes_task].arrays.class_names(self.spec) if self.classes_task else ()
+        names = self.task_table[self.classes_task].class_names(self.spec) if self.classes_task else ()
         check_shown(self.data.rare_frames, self.data.class_mix, names, self.tasks)
 
     def _can_be_partial(self, partial: PartialConfig) -> None:
@@ -168,6 +189,12 @@ class Config(Strict):
             raise ValueError(
                 f"growth: {self.balance.method} transforms z alone, a grown network has more; set another "
                 "balance.method"
+            )
+        frozen = [part for part in self.train.freeze if part.partition(".")[0] == "encoder"]
+        if frozen:
+            raise ValueError(
+                f"growth: conflicts are counted at the encoder's stages, which must learn; leave {frozen[0]} out of "
+                "train.freeze"
             )
         if self.train.compile:
             raise ValueError("growth: a growing network is not compiled; set train.compile: false")
@@ -200,13 +227,18 @@ class Config(Strict):
     @property
     def spec(self) -> TaskSpec:
         """The settings that the tasks need."""
-        return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
+        return TaskSpec(
+            self.data.classes,
+            (self.depth.min_m, self.depth.max_m),
+            self.data.size[0],
+            depth_edge_band_px=self.depth.edge_band_px,
+        )
 
     @property
     def classes_task(self) -> str | None:
         """The first configured task whose label is a map of classes; None where none is."""
         tasks = self.task_table
-        return next((name for name in self.tasks if tasks[name].arrays.class_names(self.spec)), None)
+        return next((name for name in self.tasks if tasks[name].class_names(self.spec)), None)
 
     @property
     def counts_classes(self) -> str | None:
@@ -241,7 +273,7 @@ class Config(Strict):
 
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
-        values = self.model_dump(mode="json", exclude={"name", "guards"})
+        values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
         for task in values["tasks"].values():
             if task["loss_stride"] == 1:  # a run from before there was such a thing
                 del task["loss_stride"]
@@ -263,7 +295,7 @@ class Config(Strict):
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # options of methods that are off do not count
             values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
-        for part in ("growth", "partial"):
+        for part in ("growth", "partial", "init"):
             if values[part] is None:  # a run from before there was such a thing
                 del values[part]
         if not self._multi_task_discriminators():

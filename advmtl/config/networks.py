@@ -14,10 +14,23 @@ from advmtl.config.rare_classes import ClassWeights
 from advmtl.config.typed import IMAGE, Strict
 
 
+class InitConfig(Strict):
+    """Weights of another run that a run begins with, in the place of new ones; nothing else of that run is taken.
+
+    Attributes:
+        weights: its run folder (then its best checkpoint), a checkpoint, or a file of tensors by name.
+        part: "whole": all that fits, "encoder": its encoder alone.
+    """
+
+    weights: Annotated[str, Field(min_length=1)]
+    part: Literal["whole", "encoder"] = "whole"
+
+
 class EncoderConfig(Strict):
     """The encoder: name of `advmtl.networks.encoders.ENCODERS`, or timm's of a network with maps at strides 4 to 32.
 
     weights: `imagenet` (torchvision's download, width 1; timm's own for a network of timm), a file, or null for random.
+        A run folder or a checkpoint stands for the encoder in it.
     """
 
     name: Annotated[str, Field(min_length=1)] = "mobilenet_v3_small"

@@ -1,10 +1,27 @@
 """Training configuration: budget, optimizers, guards."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
+from advmtl.config.best import MEAN, BestBy
 from advmtl.config.typed import Fraction, Momentum, Strict
+
+Weights = Literal["average", "raw"]
+Networks = Annotated[tuple[Weights, ...], Field(min_length=1)]
+
+
+def _until(parts: Any) -> Any:
+    """`[encoder]` is `{encoder: null}`: for the whole run."""
+    return dict.fromkeys(parts) if isinstance(parts, list | tuple) else parts
 
 
 class TrainConfig(Strict):
@@ -23,7 +40,20 @@ class TrainConfig(Strict):
         small_share: for this share of the steps the network sees its pictures at half the size, where a step costs
             about a third, at the full learning rate; the rest is trained at `data.size`, where the rate falls
             (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
+        threads: of a step on a CPU. None: torch's number, within a container's share; "idle": as many as cores are idle
+            when the run begins. Another number gives other last bits.
         compile: let torch.compile write the networks' forwards, where it can.
+        patience: measurements without a better state after which training stops; None: never.
+        best: what chooses best.pt, and what `patience` watches. "mean": the mean of the tasks' main figures, more is
+            better; a figure by its path in evaluation.json, `depth.abs_rel`; a weighted mean of figures, `{path:
+            weight}`, in which those that are better when less count as negative; "ranks": the mean over the tasks of a
+            state's rank among all measurements.
+        measure: which networks are measured: the average of the weights, and the weights themselves ("raw").
+        best_of: which of these may become best.pt.
+        keep: the so many best states stay in checkpoints/kept.
+        freeze: parts that do not learn (`advmtl.config.parts`), and until which step; None: in the whole run. A list
+            means the whole run for each.
+        rates: factors on the learning rate, by part; the narrowest part that is named holds.
     """
 
     epochs: PositiveInt = 60
@@ -41,12 +71,28 @@ class TrainConfig(Strict):
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     small_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    threads: PositiveInt | Literal["idle"] | None = None
     compile: bool = False
     log_every: PositiveInt = 10
     evaluate_every_epochs: PositiveInt = 1
     checkpoint_every_steps: PositiveInt = 500
     panels: NonNegativeInt = 4
-    patience: PositiveInt | None = None  # measurements without a better score after which training stops; None: never
+    patience: PositiveInt | None = None
+    best: BestBy = MEAN
+    measure: Networks = ("average",)
+    best_of: Networks = ("average",)
+    keep: NonNegativeInt = 0
+    freeze: Annotated[dict[str, PositiveInt | None], BeforeValidator(_until)] = {}
+    rates: dict[str, PositiveFloat] = {}
+
+    @model_validator(mode="after")
+    def _measured(self) -> "TrainConfig":
+        if "average" not in self.measure:
+            raise ValueError(".measure: the average is always measured; write [average] or [average, raw]")
+        missing = [one for one in self.best_of if one not in self.measure]
+        if missing:
+            raise ValueError(f".best_of: {missing[0]} is not measured; add it to train.measure")
+        return self
 
 
 class GuardsConfig(Strict):

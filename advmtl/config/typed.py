@@ -82,7 +82,9 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
         known = _keys_of(model, path)
         close = difflib.get_close_matches(str(path[-1]), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}" if known else "remove it"
-        elsewhere = "" if "class_weights" in known else class_weights_stand(str(path[-1]))
+        elsewhere = class_weights_stand(str(path[-1]))
+        if elsewhere and "class_weights" in known:
+            hint, elsewhere = "did you mean class_weights?", ""
         message = f"unknown key; {hint}{elsewhere}"
     elif first["type"] == "missing":
         message = "is required"

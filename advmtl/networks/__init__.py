@@ -9,9 +9,11 @@ from advmtl.networks.discriminator import (
     real_maps,
     validity,
 )
-from advmtl.networks.encoders import ENCODERS, Build, Encoder, build_encoder, check_encoder, growable
+from advmtl.networks.encoders import ENCODERS, Build, Encoder, Growable, build_encoder, check_encoder, growable
 from advmtl.networks.generator import Generator, GrownFeatures, build_generator
 from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
+from advmtl.networks.parts import modules_within, part_parameters, rate_factors
 from advmtl.networks.perceptual import Perceptual
 from advmtl.networks.rotated_head import RotatedHead
 from advmtl.networks.task_maps import Lattice, TaskMaps, drawn_lattice
+from advmtl.networks.weights import read_state_dict

@@ -144,10 +144,20 @@ class TaskLearning(Protocol):
     """What `evaluation.json` has of it beside single metrics, by key, and what that is called."""
     lower_precision: PrecisionLoss | None = None
     """What a metric may lose where a file of lower precision is written."""
+    protocols: Mapping[str, Callable[[TaskSpec], "Meter"]] = {}
+    """Other ways to measure it that papers use, by name: a meter each, whose figures have the names of `figures`."""
 
     def channels(self, spec: TaskSpec) -> int:
         """Channels of its head."""
         raise NotImplementedError
+
+    def means(self, spec: TaskSpec) -> str:
+        """What the channels of its head say, in words; another run's head is taken where it says the same."""
+        return f"{self.channels(spec)} channels"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The keys of a figure that is given `per_class`."""
+        return ()
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of the head's last convolution: training begins near one constant prediction."""
@@ -214,6 +224,24 @@ class TaskLearning(Protocol):
     def mirrored(self, output: Tensor) -> Tensor:
         """The map of the mirrored picture, turned back."""
         return output.flip(-1)
+
+    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+        """The map of a picture that was shown larger than in training, as it is of the picture itself.
+
+        Args:
+            output: the map, of any size.
+            zoom: how many times as large things were shown as the training shows them; metres were learnt for those.
+            pixels: how many pixels of the map's picture one of the shown picture is, down and across.
+        """
+        return output
+
+    def averaged_as(self, output: Tensor) -> Tensor:
+        """What views of one picture are averaged as, pixel by pixel: mirrored, interpolated and cut as the map is."""
+        return output
+
+    def from_average(self, mean: Tensor) -> Tensor:
+        """A map, as a meter takes it, of the mean over views."""
+        return mean
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor] | None:
         """Of a teacher's maps of two views, the second one turned back: a label [N,1,H,W], and how sure it is

@@ -1,9 +1,9 @@
 """Training a configuration into a run folder, from checking the data to evaluating the best state."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,36 +12,40 @@ from typing import Any, TextIO, cast
 import torch
 from rich.console import Console
 
-from advmtl.config import Config, GrowthConfig
+from advmtl.config import Config, GrowthConfig, measured
 from advmtl.data import (
     Loader,
     Loaders,
     NamedLoader,
     TrainLoader,
     check_loader,
-    hidden_by_budget,
-    missing_label,
     record_budget,
+    seen_frames,
+    survey_data,
+    survey_lines,
     train_loader,
     val_loaders,
 )
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
 from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
-from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.guards import external_failures
+from advmtl.training.keeping import tidy
+from advmtl.training.labels import count_labels
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, warn
 from advmtl.training.model import Model, device_named
-from advmtl.training.run_folder import Run, lock_run, open_run
+from advmtl.training.opening import Opening, open_run
+from advmtl.training.run_folder import Run, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
+from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.timing import Timing
 from preprocessing.ground import InputError, progress, write_json
 
@@ -52,11 +56,19 @@ class Fitted:
 
     Attributes:
         model: the average at the best measurement, in evaluation mode, on the device of the training.
-        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there.
+        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there. With
+            "skipped" and "skipped_in_training" where frames were left out of the measurement and of the training.
     """
 
     model: Model
     metrics: dict[str, Any]
+
+
+def left_out(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and reason of each frame that an `evaluation.json` says was not learnt from or not measured."""
+    return [
+        (one["name"], one["reason"]) for key in ("skipped_in_training", "skipped") for one in metrics.get(key) or ()
+    ]
 
 
 def fit(
@@ -67,6 +79,7 @@ def fit(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    data_changed: bool = False,
     processes: Processes = SINGLE,
     train: TrainLoader | None = None,
     val: Sequence[NamedLoader] | None = None,
@@ -91,6 +104,7 @@ def fit(
             `advmtl.training`, warnings as warnings.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
+        data_changed: go on with a run whose frames are others than they were.
         processes: those that train together.
         train, val: loaders of the caller's own; None: those of the configured sources.
         callbacks: are told of logged steps and measured epochs, and may end the training.
@@ -111,7 +125,7 @@ def fit(
         temporary = folder is None
         if folder is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
-        part = Part(folder, temporary, given, audience, overwrite, resume)
+        part = Part(folder, temporary, given, audience, Opening(overwrite, resume, data_changed))
         return _in_folder(config, part, device or device_named(None), console, processes, data, stack)
 
 
@@ -123,8 +137,7 @@ class Part:
     temporary: bool
     given: State | None
     audience: Audience
-    overwrite: bool
-    resume: bool
+    opening: Opening
 
 
 def _in_folder(
@@ -140,11 +153,17 @@ def _in_folder(
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    labels = count_labels(config, data.train, everything[1:])
+    found = survey_data(config, data.train, everything[1:])
+    labels = count_labels(config, found)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
-    ways = {"overwrite": how.overwrite, "resume": how.resume}
+    opening = replace(how.opening, warn=told, tell=partial(console.print, markup=False, highlight=False))
+    if processes.is_main:
+        records = [loader.dataset.records for loader in everything]
+        own = {name: config.task_table[name] for name in config.tasks}
+        seen = seen_frames(records[0], records[1:], own, data.train.batch_sampler.batches)
+        opening = replace(opening, seen=seen)
     state = open_together(
-        lambda: open_run(config, run, device, **ways, warn=told, processes=processes, given=how.given),
+        lambda: open_run(config, run, device, opening, processes=processes, given=how.given),
         *(config, device, processes, told),
         given=how.given,
     )
@@ -155,18 +174,23 @@ def _in_folder(
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
         processes.raise_together(lambda: record() if processes.is_main else None)
-    return _train(state, run, data, labels, console, how)
-
-
-def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
-    config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(_first_line(state, data.train, labels, processes))
-    for line in describe_classes(state):
-        console.print(line, markup=False, highlight=False)
+    for line in survey_lines(found, config):
+        (told if line.doubtful else partial(console.print, markup=False, highlight=False))(line.text)
+    for text in describe_classes(state):
+        console.print(text, markup=False, highlight=False)
+    return _train(state, run, data, console, how)
+
+
+def _train(state: State, run: Run, data: Loaders, console: Console, how: Part) -> Fitted:
+    config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
+    if state.device.type == "cpu":
+        state.threads = chosen_threads(config.train.threads, state.threads, partial(warn, console))
     if config.train.compile:
         compile_networks(state, console)
+        state.freezing.forget()
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
-    with external_failures(run.folder), Interrupt() as interrupt:
+    with external_failures(run.folder), computing_with(state.threads), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
@@ -179,7 +203,7 @@ def _train(state: State, run: Run, data: Loaders, labels: str, console: Console,
         if state.guards.stopped:
             console.print(state.guards.stopped, highlight=False)
         with loop.at_once():
-            return _finish(loop, data.val, writes)
+            return _finish(loop, data, writes)
 
 
 def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
@@ -187,8 +211,16 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     total = batches * loop.state.config.train.epochs
     if loop.state.growth is not None and not loop.state.growth.history:
         _check_windows(loop.state.growth.settings, total, loop.console)
+    _check_affinity(loop.state, total, loop.console)
     with progress("training", total, "steps") as bar:
         bar.advance(loop.state.epoch * batches + loop.state.batch)
+        if loop.state.selection.stale:
+            loop.measure_kept_anew(loaders)
+        if loop.state.unsaved:
+            loop.save_last()
+            loop.state.unsaved = False
+            if loop.processes.is_main:
+                tidy(loop.run, loop.state)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
     if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
@@ -206,14 +238,32 @@ def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None
         )
 
 
-def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
+def _check_affinity(state: State, total: int, console: Console) -> None:
+    """Warn where so little of the training is measured that its stages cannot be told apart."""
+    if state.affinity is None:
+        return
+    every = state.affinity.every
+    count = sum(measured(step, every) for step in range(total))
+    if count < 6:
+        warn(
+            console,
+            f"affinity: every {every} steps are measured, {count} of the {total} steps of this training; raise "
+            "affinity.share or train for longer",
+        )
+
+
+def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
-    generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
+    trained = load_best_together(loop.run, config, processes, partial(warn, console))
+    generator = trained.generator.to(device)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
-    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
-    metrics, rows = checked(metrics, config), frames.compute()
+    metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)
+    metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
+    unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
+    if unlearnt:
+        metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
     fitted = Fitted(Model(generator, config), metrics)
     if not writes:
         return fitted
@@ -246,26 +296,8 @@ def _first_line(state: State, loader: TrainLoader, labels: str, processes: Proce
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
         f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        + (f", resumed at step {state.step}" if state.step else "")
+        f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
     )
-
-
-def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
-    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
-    parts, table = [], config.task_table
-    for task in config.tasks:
-        count = _labelled(train, table[task])
-        if not count:
-            reason = hidden_by_budget(task, config) or missing_label(config.task_table[task], config.data.train)
-            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
-        parts.append(f"{task} {count} train, {sum(_labelled(loader, table[task]) for loader in val)} val")
-    if not any(_labelled(loader, table[task]) for loader in val for task in config.tasks):
-        raise InputError("data.val: no validation frame has a label of any task; nothing could be evaluated")
-    return "; ".join(parts)
-
-
-def _labelled(loader: Loader, task: Task) -> int:
-    return sum(task.has(record) for record in loader.dataset.records)
 
 
 def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:

@@ -2,19 +2,26 @@
 
 import errno
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
+from advmtl.config import Config, DiscriminatorConfig, GuardsConfig, Source
 from preprocessing.ground import InputError
 
 CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0, "r3gan": math.log(2)}
 """A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge), any (R3GAN)."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+# What an absent disk makes of a file: not that it is truncated, say.
+_NOT_THERE = (
+    "no such file",
+    *map(os.strerror, (errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)),
+    *map(os.strerror, (errno.ETIMEDOUT, errno.EHOSTDOWN)),
+)
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
@@ -175,15 +182,20 @@ class LostData:
         """Count a batch of `frames` frames. Raises: LostDataError after `guards.lost_batches` with none readable."""
         self.batches = self.batches + 1 if len(skipped) >= frames else 0
         if self.batches >= config.guards.lost_batches:
-            raise LostDataError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
+            what = f"the last {self.batches} batches"
+            raise LostDataError(lost(config.data.train, "data.train", what, skipped[-1].reason))
 
 
-def lost(config: Config, role: str, what: str, reason: str) -> str:
-    """One line that names the folders of `data.train` or `data.val` that are gone, or all of them."""
-    roots = list(dict.fromkeys(source.root for source in getattr(config.data, role)))
+def lost(sources: Sequence[Source], role: str, what: str, reason: str) -> str:
+    """One line that names the folders of the sources, of `data.train` or `data.val`, that are gone, or all of them;
+    where files are there and no good, what is wrong with one.
+    """
+    roots = list(dict.fromkeys(source.root for source in sources))
     gone = [root for root in roots if not Path(root).is_dir()]
+    if not gone and not any(sign in reason for sign in _NOT_THERE):
+        return f"{role}: no frame of {what} could be used, e.g. {reason}"
     state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk mounted?"
-    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
+    return f"{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
 
 
 @contextmanager

@@ -66,12 +66,13 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         lookup_table,
         map_labels,
     )
-    from preprocessing.ground.limits import Memory, usable_cores, usable_memory
+    from preprocessing.ground.limits import Memory, idle_cores, usable_cores, usable_memory
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
         IMAGENET_STD,
         denormalize,
+        picture_header,
         picture_shape,
         resize_image,
         resize_nearest,
@@ -92,9 +93,10 @@ _NAMES = {
     "frame": "Camera Frame",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
     "lookup_table map_labels",
-    "limits": "Memory usable_cores usable_memory",
+    "limits": "Memory idle_cores usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
-    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_shape resize_image resize_nearest same_size",
+    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
+    "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
     "workers": "WorkerDied worker_pool",

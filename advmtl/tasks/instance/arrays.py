@@ -32,6 +32,7 @@ class InstanceArrays(TaskArrays):
     `[3,H,W]`: offsets dy, dx from the instance's centre [px], and the ids.
     """
 
+    value_unit = ""
     check_decodes = True
     dtype = "uint16"
     channels = 0
@@ -46,13 +47,15 @@ class InstanceArrays(TaskArrays):
             _read(record, shape)  # an unknown id shows only when decoded
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        """Offsets are learnt within instances; where nothing is one, none may be found."""
         ids = _read(record, shape)
         learnt, measured = (int(np.count_nonzero(chosen)) for chosen in (is_instance(ids), ids != IGNORED_INSTANCE))
         return Contents(ids.size, learnt, measured)
 
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return ()
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        return []
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint16]:
         return resize_nearest(_read(record, shape), size)
@@ -71,6 +74,10 @@ class InstanceArrays(TaskArrays):
         they need no rule of their own for mirror, zoom or rotation.
         """
         return instance_target(stored)
+
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Offsets are learnt within instances; where nothing is one, none may be found."""
+        return bool((is_instance(target[2]) if training else target[2] != IGNORED_INSTANCE).any())
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("*_gtFine_instanceIds.png", sources)

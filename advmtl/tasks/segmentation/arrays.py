@@ -20,6 +20,7 @@ from advmtl.tasks.pictures import (
     put_text,
 )
 from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.doubts import binary_masks, other_ids
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
     IGNORE,
@@ -40,6 +41,7 @@ OVERLAY = 0.55
 class SegmentationArrays(TaskArrays):
     """Stored: uint8 class ids `[H,W]` of the label set, 255 = ignore; the target is the same."""
 
+    value_unit = ""
     check_decodes = True
     dtype = "uint8"
     channels = 0
@@ -64,6 +66,12 @@ class SegmentationArrays(TaskArrays):
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return spec.labels.names
 
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        if not files:
+            return []
+        ids, found = files[0][0].ids, [contents for _, contents in files]
+        return binary_masks(found, spec.labels, ids) or other_ids(found, spec.labels, ids)
+
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint8]:
         return resize_nearest(_read(record, shape), size)
 
@@ -75,6 +83,9 @@ class SegmentationArrays(TaskArrays):
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return stored
+
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target != IGNORE).any())
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("gtFine/SPLIT/CITY/*_gtFine_labelIds.png", sources)

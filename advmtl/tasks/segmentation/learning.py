@@ -69,7 +69,7 @@ class Segmentation(TaskLearning):
         Figure("miou_categories", "1", True, main=True, title="mIoU 7 cat."),
         Figure("pixel_accuracy", "1", True, main=True, title="pixel accuracy", delta_m=True, of_frames=True),
         Figure("boundary_iou", "1", True, main=True, title="boundary IoU"),
-        Figure("iou_per_class", "1", title="IoU", per_class=True),
+        Figure("iou_per_class", "1", True, title="IoU", per_class=True),
         Figure("classes_absent", "classes"),
         Figure("frames", "frames"),
     )
@@ -81,6 +81,14 @@ class Segmentation(TaskLearning):
     def channels(self, spec: TaskSpec) -> int:
         """One per class."""
         return len(spec.labels.names)
+
+    def means(self, spec: TaskSpec) -> str:
+        """The classes, in their order."""
+        return f"{self.channels(spec)} classes {','.join(spec.labels.names)}"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes."""
+        return spec.labels.names
 
     def tensor(self, targets: Any) -> Tensor:
         """int64 [N,H,W]."""
@@ -117,6 +125,10 @@ class Segmentation(TaskLearning):
         predicted = F.conv2d(F.softmax(output, dim=1), colours.T[:, :, None, None])
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
         return predicted, true, self.mask(target)
+
+    def averaged_as(self, output: Tensor) -> Tensor:
+        """Probabilities, whose arg max a meter takes: logits of a sure view would outvote all others."""
+        return F.softmax(output.float(), dim=1)
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable class by the mean of both views, int64, and its probability."""
