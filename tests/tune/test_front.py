@@ -18,8 +18,6 @@ from preprocessing.ground.errors import InputError
 
 PATHS = ("segmentation.miou", "depth.abs_rel")
 MIOU, ABS_REL = (Objective(figure_at(path, TASKS, TaskSpec()), TASKS) for path in PATHS)
-    Objective(figure_at(path, TASKS, TaskSpec()), TASKS) for path in ("segmentation.miou", "depth.abs_rel")
-)
 BOTH = (MIOU, ABS_REL)
 
 
