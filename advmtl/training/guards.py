@@ -2,23 +2,30 @@
 
 import errno
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
-from preprocessing.ground import InputError
+from advmtl.config import Config, DiscriminatorConfig, GuardsConfig, Source
+from preprocessing.ground import FailedRun, InputError
 
 CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0, "r3gan": math.log(2)}
 """A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge), any (R3GAN)."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+# What an absent disk makes of a file: not that it is truncated, say.
+_NOT_THERE = (
+    "no such file",
+    *map(os.strerror, (errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)),
+    *map(os.strerror, (errno.ETIMEDOUT, errno.EHOSTDOWN)),
+)
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
-class ExternalFailure(RuntimeError):
+class ExternalFailure(FailedRun):
     """The training was ended by something outside of it; the message has the remedy. The last checkpoint is intact."""
 
 
@@ -90,13 +97,16 @@ class Guards:
         anew, self.unread = self.unread is not None and unread < self.unread, unread
         return True, anew
 
-    def measured(self, improved: bool, epoch: int, config: Config) -> None:
-        """Take note of a measurement, and stop the training after `train.patience` without a better one."""
-        patience = config.train.patience
+    def measured(self, improved: bool, epoch: int, config: Config, step: int) -> None:
+        """Take note of a measurement after so many steps, and stop the training after `train.patience` without a better
+        one.
+        """
+        settings, patience = config.train, config.train.patience
         self.stale, self.best_epoch = (0, epoch) if improved else (self.stale + 1, self.best_epoch)
-        if patience is not None and self.stale >= patience and epoch < config.train.epochs:
+        if patience is not None and self.stale >= patience and not settings.ends(epoch, step):
+            whole = f"of {settings.epochs}" if settings.max_steps is None else f"(step {step} of {settings.max_steps})"
             self.stopped = (
-                f"stopped after epoch {epoch} of {config.train.epochs}: no better score than that of epoch "
+                f"stopped after epoch {epoch} {whole}: no better score than that of epoch "
                 f"{self.best_epoch} in {self.stale} evaluations (train.patience)"
             )
 
@@ -175,15 +185,20 @@ class LostData:
         """Count a batch of `frames` frames. Raises: LostDataError after `guards.lost_batches` with none readable."""
         self.batches = self.batches + 1 if len(skipped) >= frames else 0
         if self.batches >= config.guards.lost_batches:
-            raise LostDataError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
+            what = f"the last {self.batches} batches"
+            raise LostDataError(lost(config.data.train, "data.train", what, skipped[-1].reason))
 
 
-def lost(config: Config, role: str, what: str, reason: str) -> str:
-    """One line that names the folders of `data.train` or `data.val` that are gone, or all of them."""
-    roots = list(dict.fromkeys(source.root for source in getattr(config.data, role)))
+def lost(sources: Sequence[Source], role: str, what: str, reason: str) -> str:
+    """One line that names the folders of the sources, of `data.train` or `data.val`, that are gone, or all of them;
+    where files are there and no good, what is wrong with one.
+    """
+    roots = list(dict.fromkeys(source.root for source in sources))
     gone = [root for root in roots if not Path(root).is_dir()]
+    if not gone and not any(sign in reason for sign in _NOT_THERE):
+        return f"{role}: no frame of {what} could be used, e.g. {reason}"
     state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk mounted?"
-    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
+    return f"{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
 
 
 @contextmanager

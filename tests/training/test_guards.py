@@ -1,6 +1,7 @@
 """Guards: warnings about discriminators, early stopping at a plateau, and each external failure with its line."""
 
 import errno
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -12,15 +13,18 @@ from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
 
 from advmtl.compare.plan import is_finished
+from advmtl.config.data import Source
 from advmtl.config.experiment import Config
 from advmtl.config.training import GuardsConfig
 from advmtl.data.loading import Batch
+from advmtl.evaluation.faults import NOT_FINITE
 from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
-from advmtl.training.guards import ExternalFailure, Guards, LostData, Streak, external_failures
+from advmtl.training.guards import ExternalFailure, Guards, LostData, Streak, external_failures, lost
 from advmtl.training.run_folder import Run
+from advmtl.training.scores import checked
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
 
@@ -354,3 +358,35 @@ def test_a_broken_last_batch_leaves_the_run_finished(
     run.best.unlink()
     fit(config, run.folder, CPU, quiet())  # measured by the last state, again finished
     assert is_finished(config, run)
+
+
+@pytest.mark.parametrize(
+    ("root", "reason", "said"),
+    [
+        (
+            "away",
+            "away/f.png: no such file",
+            "away: the folder is gone (away/f.png: no such file); then",
+        ),
+        (".", f"f.png: {os.strerror(errno.EIO)}", "is its disk mounted?"),
+        (".", "f.png: no such file", "is its disk mounted?"),
+        (
+            ".",
+            "f.png: the file is truncated; replace it",
+            "could be used, e.g. f.png: the file is truncated",
+        ),
+        (".", f"f: {NOT_FINITE}", f"data.val: no frame of these sources could be used, e.g. f: {NOT_FINITE}"),
+    ],
+)
+def test_only_a_lost_disk_is_called_one(root: str, reason: str, said: str) -> None:
+    found = lost([Source(format="folder", root=root)], "data.val", "these sources", reason)
+    assert said in found and ("disk" in found) == ("disk" in said)
+
+
+def test_labels_without_a_pixel_are_no_lost_disk(streets: Path) -> None:
+    config = make_config(streets)
+    with pytest.raises(InputError, match=r"data\.val: no label of these frames has a pixel that counts"):
+        checked({"measured_on": ["cityscapes:a:val"]}, config)
+    other = [Source(format="folder", root="b", split="test")]
+    with pytest.raises(InputError, match="folder:b:test: no label"):
+        checked({"measured_on": ["folder:b:test"]}, config, other)
