@@ -121,6 +121,8 @@ def probe(
         f"at {100 * found.share:g} % of the tasks\n{' '.join(found.overrides)}",
         highlight=False,
     )
+    for line in found.doubts:
+        console.print(f"[yellow]warning[/] {line}", highlight=False)
     name = re.sub(r"[^\w.+-]+", "-", settings.name)
     out = out or Path("runs/probe") / f"{name}.json"
     write_json(out, {"configuration": {"name": settings.name, "hash": settings.hash}, **found.to_dict()})

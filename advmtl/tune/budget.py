@@ -2,7 +2,8 @@
 
 import time
 from dataclasses import asdict, dataclass
-from statistics import median
+from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from advmtl.compare import ready
 from advmtl.config import Config
 from advmtl.data import on_device, train_loader, val_loaders
 from advmtl.evaluation import evaluate
-from advmtl.training import settle_classes, train_step
+from advmtl.training import save_checkpoint, settle_classes, train_step
 
 Unit = Literal["epochs", "steps", "seconds"]
 _WARM_UP, _TIMED = 3, 6
@@ -36,10 +37,11 @@ class Budget:
         """Plain values."""
         return asdict(self)
 
-    def epochs(self, config: Config, device: torch.device) -> int:
+    def epochs(self, config: Config, device: torch.device, folder: Path) -> int:
         """The epochs of a trial of this configuration. In seconds it is measured, so what it gives must be kept.
 
-        Raises: what opening the data and a step raise.
+        `folder`: of the trial, where a checkpoint is written and removed. Raises: what opening the data and a step
+        raise.
         """
         if self.unit is None:
             return config.train.epochs
@@ -47,7 +49,7 @@ class Budget:
             return int(self.amount)
         if self.unit == "steps":
             return max(1, round(self.amount / train_loader(config).batch_sampler.batches))
-        return fitting_epochs(self.amount, *measure(config, device), config.train.evaluate_every_epochs)
+        return fitting_epochs(self.amount, *measure(config, device, folder), config.train.evaluate_every_epochs)
 
 
 def fitting_epochs(seconds: float, epoch_s: float, measurement_s: float, every: int) -> int:
@@ -62,8 +64,8 @@ def fitting_epochs(seconds: float, epoch_s: float, measurement_s: float, every: 
     return epochs
 
 
-def measure(config: Config, device: torch.device) -> tuple[float, float]:
-    """Seconds of an epoch, all terms at work and batches read as in training, and of a measurement."""
+def measure(config: Config, device: torch.device, folder: Path) -> tuple[float, float]:
+    """Seconds of an epoch, all terms at work and batches read as in training, and of a measurement; either is saved."""
     state, loader = ready(config, device), train_loader(config)
     settle_classes(state, loader)
     batches, times = loader.batch_sampler.batches, []
@@ -81,7 +83,13 @@ def measure(config: Config, device: torch.device) -> tuple[float, float]:
     start = time.perf_counter()
     evaluate(state.ema, val_loaders(config), config, device, tasks=config.task_table)
     _wait(device)
-    return batches * median(times[_WARM_UP:]), time.perf_counter() - start
+    measurement_s, start = time.perf_counter() - start, time.perf_counter()
+    trial = folder / "timed.pt"
+    save_checkpoint(trial, state.state_dict(), config)
+    trial.unlink()
+    saving_s = time.perf_counter() - start
+    # The mean, not the median: what other processes take of the machine counts too.
+    return batches * fmean(times[_WARM_UP:]) + saving_s, measurement_s + saving_s
 
 
 def _wait(device: torch.device) -> None:

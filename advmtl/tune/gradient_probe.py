@@ -29,7 +29,7 @@ from preprocessing.ground import InputError
 
 STEPS = 100
 SHARE = 0.1
-_NEVER = 10**9
+_NEVER, _FAR = 10**9, 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,16 @@ class Probe:
         """`key=value`, to be put behind `advmtl train CONFIG`."""
         return [override(one.key, float(f"{one.proposed:.4g}")) for one in (*self.tasks, *self.adversaries)]
 
+    @property
+    def doubts(self) -> list[str]:
+        """A line for each proposal that is far from what was configured."""
+        return [
+            f"{one.key}: {one.proposed:.3g} is {max(ratio, 1 / ratio):.0f} times {'more' if ratio > 1 else 'less'} "
+            f"than configured; see whether it stays so with more --steps, or begin in between"
+            for one in (*self.tasks, *self.adversaries)
+            if not 1 / _FAR < (ratio := one.proposed / one.weight) < _FAR
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -93,7 +103,7 @@ class Probe:
                 one.key,
                 f"{one.weight:.4g}",
                 f"{one.norm:.3g} ×/÷ {one.spread:.2f}",
-                f"{100 * one.norm / middle:.0f}",
+                f"{100 * one.norm / middle:.2g}",
                 f"{one.proposed:.4g}",
             )
             for one in (*self.tasks, *self.adversaries)

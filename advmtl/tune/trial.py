@@ -146,7 +146,7 @@ def _config(plan: Plan, taken: Taken, device: torch.device) -> Config:
     config = plan.config_of(taken.trial.number, taken.values)
     epochs = taken.trial.user_attrs.get("epochs")
     if epochs is None:
-        epochs = plan.budget.epochs(config, device)
+        epochs = plan.budget.epochs(config, device, plan.run(taken.trial.number).folder)
         taken.trial.set_user_attr("epochs", epochs)
     return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
 

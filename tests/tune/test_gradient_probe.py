@@ -11,7 +11,7 @@ from made_up_trials import street_config
 
 from advmtl.config.experiment import Config
 from advmtl.config.files import load_config
-from advmtl.tune.gradient_probe import Probe, probe
+from advmtl.tune.gradient_probe import Measured, Probe, probe
 from preprocessing.ground.errors import InputError
 
 # Nothing moves, so that every probe sees the same network; a critic without spectral norm, whose state would.
@@ -74,3 +74,11 @@ def test_the_command_prints_overrides_to_paste_and_writes_them(streets: Path, tm
         *("tasks.segmentation.weight", "tasks.depth.weight", "discriminators.both.weight")
     ]
     load_config(str(tmp_path / "c.yaml"), written["overrides"])
+
+
+def test_what_is_far_from_what_was_set_is_doubted() -> None:
+    near, far = (
+        Measured(f"tasks.{name}.weight", 0.5, 1.0, 1.0, proposed) for name, proposed in (("a", 9.0), ("b", 0.01))
+    )
+    (line,) = Probe((near, far), (), 0.5, 0.1, 4).doubts
+    assert line.startswith("tasks.b.weight: 0.01 is 50 times less than configured")

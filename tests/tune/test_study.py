@@ -309,10 +309,10 @@ def test_budgets_become_epochs(run: Run) -> None:
 def test_epochs_that_fit_into_seconds_are_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from advmtl.tune import budget as budget_module
 
-    monkeypatch.setattr(budget_module, "measure", lambda config, device: (2.0, 1.0))
+    monkeypatch.setattr(budget_module, "measure", lambda *arguments: (2.0, 1.0))
     with pytest.raises(KeyboardInterrupt):
         run(1, budget=Budget("seconds", 30), fit=MadeUp(fails=broken_above(0, KeyboardInterrupt())))  # type: ignore[arg-type]
-    monkeypatch.setattr(budget_module, "measure", lambda config, device: (20.0, 1.0))  # the machine is busy now
+    monkeypatch.setattr(budget_module, "measure", lambda *arguments: (20.0, 1.0))  # the machine is busy now
     fit = MadeUp()
     # Nine epochs with a measurement each, and one more at the end: 9 x 3 + 1 <= 30.
     assert run(1, budget=Budget("seconds", 30), fit=fit).trials[0].epochs == fit.configs[0].train.epochs == 9

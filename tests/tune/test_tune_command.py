@@ -4,12 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import advmtl
 from made_up_trials import MadeUp, street_config
 
 from advmtl.config.files import load_config
 from advmtl.tune import trial as trial_module
-from advmtl.tune.budget import fitting_epochs
+from advmtl.tune.budget import fitting_epochs, measure
 
 SPACE = "train.learning_rate: {low: 1e-4, high: 1e-2, log: true}\n"
 
@@ -68,3 +69,9 @@ def test_a_study_without_a_complete_trial_fails(files: Path, monkeypatch: pytest
 )
 def test_as_many_epochs_as_fit(seconds: float, epoch_s: float, measurement_s: float, every: int, epochs: int) -> None:
     assert fitting_epochs(seconds, epoch_s, measurement_s, every) == epochs
+
+
+def test_seconds_are_those_of_training_measuring_and_saving(streets: Path, tmp_path: Path) -> None:
+    """Three batches an epoch; nine steps are taken, over three epochs. Nothing is left behind."""
+    epoch_s, measurement_s = measure(street_config(streets), torch.device("cpu"), tmp_path)
+    assert epoch_s > 0 and measurement_s > 0 and list(tmp_path.iterdir()) == []
