@@ -115,7 +115,8 @@ def _graddrop(names: Names, o: Any) -> Balancer:
 
 def _excess_mtl(names: Names, o: Any) -> Balancer:
     history = ("_weights", "_sq_grad_sum", "_initial_w", "_warmup_w_sum", "_n_steps", "_state_key")
-    return TorchJDAggregator(names, aggregation.ExcessMTL(o.robust_step_size, o.n_warmup_steps), history)
+    aggregator = aggregation.ExcessMTL(o.robust_step_size, o.n_warmup_steps)
+    return TorchJDAggregator(names, aggregator, history, begins=o.n_warmup_steps)
 
 
 # Names as in `config.balance.METHODS`. "MoDo" and "SDMGrad" are meant for G = J₁J₂ᵀ of two batches; here both are the

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchjd import aggregation as torchjd
 
 from advmtl.balancing.balancer import GramBalancer, JacobianBalancer
+from advmtl.config import Plan
 
 
 class Weighted(GramBalancer):
@@ -103,11 +104,19 @@ class TorchJDAggregator(JacobianBalancer):
     Args:
         aggregator: TorchJD's.
         names: attributes of its weighting that are history.
+        begins: steps before its weights move.
     """
 
-    def __init__(self, objectives: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, objectives: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = (), begins: int = 0
+    ) -> None:
         super().__init__(objectives)
-        self._holder, self._names = [aggregator], tuple(names)
+        self._holder, self._names, self._begins = [aggregator], tuple(names), begins
+
+    def foresee(self, plan: Plan) -> str | None:
+        """Also where its weights would move after the last step only."""
+        late = f"its weights move after {self._begins} steps, and the training has {plan.steps}; begin it earlier"
+        return super().foresee(plan) or (late if self._begins >= plan.steps else None)
 
     def forward(self, matrix: Tensor) -> Tensor:
         """TorchJD's aggregation."""

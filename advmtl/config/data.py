@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
 from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
 from advmtl.tasks import TASKS
 from preprocessing.ground import InputError
@@ -106,6 +107,8 @@ class DataConfig(Strict):
             so that half of an epoch's frames are labelled, but no oftener than a labelled one. They come only where
             something learns from them (`partial.adversary`, `partial.mean_teacher`); an epoch has the same number of
             steps anyway.
+        rare_frames: frames are drawn by the classes that they show.
+        class_mix: pixels of some classes are pasted into other frames.
     """
 
     train: list[Source] = []
@@ -120,6 +123,8 @@ class DataConfig(Strict):
     label_seed: NonNegativeInt = 0
     unlabelled_weight: PositiveFloat | None = None
     augment: Augment = Augment()
+    rare_frames: RareFramesConfig | None = None
+    class_mix: ClassMixConfig | None = None
 
 
 class DepthConfig(Strict):

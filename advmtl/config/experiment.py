@@ -11,49 +11,67 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
+from advmtl.config.best import MEAN, check_best
 from advmtl.config.data import DataConfig, DepthConfig
+from advmtl.config.going_on import OPERATIONAL
 from advmtl.config.growth import GrowthConfig
-from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.networks import (
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    InitConfig,
+    PerceptualConfig,
+    TaskConfig,
+    with_objectives_own,
+)
 from advmtl.config.partial import PartialConfig
+from advmtl.config.parts import check_parts
+from advmtl.config.rare_classes import check_class_weights, check_shown
+from advmtl.config.steps import put_back, shares_of, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Strict, TaskName
+from advmtl.config.typed import Strict, TaskName, class_weights_stand
 from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import InputError
 
 if TYPE_CHECKING:
     from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
-# Values that say how a run is carried out and not what it computes: they may change between stop and resume.
-OPERATIONAL = (
-    "data.workers",
-    "data.cache_mb",
-    "train.log_every",
-    "train.panels",
-    "train.checkpoint_every_steps",
-    "train.compile",
-    "train.threads",
-)
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
-LATER = {
+LATER: dict[str, Any] = {
     "encoder.name": "mobilenet_v3_small",
+    "train.max_steps": None,
     "train.precision": "fp32",
     "train.adversarial_ramp_steps": 0,
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "train.best": MEAN,
+    "train.best_of": ["average"],
+    "train.measure": ["average"],
+    "train.keep": 0,
+    "train.freeze": {},
+    "train.rates": {},
+    "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
+    "data.rare_frames": None,
+    "data.class_mix": None,
 }
+# The same of every discriminator.
+LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
 # Options that a run's hash has always named, given or not.
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
@@ -72,6 +90,7 @@ class Config(Strict):
     seed: NonNegativeInt = 0
     data: DataConfig = DataConfig()
     depth: DepthConfig = DepthConfig()
+    init: InitConfig | None = None
     encoder: EncoderConfig = EncoderConfig()
     generator: GeneratorConfig = GeneratorConfig()
     tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
@@ -84,6 +103,18 @@ class Config(Strict):
     partial: PartialConfig | None = None
     affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _shares: dict[str, str] = PrivateAttr(default_factory=dict)  # what `settled` has turned into numbers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_own(cls, values: Any, info: ValidationInfo) -> Any:
+        """What a discriminator is not given, its objective has."""
+        return with_objectives_own(values, lambda: _objectives(info.context or {}))
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return put_back(values, self._shares)
 
     @field_validator("partial")
     @classmethod
@@ -116,8 +147,22 @@ class Config(Strict):
                 )
             if not discriminator.tasks:
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
+        self._check_rare_classes()
+        odd = [size for size in self._shown_sizes() if size[0] % 2 or size[1] % 2]
+        if self.train.small_share and odd:
+            raise ValueError(
+                f"train.small_share: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0"
+            )
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
+        check_best(self.train.best, self.tasks, self.task_table, self.spec)
+        for key, named in (("train.freeze", self.train.freeze), ("train.rates", self.train.rates)):
+            check_parts(key, named, self.tasks)
+        if METHODS[balance.method].transforms_representation and any(p.startswith("heads") for p in self.train.freeze):
+            raise ValueError(
+                f"train.freeze: {balance.method} turns what each head reads, so none can stay as it is; leave the "
+                "heads out, or set another balance.method"
+            )
         if self.growth is not None:
             self._can_grow()
         if self.partial is not None:
@@ -125,6 +170,25 @@ class Config(Strict):
         if self.affinity is not None and len(self.objectives) < 2:
             raise ValueError("affinity: one task has no other to help; leave affinity out, or add a task")
         return self
+
+    def _shown_sizes(self) -> list[tuple[int, int]]:
+        """Width and height of what the network sees in training: the crop, or whole frames of every source."""
+        own = [source.size or self.data.size for source in self.data.train] or [self.data.size]
+        return [self.data.crop] if self.data.crop else own
+
+    def _check_rare_classes(self) -> None:
+        for name, settings in self.tasks.items():
+            if settings.class_weights is not None:
+                losses = self.task_table[name].learning.losses
+                check_class_weights(
+                    f"tasks.{name}.class_weights",
+                    settings.class_weights,
+                    self.task_table[name].class_names(self.spec),
+                    {loss: known.class_weights for loss, known in losses.items()},
+                    [loss for loss, weight in settings.losses.items() if weight > 0],
+                )
+        names = self.task_table[self.classes_task].class_names(self.spec) if self.classes_task else ()
+        check_shown(self.data.rare_frames, self.data.class_mix, names, self.tasks)
 
     def _can_be_partial(self, partial: PartialConfig) -> None:
         if partial.adversary is not None:
@@ -143,6 +207,12 @@ class Config(Strict):
                 f"growth: {self.balance.method} transforms z alone, a grown network has more; set another "
                 "balance.method"
             )
+        frozen = [part for part in self.train.freeze if part.partition(".")[0] == "encoder"]
+        if frozen:
+            raise ValueError(
+                f"growth: conflicts are counted at the encoder's stages, which must learn; leave {frozen[0]} out of "
+                "train.freeze"
+            )
         if self.train.compile:
             raise ValueError("growth: a growing network is not compiled; set train.compile: false")
 
@@ -157,6 +227,29 @@ class Config(Strict):
         changed._tables = {**self._tables, **tables}
         return changed
 
+    def settled(self, steps: int | None = None) -> "Config":
+        """The same experiment, also by its hash and as it is written, with numbers of steps in the place of shares.
+
+        `steps`: of the whole training; None: `train.max_steps`. Raises: InputError naming a share of steps that are not
+        known, or detections that then come too fast.
+        """
+        shares = shares_of(self)
+        if not shares:
+            return self
+        changed = whole_steps(self, self.train.max_steps if steps is None else steps)
+        changed._shares = shares
+        if changed.growth is not None:
+            try:
+                changed.growth.check_windows()
+            except ValueError as error:
+                raise InputError(f"growth.{error}") from None
+        return changed
+
+    @property
+    def shares(self) -> Mapping[str, str]:
+        """The numbers of steps that are written as shares of the training, by key."""
+        return {**shares_of(self), **self._shares}
+
     @property
     def task_table(self) -> Mapping[str, Task]:
         """All tasks that there are, by name."""
@@ -166,15 +259,32 @@ class Config(Strict):
     @property
     def objective_table(self) -> Mapping[str, "AdversarialObjective"]:
         """All adversarial objectives that there are, by name; loads torch."""
-        from advmtl.adversarial_objectives import OBJECTIVES
-
-        table: Mapping[str, AdversarialObjective] = self._tables.get("objectives", OBJECTIVES)
-        return table
+        return _objectives(self._tables)
 
     @property
     def spec(self) -> TaskSpec:
         """The settings that the tasks need."""
-        return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
+        return TaskSpec(
+            self.data.classes,
+            (self.depth.min_m, self.depth.max_m),
+            self.data.size[0],
+        )
+
+    @property
+    def classes_task(self) -> str | None:
+        """The first configured task whose label is a map of classes; None where none is."""
+        tasks = self.task_table
+        return next((name for name in self.tasks if tasks[name].class_names(self.spec)), None)
+
+    @property
+    def counts_classes(self) -> str | None:
+        """The first key for which the pixels of each class in the training frames are counted; None without one."""
+        asked: dict[str, Any] = {
+            f"tasks.{name}.class_weights.from_counts": task.class_weights is not None and task.class_weights.from_counts
+            for name, task in self.tasks.items()
+        }
+        asked |= {"data.rare_frames": self.data.rare_frames, "data.class_mix": self.data.class_mix}
+        return next((key for key, given in asked.items() if given), None)
 
     @property
     def objectives(self) -> list[str]:
@@ -188,7 +298,7 @@ class Config(Strict):
         return [
             name
             for name, discriminator in self.discriminators.items()
-            if len(discriminator.tasks) > 1 and discriminator.weight > 0
+            if len(discriminator.tasks) > 1 and discriminator.heard
         ]
 
     @property
@@ -201,7 +311,11 @@ class Config(Strict):
         """Plain values of everything that shapes the result."""
         values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
         for task in values["tasks"].values():
+            if task["loss_stride"] == 1:  # a run from before there was such a thing
+                del task["loss_stride"]
             task["options"] = {loss: {**_HASHED_OPTIONS, **given} for loss, given in task["options"].items()}
+            if task["class_weights"] is None:
+                del task["class_weights"]
         for key in OPERATIONAL:
             section, _, name = key.partition(".")
             del values[section][name]
@@ -209,11 +323,15 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for discriminator in values["discriminators"].values():
+            for key, default in LATER_OF_DISCRIMINATORS.items():
+                if discriminator[key] == default:
+                    del discriminator[key]
         if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # options of methods that are off do not count
             values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
-        for part in ("growth", "partial"):
+        for part in ("growth", "partial", "init"):
             if values[part] is None:  # a run from before there was such a thing
                 del values[part]
         if not self._multi_task_discriminators():
@@ -225,6 +343,13 @@ class Config(Strict):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def _objectives(tables: Mapping[str, Any]) -> Mapping[str, "AdversarialObjective"]:
+    from advmtl.adversarial_objectives import OBJECTIVES
+
+    table: Mapping[str, AdversarialObjective] = tables.get("objectives", OBJECTIVES)
+    return table
+
+
 def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) -> TaskConfig:
     """The settings with their options read. Raises: ValueError, one line naming the key below `tasks`."""
     if name not in table:
@@ -232,22 +357,27 @@ def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) ->
     losses = table[name].learning.losses
     unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in losses]
     if unknown:
-        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}")
+        hint = class_weights_stand(unknown[0], name)
+        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}{hint}")
     if not any(weight > 0 and losses[loss].function is not None for loss, weight in settings.losses.items()):
         raise ValueError(f".{name}.losses: every supervised loss has weight 0; nothing would be learnt")
     options = {
-        loss: _checked_options(f".{name}.options.{loss}", loss, given, losses[loss].options)
+        loss: _checked_options(f".{name}.options", name, loss, given, losses[loss].options)
         for loss, given in settings.options.items()
     }
     return settings.model_copy(update={"options": options})
 
 
-def _checked_options(key: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_options(
+    key: str, task: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
     """Options of a loss, as their annotations read them; null is as good as not given."""
+    key = f"{key}.{loss}"
     given = {name: value for name, value in given.items() if value is not None}
     unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}")
+        hint = class_weights_stand(unknown[0], task)
+        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}{hint}")
     fields: dict[str, Any] = {name: (known[name], ...) for name in given}
     try:
         return create_model(loss, __base__=Strict, **fields).model_validate(given).model_dump()

@@ -1,6 +1,6 @@
 """Joint geometric and photometric augmentation of one frame; each task warps its own label."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from advmtl.config import Augment
 from advmtl.data.frames import Arrays
 from advmtl.tasks import TASKS, Size, Task, Window
+from preprocessing.ground import IGNORE
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,73 @@ class Jitter:
     identity: bool = field(default=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A class that a window shall show.
+
+    Attributes:
+        task: whose label is the map of classes.
+        id: of the class.
+        min_share: of the window's labelled pixels.
+        tries: windows that are drawn for it beyond the first.
+    """
+
+    task: str
+    id: int
+    min_share: float
+    tries: int
+
+
 def augment(
-    frame: Arrays, crop: Size, rng: np.random.Generator, settings: Augment, tasks: Mapping[str, Task] = TASKS
+    frame: Arrays,
+    crop: Size,
+    rng: np.random.Generator,
+    settings: Augment,
+    tasks: Mapping[str, Task] = TASKS,
+    *,
+    wanted: Wanted | None = None,
+    mix: Callable[[Arrays], Arrays] | None = None,
 ) -> Arrays:
-    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays."""
-    height, width = frame.image.shape[:2]
-    geometry = draw_geometry(rng, (width, height), crop, settings)
+    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays.
+
+    `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours.
+    """
+    geometry = draw_geometry(rng, _size(frame), crop, settings)
     jitter = draw_jitter(rng, settings)
-    warped = warp(frame, window_of(crop, geometry), tasks)
-    return replace(warped, image=apply_jitter(warped.image, jitter))
+    if wanted is not None:
+        geometry = look_for(wanted, frame, geometry, crop, rng, settings, tasks)
+    shown = warp(frame, window_of(crop, geometry), tasks)
+    shown = shown if mix is None else mix(shown)
+    return replace(shown, image=apply_jitter(shown.image, jitter))
+
+
+def look_for(
+    wanted: Wanted,
+    frame: Arrays,
+    geometry: Geometry,
+    crop: Size,
+    rng: np.random.Generator,
+    settings: Augment,
+    tasks: Mapping[str, Task] = TASKS,
+) -> Geometry:
+    """The first of the given window and others drawn from `rng` that shows enough of the class, else that with most."""
+    task, classes = tasks[wanted.task].arrays, frame.labels[wanted.task]
+    best, most = geometry, -1.0
+    for tries in range(wanted.tries + 1):
+        if tries:
+            geometry = draw_geometry(rng, _size(frame), crop, settings)
+        shown = task.warp(classes, window_of(crop, geometry))
+        share = float(np.count_nonzero(shown == wanted.id)) / max(1.0, float(np.count_nonzero(shown != IGNORE)))
+        if share > most:
+            best, most = geometry, share
+        if most >= wanted.min_share:
+            break
+    return best
+
+
+def _size(frame: Arrays) -> Size:
+    height, width = frame.image.shape[:2]
+    return width, height
 
 
 def draw_geometry(rng: np.random.Generator, size: Size, crop: Size, settings: Augment) -> Geometry:

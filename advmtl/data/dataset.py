@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from advmtl.config import Augment
-from advmtl.data.augment import augment
+from advmtl.data.augment import Wanted, augment, draw_geometry, look_for, warp, window_of
 from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.cache import FrameCache
-from advmtl.data.frames import Arrays, BadFrame, blank_frame, load_frame
+from advmtl.data.class_mix import STREAM, ClassMix
+from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError
+from preprocessing.sets import Strays
+
+_SEEN, _TRIES = 0.0005, 5  # of a frame whose class is pasted into another: share of the window, windows drawn for it
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,27 @@ class TrainView:
 
 
 class TaskFrames(Dataset[Sample]):
-    """Frames that know which tasks their samples have targets of."""
+    """Frames that know which tasks their samples have targets of, and by which settings."""
 
     tasks: Mapping[str, Task]
+    spec: TaskSpec
 
     def __len__(self) -> int:
         raise NotImplementedError
 
+    def batches(self, count: int) -> list[list[int]]:
+        """The frames in their order, `count` together."""
+        return [list(range(start, min(start + count, len(self)))) for start in range(0, len(self), count)]
+
 
 class FrameDataset(TaskFrames):
-    """Frames by number, whole, or, with a `TrainView`, by `FrameKey`, augmented and with targets for training."""
+    """Frames by number, whole, or, with a `TrainView`, by `FrameKey`, augmented and with targets for training.
+
+    Attributes:
+        looks_for: of frames that are drawn for a class: the task whose map it is of, the share of the window that it
+            shall have, and how many windows are drawn for it.
+        mix: what is pasted from other frames.
+    """
 
     def __init__(
         self,
@@ -49,11 +65,16 @@ class FrameDataset(TaskFrames):
         strict: bool = False,
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError.
+        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where they are set: what was
+        found in the files of each record; `strays`: label files that belong to none.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.tasks, self.spec = dict(tasks), spec or TaskSpec()
         self.bad_frames: list[BadFrame] = []
+        self.looks: Sequence[Look] = []
+        self.strays: Sequence[Strays] = []
+        self.looks_for: tuple[str, float, int] | None = None
+        self.mix: ClassMix | None = None
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)
 
     def __len__(self) -> int:
@@ -63,8 +84,8 @@ class FrameDataset(TaskFrames):
         index = key if isinstance(key, int) else key[1]
         frame, fault = self._load(index)
         if self.view is not None:
-            rng = np.random.default_rng((self.view.seed, *((0, index, 0) if isinstance(key, int) else key)))
-            frame = augment(frame, self.view.crop, rng, self.view.augment, self.tasks)
+            key = (0, index, 0) if isinstance(key, int) else key
+            frame = self._viewed(frame, key, self.view, mixes=fault is None)
         targets = {
             name: self.tasks[name].arrays.target(label, self.spec, training=self.view is not None)
             for name, label in frame.labels.items()
@@ -73,7 +94,34 @@ class FrameDataset(TaskFrames):
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Frames by number as one batch; all of one size."""
-        return collate([self[place] for place in places], self.tasks)
+        return collate([self[place] for place in places], self.tasks, self.spec, training=self.view is not None)
+
+    def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView, *, mixes: bool) -> Arrays:
+        drawn, wanted = key[:3], None
+        if len(key) > 3 and self.looks_for is not None:
+            task, share, tries = self.looks_for
+            wanted = Wanted(task, key[3], share, tries)
+        rng = np.random.default_rng((view.seed, *drawn))
+        mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
+        return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix)
+
+    def _mixed(self, mix: ClassMix, view: TrainView, key: tuple[int, int, int], shown: Arrays) -> Arrays:
+        """The window of a frame with what is pasted into it, by draws from (seed, key) apart from its own."""
+        rng = np.random.default_rng((STREAM, view.seed, *key))
+        found = mix.partner(rng, key[1])
+        if found is None:
+            return shown
+        index, drawn_for = found
+        other, fault = self._load(index)
+        if fault is not None:
+            return shown
+        size = (other.image.shape[1], other.image.shape[0])
+        geometry = draw_geometry(rng, size, view.crop, view.augment)
+        if drawn_for is not None:
+            wanted = Wanted(mix.task, drawn_for, _SEEN, _TRIES)
+            geometry = look_for(wanted, other, geometry, view.crop, rng, view.augment, self.tasks)
+        other = warp(other, window_of(view.crop, geometry), self.tasks)
+        return mix.paste(shown, other, rng, (self.records[key[1]], self.records[index]), self.tasks)
 
     def _load(self, index: int) -> tuple[Arrays, str | None]:
         cached = self._cache.get(index)

@@ -1,16 +1,19 @@
 """Reading frames as arrays at network size, and listing the unreadable ones."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import InputError, picture_shape, read_image, resize_image
+from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
+from preprocessing.ground import InputError, picture_shape, read_image, resize_image, track
+
+COUNTED_PX = 2**29
+"""Of label files that need not be decoded to be checked: some seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,17 @@ class BadFrame:
 
 
 def load_frame(
-    record: FrameRecord, size: Size, tasks: Mapping[str, Task] = TASKS, spec: TaskSpec | None = None
+    record: FrameRecord,
+    size: Size,
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+    *,
+    resized: bool = True,
 ) -> Arrays:
     """Read one frame at network `size`: its image, and for each of `tasks` its label, blank where the frame has none.
 
-    Raises: InputError naming the file that is missing, truncated, of another size or holds unknown ids.
+    `resized`: False leaves the image at its own size. Raises: InputError naming the file that is missing, truncated, of
+    another size or holds unknown ids.
     """
     image = read_image(record.image)
     shape, spec = (image.shape[0], image.shape[1]), spec or TaskSpec()
@@ -42,7 +51,7 @@ def load_frame(
         name: task.arrays.read(record, shape, size, spec) if task.has(record) else task.arrays.blank(size)
         for name, task in tasks.items()
     }
-    return Arrays(resize_image(image, size), labels)
+    return Arrays(resize_image(image, size) if resized else image, labels)
 
 
 def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
@@ -51,27 +60,102 @@ def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
     return Arrays(image, {name: task.arrays.blank(size) for name, task in tasks.items()})
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was found in the files of one frame.
+
+    Attributes:
+        picture: the file of its picture: device, number and size [bytes], None where there is none.
+        fault: why its picture cannot be read.
+        faults: the same of its labels, by task.
+        contents: of its labels that were counted, by task.
+    """
+
+    picture: tuple[int, int, int] | None = None
+    fault: str | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, Contents] = field(default_factory=dict)
+
+
+def look_at(
+    records: Sequence[FrameRecord],
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+    *,
+    counted_px: int | None = None,
+    threads: int = 4,
+) -> list[Look]:
+    """Look at all files of frames, without decoding pictures.
+
+    Each file must be there, open as an image, be whole to its last bytes and have its image's size. Label files are
+    counted: all of those that have to be decoded to be checked, because an unknown id shows only there; of the others
+    as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default.
+    """
+    spec, counted_px = spec or TaskSpec(), COUNTED_PX if counted_px is None else counted_px
+    every = max(1, -(-_pixels(records) // max(1, counted_px)))
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        jobs = pool.map(lambda place: _look(records[place], tasks, spec, place % every == 0), range(len(records)))
+        return list(track(jobs, "check", len(records)))
+
+
 def check_frames(
     records: Sequence[FrameRecord], tasks: Mapping[str, Task] = TASKS, *, threads: int = 4
 ) -> tuple[list[FrameRecord], list[BadFrame]]:
-    """Split frames into good ones and bad ones, without decoding pictures or depth.
-
-    Each file must be there, open as an image, be whole to its last bytes and have its image's size; label
-    files are decoded, because an unknown id shows only there. Costs about 1 ms a frame at 512×256.
+    """Split frames into good ones and bad ones, without decoding pictures or depth: see `look_at`. Costs about 1 ms a
+    frame at 512×256.
     """
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        reasons = list(pool.map(partial(_fault, tasks=tasks), records))
-    good = [record for record, reason in zip(records, reasons, strict=True) if reason is None]
-    bad = [BadFrame(record.name, reason) for record, reason in zip(records, reasons, strict=True) if reason is not None]
-    return good, bad
+    looks = look_at(records, tasks, counted_px=0, threads=threads)
+    faults = [fault_of(record, look, tasks) for record, look in zip(records, looks, strict=True)]
+    good = [record for record, fault in zip(records, faults, strict=True) if fault is None]
+    return good, [BadFrame(record.name, fault) for record, fault in zip(records, faults, strict=True) if fault]
 
 
-def _fault(record: FrameRecord, tasks: Mapping[str, Task]) -> str | None:
+def without_void(record: FrameRecord, look: Look, tasks: Mapping[str, Task], *, training: bool) -> FrameRecord:
+    """The frame without the labels whose file has no pixel that training learns from, or that an evaluation counts."""
+    for name, found in look.contents.items():
+        if not (found.learnt if training else found.measured):
+            record = tasks[name].without(record)
+    return record
+
+
+def fault_of(record: FrameRecord, look: Look, tasks: Mapping[str, Task]) -> str | None:
+    """Why a frame cannot be shown with the labels that it has; None where it can."""
+    faults = (look.faults.get(name) for name, task in tasks.items() if task.has(record))
+    return look.fault or next((fault for fault in faults if fault), None)
+
+
+def _pixels(records: Sequence[FrameRecord]) -> int:
+    """Of all pictures together, by the first readable one of each source."""
+    total = 0
+    for number, count in Counter(record.source for record in records).items():
+        shapes = (_shape(record) for record in records if record.source == number)
+        height, width = next((shape for shape in shapes if not isinstance(shape, str)), (0, 0))
+        total += count * height * width
+    return total
+
+
+def _shape(record: FrameRecord) -> tuple[int, int] | str:
     try:
-        shape = picture_shape(record.image)
-        for task in tasks.values():
-            if task.has(record):
-                task.arrays.check(record, shape)
+        return picture_shape(record.image)
     except InputError as error:
         return str(error)
-    return None
+
+
+def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count: bool) -> Look:
+    shape = _shape(record)
+    if isinstance(shape, str):
+        return Look(fault=shape)
+    faults: dict[str, str] = {}
+    found: dict[str, Contents] = {}
+    for name, task in tasks.items():
+        if not task.has(record):
+            continue
+        try:
+            if not count and not task.arrays.check_decodes:
+                task.arrays.check(record, shape)
+            elif (contents := task.arrays.contents(record, shape, spec)) is not None:
+                found[name] = contents
+        except InputError as error:
+            faults[name] = str(error)
+    file = record.image.stat()
+    return Look((file.st_dev, file.st_ino, file.st_size), faults=faults, contents=found)

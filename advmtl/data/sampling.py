@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-FrameKey = tuple[int, int, int]
+from advmtl.data.rare_frames import NO_CLASS, RareFrames, fill
+
+FrameKey = tuple[int, int, int] | tuple[int, int, int, int]
 """(epoch, index of the frame, how often it came before in this epoch): all that a frame's augmentation
-depends on.
+depends on; and the class that it was drawn for, where it was drawn for one.
 """
 
 
@@ -27,6 +29,7 @@ class EpochSampler:
         batch_size: frames per batch and process.
         rank, world_size: this process's part of every global batch of `batch_size * world_size` frames.
         epoch, start_batch: the position; `start_batch` batches are skipped without being loaded.
+        rare: what is drawn by class; sources' weights hold as without.
     """
 
     lengths: Sequence[int]
@@ -37,6 +40,7 @@ class EpochSampler:
     world_size: int = 1
     epoch: int = 0
     start_batch: int = 0
+    rare: RareFrames | None = None
 
     def set_position(self, epoch: int, start_batch: int = 0) -> None:
         """Go to a batch of an epoch; holds for the next iteration."""
@@ -51,11 +55,11 @@ class EpochSampler:
         return self.batches - self.start_batch
 
     def __iter__(self) -> Iterator[list[FrameKey]]:
-        order = epoch_order(self.lengths, self.weights, self.seed, self.epoch)
+        order, classes = drawn_epoch(self.lengths, self.weights, self.seed, self.epoch, self.rare)
         total = self.batch_size * self.world_size
         if len(order) < total:
-            order = np.resize(order, total)
-        keys = _with_occurrence(order, self.epoch)
+            order, classes = np.resize(order, total), np.resize(classes, total)
+        keys = _with_occurrence(order, classes, self.epoch)
         for batch in range(self.start_batch, self.batches):
             start = batch * total + self.rank * self.batch_size
             yield keys[start : start + self.batch_size]
@@ -63,13 +67,22 @@ class EpochSampler:
 
 def epoch_order(lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> NDArray[np.int64]:
     """The frame indices of one epoch, as many as there are frames, in order."""
+    return drawn_epoch(lengths, weights, seed, epoch, None)[0]
+
+
+def drawn_epoch(
+    lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int, rare: RareFrames | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The frame indices of one epoch, in order, and the class that each was drawn for, NO_CLASS for none."""
     rng = np.random.default_rng((seed, epoch))
     starts = np.cumsum([0, *lengths])
-    drawn = [
-        start + _fill(rng, length, share)
-        for start, length, share in zip(starts, lengths, shares(lengths, weights), strict=False)
-    ]
-    return rng.permutation(np.concatenate(drawn))
+    groups = list(zip(starts.tolist(), lengths, shares(lengths, weights), strict=False))
+    if rare is None:
+        drawn = [start + fill(rng, length, count) for start, length, count in groups]
+        return rng.permutation(np.concatenate(drawn)), np.full(sum(map(len, drawn)), NO_CLASS)
+    parts = [rare.draw(rng, *group) for group in groups]
+    order = rng.permutation(sum(len(frames) for frames, _ in parts))
+    return np.concatenate([frames for frames, _ in parts])[order], np.concatenate([own for _, own in parts])[order]
 
 
 def shares(lengths: Sequence[int], weights: Sequence[float]) -> list[int]:
@@ -84,16 +97,11 @@ def shares(lengths: Sequence[int], weights: Sequence[float]) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _fill(rng: np.random.Generator, length: int, count: int) -> NDArray[np.int64]:
-    passes = [rng.permutation(length) for _ in range(-(-count // length))] if length else []
-    return np.concatenate(passes)[:count] if passes else np.empty(0, dtype=np.int64)
-
-
-def _with_occurrence(order: NDArray[np.int64], epoch: int) -> list[FrameKey]:
+def _with_occurrence(order: NDArray[np.int64], classes: NDArray[np.int64], epoch: int) -> list[FrameKey]:
     seen: dict[int, int] = {}
-    keys = []
-    for index in order.tolist():
+    keys: list[FrameKey] = []
+    for index, wanted in zip(order.tolist(), classes.tolist(), strict=True):
         occurrence = seen.get(index, 0)
         seen[index] = occurrence + 1
-        keys.append((epoch, index, occurrence))
+        keys.append((epoch, index, occurrence) if wanted == NO_CLASS else (epoch, index, occurrence, wanted))
     return keys

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.networks.encoders import Encoder, Growable, check_encoder
+from advmtl.networks.task_maps import TaskMaps
 from advmtl.tasks import Task, TaskSpec
 from preprocessing.ground import InputError
 
@@ -134,10 +135,7 @@ class Generator(nn.Module):
 
         Heads are upsampled before they are activated, so depth is interpolated in log space.
         """
-        return {
-            name: self.activate(name, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
-            for name, x in self.emit(z, taps).items()
-        }
+        return dict(self._maps(self.emit(z, taps), size))
 
     def emit(self, z: Tensor, taps: GrownFeatures | None = None) -> dict[str, Tensor]:
         """The heads' outputs [N,K,h,w] at the size of z, before upsampling and activation.
@@ -153,8 +151,8 @@ class Generator(nn.Module):
             raise InputError(f"task {name}: activate gave {tuple(activated.shape)}, its head {tuple(x.shape)}")
         return activated
 
-    def forward_features(self, image: Tensor) -> tuple[Tensor, GrownFeatures, dict[str, Tensor]]:
-        """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size.
+    def forward_features(self, image: Tensor) -> tuple[Tensor, GrownFeatures, TaskMaps]:
+        """z, what grown modules give, and the task maps of a normalised image [N,3,H,W], at its own size where whole.
 
         All are in the weights' type whatever an autocast around the call computes in: so are then the objectives'
         gradients at z and at what modules give, which balancers compare.
@@ -162,8 +160,13 @@ class Generator(nn.Module):
         kind = next(self.parameters()).dtype
         z, taps = self.encode(image)
         z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
-        outputs = self.decode(z, (image.shape[-2], image.shape[-1]), taps)
-        return z, taps, {task: output.to(kind) for task, output in outputs.items()}
+        if torch.is_grad_enabled() and not z.requires_grad:
+            z.requires_grad_()  # all before it is frozen; objectives still have gradients at it
+        heads = {task: output.to(kind) for task, output in self.emit(z, taps).items()}
+        return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
+
+    def _maps(self, heads: Mapping[str, Tensor], size: tuple[int, int]) -> TaskMaps:
+        return TaskMaps(heads, size, self.activate)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""

@@ -67,10 +67,15 @@ class RunRecord:
         return found if is_number(found) else None
 
     def discriminator_weights(self) -> dict[str, float]:
-        """Weight of every discriminator's term in the generator's loss."""
+        """Weights of every discriminator's terms in the generator's loss, by NAME and NAME/features."""
         configured = self.config.get("discriminators")
         found = configured.items() if isinstance(configured, dict) else ()
-        return {name: float(one.get("weight", 0)) for name, one in found if isinstance(one, dict)}
+        return {
+            name + part: float(one.get(key, 0))
+            for name, one in found
+            if isinstance(one, dict)
+            for part, key in (("", "weight"), ("/features", "feature_matching"))
+        }
 
 
 def read_runs(folders: Sequence[Path]) -> list[RunRecord]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import RGB as RGB
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec
@@ -95,7 +96,14 @@ class MapFile:
 class TaskArrays(Protocol):
     """What a task does with NumPy arrays. "Stored" is a label at network size as the cache keeps it; "target" is what
     the network is trained on, computed after every transform.
+
+    A class that names this one as its parent has the defaults given here.
     """
+
+    check_decodes: bool = False
+    """Whether `check` decodes the file, so that its `contents` cost nothing more."""
+    value_unit: str = ""
+    """Unit of `Contents.values`."""
 
     @property
     def dtype(self) -> str:
@@ -121,6 +129,21 @@ class TaskArrays(Protocol):
         without decoding it where possible.
         """
 
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents | None:
+        """What the label file of a picture of this `shape` holds; None where a task does not count it. Raises:
+        InputError as `check` and `read` do.
+        """
+        self.check(record, shape)
+        return None
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        """Names of what `Contents.classes` counts."""
+        return ()
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        """What of the label files of one source can hardly be meant so: half sentences, after the source's name."""
+        return []
+
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
         """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""
 
@@ -130,8 +153,22 @@ class TaskArrays(Protocol):
     def warp(self, stored: Array, window: Window) -> Array:
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
 
+    def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
+        """A stored label with another one's at the true pixels of `mask` [H,W]; what is told apart by number stays so.
+
+        The default takes every pixel as it is.
+        """
+        return np.where(mask, other, own)
+
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """The network's target; in training clipped to what it can express."""
+
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Whether a target has a pixel that training learns from, or that an evaluation counts. Where a task does not
+        say: whether it differs from that of a blank label.
+        """
+        size = target.shape[-1], target.shape[-2]
+        return not np.array_equal(target, self.target(self.blank(size), spec, training=training))
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         """Why no training frame of these sources may have the label, and what to do: one line."""
@@ -141,6 +178,12 @@ class TaskArrays(Protocol):
 
     def resized(self, output: str, values: Array, size: Size) -> Array:
         """One output (or derived map) of one frame at another size, by nearest; lengths in pixels follow."""
+
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB | None:
+        """The target of one frame as a picture of its size, also where it has the shape that `TaskLearning.tensor`
+        gives it; None where there is none.
+        """
+        return None
 
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
         """Rows `image | truth | prediction | legend` of one frame; `truth` is a target, `outputs` are the deployed

@@ -5,6 +5,7 @@ A `Term` may have parameters of its own that learn in a step, and adds to the ob
 """
 
 from advmtl.terms.adversarial import DiscriminatorTerm
+from advmtl.terms.class_weights import ClassWeights
 from advmtl.terms.consistency import CrossTaskConsistency
 from advmtl.terms.domain_adversary import DomainAdversary
 from advmtl.terms.mean_teacher import MeanTeacher

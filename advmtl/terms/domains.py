@@ -7,6 +7,7 @@ Maps are turned back before anything sees them, so that the transform itself doe
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,7 +84,7 @@ def domains_of(step: StepContext, task: str, kind: Literal["labels", "sources"])
     return Domains(everywhere, first, len(own), processes.count)
 
 
-def transformed_outputs(step: StepContext, transform: Transform) -> dict[str, Tensor]:
+def transformed_outputs(step: StepContext, transform: Transform) -> Mapping[str, Tensor]:
     """The generator's maps [N,C,H,W] of the transformed frames, turned back, with graph.
 
     All frames of the batch go through it, labelled ones too: batch norms then take their statistics from the same

@@ -182,14 +182,36 @@ def map_labels(raw: UInt8, table: UInt8, path: Path | str) -> UInt8:
     Raises:
         InputError: An id of `raw` does not exist in the source's table; names `path` and the ids.
     """
-    if raw.dtype != np.uint8 or raw.ndim != 2:
-        raise InputError(f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions")
+    _check_map(raw, path)
     mapped: UInt8 = table[raw]
     unknown = mapped == UNKNOWN
     if unknown.any():
-        found = ", ".join(str(i) for i in np.unique(raw[unknown])[:8])
-        raise InputError(f"{path}: unknown class id {found}; is this another label format?")
+        _refuse(np.unique(raw[unknown]), path)
     return mapped
+
+
+def count_labels(raw: UInt8, table: UInt8, path: Path | str) -> npt.NDArray[np.int64]:
+    """Count the pixels of [H, W] by source id, int64 [256], without mapping them.
+
+    Raises:
+        InputError: As `map_labels`.
+    """
+    _check_map(raw, path)
+    counts = np.bincount(raw.ravel(), minlength=256)
+    unknown = np.flatnonzero((counts > 0) & (table == UNKNOWN))
+    if len(unknown):
+        _refuse(unknown, path)
+    return counts
+
+
+def _check_map(raw: UInt8, path: Path | str) -> None:
+    if raw.dtype != np.uint8 or raw.ndim != 2:
+        raise InputError(f"{path}: labels must be one 8-bit channel, not {raw.dtype} with {raw.ndim} dimensions")
+
+
+def _refuse(ids: npt.NDArray[np.integer], path: Path | str) -> None:
+    found = ", ".join(str(i) for i in ids[:8])
+    raise InputError(f"{path}: unknown class id {found}; is this another label format?")
 
 
 def colorize(labels: UInt8, palette: UInt8) -> UInt8:

@@ -8,7 +8,7 @@ import torch
 from torch.autograd import gradcheck
 
 from advmtl.tasks import TASKS
-from advmtl.tasks.depth.losses import berhu, huber, scale_invariant, smoothness
+from advmtl.tasks.depth.losses import berhu, huber, l1, scale_invariant, smoothness
 from advmtl.tasks.segmentation.losses import cross_entropy, dice
 
 N, K, H, W = 2, 3, 4, 5
@@ -56,7 +56,16 @@ def test_table_holds_every_loss_by_its_name():
     }
     own = {name: {key: key for key in losses} for name, losses in found.items()}
     assert found == {name: {**losses, "perceptual": None} for name, losses in own.items()}
-    assert list(own["depth"]) == ["scale_invariant", "berhu", "huber", "smoothness", "perceptual"]
+    assert {"scale_invariant", "berhu", "l1", "huber", "gradient_matching", "smoothness"} < set(own["depth"])
+    assert {"cross_entropy", "dice", "focal", "ohem", "lovasz"} < set(own["segmentation"])
+
+
+def test_l1_by_hand():
+    """|ln 2| and |ln ½| of two pixels, one without a label: ln 2 as a mean; in metres (5 + 4) / 2."""
+    prediction, target = metres(10.0, 4.0, 7.0), metres(5.0, 8.0, 0.0)
+    assert l1(prediction, target).item() == pytest.approx(math.log(2), rel=1e-6)
+    assert l1(prediction, target, space="metric").item() == pytest.approx(4.5, rel=1e-6)
+    assert l1(prediction, torch.zeros_like(target)).item() == 0
 
 
 def test_cross_entropy_by_hand():

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from advmtl.distributed import SINGLE, Processes
@@ -77,6 +77,19 @@ def berhu(
     return per_pixel.sum() / processes.global_count(mask.sum())
 
 
+def l1(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    space: Space = "log",
+    processes: Processes = SINGLE,
+) -> Tensor:
+    """Mean |e|. Its best answer where a pixel may be near or far is one of both, not a depth in between."""
+    mask, error = _errors(prediction, target, mask, space)
+    return error.abs().sum() / processes.global_count(mask.sum())
+
+
 def huber(
     prediction: Tensor,
     target: Tensor,
@@ -93,6 +106,33 @@ def huber(
     mask, error = _errors(prediction, target, mask, space)
     total = F.huber_loss(error, torch.zeros_like(error), reduction="sum", delta=delta)
     return total / processes.global_count(mask.sum())
+
+
+def gradient_matching(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    scales: int = 4,
+    space: Space = "log",
+    processes: Processes = SINGLE,
+) -> Tensor:
+    """Σ over scales of the mean of |∂x R| + |∂y R|, R = ln p − ln g: edges of depth as sharp as the label's.
+
+    The regulariser of Ranftl et al. 2020, after Li & Snavely 2018, of log depth, whose steps a common factor of a
+    frame's depths does not change. Scale k keeps every 2^k-th pixel. A step between two pixels counts where both have a
+    depth; the mean is over the counting pixels of a scale, over the whole batch. Scales smaller than 2 pixels are left
+    out.
+    """
+    mask, error = _errors(prediction, target, mask, space)
+    total = error.new_zeros(())
+    for scale in range(scales):
+        own, known = error[:, :, :: 2**scale, :: 2**scale], mask[:, :, :: 2**scale, :: 2**scale]
+        if min(own.shape[2:]) < 2:
+            break
+        steps = [(own.diff(dim=d).abs() * _pairs(known, d)).sum() for d in (2, 3)]
+        total = total + (steps[0] + steps[1]) / processes.global_count(known.sum())
+    return total
 
 
 def smoothness(
@@ -126,6 +166,12 @@ def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None, space: Spac
     return mask, torch.log(p) - torch.log(g) if space == "log" else p - g
 
 
+def _pairs(known: Tensor, dim: int) -> Tensor:
+    """Whether both neighbours along `dim` are known."""
+    size = known.shape[dim] - 1
+    return known.narrow(dim, 0, size) & known.narrow(dim, 1, size)
+
+
 def _edge_aware(relative: Tensor, picture: Tensor, dim: int) -> Tensor:
     """Per frame: mean of the map's steps along `dim`, each damped where the picture steps too."""
     steps = relative.diff(dim=dim).abs()
@@ -137,10 +183,16 @@ _SPACE = {"space": Space}
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         "scale_invariant": Loss(
-            scale_invariant, weight=1.0, options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]}, seams=True
+            scale_invariant,
+            weight=1.0,
+            options=_SPACE | {"lam": Annotated[float, Field(ge=0, le=1)]},
+            seams=True,
+            pointwise=True,
         ),
-        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True),
-        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True),
+        "berhu": Loss(berhu, weight=0.02, options=_SPACE | {"epsilon": PositiveFloat}, seams=True, pointwise=True),
+        "l1": Loss(l1, options=_SPACE, seams=True, pointwise=True),
+        "gradient_matching": Loss(gradient_matching, options=_SPACE | {"scales": PositiveInt}),
+        "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
         "perceptual": Loss(None, against="picture"),
     }

@@ -5,25 +5,34 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.instance.colors import color_instances, color_offsets, longest_offset, offset_legend
-from advmtl.tasks.instance.grouping import IGNORED_INSTANCE, group, instance_target, map_instances
+from advmtl.tasks.instance.grouping import (
+    IGNORED_INSTANCE,
+    group,
+    instance_target,
+    is_instance,
+    map_instances,
+    renumbered,
+)
 from advmtl.tasks.pictures import CAPTION_HEIGHT, MARGIN, ROW, footer_strip, footer_text, panel
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import CLASSES, missing_ground_truth
 from advmtl.tasks.spec import TaskSpec
-from preprocessing.ground import picture_shape, read_grey_or_index, resize_nearest, same_size
+from preprocessing.ground import read_grey_or_index, resize_nearest, same_size
 
 OFFSETS_PX = "offsets_px"
 INSTANCES = "instances"
 _LAYOUT = "float32 [1,2,H,W], dy, dx of a pixel from the centre of its instance, in pixels of this picture"
 
 
-class InstanceArrays:
+class InstanceArrays(TaskArrays):
     """Stored: uint16 ids `[H,W]` as `map_instances` gives them, 0 = none, 65535 = ignore; the target is float32
     `[3,H,W]`: offsets dy, dx from the instance's centre [px], and the ids.
     """
 
+    check_decodes = True
     dtype = "uint16"
     channels = 0
     outputs = (Output(OFFSETS_PX, _LAYOUT, "absolute", 0.01),)
@@ -34,8 +43,12 @@ class InstanceArrays:
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.instances is not None:
-            picture_shape(record.instances)
             _read(record, shape)  # an unknown id shows only when decoded
+
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
+        ids = _read(record, shape)
+        learnt, measured = (int(np.count_nonzero(chosen)) for chosen in (is_instance(ids), ids != IGNORED_INSTANCE))
+        return Contents(ids.size, learnt, measured)
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint16]:
         return resize_nearest(_read(record, shape), size)
@@ -46,11 +59,18 @@ class InstanceArrays:
     def warp(self, stored: Array, window: Window) -> Array:
         return warp_nearest(stored, window, IGNORED_INSTANCE)
 
+    def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
+        return np.where(mask, renumbered(other), own)
+
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """Offsets of what is shown, after every transform: the centre is that of the pixels in the picture, so that
         they need no rule of their own for mirror, zoom or rotation.
         """
         return instance_target(stored)
+
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Offsets are learnt within instances; where nothing is one, none may be found."""
+        return bool((is_instance(target[2]) if training else target[2] != IGNORED_INSTANCE).any())
 
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("*_gtFine_instanceIds.png", sources)
@@ -69,6 +89,9 @@ class InstanceArrays:
         ratios = [new / old for new, old in zip(size[::-1], values.shape[1:], strict=True)]
         return np.stack([np.float32(r) * resize_nearest(o, size) for r, o in zip(ratios, values, strict=True)])
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return color_offsets(truth[:2], longest_offset(truth.shape[-1]))
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
         """Offsets as a colour wheel, and, where there are any, instances over the image, each in its own colour; where
         there is none an offset means nothing and is left black.
@@ -79,7 +102,7 @@ class InstanceArrays:
         longest = longest_offset(image.shape[1])
         legend = offset_legend(len(image) + CAPTION_HEIGHT, longest)
         predicted = color_offsets(offsets, longest), "offset from the centre, prediction"
-        true = None if truth is None else color_offsets(truth[:2], longest)
+        true = None if truth is None else self.picture(truth, spec)
         rows = [panel(image, (true, "offset from the centre, truth"), predicted, legend, "offsets")]
         if instances is not None:
             count = f"instances, prediction: {len(np.unique(instances[instances > 0]))}"

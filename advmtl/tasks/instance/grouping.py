@@ -60,6 +60,14 @@ def map_instances(raw: NDArray[Any], path: Path | str) -> NDArray[np.uint16]:
     return mapped
 
 
+def renumbered(ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The same instances with numbers moved on by 500, so that car 1 is not car 1 of another frame; those from 500 on
+    stay: a street has none.
+    """
+    moves = is_instance(ids) & (ids % _NUMBERS < _NUMBERS // 2)
+    return np.where(moves, ids + np.uint16(_NUMBERS // 2), ids)
+
+
 def is_instance(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Which pixels belong to an instance, bool of the shape of `ids`."""
     return (ids != NO_INSTANCE) & (ids != IGNORED_INSTANCE)

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, Window, warp_nearest
+from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
+from advmtl.tasks.contents import Contents
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -19,14 +20,15 @@ from advmtl.tasks.pictures import (
     put_text,
 )
 from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.doubts import binary_masks, other_ids
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
     IGNORE,
     LabelSet,
     colorize,
+    count_labels,
     lookup_table,
     map_labels,
-    picture_shape,
     read_grey_or_index,
     resize_nearest,
     same_size,
@@ -36,9 +38,10 @@ CLASSES = "classes"
 OVERLAY = 0.55
 
 
-class SegmentationArrays:
+class SegmentationArrays(TaskArrays):
     """Stored: uint8 class ids `[H,W]` of the label set, 255 = ignore; the target is the same."""
 
+    check_decodes = True
     dtype = "uint8"
     channels = 0
     outputs = (Output(CLASSES, "uint8 [1,H,W], index into the class names", "agreement", 0.999),)
@@ -49,8 +52,24 @@ class SegmentationArrays:
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.labels is not None:
-            picture_shape(record.labels)
-            _read(record, shape)  # an unknown id shows only when decoded
+            _count(record, shape)  # an unknown id shows only when decoded
+
+    def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
+        counts, table = _count(record, shape), lookup_table(record.ids, record.classes)
+        classes = np.bincount(table, weights=counts, minlength=256)[: len(spec.labels.names)].astype(np.int64)
+        valid, ids = int(classes.sum()), np.flatnonzero(counts)
+        return Contents(
+            int(counts.sum()), valid, valid, classes, dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))
+        )
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        return spec.labels.names
+
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        if not files:
+            return []
+        ids, found = files[0][0].ids, [contents for _, contents in files]
+        return binary_masks(found, spec.labels, ids) or other_ids(found, spec.labels, ids)
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint8]:
         return resize_nearest(_read(record, shape), size)
@@ -64,6 +83,9 @@ class SegmentationArrays:
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return stored
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target != IGNORE).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("gtFine/SPLIT/CITY/*_gtFine_labelIds.png", sources)
 
@@ -73,10 +95,12 @@ class SegmentationArrays:
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return colorize(truth.reshape(truth.shape[-2:]).astype(np.uint8), spec.labels.palette)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        palette = spec.labels.palette
-        true = None if truth is None else colorize(truth, palette)
-        predicted = colorize(outputs[CLASSES], palette), "classes, prediction"
+        true = None if truth is None else self.picture(truth, spec)
+        predicted = colorize(outputs[CLASSES], spec.labels.palette), "classes, prediction"
         legend = class_legend(spec.labels, len(image) + CAPTION_HEIGHT)
         return [panel(image, (true, "classes, truth"), predicted, legend, "classes")]
 
@@ -113,6 +137,12 @@ def _read(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     assert record.labels is not None
     raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
     return map_labels(raw, lookup_table(record.ids, record.classes), record.labels)
+
+
+def _count(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    assert record.labels is not None
+    raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
+    return count_labels(raw, lookup_table(record.ids, record.classes), record.labels)
 
 
 def overlay(image: RGB, classes: NDArray[np.uint8], palette: RGB, opacity: float = 0.5) -> RGB:

@@ -27,9 +27,25 @@ def boundary_map(labels: Tensor, distance: int) -> Tensor:
     `[N,H,W]`, returns bool `[N,H,W]`.
     """
     ids = functional.pad(labels.to(torch.int16), [distance] * 4, value=-1)
+    across, down = ids[:, :, 1:] != ids[:, :, :-1], ids[:, 1:] != ids[:, :-1]
+    return _near(across, down, distance)
+
+
+def near_another_class(labels: Tensor, distance: int) -> Tensor:
+    """Pixels within `distance` px (chessboard) of a place where two classes meet, bool `[N,H,W]`.
+
+    Class ids `[N,H,W]`, 255 = ignore: where nobody said what is there nothing meets, nor at the picture's border.
+    """
+    ids = functional.pad(labels.to(torch.int16), [distance] * 4, value=IGNORE)
+    known = ids != IGNORE
+    across = (ids[:, :, 1:] != ids[:, :, :-1]) & known[:, :, 1:] & known[:, :, :-1]
+    down = (ids[:, 1:] != ids[:, :-1]) & known[:, 1:] & known[:, :-1]
+    return _near(across, down, distance)
+
+
+def _near(across: Tensor, down: Tensor, distance: int) -> Tensor:
+    """Whether a pixel's window of 2·distance + 1 px has any of the flags between neighbours, padded by `distance`."""
     span = 2 * distance + 1
-    across = ids[:, :, 1:] != ids[:, :, :-1]
-    down = ids[:, 1:] != ids[:, :-1]
     return _any_of(_any_of(across, 1, span), 2, span - 1) | _any_of(_any_of(down, 1, span - 1), 2, span)
 
 

@@ -15,25 +15,53 @@ Estimation with Perceptual Loss Integration" (anonymous CVPR submission).
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from advmtl.distributed import SINGLE, Processes
 from advmtl.tasks.learning import Loss
+from advmtl.tasks.segmentation.hard_pixels import focal, ohem
+from advmtl.tasks.segmentation.lovasz import lovasz
+from advmtl.tasks.segmentation.pixels import at_pixels, importance, labelled, surprise
 from preprocessing.ground import IGNORE
 
 
 def cross_entropy(
-    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, processes: Processes = SINGLE
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    boundary_weight: float = 0.0,
+    boundary_px: int = 2,
+    class_weights: Tensor | None = None,
+    processes: Processes = SINGLE,
 ) -> Tensor:
-    """Mean over counting pixels of −log softmax at the target (the paper, Eq. 2)."""
-    mask = _labelled(target, mask)
-    total = F.cross_entropy(prediction, target.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
-    return total / processes.global_count(mask.sum())
+    """Mean over counting pixels of −log softmax at the target (the paper, Eq. 2).
+
+    Args:
+        label_smoothing: share of the label that is spread over all classes (Szegedy et al. 2016, section 7).
+        boundary_weight: a pixel within `boundary_px` (chessboard) of another class counts as 1 + so many; the mean is
+            the weighted one, so the loss keeps its size.
+        class_weights: [K]; a pixel's term is multiplied by that of its class, and the sum divided by the number of
+            pixels, not by the sum of weights: what a pixel weighs does not depend on what else is in the batch.
+    """
+    mask = labelled(target, mask)
+    if not label_smoothing and not boundary_weight:
+        shown, weight = target.masked_fill(~mask, IGNORE), _as(class_weights, prediction)
+        total = F.cross_entropy(prediction, shown, weight=weight, ignore_index=IGNORE, reduction="sum")
+        return total / processes.global_count(mask.sum())
+    costs, counts = surprise(prediction, target, mask, label_smoothing), mask
+    if class_weights is not None:
+        costs = at_pixels(class_weights.to(costs.dtype), target, mask) * costs
+    if boundary_weight:
+        counts = importance(target, mask, boundary_weight, boundary_px, costs.dtype)
+        costs = costs * counts
+    return costs.sum() / processes.global_count(counts.sum())
 
 
 def dice(
@@ -42,6 +70,7 @@ def dice(
     mask: Tensor | None = None,
     *,
     epsilon: float = 1.0,
+    class_weights: Tensor | None = None,
     processes: Processes = SINGLE,
 ) -> Tensor:
     """Mean over the classes present of 1 − (2 I + ε) / (U + ε), on softmax probabilities (the paper, Eq. 3).
@@ -49,8 +78,9 @@ def dice(
     Intersection and union are summed over the counting pixels of the whole batch, per class. Classes absent
     from the target are left out of the mean: their intersection is 0 whatever is predicted, so their term
     could only be moved by its ε; a probability spent on them is already missing from the classes present.
+    With `class_weights` [K] the mean is weighted by them: every class counts alike here already, however rare.
     """
-    mask = _labelled(target, mask)
+    mask = labelled(target, mask)
     classes = prediction.shape[1]
     index = target.masked_fill(~mask, 0).flatten().unsqueeze(1)
     # Half precision cannot count pixels, hence no autocast.
@@ -62,6 +92,9 @@ def dice(
     intersection, union, truth = processes.sum_with_gradient(sums)
     present = (truth > 0).to(truth.dtype)
     terms = 1 - (2 * intersection + epsilon) / (union + epsilon)
+    if class_weights is not None:
+        present = present * class_weights.to(present.dtype)
+        return (terms * present).sum() / present.sum().clamp(min=1e-6)
     return (terms * present).sum() / present.sum().clamp(min=1)
 
 
@@ -89,19 +122,40 @@ class _ClassSums(torch.autograd.Function):
         return gradient.scatter_add_(1, index, at_true[index] * counts[:, None]), None, None
 
 
-def _labelled(target: Tensor, mask: Tensor | None) -> Tensor:
-    labelled = target != IGNORE
-    return labelled if mask is None else labelled & mask
+def _as(class_weights: Tensor | None, prediction: Tensor) -> Tensor | None:
+    return None if class_weights is None else class_weights.to(prediction.dtype)
 
 
 def _wide(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
+_BELOW_ONE = Annotated[float, Field(ge=0, lt=1)]
+_SHARE = Annotated[float, Field(gt=0, le=1)]
 LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
-        "cross_entropy": Loss(cross_entropy, weight=1.0, seams=True),
-        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}),
+        "cross_entropy": Loss(
+            cross_entropy,
+            weight=1.0,
+            options={
+                "label_smoothing": _BELOW_ONE,
+                "boundary_weight": NonNegativeFloat,
+                "boundary_px": PositiveInt,
+            },
+            seams=True,
+            class_weights="always",
+            pointwise=True,
+            whole_with=("boundary_weight",),
+        ),
+        "dice": Loss(dice, weight=0.5, options={"epsilon": PositiveFloat}, class_weights="asked", pointwise=True),
         "perceptual": Loss(None, against="picture"),
+        "focal": Loss(focal, options={"gamma": NonNegativeFloat}, class_weights="always", pointwise=True),
+        "ohem": Loss(
+            ohem,
+            options={"threshold": Annotated[float, Field(gt=0, lt=1)], "min_kept": _SHARE},
+            class_weights="always",
+            pointwise=True,
+        ),
+        "lovasz": Loss(lovasz, class_weights="asked", pointwise=True),
     }
 )
