@@ -167,6 +167,9 @@ class AdversarialObjective:
         penalty: weight of the gradient penalty; 0 = none.
         paired: whether the generator's loss compares with the scores of the same frames' real maps, without gradient.
         regularise: the gradient penalty, of slope and maps, 0-d.
+        weight: of the generator's loss, where a configuration gives none: so that its gradient at z is about a tenth to
+            a fifth of a task's (docs/method.md).
+        learning_rate: of the discriminator, where a configuration gives none; None: that of all discriminators.
     """
 
     name: str
@@ -176,13 +179,25 @@ class AdversarialObjective:
     penalty: float
     paired: bool = False
     regularise: Callable[[Slope, MapPair], Tensor] = slope_near_one
+    weight: float = 0.15
+    learning_rate: float | None = None
 
 
 # A caller may have more, `OBJECTIVES | {"mine": …}`, in the tables of a configuration's validation.
 OBJECTIVES: dict[str, AdversarialObjective] = {
-    "lsgan": AdversarialObjective("lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0),
-    "hinge": AdversarialObjective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0),
-    "wgan_gp": AdversarialObjective("wgan_gp", wasserstein_discriminator, negative_mean, spectral=False, penalty=10.0),
+    "lsgan": AdversarialObjective(
+        "lsgan", lsgan_discriminator, lsgan_generator, spectral=True, penalty=0.0, weight=0.5
+    ),
+    "hinge": AdversarialObjective("hinge", hinge_discriminator, negative_mean, spectral=True, penalty=0.0, weight=0.15),
+    "wgan_gp": AdversarialObjective(
+        "wgan_gp",
+        wasserstein_discriminator,
+        negative_mean,
+        spectral=False,
+        penalty=10.0,
+        weight=0.04,
+        learning_rate=2e-4,
+    ),
     "r3gan": AdversarialObjective(
         "r3gan",
         relativistic_discriminator,
@@ -191,5 +206,6 @@ OBJECTIVES: dict[str, AdversarialObjective] = {
         penalty=0.005,
         paired=True,
         regularise=slopes_near_zero,
+        weight=0.1,
     ),
 }

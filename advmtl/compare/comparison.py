@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from advmtl.compare.configs import check_comparable, plain_sum, single_task
+from advmtl.compare.configs import check_comparable, differences, plain_sum, single_task
 from advmtl.compare.metrics import (
     REFERENCE,
     Comparison,
@@ -26,9 +26,9 @@ from advmtl.compare.plan import Plan, Planned, architecture_of, measured_paramet
 from advmtl.compare.table import frames_left_out, print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
-from advmtl.data import train_loader, val_loaders
+from advmtl.data import TrainLoader, train_loader, val_loaders
 from advmtl.networks import Architecture
-from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline, left_out
+from advmtl.training import NonFiniteLoss, build, count_labels, fit, foresee, headline, left_out, plan_of, warn
 from preprocessing.ground import InputError, first_line, progress
 
 
@@ -65,6 +65,7 @@ def compare(
     console.print(f"{len(runs)} runs in {out}, {len(runs) - len(todo)} of them done", highlight=False)
     if todo:
         _check(plan, device)
+        _say_doubts(plan, console)
     _train_all(plan, todo, device, console, lambda: _publish(_collect(plan, chosen, {}), out))
     times: Mapping[str, StepTime] = {}
     if timing:
@@ -85,12 +86,36 @@ def _grown(plan: Plan) -> dict[str, Architecture]:
 
 
 def _check(plan: Plan, device: torch.device) -> None:
-    """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
+    """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others; and
+    what a training is foreseen not to do.
+    """
+    loaders: dict[str, TrainLoader] = {}
     for config in plan.singles.values():
-        loader, loaders = train_loader(config), val_loaders(config)
-        count_labels(config, loader, [val for _, val in loaders])
+        loader = _loader_of(config, loaders)
+        count_labels(config, loader, [val for _, val in val_loaders(config)])
     for config in plan.distinct():
-        build(config, device)
+        loader = _loader_of(config, loaders)
+        settled = config.settled(config.train.steps(loader.batch_sampler.batches))
+        plan.doubts[config.hash] = tuple(foresee(build(settled, device), plan_of(settled, loader)).caveats)
+
+
+def _loader_of(config: Config, known: dict[str, TrainLoader]) -> TrainLoader:
+    """Its training batches; configurations with the same frames share them."""
+    unlabelled = config.partial is not None and config.partial.needs_no_label
+    key = f"{config.data.model_dump_json()} {sorted(config.tasks)} {unlabelled}"
+    if key not in known:
+        known[key] = train_loader(config)
+    return known[key]
+
+
+def _say_doubts(plan: Plan, console: Console) -> None:
+    """Each doubt once, with the configurations that have it."""
+    said: dict[str, list[str]] = {}
+    for config in plan.distinct():
+        for doubt in plan.doubts_of(config):
+            said.setdefault(doubt, []).append(config.name)
+    for doubt, names in said.items():
+        warn(console, f"{', '.join(names)}: {doubt}")
 
 
 def _publish(comparison: Comparison, out: Path) -> None:
@@ -169,6 +194,8 @@ def _row(
         grows=config.growth is not None,
         step_time=times.get(config.hash),
         metrics=tuple(metric for metric in chosen if metric.task in config.tasks),
+        doubts=plan.doubts_of(config),
+        differences=differences(config, plan.singles),
     )
 
 
@@ -207,4 +234,5 @@ def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
         parameters=sum(row.parameters for row in singles),
         step_time=added,
         metrics=tuple(chosen),
+        doubts=tuple(dict.fromkeys(doubt for row in singles for doubt in row.doubts)),
     )

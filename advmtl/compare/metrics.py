@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any, Literal
 
+from advmtl.compare.configs import Difference
 from advmtl.tasks import TASKS, Figure
 from preprocessing.ground import InputError
 
 REFERENCE = "single-task"
+_SHOWN = 6  # differences in a note; comparison.json has all
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,10 @@ class StepTime:
 class Row:
     """One configuration over its seeds; `step_time` and Δm are None where they are not known.
 
-    `parameters`: of a network that `grows`, before it does; its runs say what each has become.
+    Attributes:
+        parameters: of a network that `grows`, before it does; its runs say what each has become.
+        doubts: what its training said before its first step: what was asked for and never acts.
+        differences: from the single-task references, beside what makes it another method.
     """
 
     name: str
@@ -178,6 +183,17 @@ class Row:
     delta_m: tuple[float | None, ...] = ()  # per outcome [%]
     win_rate: tuple[float | None, ...] = ()  # per outcome, 0..1
     grows: bool = False
+    doubts: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said beside the row."""
+        if not self.differences:
+            return self.doubts
+        shown = "; ".join(one.text for one in self.differences[:_SHOWN])
+        more = f" and {len(self.differences) - _SHOWN} more" if len(self.differences) > _SHOWN else ""
+        return (*self.doubts, f"differs from the single-task reference, so Δm counts that as well: {shown}{more}")
 
     def figure(self, metric: Metric) -> Spread | None:
         """Over its finished seeds."""

@@ -52,10 +52,17 @@ def _escaped(cells: Sequence[str]) -> list[str]:
 
 
 def grids(comparison: Comparison) -> list[Grid]:
-    """The overview, one table per task, and the failed runs where there are some."""
+    """The overview, notes on its rows, one table per task, the failed runs; notes and failures where there are some."""
     heads = ("configuration", "seeds", "Δm [%], + is better", "win rate [%]", "params [M]", "step time [× sum]")
-    rows = tuple(_overview(row, comparison) for row in comparison.everything)
-    tables = [Grid("Against single-task learning", heads, rows)]
+    noted = {note: number for number, note in enumerate(_noted(comparison), 1)}
+    rows = tuple(
+        (*_overview(row, comparison), *([", ".join(map(str, sorted(noted[n] for n in row.notes)))] if noted else []))
+        for row in comparison.everything
+    )
+    tables = [Grid("Against single-task learning", (*heads, "note") if noted else heads, rows)]
+    if noted:
+        said = tuple((str(number), note) for note, number in noted.items())
+        tables.append(Grid("Notes on these rows", ("note", "what"), said, words=True))
     for task in comparison.reference.tasks:
         metrics = [metric for metric in comparison.shown if metric.task == task]
         titles = tuple(f"{m.title} [{m.unit}] {'↑' if m.higher else '↓'}" for m in metrics)
@@ -83,6 +90,11 @@ def _left_out(frames: Sequence[tuple[str, str]]) -> tuple[str, tuple[str, ...], 
 def frames_left_out(count: int) -> str:
     """How many, in words."""
     return f"{count} frame{'s' if count != 1 else ''} left out"
+
+
+def _noted(comparison: Comparison) -> list[str]:
+    """All notes, each once, in the order of the rows."""
+    return list(dict.fromkeys(note for row in comparison.everything for note in row.notes))
 
 
 def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
@@ -181,6 +193,8 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
         "figures": {
             metric.key: _spread_dict(row.figure(metric)) for metric in comparison.shown if metric.task in row.tasks
         },
+        "doubts": list(row.doubts),
+        "differs_from_reference": [asdict(one) for one in row.differences],
         "delta_m_metrics": [metric.key for metric in row.metrics],
         "delta_m_percent": _spread_dict(spread(row.delta_m)),
         "win_rate": _spread_dict(spread(row.win_rate)),

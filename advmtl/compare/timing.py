@@ -21,6 +21,7 @@ from preprocessing.ground import InputError, first_line, progress, read_json, wr
 
 STEPS = 20
 _WARM_UP = 3
+_ANY_LENGTH = 10**6
 
 
 def step_times(
@@ -94,10 +95,11 @@ def _in_turn(
 
 def ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
     """A fresh run with all its terms at work and learning rate 0: weights do not matter, and must not diverge."""
-    state = build(config, device, pretrained=False)
+    # How long the training is plays no part: only that the last of its terms has started.
+    state = build(config.settled(_ANY_LENGTH), device, pretrained=False)
     if grown and state.growth is not None:
         state.growth.regrow(grown)
-    state.growth = None
+    state.growth = state.affinity = None
     state.step = max(cast(Term, term).start_step for term in state.terms.values())
     for optimizer in (state.optimizer, *state.term_optimizers.values()):
         for group in optimizer.param_groups:

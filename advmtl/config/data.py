@@ -128,15 +128,10 @@ class DataConfig(Strict):
 
 
 class DepthConfig(Strict):
-    """Range of the network's depth [m]; max_m clips the target too.
-
-    edge_band_px: pixels within so many of a jump of the label, by a fifth or more, are not learnt from: a matcher's
-        windows make near things too wide there, and more than half of its error stands in those few pixels.
-    """
+    """Range of the network's depth [m]; max_m clips the target too."""
 
     min_m: PositiveFloat = 1.0
     max_m: PositiveFloat = 80.0
-    edge_band_px: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> "DepthConfig":

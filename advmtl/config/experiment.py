@@ -11,13 +11,16 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
+from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
 from advmtl.config.best import MEAN, check_best
 from advmtl.config.data import DataConfig, DepthConfig
@@ -30,27 +33,30 @@ from advmtl.config.networks import (
     InitConfig,
     PerceptualConfig,
     TaskConfig,
+    with_objectives_own,
 )
 from advmtl.config.partial import PartialConfig
 from advmtl.config.parts import check_parts
 from advmtl.config.rare_classes import check_class_weights, check_shown
+from advmtl.config.steps import put_back, shares_of, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName, class_weights_stand
 from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import InputError
 
 if TYPE_CHECKING:
     from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
-LATER = {
+LATER: dict[str, Any] = {
     "encoder.name": "mobilenet_v3_small",
+    "train.max_steps": None,
     "train.precision": "fp32",
     "train.adversarial_ramp_steps": 0,
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
-    "depth.edge_band_px": 0,
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -95,7 +101,20 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+    affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _shares: dict[str, str] = PrivateAttr(default_factory=dict)  # what `settled` has turned into numbers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_own(cls, values: Any, info: ValidationInfo) -> Any:
+        """What a discriminator is not given, its objective has."""
+        return with_objectives_own(values, lambda: _objectives(info.context or {}))
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return put_back(values, self._shares)
 
     @field_validator("partial")
     @classmethod
@@ -148,6 +167,8 @@ class Config(Strict):
             self._can_grow()
         if self.partial is not None:
             self._can_be_partial(self.partial)
+        if self.affinity is not None and len(self.objectives) < 2:
+            raise ValueError("affinity: one task has no other to help; leave affinity out, or add a task")
         return self
 
     def _shown_sizes(self) -> list[tuple[int, int]]:
@@ -206,6 +227,29 @@ class Config(Strict):
         changed._tables = {**self._tables, **tables}
         return changed
 
+    def settled(self, steps: int | None = None) -> "Config":
+        """The same experiment, also by its hash and as it is written, with numbers of steps in the place of shares.
+
+        `steps`: of the whole training; None: `train.max_steps`. Raises: InputError naming a share of steps that are not
+        known, or detections that then come too fast.
+        """
+        shares = shares_of(self)
+        if not shares:
+            return self
+        changed = whole_steps(self, self.train.max_steps if steps is None else steps)
+        changed._shares = shares
+        if changed.growth is not None:
+            try:
+                changed.growth.check_windows()
+            except ValueError as error:
+                raise InputError(f"growth.{error}") from None
+        return changed
+
+    @property
+    def shares(self) -> Mapping[str, str]:
+        """The numbers of steps that are written as shares of the training, by key."""
+        return {**shares_of(self), **self._shares}
+
     @property
     def task_table(self) -> Mapping[str, Task]:
         """All tasks that there are, by name."""
@@ -215,10 +259,7 @@ class Config(Strict):
     @property
     def objective_table(self) -> Mapping[str, "AdversarialObjective"]:
         """All adversarial objectives that there are, by name; loads torch."""
-        from advmtl.adversarial_objectives import OBJECTIVES
-
-        table: Mapping[str, AdversarialObjective] = self._tables.get("objectives", OBJECTIVES)
-        return table
+        return _objectives(self._tables)
 
     @property
     def spec(self) -> TaskSpec:
@@ -227,7 +268,6 @@ class Config(Strict):
             self.data.classes,
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
-            depth_edge_band_px=self.depth.edge_band_px,
         )
 
     @property
@@ -269,7 +309,7 @@ class Config(Strict):
 
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
-        values = self.model_dump(mode="json", exclude={"name", "guards"})
+        values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
         for task in values["tasks"].values():
             if task["loss_stride"] == 1:  # a run from before there was such a thing
                 del task["loss_stride"]
@@ -301,6 +341,13 @@ class Config(Strict):
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _objectives(tables: Mapping[str, Any]) -> Mapping[str, "AdversarialObjective"]:
+    from advmtl.adversarial_objectives import OBJECTIVES
+
+    table: Mapping[str, AdversarialObjective] = tables.get("objectives", OBJECTIVES)
+    return table
 
 
 def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) -> TaskConfig:

@@ -1,6 +1,7 @@
 """Configuration of encoder, generator and discriminators, and of their losses."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -12,6 +13,9 @@ from pydantic import (
 
 from advmtl.config.rare_classes import ClassWeights
 from advmtl.config.typed import IMAGE, Strict
+
+if TYPE_CHECKING:
+    from advmtl.adversarial_objectives import AdversarialObjective
 
 
 class InitConfig(Strict):
@@ -95,11 +99,13 @@ class DiscriminatorConfig(Strict):
         penalty_every: it is taken every so many steps, with so many times the weight (Karras et al. 2020).
         feature_matching: weight of the L1 distance of hidden layers between real and generated maps in the generator's
             loss (Salimans et al. 2016).
+
+        In a `Config`, a weight and a learning rate that are not given are those of the objective.
     """
 
     sees: Annotated[list[str], Field(min_length=1)]
     objective: str
-    weight: NonNegativeFloat = 0.02
+    weight: NonNegativeFloat = 0.15
     channels: PositiveInt = 32
     layers: PositiveInt = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -119,3 +125,25 @@ class DiscriminatorConfig(Strict):
     def heard(self) -> bool:
         """Whether the generator has a loss from it."""
         return self.weight > 0 or self.feature_matching > 0
+
+
+def with_objectives_own(values: Any, objectives: Callable[[], Mapping[str, "AdversarialObjective"]]) -> Any:
+    """Plain values of a configuration with each discriminator's weight and learning rate where it has none: those of
+    its objective. A learning rate of `train.discriminator_learning_rate` that is given goes before the objective's.
+
+    What is not written as it must be is left for the check to name. `objectives`: the table, which loads torch.
+    """
+    critics = values.get("discriminators") if isinstance(values, Mapping) else None
+    if not isinstance(critics, Mapping) or not critics:
+        return values
+    train, table = values.get("train"), objectives()
+    given = isinstance(train, Mapping) and "discriminator_learning_rate" in train
+    return {**values, "discriminators": {name: _filled(one, table, given) for name, one in critics.items()}}
+
+
+def _filled(critic: Any, table: Mapping[str, "AdversarialObjective"], rate_given: bool) -> Any:
+    objective = critic.get("objective") if isinstance(critic, Mapping) else None
+    if not isinstance(objective, str) or objective not in table:
+        return critic
+    own = table[objective]
+    return {"weight": own.weight, **({} if rate_given else {"learning_rate": own.learning_rate}), **critic}

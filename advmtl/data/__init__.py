@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         val_loaders,
     )
     from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
+    from advmtl.data.presentation import Presentation
     from advmtl.data.seen import Seen, seen_frames
 
 _TORCH = {
@@ -43,6 +44,7 @@ _TORCH = {
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
     **dict.fromkeys(("Seen", "seen_frames"), "seen"),
     **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
+    "Presentation": "presentation",
 }
 
 

@@ -20,13 +20,16 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Sample:
     """One frame as a worker hands it over: image uint8 `[H,W,3]`, and targets by task, as `TaskArrays.target` gives
-    them. `fault`: why the frame could not be read; it is black then, without any label.
+    them. `fault`: why the frame could not be read; it is black then, without any label. `scaled`, `zoom`: as in
+    `Batch`, not yet normalised.
     """
 
     image: NDArray[np.uint8]
     targets: Mapping[str, NDArray[Any]]
     record: FrameRecord
     fault: str | None = None
+    scaled: Sequence[NDArray[np.uint8]] = ()
+    zoom: float = 1.0
 
 
 @dataclass
@@ -41,6 +44,9 @@ class Batch:
         source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
         skipped: frames of this batch that could not be read, and why.
         unread: their places in the batch; a name does not tell them, since two sources may share it.
+        scaled: the same pictures at other sizes, normalised, where an evaluation asks for them (`Presentation`).
+        zoom: how many times as wide `image` is as the training shows a picture of this source; things look so much
+            larger.
     """
 
     image: Tensor
@@ -51,16 +57,20 @@ class Batch:
     sources: list[int] = field(default_factory=list)
     skipped: list[BadFrame] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
+    scaled: list[Tensor] = field(default_factory=list)
+    zoom: float = 1.0
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on `device`; asynchronous where the memory is pinned."""
         targets = {name: target.to(device, non_blocking=True) for name, target in self.targets.items()}
-        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets)
+        scaled = [image.to(device, non_blocking=True) for image in self.scaled]
+        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets, scaled=scaled)
 
     def pin_memory(self) -> "Batch":
         """Called by DataLoader(pin_memory=True)."""
         targets = {name: target.pin_memory() for name, target in self.targets.items()}
-        return replace(self, image=self.image.pin_memory(), targets=targets)
+        scaled = [image.pin_memory() for image in self.scaled]
+        return replace(self, image=self.image.pin_memory(), targets=targets, scaled=scaled)
 
     def halved(self, tasks: Mapping[str, Task] = TASKS) -> "Batch":
         """The same frames at half the size: pictures averaged, labels picked. On the host; sides must be even."""
@@ -127,6 +137,8 @@ def collate(
         sources=sources,
         skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
         unread=[place for place, ok in enumerate(readable) if not ok],
+        scaled=[normalize(torch.from_numpy(np.stack(same))) for same in zip(*(s.scaled for s in samples), strict=True)],
+        zoom=samples[0].zoom,
     )
 
 

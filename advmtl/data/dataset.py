@@ -39,6 +39,10 @@ class TaskFrames(Dataset[Sample]):
     def __len__(self) -> int:
         raise NotImplementedError
 
+    def batches(self, count: int) -> list[list[int]]:
+        """The frames in their order, `count` together."""
+        return [list(range(start, min(start + count, len(self)))) for start in range(0, len(self), count)]
+
 
 class FrameDataset(TaskFrames):
     """Frames by number, whole, or, with a `TrainView`, by `FrameKey`, augmented and with targets for training.

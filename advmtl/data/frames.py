@@ -33,11 +33,17 @@ class BadFrame:
 
 
 def load_frame(
-    record: FrameRecord, size: Size, tasks: Mapping[str, Task] = TASKS, spec: TaskSpec | None = None
+    record: FrameRecord,
+    size: Size,
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+    *,
+    resized: bool = True,
 ) -> Arrays:
     """Read one frame at network `size`: its image, and for each of `tasks` its label, blank where the frame has none.
 
-    Raises: InputError naming the file that is missing, truncated, of another size or holds unknown ids.
+    `resized`: False leaves the image at its own size. Raises: InputError naming the file that is missing, truncated, of
+    another size or holds unknown ids.
     """
     image = read_image(record.image)
     shape, spec = (image.shape[0], image.shape[1]), spec or TaskSpec()
@@ -45,7 +51,7 @@ def load_frame(
         name: task.arrays.read(record, shape, size, spec) if task.has(record) else task.arrays.blank(size)
         for name, task in tasks.items()
     }
-    return Arrays(resize_image(image, size), labels)
+    return Arrays(resize_image(image, size) if resized else image, labels)
 
 
 def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:

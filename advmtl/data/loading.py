@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import Protocol, cast
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -26,6 +25,7 @@ from advmtl.data.frames import BadFrame
 from advmtl.data.index import source_name
 from advmtl.data.label_budget import frame_groups
 from advmtl.data.listing import checked_frames, configured, index_frames, the_first
+from advmtl.data.presentation import Presentation, PresentedFrames
 from advmtl.data.sampling import EpochSampler
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
@@ -148,20 +148,22 @@ def val_loaders(
     tasks: Tasks | None = None,
     formats: Mapping[str, Format] = FORMATS,
     records: Sequence[FrameRecord] | None = None,
+    presentation: Presentation | None = None,
 ) -> list[NamedLoader]:
     """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
     `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means. Of several
     processes each takes every `world_size`-th batch, so that the batches are those of one process, bit for bit.
     `tasks`, `formats`: as for `train_loader`. `records`: frames of the caller's own instead, as one source, "own".
-    Raises: InputError where a source is missing or no frame of it is good.
+    `presentation`: other sizes than those of training. Raises: InputError where a source is missing or no frame of it
+    is good.
     """
     data, tasks = config.data, tasks or config.task_table
     if records is not None:
         found = checked_frames([replace(record, source=0) for record in records], config, tasks, "val")
         if not found.good:
             raise InputError(f"none of the validation frames is good{the_first(found.bad)}")
-        own = _dataset(found.good, [], config, tasks, data.cache_mb * 0.25)
+        own = _whole(found.good, [], config, tasks, 1, presentation)
         own.bad_frames, own.looks = found.bad, found.looks
         return [("own", in_order(own, config, rank, world_size))]
     chosen = list(data.val if sources is None else sources)
@@ -169,7 +171,7 @@ def val_loaders(
     for number, source in enumerate(chosen):
         found = index_frames([source], config, role, tasks, formats)
         own_records = [replace(record, source=number) for record in found.good]
-        dataset = _dataset(own_records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
+        dataset = _whole(own_records, chosen, config, tasks, len(chosen), presentation)
         dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks, found.strays
         loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
@@ -178,8 +180,7 @@ def val_loaders(
 def in_order(dataset: TaskFrames, config: Config, rank: int, world_size: int) -> Loader:
     """Whole frames in their order; of several processes each takes every `world_size`-th batch."""
     data = config.data
-    batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
-    own = [batch.tolist() for batch in batches[rank::world_size]]
+    own = dataset.batches(data.batch_size)[rank::world_size]
     # Its workers live for one pass only: between two measurements they would hold memory for nothing.
     return cast(Loader, batches_of(dataset, own, data.workers, training=False))
 
@@ -194,6 +195,21 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
     return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, training=False))
+
+
+def _whole(
+    records: Sequence[FrameRecord],
+    sources: Sequence[Source],
+    config: Config,
+    tasks: Tasks,
+    parts: int,
+    presentation: Presentation | None,
+) -> FrameDataset | PresentedFrames:
+    """Frames to measure on, of one of `parts` sources that share the cache."""
+    if presentation is None:
+        return _dataset(records, sources, config, tasks, config.data.cache_mb * 0.25 / parts)
+    sizes = [source.size or config.data.size for source in sources] or [config.data.size]
+    return PresentedFrames(records, sizes, configured(config, tasks), presentation, config.spec)
 
 
 def _dataset(

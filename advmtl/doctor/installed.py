@@ -37,6 +37,7 @@ _WITHOUT = {
     "tensorrt": "models run on CUDA or the CPU",
     "timm": "encoder.name knows torchvision's two encoders alone",
     "tune": "advmtl tune cannot search settings",
+    "cityscapes": "advmtl evaluate --official cityscapes cannot measure",
 }
 _FOR_DEVELOPERS = "dev"
 Status = Literal["ok", "warning", "missing", "broken"]

@@ -77,21 +77,16 @@ class TaskMaps(Mapping[str, Tensor]):
 
     def at(self, scale: int, task: str) -> Tensor:
         """A task's map at 1/scale of the size [N,channels,⌈H/scale⌉,⌈W/scale⌉]: the head's output brought to it, then
-        activated. At the heads' own stride no map is made larger.
+        activated. At the heads' own stride that is no work.
         """
         if scale == 1:
             return self[task]
-        size = (-(-self._size[0] // scale), -(-self._size[1] // scale))
-        return self._activate(task, _resized(self.heads[task], size))
-
-
-def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolated where larger, means over areas where smaller."""
-    if values.shape[-2:] == size:
-        return values
-    if size[0] > values.shape[-2]:
-        return F.interpolate(values, size=size, mode="bilinear", align_corners=False)
-    return F.interpolate(values, size=size, mode="area")
+        head, size = self.heads[task], (-(-self._size[0] // scale), -(-self._size[1] // scale))
+        if size[0] > head.shape[-2]:
+            head = F.interpolate(head, size=size, mode="bilinear", align_corners=False)
+        elif head.shape[-2:] != size:
+            head = F.interpolate(head, size=size, mode="area")
+        return self._activate(task, head)
 
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:

@@ -25,7 +25,7 @@ class RunRecord:
         folder: The run folder.
         name: What the page calls it: the folder's name, with its parents' where two are alike.
         config: Plain values of config.yaml, empty where there is none.
-        train, validation, growth: Rows of metrics.jsonl by kind, in order of steps.
+        train, validation, growth, affinity: Rows of metrics.jsonl by kind, in order of steps.
         evaluation: evaluation.json, or the metrics of the last validation row.
         measured: Where `evaluation` is from, for print.
         frames: Rows of evaluation_frames.jsonl.
@@ -39,6 +39,7 @@ class RunRecord:
     train: list[Row] = field(default_factory=list)
     validation: list[Row] = field(default_factory=list)
     growth: list[Row] = field(default_factory=list)
+    affinity: list[Row] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     measured: str = "nothing measured yet"
     frames: list[Row] = field(default_factory=list)
@@ -101,7 +102,7 @@ def read_run(folder: Path, name: str) -> RunRecord:
     run = RunRecord(folder, name)
     run.config = _read_config(run)
     rows = _read_rows(run, folder / "metrics.jsonl", ("step", "epoch"))
-    for kind in ("train", "validation", "growth"):
+    for kind in ("train", "validation", "growth", "affinity"):
         setattr(run, kind, sorted((row for row in rows if row.get("kind") == kind), key=lambda row: row["step"]))
     _read_evaluation(run)
     run.frames = [row for row in _read_rows(run, frames_file(folder / "evaluation.json"), ()) if "frame" in row]

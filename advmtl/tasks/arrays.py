@@ -179,6 +179,12 @@ class TaskArrays(Protocol):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         """One output (or derived map) of one frame at another size, by nearest; lengths in pixels follow."""
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB | None:
+        """The target of one frame as a picture of its size, also where it has the shape that `TaskLearning.tensor`
+        gives it; None where there is none.
+        """
+        return None
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
         """Rows `image | truth | prediction | legend` of one frame; `truth` is a target, `outputs` are the deployed
         ones (and what was derived) by name.

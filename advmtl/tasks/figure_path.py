@@ -10,6 +10,7 @@ from preprocessing.ground import InputError
 if TYPE_CHECKING:
     from advmtl.tasks import Task
     from advmtl.tasks.learning import Figure
+    from advmtl.tasks.spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class FigurePath:
         return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
-def figure_at(path: str, tasks: Mapping[str, "Task"], classes: tuple[str, ...]) -> FigurePath:
+def figure_at(path: str, tasks: Mapping[str, "Task"], spec: "TaskSpec") -> FigurePath:
     """The metric that a path names.
 
-    Args: `tasks`: those of the configuration. `classes`: the names of its label set.
+    Args: `tasks`: those of the configuration. `spec`: names its classes.
     Raises: InputError naming the path and what there is instead.
     """
     name, _, rest = path.partition(".")
@@ -60,8 +61,9 @@ def figure_at(path: str, tasks: Mapping[str, "Task"], classes: tuple[str, ...]) 
         hint = f"did you mean {name}.{close[0]}? " if close else ""
         raise InputError(f"{path}: no metric that ranks models; {hint}{name} has {', '.join(ranking)}")
     figure = ranking[figure_name]
-    if figure.per_class and part not in classes:
-        raise InputError(f"{path}: write {name}.{figure_name}.CLASS; the classes are {', '.join(classes)}")
+    parts = tasks[name].learning.parts(figure_name, spec) if figure.per_class else ()
+    if figure.per_class and part not in parts:
+        raise InputError(f"{path}: write {name}.{figure_name}.CLASS; the classes are {', '.join(parts)}")
     if part and not figure.per_class:
         raise InputError(f"{path}: {name}.{figure_name} has no parts; write {name}.{figure_name}")
     return FigurePath(name, figure, part)

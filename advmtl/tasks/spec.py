@@ -16,7 +16,6 @@ class TaskSpec:
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
-        depth_edge_band_px: see `config.data.DepthConfig`.
     """
 
     classes: str = "cityscapes19"
@@ -24,7 +23,6 @@ class TaskSpec:
     width_px: int = 512
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
-    depth_edge_band_px: int = 0
 
     @property
     def labels(self) -> LabelSet:

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from advmtl.adversarial_objectives import MapPair
-from advmtl.config import Config, DiscriminatorConfig, TrainConfig
+from advmtl.config import Config, DiscriminatorConfig, Plan, TrainConfig
 from advmtl.networks import PatchDiscriminator, input_channels
 from advmtl.tasks import index_on
 from advmtl.terms.shown import Shown, mean_over_patches, patch_weights, show
-from advmtl.terms.term import Logs, StepContext, Term
+from advmtl.terms.term import Logs, StepContext, Term, half_heard
 
 
 class DiscriminatorTerm(Term):
@@ -26,6 +26,8 @@ class DiscriminatorTerm(Term):
         name: in the configuration.
         noise: draws the gradient penalty's mixtures; one for all discriminators, so that equal seeds give equal runs.
     """
+
+    start_key = "train.adversarial_start_step"
 
     def __init__(self, name: str, settings: DiscriminatorConfig, config: Config, noise: torch.Generator) -> None:
         super().__init__()
@@ -41,6 +43,19 @@ class DiscriminatorTerm(Term):
             layers=settings.layers,
             spectral=self.objective.spectral,
         )
+
+    def foresee(self, plan: Plan) -> str | None:
+        """Labels that never meet in a frame, a start after the last step, or a ramp that is cut short."""
+        late = super().foresee(plan)
+        if late is not None:
+            return late
+        if not plan.having(self.settings.tasks):
+            return (
+                f"no training frame has {' and '.join(self.settings.tasks)}, so it never learns; leave "
+                f"discriminators.{self.name} out, or add frames that have all labels it sees"
+            )
+        heard = adversarial_ramp(plan.steps - 1, self._ramp) if self.settings.weight else 1.0
+        return half_heard(heard, "train.adversarial_ramp_steps")
 
     def get_extra_state(self) -> dict[str, Any]:
         """Where the noise stands."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.config import Config, DiscriminatorConfig, GuardsConfig, Source
-from preprocessing.ground import InputError
+from preprocessing.ground import FailedRun, InputError
 
 CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0, "r3gan": math.log(2)}
 """A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge), any (R3GAN)."""
@@ -25,7 +25,7 @@ _NOT_THERE = (
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
-class ExternalFailure(RuntimeError):
+class ExternalFailure(FailedRun):
     """The training was ended by something outside of it; the message has the remedy. The last checkpoint is intact."""
 
 
@@ -97,13 +97,16 @@ class Guards:
         anew, self.unread = self.unread is not None and unread < self.unread, unread
         return True, anew
 
-    def measured(self, improved: bool, epoch: int, config: Config) -> None:
-        """Take note of a measurement, and stop the training after `train.patience` without a better one."""
-        patience = config.train.patience
+    def measured(self, improved: bool, epoch: int, config: Config, step: int) -> None:
+        """Take note of a measurement after so many steps, and stop the training after `train.patience` without a better
+        one.
+        """
+        settings, patience = config.train, config.train.patience
         self.stale, self.best_epoch = (0, epoch) if improved else (self.stale + 1, self.best_epoch)
-        if patience is not None and self.stale >= patience and epoch < config.train.epochs:
+        if patience is not None and self.stale >= patience and not settings.ends(epoch, step):
+            whole = f"of {settings.epochs}" if settings.max_steps is None else f"(step {step} of {settings.max_steps})"
             self.stopped = (
-                f"stopped after epoch {epoch} of {config.train.epochs}: no better score than that of epoch "
+                f"stopped after epoch {epoch} {whole}: no better score than that of epoch "
                 f"{self.best_epoch} in {self.stale} evaluations (train.patience)"
             )
 

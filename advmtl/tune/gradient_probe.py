@@ -180,7 +180,7 @@ def _middle(values: Sequence[float]) -> float:
 
 def _run(config: Config, device: torch.device, steps: int) -> dict[str, list[float]]:
     """‖∇_z‖ of every objective in the second half of the steps."""
-    total = config.train.epochs * train_loader(config).batch_sampler.batches
+    total = config.train.steps(train_loader(config).batch_sampler.batches)
     steps = max(2, min(steps, total - 1))
     short = load_config(
         {**config.model_dump(mode="json"), "balance": {"method": "sum"}, "growth": None},
@@ -190,7 +190,7 @@ def _run(config: Config, device: torch.device, steps: int) -> dict[str, list[flo
             f"train.evaluate_every_epochs={config.train.epochs}",
         ],
         tables=config.tables,
-    )
+    ).settled(total)
     norms = _Norms(steps - steps // 2)
     state = build(short, device, terms={**TERMS, "probe": lambda *_: {"probe": norms}})
     # Plainly kept, not as submodules: they are the run's already.

@@ -68,7 +68,7 @@ def objectives_of(texts: Sequence[str], config: Config) -> list[Objective]:
     found = []
     for text in chosen:
         try:
-            path = None if text == SCORE else figure_at(text, tasks, config.spec.labels.names)
+            path = None if text == SCORE else figure_at(text, tasks, config.spec)
         except InputError as error:
             raise InputError(f"--objective {error}") from None
         found.append(Objective(path, config.task_table))

@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from advmtl.compare import time_left
 from advmtl.config import Config
-from advmtl.data import Loader, train_loader, val_loaders
-from advmtl.training import count_labels
+from advmtl.data import survey_data, train_loader, val_loaders
+from advmtl.training import label_counts
 from advmtl.tune.budget import Budget
 from advmtl.tune.check import check_space, doubts, own_values
 from advmtl.tune.front import read_reference
@@ -73,6 +73,8 @@ def tune(
     check(sampler, pruner, len(chosen), space)
     if budget.unit is not None and any(one.key == "train.epochs" for one in space.dimensions):
         raise InputError(f"{space.file}: train.epochs: each trial has {budget.text}; leave out one of both")
+    if config.train.max_steps is not None or any(one.key == "train.max_steps" for one in space.dimensions):
+        raise InputError("train.max_steps: trials are measured by epochs; leave it out, and give the budget in steps")
     point = read_reference(reference, chosen)
     wanted = trials or (len(grid_of(space, seed)) if sampler == GRID else TRIALS)
     _check_data(config, chosen)
@@ -140,15 +142,11 @@ def _line(one: TrialRecord) -> str:
 
 def _check_data(config: Config, objectives: Sequence[Objective]) -> None:
     """Find what would end every trial at its start. Raises: InputError."""
-    loader, loaders = train_loader(config), val_loaders(config)
-    count_labels(config, loader, [val for _, val in loaders])
+    found = survey_data(config, train_loader(config), [loader for _, loader in val_loaders(config)])
+    label_counts(config, found)
     for one in objectives:
-        if one.path is not None and not any(_labelled(val, one.path.task, config) for _, val in loaders):
+        if one.path is not None and not found.val[one.path.task].labelled:
             raise InputError(f"--objective {one.key}: no validation frame has the label of {one.path.task}")
-
-
-def _labelled(loader: Loader, task: str, config: Config) -> bool:
-    return any(config.task_table[task].has(record) for record in loader.dataset.records)
 
 
 def _introduce(plan: Plan, wanted: int, before: Sequence[TrialRecord], console: Console) -> None:

@@ -96,6 +96,7 @@ def case_config(name: str) -> Config:
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
             "growth": GROWN.get(name),
+            "affinity": {"share": 1.0} if name == "at z" else None,  # measured in the third step
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
@@ -157,6 +158,8 @@ def some_steps(name: str, processes: Processes, steps: int = 3) -> dict[str, Any
         for step in range(steps):
             values = train_step(state, own_part(four_frames(step), processes), statistics=True)
             logs.append({key: float(value) for key, value in values.items()})
+            if state.affinity is not None:
+                logs[-1] |= {key: float(value) for key, value in state.affinity.take().items()}
             state.step += 1
             detection = state.grow()
             if detection is not None:

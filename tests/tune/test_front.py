@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advmtl.tasks import TASKS
+from advmtl.tasks import TASKS, TaskSpec
 from advmtl.tasks.figure_path import figure_at
 from advmtl.tune.front import dominates, front_of, hypervolume, read_reference
 from advmtl.tune.objective import Objective
@@ -16,7 +16,8 @@ from advmtl.tune.picture import draw_front, draw_history
 from advmtl.tune.records import TrialRecord
 from preprocessing.ground.errors import InputError
 
-MIOU, ABS_REL = (Objective(figure_at(path, TASKS, ()), TASKS) for path in ("segmentation.miou", "depth.abs_rel"))
+PATHS = ("segmentation.miou", "depth.abs_rel")
+MIOU, ABS_REL = (Objective(figure_at(path, TASKS, TaskSpec()), TASKS) for path in PATHS)
 BOTH = (MIOU, ABS_REL)
 
 

@@ -27,12 +27,12 @@ if sys.platform == "win32":
 SPACE = {"train.learning_rate": {"low": 1e-4, "high": 3e-3, "log": True}}
 
 
-def study(streets: Path, out: Path, processes: int = 1) -> Tuned:
-    """Two trials of three epochs; the first with the configuration's own rate."""
+def study(streets: Path, out: Path, trials: int = 2, processes: int = 1) -> Tuned:
+    """Trials of two epochs; the first with the configuration's own rate."""
     torch.set_num_threads(1)
-    config = street_config(streets, train={"epochs": 3})
+    config = street_config(streets)
     space, console = space_of(SPACE, "space.yaml"), Console(file=io.StringIO())
-    return tune(config, space, out, torch.device("cpu"), console, trials=2, sampler="random", processes=processes)
+    return tune(config, space, out, torch.device("cpu"), console, trials=trials, sampler="random", processes=processes)
 
 
 def evaluation(tuned: Tuned, number: int) -> object:
@@ -51,12 +51,11 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_and_none_is_lost(streets: Pa
     os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
     process.join()
     assert saved.is_file() and not (saved.parents[1] / "evaluation.json").exists()
-    continued, alone = study(streets, killed), study(streets, tmp_path / "alone")
+    continued, alone = study(streets, killed), study(streets, tmp_path / "alone", trials=1)
     assert [(one.state, one.resumed) for one in continued.trials] == [("complete", 1), ("complete", 0)]
     assert "resumed at step" in (saved.parents[1] / "output.txt").read_text()
-    for number in (0, 1):
-        assert continued.trials[number].values == alone.trials[number].values
-        assert evaluation(continued, number) == evaluation(alone, number)
+    assert continued.trials[0].values == alone.trials[0].values
+    assert evaluation(continued, 0) == evaluation(alone, 0)
     assert sorted(path.name for path in (killed / "trials").iterdir()) == ["0000", "0001"]
 
 

@@ -45,7 +45,6 @@ _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
-_JUMP = 1.2  # of two neighbours' depths: a road's rows differ by less up to where it is too far to matter
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
@@ -116,8 +115,6 @@ class DepthArrays(TaskArrays):
         if not training:  # metrics mask by the true depth
             return stored
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
-        if spec.depth_edge_band_px:
-            depth[_beside_jumps(depth, spec.depth_edge_band_px)] = 0
         return depth.astype(np.float32, copy=False)
 
     def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
@@ -137,10 +134,12 @@ class DepthArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        metres = truth.reshape(truth.shape[-2:])
+        return color_depth(_thicken(metres) if np.mean(metres > 0) < 0.1 else metres, *spec.depth_range_m)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        true = None
-        if truth is not None:
-            true = color_depth(_thicken(truth) if np.mean(truth > 0) < 0.1 else truth, *spec.depth_range_m)
+        true = None if truth is None else self.picture(truth, spec)
         predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
         legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
         return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
@@ -242,15 +241,3 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
-
-
-def _beside_jumps(depth: NDArray[np.float32], band: int) -> NDArray[np.bool_]:
-    """Pixels `[H,W]` that are at most the `band`-th from a jump between two neighbours with a depth."""
-    logarithm = np.log(np.maximum(depth, 1e-3))
-    beside = np.zeros(depth.shape, np.uint8)
-    for first, second in (((slice(None), slice(1, None)), (slice(None), slice(-1))), ((slice(1, None),), (slice(-1),))):
-        jumps = np.abs(logarithm[first] - logarithm[second]) > math.log(_JUMP)
-        jumps &= (depth[first] > 0) & (depth[second] > 0)
-        beside[first] |= jumps
-        beside[second] |= jumps
-    return np.asarray(cv2.dilate(beside, np.ones((2 * band - 1, 2 * band - 1), np.uint8)), dtype=bool)

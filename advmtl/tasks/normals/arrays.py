@@ -119,8 +119,11 @@ class NormalsArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return np.stack([resize_nearest(one, size) for one in values])
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return color_normals(truth)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        true = None if truth is None else color_normals(truth)
+        true = None if truth is None else self.picture(truth, spec)
         predicted = color_normals(outputs[NORMALS]), "surface normals, prediction"
         legend = normals_legend(len(image) + CAPTION_HEIGHT)
         return [panel(image, (true, "surface normals, truth"), predicted, legend, "normals")]

@@ -95,10 +95,12 @@ class SegmentationArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return colorize(truth.reshape(truth.shape[-2:]).astype(np.uint8), spec.labels.palette)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        palette = spec.labels.palette
-        true = None if truth is None else colorize(truth, palette)
-        predicted = colorize(outputs[CLASSES], palette), "classes, prediction"
+        true = None if truth is None else self.picture(truth, spec)
+        predicted = colorize(outputs[CLASSES], spec.labels.palette), "classes, prediction"
         legend = class_legend(spec.labels, len(image) + CAPTION_HEIGHT)
         return [panel(image, (true, "classes, truth"), predicted, legend, "classes")]
 

@@ -126,6 +126,10 @@ class Segmentation(TaskLearning):
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
         return predicted, true, self.mask(target)
 
+    def averaged_as(self, output: Tensor) -> Tensor:
+        """Probabilities, whose arg max a meter takes: logits of a sure view would outvote all others."""
+        return F.softmax(output.float(), dim=1)
+
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable class by the mean of both views, int64, and its probability."""
         probability, classes = ((F.softmax(plain, 1) + F.softmax(mirrored, 1)) / 2).max(1, keepdim=True)
