@@ -233,33 +233,54 @@ def evaluate(
     val: Loader | Sequence[NamedLoader] | str | None = None,
     *,
     device: Device = None,
+    size: tuple[int, int] | str = "network",
+    input: tuple[int, int] | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
+    protocols: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Figures of a model, nested by task, as in `evaluation.json`: shares, metres, pixels, degrees, as their names say.
 
     Args:
         model: of `fit` or `load`; a state, whose average is measured; a run folder or checkpoint.
-        val: own loaders; or a source `format:root[:split]`; None: the configured validation sources.
+        val: own loaders, at whose sizes is measured; or a source `format:root[:split]`; None: the configured validation
+            sources.
         device: None: where the model is.
+        size: "network": at the network's size, labels made smaller by nearest; "labels": at the labels' own size, as
+            published figures are; (width, height): another input, and figures at its size.
+        input: (width, height) of what the network is shown; None: as in training.
+        flip, scales: the mean over the picture and its mirror image, and over the picture at these multiples.
+        window, stride: a window (width, height) is moved over the picture; overlaps are averaged.
+        protocols: measured too, "garg", "eigen", "garg_median" …, of the tasks' `protocols`.
     Raises: InputError.
     """
     from advmtl.config import Source
-    from advmtl.data import check_loader, val_loaders
+    from advmtl.data import check_loader, check_measurable, survey_val, val_loaders
     from advmtl.evaluation import evaluate as measure
+    from advmtl.evaluation import manner_of
 
     found = _model(model)
     if device is not None:
         from advmtl.training import device_named
 
         found = found.to(device_named(device))
+    manner = manner_of(size, input=input, flip=flip, scales=scales, window=window, stride=stride, protocols=protocols)
     if val is None or isinstance(val, str):
-        measured = val_loaders(found.config, None if val is None else [Source.parse(val)])
+        sources = None if val is None else [Source.parse(val)]
+        measured = val_loaders(found.config, sources, presentation=manner.presentation)
     else:
         measured = list(_named(val) or [])
         for name, loader in measured:
             check_loader(loader, f"val {name}")
+        if manner.size != "network" or manner.input is not None:
+            raise _input_error("size, input: own loaders say at which sizes is measured; leave them out")
     if not measured:
         raise _input_error("data.val: no source given; name one, or give loaders to measure on")
-    return measure(found.network, measured, found.config, found.device, tasks=found.config.task_table)
+    config = found.config
+    check_measurable(survey_val(config, [loader for _, loader in measured]), val if isinstance(val, str) else "val")
+    return measure(found.network, measured, config, found.device, tasks=config.task_table, manner=manner)
 
 
 def predict(model: Trained, image: Image, *, size: tuple[int, int] | str | None = "picture") -> dict[str, NDArray[Any]]:

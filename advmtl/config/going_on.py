@@ -14,11 +14,13 @@ OPERATIONAL = (
     "train.panels",
     "train.checkpoint_every_steps",
     "train.compile",
+    "train.threads",
 )
 
 GOES_ON: Mapping[str, str] = MappingProxyType(
     {
         "train.epochs": "the schedule of the new length holds from the step in hand on",
+        "train.max_steps": "the schedule of the new length holds from the step in hand on",
         "train.patience": "measurements without a better one are counted on; a run that it had stopped begins at 0",
         "train.evaluate_every_epochs": "holds from the next epoch on",
         "train.best": "what has been measured is scored anew, and the best of the kept states is best.pt",

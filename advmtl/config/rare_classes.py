@@ -18,7 +18,8 @@ from advmtl.config.typed import Fraction, Strict
 
 
 class ClassWeightsConfig(Strict):
-    """How much a class weighs in a task's losses. Written as one word, it is `from_counts`.
+    """How much a class weighs in a task's losses. Written as one word, it is `from_counts`; as names with numbers,
+    `classes`.
 
     Attributes:
         from_counts: from the share f of a class among the labelled pixels of the training frames, counted before the
@@ -45,7 +46,12 @@ class ClassWeightsConfig(Strict):
 
 
 def _from_word(value: Any) -> Any:
-    return {"from_counts": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"from_counts": value}
+    if not isinstance(value, dict) or value.keys() & ClassWeightsConfig.model_fields.keys():
+        return value
+    numbers = value and all(isinstance(one, int | float) for one in value.values())
+    return {"classes": value} if numbers else value
 
 
 ClassWeights = Annotated[ClassWeightsConfig, BeforeValidator(_from_word)]
@@ -56,7 +62,7 @@ class RareFramesConfig(Strict):
 
     Attributes:
         temperature: T of P(c) = exp((1 − f_c) / T) / Σ exp((1 − f) / T), f a class's share of the labelled pixels: the
-            smaller, the more often the rarest; from 1 on all classes come about equally often.
+            smaller, the more often the rarest; from 1 on all classes come about equally often, the largest among them.
         share: of a source's frames in an epoch, how many are drawn so: a class first, then a frame that shows it.
             The others come as without, so that no frame is left out for long.
         min_share: a frame shows a class from this share of its pixels on.

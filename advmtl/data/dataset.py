@@ -16,6 +16,7 @@ from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError
+from preprocessing.sets import Strays
 
 _SEEN, _TRIES = 0.0005, 5  # of a frame whose class is pasted into another: share of the window, windows drawn for it
 
@@ -30,12 +31,17 @@ class TrainView:
 
 
 class TaskFrames(Dataset[Sample]):
-    """Frames that know which tasks their samples have targets of."""
+    """Frames that know which tasks their samples have targets of, and by which settings."""
 
     tasks: Mapping[str, Task]
+    spec: TaskSpec
 
     def __len__(self) -> int:
         raise NotImplementedError
+
+    def batches(self, count: int) -> list[list[int]]:
+        """The frames in their order, `count` together."""
+        return [list(range(start, min(start + count, len(self)))) for start in range(0, len(self), count)]
 
 
 class FrameDataset(TaskFrames):
@@ -59,13 +65,14 @@ class FrameDataset(TaskFrames):
         strict: bool = False,
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where it is set: what was
-        found in the files of each record.
+        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where they are set: what was
+        found in the files of each record; `strays`: label files that belong to none.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.tasks, self.spec = dict(tasks), spec or TaskSpec()
         self.bad_frames: list[BadFrame] = []
         self.looks: Sequence[Look] = []
+        self.strays: Sequence[Strays] = []
         self.looks_for: tuple[str, float, int] | None = None
         self.mix: ClassMix | None = None
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)
@@ -78,7 +85,7 @@ class FrameDataset(TaskFrames):
         frame, fault = self._load(index)
         if self.view is not None:
             key = (0, index, 0) if isinstance(key, int) else key
-            frame = self._viewed(frame, key, self.view)
+            frame = self._viewed(frame, key, self.view, mixes=fault is None)
         targets = {
             name: self.tasks[name].arrays.target(label, self.spec, training=self.view is not None)
             for name, label in frame.labels.items()
@@ -87,15 +94,15 @@ class FrameDataset(TaskFrames):
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Frames by number as one batch; all of one size."""
-        return collate([self[place] for place in places], self.tasks)
+        return collate([self[place] for place in places], self.tasks, self.spec, training=self.view is not None)
 
-    def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView) -> Arrays:
+    def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView, *, mixes: bool) -> Arrays:
         drawn, wanted = key[:3], None
         if len(key) > 3 and self.looks_for is not None:
             task, share, tries = self.looks_for
             wanted = Wanted(task, key[3], share, tries)
         rng = np.random.default_rng((view.seed, *drawn))
-        mix = None if self.mix is None else partial(self._mixed, self.mix, view, drawn)
+        mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
         return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix)
 
     def _mixed(self, mix: ClassMix, view: TrainView, key: tuple[int, int, int], shown: Arrays) -> Arrays:

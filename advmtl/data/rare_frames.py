@@ -25,7 +25,7 @@ def class_probabilities(shares: NDArray[np.float64], temperature: float) -> NDAr
 
 
 def frames_showing(pixels: NDArray[np.int64], min_share: float) -> list[NDArray[np.int64]]:
-    """For each class the frames in which it has `min_share` of the labelled pixels; if none, all that have it.
+    """For each class the frames in which it has `min_share` of the labelled pixels; where none has, all that show it.
 
     `pixels`: by frame and class [frames,K].
     """

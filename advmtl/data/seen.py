@@ -89,8 +89,9 @@ def _frames(sources: Sequence[Sequence[FrameRecord]], tasks: Mapping[str, Task])
 
 
 def _read_by(record: FrameRecord, tasks: Mapping[str, Task]) -> list[str]:
-    """The label files by which alone some task has a label. Those that a label budget hides count as well: which ones it
-    hides is recorded on its own.
+    """The label files by which alone some task has a label.
+
+    Those that a label budget hides count as well: which ones it hides is recorded on its own.
     """
     bare = replace(record, labels=None, depth=None, disparity=None, instances=None, withheld=frozenset())
     found = []

@@ -1,6 +1,6 @@
 """What has weights: encoder, shared and task generators, grown modules, discriminators, the perceptual network."""
 
-from advmtl.networks.batch_norm import running_statistics, set_batch_norm
+from advmtl.networks.batch_norm import check_batch_norm, running_statistics, set_batch_norm
 from advmtl.networks.discriminator import (
     PatchDiscriminator,
     discriminator_input,

@@ -16,6 +16,7 @@ from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, T
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
 from advmtl.tasks.normals.arrays import ARRAYS as NORMALS
@@ -34,15 +35,18 @@ if TYPE_CHECKING:
         Loss,
         Meter,
         PrecisionLoss,
+        Sharpness,
         TaskLearning,
         are_numbers,
         teller,
     )
+    from advmtl.tasks.shrinking import shrink, shrink_mask
 
 _TORCH = {
     **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
     **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
-    **dict.fromkeys(("PrecisionLoss", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("PrecisionLoss", "Sharpness", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("shrink", "shrink_mask"), "shrinking"),
 }
 
 
@@ -74,6 +78,11 @@ class Task:
     def has(self, record: FrameRecord) -> bool:
         """Whether the frame has this task's label, and may be asked for it."""
         return self.name not in record.withheld and self.arrays.has(record)
+
+    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
+        """Names of the classes that its map is of; () of a task without classes."""
+        named = getattr(self.arrays, "class_names", None)  # a caller's half may not have what it has no use for
+        return () if named is None else tuple(named(spec))
 
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""

@@ -129,6 +129,6 @@ def build_supervised(config: Config, device: torch.device) -> dict[str, Term]:
     ):
         chosen = config.perceptual
         perceptual = Perceptual(chosen.network, chosen.weights, scale=chosen.scale).to(device)
-    names = {name: config.task_table[name].arrays.class_names(config.spec) for name in config.tasks}
+    names = {name: config.task_table[name].class_names(config.spec) for name in config.tasks}
     weights = class_weights_of(config.tasks, names, device)
     return {"supervised": SupervisedLosses(config.tasks, perceptual, weights)}

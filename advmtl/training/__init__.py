@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     )
     from advmtl.training.class_counts import settle_classes
     from advmtl.training.finite import NonFiniteLoss
-    from advmtl.training.fitting import Fitted, count_labels, fit
+    from advmtl.training.fitting import Fitted, fit, left_out
+    from advmtl.training.foresight import Foresight, foresee, plan_of
     from advmtl.training.going_on import difference
     from advmtl.training.growth import Growth
-    from advmtl.training.guards import ExternalFailure, Guards
+    from advmtl.training.guards import ExternalFailure, Guards, LostDataError
+    from advmtl.training.labels import count_labels, label_counts
     from advmtl.training.log import Log
+    from advmtl.training.loop import warn
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder, with_init
     from advmtl.training.opening import Opening, load_newest, open_run
     from advmtl.training.precision import Precision
+    from advmtl.training.rehearsal import dry_run
     from advmtl.training.run_folder import Run
-    from advmtl.training.scores import headline
+    from advmtl.training.scores import checked, headline, score
+    from advmtl.training.signals import Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -46,14 +51,20 @@ _HOMES = {
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
     "settle_classes": "class_counts",
+    "dry_run": "rehearsal",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
-    "count_labels": "fitting",
+    "count_labels": "labels",
+    "label_counts": "labels",
     "fit": "fitting",
+    "left_out": "fitting",
+    **dict.fromkeys(("Foresight", "foresee", "plan_of"), "foresight"),
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
+    "LostDataError": "guards",
     "Log": "log",
+    "warn": "loop",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder", "with_init"), "model"),
     "Precision": "precision",
     "Run": "run_folder",
@@ -61,7 +72,10 @@ _HOMES = {
     "Opening": "opening",
     "load_newest": "opening",
     "open_run": "opening",
+    "checked": "scores",
     "headline": "scores",
+    "score": "scores",
+    "Preempted": "signals",
     "State": "state",
     "build": "state",
     "generator_from": "state",

@@ -50,7 +50,7 @@ def describe_classes(state: State) -> list[str]:
     config = state.config
     lines: list[str] = []
     for task, weights in _weights(state).items():
-        names = config.task_table[task].arrays.class_names(config.spec)
+        names = config.task_table[task].class_names(config.spec)
         values = dict(zip(names, weights().tolist(), strict=True))
         lines.append(f"{task}: class weights {_listed(values, '{:.3g}')}")
     rare = config.data.rare_frames
@@ -68,7 +68,7 @@ def class_facts(state: State) -> dict[str, Any]:
     """
     config, task = state.config, state.config.classes_task
     assert task is not None and state.class_pixels is not None
-    names = config.task_table[task].arrays.class_names(config.spec)
+    names = config.task_table[task].class_names(config.spec)
     pixels = state.class_pixels.numpy().astype(np.int64)
     shares, rare, weights = class_shares(pixels), config.data.rare_frames, _weights(state).get(task)
     columns: dict[str, NDArray[Any]] = {"pixels": pixels.sum(0), "share": shares, "frames": (pixels > 0).sum(0)}

@@ -1,6 +1,6 @@
 """A run that goes on otherwise than it was: other keys that it may go on with, other data, other libraries."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from advmtl.training.record import installed_versions, version_changes
 from advmtl.training.state import State
 from preprocessing.ground import InputError
 
-_LENGTH = ("train.epochs",)  # of `GOES_ON`, those by which the schedule becomes another one
+_LENGTH = ("train.epochs", "train.max_steps")  # of `GOES_ON`, those by which the schedule becomes another one
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,20 @@ def go_on(state: State, before: Config, changes: list[Change], batches: int) -> 
     if not changes:
         return []
     config, keys = state.config, {change.key for change in changes}
-    if state.epoch + (state.batch > 0) > config.train.epochs:
+    most = config.train.max_steps
+    if most is not None and state.step > most:
+        raise InputError(
+            f"train.max_steps: {most}, but the run has taken {state.step} steps; give at least as many, or choose "
+            "another --out"
+        )
+    if most is None and state.epoch + (state.batch > 0) > config.train.epochs:
         raise InputError(
             f"train.epochs: {config.train.epochs}, but the run has learnt for {_epochs(state, batches)}; give at least "
             "as many, or choose another --out"
         )
     lines = []
-    if keys & set(_LENGTH):
-        lines.append(_new_length(state, before, batches))
+    if length := [one for one in changes if one.key in _LENGTH]:
+        lines.append(_new_length(state, before, length, batches))
         _forget_plateau(state)
     lines += [
         f"{one.key} {_text(one.there)} → {_text(one.here)}: {GOES_ON[one.key]}"
@@ -98,10 +104,13 @@ def go_on(state: State, before: Config, changes: list[Change], batches: int) -> 
     return lines
 
 
-def _new_length(state: State, before: Config, batches: int) -> str:
+def _new_length(state: State, before: Config, changes: Sequence[Change], batches: int) -> str:
     """What becomes of the learning rate: it is a function of the step and of all steps."""
-    config, done = state.config, state.epoch * batches + state.batch
-    old, new = batches * before.train.epochs, batches * config.train.epochs
+    config, place = state.config, state.epoch * batches + state.batch
+    done = config.train.done(place, state.step)
+    old, new = before.train.steps(batches), config.train.steps(batches)
+    before = before.settled(old)
+    keys = ", ".join(f"{one.key} {one.there} → {one.here}" for one in changes)
     base = config.train.learning_rate
     last = base * learning_rate_factor(max(0, done - 1), old, before)
     without = base * learning_rate_factor(done, old, before) if done < old else 0.0
@@ -109,7 +118,7 @@ def _new_length(state: State, before: Config, batches: int) -> str:
     small = round(config.train.small_share * new)
     ended = f"the run had ended at {last:.3g}" if done >= old else f"it would have been {without:.3g}"
     return (
-        f"train.epochs {before.train.epochs} → {config.train.epochs}: goes on at step {done} of {new}, with the "
+        f"{keys}: goes on at step {done} of {new}, with the "
         f"schedule of {new} steps from here on: learning rate {rate:.3g} ({ended})"
         + (f", pictures at half the size until step {small} (train.small_share)" if done < small else "")
     )

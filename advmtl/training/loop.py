@@ -49,7 +49,9 @@ class Loop:
     timing: Timing
     processes: Processes
     audience: Audience = field(default_factory=Audience)
+    temporary: bool = False  # whether its folder goes with it
     lost: LostData = field(default_factory=LostData)
+    skipped: dict[str, str] = field(default_factory=dict)  # frames that broke during these steps, and why
 
     def save(self, path: Path, former: Path | None = None) -> None:
         """Write the state, keeping the file it replaces as `former`."""
@@ -69,8 +71,11 @@ class Loop:
         ended the training within it.
         """
         state, settings = self.state, self.state.config.train
+        if settings.cuts(state.step):
+            return False  # all steps are taken, and only the measurement is left
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        batches = self._small_first(checked_batches(loader, state.config.tasks), loader.batch_sampler.batches, total)
+        batches = checked_batches(loader, {name: state.config.task_table[name] for name in state.config.tasks})
+        batches = self._small_first(batches, loader.batch_sampler.batches, total)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
@@ -80,6 +85,7 @@ class Loop:
             state.step += 1
             state.batch += 1
             self._grow()
+            self._write_affinity()
             self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
             stop, ended = self._shall_stop(batch)
@@ -89,6 +95,8 @@ class Loop:
                 self._leave()
             if ended:
                 return True
+            if settings.cuts(state.step):
+                break
         return False
 
     def _small_first(self, batches: Iterable[Batch], steps: int, total: int) -> Iterator[Batch]:
@@ -115,6 +123,12 @@ class Loop:
             self.log.write("growth", self.state.step, self.state.epoch, detection.row())
             self.console.print(detection.text, markup=False, highlight=False)
 
+    def _write_affinity(self) -> None:
+        """Log what was measured in the last step, if it was one."""
+        found = self.state.affinity.take() if self.state.affinity is not None else {}
+        if found:
+            self.log.write("affinity", self.state.step, self.state.epoch, _numbers(found))
+
     def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
         """Log one step, and report what the guards find in it."""
         state, values = self.state, _numbers(logs)
@@ -135,13 +149,13 @@ class Loop:
         state, settings = self.state, self.state.config.train
         try:
             ended = False
-            while state.epoch < settings.epochs and not state.guards.stopped and not ended:
+            while not (settings.complete(state.epoch, state.batch, state.step) or state.guards.stopped or ended):
                 if self.epoch(loader, total, advance):
                     break
                 self._find_data()
                 done, selected, metrics = state.epoch + 1, False, None
                 former = state.selection.best
-                if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
+                if done % settings.evaluate_every_epochs == 0 or settings.ends(done, state.step):
                     with self.timing.part("validation"):
                         metrics, selected = self.measure(loaders)
                     self.console.print(f"epoch {done}: {headline(metrics, state.config.task_table)}")
@@ -162,7 +176,14 @@ class Loop:
         except NonFiniteLoss as error:
             self.save(self.run.failed)
             self.processes.barrier()
-            raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
+            raise NonFiniteLoss(f"{error}; {self._what_is_kept()}") from None
+
+    def _what_is_kept(self) -> str:
+        remedy = "look at these frames, or lower train.learning_rate or train.gradient_clip_norm"
+        if self.temporary:
+            return remedy
+        last = f"{self.run.last} is the last good one" if self.run.last.is_file() else "no earlier one had been saved"
+        return f"{remedy}; this state is {self.run.failed}, {last}"
 
     def _shall_stop(self, batch: Batch) -> tuple[bool, bool]:
         """Whether any process was asked to leave after this step, and whether a callback ends the training; what each
@@ -176,6 +197,7 @@ class Loop:
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
+            self.skipped.setdefault(frame.name, frame.reason)
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
         return asked > 0, ended > 0
 
@@ -221,7 +243,7 @@ class Loop:
         networks = {"average": metrics, **({"raw": metrics["raw"]} if "raw" in metrics else {})}
         improved = state.selection.add(state.step, epoch, networks, state.config)
         state.balancer.observe(task_scores(metrics, tasks))
-        state.guards.measured(improved, epoch, state.config)
+        state.guards.measured(improved, epoch, state.config, state.step)
         return metrics, True
 
     def _evaluated(
@@ -285,13 +307,14 @@ def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def done_of(state: State, batches: int) -> int:
-    """Steps done by the place in the data, which is the step unless the run once had another number of processes."""
-    return state.epoch * batches + state.batch
+    """Steps done of the training, of `batches` an epoch; see `TrainConfig.done`."""
+    return state.config.train.done(state.epoch * batches + state.batch, state.step)
 
 
 def set_learning_rate(state: State, batches: int, total: int) -> None:
     """Set every optimizer's rate for the next step, of `batches` an epoch and `total` in all."""
-    factor, settings = learning_rate_factor(done_of(state, batches), total, state.config), state.config.train
+    settings = state.config.train
+    factor = learning_rate_factor(done_of(state, batches), total, state.config)
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor * group.get(RATE, 1.0)
     for name, optimizer in state.term_optimizers.items():

@@ -9,7 +9,8 @@ def in_this_layout(state: dict[str, Any]) -> dict[str, Any]:
     """A saved state as this version saves it; what an older one did not have is as at a start."""
     # A run from before there were balancers is a plain sum, which has no state. Nor were there guards, other
     # precisions, several processes, growth, records.
-    state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, "record": {}, **state}
+    before = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, "record": {}, "threads": 0}
+    state = {**before, **state}
     state = _with_terms(state)
     if "best" in state:
         best, epoch = state.pop("best"), state["guards"].get("best_epoch", 0)

@@ -11,7 +11,7 @@ from advmtl.config import Config
 from advmtl.data import Seen
 from advmtl.distributed import SINGLE, Processes
 from advmtl.training.checkpoint import UnusableCheckpoint, load_checkpoint
-from advmtl.training.going_on import changes_of, check_data, check_libraries, go_on, put_evaluation_aside
+from advmtl.training.going_on import Change, changes_of, check_data, check_libraries, go_on, put_evaluation_aside
 from advmtl.training.initial import text_of
 from advmtl.training.keeping import check_kept
 from advmtl.training.record import installed_versions
@@ -72,6 +72,21 @@ class Opening:
     tell: Callable[[str], None] = lambda text: None
 
 
+def find_run(config: Config, run: Run, how: Opening) -> tuple[Saved | None, list[Change]]:
+    """What the folder holds to go on with, None where a run begins, and with which keys it goes on otherwise.
+
+    Raises: InputError where the folder's run has another configuration or no good checkpoint, or where it holds any run
+    and `resume` is off.
+    """
+    if not how.resume and not how.overwrite and run.exists():
+        raise InputError(
+            f"{run.folder}: holds a run; omit --no-resume to resume it, choose another --out, or start anew "
+            f"with --overwrite"
+        )
+    saved = None if how.overwrite else load_newest(run, how.warn, config.tables)
+    return saved, [] if saved is None else changes_of(saved.config, config, run.folder)
+
+
 def open_run(
     config: Config,
     run: Run,
@@ -88,13 +103,7 @@ def open_run(
     caller's in the place of a fresh one. Raises: InputError where the folder's run has another configuration, other
     frames or no good checkpoint, or where it holds any run and `resume` is off.
     """
-    if not how.resume and not how.overwrite and run.exists():
-        raise InputError(
-            f"{run.folder}: holds a run; omit --no-resume to resume it, choose another --out, or start anew "
-            f"with --overwrite"
-        )
-    saved = None if how.overwrite else load_newest(run, how.warn, config.tables)
-    changes = [] if saved is None else changes_of(saved.config, config, run.folder)
+    saved, changes = find_run(config, run, how)
     # A saved run has its weights in the checkpoint, so files of first weights are not asked for again.
     state = given or build(config, device, pretrained=saved is None, processes=processes)
     if saved is not None:
@@ -120,9 +129,11 @@ def open_run(
     return state
 
 
-def _take_up(state: State, saved: Saved, run: Run, changes: list[Any], how: Opening) -> None:
-    """What is different from when the state was saved, each in a line. Raises: InputError before a file is touched."""
-    known, best = len(state.record.changes), state.selection.best
+def tell_changes(state: State, saved: Saved, run: Run, changes: list[Change], how: Opening) -> None:
+    """What is different from when a state was saved, which it now holds, each in a line; no file is touched.
+
+    Raises: InputError where it cannot go on so.
+    """
     told = [] if how.seen is None else go_on(state, saved.config, changes, how.seen.batches)
     warned = [] if how.seen is None else check_data(state, how.seen, run.folder, how.data_changed)
     warned += check_libraries(state)
@@ -130,6 +141,11 @@ def _take_up(state: State, saved: Saved, run: Run, changes: list[Any], how: Open
         how.tell(line)
     for line in warned:
         how.warn(line)
+
+
+def _take_up(state: State, saved: Saved, run: Run, changes: list[Change], how: Opening) -> None:
+    known, best = len(state.record.changes), state.selection.best
+    tell_changes(state, saved, run, changes, how)
     state.unsaved = len(state.record.changes) > known
     if state.unsaved and (aside := put_evaluation_aside(run.folder, state.epoch)) is not None:
         how.tell(f"what the run had come to is kept in {aside.name}")
@@ -138,10 +154,13 @@ def _take_up(state: State, saved: Saved, run: Run, changes: list[Any], how: Open
 
 def _remove_stale_files(run: Run, state: State) -> None:
     """Remove partial files of a killed process, and panels drawn after the checkpoint: they are drawn again."""
-    panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, state.config.train.epochs + 1)]
+    train = state.config.train
+    # A budget of steps is no number of epochs; no run is drawn so many ahead of its checkpoint.
+    last = train.epochs if train.max_steps is None else state.epoch + 100
+    panels = [f"epoch_{epoch:04d}.png" for epoch in range(1, last + 1)]
     for name in panels[state.epoch :]:
         (run.folder / "panels" / name).unlink(missing_ok=True)
     remove_leftovers(run.last.parent, [path.name for path in (run.last, run.previous, run.best, run.failed)])
     remove_leftovers(run.folder / "panels", panels)
-    names = ("config.yaml", "run.json", "evaluation.json", "evaluation_frames.jsonl", "evolution.gif", "growth.png")
-    remove_leftovers(run.folder, names)
+    names = ("config.yaml", "run.json", "plan.json", "evaluation.json", "evaluation_frames.jsonl")
+    remove_leftovers(run.folder, (*names, "evolution.gif", "growth.png"))

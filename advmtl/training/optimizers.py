@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from advmtl.config import Config
+from advmtl.config import Config, whole_steps
 from advmtl.networks import Generator, rate_factors
 
 RATE = "rate"
@@ -53,10 +53,21 @@ def term_optimizers(terms: nn.ModuleDict, config: Config) -> dict[str, torch.opt
 
 def learning_rate_factor(step: int, total: int, config: Config) -> float:
     """Factor on the base learning rates at `step` of `total`: linear warm-up, then the schedule down to 0."""
-    settings = config.train
+    settings = whole_steps(config.train, total)
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     # Small pictures are trained at the full rate, which falls over the steps at full size.
     small = settings.small_share * total
     left = min(1.0, max(0.0, 1 - (step - small) / max(1, total - small)))
     shape = {"poly": left**0.9, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}
     return warm * shape[settings.schedule]
+
+
+def highest_rate(total: int, config: Config) -> tuple[float, int]:
+    """The highest factor on the learning rates in a training of `total` steps, and the step, from 1, that has it first.
+
+    Every schedule falls or stays, so it lies within the warm-up or right after it.
+    """
+    warm = whole_steps(config.train, total).warmup_steps
+    factors = [learning_rate_factor(step, total, config) for step in range(min(total, warm + 1))]
+    highest = max(factors)
+    return highest, factors.index(highest) + 1

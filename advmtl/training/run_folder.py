@@ -71,6 +71,11 @@ class Run:
         return self.folder / "timing.jsonl"
 
     @property
+    def plan(self) -> Path:
+        """What was foreseen before the first step; see `foresight`."""
+        return self.folder / "plan.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object per line: training losses and validation metrics."""
         return self.folder / "metrics.jsonl"
@@ -120,6 +125,7 @@ def clear_run(folder: Path) -> None:
         "config.yaml",
         "label_budget.json",
         "class_counts.json",
+        "plan.json",
         "metrics.jsonl",
         "timing.jsonl",
         "evaluation.json",

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from advmtl.balancing import Balancer, build_balancer, check_balancer
 from advmtl.config import Config, Detection
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, set_batch_norm
+from advmtl.networks import Generator, check_batch_norm, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
+from advmtl.training.affinity import Affinity
 from advmtl.training.allocator import keep_freed_memory
 from advmtl.training.freezing import Freezing
 from advmtl.training.growth import Growth
@@ -56,11 +57,13 @@ class State:
     precision: Precision
     freezing: Freezing
     growth: Growth | None = None
+    affinity: Affinity | None = None
     guards: Guards = field(default_factory=Guards)
     selection: Selection = field(default_factory=Selection)
     record: Record = field(default_factory=Record)
     processes: Processes = SINGLE
     world_size: int = 1
+    threads: int = 0  # that it computes with on a CPU; 0: not known
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -83,7 +86,7 @@ class State:
     @property
     def observers(self) -> list[Observer]:
         """What reads the objectives of every step before they are minimised."""
-        return [] if self.growth is None else [self.growth]
+        return [one for one in (self.growth, self.affinity) if one is not None]
 
     def grow(self) -> Detection | None:
         """Grow where a detection is due after the last step; see `Growth.grow_where_due`."""
@@ -115,6 +118,7 @@ class State:
             "step": self.step,
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
+            "threads": self.threads,
             **({"own": dict(self.own)} if self.own else {}),
             **({"class_pixels": self.class_pixels} if self.class_pixels is not None else {}),
         }
@@ -158,7 +162,7 @@ class State:
         np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
         for name in ("epoch", "batch", "step", "log_bytes"):
             setattr(self, name, state[name])
-        self.world_size = state["processes"]
+        self.world_size, self.threads = state["processes"], state["threads"]
 
     @torch.no_grad()
     def update_ema(self) -> None:
@@ -191,6 +195,8 @@ def build(
 ) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
+    Numbers of steps that are shares of the training must be of a known one: `train.max_steps`, or `Config.settled`.
+
     On a CPU the process keeps from here on what memory it frees (`allocator`), so that a step
     need not ask the system for it anew.
 
@@ -200,8 +206,10 @@ def build(
         terms: what may add to a step; a larger table has a caller's own.
         balancer: a caller's own, in the place of the configured method.
 
-    Raises: InputError where weights are missing or do not fit, or a part is not what it must be.
+    Raises: InputError where weights are missing or do not fit, a part is not what it must be, or batch norm would have
+        one value to take statistics from.
     """
+    config = config.settled()
     if device.type == "cpu":
         keep_freed_memory()
     random.seed(config.seed)
@@ -213,6 +221,10 @@ def build(
     generator = generator.to(device)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     set_batch_norm(generator, config.train.batch_norm, device, processes)
+    if config.train.batch_norm != "synchronised" or processes.count == 1:
+        width, height = config.data.crop or config.data.size
+        smaller = 2 if config.train.small_share else 1
+        check_batch_norm(generator, config.data.batch_size, (width // smaller, height // smaller))
     balance = config.balance
     own = {"terms": ", ".join(sorted(terms))} if terms.keys() != TERMS.keys() else {}
     if balancer is None:
@@ -236,6 +248,15 @@ def build(
         freezing=Freezing(generator, config),
         record=Record(init=taken),
         growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
+        affinity=None if config.affinity is None else _affinity(config, generator, optimizer, found, processes),
         processes=processes,
         own=own,
     )
+
+
+def _affinity(
+    config: Config, generator: Generator, optimizer: torch.optim.Optimizer, terms: nn.ModuleDict, processes: Processes
+) -> Affinity:
+    if "supervised" not in terms:
+        raise InputError("affinity: compares the losses of the term supervised, and this run has none; leave it out")
+    return Affinity(config, generator, optimizer, cast(Term, terms["supervised"]), processes)

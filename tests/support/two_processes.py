@@ -28,17 +28,35 @@ from preprocessing.ground.errors import InputError
 CPU = torch.device("cpu")
 SIZE = (48, 32)  # height, width
 LOSSES = {
-    "segmentation": {"losses": {"cross_entropy": 1.0, "dice": 0.5}},
-    "depth": {"losses": {"scale_invariant": 1.0, "berhu": 0.1, "huber": 0.1, "smoothness": 0.05}},
+    "segmentation": {
+        "losses": {"cross_entropy": 1.0, "dice": 0.5, "focal": 0.3, "ohem": 0.2, "lovasz": 0.2},
+        "options": {
+            "cross_entropy": {"label_smoothing": 0.1, "boundary_weight": 1.0},
+            "ohem": {"threshold": 0.05, "min_kept": 0.3},
+        },
+        "class_weights": {"classes": {"human": 3.0, "sky": 0.5}, "losses": ["focal", "ohem", "dice", "lovasz"]},
+    },
+    "depth": {
+        "losses": {"scale_invariant": 1.0, "berhu": 0.1, "huber": 0.1, "smoothness": 0.05, "gradient_matching": 0.1}
+    },
     "instance": {"losses": {"l1": 1.0, "smooth_l1": 0.5}},
 }
 CRITICS = {
     "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2},
     "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2},
 }
+# The critics of the case "relativistic".
+RELATIVISTIC = {
+    "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2, "maps": "sharp"},
+    "both": {
+        **{"sees": ["image", "segmentation", "depth"], "objective": "r3gan", "channels": 4, "layers": 2},
+        **{"scale": 2, "maps": "confident", "penalty_every": 2, "penalty": 0.1, "feature_matching": 0.3},
+    },
+}
 # Method, place, batch norm, critics.
 CASES: dict[str, tuple[str, str, str, bool]] = {
     "critics": ("sum", "representation", "synchronised", True),
+    "relativistic": ("sum", "representation", "synchronised", True),
     "at z": ("nash_mtl", "representation", "frozen", True),
     "at parameters": ("min_norm", "parameters", "synchronised", True),
     "rotations": ("rotograd", "representation", "frozen", False),
@@ -74,10 +92,11 @@ def case_config(name: str) -> Config:
         Config,
         {
             "tasks": LOSSES,
-            "discriminators": CRITICS if critics else {},
+            "discriminators": (RELATIVISTIC if name == "relativistic" else CRITICS) if critics else {},
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
             "growth": GROWN.get(name),
+            "affinity": {"share": 1.0} if name == "at z" else None,  # measured in the third step
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
@@ -139,6 +158,8 @@ def some_steps(name: str, processes: Processes, steps: int = 3) -> dict[str, Any
         for step in range(steps):
             values = train_step(state, own_part(four_frames(step), processes), statistics=True)
             logs.append({key: float(value) for key, value in values.items()})
+            if state.affinity is not None:
+                logs[-1] |= {key: float(value) for key, value in state.affinity.take().items()}
             state.step += 1
             detection = state.grow()
             if detection is not None:
@@ -219,13 +240,16 @@ def pictures() -> torch.Tensor:
 
 def run_config(streets: Path, **train: object) -> Config:
     """Two epochs of three steps for two processes with a frame each; noise is drawn in every step, modules grow after
-    the second and the third.
+    the second and the third; classes are weighed, and some frames drawn, by counts.
     """
     sources = {role: [{"format": "cityscapes", "root": str(streets), "split": role}] for role in ("train", "val")}
     values = {
         "name": "pair",
         "seed": 3,
-        "tasks": STREET_TASKS,
+        "tasks": {
+            **STREET_TASKS,
+            "segmentation": {**STREET_TASKS["segmentation"], "class_weights": "inverse_square_root"},
+        },
         "encoder": {"weights": None, "width": 0.5},
         "generator": {"channels": 8, "crp_stages": 1},
         "discriminators": {
@@ -233,7 +257,10 @@ def run_config(streets: Path, **train: object) -> Config:
         },
         "balance": {"method": "pcgrad"},
         "growth": {**GROWTH, "start_step": 1},
-        "data": {**sources, "size": "64x32", "batch_size": 1, "workers": 0, "cache_mb": 0},
+        "data": {
+            **{**sources, "size": "64x32", "batch_size": 1, "workers": 0, "cache_mb": 0},
+            "rare_frames": {"share": 0.4},
+        },
         "train": {"epochs": 2, "log_every": 1, "warmup_steps": 2, "panels": 0, **train},
     }
     return validate(Config, values, "test")

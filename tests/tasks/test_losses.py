@@ -57,6 +57,7 @@ def test_table_holds_every_loss_by_its_name():
     own = {name: {key: key for key in losses} for name, losses in found.items()}
     assert found == {name: {**losses, "perceptual": None} for name, losses in own.items()}
     assert {"scale_invariant", "berhu", "l1", "huber", "gradient_matching", "smoothness"} < set(own["depth"])
+    assert {"cross_entropy", "dice", "focal", "ohem", "lovasz"} < set(own["segmentation"])
 
 
 def test_l1_by_hand():

@@ -121,7 +121,10 @@ def test_what_gives_nothing_is_one_line(source: Path, tmp_path: Path) -> None:
             r"best\.pt: encoder\.width is 0\.5 there and 1\.0 here, .*encoder\.width=0",
         ),
         str(tmp_path / "none"): ([], "no such run folder, checkpoint or file of tensors"),
-        str(tmp_path / "other.pt"): ([], r"does not fit the encoder mobilenet_v3_small of width 0\.5 \(encoder\.features"),
+        str(tmp_path / "other.pt"): (
+            [],
+            r"does not fit the encoder mobilenet_v3_small of width 0\.5 \(encoder\.features",
+        ),
         str(tmp_path / "wider.pt"): ([], r"0\.5 \(encoder\.features\.1\.\S+: \d+×\d+×1×1 there, \d+×\d+×1×1 here\)"),
     }
     for weights, (overrides, said) in cases.items():

@@ -119,9 +119,10 @@ def gradient_matching(
 ) -> Tensor:
     """Σ over scales of the mean of |∂x R| + |∂y R|, R = ln p − ln g: edges of depth as sharp as the label's.
 
-    As Ranftl et al. 2020, Eq. 11 (after Li & Snavely 2018, Eq. 4), of log depth, which a common factor of a frame's
-    depths does not change. Scale k keeps every 2^k-th pixel. A step between two pixels counts where both have a depth;
-    the mean is over the counting pixels of a scale, over the whole batch. Scales smaller than 2 pixels are left out.
+    The regulariser of Ranftl et al. 2020, after Li & Snavely 2018, of log depth, whose steps a common factor of a
+    frame's depths does not change. Scale k keeps every 2^k-th pixel. A step between two pixels counts where both have a
+    depth; the mean is over the counting pixels of a scale, over the whole batch. Scales smaller than 2 pixels are left
+    out.
     """
     mask, error = _errors(prediction, target, mask, space)
     total = error.new_zeros(())
