@@ -1,29 +1,34 @@
-"""How long a trial trains: epochs, steps, or the epochs that fit into so many seconds."""
+"""How long a trial trains: epochs, steps, or the steps that fit into so many seconds."""
 
 import time
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
 from advmtl.compare import ready
 from advmtl.config import Config
-from advmtl.data import on_device, train_loader, val_loaders
+from advmtl.data import Batch, TrainLoader, train_loader, val_loaders
 from advmtl.evaluation import evaluate
-from advmtl.training import save_checkpoint, settle_classes, train_step
+from advmtl.terms import Term
+from advmtl.training import State, save_checkpoint, settle_classes, train_step
 
 Unit = Literal["epochs", "steps", "seconds"]
-_WARM_UP, _TIMED = 3, 6
+Length = dict[str, int | None]
+"""Keys of `train` that say how long: {"epochs": 20, "max_steps": None}, or {"max_steps": 1500}."""
+_WARM_UP, _TIMED = 2, 4
+_LENGTH = 10**6  # of a training in which shares are told from steps
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`amount` of a `unit` for every trial; without a unit, what the configuration says.
-
-    Whole epochs always, since the learning rates fall to 0 over them: of steps, as many as come nearest.
-    """
+    """`amount` of a `unit` for every trial; without a unit, what the configuration says."""
 
     unit: Unit | None = None
     amount: float = 0
@@ -37,61 +42,119 @@ class Budget:
         """Plain values."""
         return asdict(self)
 
-    def epochs(self, config: Config, device: torch.device, folder: Path) -> int:
-        """The epochs of a trial of this configuration. In seconds it is measured, so what it gives must be kept.
+    def length(self, config: Config, device: torch.device, folder: Path) -> Length:
+        """How long a trial of this configuration is. In seconds it is measured, so what it gives must be kept.
 
         `folder`: of the trial, where a checkpoint is written and removed. Raises: what opening the data and a step
         raise.
         """
         if self.unit is None:
-            return config.train.epochs
+            return {"epochs": config.train.epochs, "max_steps": config.train.max_steps}
         if self.unit == "epochs":
-            return int(self.amount)
+            return {"epochs": int(self.amount), "max_steps": None}
         if self.unit == "steps":
-            return max(1, round(self.amount / train_loader(config).batch_sampler.batches))
-        return fitting_epochs(self.amount, *measure(config, device, folder), config.train.evaluate_every_epochs)
+            return {"max_steps": int(self.amount)}
+        return {"max_steps": measure(config, device, folder).steps_in(self.amount)}
 
 
-def fitting_epochs(seconds: float, epoch_s: float, measurement_s: float, every: int) -> int:
-    """The most epochs, at least one, that take `seconds` at most.
+@dataclass(frozen=True)
+class Costs:
+    """What the parts of a training take.
 
-    Args: seconds of an epoch's steps; of a measurement, of which there is one `every` so many epochs, one after the
-        last, and one of the best state at the end.
+    Attributes:
+        step_s: of a step, by whether its pictures have half the size and how many of the `starts` it is past.
+        starts: from where on further terms are at work, ascending: steps, or shares of all steps, below 1.
+        small_share: of the steps, the first ones, with pictures of half the size.
+        measurement_s: of a measurement, and one more of the best state at the end.
+        saving_s: of a checkpoint: one an epoch, and one of the best state at a measurement.
+        batches: steps of an epoch.
+        every: epochs from one measurement to the next.
     """
-    epochs = max(1, int(seconds / epoch_s))
-    while epochs > 1 and epochs * epoch_s + (-(-epochs // every) + 1) * measurement_s > seconds:
-        epochs -= 1
-    return epochs
+
+    step_s: Mapping[tuple[bool, int], float]
+    starts: tuple[float, ...]
+    small_share: float
+    measurement_s: float
+    saving_s: float
+    batches: int
+    every: int
+
+    def seconds(self, steps: int) -> float:
+        """Of a whole training of so many steps."""
+        epochs = ceil(steps / self.batches)
+        measurements = ceil(epochs / self.every)
+        starts = [start * steps if 0 < start < 1 else start for start in self.starts]
+        small = self.small_share * steps
+        marks = sorted({0.0, small, *(start for start in starts if start < steps), float(steps)})
+        training = sum(
+            (end - begin) * self.step_s[begin < small, bisect_right(starts, begin)] for begin, end in pairwise(marks)
+        )
+        return training + (measurements + 1) * self.measurement_s + (epochs + measurements) * self.saving_s
+
+    def steps_in(self, seconds: float) -> int:
+        """The most steps, at least one, that take so many seconds at most."""
+        low, high = 1, 2
+        while self.seconds(high) <= seconds:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.seconds(middle) <= seconds else (low, middle)
+        return low
 
 
-def measure(config: Config, device: torch.device, folder: Path) -> tuple[float, float]:
-    """Seconds of an epoch, all terms at work and batches read as in training, and of a measurement; either is saved."""
-    state, loader = ready(config, device), train_loader(config)
+def measure(config: Config, device: torch.device, folder: Path) -> Costs:
+    """Time some steps of every kind, batches read as in training, a measurement and a checkpoint."""
+    state, loader = ready(config.settled(_LENGTH), device), train_loader(config)
     settle_classes(state, loader)
-    batches, times = loader.batch_sampler.batches, []
-    done = 0
-    while done < _WARM_UP + _TIMED:  # also of sets of a few batches
-        loader.batch_sampler.set_position(done)
-        start = time.perf_counter()
-        for batch in on_device(loader, device):
-            train_step(state, batch)
-            _wait(device)
-            times.append(time.perf_counter() - start)
-            start, done = time.perf_counter(), done + 1
-            if done == _WARM_UP + _TIMED:
-                break
+    every = sorted({cast(Term, term).start_step for term in state.terms.values()} - {0})
+    batches, settings = _endless(loader), config.train
+    step_s = {
+        (small, past): _mean_step(state, batches, small, every[past - 1] if past else 0)
+        for small in ((True, False) if settings.small_share else (False,))
+        for past in range(len(every) + 1)
+    }
     start = time.perf_counter()
     evaluate(state.ema, val_loaders(config), config, device, tasks=config.task_table)
-    _wait(device)
-    measurement_s, start = time.perf_counter() - start, time.perf_counter()
-    trial = folder / "timed.pt"
-    save_checkpoint(trial, state.state_dict(), config)
-    trial.unlink()
-    saving_s = time.perf_counter() - start
-    # The mean, not the median: what other processes take of the machine counts too.
-    return batches * fmean(times[_WARM_UP:]) + saving_s, measurement_s + saving_s
+    measured = time.perf_counter()
+    path = folder / "timed.pt"
+    save_checkpoint(path, state.state_dict(), config)
+    saved = time.perf_counter()
+    path.unlink()
+    return Costs(
+        step_s,
+        tuple(_start(step, config) for step in every),
+        settings.small_share,
+        measured - start,
+        saved - measured,
+        loader.batch_sampler.batches,
+        settings.evaluate_every_epochs,
+    )
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _start(step: int, config: Config) -> float:
+    """A start within `_LENGTH` steps as the share that the configuration gives, or the step itself."""
+    share = step / _LENGTH
+    given = [float(text.rstrip("%")) / 100 for text in config.shares.values()]
+    return share if any(abs(share - one) < 1e-6 for one in given) else float(step)
+
+
+def _endless(loader: TrainLoader) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        loader.batch_sampler.set_position(epoch)
+        yield from loader
+        epoch += 1
+
+
+def _mean_step(state: State, batches: Iterator[Batch], small: bool, number: int) -> float:
+    """Seconds of a step and the wait for its batch. The mean: what other processes take of the machine counts too."""
+    state.step, times = number, []
+    for _ in range(_WARM_UP + _TIMED):
+        start = time.perf_counter()
+        batch = next(batches)
+        train_step(state, (batch.halved(state.config.task_table) if small else batch).to(state.device))
+        state.step += 1
+        if state.device.type == "cuda":
+            torch.cuda.synchronize(state.device)
+        times.append(time.perf_counter() - start)
+    return fmean(times[_WARM_UP:])

@@ -95,7 +95,9 @@ def _error(one: Dimension, value: Any, space: Space, values: Mapping[str, Any], 
             apply(values, _with(one, value, space, alone), config.tables)
             return None
         except InputError as error:
-            first = first or str(error).removeprefix("configuration: ")
+            # What is told already: that it is this value of this key.
+            text = str(error).removeprefix("configuration: ").removeprefix(f"override {override(one.key, value)!r}: ")
+            first = first or text
     return first
 
 

@@ -147,7 +147,8 @@ class _Norms(Term):
 
 
 def probe(config: Config, device: torch.device, *, steps: int = STEPS, share: float = SHARE) -> Probe:
-    """Take the first steps of a plain sum of the objectives, discriminators at work from the first one, and measure.
+    """Take the first steps of a plain sum of the objectives, discriminators at work from the first one, pictures at
+    their full size, and measure.
 
     Nothing is written. The proposed weights keep the geometric mean of the tasks' weights, so that the learning rate
     and the gradient's clipping mean what they did.
@@ -197,7 +198,7 @@ def _run(config: Config, device: torch.device, steps: int) -> dict[str, list[flo
         [
             *("train.adversarial_start_step=0", "train.adversarial_ramp_steps=0", "train.compile=false"),
             *(f"train.log_every={steps}", f"train.checkpoint_every_steps={_NEVER}", "train.panels=0"),
-            f"train.evaluate_every_epochs={config.train.epochs}",
+            *(f"train.evaluate_every_epochs={_NEVER}", "train.small_share=0"),
         ],
         tables=config.tables,
     ).settled(total)

@@ -72,7 +72,7 @@ def publish(study: optuna.Study, plan: Plan, reference: Mapping[str, float] | No
 
 def _write_best(plan: Plan, best: TrialRecord) -> None:
     config = plan.config_of(best.number, best.values)
-    train = config.train.model_copy(update={"epochs": best.epochs or config.train.epochs})
+    train = config.train.model_copy(update=dict(best.train))
     config = config.model_copy(update={"name": f"{plan.config.name}-tuned", "train": train})
     figures = ", ".join(f"{key} {value:.6g}" for key, value in best.metrics.items())
     with atomic_write(plan.folder / "best.yaml") as temporary:
@@ -134,13 +134,13 @@ def grids(tuned: Tuned) -> list[Grid]:
 def _trials(title: str, shown: Sequence[TrialRecord], tuned: Tuned) -> Grid:
     plan = tuned.plan
     keys = [one.key for one in plan.space.dimensions]
-    heads = ("trial", *(one.title for one in plan.objectives), *short(keys), "epochs", "time [s]")
+    heads = ("trial", *(one.title for one in plan.objectives), *short(keys), "length", "time [s]")
     rows = tuple(
         (
             f"{one.number:04d}{'*' if one is tuned.best and tuned.front else ''}{'=' if one.own else ''}",
             *(f"{one.metrics[objective.key]:.4g}" for objective in plan.objectives),
             *(_value(one, key) for key in keys),
-            _NONE if one.epochs is None else str(one.epochs),
+            one.length or _NONE,
             _NONE if one.seconds is None else f"{one.seconds:.0f}",
         )
         for one in shown

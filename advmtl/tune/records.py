@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,7 @@ class TrialRecord:
         metrics: by objective, of a complete one.
         own: whether its values are the configuration's own.
         reason: why it failed.
-        epochs: that it was to train.
+        train: how long it was to train: `epochs`, or `max_steps`.
         pruned_after_epoch: where the pruner ended it.
         seconds: that it trained, measured and saved, by its timing.jsonl.
         resumed: how often it was gone on with after its process had ended.
@@ -48,7 +48,7 @@ class TrialRecord:
     metrics: dict[str, float]
     own: bool = False
     reason: str = ""
-    epochs: int | None = None
+    train: Mapping[str, int | None] = field(default_factory=dict)
     pruned_after_epoch: int | None = None
     seconds: float | None = None
     resumed: int = 0
@@ -57,6 +57,12 @@ class TrialRecord:
     def finished(self) -> bool:
         """Whether it has ended, in whatever way."""
         return self.state not in ("running", "waiting")
+
+    @property
+    def length(self) -> str:
+        """How long it was to train, in words; empty where it has not begun."""
+        steps, epochs = self.train.get("max_steps"), self.train.get("epochs")
+        return f"{steps} steps" if steps is not None else f"{epochs} epochs" if epochs is not None else ""
 
     def to_dict(self, root: Path) -> dict[str, Any]:
         """Plain values, the folder as seen from `root`."""
@@ -80,7 +86,7 @@ def _record(trial: FrozenTrial, plan: Plan) -> TrialRecord:
         values={key: by_key[key].value(value) for key, value in trial.params.items()},
         metrics=metrics,
         own=bool(facts.get("own")),
-        **{key: facts[key] for key in ("reason", "epochs", "pruned_after_epoch", "seconds", "resumed") if key in facts},
+        **{key: facts[key] for key in ("reason", "train", "pruned_after_epoch", "seconds", "resumed") if key in facts},
     )
 
 

@@ -18,7 +18,7 @@ from advmtl.tune.objective import Objective
 from advmtl.tune.plan import Plan
 from advmtl.tune.samplers import PARTS
 from advmtl.tune.study import DEATHS, Taken, finish
-from preprocessing.ground import InputError, first_line
+from preprocessing.ground import InputError, first_line, usable_cores
 
 
 class Pruned(Exception):
@@ -38,7 +38,7 @@ class Watch(Callback):
     """
 
     def __init__(self, trial: optuna.Trial, run: Run, objectives: tuple[Objective, ...], config: Config) -> None:
-        self._trial, self._run, self._objectives, self._epochs = trial, run, objectives, config.train.epochs
+        self._trial, self._run, self._objectives, self._train = trial, run, objectives, config.train
         self._tasks = list(config.tasks)
         self._told = dict(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
@@ -50,19 +50,27 @@ class Watch(Callback):
         return None
 
     def _tell(self, epoch: int) -> None:
+        part = 0
         for row in _measurements(self._run.metrics, self._tasks):
-            part = PARTS * row["epoch"] // self._epochs
-            value = self._objectives[0].of(row["metrics"])
-            if row["epoch"] <= epoch and part not in self._told and part > 0 and value is not None:
+            if row["epoch"] > epoch:
+                break
+            part, value = self._part(row), self._objectives[0].of(row["metrics"])
+            if part not in self._told and part > 0 and value is not None:
                 self._trial.report(value, part)
                 self._told[part] = value
-        if epoch < self._epochs and self._trial.should_prune():
+        if part < PARTS and self._trial.should_prune():
             self._trial.set_user_attr("pruned_after_epoch", epoch)
             raise Pruned
 
+    def _part(self, row: Mapping[str, Any]) -> int:
+        """How many tenths of the budget are over."""
+        if self._train.max_steps is not None:
+            return int(PARTS * row["step"] // self._train.max_steps)
+        return int(PARTS * row["epoch"] // self._train.epochs)
+
 
 def _measurements(path: Path, tasks: list[str]) -> list[dict[str, Any]]:
-    """Epochs and metrics of the validation rows of a run, nested again."""
+    """Epochs, steps and metrics of the validation rows of a run, nested again."""
     found = []
     for line in path.read_text().splitlines():
         row = json.loads(line)
@@ -76,7 +84,7 @@ def _measurements(path: Path, tasks: list[str]) -> list[dict[str, Any]]:
                         metrics.setdefault(task, {}).setdefault(figure, {})[part] = value
                     else:
                         metrics.setdefault(task, {})[figure] = value
-            found.append({"epoch": row["epoch"], "metrics": metrics})
+            found.append({"epoch": row["epoch"], "step": row["step"], "metrics": metrics})
     return found
 
 
@@ -142,13 +150,17 @@ def _train(
 
 
 def _config(plan: Plan, taken: Taken, device: torch.device) -> Config:
-    """The trial's configuration; its epochs are written down, since those that fit into seconds are measured."""
-    config = plan.config_of(taken.trial.number, taken.values)
-    epochs = taken.trial.user_attrs.get("epochs")
-    if epochs is None:
-        epochs = plan.budget.epochs(config, device, plan.run(taken.trial.number).folder)
-        taken.trial.set_user_attr("epochs", epochs)
-    return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
+    """The trial's configuration. Its length is written down, since what fits into seconds is measured, and its threads:
+    with as many it is gone on with to the same bits, whoever does it.
+    """
+    trial = taken.trial
+    config, kept = plan.config_of(trial.number, taken.values), trial.user_attrs.get("train")
+    if kept is None:
+        kept = plan.budget.length(config, device, plan.run(trial.number).folder)
+        trial.set_user_attr("threads", min(torch.get_num_threads(), max(1, int(usable_cores()[0]))))
+        trial.set_user_attr("train", kept)
+    threads = config.train.threads or trial.user_attrs["threads"]
+    return config.model_copy(update={"train": config.train.model_copy(update={**kept, "threads": threads})})
 
 
 def _seconds(timing: Path) -> float:

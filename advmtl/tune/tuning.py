@@ -71,10 +71,9 @@ def tune(
     pruner = pruner or ("median" if len(chosen) == 1 else "none")
     space, budget = check_space(space, config), budget or Budget()
     check(sampler, pruner, len(chosen), space)
-    if budget.unit is not None and any(one.key == "train.epochs" for one in space.dimensions):
-        raise InputError(f"{space.file}: train.epochs: each trial has {budget.text}; leave out one of both")
-    if config.train.max_steps is not None or any(one.key == "train.max_steps" for one in space.dimensions):
-        raise InputError("train.max_steps: trials are measured by epochs; leave it out, and give the budget in steps")
+    lengths = [one.key for one in space.dimensions if one.key in ("train.epochs", "train.max_steps")]
+    if budget.unit is not None and lengths:
+        raise InputError(f"{space.file}: {lengths[0]}: each trial has {budget.text}; leave out one of both")
     point = read_reference(reference, chosen)
     wanted = trials or (len(grid_of(space, seed)) if sampler == GRID else TRIALS)
     _check_data(config, chosen)
@@ -136,7 +135,7 @@ def _line(one: TrialRecord) -> str:
     if one.state == "failed":
         return f"failed: {one.reason}"
     if one.state == "pruned":
-        return f"pruned after epoch {one.pruned_after_epoch} of {one.epochs}{minutes}"
+        return f"pruned after epoch {one.pruned_after_epoch}, of {one.length}{minutes}"
     return " · ".join(f"{key} {value:.4g}" for key, value in one.metrics.items()) + minutes
 
 
@@ -162,7 +161,8 @@ def _introduce(plan: Plan, wanted: int, before: Sequence[TrialRecord], console: 
         console.print(f"[yellow]warning[/] {escape(line)}", highlight=False)
     epochs = plan.budget.amount if plan.budget.unit == "epochs" else plan.config.train.epochs
     measured = epochs / plan.config.train.evaluate_every_epochs
-    if plan.pruner != "none" and plan.budget.unit in (None, "epochs") and measured < PARTS / 3:
+    known = plan.budget.unit == "epochs" or (plan.budget.unit is None and plan.config.train.max_steps is None)
+    if plan.pruner != "none" and known and measured < PARTS / 3:
         console.print(
             f"[yellow]warning[/] the pruner sees {measured:.0f} measurements of each trial; lower "
             "train.evaluate_every_epochs, or take --pruner none",

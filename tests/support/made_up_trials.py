@@ -56,10 +56,11 @@ class MadeUp:
     ) -> SimpleNamespace:
         """Go on where the rows in the folder end."""
         self.configs.append(config)
-        path = folder / "metrics.jsonl"
+        path, settings = folder / "metrics.jsonl", config.train
+        epochs = settings.epochs if settings.max_steps is None else -(-settings.max_steps // 3)
         begun = len(path.read_text().splitlines()) if path.is_file() else 0
         found: Metrics = self.metrics(config, begun) if begun else {}
-        for epoch in range(begun + 1, config.train.epochs + 1):
+        for epoch in range(begun + 1, epochs + 1):
             self.fails(config, epoch)
             found = self.metrics(config, epoch)
             with path.open("a") as file:

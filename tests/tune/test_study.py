@@ -126,7 +126,7 @@ def test_what_is_written_says_what_was_done(run: Run, tmp_path: Path, said: io.S
     assert sum(written["importances"]["depth.abs_rel"].values()) == pytest.approx(1)
     assert (tmp_path / "study" / "front.png").is_file()
     table = (tmp_path / "study" / "table.md").read_text()
-    assert "| trial | segmentation.miou [1] ↑ | depth.abs_rel [1] ↓ | learning_rate | method | epochs |" in table
+    assert "| trial | segmentation.miou [1] ↑ | depth.abs_rel [1] ↓ | learning_rate | method | length |" in table
     text = said.getvalue()
     assert "sampler: TPE, the first 8 at random, seed 5 · pruner: no pruner" in text and "10/10 trial 0009: " in text
     assert "the configuration's own values: trial 0000" in text and "the worst of the complete trials" in text
@@ -298,24 +298,27 @@ def test_data_without_the_label_of_an_objective_are_refused(run: Run, streets: P
         run(2, config=config)
 
 
-def test_budgets_become_epochs(run: Run) -> None:
-    """Three steps an epoch: ten steps are three epochs."""
-    for budget, epochs in ((Budget(), 2), (Budget("epochs", 5), 5), (Budget("steps", 10), 3), (Budget("steps", 1), 1)):
+def test_budgets_are_those_of_the_trials(run: Run, streets: Path) -> None:
+    """With a configuration that has a number of steps of its own."""
+    for budget, length in ((Budget(), (2, 7)), (Budget("epochs", 5), (5, None)), (Budget("steps", 10), (2, 10))):
         fit = MadeUp()
-        run(1, fit=fit, budget=budget, out=budget.text)
-        assert fit.configs[0].train.epochs == epochs
+        tuned = run(1, fit=fit, budget=budget, out=budget.text, config=street_config(streets, train={"max_steps": 7}))
+        assert (fit.configs[0].train.epochs, fit.configs[0].train.max_steps) == length
+        again = load_config(tuned.plan.folder / "best.yaml").train
+        assert (again.epochs, again.max_steps) == length
 
 
-def test_epochs_that_fit_into_seconds_are_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_that_fit_into_seconds_are_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from advmtl.tune import budget as budget_module
 
-    monkeypatch.setattr(budget_module, "measure", lambda *arguments: (2.0, 1.0))
+    idle, busy = (SimpleNamespace(steps_in=lambda seconds, step_s=one: int(seconds / step_s)) for one in (2, 20))
+    monkeypatch.setattr(budget_module, "measure", lambda *arguments: idle)
     with pytest.raises(KeyboardInterrupt):
         run(1, budget=Budget("seconds", 30), fit=MadeUp(fails=broken_above(0, KeyboardInterrupt())))  # type: ignore[arg-type]
-    monkeypatch.setattr(budget_module, "measure", lambda *arguments: (20.0, 1.0))  # the machine is busy now
+    monkeypatch.setattr(budget_module, "measure", lambda *arguments: busy)
     fit = MadeUp()
-    # Nine epochs with a measurement each, and one more at the end: 9 x 3 + 1 <= 30.
-    assert run(1, budget=Budget("seconds", 30), fit=fit).trials[0].epochs == fit.configs[0].train.epochs == 9
+    tuned = run(1, budget=Budget("seconds", 30), fit=fit)
+    assert tuned.trials[0].train == {"max_steps": 15} and fit.configs[0].train.max_steps == 15
 
 
 def test_a_pruned_trial_is_one_and_does_not_lead(run: Run, streets: Path, said: io.StringIO) -> None:
@@ -326,7 +329,7 @@ def test_a_pruned_trial_is_one_and_does_not_lead(run: Run, streets: Path, said: 
     assert pruned and not any(one.metrics for one in pruned) and tuned.best not in pruned
     # From three tenths on, which are 6 epochs, and from the sixth trial on.
     assert all(one.number >= 5 and one.pruned_after_epoch in range(6, 20) for one in pruned)
-    assert f"pruned after epoch {pruned[0].pruned_after_epoch} of 20" in said.getvalue()
+    assert f"pruned after epoch {pruned[0].pruned_after_epoch}, of 20 epochs" in said.getvalue()
     assert "pruner: median pruner" in said.getvalue() and "the pruner sees" not in said.getvalue()
 
 

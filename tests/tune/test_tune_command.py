@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from made_up_trials import MadeUp, street_config
 
 from advmtl.config.files import load_config
 from advmtl.tune import trial as trial_module
-from advmtl.tune.budget import fitting_epochs, measure
+from advmtl.tune.budget import Costs, measure
 
 SPACE = "train.learning_rate: {low: 1e-4, high: 1e-2, log: true}\n"
 
@@ -58,20 +59,41 @@ def test_a_study_without_a_complete_trial_fails(files: Path, monkeypatch: pytest
     assert result.exit_code == 1 and "2 trials: 2 failed" in result.output
 
 
+def costs(**changes: Any) -> Costs:
+    """Steps of 2 s, ten an epoch, nothing else."""
+    plain: dict[str, Any] = {"step_s": {(False, 0): 2.0}, "starts": (), "small_share": 0.0, "measurement_s": 0.0}
+    return Costs(**{**plain, "saving_s": 0.0, "batches": 10, "every": 1, **changes})
+
+
+PHASES = {(True, 0): 1.0, (False, 0): 3.0, (True, 1): 2.0, (False, 1): 5.0}
+
+
 @pytest.mark.parametrize(
-    ("seconds", "epoch_s", "measurement_s", "every", "epochs"),
+    ("changes", "steps", "seconds"),
     [
-        (100, 10, 0, 1, 10),
-        (100, 9, 1, 1, 9),  # 9 x (9 + 1) + 1
-        (100, 9, 1, 5, 10),  # 10 x 9, measured after 5 and 10, and once more
-        (100, 200, 50, 1, 1),  # one at least
+        ({}, 25, 50),
+        ({"measurement_s": 4.0}, 25, 50 + 3 * 4 + 4),  # after each begun epoch, and of the best state
+        ({"measurement_s": 4.0, "every": 2}, 25, 50 + 2 * 4 + 4),
+        ({"saving_s": 1.0, "every": 2}, 25, 50 + 3 + 2),  # last.pt an epoch, best.pt a measurement
+        # Of 100 steps 60 are small; the term starts within them, or after them, or never.
+        ({"step_s": PHASES, "starts": (20.0,), "small_share": 0.6}, 100, 20 * 1 + 40 * 2 + 40 * 5),
+        ({"step_s": PHASES, "starts": (0.7,), "small_share": 0.6}, 100, 60 * 1 + 10 * 3 + 30 * 5),
+        ({"step_s": PHASES, "starts": (2000.0,), "small_share": 0.6}, 100, 60 * 1 + 40 * 3),
     ],
 )
-def test_as_many_epochs_as_fit(seconds: float, epoch_s: float, measurement_s: float, every: int, epochs: int) -> None:
-    assert fitting_epochs(seconds, epoch_s, measurement_s, every) == epochs
+def test_what_a_training_takes_and_how_much_of_it_fits(changes: dict[str, Any], steps: int, seconds: float) -> None:
+    found = costs(**changes)
+    assert found.seconds(steps) == pytest.approx(seconds)
+    assert found.steps_in(seconds + 1e-6) == steps and found.steps_in(0.1) == 1
 
 
-def test_seconds_are_those_of_training_measuring_and_saving(streets: Path, tmp_path: Path) -> None:
-    """Three batches an epoch; nine steps are taken, over three epochs. Nothing is left behind."""
-    epoch_s, measurement_s = measure(street_config(streets), torch.device("cpu"), tmp_path)
-    assert epoch_s > 0 and measurement_s > 0 and list(tmp_path.iterdir()) == []
+def test_every_kind_of_step_is_timed(streets: Path, tmp_path: Path) -> None:
+    """A critic from the middle on, small pictures for half of the steps: four kinds. Nothing is left behind."""
+    critic = {"sees": ["depth"], "objective": "hinge", "channels": 4, "layers": 2}
+    train = {"small_share": 0.5, "adversarial_start_step": "50%"}
+    small = street_config(streets, train=train, discriminators={"one": critic})
+    config = load_config(small.model_dump(mode="json"), ["data.size=128x64"])
+    found = measure(config, torch.device("cpu"), tmp_path)
+    assert found.step_s.keys() == {(True, 0), (True, 1), (False, 0), (False, 1)}
+    assert all(seconds > 0 for seconds in (*found.step_s.values(), found.measurement_s, found.saving_s))
+    assert (found.starts, found.batches, list(tmp_path.iterdir())) == ((0.5,), 3, [])
