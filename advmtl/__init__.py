@@ -92,6 +92,8 @@ def build(
     terms: Mapping[str, Builder] | None = None,
     device: Device = None,
     pretrained: bool = True,
+    init: str | Path | None = None,
+    init_part: str = "whole",
 ) -> State:
     """A fresh run of a configuration: `state.generator` learns, `state.ema` is its average, `state.config` its origin.
 
@@ -104,14 +106,19 @@ def build(
         terms: a table of all that adds to a step, `TERMS | {"mine": build_mine}` of `advmtl.terms`; None: `TERMS`.
         device: None or "auto": a GPU where there is one.
         pretrained: False leaves the configured encoder's weights random.
+        init: begin with the weights of a run folder (its best checkpoint), a checkpoint or a file of tensors, as far as
+            they fit; `state.record.init` says which were taken.
+        init_part: "whole", or "encoder": that of them alone.
     Raises: InputError naming the part that is not what it must be, or weights that are missing.
     """
     from advmtl.terms import TERMS
     from advmtl.training import build as build_state
-    from advmtl.training import device_named, with_encoder
+    from advmtl.training import device_named, with_encoder, with_init
 
     if encoder is not None:
         config = with_encoder(config, encoder)
+    if init is not None:
+        config = with_init(config, init, init_part)
     return build_state(
         config, device_named(device), pretrained=pretrained, terms=TERMS if terms is None else terms, balancer=balancer
     )
@@ -150,6 +157,9 @@ def fit(
     device: Device = None,
     overwrite: bool = False,
     resume: bool = True,
+    init: str | Path | None = None,
+    init_part: str = "whole",
+    data_changed: bool = False,
 ) -> Fitted:
     """Train to the end of the configuration; what `advmtl train` does, without printing.
 
@@ -164,25 +174,32 @@ def fit(
             raises reaches the caller, with the state saved in the folder.
         device: None or "auto": that of the state, else a GPU where there is one.
         overwrite, resume: start anew in a folder that holds a run; False refuses such a folder.
-    Returns: `.model`, the average at the best measurement, in evaluation mode, and `.metrics`, its figures by task,
-        with units in their names. What is said meanwhile goes to the logger `advmtl.training`.
+        init, init_part: as for `build`; the schedule and the optimisers are those of a new run.
+        data_changed: go on with a folder's run although its frames are others than they were.
+    Returns: `.model`, the average at the best measurement (by `train.best`), in evaluation mode, and `.metrics`, its
+        figures by task, with units in their names. What is said meanwhile goes to the logger `advmtl.training`.
     Raises: InputError naming the part or key at fault; NonFiniteLoss and others of `advmtl.training.fit`.
     """
     from pathlib import Path
 
     from advmtl.data import Loaders
-    from advmtl.training import State, device_named
+    from advmtl.training import State, device_named, with_init
     from advmtl.training import fit as train_to_the_end
 
     if isinstance(train, Loaders):
         val = train.val if val is None else val
         train = train.train
+    if init is not None:
+        if isinstance(config, State):
+            raise _input_error("init: the state has its weights already; give init to build")
+        config = with_init(config, init, init_part)
     return train_to_the_end(
         config,
         None if folder is None else Path(folder),
         None if isinstance(config, State) and device in (None, "auto") else device_named(device),
         overwrite=overwrite,
         resume=resume,
+        data_changed=data_changed,
         train=train,
         val=_named(val),
         callbacks=callbacks,
@@ -216,33 +233,54 @@ def evaluate(
     val: Loader | Sequence[NamedLoader] | str | None = None,
     *,
     device: Device = None,
+    size: tuple[int, int] | str = "network",
+    input: tuple[int, int] | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
+    protocols: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Figures of a model, nested by task, as in `evaluation.json`: shares, metres, pixels, degrees, as their names say.
 
     Args:
         model: of `fit` or `load`; a state, whose average is measured; a run folder or checkpoint.
-        val: own loaders; or a source `format:root[:split]`; None: the configured validation sources.
+        val: own loaders, at whose sizes is measured; or a source `format:root[:split]`; None: the configured validation
+            sources.
         device: None: where the model is.
+        size: "network": at the network's size, labels made smaller by nearest; "labels": at the labels' own size, as
+            published figures are; (width, height): another input, and figures at its size.
+        input: (width, height) of what the network is shown; None: as in training.
+        flip, scales: the mean over the picture and its mirror image, and over the picture at these multiples.
+        window, stride: a window (width, height) is moved over the picture; overlaps are averaged.
+        protocols: measured too, "garg", "eigen", "garg_median" …, of the tasks' `protocols`.
     Raises: InputError.
     """
     from advmtl.config import Source
-    from advmtl.data import check_loader, val_loaders
+    from advmtl.data import check_loader, check_measurable, survey_val, val_loaders
     from advmtl.evaluation import evaluate as measure
+    from advmtl.evaluation import manner_of
 
     found = _model(model)
     if device is not None:
         from advmtl.training import device_named
 
         found = found.to(device_named(device))
+    manner = manner_of(size, input=input, flip=flip, scales=scales, window=window, stride=stride, protocols=protocols)
     if val is None or isinstance(val, str):
-        measured = val_loaders(found.config, None if val is None else [Source.parse(val)])
+        sources = None if val is None else [Source.parse(val)]
+        measured = val_loaders(found.config, sources, presentation=manner.presentation)
     else:
         measured = list(_named(val) or [])
         for name, loader in measured:
             check_loader(loader, f"val {name}")
+        if manner.size != "network" or manner.input is not None:
+            raise _input_error("size, input: own loaders say at which sizes is measured; leave them out")
     if not measured:
         raise _input_error("data.val: no source given; name one, or give loaders to measure on")
-    return measure(found.network, measured, found.config, found.device, tasks=found.config.task_table)
+    config = found.config
+    check_measurable(survey_val(config, [loader for _, loader in measured]), val if isinstance(val, str) else "val")
+    return measure(found.network, measured, config, found.device, tasks=config.task_table, manner=manner)
 
 
 def predict(model: Trained, image: Image, *, size: tuple[int, int] | str | None = "picture") -> dict[str, NDArray[Any]]:

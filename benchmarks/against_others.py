@@ -287,7 +287,10 @@ def by_us(config: Config, seconds: float) -> tuple[nn.Module, int]:
     step = (1 - small) * cost(batch) + (small * cost(batch.halved(config.task_table)) if small else 0)
     loading = 0.008  # a batch from the cache, augmented
     epochs = max(1, round(seconds / (step + loading) / loader.batch_sampler.batches))
-    train = config.train.model_copy(update={"epochs": epochs, "evaluate_every_epochs": 10**6, "panels": 0})
+    budget = {"epochs": epochs, "evaluate_every_epochs": 10**6, "panels": 0}
+    if config.discriminators:
+        budget["adversarial_start_step"] = round(0.8 * epochs * loader.batch_sampler.batches)
+    train = config.train.model_copy(update=budget)
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(config.model_copy(update={"train": train}), Path(folder) / "run", CPU)
     return fitted.model.network, epochs * loader.batch_sampler.batches
@@ -341,17 +344,21 @@ def config_of(args: argparse.Namespace) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update=sources)})
 
 
+def mean_and_deviation(rows: list[dict[str, Any]], where: tuple[str, str]) -> str:
+    """Of one figure over the rows that have it."""
+    values = [row["figures"].get(where[0], {}).get(where[1]) for row in rows]
+    known = [value for value in values if value is not None]
+    spread = f" ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else ""
+    return f"{np.mean(known):.3f}{spread}" if known else "–"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Means over seeds as Markdown."""
     lines = ["| | steps | CPU s | " + " | ".join(FIGURES) + " |", "|---|" + "---|" * (len(FIGURES) + 2)]
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
         cells = [f"{np.mean([row['steps'] for row in own]):.0f}", f"{np.mean([row['cpu_s'] for row in own]):.0f}"]
-        for task, name in FIGURES.values():
-            values = [row["figures"].get(task, {}).get(name) for row in own]
-            known = [value for value in values if value is not None]
-            spread = f" ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else ""
-            cells.append(f"{np.mean(known):.3f}{spread}" if known else "–")
+        cells += [mean_and_deviation(own, where) for where in FIGURES.values()]
         lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -6,7 +6,8 @@
 
 DATA holds kitti_stereo/<pair>/{left,right,disparity}.png (lidar, uint16 / 256 px, 0 = invalid) and
 middlebury_motorcycle/ (disparity as npz, NaN = invalid). Figures are over the pixels that have a truth. D1 is the share
-that is off by more than 3 px and more than 5 %. One core.
+that is off by more than 3 px and more than 5 %, bad 1 off by more than 1 px, bias the pull of answers to some fractions
+of a pixel, far the median relative error of the 30 % farthest. One core.
 """
 
 from __future__ import annotations
@@ -43,7 +44,22 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 Figures = dict[str, float]
 FILLED = CleanSettings(fill="all")
-COLUMNS = ("density", "density_all", "epe_px", "d1", "d1_filled", "best_50", "best_70", "best_90", "match_s", "clean_s")
+COLUMNS = (
+    "density",
+    "density_all",
+    "epe_px",
+    "median_px",
+    "bad1",
+    "bias_px",
+    "far",
+    "d1",
+    "d1_filled",
+    "best_50",
+    "best_70",
+    "best_90",
+    "match_s",
+    "clean_s",
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,22 @@ def errors(disparity: Float32, truth: Float32) -> tuple[Float32, npt.NDArray[np.
     return error, (error > 3) & (error > 0.05 * truth)
 
 
+def fraction_bias(disparity: Float32, truth: Float32) -> float:
+    """How much an answer depends on the fraction of the truth: of the eighths of a pixel, the median signed error that
+    lies farthest from their mean [px], of answers within 1 px.
+    """
+    error = disparity - truth
+    near = np.abs(error) < 1
+    part = (truth[near] % 1 * 8).astype(int).clip(0, 7)
+    medians = np.array([np.median(error[near][part == k]) for k in range(8)])
+    return float(np.abs(medians - medians.mean()).max())
+
+
+def _farthest(truth: Float32) -> npt.NDArray[np.bool_]:
+    """The 30 % of the true pixels with the least disparity, whose relative error is that of far depth."""
+    return (truth > 0) & (truth <= np.quantile(truth[truth > 0], 0.3))
+
+
 def measure(pair: Pair, method: Method) -> Figures:
     """Return the figures of one method on one pair; shares in 0..1."""
     started = time.perf_counter()
@@ -149,6 +181,10 @@ def measure(pair: Pair, method: Method) -> Figures:
         "density": float(both.sum() / known.sum()),
         "density_all": float(cleaned.matched.mean()),
         "epe_px": float(error[both].mean()),
+        "median_px": float(np.median(error[both])),
+        "bad1": float((error[both] > 1).mean()),
+        "bias_px": fraction_bias(cleaned.disparity[both], pair.truth[both]),
+        "far": float(np.median((error / np.maximum(pair.truth, 1e-6))[both & _farthest(pair.truth)])),
         "d1": float(ranked.mean()),
         "d1_filled": float(errors(filled, pair.truth)[1][known].mean()),
         **{f"best_{share}": float(ranked[: ranked.size * share // 100].mean()) for share in (50, 70, 90)},
@@ -215,7 +251,22 @@ def main() -> int:
     if arguments.weights:
         methods = methods | {"CREStereo": crestereo(arguments.weights)}
     results = {name: {pair.name: measure(pair, method) for pair in pairs} for name, method in methods.items()}
-    heads = ("answered", "of image", "EPE px", "D1", "D1 filled", "D1 50%", "70%", "90%", "match s", "clean s")
+    heads = (
+        "answered",
+        "of image",
+        "EPE px",
+        "median",
+        "bad 1",
+        "bias px",
+        "far 30%",
+        "D1",
+        "D1 filled",
+        "D1 50%",
+        "70%",
+        "90%",
+        "match s",
+        "clean s",
+    )
     print(f"{'':26}{'':24}" + "".join(f"{head:>10}" for head in heads))
     for name, by_pair in results.items():
         for pair_name, figures in by_pair.items():

@@ -1,11 +1,13 @@
 """The three kinds of balancer. All of them compute on the host, on m numbers or an m × m matrix, in float64."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from advmtl.config import Plan
 from advmtl.distributed import Processes
 from preprocessing.ground import InputError
 
@@ -27,6 +29,14 @@ class Balancer(nn.Module):
         super().__init__()
         self.objectives = tuple(objectives)
 
+    def foresee(self, plan: Plan) -> str | None:
+        """Why it will be no other than the plain sum in this training, and what to do: one line without its name; None
+        where it will act. Asked before the first step.
+        """
+        if len(self.objectives) > 1:
+            return None
+        return f"has one objective, {', '.join(self.objectives)}, so there is nothing to balance; leave it out"
+
     def begin_epoch(self, epoch: int) -> None:
         """Called before every step with its epoch (from 0); repeated calls with the same number are fine."""
 
@@ -36,6 +46,10 @@ class Balancer(nn.Module):
 
 class Sum(Balancer):
     """The plain sum of the objectives: one ordinary backward, nothing to decide."""
+
+    def foresee(self, plan: Plan) -> str | None:
+        """It is what it says."""
+        return None
 
 
 class GramBalancer(Balancer):
@@ -51,6 +65,10 @@ class GramBalancer(Balancer):
     """
 
     transforms_representation: ClassVar[bool] = False
+
+    def foresee(self, plan: Plan) -> str | None:
+        """It compares the gradients of a step."""
+        return super().foresee(plan) or never_together(self.objectives, plan)
 
     def forward(self, gramian: Tensor, losses: Tensor) -> Tensor:
         """Weights of the objectives.
@@ -137,9 +155,21 @@ class LossBalancer(Balancer):
 class JacobianBalancer(Balancer):
     """`matrix [m,n] -> vector [n]`: the objectives' gradients themselves, on their device, to one gradient."""
 
+    def foresee(self, plan: Plan) -> str | None:
+        """It compares the gradients of a step."""
+        return super().foresee(plan) or never_together(self.objectives, plan)
+
     def forward(self, matrix: Tensor) -> Tensor:
         """One gradient [n] from the objectives' [m,n]; an objective that has none is 0."""
         raise NotImplementedError
+
+
+def never_together(objectives: Sequence[str], plan: Plan) -> str | None:
+    """A doubt where no step has the labels of two of the objectives; what is no task counts as always there."""
+    tasks = [name for name in objectives if plan.having([name])]
+    if len(tasks) < len(objectives) or any(plan.meet(one, other) for one, other in combinations(tasks, 2)):
+        return None
+    return f"no step has labels of two among {', '.join(tasks)}, so there is nothing to balance; raise data.batch_size"
 
 
 def check_shape(balancer: nn.Module, method: str, value: Tensor, shape: tuple[int, ...]) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 from torchjd import aggregation, scalarization
 
 from advmtl.balancing.balancer import Balancer, GramBalancer, JacobianBalancer, LossBalancer, Sum
-from advmtl.balancing.directions import CentralDirection, MinNorm, Tensioner
+from advmtl.balancing.directions import CentralDirection, MinNorm, Tensioner, min_norm_weights
+from advmtl.balancing.exact import CaGrad, DualCone, FairGrad, ImtlG, NashMtl, Solved, impartial_weights
 from advmtl.balancing.progress_based import GradNorm, Prioritisation, StopAndGo
 from advmtl.balancing.rotograd import RotoGrad
 from advmtl.balancing.scalarizations import (
@@ -19,17 +20,15 @@ from advmtl.balancing.scalarizations import (
     RevisedUncertainty,
     Scalarized,
 )
-from advmtl.balancing.torchjd_adapters import ConFIG, NashMtl, StatefulWeighting, TorchJDAggregator, Weighted
+from advmtl.balancing.torchjd_adapters import ConFIG, StatefulWeighting, TorchJDAggregator, Weighted
 from advmtl.config import SCALARIZATIONS, read_options
 from preprocessing.ground import InputError
 
 Names = Sequence[str]
 Builder = Callable[[Names, Any], Balancer]  # of what is balanced, and the method's options
 
-# The extra of TorchJD that a method's solver comes with.
-EXTRAS = {"cagrad": "cagrad", "fairgrad": "fairgrad", "nash_mtl": "fairgrad"} | dict.fromkeys(
-    ("upgrad", "dualproj"), "quadprog-projector"
-)
+# The extra of TorchJD that a method's solver comes with; pip up to 23.2.1 finds it in this spelling alone.
+EXTRAS = dict.fromkeys(("upgrad", "dualproj"), "quadprog-projector")
 
 
 def build_balancer(method: str, options: Mapping[str, Any], tasks: Names, objectives: Names) -> Balancer:
@@ -100,13 +99,13 @@ def _sdmgrad(names: Names, o: Any) -> Balancer:
 
 
 def _cr_mogm(names: Names, o: Any) -> Balancer:
-    base = {
-        "mgda": aggregation.MGDAWeighting,
+    bases: dict[str, Callable[[], aggregation.Weighting[Any]]] = {
+        "mgda": lambda: Solved(min_norm_weights),
         "pcgrad": aggregation.PCGradWeighting,
-        "imtl_g": aggregation.IMTLGWeighting,
+        "imtl_g": lambda: Solved(impartial_weights),
         "aligned_mtl": aggregation.AlignedMTLWeighting,
-    }[o.base]()
-    return StatefulWeighting(names, aggregation.CRMOGMWeighting(base, o.alpha), ("_lambda",))
+    }
+    return StatefulWeighting(names, aggregation.CRMOGMWeighting(bases[o.base](), o.alpha), ("_lambda",))
 
 
 def _graddrop(names: Names, o: Any) -> Balancer:
@@ -116,7 +115,8 @@ def _graddrop(names: Names, o: Any) -> Balancer:
 
 def _excess_mtl(names: Names, o: Any) -> Balancer:
     history = ("_weights", "_sq_grad_sum", "_initial_w", "_warmup_w_sum", "_n_steps", "_state_key")
-    return TorchJDAggregator(names, aggregation.ExcessMTL(o.robust_step_size, o.n_warmup_steps), history)
+    aggregator = aggregation.ExcessMTL(o.robust_step_size, o.n_warmup_steps)
+    return TorchJDAggregator(names, aggregator, history, begins=o.n_warmup_steps)
 
 
 # Names as in `config.balance.METHODS`. "MoDo" and "SDMGrad" are meant for G = J₁J₂ᵀ of two batches; here both are the
@@ -139,25 +139,23 @@ BALANCERS: Mapping[str, Builder] = MappingProxyType(
         "pbi": _pbi,
         "dynamic_task_prioritisation": _own(Prioritisation),
         "stop_and_go": _own(StopAndGo),
-        "mgda": lambda names, o: Weighted(names, aggregation.MGDAWeighting(o.epsilon, o.max_iters)),
+        "mgda": lambda names, o: MinNorm(names),
         "min_norm": _own(MinNorm),
         "central_direction": _own(CentralDirection),
         "tensioner": _own(Tensioner),
         "pcgrad": lambda names, o: Weighted(names, aggregation.PCGradWeighting()),
-        "cagrad": lambda names, o: Weighted(names, aggregation.CAGradWeighting(o.c)),
-        "fairgrad": lambda names, o: Weighted(
-            names, aggregation.FairGradWeighting(o.alpha, o.max_iters), degree=-o.alpha / (1 + o.alpha)
-        ),
+        "cagrad": _own(CaGrad),
+        "fairgrad": _own(FairGrad),
         "nash_mtl": _own(NashMtl),
-        "imtl_g": lambda names, o: Weighted(names, aggregation.IMTLGWeighting()),
+        "imtl_g": _own(ImtlG),
         "aligned_mtl": lambda names, o: Weighted(
             names, aggregation.AlignedMTLWeighting(scale_mode=o.scale_mode), preference=_uniform(o, names)
         ),
         "gradvac": lambda names, o: StatefulWeighting(
             names, aggregation.GradVacWeighting(o.beta), ("_phi_t", "_state_key")
         ),
-        "upgrad": lambda names, o: Weighted(names, aggregation.UPGradWeighting(), preference=_uniform(o, names)),
-        "dualproj": lambda names, o: Weighted(names, aggregation.DualProjWeighting(), preference=_uniform(o, names)),
+        "upgrad": lambda names, o: DualCone(names, each=True, preference=_uniform(o, names)),
+        "dualproj": lambda names, o: DualCone(names, each=False, preference=_uniform(o, names)),
         "config": lambda names, o: ConFIG(names, _vector(o.preference, names)),
         "pcd": lambda names, o: StatefulWeighting(
             names, aggregation.PCDWeighting(o.tau, o.beta), ("_sq_norm_ema", "_n_steps", "_state_key")

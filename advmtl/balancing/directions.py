@@ -15,8 +15,10 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
     """Weights on the simplex of the shortest vector in the gradients' convex hull, float64 [m,m] -> [m].
 
     Désidéri 2012; Sener & Koltun 2018, Eq. 3; Nakamura 2023, Eq. 4.5. Two objectives: Sener & Koltun's closed form
-    (their Algorithm 1). More: exact by non-negative least squares. min ‖F u‖² + (1ᵀu − 1)² over u ≥ 0, G = F Fᵀ, has
-    its minimum on the ray through the answer, since over the ray's length it is ‖Fw‖²/(1 + ‖Fw‖²).
+    (their Algorithm 1). More: exact by non-negative least squares, in u = ‖g‖ w, on the cosines C = F Fᵀ, in which a
+    short gradient keeps all its digits beside a long one. min ‖Fᵀu‖² + (rᵀu − 1)² over u ≥ 0, r = min‖g‖/‖g‖, has its
+    minimum on the ray through the answer, since over the ray's length it is a/(1 + a), a the answer's squared length
+    in units of the shortest gradient's.
     """
     m = len(gramian)
     if m == 1:
@@ -27,13 +29,13 @@ def min_norm_weights(gramian: Tensor) -> Tensor:
         # Equal gradients: every weight gives the same vector.
         first = float((numerator / denominator).clamp(0, 1)) if denominator > 0 else 0.5
         return gramian.new_tensor([first, 1 - first])
-    norms = (gramian / gramian.diagonal().max()).diagonal().sqrt()
-    # The factor is that of the cosines, so that a short objective keeps all its digits beside a long one.
-    values, vectors = torch.linalg.eigh(_cosines(gramian))
-    factor = norms[:, None] * vectors * values.clamp_min(0).sqrt()
-    system = np.vstack([factor.T.numpy(), np.ones(m)])
-    solution, _ = nnls(system, np.append(np.zeros(m), 1.0))
-    return torch.from_numpy(solution / solution.sum())
+    norms = gramian.diagonal().sqrt()
+    inverse = (norms.min() / norms).numpy()
+    values, vectors = torch.linalg.eigh(cosines_of(gramian))
+    factor = vectors * values.clamp_min(0).sqrt()
+    solution, _ = nnls(np.vstack([factor.T.numpy(), inverse]), np.append(np.zeros(m), 1.0))
+    weights = solution * inverse
+    return torch.from_numpy(weights / weights.sum())
 
 
 def kept_inside(weights: Tensor, floor: float) -> Tensor:
@@ -49,11 +51,12 @@ def central_weights(gramian: Tensor) -> Tensor:
     γ k_m/‖g_m‖ lie on the simplex, so v lies in the convex hull of the gradients. No objective's gradient may be 0.
     """
     inverse = 1 / (gramian.diagonal() / gramian.diagonal().max()).sqrt()
-    scaled = min_norm_weights(_cosines(gramian)) * inverse
+    scaled = min_norm_weights(cosines_of(gramian)) * inverse
     return scaled / scaled.sum()
 
 
-def _cosines(gramian: Tensor) -> Tensor:
+def cosines_of(gramian: Tensor) -> Tensor:
+    """Cosines of the gradients, 1 on the diagonal, float64 [m,m] -> [m,m]; no gradient may be 0."""
     norms = gramian.diagonal().sqrt()
     cosines = gramian / norms[:, None] / norms[None, :]
     return cosines.clamp(-1, 1).fill_diagonal_(1)

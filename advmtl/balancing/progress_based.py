@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from advmtl.balancing.balancer import GramBalancer, LossBalancer
+from advmtl.config import Plan
 
 
 class GradNorm(GramBalancer):
@@ -68,6 +69,10 @@ class Prioritisation(LossBalancer):
         self.gamma, self.discount = gamma, discount
         self.register_buffer("figures", torch.full((len(objectives),), -1.0, dtype=torch.float64))  # -1: not measured
 
+    def foresee(self, plan: Plan) -> str | None:
+        """It needs a measurement before the last step."""
+        return super().foresee(plan) or unmeasured(plan, 1)
+
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Take in one validation."""
         for index, name in enumerate(self.objectives):
@@ -112,6 +117,10 @@ class StopAndGo(LossBalancer):
         self.register_buffer("seen", torch.zeros(len(objectives), dtype=torch.int64))
         self.register_buffer("going", torch.ones(len(objectives), dtype=torch.bool))
 
+    def foresee(self, plan: Plan) -> str | None:
+        """A task can stop after `patience` measurements and one more."""
+        return super().foresee(plan) or unmeasured(plan, self.bests.shape[1])
+
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Take in one validation and decide which tasks train."""
         for index, name in enumerate(self.objectives):
@@ -131,3 +140,14 @@ class StopAndGo(LossBalancer):
         """Σ of the losses of the tasks that train."""
         going = self.going if bool(self.going.any()) else torch.ones_like(self.going)
         return (going * losses).sum()
+
+
+def unmeasured(plan: Plan, needed: int) -> str | None:
+    """A doubt where the training is measured less than so many times before its last step."""
+    before = max(0, plan.measurements - 1)
+    if before >= needed:
+        return None
+    return (
+        f"acts after {needed} {'measurement' if needed == 1 else 'measurements'}, and {before} come before the last "
+        "step; lower train.evaluate_every_epochs, or raise train.epochs"
+    )

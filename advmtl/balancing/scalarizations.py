@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchjd import scalarization as torchjd
 
 from advmtl.balancing.balancer import LossBalancer
+from advmtl.config import Plan
 
 
 class Scalarized(LossBalancer):
@@ -67,6 +68,11 @@ class DynamicWeightAverage(LossBalancer):
         self.temperature = temperature
         self.scalarizer = torchjd.DWA(temperature)
         self.epoch = 0
+
+    def foresee(self, plan: Plan) -> str | None:
+        """It compares two epochs, so it acts from the third one on."""
+        few = f"acts from the third epoch on, and the training has {plan.epochs}; raise train.epochs"
+        return super().foresee(plan) or (few if plan.epochs < 3 else None)
 
     def begin_epoch(self, epoch: int) -> None:
         """Close the epoch before."""

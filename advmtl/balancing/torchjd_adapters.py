@@ -8,6 +8,7 @@ from torch import Tensor
 from torchjd import aggregation as torchjd
 
 from advmtl.balancing.balancer import GramBalancer, JacobianBalancer
+from advmtl.config import Plan
 
 
 class Weighted(GramBalancer):
@@ -18,7 +19,6 @@ class Weighted(GramBalancer):
 
     Args:
         weighting: TorchJD's, from a Gram matrix.
-        degree: p where weights(s G) = s^p weights(G); what the division took is given back.
         preference: weight per objective [m], any scale, for a weighting that has a `pref_vector`.
     """
 
@@ -27,11 +27,10 @@ class Weighted(GramBalancer):
         objectives: Sequence[str],
         weighting: torchjd.Weighting[Any],
         *,
-        degree: float = 0.0,
         preference: Tensor | None = None,
     ) -> None:
         super().__init__(objectives)
-        self.weighting, self.degree, self.preference = weighting, degree, preference
+        self.weighting, self.preference = weighting, preference
 
     def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
         """TorchJD's weights."""
@@ -39,34 +38,7 @@ class Weighted(GramBalancer):
         if self.preference is not None:
             chosen = self.preference[active]
             self.weighting.pref_vector = chosen / chosen.sum()
-        scale = gramian.diagonal().mean()
-        return self.weighting(gramian / scale) * scale**self.degree
-
-
-class NashMtl(GramBalancer):
-    """Nash-MTL: w with G w = 1/w, the direction's length at most `max_norm` (Navon et al. 2022, Eq. 3, Algorithm 1).
-
-    FairGrad's condition with α = 1 is the same one (Ban & Ji 2024, §3), and TorchJD solves it by least squares, without
-    history, in milliseconds. Its own NashMTL copies the authors' code: up to twenty convex programs a step, and none
-    where an objective is 0. On the cosines C, with u_i = ‖g_i‖ w_i, the condition is C u = 1/u, so scales never meet
-    the solver.
-
-    Args:
-        max_norm: bound of ‖Σ w_i g_i‖, 0 for none; the authors' 1.
-    """
-
-    def __init__(self, objectives: Sequence[str], *, max_norm: float = 1.0) -> None:
-        super().__init__(objectives)
-        self.max_norm = max_norm
-        self.weighting = torchjd.FairGradWeighting(alpha=1.0)
-
-    def solve(self, gramian: Tensor, losses: Tensor, active: Tensor) -> Tensor:
-        """The bargaining solution."""
-        del losses, active
-        norms = gramian.diagonal().sqrt()
-        weights = self.weighting(gramian / norms[:, None] / norms[None, :]) / norms
-        length = (weights @ gramian @ weights).clamp_min(0).sqrt()
-        return weights * (self.max_norm / length) if 0 < self.max_norm < length else weights
+        return self.weighting(gramian / gramian.diagonal().mean())
 
 
 class ConFIG(GramBalancer):
@@ -132,11 +104,19 @@ class TorchJDAggregator(JacobianBalancer):
     Args:
         aggregator: TorchJD's.
         names: attributes of its weighting that are history.
+        begins: steps before its weights move.
     """
 
-    def __init__(self, objectives: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, objectives: Sequence[str], aggregator: torchjd.Aggregator, names: Sequence[str] = (), begins: int = 0
+    ) -> None:
         super().__init__(objectives)
-        self._holder, self._names = [aggregator], tuple(names)
+        self._holder, self._names, self._begins = [aggregator], tuple(names), begins
+
+    def foresee(self, plan: Plan) -> str | None:
+        """Also where its weights would move after the last step only."""
+        late = f"its weights move after {self._begins} steps, and the training has {plan.steps}; begin it earlier"
+        return super().foresee(plan) or (late if self._begins >= plan.steps else None)
 
     def forward(self, matrix: Tensor) -> Tensor:
         """TorchJD's aggregation."""

@@ -97,7 +97,7 @@ def balanced_backward(
     Returns: 0-d tensors by name. Raises: NonFiniteObjective.
     """
     if isinstance(balancer, GramBalancer | JacobianBalancer):
-        gradients = step.gradients(list(generator.heads.parameters()))
+        gradients = step.gradients([p for p in generator.heads.parameters() if p.requires_grad])
         logs = _statistics(gradients) if statistics else {}
         shared = split_parameters(generator)[1] if settings.at == "parameters" else None
         if isinstance(balancer, JacobianBalancer):

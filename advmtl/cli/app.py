@@ -12,20 +12,23 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from advmtl.cli.affinity import affinity
 from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
+from advmtl.cli.measure import evaluate
 from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
-from advmtl.cli.train import compare, evaluate, train
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, first_line
+from advmtl.cli.train import compare, train
+from advmtl.cli.tune import probe, tune
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, FailedRun, InputError, first_line
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _ROOM = "free some space (advmtl doctor shows how much there is) and repeat the same command"
 _FORMATS = "  (formats)"  # in the help, in the place of their lines
-_errors = Console(stderr=True, soft_wrap=True)
+_errors = Console(stderr=True, soft_wrap=True, emoji=False)  # folder:eight:val is no picture of an eight
 
 
 class _Commands(TyperGroup):
@@ -51,6 +54,9 @@ class _Commands(TyperGroup):
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             where = f"{error.filename}: " if error.filename else ""
             _complain(ctx, f"{where}{error.strerror or error}; {_ROOM if full else '--debug shows where'}")
+            raise typer.Exit(EXIT_FAILED) from None
+        except FailedRun as error:
+            _complain(ctx, str(error))
             raise typer.Exit(EXIT_FAILED) from None
         except Exception as error:  # a defect: still one line; --debug shows where
             _complain(ctx, f"{type(error).__name__}: {first_line(error)} (--debug shows more)")
@@ -140,6 +146,9 @@ app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)
 app.command(short_help="Train a configuration into a run folder, or resume it.")(train)
 app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)
 app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
+app.command(short_help="Search settings: trials, tables, Pareto front.")(tune)
+app.command(short_help="Propose weights from gradients of some steps.")(probe)
+app.command(short_help="Show which tasks help each other, and what to train together.")(affinity)
 app.command(short_help="Write an HTML report about one or several runs.")(report)
 app.command(short_help="Select the frames most worth labelling.")(select)
 app.command(short_help="Draw image | ground truth | prediction panels.")(predict)

@@ -28,6 +28,8 @@ def synth(
     from preprocessing.scenes import generate
 
     summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
+    if summary.note:
+        Console(soft_wrap=True).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
     Console(soft_wrap=True).print(
         f"{summary.train} train and {summary.val} val pairs in {out}; "

@@ -1,17 +1,17 @@
-"""The commands `train`, `evaluate` and `compare`."""
+"""The commands `train` and `compare`."""
 
-import re
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
-from preprocessing.ground import EXIT_FAILED, InputError
+from preprocessing.ground import EXIT_FAILED, EXIT_SKIPPED, InputError
 
 
-def _sources(data: list[str], val: list[str]) -> list[str]:
+def sources_of(data: list[str], val: list[str]) -> list[str]:
     """`--data` and `--val` as overrides; without `--val`, the val split of each `--data` that has splits."""
     import yaml
 
@@ -48,14 +48,32 @@ def train(
         typer.Option("--resume/--no-resume", help="Resume the folder's run, or refuse a folder that has one."),
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start anew, removing the run in the folder.")] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Begin a new run with the weights of a run folder, a checkpoint or a file.")
+    ] = None,
+    init_part: Annotated[str | None, typer.Option(help="Of --init: whole (all that fits) or encoder.")] = None,
+    data_changed: Annotated[
+        bool, typer.Option("--data-changed", help="Go on with a run although its frames are others than they were.")
+    ] = False,
+    dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Train nothing: what would happen, a batch as a picture, how long it takes."),
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--json", metavar="PATH", help="With --dry-run: the same as JSON; - is standard output."),
+    ] = None,
 ) -> None:
-    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit.
+    """Train a configuration into a run folder; a folder that holds the same run is resumed, bit by bit. Exit code 3:
+    done, but frames were left out (under torchrun 0).
 
     \b
     Examples:
       advmtl train model3 --data cityscapes:data/synth train.epochs=20 data.size=256x128
       advmtl train single_depth --data rig:my_rig:monday --val rig:my_rig:tuesday
       advmtl train baseline --data cityscapes:city balance.method=pcgrad --out runs/pcgrad
+      advmtl train my_classes --init runs/model3 --init-part encoder train.freeze={encoder: 500}
+      advmtl train model3 --data cityscapes:city train.max_steps=20000 train.warmup_steps=5% --dry-run
       torchrun --nproc-per-node 2 -m advmtl train model3 --data cityscapes:city    # data.batch_size is per process
 
     Every value of a configuration can be set as key=value: data.batch_size=4, train.learning_rate=5e-4,
@@ -63,59 +81,46 @@ def train(
     """
     from advmtl.config import Config, load_config
     from advmtl.distributed import process_group
-    from advmtl.training import fit
+    from advmtl.training import dry_run, fit, left_out, with_init
+
+    if report is not None and not dry:
+        raise InputError("--json: only with --dry-run; a training writes plan.json and evaluation.json into its folder")
 
     def read() -> Config:
-        seeds = [] if seed is None else [f"seed={seed}"]
-        return load_config(config, [*_sources(data or [], val or []), *(overrides or []), *seeds])
+        if init_part is not None and init is None:
+            raise InputError("--init-part: names no weights; add --init RUN")
+        own = [] if seed is None else [f"seed={seed}"]
+        found = load_config(config, [*sources_of(data or [], val or []), *(overrides or []), *own])
+        return found if init is None else with_init(found, init, init_part or "whole")
 
     with process_group(device_of(device)) as (processes, target):
         settings = processes.raise_together(read)
         folder = out or Path("runs") / settings.name
-        console = Console(soft_wrap=True, quiet=not processes.is_main)
-        fit(settings, folder, target, console, overwrite=overwrite, resume=resume, processes=processes)
+        console = Console(soft_wrap=True, quiet=not processes.is_main or report == "-", emoji=False)
+        if Path(config).is_dir() and settings.init is None and folder.resolve() != Path(config).resolve():
+            console.print(f"{config}: its settings alone are taken; --init {config} takes its weights", highlight=False)
+        ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "data_changed": data_changed}
+        if dry:
+            found = dry_run(settings, folder, target, console, **ways, processes=processes)
+            if report is not None and processes.is_main:
+                _write_json(found, report)
+            if found["skipped"]:
+                raise typer.Exit(EXIT_SKIPPED)
+            return
+        fitted = fit(settings, folder, target, console, **ways, processes=processes)
         console.print(f"run: {folder}\nnext: advmtl export {folder}", highlight=False)
+        alone = processes.count == 1  # torchrun takes any other code than 0 for a failure, and says so at length
+    if alone and left_out(fitted.metrics):
+        raise typer.Exit(EXIT_SKIPPED)
 
 
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder or .pt checkpoint.")],
-    data: Annotated[list[str] | None, typer.Option(help="Source format:root[:split]; default: the run's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file; default: in the run folder, named after --data.")] = None,
-    constant: Annotated[
-        bool, typer.Option("--constant", help="Also evaluate constants of the training frames, e.g. the mean depth.")
-    ] = False,
-    device: Device = "auto",
-) -> None:
-    """Evaluate a run: metrics with their units as table and JSON.
+def _write_json(found: dict[str, Any], path: str) -> None:
+    if path == "-":
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from preprocessing.ground import write_json
 
-    \b
-    Examples:
-      advmtl evaluate runs/model3
-      advmtl evaluate runs/model3 --data cityscapes:other_city:val
-    """
-    from advmtl.config import Source
-    from advmtl.data import val_loaders
-    from advmtl.evaluation import FrameMetrics, constant_baselines, print_table, write_evaluation
-    from advmtl.evaluation import evaluate as measure
-    from advmtl.training import load_generator
-
-    generator, config = load_generator(run)
-    target = device_of(device)
-    loaders = val_loaders(config, [Source.parse(text) for text in data] if data else None)
-    frames = FrameMetrics(config.spec)
-    metrics = measure(generator.to(target), loaders, config, target, observers=[frames])
-    print_table(metrics)
-    if constant:
-        for task, constants in constant_baselines(config, loaders).items():
-            metrics[f"constant_{task}"] = constants
-            for name, figures in constants.items():
-                print_table({task: figures}, f"Predicting the {name} {task} everywhere")
-    # Another source gets a file of its own: evaluation.json belongs to the run's validation data.
-    suffix = "".join("_" + re.sub(r"[^\w.-]+", "_", text) for text in data or [])
-    name = f"evaluation{suffix}.json"
-    out = out or (run if run.is_dir() else run.parent) / name
-    write_evaluation(out, metrics, frames.compute())
-    Console(soft_wrap=True).print(f"written: {out}", highlight=False)
+    write_json(path, found)
 
 
 def compare(
@@ -136,14 +141,17 @@ def compare(
 
     Example: advmtl compare baseline baseline:balance.method=pcgrad model3 --data cityscapes:data/synth train.epochs=10
 
-    The same line continues an interrupted comparison. Exit code 1 where a run failed; the table lists it.
+    The same line continues an interrupted comparison. Exit code 1 where a run failed, 3 where frames were left out; the
+    table lists them.
     """
     from advmtl.compare import compare as run
     from advmtl.compare import read_configurations
 
-    configs = read_configurations(arguments, _sources(data or [], val or []))
-    console = Console(soft_wrap=True)
+    configs = read_configurations(arguments, sources_of(data or [], val or []))
+    console = Console(soft_wrap=True, emoji=False)
     comparison = run(configs, seeds, out, device_of(device), console, metrics=metrics or [], timing=timing)
     console.print(f"written: {out}/table.md, {out}/comparison.json, {out}/tradeoff.png", highlight=False)
     if comparison.failed:
         raise typer.Exit(EXIT_FAILED)
+    if comparison.left_out:
+        raise typer.Exit(EXIT_SKIPPED)

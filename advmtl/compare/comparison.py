@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from advmtl.compare.configs import check_comparable, plain_sum, single_task
+from advmtl.compare.configs import check_comparable, differences, plain_sum, single_task
 from advmtl.compare.metrics import (
     REFERENCE,
     Comparison,
@@ -23,12 +23,12 @@ from advmtl.compare.metrics import (
 )
 from advmtl.compare.picture import write_tradeoff
 from advmtl.compare.plan import Plan, Planned, architecture_of, measured_parameters, parameters_of
-from advmtl.compare.table import print_tables, write_tables
+from advmtl.compare.table import frames_left_out, print_tables, write_tables
 from advmtl.compare.timing import step_times
 from advmtl.config import Config
-from advmtl.data import train_loader, val_loaders
+from advmtl.data import TrainLoader, train_loader, val_loaders
 from advmtl.networks import Architecture
-from advmtl.training import NonFiniteLoss, build, count_labels, fit, headline
+from advmtl.training import NonFiniteLoss, build, count_labels, fit, foresee, headline, left_out, plan_of, warn
 from preprocessing.ground import InputError, first_line, progress
 
 
@@ -65,6 +65,7 @@ def compare(
     console.print(f"{len(runs)} runs in {out}, {len(runs) - len(todo)} of them done", highlight=False)
     if todo:
         _check(plan, device)
+        _say_doubts(plan, console)
     _train_all(plan, todo, device, console, lambda: _publish(_collect(plan, chosen, {}), out))
     times: Mapping[str, StepTime] = {}
     if timing:
@@ -85,12 +86,36 @@ def _grown(plan: Plan) -> dict[str, Architecture]:
 
 
 def _check(plan: Plan, device: torch.device) -> None:
-    """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others."""
+    """Find what would end a run at its start, such as absent labels or weights, before hours are spent on others; and
+    what a training is foreseen not to do.
+    """
+    loaders: dict[str, TrainLoader] = {}
     for config in plan.singles.values():
-        loader, loaders = train_loader(config), val_loaders(config)
-        count_labels(config, loader, [val for _, val in loaders])
+        loader = _loader_of(config, loaders)
+        count_labels(config, loader, [val for _, val in val_loaders(config)])
     for config in plan.distinct():
-        build(config, device)
+        loader = _loader_of(config, loaders)
+        settled = config.settled(config.train.steps(loader.batch_sampler.batches))
+        plan.doubts[config.hash] = tuple(foresee(build(settled, device), plan_of(settled, loader)).caveats)
+
+
+def _loader_of(config: Config, known: dict[str, TrainLoader]) -> TrainLoader:
+    """Its training batches; configurations with the same frames share them."""
+    unlabelled = config.partial is not None and config.partial.needs_no_label
+    key = f"{config.data.model_dump_json()} {sorted(config.tasks)} {unlabelled}"
+    if key not in known:
+        known[key] = train_loader(config)
+    return known[key]
+
+
+def _say_doubts(plan: Plan, console: Console) -> None:
+    """Each doubt once, with the configurations that have it."""
+    said: dict[str, list[str]] = {}
+    for config in plan.distinct():
+        for doubt in plan.doubts_of(config):
+            said.setdefault(doubt, []).append(config.name)
+    for doubt, names in said.items():
+        warn(console, f"{', '.join(names)}: {doubt}")
 
 
 def _publish(comparison: Comparison, out: Path) -> None:
@@ -105,14 +130,14 @@ def _train_all(
     with progress("comparing", len(todo), "runs") as bar:
         for done, planned in enumerate(todo):
             name = planned.run.folder.name
-            bar.advance(0, f"{name}{_left(time.monotonic() - start, done, len(todo))}")
+            bar.advance(0, f"{name}{time_left(time.monotonic() - start, done, len(todo))}")
             said = _train(plan, planned, device)
             bar.advance(1)
             console.print(f"{done + 1}/{len(todo)} {name}: {said}", markup=False, highlight=False)
             publish()
 
 
-def _left(elapsed_s: float, done: int, total: int) -> str:
+def time_left(elapsed_s: float, done: int, total: int) -> str:
     """Time left for the note of the bar, whose own estimate looks back over seconds, not runs."""
     if not done:
         return ""
@@ -129,7 +154,7 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as output:
         try:
-            fitted = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True))
+            fitted = fit(planned.config, folder, device, Console(file=output, width=160, soft_wrap=True, emoji=False))
         except InputError:
             raise
         except NonFiniteLoss as error:
@@ -139,7 +164,9 @@ def _train(plan: Plan, planned: Planned, device: torch.device) -> str:
             reason = f"{type(error).__name__}: {first_line(error)}"
         else:
             plan.metrics[folder] = fitted.metrics
-            return f"{headline(fitted.metrics)} ({(time.monotonic() - start) / 60:.1f} min)"
+            count = len(left_out(fitted.metrics))
+            frames = f"; {frames_left_out(count)}" if count else ""
+            return f"{headline(fitted.metrics)}{frames} ({(time.monotonic() - start) / 60:.1f} min)"
     plan.failures[folder] = reason
     return f"failed: {plan.failures[folder]}"
 
@@ -167,6 +194,8 @@ def _row(
         grows=config.growth is not None,
         step_time=times.get(config.hash),
         metrics=tuple(metric for metric in chosen if metric.task in config.tasks),
+        doubts=plan.doubts_of(config),
+        differences=differences(config, plan.singles),
     )
 
 
@@ -179,7 +208,8 @@ def _outcome(plan: Plan, planned: Planned, shown: Sequence[Metric]) -> Outcome:
     if config.growth is not None and folder not in plan.parameters:
         plan.parameters[folder] = measured_parameters(config, planned.run)
     figures = values_of(plan.metrics[folder], shown)
-    return Outcome(folder.name, seed, "done", figures, parameters=plan.parameters.get(folder))
+    frames = tuple(left_out(plan.metrics[folder]))
+    return Outcome(folder.name, seed, "done", figures, parameters=plan.parameters.get(folder), left_out=frames)
 
 
 def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
@@ -189,7 +219,8 @@ def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
         values = {key: value for part in parts for key, value in part.values.items()}
         worst = next((part for part in parts if part.status == "failed"), None)
         worst = worst or next((part for part in parts if part.status == "missing"), parts[0])
-        outcomes.append(Outcome(worst.run, parts[0].seed, worst.status, values, worst.reason))
+        frames = tuple(dict.fromkeys(one for part in parts for one in part.left_out))
+        outcomes.append(Outcome(worst.run, parts[0].seed, worst.status, values, worst.reason, left_out=frames))
     times = [row.step_time for row in singles if row.step_time is not None]
     added = None
     if len(times) == len(singles):
@@ -203,4 +234,5 @@ def _together(singles: Sequence[Row], chosen: Sequence[Metric]) -> Row:
         parameters=sum(row.parameters for row in singles),
         step_time=added,
         metrics=tuple(chosen),
+        doubts=tuple(dict.fromkeys(doubt for row in singles for doubt in row.doubts)),
     )

@@ -1,10 +1,11 @@
 """What is compared: configurations with overrides of their own, and the single-task ones. Imports no torch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from advmtl.config import Config, load_config, validate
+from advmtl.config import Config, load_config, of_task, validate
 from preprocessing.ground import InputError
 
 _KEY = r"[A-Za-z_][\w.]*="
@@ -23,9 +24,27 @@ _SHARED = (
     "data.label_seed",
     "depth.max_m",
     "train.epochs",
+    "train.max_steps",
 )
 # What makes a configuration more than its tasks and losses.
-_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None}
+_PLAIN: Mapping[str, Any] = {"discriminators": {}, "balance": {}, "growth": None, "partial": None, "affinity": None}
+
+# Keys of what the reference does not have, or of how tasks are weighed against each other: no difference from it.
+_OF_THE_METHOD = re.compile(r"train\.(adversarial|discriminator)_\w+|tasks\.\w+\.weight")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A key at which a configuration differs from the single-task reference that it is measured against."""
+
+    key: str
+    value: Any
+    reference: Any
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.key} {_short(self.value)}, reference {_short(self.reference)}"
 
 
 def read_configurations(arguments: Sequence[str], given: Sequence[str] = ()) -> list[Config]:
@@ -122,10 +141,45 @@ def single_task(configs: Sequence[Config]) -> dict[str, Config]:
 
 def _alone(config: Config, task: str) -> Config:
     values = config.model_dump(mode="json")
-    values |= {"name": f"single_{task}", "tasks": {task: values["tasks"][task]}, **_PLAIN}
+    own = {"tasks": {task: values["tasks"][task]}, "train": of_task(values["train"], task)}
+    values |= {"name": f"single_{task}", **own, **_PLAIN}
     if not config.task_table[task].class_names(config.spec):  # it knows no class to draw by
         values["data"] |= {"rare_frames": None, "class_mix": None}
     return validate(Config, values, f"single-task form of {config.name}")
+
+
+def differences(config: Config, singles: Mapping[str, Config]) -> tuple[Difference, ...]:
+    """Where a configuration's optimiser, data, losses or encoder are not those of its tasks' references: what Δm then
+    counts as well.
+    """
+    found: dict[str, Difference] = {}
+    for task in config.tasks:
+        own, reference = _alone(config, task), singles[task]
+        mine, theirs = dict(_flat(own.computed())), dict(_flat(reference.computed()))
+        for key in sorted(mine.keys() | theirs.keys()):
+            if mine.get(key) != theirs.get(key) and not _OF_THE_METHOD.fullmatch(key):
+                found.setdefault(key, Difference(key, _at(own, key), _at(reference, key)))
+    return tuple(found.values())
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _at(config: Config, key: str) -> Any:
+    """A value that may not be there: one that stands for a default, or a loss that is not used."""
+    here: Any = config.model_dump(mode="json")
+    for part in key.split("."):
+        here = here.get(part) if isinstance(here, Mapping) else None
+    return here
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def plain_sum(config: Config) -> Config:

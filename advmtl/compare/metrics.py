@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any, Literal
 
+from advmtl.compare.configs import Difference
 from advmtl.tasks import TASKS, Figure
 from preprocessing.ground import InputError
 
 REFERENCE = "single-task"
+_SHOWN = 6  # differences in a note; comparison.json has all
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def _of_delta_m(task: str) -> list[str]:
 
 def _ranked(task: str) -> list[str]:
     """Metrics of a task that rank models and have a title, its main ones first."""
-    ranking = [one for one in TASKS[task].learning.figures if one.higher_is_better is not None and one.title]
+    figures = [one for one in TASKS[task].learning.figures if not one.per_class]
+    ranking = [one for one in figures if one.higher_is_better is not None and one.title]
     return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
 
 
@@ -139,6 +142,7 @@ class Outcome:
     """The outcome of one run: values by metric key if it is done, the reason if it failed, "missing" if it has not run.
 
     `parameters`: of a network that grew in training, None for one that does not, or where no checkpoint tells.
+    `left_out`: name and reason of each frame that was not learnt from, or not measured.
     """
 
     run: str
@@ -147,6 +151,7 @@ class Outcome:
     values: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
     parameters: int | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,10 @@ class StepTime:
 class Row:
     """One configuration over its seeds; `step_time` and Δm are None where they are not known.
 
-    `parameters`: of a network that `grows`, before it does; its runs say what each has become.
+    Attributes:
+        parameters: of a network that `grows`, before it does; its runs say what each has become.
+        doubts: what its training said before its first step: what was asked for and never acts.
+        differences: from the single-task references, beside what makes it another method.
     """
 
     name: str
@@ -175,10 +183,26 @@ class Row:
     delta_m: tuple[float | None, ...] = ()  # per outcome [%]
     win_rate: tuple[float | None, ...] = ()  # per outcome, 0..1
     grows: bool = False
+    doubts: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said beside the row."""
+        if not self.differences:
+            return self.doubts
+        shown = "; ".join(one.text for one in self.differences[:_SHOWN])
+        more = f" and {len(self.differences) - _SHOWN} more" if len(self.differences) > _SHOWN else ""
+        return (*self.doubts, f"differs from the single-task reference, so Δm counts that as well: {shown}{more}")
 
     def figure(self, metric: Metric) -> Spread | None:
         """Over its finished seeds."""
         return spread([outcome.values.get(metric.key) for outcome in self.outcomes])
+
+    @property
+    def left_out(self) -> int:
+        """The most frames that one of its runs was without."""
+        return max((len(outcome.left_out) for outcome in self.outcomes), default=0)
 
 
 @dataclass(frozen=True)
@@ -195,6 +219,11 @@ class Comparison:
     def everything(self) -> tuple[Row, ...]:
         """The reference first."""
         return (self.reference, *self.rows)
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Name and reason of all frames that were left out of a run."""
+        return list(dict.fromkeys(one for row in self.everything for run in row.outcomes for one in run.left_out))
 
     @property
     def failed(self) -> dict[str, str]:

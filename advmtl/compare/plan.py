@@ -24,7 +24,8 @@ class Planned:
 @dataclass
 class Plan:
     """All runs, and their outcomes by folder: the metrics of a finished one, why another one failed, and the
-    parameters of a network that grew, None where no checkpoint tells them.
+    parameters of a network that grew, None where no checkpoint tells them; and by hash, what is to be said beside a
+    configuration's figures.
     """
 
     configs: list[Config]
@@ -34,6 +35,7 @@ class Plan:
     metrics: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
     parameters: dict[Path, int | None] = field(default_factory=dict)
+    doubts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def distinct(self) -> list[Config]:
         """Single-task configurations and compared ones; one that is both comes once, under the single-task name."""
@@ -51,6 +53,13 @@ class Plan:
     def all_runs(self) -> list[Planned]:
         """The first seed of everything first, so that there is a table as early as possible."""
         return [self.run_of(config, seed) for seed in range(self.seeds) for config in self.distinct()]
+
+    def doubts_of(self, config: Config) -> tuple[str, ...]:
+        """What its training is foreseen not to do; of one that is done already, as its first run has written it."""
+        if config.hash not in self.doubts:
+            file = self.run_of(config, 0).run.plan
+            self.doubts[config.hash] = tuple(read_json(file).get("caveats", ())) if file.is_file() else ()
+        return self.doubts[config.hash]
 
     def take_finished(self, planned: Planned) -> bool:
         """Read the metrics of a run if it is finished; whether it is. Raises: InputError."""
@@ -75,13 +84,21 @@ def is_finished(config: Config, run: Run) -> bool:
             f"{run.folder}: holds another run ({changed}); choose another --out, name the configuration differently "
             f"(CONFIG:name=other), or remove that folder"
         )
+    went_on = [change for change in state.get("record", {}).get("changes", []) if "versions" not in change]
+    if went_on:
+        what = ", ".join([*went_on[0].get("keys", {}), *went_on[0].get("data", [])])
+        raise InputError(
+            f"{run.folder}: holds a run that went on otherwise from step {went_on[0]['step']} ({what}), so it is no "
+            "fair row; choose another --out, or remove that folder"
+        )
     if list_changed(config, run.label_budget):
         raise InputError(
             f"{run.folder}: holds a run of another list than {config.data.label_budget} is now; bring the list back, "
             f"choose another --out, or remove that folder"
         )
     evaluation = run.folder / "evaluation.json"
-    trained = state["epoch"] >= config.train.epochs or bool(state.get("guards", {}).get("stopped"))
+    complete = config.train.complete(state["epoch"], state["batch"], state["step"])
+    trained = complete or bool(state.get("guards", {}).get("stopped"))
     if not trained or not evaluation.is_file():
         return False
     measured = run.best if run.best.is_file() else run.last  # as at the end of training

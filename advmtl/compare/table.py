@@ -15,6 +15,7 @@ from preprocessing.ground import atomic_write, write_json
 
 SIGN = "+ is better than single-task"
 _NONE = "–"
+_NAMED = 20  # frames in the table
 _GROWN = (
     " Of a network that grows: parameters of each run's best state, step time of the first run's last state between "
     "detections."
@@ -51,10 +52,17 @@ def _escaped(cells: Sequence[str]) -> list[str]:
 
 
 def grids(comparison: Comparison) -> list[Grid]:
-    """The overview, one table per task, and the failed runs where there are some."""
+    """The overview, notes on its rows, one table per task, the failed runs; notes and failures where there are some."""
     heads = ("configuration", "seeds", "Δm [%], + is better", "win rate [%]", "params [M]", "step time [× sum]")
-    rows = tuple(_overview(row, comparison) for row in comparison.everything)
-    tables = [Grid("Against single-task learning", heads, rows)]
+    noted = {note: number for number, note in enumerate(_noted(comparison), 1)}
+    rows = tuple(
+        (*_overview(row, comparison), *([", ".join(map(str, sorted(noted[n] for n in row.notes)))] if noted else []))
+        for row in comparison.everything
+    )
+    tables = [Grid("Against single-task learning", (*heads, "note") if noted else heads, rows)]
+    if noted:
+        said = tuple((str(number), note) for note, number in noted.items())
+        tables.append(Grid("Notes on these rows", ("note", "what"), said, words=True))
     for task in comparison.reference.tasks:
         metrics = [metric for metric in comparison.shown if metric.task == task]
         titles = tuple(f"{m.title} [{m.unit}] {'↑' if m.higher else '↓'}" for m in metrics)
@@ -67,7 +75,26 @@ def grids(comparison: Comparison) -> list[Grid]:
     if comparison.failed:
         short = tuple((run, reason.partition("; ")[0]) for run, reason in comparison.failed.items())
         tables.append(Grid("Failed runs (in full in comparison.json)", ("run", "reason"), short, words=True))
+    if comparison.left_out:
+        tables.append(Grid(*_left_out(comparison.left_out), words=True))
     return tables
+
+
+def _left_out(frames: Sequence[tuple[str, str]]) -> tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Title, heads and rows of the table of frames that were not learnt from or not measured."""
+    rows = tuple(frames[:_NAMED])
+    more = f", {len(rows)} of them (all in comparison.json)" if len(frames) > len(rows) else ""
+    return f"{frames_left_out(len(frames))}{more}", ("frame", "reason"), rows
+
+
+def frames_left_out(count: int) -> str:
+    """How many, in words."""
+    return f"{count} frame{'s' if count != 1 else ''} left out"
+
+
+def _noted(comparison: Comparison) -> list[str]:
+    """All notes, each once, in the order of the rows."""
+    return list(dict.fromkeys(note for row in comparison.everything for note in row.notes))
 
 
 def _overview(row: Row, comparison: Comparison) -> tuple[str, ...]:
@@ -93,6 +120,7 @@ def _parameters(row: Row) -> str:
 def _seeds(row: Row) -> str:
     done, failed, missing = (sum(one.status == s for one in row.outcomes) for s in ("done", "failed", "missing"))
     parts = [f"{done} of {len(row.outcomes)}" if missing else f"{done}", f"{failed} failed" if failed else ""]
+    parts += [frames_left_out(row.left_out)] if row.left_out else []
     return ", ".join(part for part in parts if part)
 
 
@@ -160,10 +188,13 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
         "hash": row.hash,
         "tasks": list(row.tasks),
         "parameters": row.parameters,
+        "frames_left_out": row.left_out,
         "step_time": None if row.step_time is None else asdict(row.step_time),
         "figures": {
             metric.key: _spread_dict(row.figure(metric)) for metric in comparison.shown if metric.task in row.tasks
         },
+        "doubts": list(row.doubts),
+        "differs_from_reference": [asdict(one) for one in row.differences],
         "delta_m_metrics": [metric.key for metric in row.metrics],
         "delta_m_percent": _spread_dict(spread(row.delta_m)),
         "win_rate": _spread_dict(spread(row.win_rate)),
@@ -174,6 +205,7 @@ def _row_dict(row: Row, comparison: Comparison) -> dict[str, Any]:
                 "status": one.status,
                 "reason": one.reason,
                 **({} if one.parameters is None else {"parameters": one.parameters}),
+                **({"left_out": [{"name": n, "reason": r} for n, r in one.left_out]} if one.left_out else {}),
                 "figures": dict(one.values),
                 "delta_m_percent": gain,
                 "win_rate": rate,

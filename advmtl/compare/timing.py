@@ -21,6 +21,7 @@ from preprocessing.ground import InputError, first_line, progress, read_json, wr
 
 STEPS = 20
 _WARM_UP = 3
+_ANY_LENGTH = 10**6
 
 
 def step_times(
@@ -79,10 +80,10 @@ def _in_turn(
     plain: Config, config: Config, device: torch.device, batches: dict[Any, Batch], grown: Architecture
 ) -> StepTime:
     if config.hash == plain.hash:  # against itself it would be 1 give or take the noise
-        state = _ready(plain, device)
+        state = ready(plain, device)
         seconds = median([_timed(state, _batch(plain, device, batches)) for _ in range(_WARM_UP + STEPS)][_WARM_UP:])
         return StepTime(1.0, seconds, seconds)
-    states = (_ready(plain, device), _ready(config, device, grown))
+    states = (ready(plain, device), ready(config, device, grown))
     pair = [(state, _batch(state.config, device, batches)) for state in states]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_WARM_UP + STEPS):
@@ -92,12 +93,13 @@ def _in_turn(
     return StepTime(seconds / plain_seconds, seconds, plain_seconds)
 
 
-def _ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
+def ready(config: Config, device: torch.device, grown: Architecture | None = None) -> State:
     """A fresh run with all its terms at work and learning rate 0: weights do not matter, and must not diverge."""
-    state = build(config, device, pretrained=False)
+    # How long the training is plays no part: only that the last of its terms has started.
+    state = build(config.settled(_ANY_LENGTH), device, pretrained=False)
     if grown and state.growth is not None:
         state.growth.regrow(grown)
-    state.growth = None
+    state.growth = state.affinity = None
     state.step = max(cast(Term, term).start_step for term in state.terms.values())
     for optimizer in (state.optimizer, *state.term_optimizers.values()):
         for group in optimizer.param_groups:

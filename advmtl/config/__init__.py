@@ -4,10 +4,13 @@ A configuration file holds only what differs from the defaults here, so each fil
 it is. Unknown keys, wrong types and impossible combinations are one line naming the key.
 """
 
+from advmtl.config.affinity import AffinityConfig, measured
 from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_options
+from advmtl.config.best import MEAN, RANKS, of_task, ranking_figures
 from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget
 from advmtl.config.experiment import Config
-from advmtl.config.files import load_config
+from advmtl.config.files import config_folders, load_config
+from advmtl.config.going_on import GOES_ON, OPERATIONAL
 from advmtl.config.growth import (
     STRIDES,
     Detection,
@@ -20,9 +23,19 @@ from advmtl.config.growth import (
     modules_for,
     pairs_of,
 )
-from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.networks import (
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    InitConfig,
+    PerceptualConfig,
+    TaskConfig,
+)
 from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, MeanTeacherConfig, PartialConfig
+from advmtl.config.parts import PARTS
+from advmtl.config.plan import Plan
 from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
+from advmtl.config.steps import whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Size, TaskName, parse_size, validate
+from advmtl.config.typed import IMAGE, Size, Strict, TaskName, parse_size, validate
 from advmtl.config.yaml_text import read_yaml

@@ -121,7 +121,7 @@ class StopAndGo(Options):
 
 
 class Mgda(Options):
-    """Of the Frank-Wolfe solver."""
+    """The solver is exact: `epsilon` and `max_iters`, of Frank-Wolfe, are read and change nothing."""
 
     epsilon: PositiveFloat = 1e-3
     max_iters: PositiveInt = 100
@@ -151,14 +151,15 @@ class CaGrad(Options):
 
 
 class FairGrad(Options):
-    """alpha: fairness; 1 is proportional, as in Nash-MTL."""
+    """alpha: fairness; 1 is proportional, as in Nash-MTL. max_iters: of the solver."""
 
     alpha: NonNegativeFloat
     max_iters: PositiveInt | None = None
 
 
 class NashMtl(Options):
-    """max_norm: bound of the direction's length, 0 for none."""
+    """max_norm: bound of the direction's length, 0 for none. Without it the length is √k of k objectives, so 1 binds in
+    every step."""
 
     max_norm: NonNegativeFloat = 1.0
 

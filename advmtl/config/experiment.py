@@ -11,44 +11,58 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
+from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
+from advmtl.config.best import MEAN, check_best
 from advmtl.config.data import DataConfig, DepthConfig
+from advmtl.config.going_on import OPERATIONAL
 from advmtl.config.growth import GrowthConfig
-from advmtl.config.networks import DiscriminatorConfig, EncoderConfig, GeneratorConfig, PerceptualConfig, TaskConfig
+from advmtl.config.networks import (
+    DiscriminatorConfig,
+    EncoderConfig,
+    GeneratorConfig,
+    InitConfig,
+    PerceptualConfig,
+    TaskConfig,
+    with_objectives_own,
+)
 from advmtl.config.partial import PartialConfig
+from advmtl.config.parts import check_parts
 from advmtl.config.rare_classes import check_class_weights, check_shown
+from advmtl.config.steps import put_back, shares_of, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName, class_weights_stand
 from advmtl.tasks import TASKS, Task, TaskSpec
+from preprocessing.ground import InputError
 
 if TYPE_CHECKING:
     from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
-# Values that say how a run is carried out and not what it computes: they may change between stop and resume.
-OPERATIONAL = (
-    "data.workers",
-    "data.cache_mb",
-    "train.log_every",
-    "train.panels",
-    "train.checkpoint_every_steps",
-    "train.compile",
-)
 # Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
-LATER = {
+LATER: dict[str, Any] = {
     "encoder.name": "mobilenet_v3_small",
+    "train.max_steps": None,
     "train.precision": "fp32",
     "train.adversarial_ramp_steps": 0,
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "train.best": MEAN,
+    "train.best_of": ["average"],
+    "train.measure": ["average"],
+    "train.keep": 0,
+    "train.freeze": {},
+    "train.rates": {},
     "train.small_share": 0.0,
     "data.label_budget": "all",
     "data.label_seed": 0,
@@ -56,6 +70,8 @@ LATER = {
     "data.rare_frames": None,
     "data.class_mix": None,
 }
+# The same of every discriminator.
+LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
 # Options that a run's hash has always named, given or not.
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
@@ -74,6 +90,7 @@ class Config(Strict):
     seed: NonNegativeInt = 0
     data: DataConfig = DataConfig()
     depth: DepthConfig = DepthConfig()
+    init: InitConfig | None = None
     encoder: EncoderConfig = EncoderConfig()
     generator: GeneratorConfig = GeneratorConfig()
     tasks: Annotated[dict[TaskName, TaskConfig], Field(min_length=1)]
@@ -84,7 +101,20 @@ class Config(Strict):
     guards: GuardsConfig = GuardsConfig()
     growth: GrowthConfig | None = None
     partial: PartialConfig | None = None
+    affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _shares: dict[str, str] = PrivateAttr(default_factory=dict)  # what `settled` has turned into numbers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objectives_own(cls, values: Any, info: ValidationInfo) -> Any:
+        """What a discriminator is not given, its objective has."""
+        return with_objectives_own(values, lambda: _objectives(info.context or {}))
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = plain(self)
+        return put_back(values, self._shares)
 
     @field_validator("partial")
     @classmethod
@@ -125,10 +155,20 @@ class Config(Strict):
             )
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
+        check_best(self.train.best, self.tasks, self.task_table, self.spec)
+        for key, named in (("train.freeze", self.train.freeze), ("train.rates", self.train.rates)):
+            check_parts(key, named, self.tasks)
+        if METHODS[balance.method].transforms_representation and any(p.startswith("heads") for p in self.train.freeze):
+            raise ValueError(
+                f"train.freeze: {balance.method} turns what each head reads, so none can stay as it is; leave the "
+                "heads out, or set another balance.method"
+            )
         if self.growth is not None:
             self._can_grow()
         if self.partial is not None:
             self._can_be_partial(self.partial)
+        if self.affinity is not None and len(self.objectives) < 2:
+            raise ValueError("affinity: one task has no other to help; leave affinity out, or add a task")
         return self
 
     def _shown_sizes(self) -> list[tuple[int, int]]:
@@ -167,6 +207,12 @@ class Config(Strict):
                 f"growth: {self.balance.method} transforms z alone, a grown network has more; set another "
                 "balance.method"
             )
+        frozen = [part for part in self.train.freeze if part.partition(".")[0] == "encoder"]
+        if frozen:
+            raise ValueError(
+                f"growth: conflicts are counted at the encoder's stages, which must learn; leave {frozen[0]} out of "
+                "train.freeze"
+            )
         if self.train.compile:
             raise ValueError("growth: a growing network is not compiled; set train.compile: false")
 
@@ -181,6 +227,29 @@ class Config(Strict):
         changed._tables = {**self._tables, **tables}
         return changed
 
+    def settled(self, steps: int | None = None) -> "Config":
+        """The same experiment, also by its hash and as it is written, with numbers of steps in the place of shares.
+
+        `steps`: of the whole training; None: `train.max_steps`. Raises: InputError naming a share of steps that are not
+        known, or detections that then come too fast.
+        """
+        shares = shares_of(self)
+        if not shares:
+            return self
+        changed = whole_steps(self, self.train.max_steps if steps is None else steps)
+        changed._shares = shares
+        if changed.growth is not None:
+            try:
+                changed.growth.check_windows()
+            except ValueError as error:
+                raise InputError(f"growth.{error}") from None
+        return changed
+
+    @property
+    def shares(self) -> Mapping[str, str]:
+        """The numbers of steps that are written as shares of the training, by key."""
+        return {**shares_of(self), **self._shares}
+
     @property
     def task_table(self) -> Mapping[str, Task]:
         """All tasks that there are, by name."""
@@ -190,15 +259,16 @@ class Config(Strict):
     @property
     def objective_table(self) -> Mapping[str, "AdversarialObjective"]:
         """All adversarial objectives that there are, by name; loads torch."""
-        from advmtl.adversarial_objectives import OBJECTIVES
-
-        table: Mapping[str, AdversarialObjective] = self._tables.get("objectives", OBJECTIVES)
-        return table
+        return _objectives(self._tables)
 
     @property
     def spec(self) -> TaskSpec:
         """The settings that the tasks need."""
-        return TaskSpec(self.data.classes, (self.depth.min_m, self.depth.max_m), self.data.size[0])
+        return TaskSpec(
+            self.data.classes,
+            (self.depth.min_m, self.depth.max_m),
+            self.data.size[0],
+        )
 
     @property
     def classes_task(self) -> str | None:
@@ -228,7 +298,7 @@ class Config(Strict):
         return [
             name
             for name, discriminator in self.discriminators.items()
-            if len(discriminator.tasks) > 1 and discriminator.weight > 0
+            if len(discriminator.tasks) > 1 and discriminator.heard
         ]
 
     @property
@@ -239,7 +309,7 @@ class Config(Strict):
 
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
-        values = self.model_dump(mode="json", exclude={"name", "guards"})
+        values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
         for task in values["tasks"].values():
             if task["loss_stride"] == 1:  # a run from before there was such a thing
                 del task["loss_stride"]
@@ -253,11 +323,15 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for discriminator in values["discriminators"].values():
+            for key, default in LATER_OF_DISCRIMINATORS.items():
+                if discriminator[key] == default:
+                    del discriminator[key]
         if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # options of methods that are off do not count
             values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
-        for part in ("growth", "partial"):
+        for part in ("growth", "partial", "init"):
             if values[part] is None:  # a run from before there was such a thing
                 del values[part]
         if not self._multi_task_discriminators():
@@ -267,6 +341,13 @@ class Config(Strict):
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _objectives(tables: Mapping[str, Any]) -> Mapping[str, "AdversarialObjective"]:
+    from advmtl.adversarial_objectives import OBJECTIVES
+
+    table: Mapping[str, AdversarialObjective] = tables.get("objectives", OBJECTIVES)
+    return table
 
 
 def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) -> TaskConfig:

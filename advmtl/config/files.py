@@ -75,7 +75,7 @@ def load_config(
 
     `tables`: what names are checked against, see `Config`.
 
-    Raises: InputError, one line naming the file and the key.
+    Raises: InputError, one line naming the file and the key, or the override.
     """
     unknown = [name for name in tables or {} if name not in TABLES]
     if unknown:
@@ -98,4 +98,4 @@ def _checked(
 ) -> Config:
     for text in overrides:
         _override(values, text)
-    return validate(Config, values, where, dict(tables or {}))
+    return validate(Config, values, where, dict(tables or {}), overrides=overrides)

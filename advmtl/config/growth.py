@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
+from advmtl.config.steps import SomeSteps, Steps, shares_of
 from advmtl.config.typed import Strict
 
 Pair = tuple[str, str]
@@ -36,20 +37,25 @@ class GrowthConfig(Strict):
 
     modules: Literal["mediative", "exclusive"] = "mediative"
     detections: PositiveInt = 5
-    start_step: NonNegativeInt = 500
-    every_steps: PositiveInt = 500
+    start_step: Steps = 500
+    every_steps: SomeSteps = 500
     accumulate_steps: PositiveInt = 50
     top_k: PositiveInt | None = None
     expansion: PositiveFloat = 4.0
 
     @model_validator(mode="after")
     def _apart(self) -> "GrowthConfig":
+        if "every_steps" not in shares_of(self):
+            self.check_windows()
+        return self
+
+    def check_windows(self) -> None:
+        """Raise ValueError, one line without the section's name, where a window does not end before the next begins."""
         if self.accumulate_steps > self.every_steps:
             raise ValueError(
                 f"accumulate_steps: {self.accumulate_steps} mini-batches do not lie between detections that are "
                 f"{self.every_steps} steps apart; lower it, or raise every_steps"
             )
-        return self
 
     def counts(self, step: int) -> bool:
         """Whether the mini-batch of `step`, from 0, lies in a detection's window."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from advmtl.config.steps import Steps
 from advmtl.config.typed import Fraction, Strict
 from advmtl.tasks import TASKS, Task
 
@@ -29,7 +30,7 @@ class DomainAdversaryConfig(Strict):
     """
 
     weight: PositiveFloat = 0.1
-    start_step: NonNegativeInt = 0
+    start_step: Steps = 0
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     align: Literal["truth", "prediction", "both"] = "truth"
     domains: Literal["labels", "sources"] = "labels"
@@ -75,8 +76,8 @@ class ConsistencyConfig(Strict):
     """
 
     weight: PositiveFloat = 0.5
-    start_step: NonNegativeInt = 0
-    ramp_steps: NonNegativeInt = 100
+    start_step: Steps = 0
+    ramp_steps: Steps = 100
     regularizer: NonNegativeFloat = 1.0
     width: PositiveInt = 32
 
@@ -102,8 +103,8 @@ class MeanTeacherConfig(Strict):
     """
 
     weight: PositiveFloat = 1.0
-    start_step: NonNegativeInt = 500
-    ramp_steps: NonNegativeInt = 1000
+    start_step: Steps = 500
+    ramp_steps: Steps = 1000
     mix: Literal["depth", "class", "none"] = "depth"
     slack: NonNegativeFloat = 0.05
     confidence: Literal["share", "pixel"] = "share"

@@ -74,7 +74,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
-def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def _one_line(error: ValidationError, model: type[BaseModel], where: str, overrides: Sequence[str]) -> str:
     first = error.errors(include_url=False)[0]
     path = [part for part in first["loc"] if part != "[key]"]
     key = ".".join(str(part) for part in path)
@@ -93,18 +93,43 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str) -> str
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     # A message that begins with a dot continues the key.
     joint = "" if message.startswith(".") or not key else ": "
-    return f"{where}: {key}{joint}{message}{more}"
+    text = f"{key}{joint}{message}{more}"
+    given = _override_of(text, overrides)
+    if given is None:
+        return f"{where}: {text}"
+    # What the override names needs no name again; what is below it does.
+    own = given.partition("=")[0].strip()
+    return f"override {shortened(given)!r}: {text.removeprefix(f'{own}: ')}"
+
+
+def _override_of(text: str, overrides: Sequence[str]) -> str | None:
+    """The last override that set the key a message begins with, or a section around it, or a value that it names."""
+    key, _, message = text.partition(": ")
+    found = None
+    for given in overrides:
+        own = given.partition("=")[0].strip()
+        within = own.startswith(f"{key}.") and own.rpartition(".")[2] in message.split(" ")[:1]
+        found = given if key == own or key.startswith(f"{own}.") or within else found
+    return found
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """A long text without its middle."""
+    return text if len(text) <= length else f"{text[: length - 20]}…{text[-19:]}"
 
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(model: type[M], values: Any, where: str, context: dict[str, Any] | None = None) -> M:
+def validate(
+    model: type[M], values: Any, where: str, context: dict[str, Any] | None = None, *, overrides: Sequence[str] = ()
+) -> M:
     """Build `model` from plain values; `context`: the tables that names are checked against, see `Config`.
 
-    Raises: InputError, one line naming `where` and the key.
+    `overrides`: what of the values came as `key=value`. Raises: InputError, one line naming the key and `where`, or the
+    override that set it.
     """
     try:
         return model.model_validate(values, context=context)
     except ValidationError as error:
-        raise InputError(_one_line(error, model, where)) from None
+        raise InputError(_one_line(error, model, where, overrides)) from None

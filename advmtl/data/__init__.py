@@ -9,15 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
+from advmtl.data.findings import Line, check_measurable, survey_lines, void_labels
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame, look_at, without_void
 from advmtl.data.index import index_source, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.rare_frames import class_probabilities, class_shares
-from advmtl.data.survey import Labels, Line, Survey, survey
+from advmtl.data.survey import Labels, Survey, survey_data, survey_val
 
 if TYPE_CHECKING:
-    from advmtl.data.batch import Batch, Sample, collate, normalize, on_device
+    from advmtl.data.batch import Batch, Sample, collate, normalize, on_device, with_labels_shown
     from advmtl.data.class_pixels import count_classes, draw_by_class
     from advmtl.data.dataset import FrameDataset, TrainView
     from advmtl.data.loading import (
@@ -31,14 +32,19 @@ if TYPE_CHECKING:
         val_loaders,
     )
     from advmtl.data.own import Loaders, OwnFrames, check_loader, checked_batches, loaders
+    from advmtl.data.presentation import Presentation
+    from advmtl.data.seen import Seen, seen_frames
 
 _TORCH = {
-    **dict.fromkeys(("Batch", "Sample", "collate", "normalize", "on_device"), "batch"),
+    **dict.fromkeys(("Batch", "Sample", "collate", "normalize"), "batch"),
+    **dict.fromkeys(("on_device", "with_labels_shown"), "batch"),
     **dict.fromkeys(("count_classes", "draw_by_class"), "class_pixels"),
     **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
     **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
     **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
+    **dict.fromkeys(("Seen", "seen_frames"), "seen"),
     **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
+    "Presentation": "presentation",
 }
 
 

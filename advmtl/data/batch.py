@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advmtl.data.frames import BadFrame
-from advmtl.tasks import TASKS, FrameRecord, Task
+from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec
 from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD
 
 T = TypeVar("T")
@@ -20,13 +20,16 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Sample:
     """One frame as a worker hands it over: image uint8 `[H,W,3]`, and targets by task, as `TaskArrays.target` gives
-    them. `fault`: why the frame could not be read; it is black then, without any label.
+    them. `fault`: why the frame could not be read; it is black then, without any label. `scaled`, `zoom`: as in
+    `Batch`, not yet normalised.
     """
 
     image: NDArray[np.uint8]
     targets: Mapping[str, NDArray[Any]]
     record: FrameRecord
     fault: str | None = None
+    scaled: Sequence[NDArray[np.uint8]] = ()
+    zoom: float = 1.0
 
 
 @dataclass
@@ -36,11 +39,14 @@ class Batch:
     Attributes:
         image: float32 `[N,3,H,W]`, channels_last, normalised by the ImageNet statistics.
         targets: by configured task, as its `TaskLearning.tensor` gives them; blank where a frame lacks the label.
-        present: per task and frame, whether the frame has that label. On the host.
+        present: per task and frame, whether what is shown has a pixel with that label. On the host.
         names: frame names.
         source: number of the source, -1 where the batch mixes several; `sources` has one number per frame.
         skipped: frames of this batch that could not be read, and why.
         unread: their places in the batch; a name does not tell them, since two sources may share it.
+        scaled: the same pictures at other sizes, normalised, where an evaluation asks for them (`Presentation`).
+        zoom: how many times as wide `image` is as the training shows a picture of this source; things look so much
+            larger.
     """
 
     image: Tensor
@@ -51,16 +57,20 @@ class Batch:
     sources: list[int] = field(default_factory=list)
     skipped: list[BadFrame] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
+    scaled: list[Tensor] = field(default_factory=list)
+    zoom: float = 1.0
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on `device`; asynchronous where the memory is pinned."""
         targets = {name: target.to(device, non_blocking=True) for name, target in self.targets.items()}
-        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets)
+        scaled = [image.to(device, non_blocking=True) for image in self.scaled]
+        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets, scaled=scaled)
 
     def pin_memory(self) -> "Batch":
         """Called by DataLoader(pin_memory=True)."""
         targets = {name: target.pin_memory() for name, target in self.targets.items()}
-        return replace(self, image=self.image.pin_memory(), targets=targets)
+        scaled = [image.pin_memory() for image in self.scaled]
+        return replace(self, image=self.image.pin_memory(), targets=targets, scaled=scaled)
 
     def halved(self, tasks: Mapping[str, Task] = TASKS) -> "Batch":
         """The same frames at half the size: pictures averaged, labels picked. On the host; sides must be even."""
@@ -90,8 +100,19 @@ def normalize(images: Tensor) -> Tensor:
     return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
-def collate(samples: Sequence[Sample], tasks: Mapping[str, Task] = TASKS) -> Batch:
-    """Stack samples of one size; `tasks`: a table with all that they have targets of."""
+def collate(
+    samples: Sequence[Sample],
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+    *,
+    training: bool = False,
+) -> Batch:
+    """Stack samples of one size. A frame has a label where the file is there and its target has a pixel to learn from
+    or, unless `training`, to measure.
+
+    `tasks`: a table with all that they have targets of.
+    """
+    spec = spec or TaskSpec()
     records = [sample.record for sample in samples]
     readable = [sample.fault is None for sample in samples]
     sources = [record.source for record in records]
@@ -103,7 +124,12 @@ def collate(samples: Sequence[Sample], tasks: Mapping[str, Task] = TASKS) -> Bat
             for name, task in shown.items()
         },
         present={
-            name: [task.has(record) and ok for record, ok in zip(records, readable, strict=True)]
+            name: [
+                ok
+                and task.has(sample.record)
+                and task.arrays.is_labelled(sample.targets[name], spec, training=training)
+                for sample, ok in zip(samples, readable, strict=True)
+            ]
             for name, task in shown.items()
         },
         names=[record.name for record in records],
@@ -111,7 +137,20 @@ def collate(samples: Sequence[Sample], tasks: Mapping[str, Task] = TASKS) -> Bat
         sources=sources,
         skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
         unread=[place for place, ok in enumerate(readable) if not ok],
+        scaled=[normalize(torch.from_numpy(np.stack(same))) for same in zip(*(s.scaled for s in samples), strict=True)],
+        zoom=samples[0].zoom,
     )
+
+
+def with_labels_shown(batch: Batch, masks: Mapping[str, Tensor]) -> Batch:
+    """The batch without the labels that it claims to have and whose `masks`, bool [N,1,H,W] by task, are empty.
+
+    For batches that `collate` has not made. On a device it would have to be waited for: those are taken at their word.
+    """
+    shown = {name: mask.flatten(1).any(1).tolist() for name, mask in masks.items() if mask.device.type == "cpu"}
+    claimed = {name: batch.present[name] for name in shown}
+    present = {name: [a and b for a, b in zip(had, shown[name], strict=True)] for name, had in claimed.items()}
+    return batch if present == claimed else replace(batch, present={**batch.present, **present})
 
 
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

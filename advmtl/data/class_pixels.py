@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from advmtl.config import Config
 from advmtl.data.class_mix import class_mix
 from advmtl.data.rare_frames import RareFrames, class_probabilities, class_shares, frames_showing
-from advmtl.data.survey import survey
+from advmtl.data.survey import survey_data
 from preprocessing.ground import InputError
 
 
@@ -20,7 +20,7 @@ def count_classes(config: Config, loader: Any) -> NDArray[np.int64]:
     """
     task = config.classes_task
     assert task is not None  # else the configuration is refused
-    counts = survey(config, loader, []).train[task].counts
+    counts = survey_data(config, loader, []).train[task].counts
     if not counts.any():
         raise InputError(
             f"{config.counts_classes}: needs the pixels of each class, and no label file of {task} was counted "

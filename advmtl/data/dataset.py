@@ -16,6 +16,7 @@ from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError
+from preprocessing.sets import Strays
 
 _SEEN, _TRIES = 0.0005, 5  # of a frame whose class is pasted into another: share of the window, windows drawn for it
 
@@ -30,12 +31,17 @@ class TrainView:
 
 
 class TaskFrames(Dataset[Sample]):
-    """Frames that know which tasks their samples have targets of."""
+    """Frames that know which tasks their samples have targets of, and by which settings."""
 
     tasks: Mapping[str, Task]
+    spec: TaskSpec
 
     def __len__(self) -> int:
         raise NotImplementedError
+
+    def batches(self, count: int) -> list[list[int]]:
+        """The frames in their order, `count` together."""
+        return [list(range(start, min(start + count, len(self)))) for start in range(0, len(self), count)]
 
 
 class FrameDataset(TaskFrames):
@@ -59,13 +65,14 @@ class FrameDataset(TaskFrames):
         strict: bool = False,
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where it is set: what was
-        found in the files of each record.
+        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where they are set: what was
+        found in the files of each record; `strays`: label files that belong to none.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
         self.tasks, self.spec = dict(tasks), spec or TaskSpec()
         self.bad_frames: list[BadFrame] = []
         self.looks: Sequence[Look] = []
+        self.strays: Sequence[Strays] = []
         self.looks_for: tuple[str, float, int] | None = None
         self.mix: ClassMix | None = None
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)
@@ -87,7 +94,7 @@ class FrameDataset(TaskFrames):
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Frames by number as one batch; all of one size."""
-        return collate([self[place] for place in places], self.tasks)
+        return collate([self[place] for place in places], self.tasks, self.spec, training=self.view is not None)
 
     def _viewed(self, frame: Arrays, key: FrameKey, view: TrainView, *, mixes: bool) -> Arrays:
         drawn, wanted = key[:3], None

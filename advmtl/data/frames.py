@@ -1,5 +1,6 @@
 """Reading frames as arrays at network size, and listing the unreadable ones."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,11 +33,17 @@ class BadFrame:
 
 
 def load_frame(
-    record: FrameRecord, size: Size, tasks: Mapping[str, Task] = TASKS, spec: TaskSpec | None = None
+    record: FrameRecord,
+    size: Size,
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+    *,
+    resized: bool = True,
 ) -> Arrays:
     """Read one frame at network `size`: its image, and for each of `tasks` its label, blank where the frame has none.
 
-    Raises: InputError naming the file that is missing, truncated, of another size or holds unknown ids.
+    `resized`: False leaves the image at its own size. Raises: InputError naming the file that is missing, truncated, of
+    another size or holds unknown ids.
     """
     image = read_image(record.image)
     shape, spec = (image.shape[0], image.shape[1]), spec or TaskSpec()
@@ -44,7 +51,7 @@ def load_frame(
         name: task.arrays.read(record, shape, size, spec) if task.has(record) else task.arrays.blank(size)
         for name, task in tasks.items()
     }
-    return Arrays(resize_image(image, size), labels)
+    return Arrays(resize_image(image, size) if resized else image, labels)
 
 
 def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
@@ -58,11 +65,13 @@ class Look:
     """What was found in the files of one frame.
 
     Attributes:
+        picture: the file of its picture: device, number and size [bytes], None where there is none.
         fault: why its picture cannot be read.
         faults: the same of its labels, by task.
         contents: of its labels that were counted, by task.
     """
 
+    picture: tuple[int, int, int] | None = None
     fault: str | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[str, Contents] = field(default_factory=dict)
@@ -73,18 +82,17 @@ def look_at(
     tasks: Mapping[str, Task] = TASKS,
     spec: TaskSpec | None = None,
     *,
-    counted_px: int = COUNTED_PX,
+    counted_px: int | None = None,
     threads: int = 4,
 ) -> list[Look]:
     """Look at all files of frames, without decoding pictures.
 
     Each file must be there, open as an image, be whole to its last bytes and have its image's size. Label files are
     counted: all of those that have to be decoded to be checked, because an unknown id shows only there; of the others
-    as many, evenly over the frames, as have together `counted_px` pixels.
+    as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default.
     """
-    spec = spec or TaskSpec()
-    first = next((shape for shape in map(_shape, records) if not isinstance(shape, str)), (1, 1))
-    every = max(1, -(-len(records) * first[0] * first[1] // max(1, counted_px)))
+    spec, counted_px = spec or TaskSpec(), COUNTED_PX if counted_px is None else counted_px
+    every = max(1, -(-_pixels(records) // max(1, counted_px)))
     with ThreadPoolExecutor(max_workers=threads) as pool:
         jobs = pool.map(lambda place: _look(records[place], tasks, spec, place % every == 0), range(len(records)))
         return list(track(jobs, "check", len(records)))
@@ -116,6 +124,16 @@ def fault_of(record: FrameRecord, look: Look, tasks: Mapping[str, Task]) -> str 
     return look.fault or next((fault for fault in faults if fault), None)
 
 
+def _pixels(records: Sequence[FrameRecord]) -> int:
+    """Of all pictures together, by the first readable one of each source."""
+    total = 0
+    for number, count in Counter(record.source for record in records).items():
+        shapes = (_shape(record) for record in records if record.source == number)
+        height, width = next((shape for shape in shapes if not isinstance(shape, str)), (0, 0))
+        total += count * height * width
+    return total
+
+
 def _shape(record: FrameRecord) -> tuple[int, int] | str:
     try:
         return picture_shape(record.image)
@@ -139,4 +157,5 @@ def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count:
                 found[name] = contents
         except InputError as error:
             faults[name] = str(error)
-    return Look(faults=faults, contents=found)
+    file = record.image.stat()
+    return Look((file.st_dev, file.st_ino, file.st_size), faults=faults, contents=found)

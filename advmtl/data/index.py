@@ -8,7 +8,7 @@ from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.tasks import DataSource, FrameRecord, Task
 from preprocessing.ground import InputError
-from preprocessing.sets import describe
+from preprocessing.sets import Strays, describe
 
 
 def index_source(
@@ -23,11 +23,19 @@ def index_source(
     Raises: InputError where there is no such format, the root, split or an image folder is missing, or no frame is
     found.
     """
+    return index_with_strays(source, classes, role, number, formats)[0]
+
+
+def index_with_strays(
+    source: Source, classes: str, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
+) -> tuple[list[FrameRecord], list[Strays]]:
+    """The frames of `index_source`, and the label files that belong to no picture of the source."""
     own = format_of(source, formats)
     if source.split is None and own.splits:
         source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
     check_root(source, formats)
     records = [replace(record, source=number) for record in own.index(source, classes, role)]
+    strays = own.strays(source, records)
     if source.frames is not None:
         records = records[slice(*source.frames)]
     if source.labels == "none":
@@ -36,7 +44,7 @@ def index_source(
         records = [replace(record, depth=None, disparity=None) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
-    return records
+    return records, strays
 
 
 def check_root(source: Source, formats: Mapping[str, Format] = FORMATS) -> None:

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from advmtl.config import Config, parse_budget
-from advmtl.data.formats import FORMATS, Format
-from advmtl.data.index import index_source
 from advmtl.tasks import TASKS, FrameRecord, Task
 from preprocessing.ground import InputError, read_json, write_json
 
@@ -144,23 +142,13 @@ def _unlabelled_weight(labelled: Sequence[Group], unlabelled: Sequence[Group], c
     return min(1.0, with_labels / without) if without else 1.0
 
 
-def hidden_by_budget(task: str, config: Config, formats: Mapping[str, Format] = FORMATS) -> str | None:
-    """Where the training sources have a task's label and the budget leaves no frame with it: that, and what to do.
-
-    Raises: InputError where a source is missing.
-    """
-    data, tasks = config.data, config.task_table
-    sources = [index_source(source, data.classes, "train", i, formats) for i, source in enumerate(data.train)]
-    found = [record for own in sources for record in own]
-    before, after = (
-        sum(tasks[task].has(record) for record in records)
-        for records in (found, keep_labels(found, data.label_budget, data.label_seed, tasks))
-    )
-    if not before or after:
+def hidden_by_budget(hidden: int, config: Config) -> str | None:
+    """Where a budget leaves no frame with a label that `hidden` frames have: that, and what to do."""
+    if not hidden:
         return None
     return (
-        f"data.label_budget={data.label_budget} leaves none of the {before} there are; write another (the parts of a "
-        f"ratio are {':'.join(tasks)}), or take the task out of the configuration"
+        f"data.label_budget={config.data.label_budget} leaves none of the {hidden} there are; write another (the parts "
+        f"of a ratio are {':'.join(config.task_table)}), or take the task out of the configuration"
     )
 
 

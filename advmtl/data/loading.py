@@ -7,13 +7,12 @@ any label, so that no loss counts it, and `Batch.skipped` names it and the reaso
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Protocol, cast
 
 import cv2
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -22,9 +21,11 @@ from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.class_pixels import count_classes, draw_by_class
 from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
 from advmtl.data.formats import FORMATS, Format, Role
-from advmtl.data.frames import BadFrame, Look, fault_of, look_at, without_void
-from advmtl.data.index import index_source, source_name
-from advmtl.data.label_budget import frame_groups, keep_labels
+from advmtl.data.frames import BadFrame
+from advmtl.data.index import source_name
+from advmtl.data.label_budget import frame_groups
+from advmtl.data.listing import checked_frames, configured, index_frames, the_first
+from advmtl.data.presentation import Presentation, PresentedFrames
 from advmtl.data.sampling import EpochSampler
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
@@ -111,16 +112,16 @@ def train_loader(
     """
     data, tasks = config.data, tasks or config.task_table
     if records is None:
-        found = _index(data.train, config, "train", tasks, formats)
+        found = index_frames(data.train, config, "train", tasks, formats)
     else:
-        found = _checked(records, config, tasks, "train")
+        found = checked_frames(records, config, tasks, "train")
         if not found.good:
-            raise InputError(f"none of the training frames is good{_the_first(found.bad)}")
+            raise InputError(f"none of the training frames is good{the_first(found.bad)}")
     groups = frame_groups(found.good, config)
     view = TrainView(data.crop or data.size, data.augment, config.seed)
     shown = [record for group, _ in groups for record in group]
     dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
-    dataset.bad_frames, dataset.looks = found.bad, found.looks_of(shown)
+    dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays
     sampler = EpochSampler(
         lengths=[len(group) for group, _ in groups],
         weights=[weight for _, weight in groups],
@@ -131,7 +132,7 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
-    loader = cast(TrainLoader, batches_of(dataset, sampler, data.workers, persistent=True))
+    loader = cast(TrainLoader, batches_of(dataset, sampler, data.workers, training=True))
     if data.rare_frames is not None or data.class_mix is not None:
         draw_by_class(config, loader, count_classes(config, loader))
     return loader
@@ -147,29 +148,31 @@ def val_loaders(
     tasks: Tasks | None = None,
     formats: Mapping[str, Format] = FORMATS,
     records: Sequence[FrameRecord] | None = None,
+    presentation: Presentation | None = None,
 ) -> list[NamedLoader]:
     """One loader per source, with its name: whole frames in order, not augmented, depth not clipped.
 
     `sources`: others than the configuration's validation sources; `role` decides which depth "auto" means. Of several
     processes each takes every `world_size`-th batch, so that the batches are those of one process, bit for bit.
     `tasks`, `formats`: as for `train_loader`. `records`: frames of the caller's own instead, as one source, "own".
-    Raises: InputError where a source is missing or no frame of it is good.
+    `presentation`: other sizes than those of training. Raises: InputError where a source is missing or no frame of it
+    is good.
     """
     data, tasks = config.data, tasks or config.task_table
     if records is not None:
-        found = _checked([replace(record, source=0) for record in records], config, tasks, "val")
+        found = checked_frames([replace(record, source=0) for record in records], config, tasks, "val")
         if not found.good:
-            raise InputError(f"none of the validation frames is good{_the_first(found.bad)}")
-        own = _dataset(found.good, [], config, tasks, data.cache_mb * 0.25)
+            raise InputError(f"none of the validation frames is good{the_first(found.bad)}")
+        own = _whole(found.good, [], config, tasks, 1, presentation)
         own.bad_frames, own.looks = found.bad, found.looks
         return [("own", in_order(own, config, rank, world_size))]
     chosen = list(data.val if sources is None else sources)
     loaders: list[NamedLoader] = []
     for number, source in enumerate(chosen):
-        found = _index([source], config, role, tasks, formats)
+        found = index_frames([source], config, role, tasks, formats)
         own_records = [replace(record, source=number) for record in found.good]
-        dataset = _dataset(own_records, chosen, config, tasks, data.cache_mb * 0.25 / len(chosen))
-        dataset.bad_frames, dataset.looks = found.bad, found.looks
+        dataset = _whole(own_records, chosen, config, tasks, len(chosen), presentation)
+        dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks, found.strays
         loaders.append((source_name(source), in_order(dataset, config, rank, world_size)))
     return loaders
 
@@ -177,10 +180,9 @@ def val_loaders(
 def in_order(dataset: TaskFrames, config: Config, rank: int, world_size: int) -> Loader:
     """Whole frames in their order; of several processes each takes every `world_size`-th batch."""
     data = config.data
-    batches = np.split(np.arange(len(dataset)), range(data.batch_size, len(dataset), data.batch_size))
-    own = [batch.tolist() for batch in batches[rank::world_size]]
+    own = dataset.batches(data.batch_size)[rank::world_size]
     # Its workers live for one pass only: between two measurements they would hold memory for nothing.
-    return cast(Loader, batches_of(dataset, own, data.workers, persistent=False))
+    return cast(Loader, batches_of(dataset, own, data.workers, training=False))
 
 
 def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: DataConfig) -> Loader:
@@ -192,7 +194,22 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     shapes = [sizes[record.source] for record in records]
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
-    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, persistent=False))
+    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, training=False))
+
+
+def _whole(
+    records: Sequence[FrameRecord],
+    sources: Sequence[Source],
+    config: Config,
+    tasks: Tasks,
+    parts: int,
+    presentation: Presentation | None,
+) -> FrameDataset | PresentedFrames:
+    """Frames to measure on, of one of `parts` sources that share the cache."""
+    if presentation is None:
+        return _dataset(records, sources, config, tasks, config.data.cache_mb * 0.25 / parts)
+    sizes = [source.size or config.data.size for source in sources] or [config.data.size]
+    return PresentedFrames(records, sizes, configured(config, tasks), presentation, config.spec)
 
 
 def _dataset(
@@ -204,83 +221,20 @@ def _dataset(
     view: TrainView | None = None,
 ) -> FrameDataset:
     sizes = [source.size or config.data.size for source in sources] or [config.data.size]
-    return FrameDataset(records, sizes, _configured(config, tasks), view, spec=config.spec, cache_mb=cache_mb)
-
-
-def _configured(config: Config, tasks: Tasks) -> dict[str, Task]:
-    return {name: task for name, task in tasks.items() if name in config.tasks}
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The good frames of some sources, what was found in their files, and the bad ones."""
-
-    good: list[FrameRecord]
-    looks: list[Look]
-    bad: list[BadFrame]
-    sources_of_bad: list[int]
-
-    def looks_of(self, records: Sequence[FrameRecord]) -> list[Look]:
-        """What was found in the files of these very good frames, in whatever order."""
-        by_record = {id(record): look for record, look in zip(self.good, self.looks, strict=True)}
-        return [by_record[id(record)] for record in records]
-
-
-def _index(
-    sources: Sequence[Source], config: Config, role: Role, tasks: Tasks, formats: Mapping[str, Format]
-) -> _Found:
-    if not sources:
-        raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
-    every = [index_source(source, config.data.classes, role, i, formats) for i, source in enumerate(sources)]
-    found = _checked([record for own in every for record in own], config, tasks, role)
-    for number, source in enumerate(sources):
-        if not any(record.source == number for record in found.good):
-            bad = [one for one, its in zip(found.bad, found.sources_of_bad, strict=True) if its == number]
-            raise InputError(f"{source_name(source)}: every frame is bad{_the_first(bad)}")
-    return found
-
-
-def _the_first(bad: Sequence[BadFrame]) -> str:
-    return f"; the first: {bad[0].reason}" if bad else ""
-
-
-def _checked(records: Sequence[FrameRecord], config: Config, tasks: Tasks, role: Role) -> _Found:
-    """Good and bad frames, without the labels that nothing learns, so that no time is spent on reading them, and
-    without those that have no pixel.
-    """
-    own, training = _configured(config, tasks), role == "train"
-    # A budget is over all sources, and before a single task's labels are chosen: every configuration learns from the
-    # same ones. So it must be known of every task's labels which are void.
-    whole = training and config.data.label_budget != "all"
-    looks = look_at(records, tasks if whole else own, config.spec)
-    records = [without_void(r, look, tasks, training=training) for r, look in zip(records, looks, strict=True)]
-    if training:
-        records = keep_labels(records, config.data.label_budget, config.data.label_seed, tasks)
-    for name, task in tasks.items():
-        if name not in config.tasks:
-            records = [task.without(record) for record in records]
-    faults = [fault_of(record, look, own) for record, look in zip(records, looks, strict=True)]
-    kept = [place for place, fault in enumerate(faults) if fault is None]
-    bad = [(record, fault) for record, fault in zip(records, faults, strict=True) if fault is not None]
-    return _Found(
-        [records[place] for place in kept],
-        [looks[place] for place in kept],
-        [BadFrame(record.name, fault) for record, fault in bad],
-        [record.source for record, _ in bad],
-    )
+    return FrameDataset(records, sizes, configured(config, tasks), view, spec=config.spec, cache_mb=cache_mb)
 
 
 def batches_of(
-    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, persistent: bool
+    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, training: bool
 ) -> DataLoader[Sample]:
     """The samples of a dataset that knows its `tasks`, in the sampler's order, as batches."""
     return DataLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=workers,
-        collate_fn=partial(collate, tasks=dataset.tasks),
+        collate_fn=partial(collate, tasks=dataset.tasks, spec=dataset.spec, training=training),
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=persistent and workers > 0,
+        persistent_workers=training and workers > 0,
         worker_init_fn=_one_thread,
         # Every `iter()` draws a worker seed. Nothing here uses it, but drawn from the global generator it would
         # make the random state depend on how often a run was resumed.

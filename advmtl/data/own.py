@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advmtl.config import Config
-from advmtl.data.batch import Batch, Sample
+from advmtl.data.batch import Batch, Sample, with_labels_shown
 from advmtl.data.dataset import TaskFrames
 from advmtl.data.formats import FORMATS, Format
 from advmtl.data.loading import (
@@ -67,7 +67,7 @@ def loaders(
 def _train_batches(frames: FrameSet, config: Config, rank: int, world_size: int) -> TrainLoader:
     dataset = _Numbered(frames, config, "train")
     sampler = EpochSampler([len(frames)], [1.0], config.data.batch_size, config.seed, rank, world_size)
-    loader: TrainLoader = batches_of(dataset, sampler, config.data.workers, persistent=True)  # type: ignore[assignment]
+    loader: TrainLoader = batches_of(dataset, sampler, config.data.workers, training=True)  # type: ignore[assignment]
     return loader
 
 
@@ -79,6 +79,7 @@ class _Numbered(TaskFrames):
         self._frames = frames
         self.records: Sequence[FrameRecord] = frames.records
         self.bad_frames = list(frames.bad_frames)
+        self.spec = config.spec
         self.tasks: Mapping[str, Task] = {name: config.task_table[name] for name in config.tasks}
 
     def __len__(self) -> int:
@@ -115,10 +116,13 @@ def check_loader(loader: Loader, what: str, *, training: bool = False) -> None:
         _has(sampler, ("batches", "set_position"), f"{who}: its batch_sampler", "TrainLoader")
 
 
-def checked_batches(loader: Loader, tasks: Collection[str]) -> Iterator[Batch]:
-    """The loader's batches, each looked at. Raises: InputError, see `check_batch`."""
+def checked_batches(loader: Loader, tasks: Mapping[str, Task]) -> Iterator[Batch]:
+    """The loader's batches, each looked at; a label without a pixel is none. Raises: InputError, see `check_batch`."""
+    collated = isinstance(loader.dataset, TaskFrames)
     for batch in loader:
         check_batch(batch, tasks, loader)
+        if not collated:
+            batch = with_labels_shown(batch, {name: t.learning.mask(batch.targets[name]) for name, t in tasks.items()})
         yield batch
 
 

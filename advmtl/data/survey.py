@@ -1,23 +1,29 @@
-"""What the label files of training and validation hold, counted before the first step."""
+"""What the label files of training and validation hold, known before the first step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.config import Config
 from advmtl.data.frames import Look
-from advmtl.tasks import FrameRecord, Task
+from advmtl.data.index import source_name
+from advmtl.tasks import Contents, FrameRecord, Task
+from preprocessing.ground import InputError, sha256_of
+from preprocessing.sets import Strays
+
+_COMPARED_BYTES = 2**28  # of pictures that are read to find equal ones
+_QUANTILES = (0.05, 0.5, 0.95)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One finding in words; `doubtful`: it can hardly be meant so."""
+class Surveyed(Protocol):
+    """A loader, of which only the frames behind it are asked."""
 
-    text: str
-    doubtful: bool = False
+    @property
+    def dataset(self) -> object:
+        """With `records`, and `looks` and `strays` where its files were looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,24 +32,33 @@ class Labels:
 
     Attributes:
         frames: in the role.
-        files: frames with a label file.
+        files: frames with a label file, without those that a budget hides.
+        hidden: frames with a label that a budget hides.
         counted: files that were decoded; the others are taken to be labelled.
-        labelled: frames whose file has a pixel that counts, or was not decoded.
-        void: names of the frames whose file has none.
+        void: names of the frames whose file has no pixel that counts.
         classes: names of the classes, of a task that has some.
-        counts: int64 `[frames, classes]`, pixels at the files' own sizes; a row of zeros where a file was not decoded.
-            Rows are those of the loader's `dataset.records`.
-        quantiles: 5, 50 and 95 % of the valid values, of a task that has a quantity.
+        counts: int64 `[frames, classes]`, pixels at the files' own sizes; a row of zeros where no file was decoded.
+            Rows are those of the loaders' `dataset.records`, one loader after the other.
+        quantiles: 5, 50 and 95 % of the valid values, of a task that has a quantity; may be infinite.
+        unit: of the quantiles.
+        doubts: what of the files can hardly be meant so, each in one line that names the source.
     """
 
     frames: int
     files: int
+    hidden: int
     counted: int
-    labelled: int
     void: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64), repr=False)
     quantiles: tuple[float, ...] = ()
+    unit: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> int:
+        """Frames that have the label."""
+        return self.files - len(self.void)
 
     @property
     def class_pixels(self) -> NDArray[np.int64]:
@@ -53,50 +68,132 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What there is to learn from, and to measure on, by configured task."""
+    """What there is to learn from, and to measure on.
+
+    Attributes:
+        train, val: by configured task.
+        strays: label files of both roles that belong to no picture.
+        shared: names of the validation frames whose picture is one of training, by file or by content.
+    """
 
     train: Mapping[str, Labels]
     val: Mapping[str, Labels]
+    strays: tuple[Strays, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
-def survey(config: Config, train: Any, val: Sequence[Any]) -> Survey:
-    """The survey of loaders, from what was found in their files when these were checked; reads none.
+def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
+    """The survey of loaders, from what was found in their files when these were listed.
+
+    Reads nothing more but pictures of one size in bytes in both roles, to tell whether they are the same.
 
     Args: `train`, `val`: as of `train_loader` and `val_loaders` (without the names); of a caller's own only which
         labels their records have is known.
     """
-    tasks = {name: config.task_table[name] for name in config.tasks}
-    return Survey(_role([train], tasks, config, "learnt"), _role(val, tasks, config, "measured"))
+    frames = _frames([train]), _frames(val)
+    strays = [one for loader in (train, *val) for one in getattr(loader.dataset, "strays", ())]
+    return Survey(
+        train=_role(frames[0], config, "train"),
+        val=_role(frames[1], config, "val"),
+        strays=tuple({one.folder: one for one in strays}.values()),
+        shared=_shared(*frames),
+    )
 
 
-def _role(loaders: Sequence[Any], tasks: Mapping[str, Task], config: Config, what: str) -> dict[str, Labels]:
-    records = [record for loader in loaders for record in loader.dataset.records]
-    looks = [look for loader in loaders for look in looks_of(loader.dataset)]
-    return {name: _labels(task, records, looks, config, what) for name, task in tasks.items()}
+def survey_val(config: Config, val: Sequence[Surveyed]) -> dict[str, Labels]:
+    """The half of a `Survey` that loaders to measure on have."""
+    return _role(_frames(val), config, "val")
 
 
-def looks_of(dataset: Any) -> Sequence[Look]:
-    """What was found in the files of a dataset's frames, in the order of its records."""
-    return getattr(dataset, "looks", None) or [Look()] * len(dataset.records)
+Frames = list[tuple[FrameRecord, Look]]
 
 
-def _labels(task: Task, records: Sequence[FrameRecord], looks: Sequence[Look], config: Config, what: str) -> Labels:
+def _frames(loaders: Sequence[Surveyed]) -> Frames:
+    found: Frames = []
+    for loader in loaders:
+        records: Sequence[FrameRecord] = getattr(loader.dataset, "records")  # noqa: B009  # of a protocol of frames
+        found += zip(records, getattr(loader.dataset, "looks", None) or [Look()] * len(records), strict=True)
+    return found
+
+
+def _role(frames: Frames, config: Config, role: str) -> dict[str, Labels]:
+    return {name: _labels(config.task_table[name], frames, config, role) for name in config.tasks}
+
+
+def _labels(task: Task, frames: Frames, config: Config, role: str) -> Labels:
     names = task.arrays.class_names(config.spec)
-    counts = np.zeros((len(records), len(names)), np.int64)
-    void, values, files, counted = [], [], 0, 0
-    for row, (record, look) in enumerate(zip(records, looks, strict=True)):
-        found = look.contents.get(task.name)
-        if found is None or (getattr(found, what) and not task.has(record)):  # not counted, or hidden by a budget
-            files += task.has(record)
-            continue
-        files, counted = files + 1, counted + 1
-        if not getattr(found, what):
+    counts = np.zeros((len(frames), len(names)), np.int64)
+    void, files, hidden, found = [], 0, 0, []
+    for row, (record, look) in enumerate(frames):
+        contents = look.contents.get(task.name)
+        if contents is not None and not (contents.learnt if role == "train" else contents.measured):
             void.append(record.name)
-        if len(found.classes):
-            counts[row] = found.classes
-        values.append(found.values)
-    pooled = np.concatenate(values) if values else np.zeros(0, np.float32)
+        elif not task.has(record):
+            hidden += task.arrays.has(record)
+            continue
+        files += 1
+        if contents is not None:
+            found.append((record, contents))
+            counts[row] = contents.classes if len(names) else 0
+    return Labels(
+        frames=len(frames),
+        files=files,
+        hidden=hidden,
+        counted=len(found),
+        void=tuple(void),
+        classes=names,
+        counts=counts,
+        quantiles=_quantiles([contents for _, contents in found]),
+        unit=task.arrays.value_unit,
+        doubts=tuple(_doubts(task, found, config, role)),
+    )
+
+
+def _quantiles(found: Sequence[Contents]) -> tuple[float, ...]:
+    values = np.concatenate([contents.values for contents in found] or [np.zeros(0, np.float32)])
     # The value of a pixel, not between two: one may be infinite.
-    quantiles = np.quantile(pooled, (0.05, 0.5, 0.95), method="nearest").tolist() if len(pooled) else []
-    labelled = files - len(void)
-    return Labels(len(records), files, counted, labelled, tuple(void), names, counts, tuple(quantiles))
+    return tuple(np.quantile(values, _QUANTILES, method="nearest").tolist()) if len(values) else ()
+
+
+def _doubts(task: Task, found: Sequence[tuple[FrameRecord, Contents]], config: Config, role: str) -> list[str]:
+    by_source: dict[int, list[tuple[FrameRecord, Contents]]] = {}
+    for record, contents in found:
+        by_source.setdefault(record.source, []).append((record, contents))
+    sources = config.data.train if role == "train" else config.data.val
+    return [
+        f"{source_name(sources[number]) if number < len(sources) else f'data.{role}'}: {task.name}: {doubt}"
+        for number, files in sorted(by_source.items())
+        for doubt in task.arrays.doubts(files, config.spec)
+    ]
+
+
+def _shared(train: Frames, val: Frames) -> tuple[str, ...]:
+    """Names of validation frames whose picture is the file of a training frame, or has its very content."""
+    files = {look.picture for _, look in train}
+    by_size: dict[int, list[FrameRecord]] = {}
+    for record, look in train:
+        if look.picture is not None:
+            by_size.setdefault(look.picture[2], []).append(record)
+    alike = [look.picture[2] for _, look in val if look.picture and look.picture[2] in by_size]
+    compared = sum(alike) + sum(size * len(by_size[size]) for size in set(alike)) <= _COMPARED_BYTES
+    hashes: dict[int, set[str]] = {}
+    shared = []
+    for record, look in val:
+        if look.picture is None:
+            continue
+        size = look.picture[2]
+        if look.picture in files:
+            shared.append(record.name)
+        elif compared and size in by_size:
+            if size not in hashes:
+                hashes[size] = {_content(own) for own in by_size[size]}
+            if _content(record) in hashes[size]:
+                shared.append(record.name)
+    return tuple(shared)
+
+
+def _content(record: FrameRecord) -> str:
+    try:
+        return sha256_of(record.image)
+    except InputError:  # gone meanwhile: equal to no other
+        return str(record.image)

@@ -36,6 +36,8 @@ _WITHOUT = {
     "gpu": "ONNX Runtime uses the system's CUDA and cuDNN, if any",
     "tensorrt": "models run on CUDA or the CPU",
     "timm": "encoder.name knows torchvision's two encoders alone",
+    "tune": "advmtl tune cannot search settings",
+    "cityscapes": "advmtl evaluate --official cityscapes cannot measure",
 }
 _FOR_DEVELOPERS = "dev"
 Status = Literal["ok", "warning", "missing", "broken"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from advmtl.doctor.installed import Finding, Status, hub_folder
-from preprocessing.ground import usable_cores, usable_memory
+from preprocessing.ground import idle_cores, usable_cores, usable_memory
 
 SECTION = "machine"
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
@@ -23,6 +23,7 @@ _PREFETCHED = 2  # batches each DataLoader worker makes ahead
 def check_machine(folder: Path) -> Iterable[Finding]:
     """Lines about the machine; `folder` is where the user works."""
     yield cores_line(*usable_cores())
+    yield from idle_line(idle_cores(), usable_cores()[0])
     memory = usable_memory()
     if memory is not None:
         yield memory_line(memory.total, memory.free, memory.limited)
@@ -38,6 +39,19 @@ def cores_line(usable: float, machine: int) -> Finding:
     if usable < machine:
         return Finding(SECTION, "CPU cores", "ok", f"{usable:g} of {machine} for this process", facts=facts)
     return Finding(SECTION, "CPU cores", "ok", f"{machine}", facts=facts)
+
+
+def idle_line(idle: float | None, usable: float) -> Iterable[Finding]:
+    """How many cores others leave to a training; none where the system does not say."""
+    if idle is None:
+        return
+    facts = {"idle": round(idle, 2), "usable": usable, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY")}
+    found = f"{min(idle, usable):.1f} of {usable:g} now"
+    if idle > usable - 0.5 or usable < 2:
+        yield Finding(SECTION, "idle cores", "ok", found, facts=facts)
+        return
+    remedy = f"train.threads={max(1, round(idle))} while others compute: threads wait for each other (docs/training.md)"
+    yield Finding(SECTION, "idle cores", "warning", found, remedy, facts)
 
 
 def memory_line(total: int, free: int, limited: bool) -> Finding:

@@ -1,6 +1,9 @@
 """Evaluating a generator: metrics of a set by task, of single frames, and tables with units."""
 
-from advmtl.evaluation.frame_metrics import FrameMetrics, Gather, frames_file, write_evaluation
+from advmtl.evaluation.cityscapes import ResultFiles, check_scripts, official_figures
+from advmtl.evaluation.frame_metrics import FrameMetrics, Gather, Observer, frames_file, write_evaluation
+from advmtl.evaluation.manner import PLAIN, Manner, manner_of
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
 from advmtl.evaluation.prediction import predict
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_metrics, print_table
+from advmtl.evaluation.views import Sized, maps_of

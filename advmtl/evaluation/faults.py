@@ -25,10 +25,9 @@ def leave_out_faults(
         return outputs, batch
     present = {task: [had and ok for had, ok in zip(one, sound, strict=True)] for task, one in batch.present.items()}
     bad = [BadFrame(name, f"{name}: {NOT_FINITE}") for name, ok in zip(batch.names, sound, strict=True) if not ok]
-    size = batch.image.shape[-1], batch.image.shape[-2]
     targets = {}
     for task, target in batch.targets.items():
-        arrays, learning = tasks[task].arrays, tasks[task].learning
+        arrays, learning, size = tasks[task].arrays, tasks[task].learning, (target.shape[-1], target.shape[-2])
         blank = learning.tensor(arrays.target(arrays.blank(size), spec, training=False)[None]).to(target.device)
         targets[task] = torch.where(_per_frame(finite, target), target, blank)
     kept = {task: torch.where(_per_frame(finite, one), one, 1) for task, one in outputs.items()}

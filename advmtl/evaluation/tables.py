@@ -17,7 +17,7 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     one.name: one.higher_is_better
     for task in TASKS.values()
     for one in task.learning.figures
-    if one.higher_is_better is not None
+    if one.higher_is_better is not None and not one.per_class
 }
 
 

@@ -1,5 +1,6 @@
 """Which frames batch norm takes its statistics from in training: this process's, those of all processes, or none."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.distributed import SINGLE, Processes
+from preprocessing.ground import InputError
 
 Kind = Literal["local", "synchronised", "frozen"]
 
@@ -92,6 +94,25 @@ def set_batch_norm(network: nn.Module, kind: Kind, device: torch.device, process
             made.processes = processes
         setattr(parent, name, made)
     return network
+
+
+def check_batch_norm(network: nn.Module, frames: int, size: tuple[int, int]) -> None:
+    """Raise InputError where, in training on so many frames of a size (width, height), a batch norm of this process has
+    one value per channel, which has no variance.
+    """
+    if frames > 1:
+        return
+    tried = copy.deepcopy(network).to("meta").train()
+    try:
+        with torch.no_grad():
+            tried(torch.empty(frames, 3, size[1], size[0], device="meta"))
+    except (RuntimeError, ValueError) as error:
+        if "more than 1 value per channel" not in str(error):
+            return  # a network that does not run without values; its first step will tell
+        raise InputError(
+            f"data.batch_size: of {frames} frame of {size[0]}x{size[1]} px batch norm has one value per channel; set "
+            "data.batch_size=2 or more, a larger data.size or data.crop, or train.batch_norm=frozen"
+        ) from None
 
 
 def running_statistics(network: nn.Module) -> list[Tensor]:

@@ -6,7 +6,8 @@ the union would leave a discriminator of dense labels and lidar depth the 4 % of
 equal zeros on both sides reveal nothing, in whichever channels they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -60,20 +61,40 @@ class PatchDiscriminator(nn.Module):
 
     def scores(self, maps: Tensor) -> Tensor:
         """The scores of `maps`, in float32 also under autocast, which computes the convolutions in half precision."""
-        if not torch.is_autocast_enabled(maps.device.type):
+        with self._steady(maps):
             scores: Tensor = self(maps)
-            return scores
+        return _wide(scores)
+
+    def scores_and_features(self, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The scores, as of `scores`, and what each hidden layer gives, [N,C_l,ceil(H/2^l),ceil(W/2^l)], l from 1.
+
+        torch.compile is not used here: it knows the whole forward.
+        """
+        features, x = [], maps
+        with self._steady(maps):
+            for stage in self.stages:
+                x = stage(x)
+                if not isinstance(stage, nn.Conv2d):
+                    features.append(x)
+        return _wide(x), [_wide(one) for one in features]
+
+    @contextmanager
+    def _steady(self, maps: Tensor) -> Iterator[None]:
+        """Under autocast: spectral normalisation's power iteration stays in float32; made here, it is found ready."""
+        if not torch.is_autocast_enabled(maps.device.type):
+            yield
+            return
         with parametrize.cached():
-            # Autocast would take spectral normalisation's power iteration down too; made here, it is found ready.
             with torch.autocast(maps.device.type, enabled=False):
                 for part in self.modules():
                     if parametrize.is_parametrized(part):
                         _ = part.weight
-            scores = self(maps)
-        return scores.float()
+            yield
 
-    def slope(self, maps: Tensor) -> Tensor:
+    def slope(self, maps: Tensor, patches: Tensor | None = None) -> Tensor:
         """∇ of each sample's mean score at `maps` [N,C,H,W], with graph to the weights only.
+
+        `patches` [N,1,h,w] weighs the scores in that mean, 1 in all for each sample; None: all alike.
 
         Between the kinks of its LeakyReLUs the network is linear, so the gradient is a chain of transposed
         convolutions and of slopes that no weight moves (almost everywhere). Written out, it is differentiated like any
@@ -91,12 +112,16 @@ class PatchDiscriminator(nn.Module):
                 else:
                     slopes.append(torch.full_like(x, _LEAK).masked_fill_(x > 0, 1.0))
                     x = stage(x)
-        gradient = torch.full_like(x, 1 / x[0].numel())
+        gradient = torch.full_like(x, 1 / x[0].numel()) if patches is None else patches.to(x)
         for index in reversed(range(len(convolutions))):
             if index < len(slopes):
                 gradient = gradient * slopes[index]
             gradient = _transposed(convolutions[index], gradient, inputs[index])
         return gradient
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _transposed(convolution: nn.Conv2d, gradient: Tensor, size: torch.Size) -> Tensor:
@@ -121,10 +146,22 @@ def validity(targets: Mapping[str, Tensor], tasks: Mapping[str, Task] = TASKS) -
 
 
 def real_maps(
-    targets: Mapping[str, Tensor], spec: TaskSpec, smoothing: float = 0.0, tasks: Mapping[str, Task] = TASKS
+    targets: Mapping[str, Tensor],
+    spec: TaskSpec,
+    smoothing: float = 0.0,
+    tasks: Mapping[str, Task] = TASKS,
+    scale: int = 1,
 ) -> dict[str, Tensor]:
-    """Labels as a discriminator sees them [N,channels,H,W], not yet masked; `smoothing`: see `encode_real`."""
-    maps = {name: tasks[name].learning.encode_real(target, spec, smoothing) for name, target in targets.items()}
+    """Labels as a discriminator sees them [N,channels,H,W], at 1/scale of the size, not yet masked; `smoothing`: see
+    `encode_real`.
+    """
+    maps = {}
+    for name, target in targets.items():
+        learning = tasks[name].learning
+        if scale == 1:
+            maps[name] = learning.encode_real(target, spec, smoothing)
+        else:
+            maps[name] = learning.encode_real_at(target, spec, smoothing, scale)
     return _encoded(maps, spec, tasks)
 
 

@@ -160,6 +160,8 @@ class Generator(nn.Module):
         kind = next(self.parameters()).dtype
         z, taps = self.encode(image)
         z, taps = z.to(kind), {name: tap.to(kind) for name, tap in taps.items()}
+        if torch.is_grad_enabled() and not z.requires_grad:
+            z.requires_grad_()  # all before it is frozen; objectives still have gradients at it
         heads = {task: output.to(kind) for task, output in self.emit(z, taps).items()}
         return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
 

@@ -75,6 +75,19 @@ class TaskMaps(Mapping[str, Tensor]):
             sampled = _upsampled_at(sampled, axis, self._size[axis - 2], start, lattice.stride)
         return self._activate(task, sampled)
 
+    def at(self, scale: int, task: str) -> Tensor:
+        """A task's map at 1/scale of the size [N,channels,⌈H/scale⌉,⌈W/scale⌉]: the head's output brought to it, then
+        activated. At the heads' own stride that is no work.
+        """
+        if scale == 1:
+            return self[task]
+        head, size = self.heads[task], (-(-self._size[0] // scale), -(-self._size[1] // scale))
+        if size[0] > head.shape[-2]:
+            head = F.interpolate(head, size=size, mode="bilinear", align_corners=False)
+        elif head.shape[-2:] != size:
+            head = F.interpolate(head, size=size, mode="area")
+        return self._activate(task, head)
+
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:
     """Bilinear upsampling (`align_corners=False`) along one axis of [N,C,h,w] to `size`, at places start, start +

@@ -37,12 +37,15 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     """Read a file of tensors by name, and nothing else: code inside the file is not run.
 
     Args:
-        path: a file written by `torch.save` of a state dict, or a `.safetensors` one.
+        path: a file written by `torch.save` of a state dict, or a `.safetensors` one; a run's checkpoint, or its
+            folder (then the best one), stands for its averaged encoder.
         key: configuration key the path came from, for the error message.
 
     Raises:
         InputError: the file is missing, unreadable, or holds something other than tensors by name.
     """
+    if (path / "checkpoints").is_dir():
+        path = path / "checkpoints" / "best.pt"
     if not path.is_file():
         raise InputError(f"{key}: no file {path}; give the path of a PyTorch state dict")
     try:
@@ -54,9 +57,18 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     except Exception as error:  # torch.load raises many kinds (pickle, zip, EOF, runtime) on a file that is not its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{key}: {path} is no PyTorch state dict ({reason}); give another file") from None
+    if isinstance(state, Mapping) and isinstance(state.get("state"), Mapping) and "ema" in state["state"]:
+        return _encoder_in(state["state"]["ema"])
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{key}: {path} holds no tensors by name; save model.state_dict() alone")
     return dict(state)
+
+
+def _encoder_in(averaged: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's tensors of a run's averaged generator, by the names that they have in the encoder's own file."""
+    named = {name.removeprefix("encoder."): value for name, value in averaged.items() if name.startswith("encoder.")}
+    of_timm = [name for name in named if name.startswith("network.")]  # the rest is of our wrapper
+    return {name.removeprefix("network."): named[name] for name in of_timm or named}
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -4,5 +4,6 @@
 the rows of runs, also of old, unfinished and damaged ones.
 """
 
+from advmtl.report.affinity import measured_in, proposed_by
 from advmtl.report.page import write_report
-from advmtl.report.read import RunRecord, read_runs
+from advmtl.report.read import RunRecord, read_run, read_runs

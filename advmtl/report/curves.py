@@ -96,6 +96,25 @@ def training_charts(runs: Sequence[RunRecord], axis: Axis, prefixes: Sequence[st
     return charts
 
 
+def affinity_charts(runs: Sequence[RunRecord], axis: Axis) -> list[Chart]:
+    """One chart for each measured pair, those of two different objectives first."""
+    keys = [key for key in _keys(runs, "affinity") if key.startswith("affinity/")]
+    charts = []
+    for key in sorted(keys, key=_own_step):
+        source, _, target = key.removeprefix("affinity/").rpartition(">")
+        lines = []
+        for number, run in enumerate(runs):
+            lines += _line(run, number, axis, run.affinity, _logged(key), "solid")
+        title = f"Step of {source.replace('_', ' ')}, loss of {target.replace('_', ' ')}"
+        charts += _chart(title, "Share of its loss that the step takes away; below 0 it adds.", axis, lines)
+    return charts
+
+
+def _own_step(key: str) -> bool:
+    source, _, target = key.removeprefix("affinity/").rpartition(">")
+    return source == target
+
+
 def chart_groups(runs: Sequence[RunRecord]) -> dict[str, list[Chart]]:
     """All charts of the page by what they are of."""
     axis = Axis.of(runs)
@@ -110,6 +129,7 @@ def chart_groups(runs: Sequence[RunRecord]) -> dict[str, list[Chart]]:
         "weights": training_charts(runs, axis, ("balance/",), "As given by the balancer."),
         "cosines": training_charts(runs, axis, ("gradient_cosine",), "−1: they pull apart, 1: together."),
         "norms": training_charts(runs, axis, ("gradient_norm", "learning_rate"), ""),
+        "affinity": affinity_charts(runs, axis),
         "speed": speed_charts(runs, axis),
     }
 

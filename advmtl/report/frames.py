@@ -168,7 +168,7 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
         dataset = loader.dataset
         places = [i for i, record in enumerate(dataset.records) if (source, record.name) in wanted]
         for place in places:
-            batch = collate([dataset[place]], config.task_table)
+            batch = collate([dataset[place]], config.task_table, config.spec)
             if batch.skipped:
                 continue
             with evaluating(generator):

@@ -8,6 +8,7 @@ from typing import Any
 from advmtl.config import Detection, detection_of
 from advmtl.drawing import draw_growth
 from advmtl.report import charts, tables
+from advmtl.report.affinity import affinity_sections, measured_in, proposed_by
 from advmtl.report.charts import Chart
 from advmtl.report.curves import chart_groups
 from advmtl.report.frames import PANEL_WIDTH, Extremes, choose, draw, encoded, evolution, panels
@@ -123,6 +124,7 @@ def page(
         panels=drawn,
         frames=[(*one, legend) for *one, legend in zip(runs, chosen, legends, strict=True)],
         grown=grown,
+        affinities=affinity_sections(runs),
         times=tables.time_table(runs),
         left_out=tables.left_out(runs),  # last: the others add notes
         name_of=name_of,
@@ -146,6 +148,7 @@ def _sections(groups: Mapping[str, Sequence[Chart]], grows: bool) -> list[Sectio
         "partial": "Partial supervision" if groups["partial"] else "",
         "balancing": "Balancing",
         "growth": "Growth" if grows else "",
+        "affinity": "Affinity" if groups["affinity"] else "",
         "timing": "Timing",
         "left-out": "Skipped and missing",
     }
@@ -203,11 +206,19 @@ def _figures(runs: Sequence[RunRecord], groups: Mapping[str, Sequence[Chart]], t
                 "measured": run.measured,
                 "figures": _finite(run.evaluation),
                 "missing": run.notes,
+                **_affinity(run),
             }
             for run in runs
         ],
         "charts": {name: [_finite(asdict(chart)) for chart in group] for name, group in groups.items()},
     }
+
+
+def _affinity(run: RunRecord) -> dict[str, Any]:
+    found = measured_in(run)
+    if found is None:
+        return {}
+    return {"affinity": found.to_dict() | {"networks": [one.to_dict() for one in proposed_by(found)]}}
 
 
 def _finite(value: Any) -> Any:

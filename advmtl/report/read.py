@@ -25,7 +25,7 @@ class RunRecord:
         folder: The run folder.
         name: What the page calls it: the folder's name, with its parents' where two are alike.
         config: Plain values of config.yaml, empty where there is none.
-        train, validation, growth: Rows of metrics.jsonl by kind, in order of steps.
+        train, validation, growth, affinity: Rows of metrics.jsonl by kind, in order of steps.
         evaluation: evaluation.json, or the metrics of the last validation row.
         measured: Where `evaluation` is from, for print.
         frames: Rows of evaluation_frames.jsonl.
@@ -39,6 +39,7 @@ class RunRecord:
     train: list[Row] = field(default_factory=list)
     validation: list[Row] = field(default_factory=list)
     growth: list[Row] = field(default_factory=list)
+    affinity: list[Row] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     measured: str = "nothing measured yet"
     frames: list[Row] = field(default_factory=list)
@@ -66,10 +67,15 @@ class RunRecord:
         return found if is_number(found) else None
 
     def discriminator_weights(self) -> dict[str, float]:
-        """Weight of every discriminator's term in the generator's loss."""
+        """Weights of every discriminator's terms in the generator's loss, by NAME and NAME/features."""
         configured = self.config.get("discriminators")
         found = configured.items() if isinstance(configured, dict) else ()
-        return {name: float(one.get("weight", 0)) for name, one in found if isinstance(one, dict)}
+        return {
+            name + part: float(one.get(key, 0))
+            for name, one in found
+            if isinstance(one, dict)
+            for part, key in (("", "weight"), ("/features", "feature_matching"))
+        }
 
 
 def read_runs(folders: Sequence[Path]) -> list[RunRecord]:
@@ -96,7 +102,7 @@ def read_run(folder: Path, name: str) -> RunRecord:
     run = RunRecord(folder, name)
     run.config = _read_config(run)
     rows = _read_rows(run, folder / "metrics.jsonl", ("step", "epoch"))
-    for kind in ("train", "validation", "growth"):
+    for kind in ("train", "validation", "growth", "affinity"):
         setattr(run, kind, sorted((row for row in rows if row.get("kind") == kind), key=lambda row: row["step"]))
     _read_evaluation(run)
     run.frames = [row for row in _read_rows(run, frames_file(folder / "evaluation.json"), ()) if "frame" in row]

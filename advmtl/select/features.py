@@ -17,10 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.config import Config, Source
-from advmtl.data import BadFrame, check_frames, format_of, frame_loader, index_source, source_name
+from advmtl.data import (
+    BadFrame,
+    check_frames,
+    format_of,
+    frame_loader,
+    index_source,
+    look_at,
+    source_name,
+    without_void,
+)
 from advmtl.evaluation import evaluating
 from advmtl.networks import Generator, GrownFeatures
-from advmtl.tasks import SEGMENTATION, FrameRecord, Size, teller
+from advmtl.tasks import TASKS, FrameRecord, Size, TaskSpec, teller
 from advmtl.training import load_generator
 from preprocessing.ground import InputError, label_sets_of, progress
 
@@ -87,11 +96,15 @@ def find_frames(
         source = everything[number]
         # Any set that its ids can be read as: only whether a frame has labels is asked here, not what they say.
         classes = label_sets_of(format_of(source).ids)[0]
-        for record in index_source(source.model_copy(update={"depth": "none"}), classes, "train", number):
-            known = number >= len(sources) or (SEGMENTATION.has(record) and not ignore_labels)
+        records = index_source(source.model_copy(update={"depth": "none"}), classes, "train", number)
+        chosen_from = number < len(sources)
+        for record, has in zip(
+            records, _labelled(records, classes, ask=chosen_from and not ignore_labels), strict=True
+        ):
+            known = has or not chosen_from
             bare = replace(record, labels=None, instances=None)
             _, known = found.setdefault(record.image.resolve(), (bare, known))
-            if known and number < len(sources):
+            if known and chosen_from:
                 before.add(record.name)
     pairs = sorted(found.values(), key=lambda pair: (pair[0].name, pair[0].source))
     _refuse_namesakes([record for record, known in pairs if not known], everything)
@@ -104,6 +117,18 @@ def find_frames(
         raise InputError(f"{source_name(sources[0])}: no frame to choose from is readable; the first: {bad[0].reason}")
     sizes = [_network_size(source, config) for source in everything]
     return Frames([record for record, _ in left], [known for _, known in left], everything, sizes, bad, sorted(before))
+
+
+def _labelled(records: Sequence[FrameRecord], classes: str, *, ask: bool) -> list[bool]:
+    """Which frames have a class map with a pixel in it; none of them, unless that is asked for."""
+    task = TASKS[teller(TASKS, "classes") or ""]
+    if not ask:
+        return [False] * len(records)
+    having = [record for record in records if task.has(record)]
+    looks = iter(look_at(having, {task.name: task}, TaskSpec(classes=classes)))
+    return [
+        task.has(record) and task.has(without_void(record, next(looks), TASKS, training=True)) for record in records
+    ]
 
 
 def _refuse_namesakes(records: Sequence[FrameRecord], sources: Sequence[Source]) -> None:

@@ -16,6 +16,7 @@ from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, T
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
 from advmtl.tasks.normals.arrays import ARRAYS as NORMALS
@@ -34,15 +35,18 @@ if TYPE_CHECKING:
         Loss,
         Meter,
         PrecisionLoss,
+        Sharpness,
         TaskLearning,
         are_numbers,
         teller,
     )
+    from advmtl.tasks.shrinking import shrink, shrink_mask
 
 _TORCH = {
     **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
     **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
-    **dict.fromkeys(("PrecisionLoss", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("PrecisionLoss", "Sharpness", "TaskLearning", "are_numbers", "teller"), "learning"),
+    **dict.fromkeys(("shrink", "shrink_mask"), "shrinking"),
 }
 
 

@@ -102,6 +102,8 @@ class TaskArrays(Protocol):
 
     check_decodes: bool = False
     """Whether `check` decodes the file, so that its `contents` cost nothing more."""
+    value_unit: str = ""
+    """Unit of `Contents.values`."""
 
     @property
     def dtype(self) -> str:
@@ -138,6 +140,10 @@ class TaskArrays(Protocol):
         """Names of what `Contents.classes` counts."""
         return ()
 
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        """What of the label files of one source can hardly be meant so: half sentences, after the source's name."""
+        return []
+
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> Array:
         """The stored label at network `size`; `shape` is the image's own. Raises: InputError naming the file."""
 
@@ -157,6 +163,13 @@ class TaskArrays(Protocol):
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         """The network's target; in training clipped to what it can express."""
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Whether a target has a pixel that training learns from, or that an evaluation counts. Where a task does not
+        say: whether it differs from that of a blank label.
+        """
+        size = target.shape[-1], target.shape[-2]
+        return not np.array_equal(target, self.target(self.blank(size), spec, training=training))
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         """Why no training frame of these sources may have the label, and what to do: one line."""
 
@@ -165,6 +178,12 @@ class TaskArrays(Protocol):
 
     def resized(self, output: str, values: Array, size: Size) -> Array:
         """One output (or derived map) of one frame at another size, by nearest; lengths in pixels follow."""
+
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB | None:
+        """The target of one frame as a picture of its size, also where it has the shape that `TaskLearning.tensor`
+        gives it; None where there is none.
+        """
+        return None
 
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
         """Rows `image | truth | prediction | legend` of one frame; `truth` is a target, `outputs` are the deployed

@@ -14,7 +14,7 @@ def _none(kind: str) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Counts over one label file, at its own size.
+    """Counts over one label file, at its own size unless the task says otherwise.
 
     Attributes:
         pixels: of the map.

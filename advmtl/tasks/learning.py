@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from advmtl.tasks.shrinking import shrink
 from advmtl.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from advmtl.tasks import Task
 
+
+Sharpness = Literal["soft", "confident", "sharp"]
+"""How sure class maps are that a discriminator sees; see `TaskLearning.equally_sharp`."""
 
 # The largest number of half precision, in which a graph may compute: beyond it there is only infinity.
 _LARGEST = 65504.0
@@ -140,10 +144,20 @@ class TaskLearning(Protocol):
     """What `evaluation.json` has of it beside single metrics, by key, and what that is called."""
     lower_precision: PrecisionLoss | None = None
     """What a metric may lose where a file of lower precision is written."""
+    protocols: Mapping[str, Callable[[TaskSpec], "Meter"]] = {}
+    """Other ways to measure it that papers use, by name: a meter each, whose figures have the names of `figures`."""
 
     def channels(self, spec: TaskSpec) -> int:
         """Channels of its head."""
         raise NotImplementedError
+
+    def means(self, spec: TaskSpec) -> str:
+        """What the channels of its head say, in words; another run's head is taken where it says the same."""
+        return f"{self.channels(spec)} channels"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The keys of a figure that is given `per_class`."""
+        return ()
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of the head's last convolution: training begins near one constant prediction."""
@@ -181,6 +195,18 @@ class TaskLearning(Protocol):
         """
         raise NotImplementedError
 
+    def encode_real_at(self, target: Tensor, spec: TaskSpec, smoothing: float, scale: int) -> Tensor:
+        """`encode_real` at 1/scale of the size: means over the labelled pixels of squares, 0 where there are none."""
+        return shrink(self.encode_real(target, spec, smoothing), scale, self.mask(target))
+
+    def equally_sharp(self, real: Tensor, fake: Tensor, how: Sharpness) -> tuple[Tensor, Tensor]:
+        """Both encodings [N,channels,H,W], made so that how sure they are does not tell them apart.
+
+        soft: as they are. confident: the label as sure as the prediction is at every pixel. sharp: the prediction as
+        sure as a label, its gradient still that of the soft one. A task without classes has no use for it.
+        """
+        return real, fake
+
     def halved(self, target: Tensor) -> Tensor:
         """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
         return target[..., ::2, ::2].contiguous()
@@ -198,6 +224,24 @@ class TaskLearning(Protocol):
     def mirrored(self, output: Tensor) -> Tensor:
         """The map of the mirrored picture, turned back."""
         return output.flip(-1)
+
+    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+        """The map of a picture that was shown larger than in training, as it is of the picture itself.
+
+        Args:
+            output: the map, of any size.
+            zoom: how many times as large things were shown as the training shows them; metres were learnt for those.
+            pixels: how many pixels of the map's picture one of the shown picture is, down and across.
+        """
+        return output
+
+    def averaged_as(self, output: Tensor) -> Tensor:
+        """What views of one picture are averaged as, pixel by pixel: mirrored, interpolated and cut as the map is."""
+        return output
+
+    def from_average(self, mean: Tensor) -> Tensor:
+        """A map, as a meter takes it, of the mean over views."""
+        return mean
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor] | None:
         """Of a teacher's maps of two views, the second one turned back: a label [N,1,H,W], and how sure it is

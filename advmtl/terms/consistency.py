@@ -26,9 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config import ConsistencyConfig, TaskName
+from advmtl.config import ConsistencyConfig, Plan, TaskName
 from advmtl.tasks import TASKS, index_on
-from advmtl.terms.term import Logs, StepContext, Term, named
+from advmtl.terms.term import Logs, StepContext, Term, half_heard, named
 
 STRIDE = 4
 """Of the joint space: that of z, which it is compared with."""
@@ -62,6 +62,8 @@ class CrossTaskConsistency(Term):
         names: of the tasks that have a place in the pairs' codes; see `JointSpace`.
     """
 
+    start_key = "partial.consistency.start_step"
+
     def __init__(
         self,
         settings: ConsistencyConfig,
@@ -70,9 +72,22 @@ class CrossTaskConsistency(Term):
         names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.tasks = settings, list(task_channels)
         self.start_step = settings.start_step
         self.space = JointSpace(task_channels, joint_channels, settings.width, names)
+
+    def foresee(self, plan: Plan) -> str | None:
+        """A start after the last step, no frame with one of two labels, or a ramp that is cut short."""
+        late = super().foresee(plan)
+        if late is not None:
+            return late
+        if any(plan.lacking(s, having=[t]) for s, t in permutations(self.tasks, 2)):
+            return half_heard(self._heard(plan.steps - 1), "partial.consistency.ramp_steps")
+        return (
+            f"no training frame lacks one label and has another ({', '.join(self.tasks)}), so the generator hears "
+            "nothing of it; leave partial.consistency out, or add frames with one label (data.label_budget=one hides "
+            "the others)"
+        )
 
     def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
         """L over the frames that lack a label and those that have both of a pair; see the module."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config import Config, DomainAdversaryConfig
+from advmtl.config import Config, DomainAdversaryConfig, Plan
 from advmtl.networks import PatchDiscriminator, discriminator_input, input_channels
 from advmtl.tasks import index_on, send, to_device
 from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of, transformed_outputs
@@ -49,6 +49,8 @@ class _View:
 class DomainAdversary(Term):
     """A discriminator per task; its own state are the holes of labelled frames, and how many of these it has seen."""
 
+    start_key = "partial.adversary.start_step"
+
     def __init__(self, config: Config, settings: DomainAdversaryConfig) -> None:
         super().__init__()
         self.settings, self.start_step = settings, settings.start_step
@@ -70,6 +72,18 @@ class DomainAdversary(Term):
         for task in self.tasks:
             self.register_buffer(f"holes_{task}", torch.ones(_REMEMBERED, 1, height, width, dtype=torch.bool))
         self.seen = dict.fromkeys(self.tasks, 0)
+
+    def foresee(self, plan: Plan) -> str | None:
+        """A start after the last step, or frames that all have every label that is judged."""
+        late = super().foresee(plan)
+        if late is not None:
+            return late
+        if self.settings.labelled_weight > 0 or any(plan.lacking(task) for task in self.tasks):
+            return None
+        return (
+            f"every training frame has {' and '.join(self.tasks)}, so the generator hears nothing of it; leave "
+            "partial.adversary out, or add frames without labels (data.label_budget hides some)"
+        )
 
     def get_extra_state(self) -> dict[str, Any]:
         """How many labelled frames there have been."""

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.config import Config, MeanTeacherConfig
+from advmtl.config import Config, MeanTeacherConfig, Plan
 from advmtl.tasks import teller, to_device
 from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, nearer, partners
-from advmtl.terms.term import Logs, StepContext, Term, named
+from advmtl.terms.term import Logs, StepContext, Term, half_heard, named
 from preprocessing.ground import IGNORE, LABEL_SETS, InputError
 
 _STREAM = 0x7EAC4E5  # draws apart from those of the data, which are seeded by (seed, epoch, frame)
@@ -54,6 +54,8 @@ class MeanTeacher(Term):
     which do not enter the running ones: what is measured and deployed sees pictures that are not mixed.
     """
 
+    start_key = "partial.mean_teacher.start_step"
+
     def __init__(self, settings: MeanTeacherConfig, config: Config) -> None:
         """Raises: InputError where the tasks have no map to mix by, or none that could learn from it."""
         super().__init__()
@@ -68,6 +70,11 @@ class MeanTeacher(Term):
         self.settings = settings
         self.start_step = settings.start_step
         self.augment = StrongAugment(settings.jitter, settings.blur_px)
+
+    def foresee(self, plan: Plan) -> str | None:
+        """A start after the last step, or a ramp that is cut short."""
+        heard = ramp(plan.steps - 1 - self.start_step, self.settings.ramp_steps)
+        return super().foresee(plan) or half_heard(heard, "partial.mean_teacher.ramp_steps")
 
     def objectives(self, step: StepContext) -> tuple[dict[str, Tensor], Logs]:
         """The tasks' losses on the mixed frames, and the teacher's confidence."""

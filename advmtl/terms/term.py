@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from advmtl.config import Config
+from advmtl.config import Config, Plan
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, PatchDiscriminator, fake_maps, real_maps
+from advmtl.networks import Generator, PatchDiscriminator, TaskMaps, fake_maps, real_maps
+from advmtl.tasks import shrink
 from preprocessing.ground import InputError
 
 Logs = dict[str, Tensor]
@@ -80,13 +81,28 @@ class StepContext:
         with self.autocast():
             return discriminator.scores(maps)
 
-    def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Labels of frames as a discriminator sees them [N,C,H,W], not yet masked."""
-        return real_maps({task: target}, self.generator.spec, smoothing, self.generator.tasks)[task]
+    def scores_and_features(self, discriminator: nn.Module, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `scores`, and what each hidden layer gives, finest first."""
+        assert isinstance(discriminator, PatchDiscriminator)
+        with self.autocast():
+            return discriminator.scores_and_features(maps)
+
+    def encode_label(self, task: str, target: Tensor, smoothing: float = 0.0, scale: int = 1) -> Tensor:
+        """Labels of frames as a discriminator sees them [N,C,H,W], at 1/scale of the size; not yet masked."""
+        return real_maps({task: target}, self.generator.spec, smoothing, self.generator.tasks, scale)[task]
 
     def encode_prediction(self, task: str, output: Tensor) -> Tensor:
         """A task's map of frames as a discriminator sees it [N,C,H,W], with graph, not yet masked."""
         return fake_maps({task: output}, self.generator.spec, self.generator.tasks)[task]
+
+    def encode_prediction_at(self, task: str, scale: int) -> Tensor:
+        """The step's map of a task as a discriminator sees it at 1/scale of the size, with graph, not yet masked.
+
+        What the head gives at that size, before it is upsampled; of outputs that are whole maps, means over squares.
+        """
+        if scale == 1 or not isinstance(self.outputs, TaskMaps):
+            return shrink(self.encode_prediction(task, self.outputs[task]), scale)
+        return self.encode_prediction(task, self.outputs.at(scale, task))
 
     def readable(self) -> list[int]:
         """Places in the batch of the frames that can be read."""
@@ -106,13 +122,28 @@ class Term(nn.Module):
 
     Attributes:
         start_step: before it the term is not asked.
+        start_key: of the configuration, which says so; for the remedy of a start that never comes.
         updates: of its own parameters in a step, all on the same context.
         learning_rate: of its own parameters' optimizer; None: `train.discriminator_learning_rate`.
     """
 
     start_step: int = 0
+    start_key: str = "its start_step"
     updates: int = 1
     learning_rate: float | None = None
+
+    def foresee(self, plan: Plan) -> str | None:
+        """Why the term will do nothing, or next to nothing, in this training, and what to do: one line without its
+        name; None where it will act. Asked before the first step; what a subclass finds comes beside this:
+
+            return super().foresee(plan) or (None if plan.having(self.tasks) else "no frame has …")
+        """
+        if self.start_step < plan.steps:
+            return None
+        return (
+            f"begins after {self.start_step} steps, and the training has {plan.steps}, so it never acts; lower "
+            f"{self.start_key} (a share of the steps is written as 50%), or leave it out"
+        )
 
     def learn(self, step: StepContext) -> tuple[Tensor | None, Logs]:
         """The loss of its own parameters on this step's detached maps, 0-d; None where there is nothing to learn from.
@@ -128,6 +159,16 @@ class Term(nn.Module):
         """
         del step
         return {}, {}
+
+
+def half_heard(share: float, key: str) -> str | None:
+    """Of a term whose weight rises on a ramp: a doubt where by the last step it is below half of itself."""
+    if share >= 0.5:
+        return None
+    return (
+        f"its weight rises to {share:.0%} of itself by the last step, since the ramp is longer than the steps left; "
+        f"lower {key} (a share of the steps is written as 10%)"
+    )
 
 
 def gather(terms: Mapping[str, Term], step: StepContext) -> tuple[dict[str, Tensor], Logs]:

@@ -16,19 +16,27 @@ if TYPE_CHECKING:
         checkpoint_path,
         load_checkpoint,
         load_generator,
+        load_trained,
         recorded_growth,
         save_checkpoint,
     )
     from advmtl.training.class_counts import settle_classes
     from advmtl.training.finite import NonFiniteLoss
-    from advmtl.training.fitting import Fitted, count_labels, fit
+    from advmtl.training.fitting import Fitted, fit, left_out
+    from advmtl.training.foresight import Foresight, foresee, plan_of
+    from advmtl.training.going_on import difference
     from advmtl.training.growth import Growth
-    from advmtl.training.guards import ExternalFailure, Guards
+    from advmtl.training.guards import ExternalFailure, Guards, LostDataError
+    from advmtl.training.labels import count_labels, label_counts
     from advmtl.training.log import Log
-    from advmtl.training.model import Model, device_named, encoder_table, with_encoder
+    from advmtl.training.loop import warn
+    from advmtl.training.model import Model, device_named, encoder_table, with_encoder, with_init
+    from advmtl.training.opening import Opening, load_newest, open_run
     from advmtl.training.precision import Precision
-    from advmtl.training.run_folder import Run, difference, load_newest, open_run
-    from advmtl.training.scores import headline
+    from advmtl.training.rehearsal import dry_run
+    from advmtl.training.run_folder import Run
+    from advmtl.training.scores import checked, headline, score
+    from advmtl.training.signals import Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -39,24 +47,35 @@ _HOMES = {
     "checkpoint_path": "checkpoint",
     "load_checkpoint": "checkpoint",
     "load_generator": "checkpoint",
+    "load_trained": "checkpoint",
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
     "settle_classes": "class_counts",
+    "dry_run": "rehearsal",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
-    "count_labels": "fitting",
+    "count_labels": "labels",
+    "label_counts": "labels",
     "fit": "fitting",
+    "left_out": "fitting",
+    **dict.fromkeys(("Foresight", "foresee", "plan_of"), "foresight"),
     "Growth": "growth",
     "ExternalFailure": "guards",
     "Guards": "guards",
+    "LostDataError": "guards",
     "Log": "log",
-    **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder"), "model"),
+    "warn": "loop",
+    **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder", "with_init"), "model"),
     "Precision": "precision",
     "Run": "run_folder",
-    "difference": "run_folder",
-    "load_newest": "run_folder",
-    "open_run": "run_folder",
+    "difference": "going_on",
+    "Opening": "opening",
+    "load_newest": "opening",
+    "open_run": "opening",
+    "checked": "scores",
     "headline": "scores",
+    "score": "scores",
+    "Preempted": "signals",
     "State": "state",
     "build": "state",
     "generator_from": "state",

@@ -10,6 +10,8 @@ import os
 import pickle
 import re
 import secrets
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ import torch
 from advmtl.config import Config, detection_of, validate
 from advmtl.drawing import held_text
 from advmtl.networks import Generator, regrow
-from advmtl.training.state import generator_from
+from advmtl.training.model import generator_from
 from preprocessing.ground import InputError, atomic_write, first_line, sync_folder
 
 FORMAT = 2
 _READS = (1, 2)  # 1: no checksum
+_LAYOUT = {"format", "config", "state"}
 _MARK = b"\nadvmtl sha256 "
 _SEAL_BYTES = len(_MARK) + 64 + 1
 _PICKLE = b"\x80"  # how one begins; ours are ZIP archives
@@ -74,7 +77,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
         InputError where it would run code on loading, is of another version, or is none of ours.
     """
     payload, sealed = _payload(path)
-    if not isinstance(payload, dict) or not {"format", "config", "state"} <= payload.keys():
+    if not isinstance(payload, dict) or not payload.keys() >= _LAYOUT:
         raise InputError(f"{path}: not a checkpoint of advmtl")
     if payload["format"] not in _READS:
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
@@ -109,6 +112,25 @@ def _payload(path: Path) -> tuple[Any, bool]:
         raise UnusableCheckpoint(f"{path}: damaged checkpoint ({first_line(error).split('. ')[0]})") from None
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file can be read and is laid out as one of ours."""
+    try:
+        payload, _ = _payload(path)
+    except InputError:
+        return False
+    return isinstance(payload, dict) and payload.keys() >= _LAYOUT
+
+
+def link_checkpoint(source: Path, path: Path) -> None:
+    """Give a checkpoint a second name, in the place of what is there; a copy where the file system has no links."""
+    with atomic_write(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+    sync_folder(path.parent)
+
+
 def checkpoint_path(run: Path) -> Path:
     """The file meant by a run folder (its best checkpoint, else its newest) or by a .pt file."""
     if not run.is_dir():
@@ -136,8 +158,43 @@ def best_growth(run: Path) -> str:
     return held_text([detection_of(row) for row in growth["history"]])
 
 
+NETWORKS = {"average": "ema", "raw": "generator"}
+"""Where a saved state has the networks that `train.measure` names."""
+
+
+def chosen_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Which weights of a saved state are meant where one network is wanted, and when they were saved: {"weights":
+    "average" or "raw", "step", "epoch"}.
+    """
+    history = (state.get("selection") or {}).get("history")
+    weights = history[-1]["weights"] if history else "average"
+    return {"weights": weights, "step": state.get("step"), "epoch": state.get("epoch")}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network.
+
+    Attributes:
+        generator: in evaluation mode.
+        config: what it was built of.
+        chosen: which weights of the file they are, {"file", "weights", "step", "epoch"}.
+    """
+
+    generator: Generator
+    config: Config
+    chosen: dict[str, Any]
+
+
 def load_generator(run: Path, tables: dict[str, Any] | None = None) -> tuple[Generator, Config]:
-    """The trained generator (its EMA weights, in evaluation mode, on the CPU) and its configuration.
+    """Network and configuration of `load_trained`."""
+    trained = load_trained(run, tables)
+    return trained.generator, trained.config
+
+
+def load_trained(run: Path, tables: dict[str, Any] | None = None) -> Trained:
+    """The trained generator (the weights that were measured best, in general the average; in evaluation mode, on the
+    CPU) and its configuration.
 
     `tables`: where its tasks or objectives are not all ours, `{"tasks": TASKS | {"normals": NORMALS}}`.
     Raises: InputError; of a damaged file it says which other one of the run could be named instead.
@@ -154,7 +211,7 @@ def load_generator(run: Path, tables: dict[str, Any] | None = None) -> tuple[Gen
     try:
         if config.growth is not None:
             regrow(generator, state["growth"]["architecture"], config.growth.expansion)
-        generator.load_state_dict(state["ema"], strict=True)
+        generator.load_state_dict(state[NETWORKS[chosen_of(state)["weights"]]], strict=True)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{path}: weights do not fit the configuration ({first_line(error).split('. ')[0]})") from None
-    return generator.eval(), config
+    return Trained(generator.eval(), config, {"file": path.name, **chosen_of(state)})

@@ -51,8 +51,8 @@ def _parts(state: State) -> Iterator[_Part]:
     data, generator = state.config.data, state.generator
     width, height = data.crop or data.size
 
-    def noise(frames: int, channels: int) -> Tensor:
-        shape = (frames, channels, height, width)
+    def noise(frames: int, channels: int, scale: int = 1) -> Tensor:
+        shape = (frames, channels, -(-height // scale), -(-width // scale))
         return torch.zeros(shape, device=state.device).contiguous(memory_format=torch.channels_last)
 
     def image() -> Tensor:
@@ -75,12 +75,13 @@ def _parts(state: State) -> Iterator[_Part]:
         if not isinstance(term, DiscriminatorTerm):
             continue
         channels = input_channels(term.settings.sees, generator.spec, generator.tasks)
+        shown = term.settings.scale
         yield _Part(
             f"discriminator {term.name}",
             term.network,
-            lambda channels=channels: [  # type: ignore[misc]
-                noise(2 * data.batch_size, channels),
-                noise(data.batch_size, channels).requires_grad_(),
+            lambda channels=channels, shown=shown: [  # type: ignore[misc]
+                noise(2 * data.batch_size, channels, shown),
+                noise(data.batch_size, channels, shown).requires_grad_(),
             ],
         )
 

@@ -6,9 +6,10 @@ import torch
 
 from advmtl.distributed import Processes
 from advmtl.terms import Logs
+from preprocessing.ground import FailedRun
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(FailedRun):
     """A loss became NaN or infinite; the message names it, the step and the frames of the batch.
 
     Raised alike on all processes.

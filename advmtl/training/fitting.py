@@ -1,9 +1,9 @@
 """Training a configuration into a run folder, from checking the data to evaluating the best state."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,36 +12,43 @@ from typing import Any, TextIO, cast
 import torch
 from rich.console import Console
 
-from advmtl.config import Config, GrowthConfig
+from advmtl.config import Config
 from advmtl.data import (
+    Line,
     Loader,
     Loaders,
     NamedLoader,
+    Seen,
     TrainLoader,
     check_loader,
-    hidden_by_budget,
-    missing_label,
     record_budget,
+    seen_frames,
+    survey_data,
+    survey_lines,
     train_loader,
     val_loaders,
 )
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
 from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
-from advmtl.tasks import Task
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
 from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
 from advmtl.training.compiling import compile_networks
+from advmtl.training.foresight import Foresight, foresee, plan_of
 from advmtl.training.guards import external_failures
+from advmtl.training.keeping import tidy
+from advmtl.training.labels import label_counts
 from advmtl.training.log import Lines, Log
-from advmtl.training.loop import Loop, warn
+from advmtl.training.loop import Loop, done_of, warn
 from advmtl.training.model import Model, device_named
-from advmtl.training.run_folder import Run, lock_run, open_run
+from advmtl.training.opening import Opening, open_run
+from advmtl.training.run_folder import Run, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
+from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.timing import Timing
 from preprocessing.ground import InputError, progress, write_json
 
@@ -52,11 +59,19 @@ class Fitted:
 
     Attributes:
         model: the average at the best measurement, in evaluation mode, on the device of the training.
-        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there.
+        metrics: its figures on the validation sources, nested by task, as in `evaluation.json`; units as there. With
+            "skipped" and "skipped_in_training" where frames were left out of the measurement and of the training.
     """
 
     model: Model
     metrics: dict[str, Any]
+
+
+def left_out(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and reason of each frame that an `evaluation.json` says was not learnt from or not measured."""
+    return [
+        (one["name"], one["reason"]) for key in ("skipped_in_training", "skipped") for one in metrics.get(key) or ()
+    ]
 
 
 def fit(
@@ -67,6 +82,7 @@ def fit(
     *,
     overwrite: bool = False,
     resume: bool = True,
+    data_changed: bool = False,
     processes: Processes = SINGLE,
     train: TrainLoader | None = None,
     val: Sequence[NamedLoader] | None = None,
@@ -91,6 +107,7 @@ def fit(
             `advmtl.training`, warnings as warnings.
         overwrite: start anew; the old run is removed once the new one has been built.
         resume: False refuses a folder that holds a run.
+        data_changed: go on with a run whose frames are others than they were.
         processes: those that train together.
         train, val: loaders of the caller's own; None: those of the configured sources.
         callbacks: are told of logged steps and measured epochs, and may end the training.
@@ -105,14 +122,13 @@ def fit(
             raise InputError(f"device: the state is on {given.device}, not on {device}; build it there")
     assert isinstance(config, Config)
     audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
-    processes.assert_equal(config.hash, "configuration")
-    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
+    prepared = prepare(config, processes, console, train, val)
     with ExitStack() as stack:
         temporary = folder is None
         if folder is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="advmtl-")))
-        part = Part(folder, temporary, given, audience, overwrite, resume)
-        return _in_folder(config, part, device or device_named(None), console, processes, data, stack)
+        part = Part(folder, temporary, given, audience, Opening(overwrite, resume, data_changed))
+        return _in_folder(prepared, part, device or device_named(None), console, processes, stack)
 
 
 @dataclass(frozen=True)
@@ -123,28 +139,64 @@ class Part:
     temporary: bool
     given: State | None
     audience: Audience
-    overwrite: bool
-    resume: bool
+    opening: Opening
 
 
-def _in_folder(
+@dataclass(frozen=True)
+class Prepared:
+    """What a training takes.
+
+    Attributes:
+        config: with numbers of steps in the place of shares of the training.
+        data: what to learn from and to measure on.
+        labels: how many frames have which label, as text.
+        findings: what the files of the sources were found to hold, in words.
+        seen: the frames, on the first process.
+    """
+
+    config: Config
+    data: Loaders
+    labels: str
+    findings: Sequence[Line]
+    seen: Seen | None
+
+
+def prepare(
     config: Config,
-    how: Part,
-    device: torch.device,
-    console: Console,
     processes: Processes,
-    data: Loaders,
-    stack: ExitStack,
-) -> Fitted:
-    run, told, everything = Run(how.folder), partial(warn, console), [data.train, *(val for _, val in data.val)]
+    console: Console,
+    train: TrainLoader | None = None,
+    val: Sequence[NamedLoader] | None = None,
+) -> Prepared:
+    """The data of a training, looked at: what is left out is told, and all processes have the same.
+
+    Raises: InputError where a source is missing, no frame is good, or a task has nothing to learn from.
+    """
+    processes.assert_equal(config.hash, "configuration")
+    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
+    config = config.settled(config.train.steps(data.train.batch_sampler.batches))
+    everything = [data.train, *(loader for _, loader in data.val)]
     _report_bad(console, everything)
     names = (record.name for one in everything for record in one.dataset.records)
     processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    labels = count_labels(config, data.train, everything[1:])
+    found = survey_data(config, data.train, everything[1:])
+    labels, seen = label_counts(config, found), None
+    if processes.is_main:
+        records = [loader.dataset.records for loader in everything]
+        own = {name: config.task_table[name] for name in config.tasks}
+        seen = seen_frames(records[0], records[1:], own, data.train.batch_sampler.batches)
+    return Prepared(config, data, labels, survey_lines(found, config), seen)
+
+
+def _in_folder(
+    prepared: Prepared, how: Part, device: torch.device, console: Console, processes: Processes, stack: ExitStack
+) -> Fitted:
+    config, data, run, told = prepared.config, prepared.data, Run(how.folder), partial(warn, console)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
-    ways = {"overwrite": how.overwrite, "resume": how.resume}
+    tell = partial(console.print, markup=False, highlight=False)
+    opening = replace(how.opening, warn=told, tell=tell, seen=prepared.seen)
     state = open_together(
-        lambda: open_run(config, run, device, **ways, warn=told, processes=processes, given=how.given),
+        lambda: open_run(config, run, device, opening, processes=processes, given=how.given),
         *(config, device, processes, told),
         given=how.given,
     )
@@ -155,23 +207,32 @@ def _in_folder(
         # A record without a checkpoint is of a run that was killed before it learnt anything.
         record = partial(record_budget, data.train.dataset.records, config, run.label_budget, continued=state.step > 0)
         processes.raise_together(lambda: record() if processes.is_main else None)
-    return _train(state, run, data, labels, console, how)
+    return _train(state, run, prepared, console, how)
 
 
-def _train(state: State, run: Run, data: Loaders, labels: str, console: Console, how: Part) -> Fitted:
+def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Part) -> Fitted:
+    data = prepared.data
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
-    console.print(_first_line(state, data.train, labels, processes))
+    console.print(first_line(state, prepared))
     for line in describe_classes(state):
         console.print(line, markup=False, highlight=False)
+    foresight = foresee(state, plan_of(config, data.train, processes.count), prepared.findings)
+    if not config.train.complete(state.epoch, state.batch, state.step):
+        print_foresight(foresight, console, doubts_only=state.step > 0)
+    if writes:
+        write_json(run.plan, foresight.to_dict())
+    if state.device.type == "cpu":
+        state.threads = chosen_threads(config.train.threads, state.threads, partial(warn, console))
     if config.train.compile:
         compile_networks(state, console)
+        state.freezing.forget()
     evolution = Evolution(run.folder / "panels", [val.dataset for _, val in data.val] if writes else [], config)
-    with external_failures(run.folder), Interrupt() as interrupt:
+    with external_failures(run.folder), computing_with(state.threads), Interrupt() as interrupt:
         log = Log(run, state) if writes else NoLog()
         if log.lost_bytes:
             warn(console, f"{run.metrics}: {log.lost_bytes} bytes of older rows are missing; continuing without them")
         timing = Timing(run.timing if writes else None, processes.count)
-        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes, how.audience)
+        loop = Loop(state, run, log, console, evolution, interrupt, timing, processes, how.audience, how.temporary)
         try:
             _run(loop, data.train, data.val)
         finally:
@@ -179,41 +240,48 @@ def _train(state: State, run: Run, data: Loaders, labels: str, console: Console,
         if state.guards.stopped:
             console.print(state.guards.stopped, highlight=False)
         with loop.at_once():
-            return _finish(loop, data.val, writes)
+            return _finish(loop, data, writes)
 
 
 def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
     batches = loader.batch_sampler.batches
-    total = batches * loop.state.config.train.epochs
-    if loop.state.growth is not None and not loop.state.growth.history:
-        _check_windows(loop.state.growth.settings, total, loop.console)
+    total = loop.state.config.train.steps(batches)
     with progress("training", total, "steps") as bar:
-        bar.advance(loop.state.epoch * batches + loop.state.batch)
+        bar.advance(done_of(loop.state, batches))
+        if loop.state.selection.stale:
+            loop.measure_kept_anew(loaders)
+        if loop.state.unsaved:
+            loop.save_last()
+            loop.state.unsaved = False
+            if loop.processes.is_main:
+                tidy(loop.run, loop.state)
         loop.run_epochs(loader, loaders, total, bar.advance)
         loop.timing.write(loop.state.step, loop.state.epoch)
     if not any(path.is_file() for path in (loop.run.best, loop.run.last)):
         loop.save_last()  # a given state with nothing left to do
 
 
-def _check_windows(settings: GrowthConfig, total: int, console: Console) -> None:
-    """Warn of detections beyond the last step: their number and place are the configuration's, that one's not."""
-    made = settings.within(total)
-    if made < settings.detections:
-        warn(
-            console,
-            f"growth: {made} of {settings.detections} detections lie within the {total} steps of this training; lower "
-            f"growth.start_step, growth.every_steps or growth.detections",
-        )
+def print_foresight(foresight: Foresight, console: Console, *, doubts_only: bool = False) -> None:
+    """What is foreseen, a line each, doubtful ones as warnings and first."""
+    for line in foresight.lines:
+        if line.doubtful:
+            warn(console, line.text)
+        elif not doubts_only:
+            console.print(line.text, markup=False, highlight=False)
 
 
-def _finish(loop: Loop, loaders: list[NamedLoader], writes: bool) -> Fitted:
+def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
-    generator = load_best_together(loop.run, config, processes, partial(warn, console)).to(device)
+    trained = load_best_together(loop.run, config, processes, partial(warn, console))
+    generator = trained.generator.to(device)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
-    metrics = evaluate(generator, loaders, config, device, observers=[frames], processes=processes, tasks=tasks)
-    metrics, rows = checked(metrics, config), frames.compute()
+    metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)
+    metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
+    unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
+    if unlearnt:
+        metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
     fitted = Fitted(Model(generator, config), metrics)
     if not writes:
         return fitted
@@ -239,33 +307,22 @@ def _loaders(
     )
 
 
-def _first_line(state: State, loader: TrainLoader, labels: str, processes: Processes) -> str:
-    config, size, count = state.config, state.config.data.batch_size, processes.count
+def first_line(state: State, prepared: Prepared) -> str:
+    """The run in one line."""
+    loader, labels = prepared.data.train, prepared.labels
+    config, size, count = state.config, state.config.data.batch_size, state.processes.count
     whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
     return (
         f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
-        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {config.train.epochs} epochs, "
+        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {_length(config, loader.batch_sampler.batches)}, "
         f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        + (f", resumed at step {state.step}" if state.step else "")
+        f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
     )
 
 
-def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
-    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from."""
-    parts, table = [], config.task_table
-    for task in config.tasks:
-        count = _labelled(train, table[task])
-        if not count:
-            reason = hidden_by_budget(task, config) or missing_label(config.task_table[task], config.data.train)
-            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
-        parts.append(f"{task} {count} train, {sum(_labelled(loader, table[task]) for loader in val)} val")
-    if not any(_labelled(loader, table[task]) for loader in val for task in config.tasks):
-        raise InputError("data.val: no validation frame has a label of any task; nothing could be evaluated")
-    return "; ".join(parts)
-
-
-def _labelled(loader: Loader, task: Task) -> int:
-    return sum(task.has(record) for record in loader.dataset.records)
+def _length(config: Config, batches: int) -> str:
+    steps = config.train.max_steps
+    return f"{config.train.epochs} epochs" if steps is None else f"{steps} steps ({steps / batches:.3g} epochs)"
 
 
 def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:

@@ -1,23 +1,31 @@
 """Guards of a run: diverging or dead discriminators, early stopping, lost data, full disks. Imports no torch."""
 
 import errno
-from collections.abc import Iterator, Mapping
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from advmtl.config import Config, DiscriminatorConfig, GuardsConfig
-from preprocessing.ground import InputError
+from advmtl.config import Config, DiscriminatorConfig, GuardsConfig, Source
+from preprocessing.ground import FailedRun, InputError
 
-CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0}
-"""A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge)."""
+CHANCE_LOSS: Mapping[str, float] = {"lsgan": 0.25, "hinge": 2.0, "r3gan": math.log(2)}
+"""A discriminator's loss when it gives real and generated maps one score: ½ (LSGAN), 0 (hinge), any (R3GAN)."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+# What an absent disk makes of a file: not that it is truncated, say.
+_NOT_THERE = (
+    "no such file",
+    *map(os.strerror, (errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENXIO, errno.ENOTCONN)),
+    *map(os.strerror, (errno.ETIMEDOUT, errno.EHOSTDOWN)),
+)
 _WORKER_SIGNS = ("DataLoader worker", "shared memory", "bus error")
 
 
-class ExternalFailure(RuntimeError):
+class ExternalFailure(FailedRun):
     """The training was ended by something outside of it; the message has the remedy. The last checkpoint is intact."""
 
 
@@ -89,13 +97,16 @@ class Guards:
         anew, self.unread = self.unread is not None and unread < self.unread, unread
         return True, anew
 
-    def measured(self, improved: bool, epoch: int, config: Config) -> None:
-        """Take note of a measurement, and stop the training after `train.patience` without a better one."""
-        patience = config.train.patience
+    def measured(self, improved: bool, epoch: int, config: Config, step: int) -> None:
+        """Take note of a measurement after so many steps, and stop the training after `train.patience` without a better
+        one.
+        """
+        settings, patience = config.train, config.train.patience
         self.stale, self.best_epoch = (0, epoch) if improved else (self.stale + 1, self.best_epoch)
-        if patience is not None and self.stale >= patience and epoch < config.train.epochs:
+        if patience is not None and self.stale >= patience and not settings.ends(epoch, step):
+            whole = f"of {settings.epochs}" if settings.max_steps is None else f"(step {step} of {settings.max_steps})"
             self.stopped = (
-                f"stopped after epoch {epoch} of {config.train.epochs}: no better score than that of epoch "
+                f"stopped after epoch {epoch} {whole}: no better score than that of epoch "
                 f"{self.best_epoch} in {self.stale} evaluations (train.patience)"
             )
 
@@ -108,7 +119,9 @@ class Guards:
                 continue  # it rested: no frame of the batch has every label it sees
             guards, steps = config.guards, config.guards.critic_rows * config.train.log_every
             wins, dead = (self.critics.setdefault(f"{name}/{kind}", Streak()) for kind in ("wins", "dead"))
-            if wins.update(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
+            # A penalty that is not taken at every step is absent from the rows of the others.
+            told = settings.objective in CHANCE_LOSS or settings.penalty_every == 1 or "gradient_penalty" in values
+            if told and wins.update(_wins(values, settings, guards), values["accuracy"], guards.critic_rows):
                 wins.told = True
                 said.append(_winning(name, values, settings, steps))
             silent = abs(values["score_real"] - values["score_fake"]) < guards.dead_gap
@@ -131,7 +144,7 @@ def _wins(values: Mapping[str, float], settings: DiscriminatorConfig, guards: Gu
 
 def _winning(name: str, values: Mapping[str, float], settings: DiscriminatorConfig, steps: int) -> str:
     remedy = (
-        f"lower discriminators.{name}.learning_rate (a fifth), raise its label_smoothing, or start it later "
+        f"lower discriminators.{name}.learning_rate (a fifth), raise its label_smoothing or penalty, or start it later "
         f"(train.adversarial_start_step)"
     )
     if settings.objective not in CHANCE_LOSS:
@@ -152,7 +165,7 @@ def _dying(name: str, values: Mapping[str, float], accuracy: float, steps: int) 
         f"discriminator {name} is dead: accuracy {accuracy:.2f}, scores of real and generated maps "
         f"{abs(values['score_real'] - values['score_fake']):.4f} apart, for {steps} steps. It cannot "
         f"tell real from generated maps and gives no gradient; raise discriminators.{name}.learning_rate, lower its "
-        f"label_smoothing, or let it see more"
+        f"label_smoothing or penalty, or let it see more"
     )
 
 
@@ -172,15 +185,20 @@ class LostData:
         """Count a batch of `frames` frames. Raises: LostDataError after `guards.lost_batches` with none readable."""
         self.batches = self.batches + 1 if len(skipped) >= frames else 0
         if self.batches >= config.guards.lost_batches:
-            raise LostDataError(lost(config, "train", f"the last {self.batches} batches", skipped[-1].reason))
+            what = f"the last {self.batches} batches"
+            raise LostDataError(lost(config.data.train, "data.train", what, skipped[-1].reason))
 
 
-def lost(config: Config, role: str, what: str, reason: str) -> str:
-    """One line that names the folders of `data.train` or `data.val` that are gone, or all of them."""
-    roots = list(dict.fromkeys(source.root for source in getattr(config.data, role)))
+def lost(sources: Sequence[Source], role: str, what: str, reason: str) -> str:
+    """One line that names the folders of the sources, of `data.train` or `data.val`, that are gone, or all of them;
+    where files are there and no good, what is wrong with one.
+    """
+    roots = list(dict.fromkeys(source.root for source in sources))
     gone = [root for root in roots if not Path(root).is_dir()]
+    if not gone and not any(sign in reason for sign in _NOT_THERE):
+        return f"{role}: no frame of {what} could be used, e.g. {reason}"
     state = f"{', '.join(gone)}: the folder is gone" if gone else f"{', '.join(roots)}: is its disk mounted?"
-    return f"data.{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
+    return f"{role}: no frame of {what} could be read; {state} ({reason}); then the same command resumes"
 
 
 @contextmanager

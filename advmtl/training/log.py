@@ -42,7 +42,7 @@ class Log:
         self._file.write((json.dumps(row) + "\n").encode())
         self._file.flush()
         for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", value, step)
+            self._board.add_scalar(name if name.startswith(f"{kind}/") else f"{kind}/{name}", value, step)
 
     def picture(self, name: str, picture: Any, step: int) -> None:
         """Show an RGB uint8 [H,W,3] picture."""

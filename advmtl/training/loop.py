@@ -16,20 +16,24 @@ from advmtl.data import Batch, NamedLoader, TrainLoader, checked_batches, on_dev
 from advmtl.distributed import Processes
 from advmtl.drawing import Evolution
 from advmtl.evaluation import evaluate
+from advmtl.networks import Generator
 from advmtl.terms import Term
 from advmtl.training.callbacks import Audience
-from advmtl.training.checkpoint import save_checkpoint
+from advmtl.training.checkpoint import link_checkpoint, load_trained, save_checkpoint
 from advmtl.training.finite import NonFiniteLoss
 from advmtl.training.guards import LostData
+from advmtl.training.keeping import file_of, tidy, write_best
 from advmtl.training.log import Log, flatten
-from advmtl.training.optimizers import learning_rate_factor
+from advmtl.training.optimizers import RATE, learning_rate_factor
 from advmtl.training.run_folder import Run
-from advmtl.training.scores import checked, headline, score, task_scores
+from advmtl.training.scores import checked, headline, task_scores
+from advmtl.training.shared_run import load_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.step import train_step
 from advmtl.training.timing import Timing
 from advmtl.training.validation_losses import ValidationLosses
+from preprocessing.ground import InputError
 
 
 @dataclass
@@ -45,7 +49,9 @@ class Loop:
     timing: Timing
     processes: Processes
     audience: Audience = field(default_factory=Audience)
+    temporary: bool = False  # whether its folder goes with it
     lost: LostData = field(default_factory=LostData)
+    skipped: dict[str, str] = field(default_factory=dict)  # frames that broke during these steps, and why
 
     def save(self, path: Path, former: Path | None = None) -> None:
         """Write the state, keeping the file it replaces as `former`."""
@@ -65,15 +71,21 @@ class Loop:
         ended the training within it.
         """
         state, settings = self.state, self.state.config.train
+        if settings.cuts(state.step):
+            return False  # all steps are taken, and only the measurement is left
         loader.batch_sampler.set_position(state.epoch, state.batch)
-        batches = self._small_first(checked_batches(loader, state.config.tasks), loader.batch_sampler.batches, total)
+        batches = checked_batches(loader, {name: state.config.task_table[name] for name in state.config.tasks})
+        batches = self._small_first(batches, loader.batch_sampler.batches, total)
         for batch in self.timing.waiting(on_device(batches, state.device)):
             set_learning_rate(state, loader.batch_sampler.batches, total)
             chosen = (state.step + 1) % settings.log_every == 0
+            if thawed := state.freezing.thawed_at(state.step):
+                self.console.print(f"step {state.step}: {', '.join(thawed)} learns from here on", highlight=False)
             logs = train_step(state, batch, statistics=chosen)
             state.step += 1
             state.batch += 1
             self._grow()
+            self._write_affinity()
             self.timing.count(len(batch))
             advance(1, f"loss {self._write(logs)['combined']:.3f}" if chosen else "")
             stop, ended = self._shall_stop(batch)
@@ -83,6 +95,8 @@ class Loop:
                 self._leave()
             if ended:
                 return True
+            if settings.cuts(state.step):
+                break
         return False
 
     def _small_first(self, batches: Iterable[Batch], steps: int, total: int) -> Iterator[Batch]:
@@ -109,6 +123,12 @@ class Loop:
             self.log.write("growth", self.state.step, self.state.epoch, detection.row())
             self.console.print(detection.text, markup=False, highlight=False)
 
+    def _write_affinity(self) -> None:
+        """Log what was measured in the last step, if it was one."""
+        found = self.state.affinity.take() if self.state.affinity is not None else {}
+        if found:
+            self.log.write("affinity", self.state.step, self.state.epoch, _numbers(found))
+
     def _write(self, logs: Mapping[str, Tensor]) -> dict[str, float]:
         """Log one step, and report what the guards find in it."""
         state, values = self.state, _numbers(logs)
@@ -129,19 +149,24 @@ class Loop:
         state, settings = self.state, self.state.config.train
         try:
             ended = False
-            while state.epoch < settings.epochs and not state.guards.stopped and not ended:
+            while not (settings.complete(state.epoch, state.batch, state.step) or state.guards.stopped or ended):
                 if self.epoch(loader, total, advance):
                     break
                 self._find_data()
-                done, improved, metrics = state.epoch + 1, False, None
-                if done % settings.evaluate_every_epochs == 0 or done == settings.epochs:
+                done, selected, metrics = state.epoch + 1, False, None
+                former = state.selection.best
+                if done % settings.evaluate_every_epochs == 0 or settings.ends(done, state.step):
                     with self.timing.part("validation"):
-                        metrics, improved = self.measure(loaders)
+                        metrics, selected = self.measure(loaders)
                     self.console.print(f"epoch {done}: {headline(metrics, state.config.task_table)}")
+                    if "raw" in metrics:
+                        self.console.print(f"epoch {done}, raw: {headline(metrics['raw'], state.config.task_table)}")
                 state.epoch, state.batch = done, 0
-                if improved:
-                    self.save(self.run.best)
+                if selected:
+                    write_best(self.run, state.selection, None if former is None else former.step, self.save)
                 self.save_last()
+                if selected and self.processes.is_main:
+                    tidy(self.run, state)
                 if metrics is not None:
                     self._tell(partial(self.audience.epoch, done, metrics))
                 asked, ends = self.processes.totals([int(self.interrupt.asked), int(self.audience.ended)])
@@ -151,7 +176,14 @@ class Loop:
         except NonFiniteLoss as error:
             self.save(self.run.failed)
             self.processes.barrier()
-            raise NonFiniteLoss(f"{error}; the last good checkpoint is kept, this state is {self.run.failed}") from None
+            raise NonFiniteLoss(f"{error}; {self._what_is_kept()}") from None
+
+    def _what_is_kept(self) -> str:
+        remedy = "look at these frames, or lower train.learning_rate or train.gradient_clip_norm"
+        if self.temporary:
+            return remedy
+        last = f"{self.run.last} is the last good one" if self.run.last.is_file() else "no earlier one had been saved"
+        return f"{remedy}; this state is {self.run.failed}, {last}"
 
     def _shall_stop(self, batch: Batch) -> tuple[bool, bool]:
         """Whether any process was asked to leave after this step, and whether a callback ends the training; what each
@@ -165,6 +197,7 @@ class Loop:
         bad = [frame for part in self.processes.gather(batch.skipped) for frame in part] if skipped else []
         for frame in bad:
             self.console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
+            self.skipped.setdefault(frame.name, frame.reason)
         self.lost.see(len(batch.names) * self.processes.count, bad, self.state.config)
         return asked > 0, ended > 0
 
@@ -182,20 +215,18 @@ class Loop:
     def measure(self, loaders: list[NamedLoader]) -> tuple[dict[str, Any], bool]:
         """Validate the averaged generator, log the metrics, draw the fixed frames.
 
-        Returns: the metrics, and whether they are the best so far. Metrics of fewer frames than before, since some
-        can no longer be read, are logged and reported, but neither select the best state nor reach the balancer or the
-        guards.
+        Returns: the metrics, under "raw" those of the weights themselves where they are asked for, and whether they
+        select the best state. Metrics of fewer frames than before, since some can no longer be read, are logged and
+        reported, but neither select the best state nor reach the balancer or the guards.
         """
         state, epoch, losses = self.state, self.state.epoch + 1, ValidationLosses(self.state)
+        tasks = state.config.task_table
         try:
             with self.at_once():
-                metrics = evaluate(
-                    *(state.ema, loaders, state.config, state.device),
-                    observers=[losses],
-                    processes=self.processes,
-                    tasks=state.config.task_table,
-                )
-                metrics = checked(metrics, state.config)
+                metrics = checked(self._evaluated(state.ema, loaders, losses), state.config)
+                if "raw" in state.config.train.measure:
+                    raw = self._evaluated(state.generator, loaders)
+                    metrics["raw"] = {name: raw[name] for name in tasks if name in raw}
         except BaseException:
             self.save_last()  # it stands at the epoch's end, and a resume begins with the measurement
             raise
@@ -207,13 +238,47 @@ class Loop:
         comparable, anew = state.guards.comparable(unread)
         if not comparable or self.lost.batches:
             return metrics, False
-        state.best = float("-inf") if anew else state.best
-        tasks = state.config.task_table
-        improved = score(metrics, tasks) > state.best
-        state.best = max(score(metrics, tasks), state.best)
+        if anew:
+            state.selection.forget()
+        networks = {"average": metrics, **({"raw": metrics["raw"]} if "raw" in metrics else {})}
+        improved = state.selection.add(state.step, epoch, networks, state.config)
         state.balancer.observe(task_scores(metrics, tasks))
-        state.guards.measured(improved, epoch, state.config)
-        return metrics, improved
+        state.guards.measured(improved, epoch, state.config, state.step)
+        return metrics, True
+
+    def _evaluated(
+        self, network: Generator, loaders: list[NamedLoader], losses: ValidationLosses | None = None
+    ) -> dict[str, Any]:
+        config = self.state.config
+        return evaluate(
+            *(network, loaders, config, self.state.device),
+            observers=[] if losses is None else [losses],
+            processes=self.processes,
+            tasks=config.task_table,
+        )
+
+    def measure_kept_anew(self, loaders: list[NamedLoader]) -> None:
+        """Measure the kept states on validation frames that are not those they were chosen on, and choose again."""
+        state, kept = self.state, list(self.state.selection.kept)
+        best, found = state.selection.at(kept[0]), []
+        for step in kept:
+            one = state.selection.at(step)
+            try:
+                read = partial(load_trained, file_of(self.run, one), state.config.tables)
+                trained = load_together(read, state.config, self.processes)
+            except InputError as error:
+                warn(self.console, f"{error}; it is no longer among the kept states")
+                continue
+            with self.at_once():
+                metrics = self._evaluated(trained.generator.to(state.device), loaders)
+            found.append((one, metrics))
+            self.console.print(f"epoch {one.epoch}, anew: {headline(metrics, state.config.task_table)}")
+        state.selection.restate(found, state.config)
+        now = state.selection.best
+        if self.processes.is_main:
+            if now is not None and now.step != best.step and now.file:
+                link_checkpoint(file_of(self.run, now), self.run.best)
+            state.unsaved = True
 
     def _unread(self, metrics: Mapping[str, Any], loaders: list[NamedLoader]) -> int:
         """How many validation frames broke after the start, which is reported."""
@@ -242,15 +307,16 @@ def _numbers(logs: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def done_of(state: State, batches: int) -> int:
-    """Steps done by the place in the data, which is the step unless the run once had another number of processes."""
-    return state.epoch * batches + state.batch
+    """Steps done of the training, of `batches` an epoch; see `TrainConfig.done`."""
+    return state.config.train.done(state.epoch * batches + state.batch, state.step)
 
 
 def set_learning_rate(state: State, batches: int, total: int) -> None:
     """Set every optimizer's rate for the next step, of `batches` an epoch and `total` in all."""
-    factor, settings = learning_rate_factor(done_of(state, batches), total, state.config), state.config.train
+    settings = state.config.train
+    factor = learning_rate_factor(done_of(state, batches), total, state.config)
     for group in state.optimizer.param_groups:
-        group["lr"] = settings.learning_rate * factor
+        group["lr"] = settings.learning_rate * factor * group.get(RATE, 1.0)
     for name, optimizer in state.term_optimizers.items():
         own = cast(Term, state.terms[name]).learning_rate
         for group in optimizer.param_groups:

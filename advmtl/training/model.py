@@ -1,13 +1,24 @@
-"""A network with the configuration that it belongs to, and a configuration that takes a caller's own encoder."""
+"""A network of a configuration, both together, and configurations that take a caller's encoder or first weights."""
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from advmtl.config import Config, EncoderConfig
-from advmtl.networks import ENCODERS, Build, Encoder, Generator, check_encoder
+from advmtl.config import METHODS, Config, EncoderConfig, InitConfig, validate
+from advmtl.networks import (
+    ENCODERS,
+    Build,
+    Encoder,
+    Generator,
+    RotatedHead,
+    build_encoder,
+    build_generator,
+    check_encoder,
+    growable,
+)
 from preprocessing.ground import InputError
 
 
@@ -31,6 +42,32 @@ class Model:
     def to(self, device: torch.device | str) -> "Model":
         """The same network, moved."""
         return Model(self.network.to(device), self.config)
+
+
+def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
+    """Build the generator a configuration describes; `pretrained=False` skips reading encoder weights.
+
+    Raises: InputError where the encoder is not among the configuration's or timm's, or does not do what is asked of it.
+    """
+    settings = config.encoder
+    weights = settings.weights if pretrained else None
+    encoder = build_encoder(
+        weights, settings.bn_momentum, settings.width, name=settings.name, encoders=config.tables.get("encoders")
+    )
+    if config.growth is not None:
+        growable(encoder, settings.name)
+    own = {name: config.task_table[name] for name in config.tasks}
+    generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
+    if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
+        for name, head in generator.heads.items():
+            generator.heads[name] = RotatedHead(head, config.generator.channels)
+    return generator
+
+
+def with_init(config: Config, weights: str | Path, part: str = "whole") -> Config:
+    """The configuration, beginning with other weights: see `InitConfig`. Raises: InputError for another `part`."""
+    init = validate(InitConfig, {"weights": str(weights), "part": part}, "init")
+    return config.model_copy(update={"init": init})
 
 
 def with_encoder(config: Config, encoder: Encoder) -> Config:

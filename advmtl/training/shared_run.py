@@ -7,8 +7,8 @@ import torch
 
 from advmtl.config import Config
 from advmtl.distributed import Processes
-from advmtl.networks import Generator, architecture, regrow
-from advmtl.training.checkpoint import UnusableCheckpoint, load_generator
+from advmtl.networks import architecture, regrow
+from advmtl.training.checkpoint import Trained, UnusableCheckpoint, load_trained
 from advmtl.training.log import Log
 from advmtl.training.run_folder import Run
 from advmtl.training.state import State, build, generator_from
@@ -60,31 +60,40 @@ def load_best_together(
     config: Config,
     processes: Processes,
     warn: Callable[[str], None],
-) -> Generator:
+) -> Trained:
     """The generator of best.pt, or where that is damaged of last.pt, which `warn` reports: evaluation mode, CPU.
 
     The first process reads it for all. Raises: InputError.
     """
 
-    def mine() -> Generator:
-        return _load_best(run, config, warn) if processes.is_main else generator_from(config, pretrained=False).eval()
+    def read() -> Trained:
+        try:
+            return load_trained(run.best, config.tables)
+        except UnusableCheckpoint as error:
+            warn(f"{error}; the metrics are those of the last state")
+            return load_trained(run.last, config.tables)
 
-    generator = processes.raise_together(mine)
+    return load_together(read, config, processes)
+
+
+def load_together(read: Callable[[], Trained], config: Config, processes: Processes) -> Trained:
+    """A trained generator of the run, which the first process reads for all. Raises: InputError, on all."""
+
+    def mine() -> Trained:
+        if processes.is_main:
+            return read()
+        return Trained(generator_from(config, pretrained=False).eval(), config, {})
+
+    trained = processes.raise_together(mine)
     if processes.count > 1:
-        whole = (architecture(generator), generator.state_dict()) if processes.is_main else None
-        grown, weights = processes.object_from_rank0(whole)
+        generator = trained.generator
+        whole = (architecture(generator), generator.state_dict(), trained.chosen) if processes.is_main else None
+        grown, weights, chosen = processes.object_from_rank0(whole)
         if config.growth is not None and not processes.is_main:
             regrow(generator, grown, config.growth.expansion)
         generator.load_state_dict(weights)
-    return generator
-
-
-def _load_best(run: Run, config: Config, warn: Callable[[str], None]) -> Generator:
-    try:
-        return load_generator(run.best, config.tables)[0]
-    except UnusableCheckpoint as error:
-        warn(f"{error}; the metrics are those of the last state")
-        return load_generator(run.last, config.tables)[0]
+        return Trained(generator, config, chosen)
+    return trained
 
 
 class NoLog(Log):

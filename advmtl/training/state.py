@@ -11,37 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from advmtl.balancing import Balancer, build_balancer, check_balancer
-from advmtl.config import METHODS, Config, Detection
+from advmtl.config import Config, Detection
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, RotatedHead, build_encoder, build_generator, growable, set_batch_norm
+from advmtl.networks import Generator, check_batch_norm, set_batch_norm
 from advmtl.terms import TERMS, Builder, StepContext, Term, build_terms
+from advmtl.training.affinity import Affinity
 from advmtl.training.allocator import keep_freed_memory
+from advmtl.training.freezing import Freezing
 from advmtl.training.growth import Growth
 from advmtl.training.guards import Guards
+from advmtl.training.initial import take_weights
 from advmtl.training.model import Model
+from advmtl.training.model import generator_from as generator_from
+from advmtl.training.older_states import in_this_layout
 from advmtl.training.optimizers import generator_optimizer, term_optimizers
 from advmtl.training.precision import Precision
+from advmtl.training.record import Record
+from advmtl.training.selection import Selection
 from preprocessing.ground import InputError
-
-
-def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
-    """Build the generator a configuration describes; `pretrained=False` skips reading encoder weights.
-
-    Raises: InputError where the encoder is not among the configuration's or timm's, or does not do what is asked of it.
-    """
-    settings = config.encoder
-    weights = settings.weights if pretrained else None
-    encoder = build_encoder(
-        weights, settings.bn_momentum, settings.width, name=settings.name, encoders=config.tables.get("encoders")
-    )
-    if config.growth is not None:
-        growable(encoder, settings.name)
-    own = {name: config.task_table[name] for name in config.tasks}
-    generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
-    if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
-        for name, head in generator.heads.items():
-            generator.heads[name] = RotatedHead(head, config.generator.channels)
-    return generator
 
 
 class Observer(Protocol):
@@ -68,15 +55,20 @@ class State:
     optimizer: torch.optim.Optimizer
     term_optimizers: dict[str, torch.optim.Optimizer]
     precision: Precision
+    freezing: Freezing
     growth: Growth | None = None
+    affinity: Affinity | None = None
     guards: Guards = field(default_factory=Guards)
+    selection: Selection = field(default_factory=Selection)
+    record: Record = field(default_factory=Record)
     processes: Processes = SINGLE
     world_size: int = 1
+    threads: int = 0  # that it computes with on a CPU; 0: not known
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    best: float = float("-inf")
     log_bytes: int = 0
+    unsaved: bool = False  # whether something was changed that no step has saved yet
     own: Mapping[str, str] = field(default_factory=dict)  # parts that the configuration does not name, by kind
     class_pixels: Tensor | None = None  # int32 [frames,K], of the training frames, where something is done by class
 
@@ -94,7 +86,7 @@ class State:
     @property
     def observers(self) -> list[Observer]:
         """What reads the objectives of every step before they are minimised."""
-        return [] if self.growth is None else [self.growth]
+        return [one for one in (self.growth, self.affinity) if one is not None]
 
     def grow(self) -> Detection | None:
         """Grow where a detection is due after the last step; see `Growth.grow_where_due`."""
@@ -119,24 +111,24 @@ class State:
                 *(numpy_state["state"]["pos"], numpy_state["has_gauss"], numpy_state["gauss"]),
             ),
             "guards": self.guards.state_dict(),
+            "selection": self.selection.state_dict(),
+            "record": self.record.state_dict(),
             "epoch": self.epoch,
             "batch": self.batch,
             "step": self.step,
-            "best": self.best,
             "log_bytes": self.log_bytes,
             "processes": self.world_size,
+            "threads": self.threads,
             **({"own": dict(self.own)} if self.own else {}),
             **({"class_pixels": self.class_pixels} if self.class_pixels is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore everything `state_dict` holds, or the layout of versions before terms.
+        """Restore everything `state_dict` holds, or an older version's.
 
         Raises: InputError naming a key that is missing, not known, or does not fit this configuration.
         """
-        # A run from before there were balancers is a plain sum, which has no state. Nor were there guards, other
-        # precisions, several processes, growth.
-        state = {"balancer": {}, "guards": {}, "precision": {}, "processes": 1, "growth": {}, **with_terms(state)}
+        state = in_this_layout(state)
         own = state.pop("own", {})
         if own != dict(self.own):
             there, here = (", ".join(f"{k} {v}" for k, v in parts.items()) or "none" for parts in (own, self.own))
@@ -157,7 +149,8 @@ class State:
             self.growth.load_state_dict(state["growth"])
         elif state["growth"]:
             raise ValueError("growth is of another run")
-        for name in ("generator", "ema", "terms", "optimizer", "balancer", "guards", "precision"):
+        parts = ("generator", "ema", "terms", "optimizer", "balancer", "guards", "precision", "selection", "record")
+        for name in parts:
             getattr(self, name).load_state_dict(state[name])
         if state["term_optimizers"].keys() != self.term_optimizers.keys():
             raise KeyError(f"term_optimizers: {', '.join(state['term_optimizers'])}")
@@ -167,9 +160,9 @@ class State:
         random.setstate(state["python"])
         key, position, *gauss = state["numpy"]
         np.random.set_state(("MT19937", key.numpy().astype(np.uint32), position, *(gauss or (0, 0.0))))
-        for name in ("epoch", "batch", "step", "best", "log_bytes"):
+        for name in ("epoch", "batch", "step", "log_bytes"):
             setattr(self, name, state[name])
-        self.world_size = state["processes"]
+        self.world_size, self.threads = state["processes"], state["threads"]
 
     @torch.no_grad()
     def update_ema(self) -> None:
@@ -191,32 +184,6 @@ class State:
             torch._foreach_lerp_([averaged[n] for n in names], [current[n] for n in names], 1 - decay)
 
 
-def with_terms(state: dict[str, Any]) -> dict[str, Any]:
-    """A saved state in the current layout; an older one has discriminators and partial supervision separately."""
-    if "terms" in state or not {"discriminators", "discriminator_optimizers", "noise"} <= state.keys():
-        return state
-    old = {"partial": {}, "partial_optimizers": {}, **state}
-    terms: dict[str, Any] = {}
-    for key, value in old["discriminators"].items():
-        name, _, rest = key.partition(".")
-        terms[f"discriminator/{name}._extra_state"] = {"noise": old["noise"]}
-        terms[f"discriminator/{name}.network.{rest}"] = value
-    for key, value in old["partial"].items():
-        terms[f"partial/{key}".replace(".critics.", ".discriminators.")] = value
-    return {
-        **{key: value for key, value in old.items() if key not in _OLD_KEYS},
-        "terms": terms,
-        "term_optimizers": {
-            f"{kind}/{name}": value
-            for kind in ("discriminator", "partial")
-            for name, value in old[f"{kind}_optimizers"].items()
-        },
-    }
-
-
-_OLD_KEYS = {"discriminators", "discriminator_optimizers", "partial", "partial_optimizers", "noise"}
-
-
 def build(
     config: Config,
     device: torch.device,
@@ -228,6 +195,8 @@ def build(
 ) -> State:
     """Build a fresh run: networks, optimisers and random state from the configuration's seed.
 
+    Numbers of steps that are shares of the training must be of a known one: `train.max_steps`, or `Config.settled`.
+
     On a CPU the process keeps from here on what memory it frees (`allocator`), so that a step
     need not ask the system for it anew.
 
@@ -237,17 +206,25 @@ def build(
         terms: what may add to a step; a larger table has a caller's own.
         balancer: a caller's own, in the place of the configured method.
 
-    Raises: InputError where weights are missing or do not fit, or a part is not what it must be.
+    Raises: InputError where weights are missing or do not fit, a part is not what it must be, or batch norm would have
+        one value to take statistics from.
     """
+    config = config.settled()
     if device.type == "cpu":
         keep_freed_memory()
     random.seed(config.seed)
     np.random.seed(config.seed % 2**32)
     torch.manual_seed(config.seed)
     # The networks come in channels_last already: on a CPU it is several times faster than the default layout.
-    generator = generator_from(config, pretrained=pretrained).to(device)
+    generator = generator_from(config, pretrained=pretrained and config.init is None)
+    taken = take_weights(generator, config) if pretrained and config.init is not None else {}
+    generator = generator.to(device)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     set_batch_norm(generator, config.train.batch_norm, device, processes)
+    if config.train.batch_norm != "synchronised" or processes.count == 1:
+        width, height = config.data.crop or config.data.size
+        smaller = 2 if config.train.small_share else 1
+        check_batch_norm(generator, config.data.batch_size, (width // smaller, height // smaller))
     balance = config.balance
     own = {"terms": ", ".join(sorted(terms))} if terms.keys() != TERMS.keys() else {}
     if balancer is None:
@@ -268,7 +245,18 @@ def build(
         optimizer=optimizer,
         term_optimizers=optimizers,
         precision=Precision(config.train.precision, device, {"generator": optimizer, **optimizers}),
+        freezing=Freezing(generator, config),
+        record=Record(init=taken),
         growth=None if config.growth is None else Growth(config, generator, ema, optimizer, processes),
+        affinity=None if config.affinity is None else _affinity(config, generator, optimizer, found, processes),
         processes=processes,
         own=own,
     )
+
+
+def _affinity(
+    config: Config, generator: Generator, optimizer: torch.optim.Optimizer, terms: nn.ModuleDict, processes: Processes
+) -> Affinity:
+    if "supervised" not in terms:
+        raise InputError("affinity: compares the losses of the term supervised, and this run has none; leave it out")
+    return Affinity(config, generator, optimizer, cast(Term, terms["supervised"]), processes)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from advmtl.balancing import NonFiniteObjective, StepObjectives, balanced_backward
-from advmtl.data import Batch
+from advmtl.data import Batch, with_labels_shown
 from advmtl.networks import running_statistics, validity
 from advmtl.terms import Logs, StepContext, Term, gather
 from advmtl.training.finite import NonFiniteLoss, check_finite
@@ -44,8 +44,9 @@ def train_step(state: State, batch: Batch, *, statistics: bool = False) -> Logs:
 
 def forward(state: State, batch: Batch) -> StepContext:
     """The generator's maps of a batch, and the other inputs of the terms."""
-    generator, tasks = state.generator.train(), state.config.tasks
+    generator, tasks = state.freezing.begin(state.step), state.config.tasks
     masks = validity({task: batch.targets[task] for task in tasks}, generator.tasks)
+    batch = with_labels_shown(batch, masks)
     with state.precision.autocast():
         z, grown, outputs = generator.forward_features(batch.image)
     counts = state.processes.totals([sum(batch.present[task]) for task in tasks])

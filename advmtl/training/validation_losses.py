@@ -9,8 +9,8 @@ from torch import Tensor
 
 from advmtl.data import Batch
 from advmtl.evaluation import Gather, evaluating
-from advmtl.networks import discriminator_input, fake_maps, validity
-from advmtl.terms import DiscriminatorTerm, SupervisedLosses
+from advmtl.networks import validity
+from advmtl.terms import DiscriminatorTerm, StepContext, SupervisedLosses
 from advmtl.training.state import State
 
 
@@ -86,21 +86,17 @@ class ValidationLosses:
         return replace(batch, targets={**batch.targets, **own})
 
     def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
-        """The generator's loss from each discriminator with a weight."""
-        terms = [one for one in self.state.terms.values() if isinstance(one, DiscriminatorTerm)]
-        heard = [one for one in terms if one.settings.weight > 0]
-        seen = {task: outputs[task] for one in heard for task in one.settings.tasks}
-        fake = fake_maps(seen, self.state.generator.spec, self.state.generator.tasks)
-        with evaluating(self.state.terms):
-            for one in heard:
-                tasks, sees = one.settings.tasks, one.settings.sees
-                chosen = [i for i in range(len(batch)) if all(batch.present[task][i] for task in tasks)]
-                if not chosen:
-                    continue
-                maps = discriminator_input(fake, sees, masks, batch.image if "image" in sees else None)
-                if len(chosen) < len(batch):
-                    maps = maps[torch.tensor(chosen, device=maps.device)]
-                self.terms.add(f"adversarial/{one.name}", one.objective.generator(one.network(maps)), len(chosen))
+        """The generator's loss from each discriminator that it hears."""
+        state = self.state
+        # As a step of a single process shows it; z is not read.
+        z = next(iter(outputs.values())).new_zeros(())
+        step = StepContext(state.config, state.generator, state.ema, batch, z, outputs, masks, state.step)
+        with evaluating(state.terms):
+            for one in state.terms.values():
+                if isinstance(one, DiscriminatorTerm):
+                    values, frames = one.judge(step)
+                    for name, value in values.items():
+                        self.terms.add(f"adversarial/{name}", value, frames)
 
     def compute(self) -> dict[str, float]:
         """Means by the names `metrics.jsonl` has for training with `losses/` before them; `losses/adversarial` is the
@@ -108,8 +104,10 @@ class ValidationLosses:
         """
         means, config = self.terms.means(), self.state.config
         adversarial = {
-            name: config.discriminators[name].weight * means[f"adversarial/{name}"]
-            for name in config.discriminators
+            name: weight * means[f"adversarial/{name}"]
+            for one in self.state.terms.values()
+            if isinstance(one, DiscriminatorTerm)
+            for name, weight in one.weights.items()
             if f"adversarial/{name}" in means
         }
         totals = [means[f"{task}/supervised"] for task in config.tasks if f"{task}/supervised" in means]

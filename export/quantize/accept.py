@@ -74,7 +74,7 @@ class Tally:
             for name, task in self.tasks.items()
             if all(one.name in deployed for one in task.arrays.outputs)
         }
-        self.meters.update(maps, collate([sample], self.tasks))
+        self.meters.update(maps, collate([sample], self.tasks, self.spec))
         for name, output in outputs_of(self.tasks).items():
             if name in outputs:
                 found = differences(output.comparison, outputs[name], reference[name])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         EXIT_INTERRUPTED,
         EXIT_PREEMPTED,
         EXIT_SKIPPED,
+        FailedRun,
         InputError,
         first_line,
     )
@@ -66,12 +67,13 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         lookup_table,
         map_labels,
     )
-    from preprocessing.ground.limits import Memory, usable_cores, usable_memory
+    from preprocessing.ground.limits import Memory, idle_cores, usable_cores, usable_memory
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
         IMAGENET_STD,
         denormalize,
+        picture_header,
         picture_shape,
         resize_image,
         resize_nearest,
@@ -86,15 +88,16 @@ _NAMES = {
     "depth": "DEPTH_SCALE DEPTH_TEXT MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth "
     "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity write_disparity",
-    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED InputError first_line",
+    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
     "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
     "lookup_table map_labels",
-    "limits": "Memory usable_cores usable_memory",
+    "limits": "Memory idle_cores usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
-    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_shape resize_image resize_nearest same_size",
+    "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
+    "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
     "workers": "WorkerDied worker_pool",

@@ -8,6 +8,10 @@ class InputError(ValueError):
     """A bad file, key or setting: one line that names it and says what to do. The CLI exits with 2."""
 
 
+class FailedRun(RuntimeError):
+    """What ended a job that was right to begin: one line that says what and what to do. The CLI exits with 1."""
+
+
 def first_line(error: object) -> str:
     """The first line of an error's message, or its type if it has none."""
     text = str(error).strip()

@@ -1,6 +1,7 @@
 """How many cores and how much memory this process may use: affinity and control groups (cgroup v1 and v2) included."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,16 @@ def usable_cores(proc: Path = PROC, cgroup: Path = CGROUP) -> tuple[float, int]:
     return allowed, machine
 
 
+def idle_cores(seconds: float = 0.25, proc: Path = PROC) -> float | None:
+    """How many of the cores that this process may use had nothing to do for so long; None where no file says it."""
+    first = _times(proc / "stat")
+    time.sleep(seconds)
+    second = _times(proc / "stat")
+    spans = [(idle - first[core][0], total - first[core][1]) for core, (idle, total) in second.items() if core in first]
+    shares = [idle / total for idle, total in spans if total > 0]
+    return sum(shares) if shares else None
+
+
 def usable_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Memory | None:
     """Memory under all limits; None where the system does not say."""
     machine = _meminfo(proc)
@@ -44,6 +55,21 @@ def usable_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Memory | None:
         total, limited = min(total, limit), True
         free = min(free, max(0, limit - used))
     return Memory(total, free, limited)
+
+
+def _times(stat: Path) -> dict[int, tuple[int, int]]:
+    """Idle and all ticks of each core this process may use; proc(5): idle and waiting for a disk are 4th and 5th."""
+    try:
+        rows = [line.split() for line in stat.read_text().splitlines()]
+    except OSError:
+        return {}
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    found = {}
+    for name, *values in rows:
+        if name.startswith("cpu") and name != "cpu" and (allowed is None or int(name[3:]) in allowed):
+            ticks = [int(value) for value in values[:8]]
+            found[int(name[3:])] = ticks[3] + ticks[4], sum(ticks)
+    return found
 
 
 def _folders(proc: Path, cgroup: Path, controller: str) -> Iterator[Path]:

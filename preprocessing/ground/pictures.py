@@ -71,7 +71,13 @@ def same_size(array: npt.NDArray[T], shape: tuple[int, ...], path: Path) -> npt.
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
-    """Height and width of a whole picture file, from its header and its last bytes.
+    """Height and width of a whole picture file: see `picture_header`."""
+    return picture_header(path)[0]
+
+
+def picture_header(path: Path) -> tuple[tuple[int, int], str]:
+    """Height and width of a whole picture file, and Pillow's name of its pixels ("L", "RGB", "I;16", …), from its
+    header and its last bytes.
 
     Raises: InputError naming a file that is missing, truncated or no picture.
     """
@@ -79,7 +85,7 @@ def picture_shape(path: Path) -> tuple[int, int]:
 
     try:
         with Image.open(path) as image:
-            (width, height), trailer = image.size, TRAILERS.get(image.format or "", b"")
+            (width, height), mode, trailer = image.size, image.mode, TRAILERS.get(image.format or "", b"")
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 64))
             tail = file.read()
@@ -90,4 +96,4 @@ def picture_shape(path: Path) -> tuple[int, int]:
     # A JPEG may carry a camera's own data behind its end.
     if trailer not in tail and (path.suffix.lower() == ".png" or trailer not in path.read_bytes()):
         raise InputError(f"{path}: the file is truncated; replace it")
-    return height, width
+    return (height, width), mode

@@ -29,6 +29,7 @@ from preprocessing.quality.metrics import (
     band_pixels,
     depth_sums,
     error_sums,
+    from_whole,
 )
 from preprocessing.quality.photometric import compare, left_right
 from preprocessing.sets import Layout
@@ -194,6 +195,7 @@ def measure(job: FrameJob) -> FrameSums | str:
         truths={source: truth_sums(maps, truth) for source, truth in maps.truths.items()},
         photometric=photometric,
         left_right=check,
+        from_whole_px=from_whole(maps.disparity, maps.matched),
     )
 
 

@@ -9,3 +9,4 @@ from preprocessing.sets.cityscapes import (
 )
 from preprocessing.sets.layouts import CITYSCAPES, KINDS, Layout, describe, detect_layout, kind_of, sets_near
 from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
+from preprocessing.sets.strays import Strays, strays_in

@@ -12,6 +12,7 @@ from pathlib import Path
 from preprocessing.ground import Bool, Camera, Float32, Frame, InputError, read_disparity
 from preprocessing.sets import cityscapes, rigs
 from preprocessing.sets.rigs import find_rig
+from preprocessing.sets.strays import FindStrays, cityscapes_strays, rig_strays
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Layout:
             confidence_<matcher>.
         inputs: Folders and files of the root that another output root needs links to, to be a set of its own; those
             that are there.
+        find_strays: Looks for label files that belong to no picture.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Layout:
     read_disparity: Callable[[Path], tuple[Float32, Bool]]
     output_path: Callable[[Path, str, Frame], Path]
     inputs: tuple[str, ...]
+    find_strays: FindStrays
 
     def camera(self, frame: Frame, size: tuple[int, int]) -> Camera:
         """`read_camera` without its warning, for callers that report frames without a camera file themselves."""
@@ -67,6 +70,9 @@ CITYSCAPES = Layout(
     read_disparity=read_disparity,
     output_path=_cityscapes_output,
     inputs=("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity"),
+    find_strays=partial(
+        cityscapes_strays, [cityscapes.KINDS[k] for k in ("labels", "instances", "disparity", "depth")]
+    ),
 )
 
 
@@ -101,6 +107,7 @@ def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
         read_disparity=partial(rigs.read_truth, root),
         output_path=rigs.output_path,
         inputs=rig.inputs,
+        find_strays=partial(rig_strays, rigs.LABELS + rigs.TRUTH + ("depth", "lidar")),
     )
 
 

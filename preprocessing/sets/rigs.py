@@ -22,8 +22,8 @@ from preprocessing.sets.calibration import EXAMPLE, read_calibration
 
 # Of two files of one name the first ending here is taken: without loss before with.
 SUFFIXES = (".png", ".jpg", ".jpeg")
-_LABELS = ("labels", "semantic")  # KITTI's semantic/ has the ids of Cityscapes too
-_TRUTH = ("disparity", "disp_occ_0", "disp_occ", "disp_noc_0", "disp_noc")  # occluded pixels included, where there are
+LABELS = ("labels", "semantic")  # KITTI's semantic/ has the ids of Cityscapes too
+TRUTH = ("disparity", "disp_occ_0", "disp_occ", "disp_noc_0", "disp_noc")  # occluded pixels included, where there are
 _PER_FRAME = (("calibration", ".json"), ("calib", ".txt"), ("calib_cam_to_cam", ".txt"))
 _PER_SET = ("calibration.json", "calib.txt", "calib_cam_to_cam.txt")
 
@@ -44,7 +44,7 @@ class Rig:
     @property
     def inputs(self) -> tuple[str, ...]:
         """What belongs to the set, by its first part: folders and files of the root."""
-        folders = (self.left.split("/")[0], self.right.split("/")[0], *_LABELS, *_TRUTH, "lidar")
+        folders = (self.left.split("/")[0], self.right.split("/")[0], *LABELS, *TRUTH, "lidar")
         return (*folders, *(folder for folder, _ in _PER_FRAME), *_PER_SET)
 
 
@@ -94,9 +94,9 @@ def _frames_of(rig: Rig, root: Path, sequence: str) -> list[Frame]:
             city=sequence,
             left=left,
             right=files.picture((rig.right,), name),
-            labels=files.picture(_LABELS, name),
+            labels=files.picture(LABELS, name),
             instances=None,
-            disparity=files.picture(_TRUTH, name),
+            disparity=files.picture(TRUTH, name),
             camera=files.calibration(name),
             depth=files.picture(("depth",), name),
             lidar=files.picture(("lidar",), name),

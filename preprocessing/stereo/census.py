@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from preprocessing.ground import MAX_STORED_PX, Float32, InputError
 from preprocessing.stereo.cleaning import Match
+from preprocessing.stereo.subpixel import with_fraction
 
 UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
@@ -131,7 +132,7 @@ def match_census(left: UInt8, right: UInt8, disparities: int, block: int, p1: in
             part = slice(rows.start - outer.start, rows.stop - outer.start)
             turned = np.ascontiguousarray(p2_across[rows].T)
             horizontal = _turn(sum_paths(_turn(costs[part]), p1, turned))
-            found[rows], found_right[rows] = _best(vertical[part], horizontal)
+            found[rows], found_right[rows] = _best(vertical[part], horizontal, costs[part])
     return found, found_right
 
 
@@ -245,8 +246,11 @@ def _turn(volume: UInt8) -> UInt8:
     return turned
 
 
-def _best(vertical: UInt8, horizontal: UInt8) -> tuple[Float32, Float32]:
-    """Return the cheapest disparity of the left (with fractions) and of the right pixels, from both sums."""
+def _best(vertical: UInt8, horizontal: UInt8, costs: UInt8) -> tuple[Float32, Float32]:
+    """Return the cheapest disparity of the left (with fractions) and of the right pixels, from both sums.
+
+    `costs`: of the windows; all are [H, D, W].
+    """
     height, disparities, width = vertical.shape
     left, right = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     sums = np.empty((disparities, width), np.uint16)
@@ -260,7 +264,7 @@ def _best(vertical: UInt8, horizontal: UInt8) -> tuple[Float32, Float32]:
         # Sum and disparity in one number: the least number has the least sum, and names its disparity.
         np.left_shift(sums, _CODE_BITS, out=keys)
         np.bitwise_or(keys, codes, out=keys)
-        left[y] = _refine(sums, _least(keys))
+        left[y] = with_fraction(_least(keys), sums, costs[y])
         right[y] = _least(skewed)
     return left, right
 
@@ -276,13 +280,3 @@ def _least(keys: UInt16) -> Int32:
         winner = np.where(better, (part & (span - 1)) + index * span, winner).astype(np.int32)
         least = np.where(better, part >> _CODE_BITS, least)
     return winner
-
-
-def _refine(sums: UInt16, winner: Int32) -> Float32:
-    """Add the fraction at which two lines of equal slope through the winner and its neighbours meet."""
-    inner = winner.clip(1, sums.shape[0] - 2)
-    columns = np.arange(sums.shape[1])
-    below, here, above = (sums[inner + offset, columns].astype(np.float32) for offset in (-1, 0, 1))
-    slope = np.maximum(np.maximum(below - here, above - here), 1)
-    fraction = np.where(inner == winner, (below - above) / (2 * slope), 0)
-    return (winner + fraction.clip(-0.5, 0.5)).astype(np.float32)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,45 @@ def test_a_truncated_picture_and_a_label_of_another_size_are_left_out_and_named(
     left.write_bytes(left.read_bytes()[:-60])
     write_png(frame_path(tmp_path, "labels", "train", "town", names[1]), np.zeros((10, 20), np.uint8))
     result = advmtl("train", "demo", "--data", f"cityscapes:{tmp_path}", "--out", tmp_path / "run", *SMALL)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     assert f"skipped {names[0]}" in result.stdout and f"skipped {names[1]}" in result.stdout
     assert "3 frames" in result.stdout
+    left_out = json.loads((tmp_path / "run" / "evaluation.json").read_text())["skipped_in_training"]
+    assert [frame["name"] for frame in left_out] == names[:2] and "truncated" in left_out[0]["reason"]
+
+
+def test_evaluate_says_what_was_left_out_and_that_nothing_has_a_label(run: Path, tmp_path: Path) -> None:
+    names = write_cityscapes(tmp_path, "val", 2)
+    left = frame_path(tmp_path, "left", "val", "town", names[0])
+    whole = left.read_bytes()
+    left.write_bytes(whole[:-60])
+    source, out = f"cityscapes:{tmp_path}:val", tmp_path / "out.json"
+    result = advmtl("evaluate", run, "--data", source, "--out", out)
+    assert result.exit_code == 3 and f"skipped {names[0]}: " in result.stdout, result.output
+    assert [frame["name"] for frame in json.loads(out.read_text())["skipped"]] == names[:1]
+    left.write_bytes(whole)
+    for name in names:
+        write_png(frame_path(tmp_path, "labels", "val", "town", name), np.zeros((48, 96), np.uint8))
+        frame_path(tmp_path, "disparity", "val", "town", name).unlink()
+    result = advmtl("evaluate", run, "--data", source, "--out", tmp_path / "void.json")
+    assert_one_line(result, f"{source}: every validation label is void (2 files")
+    assert not (tmp_path / "void.json").exists()
+    for name in names:
+        frame_path(tmp_path, "labels", "val", "town", name).unlink()
+    assert_one_line(advmtl("evaluate", run, "--data", source), "no validation frame has a label of any task")
+
+
+@pytest.mark.parametrize(("failed", "left_out", "code"), [({}, [("f", "gone")], 3), ({"r": "nan"}, [("f", "gone")], 1)])
+def test_a_comparison_without_some_frames_ends_with_3(
+    failed: dict[str, str],
+    left_out: list[tuple[str, str]],
+    code: int,
+    streets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    comparison = SimpleNamespace(failed=failed, left_out=left_out)
+    monkeypatch.setattr("advmtl.compare.compare", lambda *_, **__: comparison)
+    assert advmtl("compare", "baseline", "--data", f"cityscapes:{streets}").exit_code == code
 
 
 def test_an_unknown_class_id_is_named_when_it_is_read(tmp_path: Path) -> None:
@@ -120,7 +157,7 @@ def test_an_unknown_class_id_is_named_when_it_is_read(tmp_path: Path) -> None:
     labels = np.full((48, 96), 77, np.uint8)
     write_png(frame_path(tmp_path, "labels", "train", "town", names[0]), labels)
     result = advmtl("train", "demo", "--data", f"cityscapes:{tmp_path}", "--out", tmp_path / "run", *SMALL)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output  # without that frame
     assert names[0] in result.stdout and "77" in result.stdout
 
 

@@ -105,6 +105,30 @@ def test_every_configuration_and_task_has_a_run_folder(done: tuple[Path, Compari
     assert "depth" in evaluation and "segmentation" not in evaluation
 
 
+def test_frames_left_out_stand_beside_the_row_and_in_the_json(
+    configs: list[Config], tmp_path: Path, fitted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = compare_module.fit
+
+    def without_frames(config: Config, folder: Path, *rest: object) -> Any:
+        result = made(config, folder, *rest)  # type: ignore[call-arg]
+        if config.name == "critic":
+            result.metrics["skipped"] = [{"name": "f7", "reason": "f7.png: truncated"}]
+            result.metrics["skipped_in_training"] = [{"name": "f1", "reason": "f1.png: truncated"}]
+        return result
+
+    monkeypatch.setattr(compare_module, "fit", without_frames)
+    comparison = run(configs, tmp_path)
+    assert comparison.left_out == [("f1", "f1.png: truncated"), ("f7", "f7.png: truncated")]
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    assert [row["frames_left_out"] for row in found["configurations"]] == [0, 2]
+    plain, critic = (row["runs"][0] for row in found["configurations"])
+    assert "left_out" not in plain and [frame["name"] for frame in critic["left_out"]] == ["f1", "f7"]
+    table = (tmp_path / "table.md").read_text()
+    assert "| plain | 1 |" in table and "| critic | 1, 2 frames left out |" in table
+    assert "**2 frames left out**" in table and "| f7 | f7.png: truncated |" in table
+
+
 def test_comparison_json_holds_figures_gains_and_their_sign(done: tuple[Path, Comparison]) -> None:
     out, _ = done
     found = json.loads((out / "comparison.json").read_text())

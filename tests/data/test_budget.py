@@ -13,10 +13,12 @@ from street_set import TASKS, config, write_cityscapes
 from advmtl.config.experiment import Config
 from advmtl.config.files import load_config
 from advmtl.config.typed import validate
-from advmtl.data.label_budget import frame_groups, hidden_by_budget, keep_labels, list_changed, record_budget
-from advmtl.data.loading import train_loader
+from advmtl.data.label_budget import frame_groups, keep_labels, list_changed, record_budget
+from advmtl.data.loading import train_loader, val_loaders
+from advmtl.data.survey import survey_data
 from advmtl.tasks import TASKS as ALL
 from advmtl.tasks.record import FrameRecord
+from advmtl.training.labels import label_counts
 from preprocessing.ground.errors import InputError
 
 FILE = Path("label.png")
@@ -274,8 +276,10 @@ def test_a_list_that_changed_is_told_from_the_record(tmp_path: Path) -> None:
 def test_a_label_that_the_budget_hides_is_not_called_absent(tmp_path: Path) -> None:
     write_cityscapes(tmp_path, frames=6)
     source = [f"cityscapes:{tmp_path}:train"]
-    said = hidden_by_budget("segmentation", config(source, label_budget="0:1"))
-    assert said is not None and said.startswith("data.label_budget=0:1 leaves none of the 6 there are; write another")
-    assert hidden_by_budget("depth", config(source, label_budget="0:1")) is None
-    assert hidden_by_budget("instance", config(source, label_budget="0:1")) is None
-    assert hidden_by_budget("depth", config(source)) is None
+    hiding, whole = config(source, source, label_budget="0:1"), config(source, source)
+    found = survey_data(hiding, train_loader(hiding), [loader for _, loader in val_loaders(hiding)])
+    assert [found.train[task].hidden for task in ("segmentation", "depth")] == [6, 0]
+    with pytest.raises(InputError, match=r"data\.label_budget=0:1 leaves none of the 6 there are; write another"):
+        label_counts(hiding, found)
+    found = survey_data(whole, train_loader(whole), [loader for _, loader in val_loaders(whole)])
+    assert [found.train[task].hidden for task in ("segmentation", "depth")] == [0, 0]

@@ -110,7 +110,7 @@ def test_offsets_alone_are_measured_without_classes(tmp_path):
             return {"instance": torch.zeros_like(image[:, :2])}
 
     result = evaluate(Zero(), val_loaders(settings), settings)
-    assert set(result) == {"instance", "measured_on"}
+    assert set(result) == {"instance", "measured_on", "measured_as"}
     assert result["instance"]["offset_rmse_px"] == pytest.approx(result["instance"]["zero_rmse_px"])
     assert "pq" not in result["instance"]
 
@@ -118,7 +118,7 @@ def test_offsets_alone_are_measured_without_classes(tmp_path):
 def test_one_source_needs_no_list_of_sources(sets):
     settings = config([], sets[:1])
     result = evaluate(Oracle(), val_loaders(settings), settings)
-    assert set(result) == {"segmentation", "depth", "measured_on"} and len(result["measured_on"]) == 1
+    assert set(result) == {"segmentation", "depth", "measured_on", "measured_as"} and len(result["measured_on"]) == 1
 
 
 def test_the_modes_of_all_parts_come_back_even_after_an_error():

@@ -73,7 +73,7 @@ def test_spectral_norm_by_objective_and_batch_norm_never(name):
     critic = PatchDiscriminator(4, 8, 3, spectral=OBJECTIVES[name].spectral)
     convolutions = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 4
-    assert all(is_parametrized(c, "weight") == (name != "wgan_gp") for c in convolutions)
+    assert all(is_parametrized(c, "weight") == (name in ("lsgan", "hinge")) for c in convolutions)
     assert not any(isinstance(m, nn.modules.batchnorm._NormBase) for m in critic.modules())
 
 
@@ -136,7 +136,8 @@ def test_the_adversarial_gradient_reaches_both_heads(targets, outputs, name):
     torch.manual_seed(2)
     critic = PatchDiscriminator(4, 8, 1, spectral=OBJECTIVES[name].spectral).requires_grad_(False)
     fake = discriminator_input(fake_maps(outputs, SPEC), ["segmentation", "depth"], validity(targets))
-    OBJECTIVES[name].generator(critic(fake)).backward()
+    told = (critic(fake), torch.zeros(1, 1, 1, 2)) if OBJECTIVES[name].paired else (critic(fake),)
+    OBJECTIVES[name].generator(*told).mean().backward()
     logits, depth = outputs["segmentation"].grad, outputs["depth"].grad
     labelled = validity(targets)
     assert (logits.abs().sum(1, keepdim=True) > 0).equal(labelled["segmentation"])
@@ -159,22 +160,36 @@ def test_critic_learns_to_tell_blocks_from_noise(name):
     fake = torch.randn(4, 3, 16, 24)
     for _ in range(30):
         optimizer.zero_grad()
-        objective.discriminator(critic(real), critic(fake)).backward()
+        objective.discriminator(critic(real), critic(fake)).mean().backward()
         optimizer.step()
     assert critic(real).mean() > critic(fake).mean() + 0.3
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("spectral", [False, True])
-def test_slope_is_autograds_and_its_gradient_at_the_weights_too(spectral: bool) -> None:
+def test_slope_is_autograds_and_its_gradient_at_the_weights_too(spectral: bool, weighted: bool) -> None:
     torch.manual_seed(0)
     critic = PatchDiscriminator(5, 6, 3, spectral=spectral).double().eval()
     maps = torch.rand(3, 5, 37, 50, dtype=torch.float64)
     leaf = maps.clone().requires_grad_()
-    score = critic(leaf).flatten(1).mean(1).sum()
-    slopes = {"written out": critic.slope(maps), "autograd": torch.autograd.grad(score, leaf, create_graph=True)[0]}
+    patches = torch.rand(3, 1, 5, 7, dtype=torch.float64) if weighted else None
+    scores = critic(leaf)
+    score = scores.flatten(1).mean(1).sum() if patches is None else (scores * patches).sum()
+    slopes = {
+        "written out": critic.slope(maps, patches),
+        "autograd": torch.autograd.grad(score, leaf, create_graph=True)[0],
+    }
     torch.testing.assert_close(slopes["written out"], slopes["autograd"], rtol=1e-12, atol=1e-16)
     weights = [parameter for name, parameter in critic.named_parameters() if "bias" not in name]
     found = {name: torch.autograd.grad(value.square().sum().sqrt(), weights) for name, value in slopes.items()}
     for ours, theirs in zip(found["written out"], found["autograd"], strict=True):
         assert theirs.abs().max() > 1e-6
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-14)
+
+
+def test_features_are_of_each_hidden_layer_and_scores_those_of_the_whole() -> None:
+    critic = PatchDiscriminator(2, 8, 3, spectral=True).eval()
+    maps = torch.randn(2, 2, 37, 50)
+    scores, features = critic.scores_and_features(maps)
+    assert torch.equal(scores, critic.scores(maps))
+    assert [tuple(one.shape) for one in features] == [(2, 4, 19, 25), (2, 8, 10, 13), (2, 16, 5, 7)]

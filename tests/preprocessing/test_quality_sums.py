@@ -1,5 +1,7 @@
 """Quality metrics on maps of a few pixels, derived by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from preprocessing.quality.metrics import (
     band_pixels,
     depth_sums,
     error_sums,
+    from_whole,
     is_wrong,
     metrics_of,
     pooled,
@@ -101,6 +104,15 @@ def test_frames_are_pooled_by_pixel_not_averaged() -> None:
     assert found["all"]["d1_share"] == pytest.approx(0.25)
     assert found["depth_valid"][BANDS_M.index((10, 20))]["pixels"] == 4
     assert metrics_of(pooled(parts[1], parts[0])) == metrics_of(total)
+
+
+def test_distance_from_whole_pixels_by_hand() -> None:
+    """4.1, 6.5 and 9.75 px lie 0.1, 0.5 and 0.25 px from a whole one; 3.3 px is not matched. Frames are pooled."""
+    found, where = row([4.1, 6.5, 9.75, 3.3]), np.array([[True, True, True, False]])
+    assert from_whole(found, where) == pytest.approx(0.85, abs=1e-6)
+    one, other = (replace(sums(FOUND, TRUTH, TRUTH > 0, TRUTH > 0), from_whole_px=value) for value in (0.5, 1.5))
+    assert metrics_of(pooled(one, other))["from_whole_px"] == pytest.approx(2.0 / (one.matched + other.matched))
+    assert metrics_of(replace(one, matched=0))["from_whole_px"] is None
 
 
 def test_a_truth_that_one_frame_lacks_stays_that_of_the_other() -> None:

@@ -113,7 +113,13 @@ def test_what_is_no_setting_stays_as_it_was_given(text: str) -> None:
         build_settings("census", {}, current_names("census", [text])[1])
 
 
-def test_opencv_s_maps_of_before_its_own_check_was_switched_off_are_made_anew() -> None:
-    shaping = PreprocessSettings(matcher=SgbmSettings()).shaping()
+@pytest.mark.parametrize("matcher", [SgbmSettings(), CensusSettings()])
+def test_maps_of_before_a_matcher_changed_are_made_anew(matcher: SgbmSettings | CensusSettings) -> None:
+    """OpenCV's own check was switched off; census takes fractions of window costs."""
+    shaping = PreprocessSettings(matcher=matcher).shaping()
     assert settings_key(shaping) != settings_key({**shaping, "revision": 2})
-    assert PreprocessSettings(matcher=CensusSettings()).shaping()["revision"] == 2
+    assert shaping["revision"] == 3
+
+
+def test_the_maps_of_other_matchers_are_kept() -> None:
+    assert PreprocessSettings(matcher=DatasetSettings()).shaping()["revision"] == 2

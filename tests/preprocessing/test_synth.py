@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def test_same_seed_same_bytes_whatever_the_workers_and_the_length(written: Path,
     shorter, longer = _digests(tmp_path), _digests(written)
     assert len(shorter) == 2 * 6 + 1
     assert shorter == {name: longer[name] for name in shorter}
+
+
+def test_the_version_of_opencv_is_recorded_and_two_of_them_in_one_set_are_told(tmp_path: Path) -> None:
+    settings = {"seed": 5, "val_fraction": 1 / 3, "workers": 1}
+    assert generate(tmp_path, 1, SIZE, **settings).note == ""
+    manifest = tmp_path / "synth.json"
+    found = json.loads(manifest.read_text())
+    assert found["opencv"] == cv2.__version__
+    manifest.write_text(json.dumps({**found, "opencv": "3.4.0"}))
+    assert generate(tmp_path, 1, SIZE, **settings).note == ""  # nothing is added
+    assert "begun with OpenCV 3.4.0 and goes on with" in generate(tmp_path, 2, SIZE, **settings).note
+    manifest.write_text(json.dumps({key: value for key, value in found.items() if key != "opencv"}))
+    assert generate(tmp_path, 3, SIZE, **settings).note == ""  # of a set from before
 
 
 def test_another_seed_another_street() -> None:

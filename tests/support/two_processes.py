@@ -45,9 +45,18 @@ CRITICS = {
     "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2},
     "both": {"sees": ["segmentation", "depth"], "objective": "wgan_gp", "channels": 4, "layers": 2},
 }
+# The critics of the case "relativistic".
+RELATIVISTIC = {
+    "segmentation": {"sees": ["segmentation"], "objective": "hinge", "channels": 4, "layers": 2, "maps": "sharp"},
+    "both": {
+        **{"sees": ["image", "segmentation", "depth"], "objective": "r3gan", "channels": 4, "layers": 2},
+        **{"scale": 2, "maps": "confident", "penalty_every": 2, "penalty": 0.1, "feature_matching": 0.3},
+    },
+}
 # Method, place, batch norm, critics.
 CASES: dict[str, tuple[str, str, str, bool]] = {
     "critics": ("sum", "representation", "synchronised", True),
+    "relativistic": ("sum", "representation", "synchronised", True),
     "at z": ("nash_mtl", "representation", "frozen", True),
     "at parameters": ("min_norm", "parameters", "synchronised", True),
     "rotations": ("rotograd", "representation", "frozen", False),
@@ -83,10 +92,11 @@ def case_config(name: str) -> Config:
         Config,
         {
             "tasks": LOSSES,
-            "discriminators": CRITICS if critics else {},
+            "discriminators": (RELATIVISTIC if name == "relativistic" else CRITICS) if critics else {},
             "balance": {"method": method, "at": at},
             "partial": PARTIAL.get(name),
             "growth": GROWN.get(name),
+            "affinity": {"share": 1.0} if name == "at z" else None,  # measured in the third step
             "encoder": {"weights": None, "width": 0.5},
             "generator": {"channels": 8, "crp_stages": 1},
             "data": {"classes": "categories7", "size": f"{SIZE[1]}x{SIZE[0]}"},
@@ -148,6 +158,8 @@ def some_steps(name: str, processes: Processes, steps: int = 3) -> dict[str, Any
         for step in range(steps):
             values = train_step(state, own_part(four_frames(step), processes), statistics=True)
             logs.append({key: float(value) for key, value in values.items()})
+            if state.affinity is not None:
+                logs[-1] |= {key: float(value) for key, value in state.affinity.take().items()}
             state.step += 1
             detection = state.grow()
             if detection is not None:

@@ -1,6 +1,7 @@
 """Guards: warnings about discriminators, early stopping at a plateau, and each external failure with its line."""
 
 import errno
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -12,15 +13,18 @@ from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
 
 from advmtl.compare.plan import is_finished
+from advmtl.config.data import Source
 from advmtl.config.experiment import Config
 from advmtl.config.training import GuardsConfig
 from advmtl.data.loading import Batch
+from advmtl.evaluation.faults import NOT_FINITE
 from advmtl.training import fitting as train_module
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
-from advmtl.training.guards import ExternalFailure, Guards, LostData, Streak, external_failures
+from advmtl.training.guards import ExternalFailure, Guards, LostData, Streak, external_failures, lost
 from advmtl.training.run_folder import Run
+from advmtl.training.scores import checked
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
 
@@ -86,6 +90,22 @@ def test_a_wasserstein_critic_may_be_ahead_but_not_steep() -> None:
         -1
     ]
     assert "both diverges: gradient penalty 2.90, score gap 78.0, for 15 steps" in said[0]
+
+
+def test_a_penalty_that_is_rarely_taken_is_judged_where_it_is() -> None:
+    guards, config = Guards(), critics("wgan_gp")
+    rare = config.discriminators["both"].model_copy(update={"penalty_every": 4})
+    config = config.model_copy(update={"discriminators": {"both": rare}})
+    steep, without = row(1.0, -60.0, 70.0, -8.0, gradient_penalty=2.9), row(1.0, -60.0, 70.0, -8.0)
+    said = [guards.watch_discriminators(values, config) for values in (steep, without, steep, without, steep)]
+    assert [len(lines) for lines in said] == [0, 0, 0, 0, 1]
+
+
+def test_a_relativistic_discriminator_wins_far_below_ln_2() -> None:
+    guards, config = Guards(), critics("r3gan")
+    assert not any(guards.watch_discriminators(row(1.0, 0.3), config) for _ in range(9))
+    said = [guards.watch_discriminators(row(1.0, 0.05), config) for _ in range(3)][-1]
+    assert "both wins: accuracy 1.00, loss 0.0500 (by chance 0.693147)" in said[0]
 
 
 def test_a_resting_discriminator_changes_nothing() -> None:
@@ -338,3 +358,35 @@ def test_a_broken_last_batch_leaves_the_run_finished(
     run.best.unlink()
     fit(config, run.folder, CPU, quiet())  # measured by the last state, again finished
     assert is_finished(config, run)
+
+
+@pytest.mark.parametrize(
+    ("root", "reason", "said"),
+    [
+        (
+            "away",
+            "away/f.png: no such file",
+            "away: the folder is gone (away/f.png: no such file); then",
+        ),
+        (".", f"f.png: {os.strerror(errno.EIO)}", "is its disk mounted?"),
+        (".", "f.png: no such file", "is its disk mounted?"),
+        (
+            ".",
+            "f.png: the file is truncated; replace it",
+            "could be used, e.g. f.png: the file is truncated",
+        ),
+        (".", f"f: {NOT_FINITE}", f"data.val: no frame of these sources could be used, e.g. f: {NOT_FINITE}"),
+    ],
+)
+def test_only_a_lost_disk_is_called_one(root: str, reason: str, said: str) -> None:
+    found = lost([Source(format="folder", root=root)], "data.val", "these sources", reason)
+    assert said in found and ("disk" in found) == ("disk" in said)
+
+
+def test_labels_without_a_pixel_are_no_lost_disk(streets: Path) -> None:
+    config = make_config(streets)
+    with pytest.raises(InputError, match=r"data\.val: no label of these frames has a pixel that counts"):
+        checked({"measured_on": ["cityscapes:a:val"]}, config)
+    other = [Source(format="folder", root="b", split="test")]
+    with pytest.raises(InputError, match="folder:b:test: no label"):
+        checked({"measured_on": ["folder:b:test"]}, config, other)

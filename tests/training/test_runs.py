@@ -19,8 +19,12 @@ from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.terms.adversarial import DiscriminatorTerm
 from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
+from advmtl.training.going_on import difference
 from advmtl.training.log import Log
-from advmtl.training.run_folder import Run, clear_run, difference, load_newest, lock_run, open_run
+from advmtl.training.opening import Opening, load_newest, open_run
+from advmtl.training.record import installed_versions
+from advmtl.training.run_folder import Run, clear_run, lock_run
+from advmtl.training.selection import of_older
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
@@ -62,7 +66,7 @@ def saved(tmp_path: Path) -> Run:
 
 
 def test_a_folder_with_another_run_is_left_alone(saved: Run) -> None:
-    with pytest.raises(InputError, match=r"holds another run \(train.learning_rate is 0.001 there and 0.5 here\)"):
+    with pytest.raises(InputError, match=r"another run \(train.learning_rate is 0.001 there and 0.5 here\); .* --init"):
         open_run(make_config(train={"learning_rate": 0.5}), saved, CPU)
 
 
@@ -74,18 +78,18 @@ def test_keys_that_change_no_result_may_differ_on_resume(saved: Run) -> None:
 
 
 def test_overwrite_starts_anew(saved: Run) -> None:
-    assert open_run(make_config(train={"learning_rate": 0.5}), saved, CPU, overwrite=True).step == 0
+    assert open_run(make_config(train={"learning_rate": 0.5}), saved, CPU, Opening(overwrite=True)).step == 0
     assert not saved.last.exists()
 
 
 def test_no_resume_refuses_a_folder_with_a_run(saved: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run: holds a run; omit --no-resume .* --out, .* --overwrite"):
-        open_run(make_config(), saved, CPU, resume=False)
-    assert open_run(make_config(), saved, CPU, resume=False, overwrite=True).step == 0
-    assert open_run(make_config(), Run(tmp_path / "new"), CPU, resume=False).step == 0
+        open_run(make_config(), saved, CPU, Opening(resume=False))
+    assert open_run(make_config(), saved, CPU, Opening(overwrite=True, resume=False)).step == 0
+    assert open_run(make_config(), Run(tmp_path / "new"), CPU, Opening(resume=False)).step == 0
     (tmp_path / "new" / "metrics.jsonl").write_text("{}\n")  # one that died before its first checkpoint
     with pytest.raises(InputError, match="holds a run"):
-        open_run(make_config(), Run(tmp_path / "new"), CPU, resume=False)
+        open_run(make_config(), Run(tmp_path / "new"), CPU, Opening(resume=False))
 
 
 @pytest.mark.parametrize("damage", ["damaged", "missing"])
@@ -98,7 +102,7 @@ def test_without_a_good_last_the_one_before_is_used_and_both_are_named(damage: s
         saved.last.write_bytes(saved.last.read_bytes()[:-1])
     else:
         saved.last.unlink()
-    state = open_run(config, saved, CPU, warn=said.append)
+    state = open_run(config, saved, CPU, Opening(warn=said.append))
     assert state.step == 7 and len(said) == 1
     assert all(text in said[0] for text in (str(saved.last), str(saved.previous), "step 7"))
     assert saved.damaged.is_file() == (damage == "damaged")
@@ -120,14 +124,14 @@ def test_without_any_good_checkpoint_the_remedy_is_named(saved: Run) -> None:
 
 def test_a_lost_best_is_told_and_chosen_anew(saved: Run) -> None:
     config, said = make_config(), []
-    state = open_run(config, saved, CPU, warn=said.append)
+    state = open_run(config, saved, CPU, Opening(warn=said.append))
     assert not said
-    state.best = 0.5
+    state.selection.load_state_dict(of_older(0.5, 1))
     for path in (saved.last, saved.best):
         save_checkpoint(path, state.state_dict(), config)
-    assert open_run(config, saved, CPU, warn=said.append).best == 0.5 and not said
+    assert open_run(config, saved, CPU, Opening(warn=said.append)).selection.kept and not said
     saved.best.write_bytes(saved.best.read_bytes() + b" ")
-    assert open_run(config, saved, CPU, warn=said.append).best == float("-inf")
+    assert open_run(config, saved, CPU, Opening(warn=said.append)).selection.best is None
     assert len(said) == 1 and "best.pt: damaged" in said[0] and "selected anew" in said[0]
 
 
@@ -194,6 +198,7 @@ def test_a_state_from_before_there_were_terms_loads_whole(saved: Run) -> None:
         discriminators={"both": BOTH}, partial={"adversary": {"channels": 4}, "consistency": {"width": 4}}
     )
     state = build(config, CPU)
+    state.record.versions = installed_versions()
     batch = one_batch()
     for _ in range(2):
         train_step(state, batch)

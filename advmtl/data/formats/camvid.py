@@ -1,7 +1,7 @@
 """CamVid: the folders of the format `folder`, with CamVid's own class ids and splits."""
 
 from advmtl.config import Source
-from advmtl.data.formats.folder import by_name, has_images
+from advmtl.data.formats.folder import by_name, has_images, strays_by_name
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.sets import KINDS
@@ -18,4 +18,5 @@ CAMVID = Format(
     kind=KINDS["camvid"],
     holds="images/ labels/ (CamVid's ids)",
     ids="camvid",
+    strays=strays_by_name,
 )

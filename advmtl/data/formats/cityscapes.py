@@ -1,5 +1,6 @@
 """Cityscapes' folders: leftImg8bit/, gtFine/, camera/, disparity/, and depth/ as `preprocess` writes it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from advmtl.config import Source
@@ -7,7 +8,7 @@ from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import Frame, lookup_table
 from preprocessing.sets import CITYSCAPES as LAYOUT
-from preprocessing.sets import KINDS, Layout
+from preprocessing.sets import KINDS, Layout, Strays
 
 
 def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
@@ -37,6 +38,12 @@ def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str, role: R
     )
 
 
+def stereo_strays(source: Source, records: Sequence[FrameRecord]) -> list[Strays]:
+    """Label files of a stereo set that belong to no left picture."""
+    frames = [record.frame for record in records if record.frame is not None]
+    return records[0].layout.find_strays(Path(source.root).expanduser(), frames) if frames else []
+
+
 CITYSCAPES = Format(
     index=_index,
     is_one=lambda root: (root / "leftImg8bit").is_dir(),
@@ -46,4 +53,5 @@ CITYSCAPES = Format(
     ids="cityscapes",
     stereo=True,
     labels_apart=True,
+    strays=stereo_strays,
 )

@@ -1,12 +1,13 @@
 """Pictures, class maps and depth in three folders, joined by name: ROOT/{images,labels,depth}/[SPLIT/]NAME.png."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from advmtl.config import Source
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import InputError, lookup_table
-from preprocessing.sets import KINDS
+from preprocessing.sets import KINDS, Strays, strays_in
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -47,6 +48,18 @@ def _files_by_name(folder: Path | None) -> dict[str, Path]:
     return {path.stem: path for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
 
 
+def strays_by_name(source: Source, records: Sequence[FrameRecord]) -> list[Strays]:
+    """Class maps and depth that have no picture's name, of those that the source asks for. Where a split has no folder
+    of its own, files beside it are read by nothing.
+    """
+    root, found = Path(source.root).expanduser(), []
+    asked = {"labels": source.labels != "none", "depth": source.depth not in ("none", "dataset")}
+    for kind in (kind for kind, wanted in asked.items() if wanted):
+        own = _part(root, kind, source.split)
+        found += strays_in(own or root / kind, {record.name for record in records} if own else set())
+    return found
+
+
 def has_images(root: Path) -> bool:
     """Whether there is a folder of pictures."""
     return (root / "images").is_dir()
@@ -60,4 +73,5 @@ FOLDER = Format(
     holds="images/ labels/ (train ids) depth/ (16-bit PNG, metres x 256)",
     ids="train",
     splits=False,
+    strays=strays_by_name,
 )

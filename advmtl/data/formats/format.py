@@ -1,14 +1,20 @@
 """What defines a format of labelled frames: how a source is recognised, indexed and described."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from advmtl.config import Source
 from advmtl.tasks import FrameRecord
+from preprocessing.sets import Strays
 
 Role = Literal["train", "val"]
+
+
+def no_strays(source: Source, records: Sequence[FrameRecord]) -> list[Strays]:
+    """Of a format that does not look for them."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Format:
         split_word: what a split is called in the help.
         stereo: whether it has what `advmtl preprocess` makes depth of, and with it a camera.
         labels_apart: whether the set is published with its labels in an archive of their own.
+        strays: (source, all its frames) -> the label files that belong to none of them.
     """
 
     index: Callable[[Source, str, Role], list[FrameRecord]]
@@ -41,3 +48,4 @@ class Format:
     split_word: str = "SPLIT"
     stereo: bool = False
     labels_apart: bool = False
+    strays: Callable[[Source, Sequence[FrameRecord]], list[Strays]] = no_strays

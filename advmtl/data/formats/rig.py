@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from advmtl.config import Source
-from advmtl.data.formats.cityscapes import stereo_record
+from advmtl.data.formats.cityscapes import stereo_record, stereo_strays
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import lookup_table
@@ -29,4 +29,5 @@ RIG = Format(
     splits=False,
     split_word="SEQUENCE",
     stereo=True,
+    strays=stereo_strays,
 )

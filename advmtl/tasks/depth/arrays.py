@@ -30,7 +30,7 @@ from preprocessing.ground import (
     DEPTH_TEXT,
     InputError,
     disparity_to_depth,
-    picture_shape,
+    picture_header,
     read_depth,
     read_depth_clip,
     resize_nearest,
@@ -43,7 +43,8 @@ DEPTH_M = "depth_m"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
-_SAMPLED = 4096  # values of a file that quantiles are taken of, invalid ones among them
+_SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
+_OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
 
 
@@ -52,7 +53,7 @@ class DepthArrays(TaskArrays):
     in training clipped to the range that the network can express.
     """
 
-    check_decodes = False
+    value_unit = "m"
     dtype = "float32"
     channels = 0
     outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
@@ -62,9 +63,17 @@ class DepthArrays(TaskArrays):
         return record.depth is not None or record.disparity is not None
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
-        for path in (record.depth, record.disparity):
-            if path is not None and picture_shape(path) != shape:
-                raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
+        files = {
+            f"depth file has 16 bits (metres * {DEPTH_SCALE})": record.depth,
+            "disparity file has 16 bits": record.disparity,
+        }
+        for what, path in files.items():
+            if path is not None:
+                own, mode = picture_header(path)
+                if own != shape:
+                    raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
+                if not mode.startswith("I"):
+                    raise InputError(f"{path}: a {what}, this one is {mode}")
         if record.disparity is not None and record.frame is not None:
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
 
@@ -74,8 +83,18 @@ class DepthArrays(TaskArrays):
         valid = int(np.count_nonzero(metres > 0))
         return Contents(metres.size, valid, valid, values=values[values > 0])
 
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        """Depth that the network cannot express; what is only known to be far is not meant."""
+        pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
+        values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
+        if not len(values):
+            return []
+        sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
+        return [
+            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
+            for what, limit, outside in sides
+            if outside.mean() > _OUTSIDE
+        ]
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.float32]:
         return resize_nearest(read_metres(record, shape), size)
@@ -98,6 +117,9 @@ class DepthArrays(TaskArrays):
         depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
         return depth.astype(np.float32, copy=False)
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target > 0).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         roots = list(dict.fromkeys(source.root for source in sources if source.stereo))
         if not roots:
@@ -112,10 +134,12 @@ class DepthArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        metres = truth.reshape(truth.shape[-2:])
+        return color_depth(_thicken(metres) if np.mean(metres > 0) < 0.1 else metres, *spec.depth_range_m)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        true = None
-        if truth is not None:
-            true = color_depth(_thicken(truth) if np.mean(truth > 0) < 0.1 else truth, *spec.depth_range_m)
+        true = None if truth is None else self.picture(truth, spec)
         predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
         legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
         return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]

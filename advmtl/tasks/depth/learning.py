@@ -13,6 +13,7 @@ from advmtl.tasks.depth.distance_bands import DistanceBands
 from advmtl.tasks.depth.edges import DepthEdges
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
+from advmtl.tasks.depth.published import PROTOCOLS
 from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import TaskSpec
 
@@ -109,10 +110,15 @@ class Depth(TaskLearning):
     details: Mapping[str, str] = {"bands": "error by distance"}
     tells = "distance"
     lower_precision = PrecisionLoss("abs_rel", "percent", 3.0)
+    protocols = PROTOCOLS
 
     def channels(self, spec: TaskSpec) -> int:
         """One."""
         return 1
+
+    def means(self, spec: TaskSpec) -> str:
+        """Where between the two ends of the range, in log depth."""
+        return "depth from {:g} to {:g} m".format(*spec.depth_range_m)
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
@@ -149,6 +155,12 @@ class Depth(TaskLearning):
         largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
         predicted = torch.where(valid, 1 / output, 0)
         return predicted / largest, true / largest, valid
+
+    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+        """Metres times the zoom: a picture shown z times as large is that of a lens z times as long, and what was
+        learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
+        """
+        return output if zoom == 1 else output * zoom
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The geometric mean of both views [m], and by how much they differ in log metres: less is surer."""

@@ -46,13 +46,9 @@ class InstanceArrays(TaskArrays):
             _read(record, shape)  # an unknown id shows only when decoded
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        """Offsets are learnt within instances; where nothing is one, none may be found."""
         ids = _read(record, shape)
         learnt, measured = (int(np.count_nonzero(chosen)) for chosen in (is_instance(ids), ids != IGNORED_INSTANCE))
         return Contents(ids.size, learnt, measured)
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint16]:
         return resize_nearest(_read(record, shape), size)
@@ -72,6 +68,10 @@ class InstanceArrays(TaskArrays):
         """
         return instance_target(stored)
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        """Offsets are learnt within instances; where nothing is one, none may be found."""
+        return bool((is_instance(target[2]) if training else target[2] != IGNORED_INSTANCE).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("*_gtFine_instanceIds.png", sources)
 
@@ -89,6 +89,9 @@ class InstanceArrays(TaskArrays):
         ratios = [new / old for new, old in zip(size[::-1], values.shape[1:], strict=True)]
         return np.stack([np.float32(r) * resize_nearest(o, size) for r, o in zip(ratios, values, strict=True)])
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return color_offsets(truth[:2], longest_offset(truth.shape[-1]))
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
         """Offsets as a colour wheel, and, where there are any, instances over the image, each in its own colour; where
         there is none an offset means nothing and is left black.
@@ -99,7 +102,7 @@ class InstanceArrays(TaskArrays):
         longest = longest_offset(image.shape[1])
         legend = offset_legend(len(image) + CAPTION_HEIGHT, longest)
         predicted = color_offsets(offsets, longest), "offset from the centre, prediction"
-        true = None if truth is None else color_offsets(truth[:2], longest)
+        true = None if truth is None else self.picture(truth, spec)
         rows = [panel(image, (true, "offset from the centre, truth"), predicted, legend, "offsets")]
         if instances is not None:
             count = f"instances, prediction: {len(np.unique(instances[instances > 0]))}"

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from advmtl.tasks.device_transfer import to_device
 from advmtl.tasks.instance.grouping import OFFSET_UNIT_PER_WIDTH
 from advmtl.tasks.instance.losses import LOSSES, instance_mask
 from advmtl.tasks.instance.metrics import InstanceMetrics
@@ -50,7 +52,7 @@ class Instance(TaskLearning):
         Figure("pq", "1", True, main=True, title="PQ"),
         Figure("sq", "1", True),
         Figure("rq", "1", True),
-        Figure("pq_per_class", "1", title="PQ", per_class=True),
+        Figure("pq_per_class", "1", True, title="PQ", per_class=True),
         Figure("frames", "frames"),
         Figure("pixels", "px"),
         Figure("instances", "instances"),
@@ -62,6 +64,10 @@ class Instance(TaskLearning):
     def channels(self, spec: TaskSpec) -> int:
         """Two, dy before dx."""
         return 2
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes that have instances."""
+        return [spec.labels.names[number] for number in spec.things]
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
         """Pixels. A constant of the network, not of the picture: what it has learnt is pixels, whatever the size it is
@@ -94,6 +100,12 @@ class Instance(TaskLearning):
         """dx turns its sign, too."""
         dy, dx = output.flip(-1).split(1, dim=1)
         return torch.cat([dy, -dx], dim=1)
+
+    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+        """In pixels of the map's picture."""
+        if pixels == (1.0, 1.0):
+            return output
+        return output * to_device(np.array(pixels, np.float32), output).view(1, 2, 1, 1)
 
     def meter(self, spec: TaskSpec) -> Meter:
         """Offsets and panoptic quality."""

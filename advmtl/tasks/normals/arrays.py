@@ -37,7 +37,6 @@ _FILE_TEXT = {"normals": "red right, green up, blue towards the camera; componen
 class NormalsArrays(TaskArrays):
     """Stored: int16 `[3,H,W]`, components times 32767, 0 0 0 = none; the target: float32 `[3,H,W]` of length 1 or 0."""
 
-    check_decodes = False
     dtype = "int16"
     channels = 3
     outputs = (
@@ -55,14 +54,18 @@ class NormalsArrays(TaskArrays):
             record.layout.read_camera(record.frame, (shape[1], shape[0]))
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        """Of the depth that they are made of: where there is none there is no plane."""
-        assert record.frame is not None
-        record.layout.read_camera(record.frame, (shape[1], shape[0]))
+        """Pixels of the depth that they are made of. Where these lie far apart, as a lidar's, they may give no plane:
+        then those with a normal, at the network's width.
+        """
         depth = DEPTH.contents(record, shape, spec)
-        return Contents(depth.pixels, depth.learnt, depth.measured)
-
-    def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
-        return ()
+        valid, pixels = depth.learnt, depth.pixels
+        if 0 < valid < pixels * LEAST_PIXELS / WINDOW_PX**2:
+            size = (spec.width_px, max(1, round(spec.width_px * shape[0] / shape[1])))
+            stored = self.read(record, shape, size, spec)
+            valid, pixels = int(np.count_nonzero(stored.any(axis=0))), size[0] * size[1]
+        elif record.frame is not None:
+            record.layout.read_camera(record.frame, (shape[1], shape[0]))
+        return Contents(pixels, valid, valid)
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.int16]:
         """Of the depth at network size, each pixel with the direction of the one it was picked from."""
@@ -98,6 +101,9 @@ class NormalsArrays(TaskArrays):
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return _unit(stored.astype(np.float64)).astype(np.float32)
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool(target.any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         if not any(source.stereo for source in sources):
             names = " and ".join(source.text for source in sources)
@@ -113,8 +119,11 @@ class NormalsArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return np.stack([resize_nearest(one, size) for one in values])
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return color_normals(truth)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        true = None if truth is None else color_normals(truth)
+        true = None if truth is None else self.picture(truth, spec)
         predicted = color_normals(outputs[NORMALS]), "surface normals, prediction"
         legend = normals_legend(len(image) + CAPTION_HEIGHT)
         return [panel(image, (true, "surface normals, truth"), predicted, legend, "normals")]

@@ -218,6 +218,17 @@ class Normals(TaskLearning):
         x, y, z = output.flip(-1).split(1, dim=1)
         return torch.cat([-x, y, z], dim=1)
 
+    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+        """Back from n' ∝ (nx, ny, z nz), which a picture zoomed by z shows (`arrays.NormalsArrays.warp`)."""
+        if zoom == 1:
+            return output
+        x, y, z = output.split(1, dim=1)
+        return F.normalize(torch.cat([x, y, z / zoom], dim=1), dim=1, eps=_SHORTEST)
+
+    def from_average(self, mean: Tensor) -> Tensor:
+        """At length 1."""
+        return F.normalize(mean, dim=1, eps=_SHORTEST)
+
     def meter(self, spec: TaskSpec) -> Meter:
         """Angles."""
         return NormalsMeter()

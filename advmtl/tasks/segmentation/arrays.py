@@ -20,6 +20,7 @@ from advmtl.tasks.pictures import (
     put_text,
 )
 from advmtl.tasks.record import FrameRecord
+from advmtl.tasks.segmentation.doubts import binary_masks, other_ids
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
     IGNORE,
@@ -64,6 +65,12 @@ class SegmentationArrays(TaskArrays):
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return spec.labels.names
 
+    def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
+        if not files:
+            return []
+        ids, found = files[0][0].ids, [contents for _, contents in files]
+        return binary_masks(found, spec.labels, ids) or other_ids(found, spec.labels, ids)
+
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint8]:
         return resize_nearest(_read(record, shape), size)
 
@@ -76,6 +83,9 @@ class SegmentationArrays(TaskArrays):
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         return stored
 
+    def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:
+        return bool((target != IGNORE).any())
+
     def missing(self, sources: Sequence[DataSource]) -> str:
         return missing_ground_truth("gtFine/SPLIT/CITY/*_gtFine_labelIds.png", sources)
 
@@ -85,10 +95,12 @@ class SegmentationArrays(TaskArrays):
     def resized(self, output: str, values: Array, size: Size) -> Array:
         return resize_nearest(values, size)
 
+    def picture(self, truth: Array, spec: TaskSpec) -> RGB:
+        return colorize(truth.reshape(truth.shape[-2:]).astype(np.uint8), spec.labels.palette)
+
     def draw(self, image: RGB, truth: Array | None, outputs: Mapping[str, Array], spec: TaskSpec) -> list[RGB]:
-        palette = spec.labels.palette
-        true = None if truth is None else colorize(truth, palette)
-        predicted = colorize(outputs[CLASSES], palette), "classes, prediction"
+        true = None if truth is None else self.picture(truth, spec)
+        predicted = colorize(outputs[CLASSES], spec.labels.palette), "classes, prediction"
         legend = class_legend(spec.labels, len(image) + CAPTION_HEIGHT)
         return [panel(image, (true, "classes, truth"), predicted, legend, "classes")]
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.tasks.device_transfer import to_device
-from advmtl.tasks.learning import Figure, Meter, PrecisionLoss, TaskLearning, are_numbers
+from advmtl.tasks.learning import Figure, Meter, PrecisionLoss, Sharpness, TaskLearning, are_numbers
 from advmtl.tasks.segmentation.boundaries import BoundaryIoU
+from advmtl.tasks.segmentation.encodings import equally_sharp, one_hot, shares
 from advmtl.tasks.segmentation.losses import LOSSES
 from advmtl.tasks.segmentation.metrics import SegmentationMetrics, frame_confusions, frame_metrics
 from advmtl.tasks.spec import TaskSpec
@@ -68,7 +69,7 @@ class Segmentation(TaskLearning):
         Figure("miou_categories", "1", True, main=True, title="mIoU 7 cat."),
         Figure("pixel_accuracy", "1", True, main=True, title="pixel accuracy", delta_m=True, of_frames=True),
         Figure("boundary_iou", "1", True, main=True, title="boundary IoU"),
-        Figure("iou_per_class", "1", title="IoU", per_class=True),
+        Figure("iou_per_class", "1", True, title="IoU", per_class=True),
         Figure("classes_absent", "classes"),
         Figure("frames", "frames"),
     )
@@ -81,6 +82,14 @@ class Segmentation(TaskLearning):
         """One per class."""
         return len(spec.labels.names)
 
+    def means(self, spec: TaskSpec) -> str:
+        """The classes, in their order."""
+        return f"{self.channels(spec)} classes {','.join(spec.labels.names)}"
+
+    def parts(self, figure: str, spec: TaskSpec) -> Sequence[str]:
+        """The classes."""
+        return spec.labels.names
+
     def tensor(self, targets: Any) -> Tensor:
         """int64 [N,H,W]."""
         return torch.from_numpy(targets).long()
@@ -91,12 +100,15 @@ class Segmentation(TaskLearning):
 
     def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
         """One-hot float32 [N,K,H,W], smoothed."""
-        classes = self.channels(spec)
-        low = smoothing / classes
-        # Written channels_last, as the convolutions want it; void pixels get a class here and are masked later.
-        hot = torch.full((*target.shape, classes), low, device=target.device)
-        index = target.clamp(max=classes - 1).unsqueeze(-1)
-        return hot.scatter_(-1, index, 1 - smoothing + low).permute(0, 3, 1, 2)
+        return one_hot(target, self.channels(spec), smoothing)
+
+    def encode_real_at(self, target: Tensor, spec: TaskSpec, smoothing: float, scale: int) -> Tensor:
+        """Shares of the classes, counted."""
+        return shares(target, self.channels(spec), smoothing, scale)
+
+    def equally_sharp(self, real: Tensor, fake: Tensor, how: Sharpness) -> tuple[Tensor, Tensor]:
+        """See `encodings`."""
+        return (real, fake) if how == "soft" else equally_sharp(real, fake, how)
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """Softmax [N,K,H,W]; never arg max, which lets no gradient through."""
@@ -113,6 +125,10 @@ class Segmentation(TaskLearning):
         predicted = F.conv2d(F.softmax(output, dim=1), colours.T[:, :, None, None])
         true = colours[target.clamp(max=len(colours) - 1)].permute(0, 3, 1, 2)
         return predicted, true, self.mask(target)
+
+    def averaged_as(self, output: Tensor) -> Tensor:
+        """Probabilities, whose arg max a meter takes: logits of a sure view would outvote all others."""
+        return F.softmax(output.float(), dim=1)
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable class by the mean of both views, int64, and its probability."""

@@ -1,0 +1,138 @@
+"""The findings of a survey in words, and those that end a run before its first step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advmtl.config import Config
+from advmtl.data.survey import Labels, Survey
+from preprocessing.ground import InputError
+from preprocessing.sets import Strays
+
+_NAMED = 8  # of a list of classes
+_OTHER_SCALE = 3.0  # between the medians of training and validation
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding in words; `doubtful`: it can hardly be meant so."""
+
+    text: str
+    doubtful: bool = False
+
+
+def survey_lines(survey: Survey, config: Config) -> list[Line]:
+    """All findings, each one line; the doubtful ones first."""
+    lines = [
+        *(Line(_stray(one), doubtful=True) for one in survey.strays),
+        *_shared(survey),
+    ]
+    for task in config.tasks:
+        train, val = survey.train[task], survey.val[task]
+        lines += [*_void(task, train, "training"), *_void(task, val, "validation")]
+        if not val.labelled:
+            text = "no validation frame has this label; it is not measured and does not choose the best state"
+            lines.append(Line(f"tasks.{task}: {text}", doubtful=True))
+        lines += [Line(doubt, doubtful=True) for doubt in dict.fromkeys((*train.doubts, *val.doubts))]
+        lines += [*_classes(task, train, val), *_quantity(task, train, val), *_sampled(task, train, val)]
+    return sorted(lines, key=lambda line: not line.doubtful)
+
+
+def check_measurable(labels: Mapping[str, Labels], what: str) -> None:
+    """Raises: InputError where frames have no label of any of the tasks; `what` they are, as it is written."""
+    if any(one.labelled for one in labels.values()):
+        return
+    void = sum(len(one.void) for one in labels.values())
+    if void:
+        raise InputError(f"{what}: every validation label is void ({files_of(void)}; is this the test split?)")
+    tasks = " or ".join(labels)
+    raise InputError(f"{what}: no validation frame has a label of any task ({tasks}); nothing could be evaluated")
+
+
+def void_labels(labels: Labels) -> str | None:
+    """Why nothing can learn a task whose files are all void; None where they are not."""
+    if labels.labelled or not labels.void:
+        return None
+    doubt = next(iter(labels.doubts), "is this the test split?")
+    return f"every training label is void ({files_of(len(labels.void))}, e.g. of {labels.void[0]}; {doubt})"
+
+
+def files_of(count: int) -> str:
+    """A number of files in words."""
+    return f"{count} file" + ("s" if count != 1 else "")
+
+
+def _stray(one: Strays) -> str:
+    count = len(one.names)
+    belong = "belongs" if count == 1 else "belong"
+    return f"{one.folder}: {files_of(count)} {belong} to no picture, e.g. {one.names[0]}"
+
+
+def _shared(survey: Survey) -> list[Line]:
+    count, frames = len(survey.shared), max((one.frames for one in survey.val.values()), default=0)
+    if not count:
+        return []
+    are = "is a training frame" if count == 1 else "are training frames"
+    return [Line(f"{count} of {frames} validation frames {are} too, e.g. {survey.shared[0]}", doubtful=True)]
+
+
+def _void(task: str, labels: Labels, role: str) -> list[Line]:
+    if not labels.void:
+        return []
+    count = f"{len(labels.void)} of {labels.files} label files of {role}"
+    text = f"{task}: {count} have no valid pixel and count as none, e.g. of {labels.void[0]}"
+    return [Line(text, doubtful=True)]
+
+
+def _classes(task: str, train: Labels, val: Labels) -> list[Line]:
+    """Which classes there are to learn, and which never occur."""
+    pixels, measured = train.class_pixels, val.class_pixels
+    if not pixels.any():
+        return []
+    names, lines = train.classes, []
+    only = [place for place in np.flatnonzero(measured) if not pixels[place]]
+    if only and train.counted == train.files:
+        share = measured[only].sum() / measured.sum()
+        found = _listed([names[place] for place in only])
+        text = f"{task}: {found}: in validation ({share:.2%} of its pixels) and in no training frame"
+        lines.append(Line(text, doubtful=True))
+    absent = [names[place] for place in np.flatnonzero((pixels == 0) & (measured == 0))]
+    if absent:
+        lines.append(Line(f"{task}: {len(absent)} of {len(names)} classes occur nowhere: {_listed(absent)}"))
+    order = [place for place in np.argsort(-pixels, kind="stable") if pixels[place]]
+    shares = ", ".join(f"{names[place]} {_percent(pixels[place] / pixels.sum())}" for place in order)
+    return [*lines, Line(f"{task}: pixels of training: {shares}")]
+
+
+def _quantity(task: str, train: Labels, val: Labels) -> list[Line]:
+    """Quantiles of both roles, and the doubt that they have different scales."""
+    parts = [
+        f"{', '.join(f'{value:.3g}' for value in one.quantiles)} {one.unit} in {role}"
+        for role, one in (("training", train), ("validation", val))
+        if one.quantiles
+    ]
+    if not parts:
+        return []
+    lines = [Line(f"{task}: 5, 50 and 95 % of the valid pixels: {'; '.join(parts)}")]
+    medians = [one.quantiles[1] for one in (train, val) if one.quantiles]
+    if len(medians) == 2 and np.isfinite(medians).all() and max(medians) > _OTHER_SCALE * min(medians):
+        text = f"{task}: the median is {medians[0]:.3g} {train.unit} in training and {medians[1]:.3g} in validation"
+        lines.append(Line(f"{text}; have the files one scale?", doubtful=True))
+    return lines
+
+
+def _sampled(task: str, train: Labels, val: Labels) -> list[Line]:
+    counted, files = train.counted + val.counted, train.files + val.files
+    if not counted or counted == files:
+        return []
+    return [Line(f"{task}: {counted} of {files} label files were counted, evenly over the frames")]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,0 +1,234 @@
+"""What a training will do, and what of it was asked for and will not come: known before its first step."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from advmtl.config import Config, Plan, measured
+from advmtl.data import Line as Finding
+from advmtl.data import TrainLoader
+from advmtl.terms import Term
+from advmtl.training.optimizers import highest_rate
+from advmtl.training.state import State
+
+_LONG_WARM_UP = 0.25
+"""Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding in words, what it is about first.
+
+    Attributes:
+        doubtful: it can hardly be meant so.
+        caveat: and it bears on what the run comes to, so that it belongs beside its figures.
+    """
+
+    text: str
+    doubtful: bool = False
+    caveat: bool = False
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What is foreseen.
+
+    Attributes:
+        lines: in words, the doubtful ones first.
+        facts: the same as numbers, JSON-able.
+    """
+
+    lines: tuple[Line, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def doubts(self) -> list[str]:
+        """The doubtful lines."""
+        return [line.text for line in self.lines if line.doubtful]
+
+    @property
+    def caveats(self) -> list[str]:
+        """Those of them that belong beside the run's figures."""
+        return [line.text for line in self.lines if line.caveat]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For plan.json."""
+        return {**self.facts, "doubts": self.doubts, "caveats": self.caveats}
+
+
+def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
+    """The plan of a training on these batches by so many processes."""
+    batches, settings = loader.batch_sampler.batches, config.train
+    steps, table = settings.steps(batches), {name: config.task_table[name] for name in config.tasks}
+    epochs = math.ceil(steps / batches)
+    return Plan(
+        steps=steps,
+        epochs=epochs,
+        measurements=math.ceil(epochs / settings.evaluate_every_epochs),
+        frames_per_step=config.data.batch_size * processes,
+        labels=Counter(
+            frozenset(name for name, task in table.items() if task.has(record)) for record in loader.dataset.records
+        ),
+    )
+
+
+def small_steps(config: Config, steps: int) -> int:
+    """How many of the first steps see pictures at half the size."""
+    return math.ceil(config.train.small_share * steps)
+
+
+def foresee(state: State, plan: Plan, findings: Sequence[Finding] = ()) -> Foresight:
+    """What the parts of a run say of a plan, its schedules, and what was found in the files of its data."""
+    terms = {name: cast(Term, term) for name, term in state.terms.items()}
+    doubts = {name: doubt for name, term in terms.items() if (doubt := term.foresee(plan))}
+    config, balance = state.config, state.balancer.foresee(plan)
+    found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
+    found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
+    found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
+    lines = [Line(text, doubtful=True, caveat=True) for text in found]
+    lines += [Line(text, doubtful=True) for text in _idle(config, plan)]
+    lines += [Line(one.text, doubtful=one.doubtful) for one in findings]
+    rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)
+    lines += [Line(_schedule(config, plan, highest)), Line(_terms(terms, doubts, plan))]
+    facts = {
+        "configuration": {"name": config.name, "hash": config.hash},
+        "steps": plan.steps,
+        "epochs": plan.epochs,
+        "measurements": plan.measurements,
+        "frames_per_step": plan.frames_per_step,
+        "learning_rate": {"configured": rate, "highest": rate * highest[0], "highest_at_step": highest[1]},
+        "half_size_steps": small_steps(config, plan.steps),
+        "shares": {key: {"share": share, "steps": _value(config, key)} for key, share in config.shares.items()},
+        "labels": [{"tasks": sorted(own), "frames": count} for own, count in plan.labels.items()],
+        "terms": {name: _term(term, doubts.get(name), plan) for name, term in terms.items()},
+        "balance": {"method": _balancer(state), "doubt": balance},
+    }
+    return Foresight(tuple(sorted(lines, key=lambda line: not line.doubtful)), facts)
+
+
+def _affinity(state: State, plan: Plan) -> list[str]:
+    """So little is measured of a short training that its stages cannot be told apart."""
+    if state.affinity is None:
+        return []
+    every = state.affinity.every
+    count = sum(measured(step, every) for step in range(plan.steps))
+    return (
+        [
+            f"affinity: every {every} steps are measured, {count} of the {plan.steps} steps of this training; raise "
+            "affinity.share or train for longer"
+        ]
+        if count < 6
+        else []
+    )
+
+
+def _balancer(state: State) -> str:
+    return state.own.get("balancer", state.config.balance.method)
+
+
+def _term(term: Term, doubt: str | None, plan: Plan) -> dict[str, Any]:
+    begins = term.start_step < plan.steps
+    return {
+        "first_step": term.start_step + 1 if begins else None,
+        "last_step": plan.steps if begins else None,
+        "doubt": doubt,
+    }
+
+
+def _value(config: Config, key: str) -> Any:
+    here: Any = config
+    for part in key.split("."):
+        here = getattr(here, part)
+    return here
+
+
+def _growth(config: Config, plan: Plan) -> list[str]:
+    """Detections beyond the last step: their number and place are the configuration's, that one's not; and gradients
+    of two tasks that no step has.
+    """
+    growth = config.growth
+    if growth is None:
+        return []
+    made, found = growth.within(plan.steps), []
+    if made < growth.detections:
+        found.append(
+            f"growth: {made} of {growth.detections} detections lie within the {plan.steps} steps of this training; "
+            f"lower growth.start_step, growth.every_steps or growth.detections"
+        )
+    tasks = list(config.tasks)
+    if not any(plan.meet(one, other) for one in tasks for other in tasks if one < other):
+        found.append("growth: no step has labels of two tasks, so no conflict can be found; raise data.batch_size")
+    return found
+
+
+def _budget(config: Config, plan: Plan) -> list[str]:
+    """Schedules and frames against the number of steps."""
+    train, steps = config.train, plan.steps
+    found = []
+    if train.warmup_steps > max(1, _LONG_WARM_UP * steps):  # a warm-up of one step is none
+        share, at = highest_rate(steps, config)
+        found.append(
+            f"train.warmup_steps: {train.warmup_steps} of {steps} steps; the learning rate rises to "
+            f"{train.learning_rate * share:.3g}, {share:.0%} of {train.learning_rate:g}, at step {at}; write a share "
+            "of the steps, e.g. train.warmup_steps=10%"
+        )
+    for part, until in train.freeze.items():
+        if until is not None and until >= steps:
+            found.append(
+                f"train.freeze: {part} learns after {until} steps, and the training has {steps}, so it never does; "
+                "lower it, or name the part alone"
+            )
+    if plan.frames < plan.frames_per_step:
+        found.append(
+            f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
+            "lower it"
+        )
+    return found
+
+
+def _idle(config: Config, plan: Plan) -> list[str]:
+    """Settings that say nothing in this training, and change nothing of what is learnt."""
+    train, data, steps = config.train, config.data, plan.steps
+    found = []
+    if train.log_every > steps:
+        found.append(
+            f"train.log_every: {train.log_every}, and the training has {steps} steps: none is logged; lower it"
+        )
+    if train.patience is not None and train.patience >= plan.measurements:
+        found.append(
+            f"train.patience: {train.patience}, and the training is measured {plan.measurements} times, so it never "
+            "stops earlier; lower it, or train.evaluate_every_epochs"
+        )
+    if data.unlabelled_weight is not None and (data.label_budget == "all" or not _unlabelled_wanted(config)):
+        found.append(
+            "data.unlabelled_weight: says nothing without a data.label_budget and a part of partial that learns from "
+            "frames without labels; leave it out"
+        )
+    return found
+
+
+def _unlabelled_wanted(config: Config) -> bool:
+    return config.partial is not None and config.partial.needs_no_label
+
+
+def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
+    train = config.train
+    warm = f", {train.warmup_steps} steps of warm-up" if train.warmup_steps else ""
+    small = small_steps(config, plan.steps)
+    half = f"; pictures at half the size until step {small}" if small else ""
+    times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
+    shares = "".join(f"; {key} {share} = {_value(config, key)}" for key, share in config.shares.items())
+    return (
+        f"schedule: {plan.steps} steps, measured {times}; learning rate up to {train.learning_rate * highest[0]:.3g} "
+        f"at step {highest[1]} ({train.schedule}{warm}){half}{shares}"
+    )
+
+
+def _terms(terms: Mapping[str, Term], doubts: Mapping[str, str], plan: Plan) -> str:
+    acting = {name: term for name, term in terms.items() if name not in doubts}
+    parts = [
+        name + (f" from step {term.start_step + 1} on" if term.start_step else "") for name, term in acting.items()
+    ]
+    return f"terms: {', '.join(parts)}" + (f"; {len(doubts)} more in doubt, see above" if doubts else "")

@@ -1,0 +1,36 @@
+"""Whether there is something to learn from and to measure on, for every task."""
+
+from collections.abc import Sequence
+
+from advmtl.config import Config
+from advmtl.data import (
+    Loader,
+    Survey,
+    check_measurable,
+    hidden_by_budget,
+    missing_label,
+    survey_data,
+    void_labels,
+)
+from preprocessing.ground import InputError
+
+
+def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
+    """The `label_counts` of loaders. Raises: InputError."""
+    return label_counts(config, survey_data(config, train, val))
+
+
+def label_counts(config: Config, found: Survey) -> str:
+    """How many frames carry each label, as text. Raises: InputError where a task has nothing to learn from, or no task
+    anything to be measured on.
+    """
+    parts = []
+    for task in config.tasks:
+        count = found.train[task].labelled
+        if not count:
+            reason = hidden_by_budget(found.train[task].hidden, config) or void_labels(found.train[task])
+            reason = reason or missing_label(config.task_table[task], config.data.train)
+            raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
+        parts.append(f"{task} {count} train, {found.val[task].labelled} val")
+    check_measurable(found.val, "data.val")
+    return "; ".join(parts)
