@@ -193,7 +193,7 @@ def test_holes_do_not_tell_who_is_labelled() -> None:
 
 
 def test_maps_are_shown_smaller_where_asked() -> None:
-    """At a quarter of 64 x 96 px: two labelled frames' truth and four predictions; a hole of whole squares stays one."""
+    """At a quarter of 64 x 96 px: two labelled frames' truth and four predictions; a hole of whole squares stays."""
     state = build(make_config({"scale": 4, "layers": 2}), CPU)
     batch = make_batch([True, False, True, False], [True] * 4)
     batch.targets["segmentation"][0, 8:20, 40:60] = 255
