@@ -1,6 +1,5 @@
 """Training a configuration into a run folder, from checking the data to evaluating the best state."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,36 +12,22 @@ import torch
 from rich.console import Console
 
 from advmtl.config import Config
-from advmtl.data import (
-    Line,
-    Loader,
-    Loaders,
-    NamedLoader,
-    Seen,
-    TrainLoader,
-    check_loader,
-    record_budget,
-    seen_frames,
-    survey_data,
-    survey_lines,
-    train_loader,
-    val_loaders,
-)
+from advmtl.data import Loaders, NamedLoader, TrainLoader, record_budget
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
 from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import best_growth
-from advmtl.training.class_counts import class_facts, describe_classes, settle_classes
+from advmtl.training.class_counts import class_facts, settle_classes
 from advmtl.training.compiling import compile_networks
-from advmtl.training.foresight import Foresight, foresee, plan_of
+from advmtl.training.foresight import foresee, plan_of
 from advmtl.training.guards import external_failures
 from advmtl.training.keeping import tidy
-from advmtl.training.labels import label_counts
 from advmtl.training.log import Lines, Log
 from advmtl.training.loop import Loop, done_of, warn
 from advmtl.training.model import Model, device_named
 from advmtl.training.opening import Opening, open_run
+from advmtl.training.prepared import Prepared, first_line, prepare
 from advmtl.training.run_folder import Run, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
@@ -142,52 +127,6 @@ class Part:
     opening: Opening
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a training takes.
-
-    Attributes:
-        config: with numbers of steps in the place of shares of the training.
-        data: what to learn from and to measure on.
-        labels: how many frames have which label, as text.
-        findings: what the files of the sources were found to hold, in words.
-        seen: the frames, on the first process.
-    """
-
-    config: Config
-    data: Loaders
-    labels: str
-    findings: Sequence[Line]
-    seen: Seen | None
-
-
-def prepare(
-    config: Config,
-    processes: Processes,
-    console: Console,
-    train: TrainLoader | None = None,
-    val: Sequence[NamedLoader] | None = None,
-) -> Prepared:
-    """The data of a training, looked at: what is left out is told, and all processes have the same.
-
-    Raises: InputError where a source is missing, no frame is good, or a task has nothing to learn from.
-    """
-    processes.assert_equal(config.hash, "configuration")
-    data = processes.raise_together(lambda: _loaders(config, processes, train, val))
-    config = config.settled(config.train.steps(data.train.batch_sampler.batches))
-    everything = [data.train, *(loader for _, loader in data.val)]
-    _report_bad(console, everything)
-    names = (record.name for one in everything for record in one.dataset.records)
-    processes.assert_equal(hashlib.sha256("\n".join(names).encode()).hexdigest(), "frames of the data sources")
-    found = survey_data(config, data.train, everything[1:])
-    labels, seen = label_counts(config, found), None
-    if processes.is_main:
-        records = [loader.dataset.records for loader in everything]
-        own = {name: config.task_table[name] for name in config.tasks}
-        seen = seen_frames(records[0], records[1:], own, data.train.batch_sampler.batches)
-    return Prepared(config, data, labels, survey_lines(found, config), seen)
-
-
 def _in_folder(
     prepared: Prepared, how: Part, device: torch.device, console: Console, processes: Processes, stack: ExitStack
 ) -> Fitted:
@@ -214,11 +153,9 @@ def _train(state: State, run: Run, prepared: Prepared, console: Console, how: Pa
     data = prepared.data
     config, processes, writes = state.config, state.processes, state.processes.is_main and not how.temporary
     console.print(first_line(state, prepared))
-    for line in describe_classes(state):
-        console.print(line, markup=False, highlight=False)
-    foresight = foresee(state, plan_of(config, data.train, processes.count), prepared.findings)
+    foresight = foresee(state, plan_of(config, data.train, processes.count), prepared)
     if not config.train.complete(state.epoch, state.batch, state.step):
-        print_foresight(foresight, console, doubts_only=state.step > 0)
+        foresight.print(console, doubts_only=state.step > 0)
     if writes:
         write_json(run.plan, foresight.to_dict())
     if state.device.type == "cpu":
@@ -261,15 +198,6 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
         loop.save_last()  # a given state with nothing left to do
 
 
-def print_foresight(foresight: Foresight, console: Console, *, doubts_only: bool = False) -> None:
-    """What is foreseen, a line each, doubtful ones as warnings and first."""
-    for line in foresight.lines:
-        if line.doubtful:
-            warn(console, line.text)
-        elif not doubts_only:
-            console.print(line.text, markup=False, highlight=False)
-
-
 def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
@@ -292,43 +220,3 @@ def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     write_evaluation(loop.run.folder / "evaluation.json", {**metrics, "checkpoint": trained.chosen}, rows)
     print_table(metrics, console=console, tasks=tasks)
     return fitted
-
-
-def _loaders(
-    config: Config, processes: Processes, train: TrainLoader | None, val: Sequence[NamedLoader] | None
-) -> Loaders:
-    rank, count = processes.rank, processes.count
-    if train is not None:
-        check_loader(train, "train", training=True)
-    for name, loader in val or []:
-        check_loader(loader, f"val {name}")
-    return Loaders(
-        train_loader(config, rank=rank, world_size=count) if train is None else train,
-        val_loaders(config, rank=rank, world_size=count) if val is None else list(val),
-    )
-
-
-def first_line(state: State, prepared: Prepared) -> str:
-    """The run in one line."""
-    loader, labels = prepared.data.train, prepared.labels
-    config, size, count = state.config, state.config.data.batch_size, state.processes.count
-    whole = f"{size} frames a step" if count == 1 else f"{count} processes × {size} = {count * size} frames a step"
-    return (
-        f"{config.name} ({config.hash}): {len(loader.dataset)} frames ({labels}), "
-        f"{loader.batch_sampler.batches} steps an epoch, {whole}, {_length(config, loader.batch_sampler.batches)}, "
-        f"{sum(p.numel() for p in state.generator.parameters()) / 1e6:.2f} M parameters"
-        f"{state.freezing.text(state.step)}" + (f", resumed at step {state.step}" if state.step else "")
-    )
-
-
-def _length(config: Config, batches: int) -> str:
-    steps = config.train.max_steps
-    return f"{config.train.epochs} epochs" if steps is None else f"{steps} steps ({steps / batches:.3g} epochs)"
-
-
-def _report_bad(console: Console, loaders: Sequence[Loader]) -> None:
-    bad = [frame for loader in loaders for frame in loader.dataset.bad_frames]
-    for frame in bad[:20]:
-        console.print(f"[yellow]skipped[/] {frame.name}: {frame.reason}")
-    if len(bad) > 20:
-        console.print(f"[yellow]skipped[/] {len(bad) - 20} more frames")

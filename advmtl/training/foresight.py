@@ -2,33 +2,23 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from rich.console import Console
+
 from advmtl.config import Config, Plan, measured, value_at
-from advmtl.data import Line as Finding
-from advmtl.data import TrainLoader
+from advmtl.data import Labels, Line, TrainLoader
 from advmtl.terms import Term
+from advmtl.training.class_counts import describe_classes
+from advmtl.training.loop import warn
 from advmtl.training.optimizers import highest_rate
+from advmtl.training.prepared import Prepared
 from advmtl.training.state import State
 
 _LONG_WARM_UP = 0.25
 """Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One finding in words, what it is about first.
-
-    Attributes:
-        doubtful: it can hardly be meant so.
-        caveat: and it bears on what the run comes to, so that it belongs beside its figures.
-    """
-
-    text: str
-    doubtful: bool = False
-    caveat: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,10 +27,12 @@ class Foresight:
 
     Attributes:
         lines: in words, the doubtful ones first.
+        caveats: those of the doubts that bear on what the run comes to, so that they belong beside its figures.
         facts: the same as numbers, JSON-able.
     """
 
     lines: tuple[Line, ...]
+    caveats: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,14 +40,17 @@ class Foresight:
         """The doubtful lines."""
         return [line.text for line in self.lines if line.doubtful]
 
-    @property
-    def caveats(self) -> list[str]:
-        """Those of them that belong beside the run's figures."""
-        return [line.text for line in self.lines if line.caveat]
-
     def to_dict(self) -> dict[str, Any]:
         """For plan.json."""
-        return {**self.facts, "doubts": self.doubts, "caveats": self.caveats}
+        return {**self.facts, "doubts": self.doubts, "caveats": list(self.caveats)}
+
+    def print(self, console: Console, *, doubts_only: bool = False) -> None:
+        """One block, a line each, doubtful ones as warnings and first."""
+        for line in self.lines:
+            if line.doubtful:
+                warn(console, line.text)
+            elif not doubts_only:
+                console.print(line.text, markup=False, highlight=False)
 
 
 def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
@@ -79,7 +74,7 @@ def small_steps(config: Config, steps: int) -> int:
     return math.ceil(config.train.small_share * steps)
 
 
-def foresee(state: State, plan: Plan, findings: Sequence[Finding] = ()) -> Foresight:
+def foresee(state: State, plan: Plan, prepared: Prepared | None = None) -> Foresight:
     """What the parts of a run say of a plan, its schedules, and what was found in the files of its data."""
     terms = {name: cast(Term, term) for name, term in state.terms.items()}
     doubts = {name: doubt for name, term in terms.items() if (doubt := term.foresee(plan))}
@@ -87,9 +82,8 @@ def foresee(state: State, plan: Plan, findings: Sequence[Finding] = ()) -> Fores
     found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
     found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
     found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
-    lines = [Line(text, doubtful=True, caveat=True) for text in found]
-    lines += [Line(text, doubtful=True) for text in _idle(config, plan)]
-    lines += [Line(one.text, doubtful=one.doubtful) for one in findings]
+    lines = [Line(text, doubtful=True) for text in (*found, *_idle(config, plan))]
+    lines += [] if prepared is None else [*prepared.lines, *map(Line, describe_classes(state))]
     rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)
     lines += [Line(_schedule(config, plan, highest)), Line(_terms(terms, doubts, plan))]
     facts = {
@@ -104,8 +98,28 @@ def foresee(state: State, plan: Plan, findings: Sequence[Finding] = ()) -> Fores
         "labels": [{"tasks": sorted(own), "frames": count} for own, count in plan.labels.items()],
         "terms": {name: _term(term, doubts.get(name), plan) for name, term in terms.items()},
         "balance": {"method": _balancer(state), "doubt": balance},
+        **({} if prepared is None else {"data": _data(prepared)}),
     }
-    return Foresight(tuple(sorted(lines, key=lambda line: not line.doubtful)), facts)
+    return Foresight(tuple(sorted(lines, key=lambda line: not line.doubtful)), tuple(found), facts)
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    """What the label files hold, by role and task, and what was found in them."""
+    roles = {"train": prepared.survey.train, "val": prepared.survey.val}
+    return {
+        **{role: {task: _labels(labels) for task, labels in by_task.items()} for role, by_task in roles.items()},
+        "found": [{"text": line.text, "doubtful": line.doubtful} for line in prepared.lines],
+    }
+
+
+def _labels(labels: Labels) -> dict[str, Any]:
+    pixels = dict(zip(labels.classes, labels.class_pixels.tolist(), strict=True))
+    return {
+        "frames": labels.frames,
+        "labelled": labels.labelled,
+        "void": len(labels.void),
+        **({"pixels": pixels} if pixels else {}),
+    }
 
 
 def _affinity(state: State, plan: Plan) -> list[str]:

@@ -19,15 +19,16 @@ from advmtl.drawing import batch_picture
 from advmtl.evaluation import evaluate
 from advmtl.tasks import Task
 from advmtl.terms import Term
-from advmtl.training.class_counts import describe_classes, settle_classes
+from advmtl.training.class_counts import settle_classes
 from advmtl.training.compiling import compile_networks
-from advmtl.training.fitting import first_line, prepare, print_foresight
 from advmtl.training.foresight import Foresight, foresee, plan_of, small_steps
 from advmtl.training.loop import set_learning_rate, warn
 from advmtl.training.opening import Opening, find_run, tell_changes
+from advmtl.training.prepared import first_line, prepare
 from advmtl.training.run_folder import Run
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
+from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.validation_losses import ValidationLosses
 from preprocessing.ground import progress, write_png
 
@@ -86,21 +87,22 @@ def dry_run(
     state = processes.raise_together(lambda: _state(config, run, device, how, processes))
     settle_classes(state, data.train, warned)
     plan = plan_of(config, data.train, processes.count)
-    foresight = foresee(state, plan, prepared.findings)
+    foresight = foresee(state, plan, prepared)
     console.print(first_line(state, prepared))
-    for line in describe_classes(state):
-        tell(line)
-    print_foresight(foresight, console)
+    foresight.print(console)
     if config.train.compile:
         compile_networks(state, console)
+    if device.type == "cpu":
+        state.threads = chosen_threads(config.train.threads, state.threads, warned)
     picture = folder.parent / f"{folder.name}_dry_run.png"
-    phases, first = _phases(state, plan, data.train)
+    with computing_with(state.threads):
+        phases, first = _phases(state, plan, data.train)
+        measured_s = _measurement(state, data)
     if processes.is_main:
         write_png(picture, batch_picture(first, config.spec, {name: config.task_table[name] for name in config.tasks}))
-    measured_s = _measurement(state, data)
     bad = [frame for loader in (data.train, *(loader for _, loader in data.val)) for frame in loader.dataset.bad_frames]
     facts = {
-        **_facts(foresight, phases, measured_s, plan, device),
+        **_facts(foresight, phases, measured_s, plan, device, state.threads or torch.get_num_threads()),
         "picture": str(picture),
         "skipped": [{"name": frame.name, "reason": frame.reason} for frame in bad],
     }
@@ -131,10 +133,8 @@ def _starts(state: State, plan: Plan) -> list[int]:
 
 def _phases(state: State, plan: Plan, loader: TrainLoader) -> tuple[list[Phase], Batch]:
     """Every phase, timed, and the first batch."""
-    starts, batches = (
-        _starts(state, plan),
-        _endless(loader, {name: state.config.task_table[name] for name in state.config.tasks}),
-    )
+    tasks = {name: state.config.task_table[name] for name in state.config.tasks}
+    starts, batches = _starts(state, plan), _endless(loader, tasks)
     first, phases = next(batches), []
     with progress("a few steps", len(starts) * (_WARM_UP + _STEPS), "steps") as bar:
         for number, start in enumerate(starts):
@@ -210,7 +210,12 @@ def _measurement(state: State, data: Loaders) -> float:
 
 
 def _facts(
-    foresight: Foresight, phases: list[Phase], measured_s: float, plan: Plan, device: torch.device
+    foresight: Foresight,
+    phases: list[Phase],
+    measured_s: float,
+    plan: Plan,
+    device: torch.device,
+    threads: int,
 ) -> dict[str, Any]:
     return {
         **foresight.to_dict(),
@@ -227,7 +232,7 @@ def _facts(
         "measurement_s": round(measured_s, 3),
         "training_s": round(sum(one.whole_s for one in phases) + plan.measurements * measured_s, 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "peak_memory_mib": _peak_mib(device),
     }
 

@@ -20,6 +20,7 @@ from preprocessing.ground.files import read_image
 SMALL = [
     *("encoder.weights=null", "encoder.width=0.5", "generator.channels=8", "generator.crp_stages=1"),
     *("data.size=64x32", "data.batch_size=2", "data.workers=0", "train.panels=0", "train.epochs=2"),
+    *("train.small_share=0.5", "train.warmup_steps=20", "discriminators.multi_task.scale=1"),
 ]
 
 
@@ -29,20 +30,23 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_it_tells_draws_times_and_leaves_no_run(streets: Path, tmp_path: Path) -> None:
     where, out = f"cityscapes:{streets}", tmp_path / "runs" / "tiny"
-    arguments = ["demo", "--data", where, "--out", out, *SMALL]
-    arguments += ["train.adversarial_start_step=50%", "train.log_every=1", "train.small_share=0"]
+    arguments = ["demo", "--data", where, "--out", out, *SMALL, "train.adversarial_start_step=80%", "train.log_every=1"]
     result = advmtl("train", *arguments, "--dry-run", "--json", tmp_path / "plan.json")
     assert result.exit_code == 0, result.output
     assert sorted(files(tmp_path)) == ["plan.json", "runs/tiny_dry_run.png"]
     lines = result.stdout.splitlines()
     assert lines[0].startswith("demo (") and lines[1].startswith("warning train.warmup_steps: 20 of 6 steps")
-    for part in ("a step, steps 1 to 3: ", "a step, steps 4 to 6: ", "the whole training: about ", "peak memory"):
-        assert any(line.startswith(part) or part in line for line in lines), result.stdout
+    found = ("steps 1 to 3: ", "steps 4 to 5: ", "steps 6 to 6: ", "the whole training: about ", "peak memory")
+    for part in found:
+        assert any(part in line for line in lines), result.stdout
     plan = json.loads((tmp_path / "plan.json").read_text())
-    assert plan["steps"] == 6 and plan["shares"] == {"train.adversarial_start_step": {"share": "50%", "steps": 3}}
-    assert [(one["first_step"], one["last_step"]) for one in plan["phases"]] == [(1, 3), (4, 6)]
+    assert plan["steps"] == 6 and plan["shares"] == {"train.adversarial_start_step": {"share": "80%", "steps": 5}}
+    # Pictures have their full size after half of the steps.
+    steps = [(one["first_step"], one["last_step"]) for one in plan["phases"]]
+    assert steps == [(1, 3), (4, 5), (6, 6)] and plan["half_size_steps"] == 3
     assert all(one["step_s"] > 0 and one["measured_steps"] >= 2 for one in plan["phases"])
-    expected = sum(3 * (one["step_s"] + one["waiting_s"]) for one in plan["phases"]) + plan["measurement_s"]
+    each = [one["step_s"] + one["waiting_s"] for one in plan["phases"]]
+    expected = 3 * each[0] + 2 * each[1] + each[2] + plan["measurement_s"]
     assert plan["training_s"] == pytest.approx(expected, abs=0.1) and plan["measurements"] == 1
     picture = read_image(tmp_path / "runs" / "tiny_dry_run.png")
     assert picture.shape[1] == 3 * 64 + 2 * 2 and picture.shape[0] > 2 * 32

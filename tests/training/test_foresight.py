@@ -109,7 +109,7 @@ def test_critics_whose_labels_never_meet_are_told_and_never_learn(streets: Path,
 
 def test_shares_are_resolved_by_the_data_and_told(streets: Path, tmp_path: Path) -> None:
     output = io.StringIO()
-    config = make_config(streets, epochs=2, warmup_steps="17%", adversarial_start_step="50%")
+    config = make_config(streets, evaluate_every_epochs=2, panels=0, warmup_steps="17%", adversarial_start_step="50%")
     fit(config, tmp_path / "run", CPU, Console(file=output, width=300))
     assert "train.warmup_steps 17% = 1; train.adversarial_start_step 50% = 3" in output.getvalue()
     assert "terms: supervised, discriminator/both from step 4 on" in output.getvalue()
@@ -117,7 +117,7 @@ def test_shares_are_resolved_by_the_data_and_told(streets: Path, tmp_path: Path)
     learnt = [row["step"] for row in rows if "discriminator/both/loss" in row]
     assert learnt == [4, 5, 6]
     # The same by numbers, and written as it was given.
-    numbers = make_config(streets, epochs=2, warmup_steps=1, adversarial_start_step=3)
+    numbers = make_config(streets, evaluate_every_epochs=2, panels=0, warmup_steps=1, adversarial_start_step=3)
     fit(numbers, tmp_path / "numbers", CPU, quiet())
     logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("run", "numbers")]
     assert logs[0] == logs[1] and "warmup_steps: 17%" in (tmp_path / "run" / "config.yaml").read_text()

@@ -14,6 +14,7 @@ from advmtl.compare.plan import is_finished
 from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
+from advmtl.training.guards import Guards
 from advmtl.training.run_folder import Run
 
 
@@ -46,6 +47,7 @@ def test_asked_again_it_is_only_evaluated(cut: Path, streets: Path) -> None:
     assert (cut / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_whole_epochs_are_the_same_bits_as_a_budget_of_epochs(streets: Path, tmp_path: Path) -> None:
     fit(make_config(streets, critic=False), tmp_path / "epochs", CPU, quiet())
     fit(make_config(streets, critic=False, max_steps=6, epochs=9), tmp_path / "steps", CPU, quiet())
@@ -57,7 +59,7 @@ class _PulledPlugError(Exception):
     """Stands for a power loss."""
 
 
-@pytest.mark.parametrize("moment", ["after step 4", "in the last measurement"])
+@pytest.mark.parametrize("moment", [pytest.param("after step 4", marks=pytest.mark.slow), "in the last measurement"])
 def test_a_resume_gives_the_same_bits(
     moment: str, cut: Path, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,13 +85,10 @@ def test_a_resume_gives_the_same_bits(
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (cut / "metrics.jsonl").read_bytes()
 
 
-def test_a_plateau_stops_it_before(streets: Path, tmp_path: Path) -> None:
-    """At this rate, with norms that keep their statistics, nothing that is measured changes."""
-    output, rate = io.StringIO(), 1e-12
-    config = make_config(
-        streets, critic=False, max_steps=11, patience=1, learning_rate=rate, panels=0, batch_norm="frozen"
-    )
-    config = config.model_copy(update={"train": config.train.model_copy(update={"ema_decay": 0.0})})
-    fit(config, tmp_path / "run", CPU, Console(file=output, width=200))
-    stops = [line for line in output.getvalue().splitlines() if line.startswith("stopped after epoch")]
-    assert len(stops) == 1 and "of 11): no better score" in stops[0]
+def test_a_plateau_stops_it_before_the_last_step_alone(streets: Path) -> None:
+    config = make_config(streets, critic=False, max_steps=11, patience=1)
+    guards, last = Guards(), Guards()
+    guards.measured(False, 2, config, 6)
+    assert guards.stopped.startswith("stopped after epoch 2 (step 6 of 11): no better score than that of epoch 0")
+    last.measured(False, 4, config, 11)
+    assert last.stopped == ""
