@@ -287,10 +287,7 @@ def by_us(config: Config, seconds: float) -> tuple[nn.Module, int]:
     step = (1 - small) * cost(batch) + (small * cost(batch.halved(config.task_table)) if small else 0)
     loading = 0.008  # a batch from the cache, augmented
     epochs = max(1, round(seconds / (step + loading) / loader.batch_sampler.batches))
-    budget = {"epochs": epochs, "evaluate_every_epochs": 10**6, "panels": 0}
-    if config.discriminators:
-        budget["adversarial_start_step"] = round(0.8 * epochs * loader.batch_sampler.batches)
-    train = config.train.model_copy(update=budget)
+    train = config.train.model_copy(update={"epochs": epochs, "evaluate_every_epochs": 10**6, "panels": 0})
     with tempfile.TemporaryDirectory() as folder:
         fitted = fit(config.model_copy(update={"train": train}), Path(folder) / "run", CPU)
     return fitted.model.network, epochs * loader.batch_sampler.batches

@@ -22,11 +22,20 @@ from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, train
 from advmtl.cli.tune import probe, tune
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, FailedRun, InputError, first_line
+from preprocessing.ground import (
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    FailedRun,
+    InputError,
+    first_line,
+    let_threads_sleep,
+)
 
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _ROOM = "free some space (advmtl doctor shows how much there is) and repeat the same command"
+_TRAINING = {"train", "compare", "tune", "probe"}
 _FORMATS = "  (formats)"  # in the help, in the place of their lines
 _errors = Console(stderr=True, soft_wrap=True, emoji=False)  # folder:eight:val is no picture of an eight
 
@@ -114,6 +123,7 @@ app = typer.Typer(
 
 @app.callback()
 def _advmtl(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Semantic segmentation and metric depth of street scenes, from stereo recordings to a model on a camera.
@@ -138,6 +148,8 @@ def _advmtl(
       3 done, but frames were skipped   130 interrupted
       143 stopped by SIGTERM or SIGUSR1 (batch scheduler): the same command resumes
     """
+    if ctx.invoked_subcommand in _TRAINING:
+        let_threads_sleep()
 
 
 app.command(short_help="Generate a stereo data set with exact labels.")(synth)

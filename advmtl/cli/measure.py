@@ -57,7 +57,7 @@ def evaluate(
       advmtl evaluate runs/model3 --data cityscapes:other_city:val
       advmtl evaluate runs/model3 --size labels --flip --scales 0.75,1,1.25
       advmtl evaluate runs/model3 --input 2048x1024 --size labels --sliding-window 512x256
-      advmtl evaluate runs/model3 --official cityscapes          # needs advmtl[cityscapes]
+      advmtl evaluate runs/model3 --official cityscapes
       advmtl evaluate runs/depth --data rig:kitti --size labels --protocol garg
 
     As training measures, figures are of the network's size, with labels made smaller by nearest. Published ones are of

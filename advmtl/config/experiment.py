@@ -323,10 +323,11 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
-        for discriminator in values["discriminators"].values():
+        adversary = (values["partial"] or {}).get("adversary") or {}
+        for discriminator in (*values["discriminators"].values(), adversary):
             for key, default in LATER_OF_DISCRIMINATORS.items():
-                if discriminator[key] == default:
-                    del discriminator[key]
+                if discriminator.get(key) == default:
+                    discriminator.pop(key, None)
         if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
             values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
         if values["partial"] is not None:  # options of methods that are off do not count

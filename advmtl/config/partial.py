@@ -26,7 +26,7 @@ class DomainAdversaryConfig(Strict):
         transform: the discriminator judges the unlabelled frames as the generator sees them mirrored ("flip"), in other
             colours ("colour"), or both, at the price of a second forward.
         agreement: weight of the squared difference between that prediction and the plain one.
-        channels, layers, label_smoothing: of the discriminators, as those of `discriminators`.
+        channels, layers, label_smoothing, scale: of the discriminators, as those of `discriminators`.
     """
 
     weight: PositiveFloat = 0.1
@@ -40,6 +40,7 @@ class DomainAdversaryConfig(Strict):
     channels: PositiveInt = 32
     layers: PositiveInt = 3
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: PositiveInt = 1
 
     def judged(self, tasks: Iterable[str], table: Mapping[str, Task] = TASKS) -> list[str]:
         """Which of a configuration's tasks are judged. Raises: ValueError, one line, where none is or one cannot be."""

@@ -34,12 +34,18 @@ def _some_steps(value: Any) -> int | str:
     return _steps(value, 1)
 
 
+def _some_steps_or_none(value: Any) -> int | str | None:
+    return None if value is None else _steps(value, 1)
+
+
 if TYPE_CHECKING:  # for who counts with them, which is after `whole_steps`
     Steps = int
     SomeSteps = int
+    StepsByName = dict[str, int | None]
 else:
     Steps = Annotated[int | str, BeforeValidator(_steps)]
     SomeSteps = Annotated[int | str, BeforeValidator(_some_steps)]
+    StepsByName = dict[str, Annotated[int | str | None, BeforeValidator(_some_steps_or_none)]]
 
 
 def shares_of(settings: BaseModel, prefix: str = "") -> dict[str, str]:
@@ -50,6 +56,8 @@ def shares_of(settings: BaseModel, prefix: str = "") -> dict[str, str]:
             found |= shares_of(value, f"{prefix}{name}.")
         elif isinstance(value, str) and _counts_steps(settings, name):
             found[f"{prefix}{name}"] = value
+        elif isinstance(value, dict) and _counts_by_name(settings, name):
+            found |= {f"{prefix}{name}.{part}": one for part, one in value.items() if isinstance(one, str)}
     return found
 
 
@@ -65,25 +73,46 @@ def whole_steps(settings: M, steps: int | None, prefix: str = "") -> M:
             changed = whole_steps(value, steps, f"{prefix}{name}.")
             found |= {} if changed is value else {name: changed}
         elif isinstance(value, str) and _counts_steps(settings, name):
-            if steps is None:
-                raise InputError(
-                    f"{prefix}{name}: {value} of how many steps? set train.max_steps, or write a number of steps"
-                )
-            percent = float(value[:-1])
-            found[name] = max(1, round(percent * steps / 100)) if percent else 0
+            found[name] = _of(steps, value, f"{prefix}{name}")
+        elif isinstance(value, dict) and _counts_by_name(settings, name):
+            shares = {part: one for part, one in value.items() if isinstance(one, str)}
+            known = {part: _of(steps, one, f"{prefix}{name}.{part}") for part, one in shares.items()}
+            found |= {name: {**value, **known}} if known else {}
     return settings.model_copy(update=found) if found else settings
 
 
 def put_back(values: dict[str, Any], shares: dict[str, str]) -> dict[str, Any]:
     """Plain values with the shares that `shares_of` had found in their places, in these dictionaries themselves."""
     for key, share in shares.items():
-        *sections, name = key.split(".")
-        here: Any = values
-        for section in sections:
-            here = here.get(section) if isinstance(here, dict) else None
+        here, name = _place(values, key)
         if isinstance(here, dict) and name in here:
             here[name] = share
     return values
+
+
+def value_at(settings: Any, key: str) -> Any:
+    """The value of a key of `shares_of` in a section."""
+    here, name = _place(settings, key)
+    return here[name] if isinstance(here, dict) else getattr(here, name)
+
+
+def _place(here: Any, key: str) -> tuple[Any, str]:
+    """Where a key's value is, and its name there; a name in a dictionary may itself have points."""
+    while "." in key and not (isinstance(here, dict) and key in here):
+        section, _, key = key.partition(".")
+        here = here.get(section) if isinstance(here, dict) else getattr(here, section)
+    return here, key
+
+
+def _of(steps: int | None, share: str, key: str) -> int:
+    if steps is None:
+        raise InputError(f"{key}: {share} of how many steps? set train.max_steps, or write a number of steps")
+    percent = float(share[:-1])
+    return max(1, round(percent * steps / 100)) if percent else 0
+
+
+def _counts_by_name(settings: BaseModel, name: str) -> bool:
+    return type(settings).model_fields[name].annotation == StepsByName
 
 
 def _counts_steps(settings: BaseModel, name: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from advmtl.config.best import MEAN, BestBy
-from advmtl.config.steps import Steps
+from advmtl.config.steps import Steps, StepsByName
 from advmtl.config.typed import Fraction, Momentum, Strict
 
 Weights = Literal["average", "raw"]
@@ -53,7 +53,7 @@ class TrainConfig(Strict):
         measure: which networks are measured: the average of the weights, and the weights themselves ("raw").
         best_of: which of these may become best.pt.
         keep: the so many best states stay in checkpoints/kept.
-        freeze: parts that do not learn (`advmtl.config.parts`), and until which step; None: in the whole run. A list
+        freeze: parts that do not learn (`advmtl.config.parts`), and for how many steps; None: in the whole run. A list
             means the whole run for each.
         rates: factors on the learning rate, by part; the narrowest part that is named holds.
     """
@@ -85,7 +85,7 @@ class TrainConfig(Strict):
     measure: Networks = ("average",)
     best_of: Networks = ("average",)
     keep: NonNegativeInt = 0
-    freeze: Annotated[dict[str, PositiveInt | None], BeforeValidator(_until)] = {}
+    freeze: Annotated[StepsByName, BeforeValidator(_until)] = {}
     rates: dict[str, PositiveFloat] = {}
 
     @model_validator(mode="after")

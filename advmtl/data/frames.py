@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import InputError, picture_shape, read_image, resize_image, track
 
-COUNTED_PX = 2**29
+COUNTED_PX = 2**28
 """Of label files that need not be decoded to be checked: some seconds."""
 
 

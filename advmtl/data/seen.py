@@ -79,7 +79,7 @@ def _frames(sources: Sequence[Sequence[FrameRecord]], tasks: Mapping[str, Task])
     for number, records in enumerate(sources):
         for record in records:
             has = tuple(getattr(record, name) is not None for name in _LABELS)
-            kind = (has, record.frame is None, record.withheld)
+            kind = (has, record.frame is None)
             if kind not in needed:
                 needed[kind] = _read_by(record, tasks)
             files = [record.image, *(getattr(record, name) for name in needed[kind]), *record.extra.values()]
@@ -89,8 +89,11 @@ def _frames(sources: Sequence[Sequence[FrameRecord]], tasks: Mapping[str, Task])
 
 
 def _read_by(record: FrameRecord, tasks: Mapping[str, Task]) -> list[str]:
-    """The label files by which alone some task has a label."""
-    bare = replace(record, labels=None, depth=None, disparity=None, instances=None)
+    """The label files by which alone some task has a label.
+
+    Those that a label budget hides count as well: which ones it hides is recorded on its own.
+    """
+    bare = replace(record, labels=None, depth=None, disparity=None, instances=None, withheld=frozenset())
     found = []
     for name in _LABELS:
         path = getattr(record, name)

@@ -45,12 +45,16 @@ def idle_line(idle: float | None, usable: float) -> Iterable[Finding]:
     """How many cores others leave to a training; none where the system does not say."""
     if idle is None:
         return
-    facts = {"idle": round(idle, 2), "usable": usable, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY")}
+    policy = os.environ.get("OMP_WAIT_POLICY", "")
+    facts = {"idle": round(idle, 2), "usable": usable, "OMP_WAIT_POLICY": policy or None}
     found = f"{min(idle, usable):.1f} of {usable:g} now"
     if idle > usable - 0.5 or usable < 2:
         yield Finding(SECTION, "idle cores", "ok", found, facts=facts)
         return
-    remedy = f"train.threads={max(1, round(idle))} while others compute: threads wait for each other (docs/training.md)"
+    if policy.lower() == "passive":
+        yield Finding(SECTION, "idle cores", "ok", f"{found}; threads sleep while they wait", facts=facts)
+        return
+    remedy = f"OMP_WAIT_POLICY=passive or train.threads={max(1, round(idle))} while others compute (docs/training.md)"
     yield Finding(SECTION, "idle cores", "warning", found, remedy, facts)
 
 

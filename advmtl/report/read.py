@@ -179,11 +179,20 @@ def _read_evaluation(run: RunRecord) -> None:
         run.notes.append(f"evaluation.json is not readable ({first_line(error)})")
         values = None
     if isinstance(values, dict):
-        run.evaluation, run.measured = values, "evaluation.json (best checkpoint)"
+        run.evaluation, run.measured = values, f"evaluation.json ({_measured_state(values)})"
     elif run.validation:
         last = run.validation[-1]
         run.evaluation = _nested(last)
         run.measured = f"last validation, epoch {last['epoch']:g}"
+
+
+def _measured_state(evaluation: Mapping[str, Any]) -> str:
+    """Which state an evaluation.json tells of, as far as it says so."""
+    state = evaluation.get("checkpoint")
+    if not isinstance(state, dict):
+        return "best checkpoint"
+    name = "best checkpoint" if state.get("file") == "best.pt" else str(state.get("file"))
+    return f"{name}, epoch {state.get('epoch')}" + (", raw weights" if state.get("weights") == "raw" else "")
 
 
 def _nested(row: Row) -> dict[str, Any]:

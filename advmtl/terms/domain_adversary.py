@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from advmtl.config import Config, DomainAdversaryConfig, Plan
 from advmtl.networks import PatchDiscriminator, discriminator_input, input_channels
-from advmtl.tasks import index_on, send, to_device
+from advmtl.tasks import index_on, send, shrink, to_device
 from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of, transformed_outputs
 from advmtl.terms.term import Logs, StepContext, Term, named
 
@@ -181,11 +181,13 @@ class DomainAdversary(Term):
         """One discriminator's loss, its accuracy by patch and its log probability by frame, per domain."""
         own, labelled = view.domains.own, view.domains.labelled
         predicted = step.encode_prediction(task, view.output.detach())
-        maps, kinds = predicted * view.masks, [domain or UNLABELLED for domain in own]
+        scale = self.settings.scale
+        maps, kinds = shrink(predicted, scale, view.masks), [domain or UNLABELLED for domain in own]
         if labelled:
             chosen = index_on(labelled, maps)
             truth = step.encode_label(task, step.batch.targets[task][chosen], self.settings.label_smoothing)
-            maps, kinds = torch.cat([truth * view.masks[chosen], maps]), [TRUTH] * len(labelled) + kinds
+            maps = torch.cat([shrink(truth, scale, view.masks[chosen]), maps])
+            kinds = [TRUTH] * len(labelled) + kinds
         scores = step.scores(self.discriminators[task], discriminator_input({task: maps}, [task], None))
         sure, right = _said(scores, index_on(kinds, scores))
         counts = view.domains.counts()
@@ -215,7 +217,8 @@ class DomainAdversary(Term):
         others, labelled = domains.unlabelled if inter else [], domains.labelled if intra else []
         # Where only other processes have some, all must do the same.
         chosen = index_on(others + labelled or [0], predicted)
-        maps = discriminator_input({task: predicted[chosen] * view.masks[chosen]}, [task], None)
+        shown = shrink(predicted[chosen], self.settings.scale, view.masks[chosen])
+        maps = discriminator_input({task: shown}, [task], None)
         scores = step.scores(self.discriminators[task], maps)
         said = F.log_softmax(scores, 1).mean((2, 3))[:, : LABELLED + 1]
         terms: Logs = {}

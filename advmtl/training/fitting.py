@@ -278,7 +278,7 @@ def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
     metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)
-    metrics, rows = {**checked(metrics, config), "checkpoint": trained.chosen}, frames.compute()
+    metrics, rows = checked(metrics, config), frames.compute()
     unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
     if unlearnt:
         metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
@@ -288,7 +288,8 @@ def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)
     if loop.state.growth is not None:
         write_growth(loop.run.folder / "growth.png", loop.state.growth.history, best_growth(loop.run.folder))
-    write_evaluation(loop.run.folder / "evaluation.json", metrics, rows)  # last: it marks the run as finished
+    # Last: it marks the run as finished.
+    write_evaluation(loop.run.folder / "evaluation.json", {**metrics, "checkpoint": trained.chosen}, rows)
     print_table(metrics, console=console, tasks=tasks)
     return fitted
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from advmtl.config import Config, Plan, measured
+from advmtl.config import Config, Plan, measured, value_at
 from advmtl.data import Line as Finding
 from advmtl.data import TrainLoader
 from advmtl.terms import Term
@@ -100,7 +100,7 @@ def foresee(state: State, plan: Plan, findings: Sequence[Finding] = ()) -> Fores
         "frames_per_step": plan.frames_per_step,
         "learning_rate": {"configured": rate, "highest": rate * highest[0], "highest_at_step": highest[1]},
         "half_size_steps": small_steps(config, plan.steps),
-        "shares": {key: {"share": share, "steps": _value(config, key)} for key, share in config.shares.items()},
+        "shares": {key: {"share": share, "steps": value_at(config, key)} for key, share in config.shares.items()},
         "labels": [{"tasks": sorted(own), "frames": count} for own, count in plan.labels.items()],
         "terms": {name: _term(term, doubts.get(name), plan) for name, term in terms.items()},
         "balance": {"method": _balancer(state), "doubt": balance},
@@ -135,13 +135,6 @@ def _term(term: Term, doubt: str | None, plan: Plan) -> dict[str, Any]:
         "last_step": plan.steps if begins else None,
         "doubt": doubt,
     }
-
-
-def _value(config: Config, key: str) -> Any:
-    here: Any = config
-    for part in key.split("."):
-        here = getattr(here, part)
-    return here
 
 
 def _growth(config: Config, plan: Plan) -> list[str]:
@@ -219,7 +212,7 @@ def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
     small = small_steps(config, plan.steps)
     half = f"; pictures at half the size until step {small}" if small else ""
     times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
-    shares = "".join(f"; {key} {share} = {_value(config, key)}" for key, share in config.shares.items())
+    shares = "".join(f"; {key} {share} = {value_at(config, key)}" for key, share in config.shares.items())
     return (
         f"schedule: {plan.steps} steps, measured {times}; learning rate up to {train.learning_rate * highest[0]:.3g} "
         f"at step {highest[1]} ({train.schedule}{warm}){half}{shares}"

@@ -109,6 +109,7 @@ def _new_length(state: State, before: Config, changes: Sequence[Change], batches
     config, place = state.config, state.epoch * batches + state.batch
     done = config.train.done(place, state.step)
     old, new = before.train.steps(batches), config.train.steps(batches)
+    before = before.settled(old)
     keys = ", ".join(f"{one.key} {one.there} → {one.here}" for one in changes)
     base = config.train.learning_rate
     last = base * learning_rate_factor(max(0, done - 1), old, before)

@@ -34,7 +34,7 @@ def take_weights(generator: Generator, config: Config) -> dict[str, Any]:
     """Load into `generator` what fits of the weights that `config.init` names.
 
     Returns: what came from where, for the record and for `text_of`. Raises: InputError, one line, where there is no
-    such file, it is of another encoder, or nothing of it fits.
+    such file or it is of another encoder.
     """
     assert config.init is not None
     source = read_source(Path(config.init.weights).expanduser(), config)
@@ -60,10 +60,11 @@ def take_weights(generator: Generator, config: Config) -> dict[str, Any]:
             taken[part] = [len(fits), len(own)]
         if len(fits) < len(own):
             new[part] = other or _why(part, own, source) if config.init.part in ("whole", part) else "init.part"
-    if "encoder" not in taken:
+    if "encoder" in new:
         raise InputError(
-            f"init.weights: {source.path}: no tensor of it fits the encoder {config.encoder.name} of width "
-            f"{config.encoder.width:g}; give a run's checkpoint, or a published network as encoder.weights"
+            f"init.weights: {source.path}: does not fit the encoder {config.encoder.name} of width "
+            f"{config.encoder.width:g} ({new['encoder']}); give a run's checkpoint, or a published network as "
+            "encoder.weights"
         )
     left_out = sorted({_part_of(name) for name in source.weights} - parts.keys())
     return {

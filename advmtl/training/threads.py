@@ -1,9 +1,9 @@
 """How many threads a training step on a CPU takes.
 
 OpenMP's threads wait for each other after every operation, a thousand times a step: where one of them shares its core
-with another process, all wait for that one. Fewer threads than idle cores then compute more. The number is part of what
-is computed: sums over threads are added in another order, and a run's weights differ in their last bits, which
-training enlarges. So it is chosen once, at the start of a run, and kept in its state.
+with another process, all wait for that one. They should sleep meanwhile (`preprocessing.ground.let_threads_sleep`), or
+be fewer. Their number is part of what is computed: sums over threads are added in another order, and a run's weights
+differ in their last bits, which training enlarges. So it is chosen once, at the start of a run, and kept in its state.
 """
 
 import os
@@ -59,12 +59,13 @@ def computing_with(threads: int) -> Iterator[None]:
 
 
 def crowded(threads: int) -> str:
-    """A line where so many threads would wait for cores that others use; empty where all find an idle one."""
-    idle = idle_cores() if threads > 1 else None
+    """A line where so many threads would wait, and not sleep, for cores that others use; empty where none does."""
+    awake = os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive" and "GOMP_SPINCOUNT" not in os.environ
+    idle = idle_cores() if threads > 1 and awake else None
     if idle is None or idle > threads - 0.5:
         return ""
     fewer = max(1, round(idle))
     return (
-        f"{idle:.1f} of the cores are idle, and a step of {threads} threads waits for the last of them: try "
-        f"train.threads={fewer} (docs/training.md)"
+        f"{idle:.1f} of the cores are idle, and a step of {threads} threads waits for the last of them: set "
+        f"OMP_WAIT_POLICY=passive before torch is loaded, or train.threads={fewer} (docs/training.md)"
     )

@@ -38,7 +38,8 @@ def check_space(space: Space, config: Config) -> Space:
             raise InputError(f"{space.file}: {one.key}: trials would not be measured on the same; leave it out")
         for value in one.ends:
             if (error := _error(one, value, space, values, config)) is not None:
-                raise InputError(f"{space.file}: {override(one.key, value)}: {error}")
+                drawn = override(one.key, value)
+                raise InputError(f"{space.file}: {drawn}: {error.removeprefix(f'override {drawn!r}: ')}")
     return space
 
 

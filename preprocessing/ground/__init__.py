@@ -67,7 +67,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         lookup_table,
         map_labels,
     )
-    from preprocessing.ground.limits import Memory, idle_cores, usable_cores, usable_memory
+    from preprocessing.ground.limits import Memory, idle_cores, let_threads_sleep, usable_cores, usable_memory
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
@@ -94,7 +94,7 @@ _NAMES = {
     "frame": "Camera Frame",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
     "lookup_table map_labels",
-    "limits": "Memory idle_cores usable_cores usable_memory",
+    "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
     "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
     "resize_image resize_nearest same_size",

@@ -18,6 +18,8 @@ IGNORE = 255
 UNKNOWN = 254
 """What a look-up table gives for a source id that does not exist; `map_labels` never lets it out."""
 
+_EXACT = 2**24  # whole numbers up to here are exact in float32
+
 UInt8 = npt.NDArray[np.uint8]
 
 
@@ -196,8 +198,13 @@ def count_labels(raw: UInt8, table: UInt8, path: Path | str) -> npt.NDArray[np.i
     Raises:
         InputError: As `map_labels`.
     """
+    import cv2  # the names of label sets are asked for without it
+
     _check_map(raw, path)
-    counts = np.bincount(raw.ravel(), minlength=256)
+    if raw.size < _EXACT:  # several times faster than NumPy, in float32
+        counts = cv2.calcHist([raw], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    else:
+        counts = np.bincount(raw.ravel(), minlength=256)
     unknown = np.flatnonzero((counts > 0) & (table == UNKNOWN))
     if len(unknown):
         _refuse(unknown, path)

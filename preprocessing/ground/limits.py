@@ -1,8 +1,9 @@
 """How many cores and how much memory this process may use: affinity and control groups (cgroup v1 and v2) included."""
 
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def idle_cores(seconds: float = 0.25, proc: Path = PROC) -> float | None:
     spans = [(idle - first[core][0], total - first[core][1]) for core, (idle, total) in second.items() if core in first]
     shares = [idle / total for idle, total in spans if total > 0]
     return sum(shares) if shares else None
+
+
+def let_threads_sleep(environment: MutableMapping[str, str] | None = None) -> bool:
+    """Where other processes keep cores busy, tell OpenMP that its threads shall sleep while they wait for each other.
+
+    They do so after every operation, and by default they keep their cores busy meanwhile, the core that the last of
+    them waits for among these. What is computed does not change. OpenMP reads the variable when torch is loaded: after
+    that, and where the environment or a single thread has settled it, nothing is done. Returns: whether it was set.
+    """
+    environment = os.environ if environment is None else environment
+    settled = environment.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} or environment.get("OMP_NUM_THREADS") == "1"
+    usable = usable_cores()[0]
+    if settled or "torch" in sys.modules or usable < 2:
+        return False
+    idle = idle_cores()
+    if idle is None or idle > usable - 0.5:
+        return False
+    environment["OMP_WAIT_POLICY"] = "passive"
+    return True
 
 
 def usable_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Memory | None:

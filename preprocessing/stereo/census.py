@@ -57,16 +57,16 @@ class CensusSettings:
     """Semi-global matching of census images.
 
     Numbers are means over the two KITTI example pairs after `cleaning.clean`: share of points matched, and D1 of them
-    (off by more than 3 px and 5 %). Defaults: 93.5 %, 2.0 %, 0.7 s a pair on one core; once holes are filled, D1 of
-    all points is 3.4 %. See docs/stereo.md.
+    (off by more than 3 px and 5 %). Defaults: 93.4 %, 2.0 %, 0.7 s a pair on one core; once holes are filled, D1 of
+    all points is 3.5 %. See docs/stereo.md.
 
     Attributes:
         disparities: Search range [px], a multiple of 16; None = a tenth of the width, which reaches down to
             3 m with KITTI's camera and 2.3 m with that of Cityscapes, at any size.
-        block: Side of the window over which costs are averaged [px], odd. 1 has 90.5 % at 1.9 %; 5 has 94.5 % at
+        block: Side of the window over which costs are averaged [px], odd. 1 has 90.2 % at 1.9 %; 5 has 94.5 % at
             2.2 %, and loses detail.
         p1, p2: Penalties of a change of disparity by one, and by more, between neighbours; p2 at most 100. P1 = 6 has
-            93.2 % at 2.3 %, P1 = 25 the same as 13; P2 = 40 has 91.9 % at 2.2 %, and more fine detail.
+            93.1 % at 2.3 %, P1 = 25 the same as 13; P2 = 40 has 91.9 % at 2.1 %, and more fine detail.
         check: Give the right image's disparity as well, for the left-right check; it costs nothing.
     """
 

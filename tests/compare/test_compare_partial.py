@@ -68,7 +68,7 @@ def test_methods_are_at_work_when_a_step_is_timed(tmp_path: Path) -> None:
         **{"size": "64x32", "batch_size": 6, "workers": 0, "cache_mb": 0},
     }
     config = make("a", data=data, partial={"consistency": {"start_step": 900, "width": 4}}, **SMALL)
-    state = timing._ready(config, CPU)
+    state = timing.ready(config, CPU)
     before = {name: value.clone() for name, value in state.terms.state_dict().items()}
     batch = timing._batch(config, CPU, {})
     assert sum(batch.present["depth"]) not in (0, 6)

@@ -56,10 +56,14 @@ def test_what_is_no_number_of_steps_is_refused(value: str) -> None:
 
 def test_numbers_are_read_as_before() -> None:
     """The hash is that of a version without shares."""
-    plain = load_config("model3", ["generator.crp_stages=4"])
+    whole = [f"tasks.{task}.loss_stride=1" for task in ("segmentation", "depth")]
+    whole += [f"discriminators.{name}.scale=1" for name in ("segmentation", "depth", "multi_task")]
+    plain = load_config("model3", ["generator.crp_stages=4", *whole])
     assert plain.hash == "802a5b6a5933"
     for value in ("50", "50.0", "5e1", '"50"'):
-        assert load_config("model3", ["generator.crp_stages=4", f"train.warmup_steps={value}"]).hash == plain.hash
+        assert (
+            load_config("model3", ["generator.crp_stages=4", *whole, f"train.warmup_steps={value}"]).hash == plain.hash
+        )
     assert load_config("model3", ["generator.crp_stages=4", "train.max_steps=9"]).hash != plain.hash
 
 

@@ -10,6 +10,7 @@ from preprocessing.ground.labels import (
     LABEL_SETS,
     UNKNOWN,
     colorize,
+    count_labels,
     lookup_table,
     map_labels,
 )
@@ -125,3 +126,25 @@ def test_colours() -> None:
 def test_tables_cannot_be_changed_by_a_caller() -> None:
     with pytest.raises(ValueError, match="read-only"):
         lookup_table("cityscapes", "cityscapes19")[7] = 3
+
+
+def test_counting_is_that_of_mapped_pixels_and_refuses_the_same() -> None:
+    raw = np.random.default_rng(0).choice(np.array([0, 7, 8, 26, 255], np.uint8), (37, 53))
+    table = lookup_table("cityscapes", "cityscapes19")
+    counts = count_labels(raw, table, "a.png")
+    assert counts.dtype == np.int64 and counts.sum() == raw.size and counts[7] == (raw == 7).sum()
+    raw[3, 5] = 77
+    with pytest.raises(InputError, match=r"a\.png: unknown class id 77"):
+        count_labels(raw, table, "a.png")
+    with pytest.raises(InputError, match="one 8-bit channel"):
+        count_labels(raw.astype(np.uint16), table, "a.png")
+
+
+def test_counts_are_exact_where_float32_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = np.full((5, 7), 7, np.uint8)
+    raw[0, 0] = 8
+    table = lookup_table("cityscapes", "cityscapes19")
+    few = count_labels(raw, table, "a.png")
+    monkeypatch.setattr("preprocessing.ground.labels._EXACT", 1)
+    np.testing.assert_array_equal(count_labels(raw, table, "a.png"), few)
+    assert few[7] == 34 and few[8] == 1

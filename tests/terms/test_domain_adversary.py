@@ -192,6 +192,19 @@ def test_holes_do_not_tell_who_is_labelled() -> None:
         assert torch.equal(partner, first) or torch.equal(partner, second)
 
 
+def test_maps_are_shown_smaller_where_asked() -> None:
+    """At a quarter of 64 x 96 px: two labelled frames' truth and four predictions; a hole of whole squares stays."""
+    state = build(make_config({"scale": 4, "layers": 2}), CPU)
+    batch = make_batch([True, False, True, False], [True] * 4)
+    batch.targets["segmentation"][0, 8:20, 40:60] = 255
+    maps = seen_by(state, show(state, batch))["segmentation"]
+    assert maps.shape == (6, 7, 16, 24)
+    holes = (maps == 0).all(1)
+    assert holes[0, 2:5, 10:15].all() and holes[2, 2:5, 10:15].all() and not holes[1].any()
+    torch.testing.assert_close(maps.sum(1)[~holes], torch.ones(int((~holes).sum())))
+    assert make_config({"scale": 1}).hash == make_config({}).hash != make_config({"scale": 4}).hash
+
+
 def test_without_a_labelled_frame_critics_rest_but_remember_holes() -> None:
     """Nothing is heard of a critic that has never learnt; later, batches without labels are judged."""
     state = build(make_config({}), CPU)

@@ -29,7 +29,8 @@ def files(folder: Path) -> dict[str, int]:
 
 def test_it_tells_draws_times_and_leaves_no_run(streets: Path, tmp_path: Path) -> None:
     where, out = f"cityscapes:{streets}", tmp_path / "runs" / "tiny"
-    arguments = ["demo", "--data", where, "--out", out, *SMALL, "train.adversarial_start_step=50%", "train.log_every=1"]
+    arguments = ["demo", "--data", where, "--out", out, *SMALL]
+    arguments += ["train.adversarial_start_step=50%", "train.log_every=1", "train.small_share=0"]
     result = advmtl("train", *arguments, "--dry-run", "--json", tmp_path / "plan.json")
     assert result.exit_code == 0, result.output
     assert sorted(files(tmp_path)) == ["plan.json", "runs/tiny_dry_run.png"]

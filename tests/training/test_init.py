@@ -113,13 +113,19 @@ def test_the_encoder_of_a_run_as_encoder_weights(file: str, source: Path) -> Non
 
 def test_what_gives_nothing_is_one_line(source: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+    wider = build(config_of("encoder.width=1.0"), CPU).generator.encoder
+    torch.save(wider.state_dict(), tmp_path / "wider.pt")  # type: ignore[attr-defined]
     cases = {
         str(source): (
             ["encoder.width=1.0"],
             r"best\.pt: encoder\.width is 0\.5 there and 1\.0 here, .*encoder\.width=0",
         ),
         str(tmp_path / "none"): ([], "no such run folder, checkpoint or file of tensors"),
-        str(tmp_path / "other.pt"): ([], "no tensor of it fits the encoder mobilenet_v3_small of width 0.5"),
+        str(tmp_path / "other.pt"): (
+            [],
+            r"does not fit the encoder mobilenet_v3_small of width 0\.5 \(encoder\.features",
+        ),
+        str(tmp_path / "wider.pt"): ([], r"0\.5 \(encoder\.features\.1\.\S+: \d+×\d+×1×1 there, \d+×\d+×1×1 here\)"),
     }
     for weights, (overrides, said) in cases.items():
         with pytest.raises(InputError, match=rf"^init\.weights: .*{said}") as caught:

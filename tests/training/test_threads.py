@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from advmtl.training import threads
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
 from advmtl.training.threads import chosen_threads, computing_with, threads_for
-from preprocessing.ground import idle_cores
+from preprocessing.ground import idle_cores, let_threads_sleep, limits
 
 CPU = torch.device("cpu")
 
@@ -39,7 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, usable: float, idle: float | None, 
     monkeypatch.setattr(threads, "usable_cores", lambda: (usable, 64))
     monkeypatch.setattr(threads, "idle_cores", lambda: idle)
     monkeypatch.setattr(torch, "get_num_threads", lambda: default)
-    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE"):
+    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -63,7 +64,9 @@ def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, usable=2, idle=0.9, default=2)
     assert chosen_threads(None, 0, told.append) == 2 == chosen_threads(2, 0, told.append)
     assert len(told) == 1 and told[0].startswith("0.9 of the cores are idle, and a step of 2 threads waits")
-    assert "train.threads=1 " in told.pop()
+    assert "set OMP_WAIT_POLICY=passive before torch is loaded, or train.threads=1 " in told.pop()
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert chosen_threads(None, 0, told.append) == 2 and told == []
     assert chosen_threads(1, 2, told.append) == 1
     assert told.pop().startswith("the run computed with 2 threads, now with 1: its weights will differ")
     machine(monkeypatch, usable=2, idle=1.9, default=2)
@@ -94,9 +97,34 @@ def test_a_run_keeps_its_threads_in_its_state(streets: Path, tmp_path: Path) -> 
     assert config.hash == make_config(streets, critic=False, epochs=1, panels=0).hash
 
 
-def test_the_doctor_has_a_line() -> None:
+@pytest.mark.parametrize(
+    ("idle", "environment", "expected"),
+    [
+        (0.9, {}, "passive"),
+        (1.8, {}, None),
+        (None, {}, None),
+        (0.9, {"OMP_WAIT_POLICY": "active"}, "active"),
+        (0.9, {"GOMP_SPINCOUNT": "5"}, None),
+        (0.9, {"OMP_NUM_THREADS": "1"}, None),
+    ],
+)
+def test_threads_sleep_where_cores_are_busy(
+    idle: float | None, environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "usable_cores", lambda: (2.0, 2))
+    monkeypatch.setattr(limits, "idle_cores", lambda: idle)
+    assert not let_threads_sleep(dict(environment))  # torch has been loaded
+    monkeypatch.delitem(sys.modules, "torch")
+    assert let_threads_sleep(environment) == (expected == "passive") and environment.get("OMP_WAIT_POLICY") == expected
+
+
+def test_the_doctor_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     (line,) = idle_line(0.4, 2.0)
-    assert line.status == "warning" and line.found == "0.4 of 2 now" and line.remedy.startswith("train.threads=1 while")
+    assert line.status == "warning" and line.found == "0.4 of 2 now"
+    assert line.remedy.startswith("OMP_WAIT_POLICY=passive or train.threads=1 while others compute")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert [one.status for one in idle_line(0.4, 2.0)] == ["ok"]
     (line,) = idle_line(1.8, 2.0)
     assert line.status == "ok" and line.facts["idle"] == 1.8
     assert list(idle_line(None, 2.0)) == []
