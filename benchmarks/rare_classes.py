@@ -21,9 +21,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from advmtl.config import Source, load_config
-from advmtl.data import index_source
-
 RARE = ("person", "rider", "bicycle", "pole", "traffic sign")
 SEGMENTATION, DEPTH = "tasks.segmentation", "tasks.depth"
 WEIGHTS = f"{SEGMENTATION}.class_weights=inverse_square_root"
@@ -76,14 +73,7 @@ def folder_of(args: argparse.Namespace, method: str, seed: int) -> Path:
     return args.out / f"{method.replace(', ', '_').replace(' ', '_')}_s{seed}"
 
 
-def epochs_of(args: argparse.Namespace) -> int:
-    """So many epochs as come nearest to the asked steps, at least one."""
-    config = load_config("demo", args.override)
-    frames = len(index_source(Source.parse(args.data), config.data.classes, "train"))
-    return max(1, round(args.steps / max(1, frames // config.data.batch_size)))
-
-
-def train(args: argparse.Namespace, epochs: int, method: str, seed: int) -> None:
+def train(args: argparse.Namespace, method: str, seed: int) -> None:
     """Run one training, unless its evaluation is there already."""
     folder = folder_of(args, method, seed)
     if (folder / "cost.json").is_file():
@@ -103,7 +93,7 @@ def train(args: argparse.Namespace, epochs: int, method: str, seed: int) -> None
             "--out",
             str(folder),
         ),
-        *(*COMMON, f"train.epochs={epochs}", f"train.evaluate_every_epochs={epochs}", f"name={folder.name}"),
+        *(*COMMON, f"train.max_steps={args.steps}", f"train.evaluate_every_epochs={args.steps}", f"name={folder.name}"),
         *(*METHODS[method], *args.override),
     ]
     start = time.time()
@@ -183,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="format:root, with splits train and val")
     parser.add_argument("--out", type=Path, default=Path("runs/rare"))
-    parser.add_argument("--steps", type=int, default=600, help="of each run, to the nearest epoch")
+    parser.add_argument("--steps", type=int, default=600, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
@@ -191,14 +181,13 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing; write the table of what is done")
     args = parser.parse_intermixed_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    epochs = epochs_of(args)
     if not args.table:
         # Seed 0 of all first, so that a table stands as early as possible.
         with ThreadPoolExecutor(args.jobs) as pool:
             wanted = [(method, seed) for seed in range(args.seeds) for method in args.methods]
-            list(pool.map(lambda one: train(args, epochs, *one), wanted))
+            list(pool.map(lambda one: train(args, *one), wanted))
     found = rows(args)
-    (args.out / "results.json").write_text(json.dumps({"epochs": epochs, "methods": found}, indent=1))
+    (args.out / "results.json").write_text(json.dumps({"steps": args.steps, "methods": found}, indent=1))
     (args.out / "results.md").write_text(table(found) + "\n")
     print(table(found))
 
