@@ -135,6 +135,7 @@ def test_figures_are_those_of_one_process(folder: Path, pair: list[dict[str, Any
     generator, config = load_generator(folder / "whole")
     alone = evaluate(generator, val_loaders(config), config)
     written = json.loads((folder / "whole/evaluation.json").read_text())
+    assert written.pop("checkpoint")["file"] == "best.pt"
     assert written == pair[0]["metrics"] == pair[1]["metrics"]
     for task in ("segmentation", "depth"):
         for name, value in alone[task].items():
