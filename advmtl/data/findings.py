@@ -108,7 +108,7 @@ def _classes(task: str, train: Labels, val: Labels) -> list[Line]:
 def _quantity(task: str, train: Labels, val: Labels) -> list[Line]:
     """Quantiles of both roles, and the doubt that they have different scales."""
     parts = [
-        f"{', '.join(f'{value:.3g}' for value in one.quantiles)} {one.unit} in {role}"
+        f"{', '.join(f'{value:.3g}'.replace('inf', '∞') for value in one.quantiles)} {one.unit} in {role}"
         for role, one in (("training", train), ("validation", val))
         if one.quantiles
     ]
