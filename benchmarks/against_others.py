@@ -271,7 +271,8 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
 
 def by_us(config: Config, seconds: float) -> tuple[nn.Module, int]:
     """Our trainer; as many epochs as the seconds allow, by the time of a few steps."""
-    state = build(config, CPU)
+    timed = config.train.model_copy(update={"max_steps": 1000})  # shares of the training become steps of so many
+    state = build(config.model_copy(update={"train": timed}), CPU)
     loader = train_loader(config)
     batch = next(iter(loader))
     small = config.train.small_share
