@@ -21,7 +21,9 @@ def test_a_malformed_override_is_named(text: str) -> None:
 
 
 def test_unknown_name_lists_the_names_there_are() -> None:
-    with pytest.raises(InputError, match=r"no such file or name; did you mean model3\? there are baseline, demo"):
+    with pytest.raises(
+        InputError, match=r"no such file or name; did you mean model3\? there are baseline, camvid, demo"
+    ):
         find_config("modell3")
 
 

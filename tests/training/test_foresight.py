@@ -59,7 +59,7 @@ def test_what_says_nothing_in_a_training_is_told_and_is_no_caveat(streets: Path)
     assert foresee(state, the_plan(steps=10, measurements=4)).doubts == []
     found = foresee(state, the_plan(steps=9, measurements=3))
     assert [line.partition(":")[0] for line in found.doubts] == ["train.log_every", "train.patience"]
-    assert found.caveats == []
+    assert not found.caveats
 
 
 def test_a_batch_that_repeats_frames_is_told(streets: Path) -> None:
