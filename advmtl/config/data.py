@@ -128,10 +128,15 @@ class DataConfig(Strict):
 
 
 class DepthConfig(Strict):
-    """Range of the network's depth [m]; max_m clips the target too."""
+    """Range of the network's depth [m]; max_m clips the target too.
+
+    Attributes:
+        scale: metres of a finished network times that are right, as `advmtl calibrate` finds it.
+    """
 
     min_m: PositiveFloat = 1.0
     max_m: PositiveFloat = 80.0
+    scale: PositiveFloat = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> "DepthConfig":

@@ -57,6 +57,7 @@ LATER: dict[str, Any] = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "depth.scale": 1.0,
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -268,6 +269,7 @@ class Config(Strict):
             self.data.classes,
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
+            depth_scale=self.depth.scale,
         )
 
     @property

@@ -16,6 +16,7 @@ class TaskSpec:
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
+        depth_scale: what the metres of a finished network are multiplied by.
     """
 
     classes: str = "cityscapes19"
@@ -23,6 +24,7 @@ class TaskSpec:
     width_px: int = 512
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
+    depth_scale: float = 1.0
 
     @property
     def labels(self) -> LabelSet:

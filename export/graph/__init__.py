@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         OFFSETS,
         PRECISION,
         SAFE_INTEGERS,
+        ZOOM,
         Metadata,
         from_json,
         from_properties,
@@ -43,7 +44,7 @@ _NAMES = {
     "deployable": "Deployable",
     "description": "describe",
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
-    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS Metadata from_json "
+    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS ZOOM Metadata from_json "
     "from_properties to_properties",
     "tensorrt_edits": "fit_types unsupported",
 }

@@ -67,6 +67,7 @@ def describe(config: Config, size: Size | None = None) -> Metadata:
         palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if classes else (),
         things=thing_classes(config.data.classes) if classes and OFFSETS in outputs else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
+        depth_scale=config.depth.scale if depth else 1.0,
         camera=camera,
         camera_size=camera_size,
         configuration=config.name,

@@ -4,6 +4,7 @@ Plain dataclasses: a vehicle that runs the model has NumPy, OpenCV and ONNX Runt
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -21,6 +22,7 @@ PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
+ZOOM = "lens_zoom"
 OFFSETS = "offsets_px"
 IGNORED_CLASS = 255
 """The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
@@ -43,8 +45,9 @@ class Metadata:
     training data, if it is known, in pixels of pictures of `camera_size` (width, height), the training size, which need
     not be `size`; None in files without it. A network learns metric depth for one focal length in its own pixels,
     and a lens twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere
-    an offset means nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 −
-    mean) / deviation. Raises: ValueError where the fields contradict each other.
+    an offset means nothing. `depth_scale` is the factor that the graph multiplies depth by, and `calibration` what
+    `advmtl calibrate` says of how it was found. `normalisation` happens inside the graph and is recorded for
+    information: (pixel / 255 − mean) / deviation. Raises: ValueError where the fields contradict each other.
     """
 
     advmtl_version: str
@@ -61,6 +64,8 @@ class Metadata:
     depth_unit: str = "m"
     camera: Camera | None = None
     camera_size: tuple[int, int] | None = None
+    depth_scale: float = 1.0
+    calibration: dict[str, Any] | None = None
     configuration: str = ""
     configuration_hash: str = ""
     gmacs: float | None = None  # 1e9 multiply-accumulates of the network at `size`; None in files of older versions
@@ -80,6 +85,8 @@ class Metadata:
             raise ValueError("no depth range for the depth map")
         if any(not 0 <= thing < len(self.class_names) for thing in self.things):
             raise ValueError(f"things {self.things} are not among {len(self.class_names)} classes")
+        if not 0 < self.depth_scale < math.inf:
+            raise ValueError(f"depth_scale {self.depth_scale} is not a factor")
         if self.depth_unit != "m":
             raise ValueError(f"depth in {self.depth_unit!r}; this version reads metres, 'm'")
 
@@ -151,6 +158,8 @@ _READ: dict[str, Any] = {
     "gmacs": lambda value: None if value is None else float(value),
     "camera": lambda value: None if value is None else _camera(value),
     "camera_size": lambda value: None if value is None else _pair(value),
+    "depth_scale": float,
+    "calibration": lambda value: None if value is None else dict(value),
     "normalisation": lambda value: {name: _triple(one, float) for name, one in value.items()},
 }
 
@@ -170,6 +179,12 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     if metadata.depth_range_m is not None:
         low, high = metadata.depth_range_m
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+    if metadata.calibration is not None:
+        told = {"distances": "?", "from": "?", "date": "?", **metadata.calibration}
+        properties[f"{KEY}.depth_scale"] = (
+            f"x{metadata.depth_scale:.4g}, in the graph; found by {told['distances']} known distances of "
+            f"{told['from']}, {told['date']}"
+        )
     if OFFSETS in metadata.outputs:
         things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
         properties[f"{KEY}.offsets"] = f"{LAYOUTS[OFFSETS]}; instances of {things or 'unknown classes'}"

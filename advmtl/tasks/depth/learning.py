@@ -146,8 +146,9 @@ class Depth(TaskLearning):
         return DepthRange(*spec.depth_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres within the range."""
-        return DepthRange(*spec.depth_range_m).metres(x)
+        """Metres within the range, times the scale of a calibrated network."""
+        metres = DepthRange(*spec.depth_range_m).metres(x)
+        return metres if spec.depth_scale == 1 else (metres * spec.depth_scale).clamp(*spec.depth_range_m)
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,1,H,W]."""

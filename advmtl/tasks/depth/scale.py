@@ -7,7 +7,7 @@ All state stays on the device; only `compute` copies to the host.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,7 +173,7 @@ def quantiles(values: Sequence[float], shares: Sequence[float]) -> list[float]:
     return found
 
 
-def scale_doubt(figures: dict[str, Any], bound: float = BOUND) -> str | None:
+def scale_doubt(figures: Mapping[str, Any], bound: float = BOUND) -> str | None:
     """A line where the scale of a set is off by more than `bound`; None where it is not, or is not known."""
     scale, error = figures.get("scale"), figures.get("scale_error")
     if scale is None or error is None or error <= bound:
