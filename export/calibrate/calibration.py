@@ -92,7 +92,7 @@ class Calibrated:
             "written": None if self.out is None else str(self.out),
             "reason": self.fit.reason,
             "gain": self.fit.gain,
-            "gain_error": self.fit.gain_error,
+            "t": self.fit.t,
             "bands": [asdict(band) for band in self.fit.bands],
             "frames": self.samples.frames,
             "skipped": [(one.name, one.reason) for one in self.samples.skipped],
@@ -171,6 +171,11 @@ def _doubts(fit: Fit) -> list[str]:
         found.append(
             f"x{fit.factor:.2f} is far: is the lens of these pictures told, and are the distances metres along the "
             "optical axis?"
+        )
+    if fit.applied and fit.after.abs_rel > fit.before.abs_rel:
+        found.append(
+            f"AbsRel grows, {fit.before.abs_rel:.3f} to {fit.after.abs_rel:.3f}, though the scale is mended: what is "
+            "too far counts more there than what is too near, and errors of shape outweigh that of scale"
         )
     bands = [band for band in fit.bands if band.count >= _LEAST_OF_BAND]
     if len(bands) > 1:

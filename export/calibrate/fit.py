@@ -20,7 +20,7 @@ OCTAVES_FROM_M = 2.5
 """Bands of distance are octaves: below 2.5 m, to 5, 10, 20, 40, 80 m …"""
 _RESAMPLES, _CELLS = 2000, 4_000_000  # of the bootstrap, and its table's values at most
 _FOLDS = 10
-# Student's t, one-sided 5 %, of 1 to 30 degrees of freedom; beyond, the formula below is right to 0.002.
+# Student's t that 5 % lie above, of 1 to 30 degrees of freedom; beyond, the formula below is right to 0.002.
 _T95 = (
     *(6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753),
     *(1.746, 1.740, 1.734, 1.729, 1.725, 1.721, 1.717, 1.714, 1.711, 1.708, 1.706, 1.703, 1.701, 1.699, 1.697),
@@ -102,7 +102,8 @@ class Fit:
         low, high: the factor's 95 % interval, by resampling.
         count, units: known distances, and how many independent ones they are taken for.
         before, after: of all distances; each held out of the fit whose factor it is given.
-        gain, gain_error: mean gain of the error |ln(predicted / true)| of held-out units, and its standard error.
+        gain: mean gain of the error |ln(predicted / true)| of held-out units.
+        t: mean of ln(true / predicted) over units in standard errors: how sure it is that the scale is not 1.
         reason: why the factor is not to be applied; "" where it is.
     """
 
@@ -114,7 +115,7 @@ class Fit:
     before: Figures
     after: Figures
     gain: float
-    gain_error: float
+    t: float
     bands: Sequence[Band]
     reason: str
 
@@ -127,8 +128,9 @@ class Fit:
 def fit_scale(known: Known, seed: int = 0) -> Fit:
     """The factor, and whether distances that were held out of its fit gain by it.
 
-    Units are held out one by one where there are at most 20, else in ten parts. The factor is to be applied where the
-    mean gain of held-out units is above 0 by Student's t (one-sided, 5 %), and it changes metres by at least 1 %.
+    Units are held out one by one where there are at most 20, else in ten parts. The factor is to be applied where
+    held-out units gain by it in the mean, the mean of y over units is not 0 by Student's t (two-sided, 10 %), and it
+    changes metres by at least 1 %.
     Raises: ValueError for fewer than `LEAST_UNITS` units.
     """
     if known.units < LEAST_UNITS:
@@ -141,7 +143,9 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     low, high = _interval(y, weights, numbers, seed)
     held_out = _held_out(y, weights, numbers, seed)
     gains = _by_unit(np.abs(y) - np.abs(y - held_out), weights, numbers)
-    gain, error = float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
+    gain, of_units = float(gains.mean()), _by_unit(y, weights, numbers)
+    error = float(of_units.std(ddof=1)) / math.sqrt(len(of_units))
+    t = float(of_units.mean()) / max(error, 1e-12)
     return Fit(
         factor=factor,
         low=low,
@@ -151,22 +155,20 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
         before=_figures(-y, weights),
         after=_figures(held_out - y, weights),
         gain=gain,
-        gain_error=error,
+        t=t,
         bands=_bands(known, held_out),
-        reason=_reason(factor, low, high, gain, error, len(gains)),
+        reason=_reason(factor, (low, high), gain, t, len(gains)),
     )
 
 
-def _reason(factor: float, low: float, high: float, gain: float, error: float, units: int) -> str:
+def _reason(factor: float, interval: tuple[float, float], gain: float, t: float, units: int) -> str:
+    found = f"x{factor:.3f} (95 %: x{interval[0]:.3f} to x{interval[1]:.3f})"
     if abs(math.log(factor)) < math.log1p(LEAST_CHANGE):
-        return f"the scale is right to {abs(factor - 1):.1%} already (95 %: x{low:.3f} to x{high:.3f})"
+        return f"the scale is right to {abs(factor - 1):.1%} already: {found}"
     if gain <= 0:
-        return f"x{factor:.3f} would make held-out distances worse, by {-gain:.1%} in the mean"
-    if gain <= t95(units - 1) * error:
-        return (
-            f"x{factor:.3f} (95 %: x{low:.3f} to x{high:.3f}) is not sure to help: held-out distances gain "
-            f"{gain:.1%} ± {error:.1%}; more known distances would tell"
-        )
+        return f"{found} does not help: with it, held-out distances are farther off, by {-gain:.1%} in the mean"
+    if abs(t) <= t95(units - 1):
+        return f"{found} is not sure to help: the known distances differ too much; give more of them"
     return ""
 
 
