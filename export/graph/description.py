@@ -146,7 +146,7 @@ def _behind(
     if learnt is None:
         return metadata  # nobody tells: metres are those of whatever it was
     default = known[0].lens if known else Lens.of_fx(learnt, config.data.size)
-    zooms = [factor * one.seen_px / learnt for one in known for factor in config.augment.zoom] or [1.0]
+    zooms = [factor * one.seen_px / learnt for one in known for factor in config.data.augment.zoom] or [1.0]
     metadata = replace(
         metadata, canonical_fx_px=learnt, lens=default, zooms=(round(min(zooms), 4), round(max(zooms), 4))
     )

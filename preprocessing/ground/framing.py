@@ -1,4 +1,4 @@
-"""How a picture of another size and shape comes to a network's size, and its maps back: cropped, padded or stretched."""
+"""How a picture of another shape comes to a network's size, and maps back: cropped, padded or stretched."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
