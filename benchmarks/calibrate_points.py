@@ -8,6 +8,7 @@ before, after where it is applied, and after over all draws.
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,12 @@ from export.calibrate.fit import Known, fit_scale
 from export.calibrate.frames import of_source
 from export.session import fit, open_session
 from export.stream import Skipped
+from preprocessing.sets import ToldLens
 
 
-def log_ratios(model: str, source: str, limit: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def log_ratios(
+    model: str, source: str, limit: int, lens: ToldLens | None = None
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Of each frame, true metres and ln(true / predicted) where both are known."""
     session = open_session(model)
     low, high = session.metadata.depth_range_m or (1.0, 80.0)
@@ -27,7 +31,7 @@ def log_ratios(model: str, source: str, limit: int) -> list[tuple[NDArray[np.flo
     for frame in frames:
         if isinstance(frame, Skipped) or frame.depth_m is None:
             continue
-        depth = fit(session.run(frame.image), (frame.image.shape[1], frame.image.shape[0])).depth_m
+        depth = fit(session.run(frame.image, lens or frame.lens), (frame.image.shape[1], frame.image.shape[0])).depth_m
         assert depth is not None
         true = frame.depth_m
         valid = (true > low) & (true < high) & np.isfinite(depth) & (depth < high * 0.999)
@@ -71,10 +75,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("source", help="format:root[:split] with depth")
+    parser.add_argument("--camera", type=Path, help="calibration file of the pictures, where the set has none")
     parser.add_argument("--limit", type=int, default=40)
     parser.add_argument("--draws", type=int, default=400)
     arguments = parser.parse_args()
-    frames = log_ratios(arguments.model, arguments.source, arguments.limit)
+    lens = None if arguments.camera is None else ToldLens(arguments.camera)
+    frames = log_ratios(arguments.model, arguments.source, arguments.limit, lens)
     whole = np.concatenate([one for _, one in frames])
     print(f"{len(frames)} frames, predicted/true {math.exp(-float(np.median(whole))):.3f} at the median pixel")
     for count in (5, 10, 20):

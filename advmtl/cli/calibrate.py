@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli.options import Provider
+from advmtl.cli.options import CameraFile, FxPx, HfovDeg, Provider
 from preprocessing.ground import EXIT_SKIPPED
 
 if TYPE_CHECKING:
@@ -33,24 +33,29 @@ def calibrate(
     report: Annotated[Path | None, typer.Option(help="JSON; default: beside the new file, where there is one.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     provider: Provider = "auto",
+    camera: CameraFile = None,
+    fx_px: FxPx = None,
+    hfov_deg: HfovDeg = None,
 ) -> None:
     """Set the scale of a finished model by known distances: one factor on its depth, in a new file. No training.
 
     The factor is applied where distances that were held out of its fit gain by it; else nothing is written, and a line
-    says why. Metres are along the optical axis; pixels are those of the picture as it is on the disk.
+    says why. Tell the pictures' lens first where their set does not: a factor mends it for these pictures alone. Metres are along the optical axis; pixels are those of the picture as it is on the disk.
 
     \b
     Examples:
-      advmtl calibrate runs/demo/model.onnx --points tape.csv
+      advmtl calibrate runs/demo/model.onnx --points tape.csv --hfov-deg 65
       advmtl calibrate runs/demo/model.onnx --stereo recordings/garage
       advmtl calibrate runs/demo --data folder:drive --out runs/demo/checkpoints/drive.pt
     """
     from export.calibrate import Given, default_out
     from export.calibrate import calibrate as run
+    from export.graph import told_lens
     from preprocessing.ground import write_json
 
     given = Given(points, frames, data, stereo, limit)
-    found = run(model, given, out, provider=provider, overwrite=overwrite)
+    lens = told_lens(camera, fx_px, hfov_deg)
+    found = run(model, given, out, lens=lens, provider=provider, overwrite=overwrite)
     print_calibration(found)
     where = report or (None if found.out is None else (out or default_out(model)).with_suffix(".json"))
     if where is not None:
@@ -76,6 +81,8 @@ def print_calibration(found: "Calibrated") -> None:
         name = f"{band.from_m:g} to {band.to_m:g} m ({band.count})"
         table.add_row(name, f"{band.before:.3f}", f"{band.after:.3f}")
     console.print(table)
+    for line in dict.fromkeys(found.samples.lenses[:1]):
+        console.print(line, markup=False, highlight=False)
     for kind, lines in (
         ("skipped", [one.reason for one in found.samples.skipped]),
         ("left out", found.samples.left_out),

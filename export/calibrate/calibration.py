@@ -13,7 +13,8 @@ from export.calibrate.sample import Samples, sample
 from export.calibrate.write import write_scaled
 from export.graph import DEPTH
 from export.session import Session, open_session
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, Lens
+from preprocessing.sets import ToldLens
 
 _FAR_OFF = 2.0  # a factor beyond which another lens is likelier than a scale
 _UNEVEN = 1.25  # ratio of the scales of two bands of distance that one factor cannot mend
@@ -111,12 +112,19 @@ def default_out(model: Path) -> Path:
 
 
 def calibrate(
-    model: Path, given: Given, out: Path | None = None, *, provider: str = "auto", overwrite: bool = False
+    model: Path,
+    given: Given,
+    out: Path | None = None,
+    *,
+    lens: ToldLens | Lens | None = None,
+    provider: str = "auto",
+    overwrite: bool = False,
 ) -> Calibrated:
     """Find the factor on the depth of a model that known distances ask for, and write a copy that has it.
 
     Nothing is written where distances that were held out of the fit do not gain by it; `fit.reason` says why.
-    model: an exported `.onnx`, a run folder or a `.pt` checkpoint. out: `default_out` by default.
+    model: an exported `.onnx`, a run folder or a `.pt` checkpoint. out: `default_out` by default. lens:
+    of the pictures, where they bring none or another one is meant; None: their set's, else the model's own.
     Raises: InputError for an engine, a model without depth, an `out` that is there already (unless `overwrite`), or
     known distances that cannot be used.
     """
@@ -126,7 +134,7 @@ def calibrate(
         raise InputError(f"{out}: its name must end in {wanted}, as what is calibrated does")
     if out.exists() and (not overwrite or (model.is_file() and out.samefile(model))):
         raise InputError(f"{out}: exists; choose another --out, or --overwrite it (never the model itself)")
-    session = open_session(model, provider)
+    session = open_session(model, provider, lens=lens)
     if DEPTH not in session.metadata.outputs:
         raise InputError(f"{model}: gives {', '.join(session.metadata.outputs)}; there is no depth to calibrate")
     count, frames = given.open(session)
@@ -157,6 +165,7 @@ def _record(fit: Fit, given: Given, samples: Samples) -> dict[str, Any]:
         "distances": fit.count,
         "independent": fit.units,
         "pictures": len(samples.frames),
+        "lens": samples.lenses[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "scale_before": fit.before.scale,
         "scale_after": fit.after.scale,

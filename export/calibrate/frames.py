@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.calibrate.points import Point, read_points
 from export.stream import Skipped
-from preprocessing.ground import InputError, read_depth, read_grey_or_index, read_image
+from preprocessing.ground import InputError, Lens, read_depth, read_grey_or_index, read_image
 
 LEAST_DISPARITY_PX = 5.0
 """Of stereo depth that is believed: a quarter of a pixel is then 5 % of the distance."""
@@ -25,12 +25,14 @@ class KnownFrame:
     Attributes:
         points: single distances.
         depth_m: float32 `[H,W]` metres, 0 or not finite = unknown; None where there are points.
+        lens: of the picture; None where its set does not tell it.
     """
 
     name: str
     image: NDArray[np.uint8]
     points: Sequence[Point] = field(default=())
     depth_m: NDArray[np.float32] | None = None
+    lens: Lens | None = None
 
 
 _T = TypeVar("_T")
@@ -69,7 +71,9 @@ def of_source(text: str, classes: str, limit: int) -> tuple[int, Frames]:
         for record in chosen:
             try:
                 image = read_image(record.image)
-                yield KnownFrame(record.name, image, depth_m=read_metres(record, (image.shape[0], image.shape[1])))
+                height, width = image.shape[:2]
+                depth_m = read_metres(record, (height, width))
+                yield KnownFrame(record.name, image, depth_m=depth_m, lens=record.lens((width, height)))
             except InputError as error:
                 yield Skipped(record.name, str(error))
 
@@ -98,10 +102,12 @@ def of_stereo(root: Path, limit: int) -> tuple[int, Frames]:
                         continue
                     image, depth = read_image(frame.left), read_depth(job.output("depth", frame))
                     matched = read_grey_or_index(job.output("confidence", frame)) >= MATCHED_FROM
-                    camera = job.layout.camera(frame, (image.shape[1], image.shape[0]))
+                    size = (image.shape[1], image.shape[0])
+                    camera = job.layout.camera(frame, size)
                     disparity = camera.baseline_m * camera.fx_px / np.maximum(depth, 1e-3)
                     trusted = matched & (depth > 0) & (disparity >= LEAST_DISPARITY_PX)
-                    yield KnownFrame(frame.key, image, depth_m=np.where(trusted, depth, np.float32(0)))
+                    known = np.where(trusted, depth, np.float32(0))
+                    yield KnownFrame(frame.key, image, depth_m=known, lens=Lens.of_camera(camera, size))
 
     return len(tasks), frames()
 

@@ -26,6 +26,7 @@ class Samples:
         self.frames: list[str] = []
         self.skipped: list[Skipped] = []
         self.left_out: list[str] = []
+        self.lenses: list[str] = []  # whose lens the metres of each frame are of
 
     def add(self, frame: KnownFrame, depth_m: NDArray[np.floating]) -> None:
         """Add a frame with the model's metres `[H,W]` at its size. Raises: InputError for a point outside of it."""
@@ -82,17 +83,22 @@ def _of_map(true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Iter
 
 
 def sample(session: Session, frames: Frames, count: int) -> Samples:
-    """Run the model on `count` frames and read it where distances are known."""
+    """Run the model on `count` frames and read it where distances are known.
+
+    The lens is that of the session where it was opened with one, else that of the frame's set, else the model's own.
+    """
     found = Samples(session.metadata.depth_range_m or (1.0, 80.0))
     for frame in track(frames, "calibrate", count):
         if isinstance(frame, Skipped):
             found.skipped.append(frame)
             continue
-        result = session.run(frame.image)
-        if fault := fault_of(result):
+        size = (frame.image.shape[1], frame.image.shape[0])
+        lens = frame.lens if session.lens is None else None
+        found.lenses.append(session.view(size, lens).whose)
+        result = session.run(frame.image, lens)
+        if fault := fault_of(result, session.metadata.sky):
             found.skipped.append(Skipped(frame.name, f"{frame.name}: {fault}"))
             continue
-        size = (frame.image.shape[1], frame.image.shape[0])
         depth_m = fit(result, size, session.tasks).depth_m
         assert depth_m is not None
         found.add(frame, depth_m)

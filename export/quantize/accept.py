@@ -124,16 +124,17 @@ def compare_models(
             if sample.fault is not None:
                 continue
             image = np.ascontiguousarray(sample.image)[None]
+            zoom = sample.zoom if config.canonical_fx_px is not None else None
             if not tallies[first].seconds:
                 for session in sessions.values():
                     session.network(image)  # the first call allocates
             outputs = {}
             for name, session in sessions.items():
                 start, cpu = time.perf_counter(), time.process_time()
-                outputs[name] = session.network(image)
+                outputs[name] = session.infer(image, zoom)
                 tallies[name].seconds.append(time.perf_counter() - start)
                 tallies[name].cpu_seconds.append(time.process_time() - cpu)
-                if fault := fault_of(unpack(outputs[name])):
+                if fault := fault_of(unpack(outputs[name]), session.metadata.sky):
                     raise ParityError(f"{name} on {sample.record.name}: {fault}; the model is broken")
             for name, tally in tallies.items():
                 tally.add(outputs[name], outputs[first], sample)
