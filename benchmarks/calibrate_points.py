@@ -8,7 +8,6 @@ before, after where it is applied, and after over all draws.
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ def trials(
         true, ratio = frames[place]
         points = draw(true, count, random)
         metres, y = true[points], ratio[points]
-        found = fit_scale(Known(metres, metres / np.exp(y), np.arange(count)))
+        found = fit_scale(Known(metres, metres / np.exp(y), np.arange(count), np.ones(count, np.int64)))
         others = float(np.median(np.concatenate([one for n, (_, one) in enumerate(frames) if n != place])))
         before.append(error_of(others))
         after.append(error_of(others - math.log(found.factor)) if found.applied else before[-1])
@@ -75,11 +74,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("source", help="format:root[:split] with depth")
-    parser.add_argument("--camera", type=Path, help="calibration file of the pictures, where the set has none")
+    parser.add_argument("--fx-px", type=float, help="focal length of the pictures, where the set does not tell it")
     parser.add_argument("--limit", type=int, default=40)
     parser.add_argument("--draws", type=int, default=400)
     arguments = parser.parse_args()
-    lens = None if arguments.camera is None else ToldLens(arguments.camera)
+    lens = None if arguments.fx_px is None else ToldLens(fx_px=arguments.fx_px)
     frames = log_ratios(arguments.model, arguments.source, arguments.limit, lens)
     whole = np.concatenate([one for _, one in frames])
     print(f"{len(frames)} frames, predicted/true {math.exp(-float(np.median(whole))):.3f} at the median pixel")

@@ -40,7 +40,8 @@ def calibrate(
     """Set the scale of a finished model by known distances: one factor on its depth, in a new file. No training.
 
     The factor is applied where distances that were held out of its fit gain by it; else nothing is written, and a line
-    says why. Tell the pictures' lens first where their set does not: a factor mends it for these pictures alone. Metres are along the optical axis; pixels are those of the picture as it is on the disk.
+    says why. Metres are along the optical axis; pixels are those of the picture as it is on the disk. Tell the lens of
+    the pictures where their set does not: a factor that makes up for it would be right behind that lens alone.
 
     \b
     Examples:

@@ -167,6 +167,7 @@ def _record(fit: Fit, given: Given, samples: Samples) -> dict[str, Any]:
         "pictures": len(samples.frames),
         "lens": samples.lenses[0],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "scale_median_pixel_before": fit.plain,
         "scale_before": fit.before.scale,
         "scale_after": fit.after.scale,
         "abs_rel_before": fit.before.abs_rel,

@@ -20,10 +20,10 @@ OCTAVES_FROM_M = 2.5
 """Bands of distance are octaves: below 2.5 m, to 5, 10, 20, 40, 80 m …"""
 _RESAMPLES, _CELLS = 2000, 4_000_000  # of the bootstrap, and its table's values at most
 _FOLDS = 10
-# Student's t that 5 % lie above, of 1 to 30 degrees of freedom; beyond, the formula below is right to 0.002.
-_T95 = (
-    *(6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753),
-    *(1.746, 1.740, 1.734, 1.729, 1.725, 1.721, 1.717, 1.714, 1.711, 1.708, 1.706, 1.703, 1.701, 1.699, 1.697),
+# Student's t that 10 % lie above, of 1 to 30 degrees of freedom; beyond, the formula below is right to 0.001.
+_T90 = (
+    *(3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356, 1.350, 1.345, 1.341),
+    *(1.337, 1.333, 1.330, 1.328, 1.325, 1.323, 1.321, 1.319, 1.318, 1.316, 1.315, 1.314, 1.313, 1.311, 1.310),
 )
 
 
@@ -35,11 +35,13 @@ class Known:
         metres: the truth.
         predicted: the model's metres.
         unit: number of what each belongs to that may be wrong as a whole, 0..: a frame, a part of one, a point.
+        pixels: how many each is the median of.
     """
 
     metres: Floats
     predicted: Floats
     unit: NDArray[np.int64]
+    pixels: NDArray[np.int64]
 
     @property
     def log_ratio(self) -> Floats:
@@ -53,7 +55,11 @@ class Known:
 
     @property
     def weights(self) -> Floats:
-        """One over the root of how many are in the octave of distance: a hundred near points count as ten."""
+        """Of maps, one over the root of how many are in the octave of distance, so that the near road does not drown
+        what is far; single points were chosen by somebody, and count alike.
+        """
+        if self.pixels.max() == 1:
+            return np.ones(len(self.pixels))
         octave = octaves(self.metres)
         counts = dict(zip(*np.unique(octave, return_counts=True), strict=True))
         return np.array([1 / math.sqrt(counts[one]) for one in octave])
@@ -101,7 +107,8 @@ class Fit:
         factor: metres times that are right.
         low, high: the factor's 95 % interval, by resampling.
         count, units: known distances, and how many independent ones they are taken for.
-        before, after: of all distances; each held out of the fit whose factor it is given.
+        before, after: of all distances, weighted; each held out of the fit whose factor it is given.
+        plain: predicted / true at the median pixel before, as `evaluate` has it.
         gain: mean gain of the error |ln(predicted / true)| of held-out units.
         t: mean of ln(true / predicted) over units in standard errors: how sure it is that the scale is not 1.
         reason: why the factor is not to be applied; "" where it is.
@@ -114,6 +121,7 @@ class Fit:
     units: int
     before: Figures
     after: Figures
+    plain: float
     gain: float
     t: float
     bands: Sequence[Band]
@@ -129,8 +137,9 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     """The factor, and whether distances that were held out of its fit gain by it.
 
     Units are held out one by one where there are at most 20, else in ten parts. The factor is to be applied where
-    held-out units gain by it in the mean, the mean of y over units is not 0 by Student's t (two-sided, 10 %), and it
-    changes metres by at least 1 %.
+    held-out units gain by it in the mean, the mean of y over units is not 0 by Student's t (two-sided, 20 %), the scale
+    at the median pixel is not farther off with it, and it changes metres by at least 1 %. How often that is right:
+    benchmarks/calibrate_points.py.
     Raises: ValueError for fewer than `LEAST_UNITS` units.
     """
     if known.units < LEAST_UNITS:
@@ -146,6 +155,7 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     gain, of_units = float(gains.mean()), _by_unit(y, weights, numbers)
     error = float(of_units.std(ddof=1)) / math.sqrt(len(of_units))
     t = float(of_units.mean()) / max(error, 1e-12)
+    plain = math.exp(weighted_median(-y, known.pixels.astype(float)))
     return Fit(
         factor=factor,
         low=low,
@@ -154,10 +164,11 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
         units=known.units,
         before=_figures(-y, weights),
         after=_figures(held_out - y, weights),
+        plain=plain,
         gain=gain,
         t=t,
         bands=_bands(known, held_out),
-        reason=_reason(factor, (low, high), gain, t, len(gains)),
+        reason=_reason(factor, (low, high), gain, t, len(gains)) or _harm(factor, plain),
     )
 
 
@@ -167,15 +178,24 @@ def _reason(factor: float, interval: tuple[float, float], gain: float, t: float,
         return f"the scale is right to {abs(factor - 1):.1%} already: {found}"
     if gain <= 0:
         return f"{found} does not help: with it, held-out distances are farther off, by {-gain:.1%} in the mean"
-    if abs(t) <= t95(units - 1):
+    if abs(t) <= t90(units - 1):
         return f"{found} is not sure to help: the known distances differ too much; give more of them"
     return ""
 
 
-def t95(freedom: int) -> float:
-    """Student's t that 5 % lie above."""
-    z = 1.6449
-    return _T95[freedom - 1] if freedom <= len(_T95) else z + (z**3 + z) / (4 * freedom)
+def _harm(factor: float, plain: float) -> str:
+    if abs(math.log(plain * factor)) <= abs(math.log(plain)):
+        return ""
+    return (
+        f"x{factor:.3f} suits all distances alike, but the median pixel, which is nearer, is {plain:.2f} of the truth "
+        f"already and would be {plain * factor:.2f}: no one factor helps both"
+    )
+
+
+def t90(freedom: int) -> float:
+    """Student's t that 10 % lie above."""
+    z = 1.2816
+    return _T90[freedom - 1] if freedom <= len(_T90) else z + (z**3 + z) / (4 * freedom)
 
 
 def weighted_median(values: Floats, weights: Floats) -> float:

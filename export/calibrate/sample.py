@@ -22,7 +22,7 @@ class Samples:
 
     def __init__(self, range_m: tuple[float, float]) -> None:
         self.range_m = range_m
-        self.rows: list[tuple[float, float, int, int]] = []  # true, predicted, frame, part of it
+        self.rows: list[tuple[float, float, int, int, int]] = []  # true, predicted, frame, part of it, pixels
         self.frames: list[str] = []
         self.skipped: list[Skipped] = []
         self.left_out: list[str] = []
@@ -34,18 +34,18 @@ class Samples:
         self.frames.append(frame.name)
         found = _of_map(frame.depth_m, depth_m) if frame.depth_m is not None else self._of_points(frame, depth_m)
         low, high = self.range_m
-        for true, predicted, part in found:
+        for true, predicted, part, pixels in found:
             if low <= true <= high and low * (1 + _AT_END) < predicted < high * (1 - _AT_END):
-                self.rows.append((true, predicted, number, part))
+                self.rows.append((true, predicted, number, part, pixels))
             elif frame.points:
                 self.left_out.append(
                     f"{frame.points[part].place}: {true:g} m, and the model says {predicted:.3g} m: one of both is not "
                     f"within its {low:g} to {high:g} m"
                 )
 
-    def _of_points(self, frame: KnownFrame, depth_m: NDArray[np.floating]) -> Iterator[tuple[float, float, int]]:
+    def _of_points(self, frame: KnownFrame, depth_m: NDArray[np.floating]) -> Iterator[tuple[float, float, int, int]]:
         for part, point in enumerate(frame.points):
-            yield point.metres, point.of(depth_m, frame.name), part
+            yield point.metres, point.of(depth_m, frame.name), part, 1
 
     def known(self) -> Known:
         """All of them; what may be wrong as a whole is a frame where there are enough, else a point or a part of one.
@@ -55,9 +55,9 @@ class Samples:
         if not self.rows:
             why = self.left_out or [one.reason for one in self.skipped] or ["nothing is within the model's range"]
             raise InputError(f"no known distance can be compared with the model; the first: {why[0]}")
-        true, predicted, frame, part = (np.array(column) for column in zip(*self.rows, strict=True))
+        true, predicted, frame, part, pixels = (np.array(column) for column in zip(*self.rows, strict=True))
         unit = frame if len(np.unique(frame)) >= LEAST_UNITS else frame * 100_000 + part
-        found = Known(true.astype(float), predicted.astype(float), unit.astype(np.int64))
+        found = Known(true.astype(float), predicted.astype(float), unit.astype(np.int64), pixels.astype(np.int64))
         if found.units < LEAST_UNITS:
             raise InputError(
                 f"{found.units} known distances can be compared with the model; give at least {LEAST_UNITS}, so that "
@@ -66,9 +66,9 @@ class Samples:
         return found
 
 
-def _of_map(true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Iterator[tuple[float, float, int]]:
-    """Of a dense or sparse map the median of each octave of distance in each part of the picture: true, and true over
-    the median ratio.
+def _of_map(true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Iterator[tuple[float, float, int, int]]:
+    """Of a dense or sparse map the median of each octave of distance in each part of the picture: true, true over the
+    median ratio, the part's number, pixels.
     """
     rows, columns = np.nonzero((true > 0) & np.isfinite(true) & (predicted > 0) & np.isfinite(predicted))
     g, p = true[rows, columns].astype(np.float64), predicted[rows, columns].astype(np.float64)
@@ -79,7 +79,8 @@ def _of_map(true: NDArray[np.floating], predicted: NDArray[np.floating]) -> Iter
     for cell in np.split(order, borders):
         if len(cell) >= LEAST_PIXELS:
             metres = float(np.median(g[cell]))
-            yield metres, metres / float(np.exp(np.median(np.log(g[cell]) - np.log(p[cell])))), int(part[cell[0]])
+            ratio = float(np.exp(np.median(np.log(g[cell]) - np.log(p[cell]))))
+            yield metres, metres / ratio, int(part[cell[0]]), len(cell)
 
 
 def sample(session: Session, frames: Frames, count: int) -> Samples:
@@ -93,7 +94,8 @@ def sample(session: Session, frames: Frames, count: int) -> Samples:
             found.skipped.append(frame)
             continue
         size = (frame.image.shape[1], frame.image.shape[0])
-        lens = frame.lens if session.lens is None else None
+        # A model that does not tell what lens it learnt for cannot be told another one.
+        lens = frame.lens if session.lens is None and session.metadata.learnt_fx_px is not None else None
         found.lenses.append(session.view(size, lens).whose)
         result = session.run(frame.image, lens)
         if fault := fault_of(result, session.metadata.sky):

@@ -12,6 +12,7 @@ from preprocessing.ground import InputError, atomic_write
 
 SCALE = "depth_scale"
 """The initializer, float32 [1], that depth is multiplied by."""
+_SAME_VALUE = ("Cast", "Expand", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _RAW = f"{DEPTH}_unscaled"
 
 
@@ -84,31 +85,36 @@ def scale_depth(proto: Any, factor: float, range_m: tuple[float, float] | None) 
 
 def _scale_reads(graph: Any, helper: Any) -> None:
     """Let the nodes that only depth comes of read the product of zoom and factor; normals know no scale."""
-    product = f"{ZOOM}_times_{SCALE}"
     reach = _reached(graph)
-    wanted = {id(node) for node in graph.node if ZOOM in node.input and reach[id(node)] == {DEPTH}}
-    if not wanted:
+    zooms, products, nodes = {ZOOM}, dict[str, str](), []
+    for node, reached in zip(graph.node, reach, strict=True):
+        copy = type(node).FromString(node.SerializeToString())
+        read = [name for name in node.input if name in zooms]
+        if read and reached == {DEPTH}:
+            for name in read:
+                if name not in products:
+                    products[name] = f"{name}_times_{SCALE}"
+                    nodes.append(helper.make_node("Mul", [name, SCALE], [products[name]], name=products[name]))
+            copy.input[:] = [products.get(name, name) for name in node.input]
+        elif read and node.op_type in _SAME_VALUE:
+            zooms |= set(node.output)
+        nodes.append(copy)
+    if not products:
         raise InputError(f"calibrate: {ZOOM} is not read for depth alone in this graph; export the model again")
-    for node in graph.node:
-        if id(node) in wanted:
-            node.input[:] = [product if name == ZOOM else name for name in node.input]
-    nodes = [helper.make_node("Mul", [ZOOM, SCALE], [product], name=SCALE), *graph.node]
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
-    graph.node.extend(copies)
+    graph.node.extend(nodes)
 
 
-def _reached(graph: Any) -> dict[int, set[str]]:
+def _reached(graph: Any) -> list[set[str]]:
     """Of each node, the outputs of the graph that come of it."""
-    outputs = {one.name for one in graph.output}
-    of_value: dict[str, set[str]] = {name: {name} for name in outputs}
-    found: dict[int, set[str]] = {}
+    of_value = {one.name: {one.name} for one in graph.output}
+    found: list[set[str]] = []
     for node in reversed(graph.node):  # makers stand before readers
-        reached = set().union(*(of_value.get(name, set()) for name in node.output))
-        found[id(node)] = reached
+        reached = set[str]().union(*(of_value.get(name, set()) for name in node.output))
+        found.append(reached)
         for name in node.input:
             of_value.setdefault(name, set()).update(reached)
-    return found
+    return found[::-1]
 
 
 def _write_checkpoint(path: Path, out: Path, factor: float, record: Mapping[str, Any]) -> None:
