@@ -88,6 +88,14 @@ def check_truth(
     return TruthReport(here, against_truth(trained, config, task, records))
 
 
+def told_zoom(record: FrameRecord, zoom: float, config: Config) -> float | None:
+    """The factor of a frame's own lens, `zoom` as it was read; None, the file's own, where nobody tells the lens or the
+    network learnt for one alone.
+    """
+    known = record.told_lens is not None or record.frame is not None
+    return zoom if known and config.canonical_fx_px is not None else None
+
+
 def _measured(config: Config, task: Task, count: int) -> list[FrameRecord]:
     """Up to `count` validation frames with this label, evenly spaced."""
     records: list[FrameRecord] = []
@@ -109,8 +117,7 @@ def against_truth(session: Session, config: Config, task: str, records: Sequence
             frame = load_frame(record, meta.size, {task: own}, spec, fit=meta.fit)
         except InputError:
             continue
-        zoom = frame.zoom if config.canonical_fx_px is not None else None
-        outputs = session.infer(np.ascontiguousarray(frame.image)[None], zoom)
+        outputs = session.infer(np.ascontiguousarray(frame.image)[None], told_zoom(record, frame.zoom, config))
         deployed = {name: torch.from_numpy(values) for name, values in outputs.items()}
         metres = own.learning.from_deployed(deployed, spec)[0, 0].numpy().ravel()
         true = frame.labels[task].ravel()
