@@ -12,9 +12,9 @@ from torch import nn
 from advmtl.config import Config
 from advmtl.data import index_source, load_frame
 from advmtl.tasks import FrameRecord, Task, teller
-from export.graph import Metadata, describe
+from export.graph import describe
 from export.session import Session, session_of_network
-from preprocessing.ground import Fit, InputError
+from preprocessing.ground import InputError
 
 Size = tuple[int, int]
 
@@ -59,8 +59,8 @@ class TruthReport:
             return None
         names = ["{}x{}, {}".format(*one.size, one.fit) for one in (here, there)]
         return (
-            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} as trained, "
-            f"AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer to it"
+            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} as "
+            f"trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer to it"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,9 +68,7 @@ class TruthReport:
         return asdict(self)
 
 
-def check_truth(
-    session: Session, generator: nn.Module, config: Config, count: int
-) -> TruthReport | None:
+def check_truth(session: Session, generator: nn.Module, config: Config, count: int) -> TruthReport | None:
     """`session`, of `generator` at some size, and the checkpoint at the trained size, on `count` validation frames with
     depth.
 
@@ -104,7 +102,7 @@ def _measured(config: Config, task: Task, count: int) -> list[FrameRecord]:
             records += [one for one in index_source(source, config.data.classes, "val") if task.has(one)]
         except InputError:
             continue
-    places = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int)) if records else []
+    places = sorted(set(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int).tolist()))
     return [records[place] for place in places]
 
 
