@@ -12,4 +12,4 @@ from export.convert.to_onnx import (
     print_export,
     print_truth,
 )
-from export.convert.truth import Truth, TruthReport, check_truth
+from export.convert.truth import Truth, TruthReport, check_truth, told_zoom

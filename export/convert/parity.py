@@ -37,9 +37,10 @@ class Difference:
 
     Attributes:
         comparison, bound: as the output's task declares them, see `advmtl.tasks.Output`.
-        one_sided: the share of values that are infinite on one side alone; a pixel that one calls sky and the other not.
-        mean, p999, largest: of the other differences, a share ("agreement": of 1 where values differ; "relative"), in the
+        mean, p999, largest: of the differences, a share ("agreement": of 1 where values differ; "relative"), in the
             output's unit, or in degrees.
+        one_sided: the share of values that are infinite on one side alone, pixels that only one calls sky; the
+            differences are of the others.
     """
 
     comparison: Comparison
@@ -77,7 +78,8 @@ class ParityReport:
             if one.comparison == "agreement":
                 return f"{name} agree on {one.measured:.4%} of pixels, the bound is {one.bound:.1%}"
             if one.one_sided > ONE_SIDED:
-                return f"{name} is infinite on one side alone at {one.one_sided:.4%} of pixels, the bound is {ONE_SIDED:.1%}"
+                apart = f"{one.one_sided:.4%} of pixels, the bound is {ONE_SIDED:.1%}"
+                return f"{name} is infinite on one side alone at {apart}"
             largest, bound = (in_unit(name, one.comparison, value, 3) for value in (one.measured, one.bound))
             return f"{name} differs by up to {largest}, the bound is {bound}"
         return None
@@ -159,7 +161,7 @@ def check_parity(
     model = Deployable(generator, tasks, metadata.zoom, metadata.sky).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
-    pairs = []
+    pairs: list[tuple[Outputs, Outputs]] = []
     for frame in frames:
         image = prepare(frame, metadata.size, metadata.fit)
         # Once behind the lens that is baked in, once behind another one, where there can be one.

@@ -12,9 +12,9 @@ from torch import nn
 from advmtl.config import Config
 from advmtl.data import index_source, load_frame
 from advmtl.tasks import FrameRecord, Task, teller
-from export.graph import Metadata, describe
+from export.graph import describe
 from export.session import Session, session_of_network
-from preprocessing.ground import Fit, InputError
+from preprocessing.ground import InputError
 
 Size = tuple[int, int]
 
@@ -59,8 +59,8 @@ class TruthReport:
             return None
         names = ["{}x{}, {}".format(*one.size, one.fit) for one in (here, there)]
         return (
-            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} as trained, "
-            f"AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer to it"
+            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} as "
+            f"trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer to it"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,9 +68,7 @@ class TruthReport:
         return asdict(self)
 
 
-def check_truth(
-    session: Session, generator: nn.Module, config: Config, count: int
-) -> TruthReport | None:
+def check_truth(session: Session, generator: nn.Module, config: Config, count: int) -> TruthReport | None:
     """`session`, of `generator` at some size, and the checkpoint at the trained size, on `count` validation frames with
     depth.
 
@@ -88,6 +86,14 @@ def check_truth(
     return TruthReport(here, against_truth(trained, config, task, records))
 
 
+def told_zoom(record: FrameRecord, zoom: float, config: Config) -> float | None:
+    """The factor of a frame's own lens, `zoom` as it was read; None, the file's own, where nobody tells the lens or the
+    network learnt for one alone.
+    """
+    known = record.told_lens is not None or record.frame is not None
+    return zoom if known and config.canonical_fx_px is not None else None
+
+
 def _measured(config: Config, task: Task, count: int) -> list[FrameRecord]:
     """Up to `count` validation frames with this label, evenly spaced."""
     records: list[FrameRecord] = []
@@ -96,7 +102,7 @@ def _measured(config: Config, task: Task, count: int) -> list[FrameRecord]:
             records += [one for one in index_source(source, config.data.classes, "val") if task.has(one)]
         except InputError:
             continue
-    places = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int)) if records else []
+    places = sorted(set(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int).tolist()))
     return [records[place] for place in places]
 
 
@@ -109,8 +115,7 @@ def against_truth(session: Session, config: Config, task: str, records: Sequence
             frame = load_frame(record, meta.size, {task: own}, spec, fit=meta.fit)
         except InputError:
             continue
-        zoom = frame.zoom if config.canonical_fx_px is not None else None
-        outputs = session.infer(np.ascontiguousarray(frame.image)[None], zoom)
+        outputs = session.infer(np.ascontiguousarray(frame.image)[None], told_zoom(record, frame.zoom, config))
         deployed = {name: torch.from_numpy(values) for name, values in outputs.items()}
         metres = own.learning.from_deployed(deployed, spec)[0, 0].numpy().ravel()
         true = frame.labels[task].ravel()

@@ -32,7 +32,9 @@ class Finish:
         if self.classes not in outputs or not self.sky:
             return outputs
         classes = outputs[self.classes].float()  # bytes are compared neither by ONNX Runtime nor by TensorRT
-        is_sky = torch.stack([classes == one for one in self.sky]).any(0) if len(self.sky) > 1 else classes == self.sky[0]
+        is_sky = (
+            torch.stack([classes == one for one in self.sky]).any(0) if len(self.sky) > 1 else classes == self.sky[0]
+        )
         return {
             name: torch.where(is_sky, torch.inf, one) if name in self.endless else one for name, one in outputs.items()
         }

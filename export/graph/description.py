@@ -149,7 +149,11 @@ def _behind(
     default = known[0].lens if known else Lens.of_fx(learnt, config.data.size)
     zooms = [factor * one.seen_px / learnt for one in known for factor in config.data.augment.zoom] or [1.0]
     metadata = replace(
-        metadata, canonical_fx_px=learnt, lens=default, zooms=(round(min(zooms), 4), round(max(zooms), 4))
+        metadata,
+        canonical_fx_px=config.canonical_fx_px,
+        trained_fx_px=known[0].seen_px if known else None,
+        lens=default,
+        zooms=(round(min(zooms), 4), round(max(zooms), 4)),
     )
     view = view_of(metadata, default.size, told)
     return replace(metadata, lens=view.lens, zoom=round(view.zoom, 6))

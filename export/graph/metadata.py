@@ -37,7 +37,10 @@ def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
 
 
 _OF_LENS = tuple(one.name for task in TASKS.values() for one in task.arrays.outputs if one.of_lens)
-_OF_VERSION_2 = ("lens_outputs", "canonical_fx_px", "lens", "zoom", "zooms", "trained_size", "fit", "resize", "sky")
+_OF_VERSION_2 = (
+    *("lens_outputs", "canonical_fx_px", "trained_fx_px", "lens", "zoom", "zooms"),
+    *("trained_size", "fit", "resize", "sky"),
+)
 
 
 LAYOUTS = layouts_of(TASKS)
@@ -52,11 +55,12 @@ class Metadata:
     training size; None in files without it. `things` are the classes that have instances; elsewhere an offset means
     nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
 
-    A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes everything look half as
-    far. That one is `canonical_fx_px`; None where it learnt for the lens of its training data. `lens` is the lens that
-    is taken where nothing else is said, in pixels of frames of its own size. The graph multiplies metres by its input
-    `lens_zoom`, the focal length in pixels of what the network sees over the canonical one; `zoom` is its default, that
-    of `lens`, and `zooms` the least and the greatest that training has shown.
+    A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes
+    everything look half as far. That one is `canonical_fx_px`; None where it learnt the metres of its training lens,
+    `trained_fx_px`. `lens` is the lens that is taken where nothing else is said, in pixels of frames of its own size.
+    The graph multiplies metres by its input `lens_zoom`, the focal length in pixels of what the network sees over the
+    one that it learnt for; `zoom` is its default, that of `lens`, and `zooms` the least and the greatest that training
+    has shown.
 
     A frame of another aspect is brought to `size` as `fit` says (`preprocessing.ground.Framing`), its pixels as
     `resize` says. `sky` are the classes whose pixels have no distance: their depth is +Inf, beyond range.
@@ -87,6 +91,7 @@ class Metadata:
     trained_size: tuple[int, int] | None = None
     lens_outputs: tuple[str, ...] | None = None
     canonical_fx_px: float | None = None
+    trained_fx_px: float | None = None
     lens: Lens | None = None
     zoom: float = 1.0
     zooms: tuple[float, float] | None = None
@@ -135,10 +140,11 @@ class Metadata:
     def learnt_fx_px(self) -> float | None:
         """The focal length that depth was learnt for, in pixels of what the network sees; None where nobody tells it.
 
-        Of a network that learnt the metres of its training lens that is this lens, at the training size.
+        Of a file of format 1 that of its training camera, at the training size.
         """
-        if self.canonical_fx_px is not None or self.camera is None or self.camera_size is None:
-            return self.canonical_fx_px
+        told = self.canonical_fx_px or self.trained_fx_px
+        if told is not None or self.camera is None or self.camera_size is None:
+            return told
         return math.sqrt(self.camera.fx_px * self.camera.fy_px)
 
     @property
@@ -197,7 +203,8 @@ def _camera(value: dict[str, Any]) -> Camera:
 
 
 def _lens(value: dict[str, Any]) -> Lens:
-    return Lens(*(float(value[name]) for name in ("fx_px", "fy_px", "cx_px", "cy_px")), _pair(value["size"]))
+    fx, fy, cx, cy = (float(value[name]) for name in ("fx_px", "fy_px", "cx_px", "cy_px"))
+    return Lens(fx, fy, cx, cy, _pair(value["size"]))
 
 
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -221,6 +228,7 @@ _READ: dict[str, Any] = {
     "trained_size": _optional(_pair),
     "lens_outputs": _optional(tuple),
     "canonical_fx_px": _optional(float),
+    "trained_fx_px": _optional(float),
     "lens": _optional(_lens),
     "zoom": float,
     "zooms": _optional(_range),
@@ -281,10 +289,10 @@ def _of_frames(metadata: Metadata) -> dict[str, str]:
             f"without another, metres are those of a lens of {lens.hfov_deg:.1f} degrees horizontally, focal length "
             f"{lens.fx_px:g} px in frames of {width}x{height}"
         )
-    if metadata.canonical_fx_px is not None:
+    if metadata.of_lens and metadata.learnt_fx_px is not None:
         told[f"{KEY}.{ZOOM}"] = (
-            f"{ZOOM}: float32 [1], optional, {metadata.zoom:g} where it is not given: the frame's focal length in pixels "
-            f"of what the network sees, over {metadata.canonical_fx_px:g}"
+            f"{ZOOM}: float32 [1], optional, {metadata.zoom:g} where it is not given: the frame's focal length in "
+            f"pixels of what the network sees, over {metadata.learnt_fx_px:g}"
         )
     return told
 

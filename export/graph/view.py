@@ -48,7 +48,9 @@ class View:
         """Whose lens the metres are of, in one line."""
         if self.lens is None:
             return "metres are those of the training lens, which this model does not tell"
-        by = f"as {self.told} says" if self.told else "the model's own; --camera, --fx-px or --hfov-deg tell the frames'"
+        by = (
+            f"as {self.told} says" if self.told else "the model's own; --camera, --fx-px or --hfov-deg tell the frames'"
+        )
         return f"metres are those of a lens of {self.lens.hfov_deg:.1f} degrees horizontally, {by}"
 
     def of_shape(self) -> str:
@@ -58,7 +60,11 @@ class View:
         network = f", of another aspect than the network's {wide}x{high}: "
         if framing.plain:
             stretched = abs(width * high - height * wide) > 0.02 * height * wide
-            return f"{network}stretched, so metres may be off; --fit crop or pad shows them as they are" if stretched else ""
+            return (
+                f"{network}stretched, so metres may be off; --fit crop or pad shows them as they are"
+                if stretched
+                else ""
+            )
         if framing.share < 1:
             return f"{network}cropped, {framing.share:.0%} of them is seen; --fit pad shows all"
         return f"{network}shown whole at {framing.scaled[0]}x{framing.scaled[1]}, padded"
@@ -113,13 +119,15 @@ def view_of(metadata: Metadata, frame: Size, told: ToldLens | Lens | None = None
         return View(metadata, framing, own_lens(metadata, frame) if depends else None)
     name = name_of(told)
     if metadata.learnt_fx_px is None:
-        raise InputError(f"{name}: this model does not tell what lens it was trained behind; export it again, or leave it out")
+        raise InputError(
+            f"{name}: this model does not tell what lens it was trained behind; export it again, or leave it out"
+        )
     view = View(metadata, framing, _lens_at(told, frame, name), name)
     if not 1 / MAX_ZOOM <= view.zoom <= MAX_ZOOM:
         assert view.lens is not None
         raise InputError(
-            f"{name}: {view.lens.fx_px:g} px in frames of {frame[0]}x{frame[1]} is a lens {view.zoom:.2f} times as long as "
-            f"the one that depth was learnt for; {1 / MAX_ZOOM:g} to {MAX_ZOOM:g} can be told: is it of these frames?"
+            f"{name}: {view.lens.fx_px:g} px in frames of {frame[0]}x{frame[1]} is a lens {view.zoom:.2f} times as long "
+            f"as the one that depth was learnt for; {1 / MAX_ZOOM:g} to {MAX_ZOOM:g} can be told: is it of these frames?"
         )
     return view
 
@@ -159,7 +167,8 @@ def _lens_at(told: ToldLens | Lens, frame: Size, name: str) -> Lens:
     if not (-0.5 <= lens.cx_px <= width - 0.5 and -0.5 <= lens.cy_px <= height - 0.5):
         raise InputError(
             f"{name}: its principal point ({lens.cx_px:g}, {lens.cy_px:g}) lies outside of {width}x{height} px frames: "
-            f"it is for others, of about {round(2 * lens.cx_px)}x{round(2 * lens.cy_px)}; give that of the frames as they are"
+            f"it is for others, of about {round(2 * lens.cx_px)}x{round(2 * lens.cy_px)}; give that of the frames as "
+            "they are"
         )
     return lens
 
@@ -181,5 +190,3 @@ def told_lens(
     if told.camera is not None and not told.camera.is_file():
         raise InputError(f"{told.camera}: no such calibration file")
     return told
-
-

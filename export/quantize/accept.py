@@ -14,7 +14,7 @@ from advmtl.config import Config
 from advmtl.data import Sample, collate, val_loaders
 from advmtl.evaluation import Meters
 from advmtl.tasks import TASKS, Figure, PrecisionLoss, Task
-from export.convert import ParityError, differences, outputs_of
+from export.convert import ParityError, differences, outputs_of, told_zoom
 from export.session import Latency, Session, fault_of, summarise, unpack
 from preprocessing.ground import progress
 
@@ -124,7 +124,7 @@ def compare_models(
             if sample.fault is not None:
                 continue
             image = np.ascontiguousarray(sample.image)[None]
-            zoom = sample.zoom if config.canonical_fx_px is not None else None
+            zoom = told_zoom(sample.record, sample.zoom, config)
             if not tallies[first].seconds:
                 for session in sessions.values():
                     session.network(image)  # the first call allocates

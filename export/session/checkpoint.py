@@ -1,15 +1,19 @@
 """Running a run folder or a checkpoint with PyTorch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Task
 from export.session.session import Session
-from preprocessing.ground import InputError
+from export.session.session import fit as resize_result
+from preprocessing.ground import Fit, InputError
+from preprocessing.sets import ToldLens
 
 if TYPE_CHECKING:
     from export.graph import Metadata
@@ -36,9 +40,7 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     return session_of_network(generator, describe(config), config.task_table, device)
 
 
-def session_of_network(
-    generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None
-) -> Session:
+def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None) -> Session:
     """A network of ours at the size of `metadata`, with PyTorch; device: None = where it is."""
     import torch
 
@@ -56,3 +58,39 @@ def session_of_network(
         return {name: value.cpu().numpy() for name, value in outputs.items()}
 
     return Session(metadata, f"torch {device.type}", "", network, tasks=tasks, takes_zoom=True)
+
+
+def predict_with(
+    generator: Any,
+    config: Any,
+    image: NDArray[np.uint8],
+    size: tuple[int, int] | None,
+    lens: ToldLens | None = None,
+    fit: Fit | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Outputs of one picture by name, and what is derived of them, with a network of ours where it is, in evaluation
+    mode meanwhile.
+
+    Args:
+        image: RGB uint8 [H,W,3] of any size.
+        size: (width, height) of what is returned; None: the network's, without resizing.
+        lens, fit: of the image, as `open_session` takes them.
+    Raises: InputError where the image is no such array, or cannot have the lens.
+    """
+    from advmtl.evaluation import evaluating
+    from export.graph import describe
+
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        kind = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"image: is {kind}; it must be uint8 [H,W,3] RGB")
+    if generator not in _DESCRIBED:  # it looks into the training set for its lens
+        _DESCRIBED[generator] = describe(config)
+    with evaluating(generator):
+        session = session_of_network(generator, _DESCRIBED[generator], generator.tasks)
+        result = replace(session, lens=lens, fit=fit).run(image)
+    if size is None:
+        return dict(result.outputs)
+    return dict(resize_result(result, size, generator.tasks).outputs)
+
+
+_DESCRIBED: "WeakKeyDictionary[Any, Metadata]" = WeakKeyDictionary()

@@ -167,8 +167,8 @@ def open_npz_sink(folder: Path) -> Callable[[Inferred], None]:
     `[h, w]`, +Inf where there is no distance (the sky), offsets_px float32 `[2, h, w]`, instances uint16 `[h, w]`; and
     version, index, timestamp_s (NaN where there is none), frame_size (w, h), shown (left, top, right, bottom: what of
     the frame the maps cover, in its pixels) and, of a model whose outputs depend on it, fx_px of the frame (NaN where
-    nobody tells it) and zoom, the factor of its metres (`View.facts`). Not compressed: that takes longer than the network. Raises: InputError where the folder
-    cannot be made.
+    nobody tells it) and zoom, the factor of its metres (`View.facts`). Not compressed: that takes longer than the
+    network. Raises: InputError where the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make
 from advmtl.networks.encoders import build_encoder
 from export.convert import to_onnx
 from export.convert.parity import ParityError
-from export.convert.to_onnx import export_checked, export_onnx, export_run, parity_frames
+from export.convert.to_onnx import Deployment, export_checked, export_onnx, export_run, parity_frames
 from export.graph.deployable import Deployable
 from export.graph.metadata import KEY
 from export.session.session import prepare
@@ -163,7 +163,7 @@ def test_export_run(tmp_path: Path, stereo_set: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator("depth"), config))
     pictures = stereo_set / "leftImg8bit" / "train" / "town"
     (pictures / "town_000000_000002_leftImg8bit.png").write_bytes(b"broken")
-    report = export_run(tmp_path / "run", tmp_path / "model.onnx", size=SIZE, frames=pictures, count=3)
+    report = export_run(tmp_path / "run", tmp_path / "model.onnx", frames=pictures, count=3, where=Deployment(SIZE))
     assert (report.parity.frames, report.metadata.size) == (3, SIZE)
     assert [name for name, _ in report.to_dict()["skipped"]] == ["town_000000_000002_leftImg8bit.png"]
     assert report.megabytes == (tmp_path / "model.onnx").stat().st_size / 1e6
