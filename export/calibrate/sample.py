@@ -57,7 +57,13 @@ class Samples:
             raise InputError(f"no known distance can be compared with the model; the first: {why[0]}")
         true, predicted, frame, part, pixels = (np.array(column) for column in zip(*self.rows, strict=True))
         unit = frame if len(np.unique(frame)) >= LEAST_UNITS else frame * 100_000 + part
-        found = Known(true.astype(float), predicted.astype(float), unit.astype(np.int64), pixels.astype(np.int64))
+        found = Known(
+            true.astype(float),
+            predicted.astype(float),
+            unit.astype(np.int64),
+            pixels.astype(np.int64),
+            len(np.unique(frame)),
+        )
         if found.units < LEAST_UNITS:
             raise InputError(
                 f"{found.units} known distances can be compared with the model; give at least {LEAST_UNITS}, so that "

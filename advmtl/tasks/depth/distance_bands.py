@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advmtl.tasks.depth.scale import RatioHistogram, ratios_of
+from advmtl.tasks.depth.scale import RatioHistogram, Ratios, ratios_of
 
 EDGES_M = (0.0, 10.0, 20.0, 30.0, 50.0, 80.0)
 """Where bands begin [m]; the last one ends at the depth beyond which the truth does not count."""
@@ -30,10 +30,13 @@ class DistanceBands:
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add metres `[N,1,H,W]`; `target` is the true depth before any clipping, 0 = invalid."""
-        mask, p, g, log_ratio = ratios_of(prediction, target, self.max_m)
-        band = bands_of(g, mask, self.edges_m)
-        sums = band_sums(p.flatten(), g.flatten(), band, len(self.edges_m) - 1)
-        self.ratios.update(log_ratio.flatten(), band)
+        self.add(ratios_of(prediction, target, self.max_m))
+
+    def add(self, ratios: Ratios) -> None:
+        """Add pixels that were compared with this `max_m`."""
+        band = bands_of(ratios.true, ratios.mask, self.edges_m)
+        sums = band_sums(ratios.predicted.flatten(), ratios.true.flatten(), band, len(self.edges_m) - 1)
+        self.ratios.update(ratios.logs.flatten(), band)
         self.sums = sums if self.sums is None else self.sums + sums
 
     def merge(self, other: "DistanceBands") -> None:

@@ -14,7 +14,7 @@ from advmtl.tasks.depth.edges import DepthEdges
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.depth.published import PROTOCOLS
-from advmtl.tasks.depth.scale import DepthScale, frame_scale_sums, scale_doubt
+from advmtl.tasks.depth.scale import DepthScale, frame_scale_sums, ratios_of, scale_doubt
 from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import TaskSpec
 
@@ -68,8 +68,9 @@ class DepthMeter:
         depth, target = outputs[NAME].float(), targets[NAME]
         self.pixels.update(depth, target, frames=frames)
         self.edges.update(depth, target)
-        self.bands.update(depth, target)
-        self.scale.update(depth, target)
+        ratios = ratios_of(depth, target, self.scale.max_m)
+        self.bands.add(ratios)
+        self.scale.add(ratios)
 
     def merge(self, other: "DepthMeter") -> None:
         """Add what another one has counted."""

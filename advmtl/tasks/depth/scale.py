@@ -64,6 +64,22 @@ def _ratio_at(place: int) -> float:
     return math.exp(place / STEPS - _REACH)
 
 
+@dataclass(frozen=True)
+class Ratios:
+    """Pixels compared, all `[N,1,H,W]`; 1 m, 1 m and 0 where none counts.
+
+    Attributes:
+        mask: bool, the pixels that count.
+        predicted, true: float64 [m].
+        logs: ln(predicted / true).
+    """
+
+    mask: Tensor
+    predicted: Tensor
+    true: Tensor
+    logs: Tensor
+
+
 @dataclass
 class DepthScale:
     """Scale of a set and of its frames, and what is left without, over pixels whose true depth is within (1e-3 m,
@@ -81,12 +97,15 @@ class DepthScale:
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add metres `[N,1,H,W]`; `target` is the true depth before any clipping, 0 = invalid."""
-        mask, p, g, log_ratio = ratios_of(prediction, target, self.max_m)
-        row = torch.where(mask, 0, -1)
-        self.ratios.update(log_ratio.flatten(), row.flatten())
+        self.add(ratios_of(prediction, target, self.max_m))
+
+    def add(self, ratios: Ratios) -> None:
+        """Add pixels that were compared with this `max_m`."""
+        mask, p, g = ratios.mask, ratios.predicted, ratios.true
+        self.ratios.update(ratios.logs.flatten(), torch.where(mask, 0, -1).flatten())
         sums = torch.stack([(one * mask).sum() for one in (p * p, p * g, g * g, torch.ones_like(g))])
-        medians = frame_medians(log_ratio, mask)
-        scaled = _scaled_sums(p, g, mask, medians).sum(0)
+        medians = frame_medians(ratios)
+        scaled = _scaled_sums(ratios, medians).sum(0)
         self.sums = sums if self.sums is None else self.sums + sums
         self.scaled = scaled if self.scaled is None else self.scaled + scaled
         self.medians.append(medians)
@@ -134,33 +153,32 @@ _NAMES = (
 )
 
 
-def ratios_of(prediction: Tensor, target: Tensor, max_m: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The mask of pixels that count, and in float64 predicted and true metres and their log ratio, 1 m, 1 m and 0 where
-    none counts; all `[N,1,H,W]`.
-    """
+def ratios_of(prediction: Tensor, target: Tensor, max_m: float) -> Ratios:
+    """Metres `[N,1,H,W]` compared where the true depth is within (1e-3 m, `max_m`)."""
     mask = depth_mask(target, max_m)
     p = torch.where(mask, prediction, 1.0).double().clamp_min(MIN_DEPTH_M)
     g = torch.where(mask, target, 1.0).double()
-    return mask, p, g, p.log() - g.log()
+    return Ratios(mask, p, g, (p / g).log())
 
 
-def frame_medians(log_ratio: Tensor, mask: Tensor) -> Tensor:
+def frame_medians(ratios: Ratios) -> Tensor:
     """The median log ratio of each frame over its valid pixels, float64 `[N]`, NaN where there are none."""
-    return torch.where(mask, log_ratio, math.nan).flatten(1).nanmedian(dim=1).values
+    return torch.where(ratios.mask, ratios.logs, math.nan).flatten(1).nanmedian(dim=1).values
 
 
 def frame_scale_sums(prediction: Tensor, target: Tensor, max_m: float) -> Tensor:
     """Per frame its median log ratio (0 without a valid pixel), and the sum of |p/s − g|/g after dividing by that scale
     s: float64 `[N,2]`, metres `[N,1,H,W]`.
     """
-    mask, p, g, log_ratio = ratios_of(prediction, target, max_m)
-    medians = frame_medians(log_ratio, mask)
-    return torch.stack([medians.nan_to_num(0.0), _scaled_sums(p, g, mask, medians)[:, 1]], dim=1)
+    ratios = ratios_of(prediction, target, max_m)
+    medians = frame_medians(ratios)
+    return torch.stack([medians.nan_to_num(0.0), _scaled_sums(ratios, medians)[:, 1]], dim=1)
 
 
-def _scaled_sums(p: Tensor, g: Tensor, mask: Tensor, medians: Tensor) -> Tensor:
+def _scaled_sums(ratios: Ratios, medians: Tensor) -> Tensor:
     """Of each frame after dividing by its scale the sums over valid pixels of 1, |p−g|/g, (p−g)², δ < 1.25: `[N,4]`."""
-    scaled = torch.where(mask, p / medians.nan_to_num(0.0).exp().view(-1, 1, 1, 1), 1.0)
+    mask, g = ratios.mask, ratios.true
+    scaled = torch.where(mask, ratios.predicted / medians.nan_to_num(0.0).exp().view(-1, 1, 1, 1), 1.0)
     near = (torch.maximum(scaled / g, g / scaled) < 1.25) & mask
     terms = (mask.double(), (scaled - g).abs() / g, (scaled - g) ** 2, near.double())
     return torch.stack([term.flatten(1).sum(1) for term in terms], dim=1)
