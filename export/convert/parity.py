@@ -1,6 +1,6 @@
 """Parity: the outputs of an exported file against those of the checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -122,8 +122,11 @@ def one_sided(ours: NDArray[Any], wanted: NDArray[Any]) -> float:
     return float(np.mean(np.isposinf(ours) != np.isposinf(wanted)))
 
 
-def compare(pairs: Sequence[tuple[Outputs, Outputs]], tasks: Mapping[str, Task] = TASKS) -> ParityReport:
-    """Summarise (exported, checkpoint) outputs of the same frames, each a dict as `Deployable` gives it.
+def compare(
+    pairs: Sequence[tuple[Outputs, Outputs]], tasks: Mapping[str, Task] = TASKS, sky: Collection[int] = ()
+) -> ParityReport:
+    """Summarise (exported, checkpoint) outputs of the same frames, each a dict as `Deployable` gives it; `sky`: the
+    classes that have no distance.
 
     Raises: ParityError for a value that is not finite, InputError without frames.
     """
@@ -137,8 +140,8 @@ def compare(pairs: Sequence[tuple[Outputs, Outputs]], tasks: Mapping[str, Task] 
             for whose, values in zip(("the exported model", "the checkpoint"), pair, strict=True):
                 broken = name == CLASSES and (values[name] == IGNORED_CLASS).any()  # a logit that is not a number
                 numbers = values[name]
-                if output.endless:
-                    numbers = numbers[~np.isposinf(numbers)]
+                if output.endless and sky and CLASSES in values:
+                    numbers = numbers[~(np.isposinf(numbers) & np.isin(values[CLASSES], list(sky)))]
                 if broken or not np.isfinite(numbers).all():
                     what = "a logit" if broken else name
                     raise ParityError(f"parity: {what} of {whose} is not finite on frame {frame}; the model is broken")
@@ -170,7 +173,7 @@ def check_parity(
                 factor = None if zoom is None else torch.full((1,), zoom, device=device)
                 outputs = model(torch.from_numpy(image).to(device), factor)
             pairs.append((session.infer(image, zoom), {name: value.cpu().numpy() for name, value in outputs.items()}))
-    report = compare(pairs, tasks)
+    report = compare(pairs, tasks, metadata.sky)
     if reason := report.shortfall():
         raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
     return replace(report, frames=len(frames))

@@ -59,8 +59,9 @@ class TruthReport:
             return None
         names = ["{}x{}, {}".format(*one.size, one.fit) for one in (here, there)]
         return (
-            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} as "
-            f"trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer to it"
+            f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} "
+            f"as trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer "
+            "to it"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -126,8 +126,9 @@ def view_of(metadata: Metadata, frame: Size, told: ToldLens | Lens | None = None
     if not 1 / MAX_ZOOM <= view.zoom <= MAX_ZOOM:
         assert view.lens is not None
         raise InputError(
-            f"{name}: {view.lens.fx_px:g} px in frames of {frame[0]}x{frame[1]} is a lens {view.zoom:.2f} times as long "
-            f"as the one that depth was learnt for; {1 / MAX_ZOOM:g} to {MAX_ZOOM:g} can be told: is it of these frames?"
+            f"{name}: {view.lens.fx_px:g} px in frames of {frame[0]}x{frame[1]} is a lens {view.zoom:.2f} times as "
+            f"long as the one that depth was learnt for; {1 / MAX_ZOOM:g} to {MAX_ZOOM:g} can be told: is it of these "
+            "frames?"
         )
     return view
 

@@ -46,7 +46,7 @@ class Views:
             self._notice(text)
 
     def _tell_of_size(self, name: str, view: View, first: bool) -> None:
-        """A notice at every new size after the first, and at the first one too where its aspect is not the network's."""
+        """A notice at every new size after the first, and at the first one where its aspect is not the network's."""
         shape = view.of_shape()
         if shape or not first:
             width, height = view.framing.frame

@@ -65,7 +65,7 @@ def test_float32_alone_needs_no_labels(
     config = make_config(data={"size": f"{SIZE[0]}x{SIZE[1]}"})
     assert not config.data.val
     monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator(), config))
-    monkeypatch.setattr(to_onnx, "describe", lambda config, size: replace(make_metadata(), configuration="test"))
+    monkeypatch.setattr(to_onnx, "describe", lambda config, size, **how: replace(make_metadata(), configuration="test"))
     folder, out = picture_folder(2), tmp_path / "out" / "model.onnx"
     (folder / "001.png").write_bytes(b"broken")
     export_all(Path("run"), out, Options(target=target), frames=folder, count=2, engine=False)

@@ -41,7 +41,8 @@ def test_graph_is_fixed_checked_and_plain(model_path: Path) -> None:
         value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
         for value in [*model.graph.input, *model.graph.output]
     }
-    assert shapes == {"image": [1, 96, 160, 3], "classes": [1, 96, 160], "depth_m": [1, 96, 160]}
+    maps = {"classes": [1, 96, 160], "depth_m": [1, 96, 160]}
+    assert shapes == {"image": [1, 96, 160, 3], "lens_zoom": [1], **maps}
     kinds = {node.op_type for node in model.graph.node}
     assert "ArgMax" in kinds
     assert not kinds & {"Softmax", "Identity", "Shape", "Constant", "If", "Loop"}
