@@ -39,9 +39,8 @@ def log_ratios(
 
 
 def draw(true: NDArray[np.float64], count: int, random: np.random.Generator) -> list[int]:
-    """Places of points, one of each part of the sorted distances from 4 to 60 m."""
+    """Places of points, one of each of as many parts of the sorted distances."""
     order = np.argsort(true)
-    order = order[(true[order] > 4) & (true[order] < 60)]
     return [int(random.choice(part)) for part in np.array_split(order, count)]
 
 
