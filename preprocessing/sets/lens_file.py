@@ -70,7 +70,8 @@ def _of_intrinsic(path: Path, values: dict[str, object], size: tuple[int, int]) 
         Lens.of_fx(numbers["fy"], size[::-1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Lens.of_camera(Camera(1.0, *numbers.values()), size)
+    camera = Camera(1.0, numbers["fx"], numbers["fy"], numbers["u0"], numbers["v0"])
+    return Lens.of_camera(camera, size)
 
 
 def _json_of(path: Path) -> dict[str, object] | None:
