@@ -26,7 +26,7 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     """
     import torch
 
-    from advmtl.training import load_generator
+    from advmtl.training import load_trained
     from export.graph import describe
 
     if provider == "tensorrt":
@@ -36,8 +36,9 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
-    generator, config = load_generator(path, {} if tasks is TASKS else {"tasks": tasks})
-    return session_of_network(generator, describe(config), config.task_table, device)
+    trained = load_trained(path, {} if tasks is TASKS else {"tasks": tasks})
+    config = trained.config
+    return session_of_network(trained.generator, describe(config, lenses=trained.lenses), config.task_table, device)
 
 
 def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None) -> Session:
