@@ -153,11 +153,10 @@ def _behind(
     median = (record.get("fx_px") or [None, None, None])[1]
     if default is None and median:  # without the training set: as the network saw it
         default = Lens.of_fx(median, config.data.size)
-    if default is None and (record.get("untold") or config.canonical_fx_px is None):
+    if default is None:
         return _of_unknown(metadata, config, told)
     learnt = config.canonical_fx_px or (known[0].seen_px if known else median)
     assert learnt is not None
-    default = default or Lens.of_fx(learnt, config.data.size)
     seen = record.get("seen_fx_px") or [z * one.seen_px for one in known for z in config.data.augment.zoom] or [learnt]
     metadata = replace(
         metadata,

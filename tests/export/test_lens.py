@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from command_line import advmtl
 from numpy.typing import NDArray
 from standins import NAMES, SIZE, make_frame, make_generator, make_metadata, make_session
 
@@ -21,6 +22,7 @@ from export.quantize.fp16 import to_half
 from export.quantize.sensitivity import session_of
 from export.session.open import open_session
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.files import write_png
 from preprocessing.ground.lens import Lens
 from preprocessing.sets.lens_file import ToldLens
 
@@ -255,3 +257,36 @@ def test_a_fit_of_a_later_version_is_not_guessed() -> None:
     values = json.loads(to_properties(of_lens())[KEY]) | {"fit": "fisheye"}
     with pytest.raises(InputError, match="fisheye"):
         from_properties({KEY: json.dumps(values)}, "model.onnx")
+
+
+# The commands.
+
+
+@pytest.mark.parametrize("command", ["infer", "predict"])
+def test_commands_take_a_lens_and_say_whose_metres_they_are(command: str, lens_file: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "a.png", make_frame(0, (320, 192)))
+    out = ("--out", tmp_path / "out")
+    said = advmtl(command, lens_file, tmp_path / "in", *out)
+    assert (
+        said.exit_code == 0
+        and "metres are those of a lens of 48.9 degrees horizontally, the model's own" in said.output
+    )
+    said = advmtl(command, lens_file, tmp_path / "in", *out, "--camera", calibration(tmp_path, fx_px=250.0))
+    assert said.exit_code == 0 and "65.2 degrees horizontally, as" in said.output and "rig.json says" in said.output
+    for wrong, text in (
+        (("--fx-px", "0"), "fx_px is 0"),
+        (
+            ("--camera", calibration(tmp_path, height_px=240)),
+            "rig.json: is for 320x240 images, but the image is 320x192",
+        ),
+        (("--fit", "squeeze"), "fit 'squeeze': choose crop, pad, stretch"),
+    ):
+        refused = advmtl(command, lens_file, tmp_path / "in", *out, *wrong)
+        assert refused.exit_code == 2 and text in " ".join(refused.output.split())
+
+
+def test_benchmark_takes_a_lens(lens_file: Path) -> None:
+    size = ("--size", "320x192", "--iterations", "2", "--warm-up", "0")
+    assert advmtl("benchmark", lens_file, *size, "--hfov-deg", "60").exit_code == 0
+    refused = advmtl("benchmark", lens_file, *size, "--fx-px", "3")
+    assert refused.exit_code == 2 and "fx_px is 3 for 320 px" in " ".join(refused.output.split())
