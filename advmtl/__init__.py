@@ -220,12 +220,13 @@ def load(
     from pathlib import Path
 
     from advmtl.networks import ENCODERS
-    from advmtl.training import Model, encoder_table, load_generator
+    from advmtl.training import Model, encoder_table, load_trained
 
     known = dict(tables or {})
     if encoder is not None:
         known["encoders"] = {**known.get("encoders", ENCODERS), **encoder_table(encoder)}
-    return Model(*load_generator(Path(run), known))
+    trained = load_trained(Path(run), known)
+    return Model(trained.generator, trained.config, trained.lenses)
 
 
 def evaluate(
@@ -314,7 +315,7 @@ def predict(
         if size != "picture":
             raise _input_error(f'size {size!r}: give (width, height), "picture" or None')
         size = (image.shape[1], image.shape[0]) if getattr(image, "ndim", 0) == 3 else None
-    return predict_with(found.network, found.config, image, size, told_lens(camera, fx_px, hfov_deg), fit)
+    return predict_with(found, image, size, told_lens(camera, fx_px, hfov_deg), fit)
 
 
 def export(
@@ -355,7 +356,9 @@ def export(
     where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky)
     found = _model(model)
     pictures = Path(frames) if isinstance(frames, str | Path) else frames
-    return export_model(found.network, found.config, Path(path), frames=pictures, count=count, where=where)
+    return export_model(
+        found.network, found.config, Path(path), frames=pictures, count=count, where=where, lenses=found.lenses
+    )
 
 
 def _model(model: Trained) -> Model:

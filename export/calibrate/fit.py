@@ -19,6 +19,9 @@ LEAST_CHANGE = 0.01
 PICTURE_SPREAD = 0.07
 """Standard deviation of the log scale of single pictures of a set, which points of one picture do not show: 0.06 over
 28 generated streets, 0.07 over 39 frames of KITTI."""
+LARGE = 1.28
+"""A factor, or one over it, that is several times what pictures of a set differ by: errors of shape, which make t small,
+then are no reason to leave it out."""
 OCTAVES_FROM_M = 2.5
 """Bands of distance are octaves: below 2.5 m, to 5, 10, 20, 40, 80 m …"""
 _RESAMPLES, _CELLS = 2000, 4_000_000  # of the bootstrap, and its table's values at most
@@ -143,10 +146,10 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     """The factor, and whether distances that were held out of its fit gain by it.
 
     Units are held out one by one where there are at most 20, else in ten parts. The factor is to be applied where
-    held-out units gain by it in the mean, it is sure not to be 1 (the mean of y over units is not 0 by Student's t,
-    two-sided, 20 %, nor is 1 among the middle 80 % of the factors of resampled units: errors of shape make means and
-    medians differ), the scale at the median pixel is not farther off with it, and it changes metres by at least 1 %.
-    How often that is right: benchmarks/calibrate_points.py.
+    held-out units gain by it in the mean, it is sure not to be 1 (which is not among the middle 80 % of the factors of
+    resampled units, and the mean of y is not 0 by Student's t, two-sided, 20 %, or the factor is `LARGE`), the scale at
+    the median pixel is not farther off with it, and it changes metres by at least 1 %. How often that is right:
+    benchmarks/calibrate_points.py.
     Raises: ValueError for fewer than `LEAST_UNITS` units.
     """
     if known.units < LEAST_UNITS:
@@ -164,6 +167,8 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     if known.units > known.pictures:  # else it is one of pictures
         variance += PICTURE_SPREAD**2 / known.pictures
     t = float(of_units.mean()) / math.sqrt(max(variance, 1e-24))
+    distinct = abs(t) > t90(len(gains) - 1) or abs(math.log(factor)) > math.log(LARGE)
+    sure = distinct and not least <= 1 <= most
     plain = math.exp(weighted_median(-y, known.pixels.astype(float)))
     return Fit(
         factor=factor,

@@ -19,7 +19,7 @@ from advmtl.config import Config, Source
 from advmtl.data import index_source
 from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
-from advmtl.training import load_generator
+from advmtl.training import load_trained
 from export.convert.parity import ParityReport, check_parity, in_unit
 from export.convert.truth import TruthReport, check_truth
 from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
@@ -59,9 +59,13 @@ class Deployment:
         if self.fit is not None and self.fit not in FITS:
             raise InputError(f"fit {self.fit!r}: choose {', '.join(FITS)}")
 
-    def describe(self, config: Config) -> Metadata:
-        """The metadata of a model of `config` there. Raises: InputError for a lens that such frames cannot have."""
-        return describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=self.sky == "infinite")
+    def describe(self, config: Config, lenses: Mapping[str, Any] | None = None) -> Metadata:
+        """The metadata of a model of `config` there; lenses: those of its training, on record.
+
+        Raises: InputError for a lens that such frames cannot have.
+        """
+        endless = self.sky == "infinite"
+        return describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
 
 
 SKIES = ("infinite", "far")
@@ -217,8 +221,10 @@ def export_run(
     Raises: InputError; ParityError, and `out` is left as it was.
     """
     _refuse_unable(out)  # before a checkpoint is read
-    generator, config = load_generator(run)
-    return export_model(generator, config, out, frames=frames, count=count, where=where)
+    trained = load_trained(run)
+    return export_model(
+        trained.generator, trained.config, out, frames=frames, count=count, where=where, lenses=trained.lenses
+    )
 
 
 def _refuse_unable(out: Path) -> None:
@@ -234,8 +240,11 @@ def export_model(
     frames: Path | Sequence[NDArray[np.uint8]] | None = None,
     count: int = 20,
     where: Deployment | None = None,
+    lenses: Mapping[str, Any] | None = None,
 ) -> ExportReport:
     """Export a network of `config` to `out`, see `export_run`; `frames` may also be the pictures, uint8 `[H, W, 3]`.
+
+    lenses: those of its training, on record (`Trained.lenses`).
 
     Raises: InputError; ParityError, and `out` is left as it was.
     """
@@ -247,10 +256,10 @@ def export_model(
         pictures, skipped = parity_frames(config, frames, count)
     else:
         pictures, skipped = list(frames[:count]), []
-    metadata, tasks = where.describe(config), config.task_table
+    metadata, tasks = where.describe(config, lenses), config.task_table
     with atomic_write(out) as temporary:
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
-        truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count)
+        truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
     return replace(report, path=out, truth=truth, skipped=skipped)
 
 

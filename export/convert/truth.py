@@ -1,6 +1,6 @@
 """Metres of an exported size against truth: parity asks the checkpoint, which may be as wrong at that size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,8 +60,8 @@ class TruthReport:
         names = ["{}x{}, {}".format(*one.size, one.fit) for one in (here, there)]
         return (
             f"metres at {names[0]} are {abs(off):.1%} {'farther' if off > 0 else 'nearer'} than at {names[1]} "
-            f"as trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or export nearer "
-            "to it"
+            f"as trained, AbsRel {here.abs_rel:.3f} instead of {there.abs_rel:.3f}; train at this size, or with zooms "
+            "that reach it (data.augment.zoom)"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,9 +69,11 @@ class TruthReport:
         return asdict(self)
 
 
-def check_truth(session: Session, generator: nn.Module, config: Config, count: int) -> TruthReport | None:
+def check_truth(
+    session: Session, generator: nn.Module, config: Config, count: int, lenses: Mapping[str, Any] | None = None
+) -> TruthReport | None:
     """`session`, of `generator` at some size, and the checkpoint at the trained size, on `count` validation frames with
-    depth.
+    depth; lenses: those of its training, on record.
 
     Returns: None where no validation frame on this machine has any.
     """
@@ -83,7 +85,7 @@ def check_truth(session: Session, generator: nn.Module, config: Config, count: i
     as_trained = session.metadata.size == config.data.size and session.metadata.fit == config.data.fit
     if here is None or as_trained:
         return None if here is None else TruthReport(here)
-    trained = session_of_network(generator, describe(config), config.task_table)
+    trained = session_of_network(generator, describe(config, lenses=lenses), config.task_table)
     return TruthReport(here, against_truth(trained, config, task, records))
 
 

@@ -1,7 +1,8 @@
 """A model's metadata, from the configuration it was trained with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
@@ -99,11 +100,13 @@ def describe(
     lens: ToldLens | Lens | None = None,
     fit: Fit | None = None,
     endless_sky: bool = True,
+    lenses: Mapping[str, Any] | None = None,
 ) -> Metadata:
     """The metadata of a model trained with `config`, for a network input of `size` (width, height).
 
     lens: taken where nothing else is said at run time; None: that of the training data. fit: how frames of another
-    aspect are shown; None: as in training. endless_sky: whether the sky has no distance, +Inf.
+    aspect are shown; None: as in training. endless_sky: whether the sky has no distance, +Inf. lenses: what is on
+    record of the training frames' lenses (`Trained.lenses`).
     Raises: InputError for a lens that frames like those of the training cannot have.
     """
     size = size or config.data.size
@@ -136,24 +139,41 @@ def describe(
         configuration_hash=config.hash,
         normalisation={"mean": IMAGENET_MEAN, "deviation": IMAGENET_STD},
     )
-    return _behind(metadata, config, known, lens) if metadata.of_lens else metadata
+    return _behind(metadata, config, known, lens, lenses or {}) if metadata.of_lens else metadata
 
 
 def _behind(
-    metadata: Metadata, config: Config, known: Sequence[TrainingLens], told: ToldLens | Lens | None
+    metadata: Metadata,
+    config: Config,
+    known: Sequence[TrainingLens],
+    told: ToldLens | Lens | None,
+    record: Mapping[str, Any],
 ) -> Metadata:
     """The same with the lens that metres were learnt for, the default one, and the factor between them."""
-    learnt = config.canonical_fx_px or (known[0].seen_px if known else None)
-    if learnt is None:
-        return metadata  # nobody tells: metres are those of whatever it was
-    default = known[0].lens if known else Lens.of_fx(learnt, config.data.size)
-    zooms = [factor * one.seen_px / learnt for one in known for factor in config.data.augment.zoom] or [1.0]
+    default = known[0].lens if known else None
+    median = (record.get("fx_px") or [None, None, None])[1]
+    if default is None and median:  # without the training set: as the network saw it
+        default = Lens.of_fx(median, config.data.size)
+    if default is None:
+        return _of_unknown(metadata, config, told)
+    learnt = config.canonical_fx_px or (known[0].seen_px if known else median)
+    assert learnt is not None
+    seen = record.get("seen_fx_px") or [z * one.seen_px for one in known for z in config.data.augment.zoom] or [learnt]
     metadata = replace(
         metadata,
         canonical_fx_px=config.canonical_fx_px,
-        trained_fx_px=known[0].seen_px if known else None,
+        trained_fx_px=known[0].seen_px if known else median,
         lens=default,
-        zooms=(round(min(zooms), 4), round(max(zooms), 4)),
+        zooms=(round(min(seen) / learnt, 4), round(max(seen) / learnt, 4)),
     )
     view = view_of(metadata, default.size, told)
     return replace(metadata, lens=view.lens, zoom=round(view.zoom, 6))
+
+
+def _of_unknown(metadata: Metadata, config: Config, told: ToldLens | Lens | None) -> Metadata:
+    """Of a network whose training frames told no lens: metres behind that one alone, whatever it is, at any size."""
+    trained = config.data.size
+    shown = Framing.of(trained, metadata.size, metadata.fit).lens(Lens.of_fx(trained[0], trained))
+    metadata = replace(metadata, zoom=round(shown.f_px / trained[0], 6))
+    view_of(metadata, trained, told)  # refuses another lens
+    return metadata

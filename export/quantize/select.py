@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from advmtl.config import Config
-from advmtl.training import load_generator
+from advmtl.training import load_trained
 from export.convert import (
     Deployment,
     ExportReport,
@@ -154,15 +154,18 @@ def export_precisions(
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
-    generator, config = load_generator(run)
+    trained = load_trained(run)
+    generator, config = trained.generator, trained.config
     if not config.data.val:
         raise InputError("export: the configuration names no validation data to measure a lower precision on")
-    metadata = options.where.describe(config)
+    metadata = options.where.describe(config, trained.lenses)
     pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name
         parity = export_checked(generator, metadata, path, pictures, options.target, config.task_table).parity
-        truth = check_truth(open_session(path, "cpu", tasks=config.task_table), generator, config, count)
+        truth = check_truth(
+            open_session(path, "cpu", tasks=config.task_table), generator, config, count, trained.lenses
+        )
         # Frames are shown as the files say, which need not be as they were in training.
         config = config.model_copy(update={"data": config.data.model_copy(update={"fit": metadata.fit})})
         if options.target == "gpu":

@@ -16,6 +16,7 @@ from preprocessing.ground import Fit, InputError
 from preprocessing.sets import ToldLens
 
 if TYPE_CHECKING:
+    from advmtl.training import Model
     from export.graph import Metadata
 
 
@@ -26,7 +27,7 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     """
     import torch
 
-    from advmtl.training import load_generator
+    from advmtl.training import load_trained
     from export.graph import describe
 
     if provider == "tensorrt":
@@ -36,8 +37,9 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
-    generator, config = load_generator(path, {} if tasks is TASKS else {"tasks": tasks})
-    return session_of_network(generator, describe(config), config.task_table, device)
+    trained = load_trained(path, {} if tasks is TASKS else {"tasks": tasks})
+    config = trained.config
+    return session_of_network(trained.generator, describe(config, lenses=trained.lenses), config.task_table, device)
 
 
 def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None) -> Session:
@@ -61,8 +63,7 @@ def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str,
 
 
 def predict_with(
-    generator: Any,
-    config: Any,
+    model: "Model",
     image: NDArray[np.uint8],
     size: tuple[int, int] | None,
     lens: ToldLens | None = None,
@@ -83,8 +84,9 @@ def predict_with(
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         kind = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise InputError(f"image: is {kind}; it must be uint8 [H,W,3] RGB")
+    generator = model.network
     if generator not in _DESCRIBED:  # it looks into the training set for its lens
-        _DESCRIBED[generator] = describe(config)
+        _DESCRIBED[generator] = describe(model.config, lenses=model.lenses)
     with evaluating(generator):
         session = session_of_network(generator, _DESCRIBED[generator], generator.tasks)
         result = replace(session, lens=lens, fit=fit).run(image)

@@ -14,7 +14,8 @@ class Views:
 
     def __init__(self, session: Session, notice: Callable[[str], None]) -> None:
         self._session, self._notice = session, notice
-        self._of_size: dict[tuple[int, int], View] = {}
+        self._of_size: dict[tuple[int, int], View] = {}  # of frames that tell no lens of their own
+        self._sizes = set[tuple[int, int]]()
         self._told = set[str]()
 
     def of(self, frame: Loaded) -> View:
@@ -28,11 +29,10 @@ class Views:
         if view is not None:
             return view
         view = self._session.view(size, lens)
-        new = size not in self._of_size
-        if len(self._of_size) < KEPT:
-            if new:
-                self._tell_of_size(name, view, first=not self._of_size)
-            # A source that tells a lens a frame is asked each time; its sizes are remembered for the notices alone.
+        if size not in self._sizes and len(self._sizes) < KEPT:
+            self._tell_of_size(name, view, first=not self._sizes)
+            self._sizes.add(size)
+        if lens is None and len(self._of_size) < KEPT:
             self._of_size[size] = view
         if view.metadata.of_lens:
             self._once("whose lens", view.whose)

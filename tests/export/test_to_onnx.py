@@ -8,7 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 from some_tasks import generator_of
-from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata
+from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata, trained
 
 from advmtl.networks.encoders import build_encoder
 from export.convert import to_onnx
@@ -161,7 +161,7 @@ def test_parity_frames_of_a_source_that_is_gone(stereo_set: Path) -> None:
 
 def test_export_run(tmp_path: Path, stereo_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(tasks={"depth": LOSSES["depth"]}, data={"size": "128x64"})
-    monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator("depth"), config))
+    monkeypatch.setattr(to_onnx, "load_trained", lambda run: trained(make_generator("depth"), config))
     pictures = stereo_set / "leftImg8bit" / "train" / "town"
     (pictures / "town_000000_000002_leftImg8bit.png").write_bytes(b"broken")
     report = export_run(tmp_path / "run", tmp_path / "model.onnx", frames=pictures, count=3, where=Deployment(SIZE))
