@@ -210,8 +210,8 @@ class Depth(TaskLearning):
         return {OUTPUT: output[:, 0].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
-        """[N,1,H,W]."""
-        return outputs[OUTPUT][:, None]
+        """[N,1,H,W]; what has no distance, the sky, is as far as anything that is told."""
+        return outputs[OUTPUT][:, None].clamp(max=spec.depth_range_m[1])
 
 
 LEARNING = Depth()
