@@ -90,6 +90,7 @@ def evaluate(
     if measured:
         print_table(metrics, f"Evaluation{f' {manner.words}' if manner.words else ''}", tasks=tasks)
     _print_protocols(metrics, config)
+    _print_doubts(metrics, config)
     if constant:
         for task, constants in constant_baselines(config, loaders, tasks).items():
             metrics[f"constant_{task}"] = constants
@@ -239,6 +240,17 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
                 Console(soft_wrap=True).print(
                     f"[yellow]warning[/] protocol {name}: no frame has a true value where it measures", highlight=False
                 )
+
+
+def _print_doubts(metrics: Mapping[str, Any], config: "Config") -> None:
+    """What the tasks find doubtful in their figures; of single sources where there are several."""
+    parts = metrics.get("sources") or {"": metrics}
+    console = Console(soft_wrap=True)
+    for source, figures in parts.items():
+        for task in config.tasks:
+            for line in config.task_table[task].learning.doubts(figures[task]) if task in figures else ():
+                console.print(f"[yellow]warning[/] {source + ': ' if source else ''}", end="", highlight=False)
+                console.print(line, markup=False, highlight=False)
 
 
 def _place(model: Path, manner: "Manner", data: list[str]) -> Path:

@@ -128,6 +128,7 @@ def describe(
         palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if classes else (),
         things=thing_classes(config.data.classes) if classes and OFFSETS in outputs else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
+        depth_scale=config.depth.scale if depth else 1.0,
         camera=None if stereo is None else stereo.camera,
         camera_size=None if stereo is None else stereo.size,
         trained_size=config.data.size,

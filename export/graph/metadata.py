@@ -65,6 +65,9 @@ class Metadata:
     A frame of another aspect is brought to `size` as `fit` says (`preprocessing.ground.Framing`), its pixels as
     `resize` says. `sky` are the classes whose pixels have no distance: their depth is +Inf, beyond range.
 
+    `depth_scale` is a factor that the graph multiplies depth by, too, and `calibration` what `advmtl calibrate` says of
+    how it was found; of any format.
+
     Files of format 1 have none of these: their metres are those of the training lens at the training size (`zoom` 1),
     frames are stretched, and the sky has a finite distance.
 
@@ -95,6 +98,8 @@ class Metadata:
     fit: Fit = "stretch"
     resize: str = RESIZE
     sky: tuple[int, ...] = ()
+    depth_scale: float = 1.0
+    calibration: dict[str, Any] | None = None
     configuration: str = ""
     configuration_hash: str = ""
     gmacs: float | None = None  # 1e9 multiply-accumulates of the network at `size`; None in files of older versions
@@ -116,6 +121,8 @@ class Metadata:
             raise ValueError(f"things {self.things} are not among {len(self.class_names)} classes")
         if any(not 0 <= one < len(self.class_names) for one in self.sky):
             raise ValueError(f"sky {self.sky} is not among {len(self.class_names)} classes")
+        if not 0 < self.depth_scale < math.inf:
+            raise ValueError(f"depth_scale {self.depth_scale} is not a factor")
         if not 0 < self.zoom < math.inf:
             raise ValueError(f"zoom {self.zoom} is not a ratio of focal lengths")
         if self.fit not in FITS:
@@ -226,6 +233,8 @@ _READ: dict[str, Any] = {
     "zoom": float,
     "zooms": _optional(_range),
     "sky": lambda value: tuple(int(one) for one in value),
+    "depth_scale": float,
+    "calibration": _optional(dict),
     "normalisation": lambda value: {name: _triple(one, float) for name, one in value.items()},
 }
 
@@ -247,6 +256,12 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         names = ", ".join(metadata.class_names[one] for one in metadata.sky)
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}" + (
             f"; +Inf, beyond range, where the class is {names}" if names else ""
+        )
+    if metadata.calibration is not None:
+        told = {"distances": "?", "from": "?", "date": "?", **metadata.calibration}
+        properties[f"{KEY}.depth_scale"] = (
+            f"x{metadata.depth_scale:.4g}, in the graph; found by {told['distances']} known distances of "
+            f"{told['from']}, {told['date']}"
         )
     if OFFSETS in metadata.outputs:
         things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
