@@ -20,14 +20,31 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     workers: Workers = 2,
     val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
+    hfov_deg: Annotated[
+        str | None, typer.Option("--hfov-deg", help="Field of view from side to side, 50 or 48:56 [degrees]; 49 ± 2.")
+    ] = None,
+    camera_height: Annotated[
+        str | None, typer.Option("--camera-height", help="Of the lens above the road, 1.4 or 1.2:2.5 [m]; 1.2:1.55.")
+    ] = None,
+    pitch_deg: Annotated[
+        str | None, typer.Option("--pitch-deg", help="Of the camera, downwards, 3 or -2:6 [degrees]; 0.7 ± 0.7.")
+    ] = None,
 ) -> None:
     """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
-    Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
-    """
-    from preprocessing.scenes import generate
+    The same seed gives the same streets through any lens and from any height; LEAST:MOST is drawn scene by scene.
 
-    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
+    Examples:
+
+    advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
+
+    advmtl synth data/tele --scenes 50 --seed 7 --hfov-deg 30 --camera-height 2.2 --pitch-deg 4
+    """
+    from preprocessing.scenes import Mounting, generate, span_of
+
+    asked = {"hfov_deg": hfov_deg, "camera_height_m": camera_height, "pitch_deg": pitch_deg}
+    mounting = Mounting(**{name: span_of(text, name) for name, text in asked.items() if text is not None})
+    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction, mounting=mounting)
     if summary.note:
         Console(soft_wrap=True).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
