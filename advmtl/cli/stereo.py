@@ -72,6 +72,7 @@ def preprocess(
     max_depth: Annotated[float, typer.Option(help="Larger depths are clipped to this value [m].")] = 80.0,
     fill: Annotated[str | None, typer.Option(help="Which unmatched pixels are filled: off, confident or all.")] = None,
     infinity: Annotated[str, typer.Option(help="Disparity 0 becomes: invalid, or clip (--max-depth).")] = "invalid",
+    sky: Annotated[str, typer.Option(help="The sky becomes: invalid, or clip (--max-depth).")] = "invalid",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     setting: Annotated[
         list[str] | None,
@@ -121,6 +122,7 @@ def preprocess(
         pictures=pictures,
         max_depth_m=max_depth,
         infinity=infinity,  # type: ignore[arg-type]
+        sky=sky,  # type: ignore[arg-type]
         again=again,
     )
     if dry_run:

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from preprocessing.ground import (
     DEPTH_SCALE,
     LABEL_SETS,
     MAX_STORED_PX,
+    Bool,
     Camera,
     Float32,
     Frame,
@@ -43,12 +45,15 @@ from preprocessing.stereo import (
     DatasetSettings,
     Match,
     Regions,
+    borders,
     check_size,
     clean,
     match_dataset,
     match_pair,
+    read_mask,
     regions_from_labels,
     store_confidence,
+    without,
 )
 
 LEAST_WIDTH_PX = 16
@@ -91,16 +96,9 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     left = read_image(frame.left)
     labels = _read_labels(frame, left)
     camera, notes = _camera(job, frame, left)
-    match = _match(job, frame, left, camera, notes)
-    cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1])
-    depth_m = disparity_to_depth(
-        cleaned.disparity,
-        cleaned.valid,
-        camera,
-        epsilon=settings.epsilon_px,
-        max_depth_m=settings.max_depth_m,
-        infinity=settings.infinity,
-    )
+    match, nothing = _match(job, frame, left, camera, notes)
+    cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1], nothing)
+    depth_m = _depth(job, cleaned, camera)
     if not (depth_m > 0).any():
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
     _withdraw_record(job, task)
@@ -126,9 +124,26 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     }
 
 
-def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]) -> Match:
+def _depth(job: Job, cleaned: Cleaned, camera: Camera) -> Float32:
+    settings = job.settings
+    depth_m = disparity_to_depth(
+        cleaned.disparity,
+        cleaned.valid,
+        replace(camera, doffs_px=0.0),  # it is in the disparity, which counts from infinity on
+        epsilon=settings.epsilon_px,
+        max_depth_m=settings.max_depth_m,
+        infinity=settings.infinity,
+    )
+    if settings.sky == "clip" and cleaned.sky is not None:
+        depth_m[cleaned.sky] = settings.max_depth_m
+    return depth_m
+
+
+def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]) -> tuple[Match, Bool | None]:
+    """Return the match, and what of the left image shows no scene."""
+    nothing = _nothing(frame.mask, left)
     if isinstance(job.settings.matcher, DatasetSettings):
-        return match_dataset(frame, left, job.layout)
+        return without(match_dataset(frame, left, job.layout, camera), nothing, None), nothing
     right = _read_right(frame, left)
     if left.shape[1] < LEAST_WIDTH_PX:
         raise InputError(f"{frame.left}: is {left.shape[1]} px wide; {LEAST_WIDTH_PX} px is the least that is matched")
@@ -137,7 +152,17 @@ def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]
         raise InputError(f"{frame.right}: {report.finding}")
     if report.finding:
         notes.append(f"{frame.right}: {report.finding}")
-    return match_pair(left, right, job.settings.matcher)
+    match = match_pair(left, right, job.settings.matcher, camera)
+    return without(match, nothing, _nothing(frame.right_mask, right)), nothing
+
+
+def _nothing(mask: Path | None, image: UInt8) -> Bool | None:
+    """Where an image shows no scene: borders that rectification left, and what the rig's own mask says."""
+    found = borders(image)
+    if mask is None:
+        return found
+    masked = read_mask(mask, image)
+    return masked if found is None else masked | found
 
 
 def _read_right(frame: Frame, left: UInt8) -> UInt8:
@@ -150,7 +175,9 @@ def _read_right(frame: Frame, left: UInt8) -> UInt8:
 
 def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, camera: Camera) -> None:
     stored = np.minimum(cleaned.disparity, np.float32(MAX_STORED_PX))
-    write_disparity(job.output("disparity", frame), stored, cleaned.valid)
+    # Without the text it is d itself, as Cityscapes has it, and as maps from before were for any camera.
+    said = {"doffs_px": str(camera.doffs_px), "meaning": "d + doffs_px"} if camera.doffs_px else None
+    write_disparity(job.output("disparity", frame), stored, cleaned.valid, said)
     write_png(job.output("confidence", frame), store_confidence(cleaned), {"unit": "1", "meaning": CONFIDENCE_CODE})
     # Depth comes last: where it is, the frame is done.
     text = {"max_depth_m": str(job.settings.max_depth_m), "baseline_m": str(camera.baseline_m)}

@@ -3,7 +3,8 @@
 CREStereo's network is imported when it is first used: torch with it.
 """
 
-from preprocessing.stereo.census import LARGEST_RANGE, CensusSettings, search_range
+from preprocessing.stereo.borders import borders, read_mask, without
+from preprocessing.stereo.census import CensusSettings
 from preprocessing.stereo.cleaning import (
     AS_GIVEN,
     CONFIDENCE_CODE,
@@ -27,4 +28,5 @@ from preprocessing.stereo.match import (
     match_pair,
     prepare,
 )
+from preprocessing.stereo.search import LARGEST_RANGE, NEAR_M, measurable_m, search_range, widest_range
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings
