@@ -143,7 +143,7 @@ def preprocess(
 
 def _print_report(report: Any, following: str) -> None:
     console = Console(soft_wrap=True)
-    _print_lines(console, "warning: ", report.warnings)
+    _print_lines(console, "warning: ", report.doubts + report.warnings, "depth/preprocess.json and manifest.jsonl")
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
     if report.untried:
         console.print(
@@ -181,6 +181,7 @@ def _print_plan(plan: Any) -> None:
     lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
     for line in lines:
         console.print(line, markup=False, highlight=False)
+    _print_lines(console, "warning: ", seen.doubts)
     _print_lines(console, "problem: ", seen.problems)
 
 

@@ -3,7 +3,6 @@
 CREStereo's network is imported when it is first used: torch with it.
 """
 
-from preprocessing.stereo.borders import borders, read_mask, without
 from preprocessing.stereo.census import CensusSettings
 from preprocessing.stereo.cleaning import (
     AS_GIVEN,
@@ -18,6 +17,7 @@ from preprocessing.stereo.cleaning import (
 )
 from preprocessing.stereo.crestereo.matcher import CREStereoSettings
 from preprocessing.stereo.filling import Regions, regions_from_labels
+from preprocessing.stereo.masks import borders, read_mask, without
 from preprocessing.stereo.match import (
     MATCHERS,
     DatasetSettings,
