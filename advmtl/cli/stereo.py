@@ -177,6 +177,7 @@ def _print_plan(plan: Any) -> None:
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
     lines += [f"  to do, {why}: {number}" for why, number in seen.todo.items()]
     lines += [f"  {line}" for line in seen.cameras]
+    lines.append(f"  {seen.reach}")
     lines += [f"  pair {name}: {line}" for name, line in seen.pairs]
     lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
     for line in lines:

@@ -36,6 +36,7 @@ class Inspection:
         todo: Why -> number of frames to do for that reason.
         problems: One line naming the file for every fault that can be seen without decoding all pictures.
         cameras: One line a distinct camera, with the number of its frames.
+        reach: How the nearest distance comes about that a camera measures.
         pairs: (frame, one line about its rectification) of up to `PAIRS` frames, evenly spaced.
         doubts: One line for each thing that is possible but hardly right of the whole set.
         needed_bytes, free_bytes: Estimated space that is still to be written, and what the disk has.
@@ -46,6 +47,7 @@ class Inspection:
     todo: dict[str, int]
     problems: list[str]
     cameras: list[str]
+    reach: str
     pairs: list[tuple[str, str]]
     doubts: list[str]
     needed_bytes: float
@@ -88,6 +90,7 @@ def inspect(plan: Plan) -> Inspection:
         todo=dict(Counter(task.why for task in plan.todo)),
         problems=list(dict.fromkeys(problems)),
         cameras=[f"{number} frames: {text}" for text, number in cameras.most_common()],
+        reach=_reach(plan.job.settings.matcher),
         pairs=pairs,
         doubts=[
             *camera_doubts(seen),
@@ -151,7 +154,7 @@ def _describe(camera: Camera, size: tuple[int, int], matcher: MatcherSettings) -
     text += f", view {Lens.of_camera(camera, size).hfov_deg:.1f} degrees"
     text += " (no file: the default camera is assumed)" if camera.is_default else ""
     nearest, farthest = measurable_m(_widest(camera, size[0], matcher), camera)
-    return text + f"; measures {nearest:.3g} m to {farthest:.3g} m ({_how_to_see_nearer(nearest, matcher)})"
+    return text + f"; measures {nearest:.3g} m to {farthest:.3g} m"
 
 
 def _widest(camera: Camera, width: int, matcher: MatcherSettings) -> int:
@@ -160,8 +163,12 @@ def _widest(camera: Camera, width: int, matcher: MatcherSettings) -> int:
     return LARGEST_RANGE
 
 
-def _how_to_see_nearer(nearest_m: float, matcher: MatcherSettings) -> str:
-    if not isinstance(matcher, CensusSettings | SgbmSettings) or nearest_m > matcher.near_m:
-        key = "" if getattr(matcher, "disparities", None) is None else "; nearer: another matcher.disparities"
-        return f"files hold {LARGEST_RANGE} px{key}"
-    return f"nearer than {matcher.near_m:g} m where it is seen, or with --set matcher.near_m="
+def _reach(matcher: MatcherSettings) -> str:
+    if not isinstance(matcher, CensusSettings | SgbmSettings):
+        return f"files hold disparities up to {LARGEST_RANGE} px"
+    if matcher.disparities is not None:
+        return f"searched: {matcher.disparities} px from infinity on, as matcher.disparities says"
+    return (
+        f"what is nearer than {matcher.near_m:g} m is measured where it is seen as such (--set matcher.near_m=…), as "
+        f"far as files hold it: {LARGEST_RANGE} px"
+    )

@@ -56,11 +56,13 @@ def _border_colours(edge: UInt8) -> list[UInt8]:
     least = max(8, len(edge) // 50)
     if int(same.sum()) < least:
         return colours
-    starts = np.flatnonzero(np.diff(np.concatenate([[0], same, [0]])))
-    for start, stop in zip(starts[::2], starts[1::2], strict=True):
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], same, [0]])))
+    starts, stops = ends[::2], ends[1::2]
+    long = stops - starts >= least
+    for start, stop in zip(starts[long], stops[long], strict=True):
         colour = np.median(edge[start : stop + 1], axis=0).astype(np.uint8)
         known = any(np.abs(colour.astype(int) - other).max() <= _BLACK for other in colours)
-        if stop - start >= least and not known and _BLACK < colour.max() < _WHITE and len(colours) < 4:
+        if not known and _BLACK < colour.max() < _WHITE and len(colours) < 4:
             colours.append(colour)
     return colours
 

@@ -22,7 +22,7 @@ NEAR_M = 2.5
 """Nearest distance that is measured by default [m]; the bonnet hides what is nearer, or the bumper has hit it."""
 FAR_PX = 0.5
 """A parallax of less than this is as good as none: it tells the farthest distance that can be measured."""
-_LOOK_WIDTH = 320
+_LOOK_WIDTH = 260
 _LOOK_REACH = 352  # px at full width: beyond the range, what is too near is to be seen as such
 # What is so near that the range must grow is large: a foot across at 2.5 m takes more of any picture than this.
 _LOOK_PPM = 3000
@@ -88,7 +88,7 @@ def measurable_m(count: int, camera: Camera) -> tuple[float, float]:
 def search_for(left: UInt8, right: UInt8, disparities: int | None, near_m: float, camera: Camera | None) -> Search:
     """Return the range for a pair of grey images [H, W].
 
-    A tenth of the width will do for most. Where a look at about 320 px width sees something nearer than that, the range
+    A tenth of the width will do for most. Where a look at about 260 px width sees something nearer than that, the range
     goes down to `near_m`, and to what was seen if that is nearer still. What lies beyond the range all the same is
     told, and gets no disparity: a matcher without the right answer in its range gives a wrong one.
 
@@ -112,7 +112,7 @@ def search_for(left: UInt8, right: UInt8, disparities: int | None, near_m: float
 
 
 def _look(left: UInt8, right: UInt8, first: int, count: int) -> Float32:
-    """Return at about 320 px width how many full pixels beyond `first` things lie that end the range `count` or lie
+    """Return at about 260 px width how many full pixels beyond `first` things lie that end the range `count` or lie
     beyond it; 0 elsewhere, and where the look is not sure.
     """
     reduction = max(1, round(left.shape[1] / _LOOK_WIDTH))

@@ -225,7 +225,7 @@ def test_train_ids_in_cityscapes_folders(tmp_path: Path) -> None:
         write_png(frame_path(tmp_path, "labels", "train", "town", name), classes)
     source = f"cityscapes:{tmp_path}:train"
     found = [line for line in lines(config([source], [source])) if "train ids" in line]
-    assert len(found) == 1 and "no id above 18 in 2 files and 67% of the pixels void" in found[0]
+    assert len(found) == 1 and "no id above 13 in 2 files" in found[0]
 
 
 def test_depth_of_another_scale_is_doubted(tmp_path: Path) -> None:
