@@ -6,7 +6,6 @@ from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,7 +15,6 @@ from preprocessing.ground import (
     DEPTH_SCALE,
     LABEL_SETS,
     MAX_STORED_PX,
-    Bool,
     Camera,
     Float32,
     Frame,
@@ -36,27 +34,19 @@ from preprocessing.ground import (
     write_png,
 )
 from preprocessing.job.manifest import Row, append_row
+from preprocessing.job.matching import match_frame
 from preprocessing.job.plan import FrameTask, Job, Outcome, explain, input_state, is_full, record_problem, settings_mark
 from preprocessing.job.preview import draw_frame
-from preprocessing.sets import inspect_pair
 from preprocessing.stereo import (
     CONFIDENCE_CODE,
     Cleaned,
-    DatasetSettings,
-    Match,
     Regions,
-    borders,
     check_size,
     clean,
-    match_dataset,
-    match_pair,
-    read_mask,
     regions_from_labels,
     store_confidence,
-    without,
 )
 
-LEAST_WIDTH_PX = 16
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -96,7 +86,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     left = read_image(frame.left)
     labels = _read_labels(frame, left)
     camera, notes = _camera(job, frame, left)
-    match, nothing = _match(job, frame, left, camera, notes)
+    match, nothing = match_frame(job, frame, left, camera, notes)
     cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1], nothing)
     depth_m = _depth(job, cleaned, camera)
     if not (depth_m > 0).any():
@@ -137,40 +127,6 @@ def _depth(job: Job, cleaned: Cleaned, camera: Camera) -> Float32:
     if settings.sky == "clip" and cleaned.sky is not None:
         depth_m[cleaned.sky] = settings.max_depth_m
     return depth_m
-
-
-def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]) -> tuple[Match, Bool | None]:
-    """Return the match, and what of the left image shows no scene."""
-    nothing = _nothing(frame.mask, left)
-    if isinstance(job.settings.matcher, DatasetSettings):
-        return without(match_dataset(frame, left, job.layout, camera), nothing, None), nothing
-    right = _read_right(frame, left)
-    if left.shape[1] < LEAST_WIDTH_PX:
-        raise InputError(f"{frame.left}: is {left.shape[1]} px wide; {LEAST_WIDTH_PX} px is the least that is matched")
-    report = inspect_pair(left, right, camera.doffs_px)
-    if report.same or report.looks_swapped:
-        raise InputError(f"{frame.right}: {report.finding}")
-    if report.finding:
-        notes.append(f"{frame.right}: {report.finding}")
-    match = match_pair(left, right, job.settings.matcher, camera)
-    return without(match, nothing, _nothing(frame.right_mask, right)), nothing
-
-
-def _nothing(mask: Path | None, image: UInt8) -> Bool | None:
-    """Where an image shows no scene: borders that rectification left, and what the rig's own mask says."""
-    found = borders(image)
-    if mask is None:
-        return found
-    masked = read_mask(mask, image)
-    return masked if found is None else masked | found
-
-
-def _read_right(frame: Frame, left: UInt8) -> UInt8:
-    if frame.right is None:
-        raise InputError(f"{frame.left}: its right image is missing")
-    right = read_image(frame.right)
-    check_size(frame.right, right, left)
-    return right
 
 
 def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, camera: Camera) -> None:

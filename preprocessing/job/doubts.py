@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocessing.ground import Camera, Frame, InputError, Lens, read_grey_or_index
+from preprocessing.job.manifest import Row
+from preprocessing.job.plan import FrameTask, Job
 from preprocessing.stereo import measurable_m
 
 NEAREST_MEDIAN_M = 0.3
@@ -119,3 +121,28 @@ def label_doubts(frames: Sequence[Frame]) -> list[str]:
 
 def _others(count: int) -> str:
     return f" (and {count} more cameras)" if count > 1 else " (and one more camera)" if count else ""
+
+
+def _camera_file(job: Job, row: Row) -> str:
+    path = (row.get("inputs") or {}).get("camera", {}).get("path", "")
+    return str(job.root / path) if path else ""
+
+
+def set_doubts(job: Job, tasks: list[FrameTask], rows: list[Row], skipped: Sequence[str] = ()) -> list[str]:
+    """What is hardly right of the frames that were done, and of the set's labels."""
+    seen = [
+        Seen(
+            _camera_file(job, row),
+            Camera(**row["camera"]),
+            (row["size_px"][0], row["size_px"][1]),
+        )
+        for row in rows
+    ]
+    medians = [row["depth_percentiles_m"]["50"] for row in rows]
+    said = [note.partition(": ")[2] for row in rows for note in row["warnings"] if "right" in note]
+    return [
+        *camera_doubts(seen),
+        *(depth_doubts(float(np.median(medians)), job.settings.max_depth_m) if medians else []),
+        *pair_doubts([*said, *(reason.partition(": ")[2] for reason in skipped)], len(rows) + len(skipped)),
+        *label_doubts([task.frame for task in tasks]),
+    ]

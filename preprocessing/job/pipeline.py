@@ -8,7 +8,6 @@ far to trust it under `confidence_<matcher>/`; for the set: `depth/manifest.json
 import os
 import time
 import warnings
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import DEPTH_SCALE, Camera, InputError, progress, remove_leftovers, write_json
+from preprocessing.ground import DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, run
-from preprocessing.job.doubts import Seen, camera_doubts, depth_doubts, label_doubts, pair_doubts
+from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
@@ -167,7 +166,7 @@ def _save(job: Job, tasks: list[FrameTask]) -> None:
     try:
         rows = list(fold(folder, keep).values())
         good = [row for row in rows if not row.get("problem")]
-        doubts = _doubts(job, tasks, good)
+        doubts = set_doubts(job, tasks, good)
         write_json(folder / "preprocess.json", {**_summary(rows, good), "doubts": doubts}) if rows else None
     except OSError as error:
         warnings.warn(f"{folder}: the manifest could not be compacted ({error.strerror or error})", stacklevel=2)
@@ -198,7 +197,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         name, reason = skipped[0]
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
-    found = _doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else []
+    found = set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else []
     if defaults and shard.index == 0:
         warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3)
     return Report(
@@ -219,31 +218,6 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         index=shard.index,
         doubts=found,
     )
-
-
-def _camera_file(job: Job, row: Row) -> str:
-    path = (row.get("inputs") or {}).get("camera", {}).get("path", "")
-    return str(job.root / path) if path else ""
-
-
-def _doubts(job: Job, tasks: list[FrameTask], rows: list[Row], skipped: Sequence[str] = ()) -> list[str]:
-    """What is hardly right of the frames that were done, and of the set's labels."""
-    seen = [
-        Seen(
-            _camera_file(job, row),
-            Camera(**row["camera"]),
-            (row["size_px"][0], row["size_px"][1]),
-        )
-        for row in rows
-    ]
-    medians = [row["depth_percentiles_m"]["50"] for row in rows]
-    said = [note.partition(": ")[2] for row in rows for note in row["warnings"] if "right" in note]
-    return [
-        *camera_doubts(seen),
-        *(depth_doubts(float(np.median(medians)), job.settings.max_depth_m) if medians else []),
-        *pair_doubts([*said, *(reason.partition(": ")[2] for reason in skipped)], len(rows) + len(skipped)),
-        *label_doubts([task.frame for task in tasks]),
-    ]
 
 
 def _check_out(root: Path, out: Path, layout: Layout) -> None:

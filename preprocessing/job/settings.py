@@ -30,6 +30,8 @@ _REVISIONS = {"sgbm": 4, "census": 4}
 DEFAULT_CLEAN = {"dataset": AS_GIVEN}
 # Where and in how many pieces a network runs does not say what is asked of it.
 _NOT_SHAPING = {"device"}
+# Keys that came later, with what was so before: they count where they differ.
+_LATER = {"near_m": NEAR_M, "fractions": "sums"}
 # What P1 and P2 of the semi-global matchers were first called; census matching was the mode "census" of "sgbm".
 _FIRST_NAMES = {"p1": "step_price", "p2": "jump_price"}
 
@@ -92,8 +94,7 @@ class PreprocessSettings:
         """
         matcher = {"name": self.matcher.name, **asdict(self.matcher)}
         kept = {key: _plain(value) for key, value in matcher.items() if key not in _NOT_SHAPING}
-        if kept.get("near_m") == NEAR_M:
-            del kept["near_m"]
+        kept = {key: value for key, value in kept.items() if _LATER.get(key, _LATER) != value}
         return {
             "matcher": kept,
             "clean": {key: _plain(value) for key, value in asdict(self.cleaning).items()},

@@ -52,8 +52,9 @@ class Search:
 
     def partners(self, width: int, steps: Float32) -> Bool:
         """Whether the partner of left pixels lies in the right image; `steps` [H, W]: numbers of the range."""
-        partner = np.arange(width, dtype=np.float32) - (steps + np.float32(self.first))
-        return (partner >= 0) & (partner <= width - 1)
+        most = np.arange(width, dtype=np.float32) - np.float32(self.first)
+        inside = steps <= most
+        return inside & (steps >= most - np.float32(width - 1)) if self.first < 0 else inside
 
 
 def search_range(disparities: int | None, width: int) -> int:

@@ -11,6 +11,7 @@ from preprocessing.ground import Bool, Camera, Float32, InputError
 from preprocessing.stereo.census import check_settings
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.search import NEAR_M, Search, SgbmPrices, search_for, sgbm_steps
+from preprocessing.stereo.subpixel import by_windows
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -35,6 +36,8 @@ class SgbmSettings:
             "hh4": 89.9 %, 2.0 %, 3.5 %, 0.6 s. "sgbm" and "hh" are worse.
         disparities: Search range [px], a multiple of 16; None = what `near_m` asks for.
         near_m: Nearest distance to be measured [m]; see `census.CensusSettings`.
+        fractions: Of a pixel, of OpenCV's path "sums", which pulls answers to whole pixels, or of "windows" of the
+            pictures: half the pull, for 4 % more time.
         block: Side of the matched block [px], odd.
         p1, p2: Penalties of a change of disparity by one, and by more, between neighbours, per pixel of the block.
         uniqueness: Percent by which the best match must beat the next.
@@ -51,12 +54,15 @@ class SgbmSettings:
     uniqueness: int = 10
     check: bool = True
     near_m: float = NEAR_M
+    fractions: Literal["sums", "windows"] = "sums"
 
     def __post_init__(self) -> None:
         if self.mode not in SGBM_MODES:
             offered = f"offered: {', '.join(SGBM_MODES)}; census is a matcher of its own"
             raise InputError(f"sgbm.mode: {self.mode!r}; {offered}")
         check_settings(self.name, self.disparities, self.near_m, self.block, self.p1, self.p2)
+        if self.fractions not in ("sums", "windows"):
+            raise InputError(f"sgbm.fractions: {self.fractions!r}; offered: sums, windows")
         if not 0 <= self.uniqueness < 100:
             raise InputError(f"sgbm.uniqueness: {self.uniqueness} must be within 0..99 percent")
 
@@ -73,6 +79,9 @@ def sgbm(left: UInt8, right: UInt8, settings: SgbmSettings = DEFAULT_SGBM, camer
     left_grey, right_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right))
     search = search_for(left_grey, right_grey, settings.disparities, settings.near_m, camera)
     disparity, valid = _match_left(left_grey, right_grey, settings, search)
+    if settings.fractions == "windows":
+        doffs = np.float32(search.doffs_px)
+        disparity = np.where(valid, by_windows(left_grey, right_grey, disparity - doffs) + doffs, np.float32(0))
     if search.too_near is not None:
         valid &= ~search.too_near
     if not settings.check:

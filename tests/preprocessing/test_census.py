@@ -6,7 +6,8 @@ import pytest
 from random_dots import dot_pair
 
 from preprocessing.stereo import census as module
-from preprocessing.stereo.census import LARGEST_P2, census_transform, cost_volume, match_census, sum_paths
+from preprocessing.stereo.census import LARGEST_P2, match_census, sum_paths
+from preprocessing.stereo.costs import census_transform, cost_volume
 from preprocessing.stereo.search import Search
 
 

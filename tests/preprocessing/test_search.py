@@ -83,6 +83,16 @@ def test_the_last_step_of_the_range_does_not_count(kind: Callable[..., Settings]
     assert answered[0] > 0.95 and answered[1] < 0.05
 
 
+@pytest.mark.parametrize("fraction", [0.25, 0.375])
+def test_windows_halve_the_pull_to_whole_pixels(fraction: float) -> None:
+    pair = planes((240, 96), 6 + fraction, seed=5)
+    errors = [
+        float(np.median(match_pair(*pair, SgbmSettings(fractions=kind)).disparity[8:88, 40:230])) - 6 - fraction
+        for kind in ("sums", "windows")
+    ]
+    assert abs(errors[0]) > 0.1 and abs(errors[1]) < 0.5 * abs(errors[0])
+
+
 def test_ranges_and_distances_by_hand() -> None:
     """B f = 384.4: 2.5 m is 153.8 px, 155.8 with the step that does not count, so 160; 158 of these are 2.433 m."""
     kitti = Camera(0.5327, 721.54, 721.54, 0.0, 0.0)
