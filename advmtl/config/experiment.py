@@ -57,6 +57,9 @@ LATER: dict[str, Any] = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "depth.lens": "ignored",
+    "depth.canonical_fx_px": None,
+    "data.fit": "stretch",
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -64,15 +67,20 @@ LATER: dict[str, Any] = {
     "train.freeze": {},
     "train.rates": {},
     "train.small_share": 0.0,
+    "train.small_every": 0,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
     "data.rare_frames": None,
     "data.class_mix": None,
 }
-# The same of every discriminator.
+# The same of every source of data.
+LATER_OF_SOURCES = {"camera": None, "fx_px": None, "hfov_deg": None}
+# And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
+CANONICAL_PER_WIDTH = 1.1
+"""Focal length over the width of the picture: of Cityscapes' cameras, 2262.52 / 2048."""
 # Options that a run's hash has always named, given or not.
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
 
@@ -149,10 +157,9 @@ class Config(Strict):
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
         self._check_rare_classes()
         odd = [size for size in self._shown_sizes() if size[0] % 2 or size[1] % 2]
-        if self.train.small_share and odd:
-            raise ValueError(
-                f"train.small_share: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0"
-            )
+        if self.train.halves and odd:
+            key = "small_share" if self.train.small_share else "small_every"
+            raise ValueError(f"train.{key}: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0")
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
         check_best(self.train.best, self.tasks, self.task_table, self.spec)
@@ -268,7 +275,15 @@ class Config(Strict):
             self.data.classes,
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
+            canonical_fx_px=self.canonical_fx_px,
         )
+
+    @property
+    def canonical_fx_px(self) -> float | None:
+        """Focal length that depth is learnt for, in pixels of what the network sees; None where lenses are ignored."""
+        if self.depth.lens == "ignored":
+            return None
+        return self.depth.canonical_fx_px or CANONICAL_PER_WIDTH * self.data.size[0]
 
     @property
     def classes_task(self) -> str | None:
@@ -323,6 +338,10 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for source in (*values["data"]["train"], *values["data"]["val"]):
+            for key, default in LATER_OF_SOURCES.items():
+                if source[key] == default:
+                    del source[key]
         adversary = (values["partial"] or {}).get("adversary") or {}
         for discriminator in (*values["discriminators"].values(), adversary):
             for key, default in LATER_OF_DISCRIMINATORS.items():

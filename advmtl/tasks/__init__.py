@@ -24,6 +24,7 @@ from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from advmtl.tasks.segmentation.arrays import class_legend
+from advmtl.tasks.spec import LENS_SPAN as LENS_SPAN
 from advmtl.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import pickle
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from advmtl.config import Config, detection_of, validate
+from advmtl.config import Config, as_then, detection_of, validate
 from advmtl.drawing import held_text
 from advmtl.networks import Generator, regrow
 from advmtl.training.model import generator_from
@@ -83,7 +83,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     if payload["format"] > 1 and not sealed:
         raise UnusableCheckpoint(f"{path}: damaged checkpoint (its checksum is missing)")
-    return payload["state"], validate(Config, payload["config"], str(path), tables)
+    return payload["state"], validate(Config, as_then(payload["config"]), str(path), tables)
 
 
 def _payload(path: Path) -> tuple[Any, bool]:
@@ -179,11 +179,13 @@ class Trained:
         generator: in evaluation mode.
         config: what it was built of.
         chosen: which weights of the file they are, {"file", "weights", "step", "epoch"}.
+        lenses: what is on record of the lenses of its training frames (`data.lenses.Lenses.facts`), {} for nothing.
     """
 
     generator: Generator
     config: Config
     chosen: dict[str, Any]
+    lenses: dict[str, Any] = field(default_factory=dict)
 
 
 def load_generator(run: Path, tables: dict[str, Any] | None = None) -> tuple[Generator, Config]:
@@ -214,4 +216,5 @@ def load_trained(run: Path, tables: dict[str, Any] | None = None) -> Trained:
         generator.load_state_dict(state[NETWORKS[chosen_of(state)["weights"]]], strict=True)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{path}: weights do not fit the configuration ({first_line(error).split('. ')[0]})") from None
-    return Trained(generator.eval(), config, {"file": path.name, **chosen_of(state)})
+    lenses = dict((state.get("record") or {}).get("lenses") or {})
+    return Trained(generator.eval(), config, {"file": path.name, **chosen_of(state)}, lenses)
