@@ -78,7 +78,9 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
         return
     # A run that was killed between a file and its line leaves the last file without: it bears our mark.
     if settings_mark(path) is None:
-        raise InputError(f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it")
+        raise InputError(
+            f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it, --out writes elsewhere"
+        )
 
 
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
