@@ -161,8 +161,16 @@ def _opened(
     loaders = val_loaders(config, sources, presentation=manner.presentation)
     if submit is None:
         what = ", ".join(map(source_name, sources))
-        check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
+        surveyed = survey_val(config, [loader for _, loader in loaders], sources)
+        check_measurable(surveyed, what)
+        _print_doubts([doubt for labels in surveyed.values() for doubt in labels.doubts])
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
+
+
+def _print_doubts(doubts: list[str]) -> None:
+    for line in doubts:
+        Console(stderr=True, soft_wrap=True).print("[yellow]warning[/]", end=" ")
+        Console(stderr=True, soft_wrap=True).print(line, highlight=False, markup=False, emoji=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
