@@ -46,9 +46,9 @@ class Deployed(nn.Module):
 
 def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config:
     """A configuration to measure a file with: its tasks, classes, depth range and size. Raises: InputError."""
-    own = tasks_of(metadata.outputs, tasks)
-    low, high = spec_of(metadata).depth_range_m
-    return load_config(
+    own, spec = tasks_of(metadata.outputs, tasks), spec_of(metadata)
+    low, high = spec.depth_range_m
+    config = load_config(
         {
             "name": metadata.configuration or "model",
             "tasks": {name: {"losses": {_a_loss(task): 1}} for name, task in own.items()},
@@ -57,6 +57,7 @@ def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config
         },
         tables={} if tasks is TASKS else {"tasks": tasks},
     )
+    return config.with_error(spec.depth_error)
 
 
 def _a_loss(task: Task) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from advmtl.data import normalize
 from advmtl.evaluation.measure import evaluating
 from advmtl.networks import Generator
-from advmtl.tasks import RGB, Size, tasks_of, with_derived
+from advmtl.tasks import RGB, Size, names_of, tasks_of, with_derived
 from preprocessing.ground import InputError, resize_image
 
 
@@ -39,6 +39,6 @@ def predict(generator: Generator, image: RGB, network_size: Size, size: Size | N
     return {
         name: task.arrays.resized(name, outputs[name], size)
         for task in tasks_of(outputs, tasks).values()
-        for name in (*(output.name for output in task.arrays.outputs), *task.arrays.derived)
+        for name in names_of(task)
         if name in outputs
     }

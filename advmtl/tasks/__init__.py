@@ -24,12 +24,14 @@ from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from advmtl.tasks.segmentation.arrays import class_legend
-from advmtl.tasks.spec import TaskSpec
+from advmtl.tasks.spec import EXPECTED_ERROR as EXPECTED_ERROR
+from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 if TYPE_CHECKING:
     from advmtl.tasks.device_transfer import index_on, send, to_device
     from advmtl.tasks.learning import (
         Constant,
+        ErrorMeter,
         Figure,
         FrameMeter,
         Loss,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 _TORCH = {
     **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
-    **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
+    **dict.fromkeys(("Constant", "ErrorMeter", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
     **dict.fromkeys(("PrecisionLoss", "Sharpness", "TaskLearning", "are_numbers", "teller"), "learning"),
     **dict.fromkeys(("shrink", "shrink_mask"), "shrinking"),
 }
@@ -110,6 +112,16 @@ TASKS: dict[str, Task] = {
 def tasks_of(outputs: Collection[str], tasks: Mapping[str, Task] = TASKS) -> dict[str, Task]:
     """The tasks of a model that gives `outputs`, by name, in the order of the table."""
     return {name: task for name, task in tasks.items() if all(output.name in outputs for output in task.arrays.outputs)}
+
+
+def outputs_of(tasks: Mapping[str, Task] = TASKS) -> dict[str, Output]:
+    """All outputs that there may be in a deployed graph, by name, in the order of the table."""
+    return {output.name: output for task in tasks.values() for output in (*task.arrays.outputs, *task.arrays.optional)}
+
+
+def names_of(task: Task) -> list[str]:
+    """Names of all that a model may give of a task, what is derived outside of the graph last."""
+    return [*outputs_of({task.name: task}), *task.arrays.derived]
 
 
 def with_derived(

@@ -1,9 +1,29 @@
 """The settings that tasks take from an experiment: classes, depth range, input width; imports no torch."""
 
+import math
 from dataclasses import dataclass, field
 
 from advmtl.tasks.instance.grouping import thing_classes
 from preprocessing.ground import LABEL_SETS, LabelSet
+
+EXPECTED_ERROR = "expected_error"
+"""The loss by which a head learns how far its map may be wrong; where it weighs anything, the head says that too."""
+
+
+@dataclass(frozen=True)
+class ErrorScale:
+    """How a stated relative error of depth is read: what calibration on held-out frames has found, or as it is learnt.
+
+    Attributes:
+        factor: what the head says is multiplied by, so that its mean is the mean error that was measured.
+        interval: the truth lies between Z·exp(−interval·error) and Z·exp(interval·error) in 80 % of the pixels. Not
+            calibrated: ln 5, which is that of a Laplace distribution whose mean absolute value is the error.
+        frames: how many frames it was calibrated on; 0: it was not.
+    """
+
+    factor: float = 1.0
+    interval: float = math.log(5)
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -14,6 +34,7 @@ class TaskSpec:
         classes: name of the label set.
         depth_range_m: least and greatest depth [m] that the network can express; training clips its target to it.
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
+        depth_error: how the expected relative error of depth is read; None where the network states none.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
     """
@@ -21,6 +42,7 @@ class TaskSpec:
     classes: str = "cityscapes19"
     depth_range_m: tuple[float, float] = (1.0, 80.0)
     width_px: int = 512
+    depth_error: ErrorScale | None = None
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
 

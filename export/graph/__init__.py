@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     from export.graph.metadata import (
         CLASSES,
         DEPTH,
+        DEPTH_ERROR,
         IGNORED_CLASS,
         INPUT,
         JUDGED,
@@ -43,8 +44,8 @@ _NAMES = {
     "deployable": "Deployable",
     "description": "describe",
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
-    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS Metadata from_json "
-    "from_properties to_properties",
+    "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS Metadata "
+    "from_json from_properties to_properties",
     "tensorrt_edits": "fit_types unsupported",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, Task
+from advmtl.tasks import TASKS, Task, outputs_of
 from preprocessing.ground import Camera, InputError
 
 FORMAT_VERSION = 1
@@ -21,6 +21,7 @@ PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
+DEPTH_ERROR = "depth_error"
 OFFSETS = "offsets_px"
 IGNORED_CLASS = 255
 """The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
@@ -28,7 +29,7 @@ IGNORED_CLASS = 255
 
 def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
     """Type, shape and unit of the input and of all outputs of these tasks, by name."""
-    outputs = {output.name: output.layout for task in tasks.values() for output in task.arrays.outputs}
+    outputs = {name: output.layout for name, output in outputs_of(tasks).items()}
     return {INPUT: "uint8 [1,H,W,3] RGB, 0..255", **outputs}
 
 
@@ -43,8 +44,10 @@ class Metadata:
     training data, if it is known, in pixels of pictures of `camera_size` (width, height), the training size, which need
     not be `size`; None in files without it. A network learns metric depth for one focal length in its own pixels,
     and a lens twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere
-    an offset means nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 −
-    mean) / deviation. Raises: ValueError where the fields contradict each other.
+    an offset means nothing. `error_interval`, of a file that gives expected errors: 80 % of the truth lies within
+    depth_m · exp(±error_interval · depth_error), as found on `error_frames` held-out frames; 0: not calibrated.
+    `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) /
+    deviation. Raises: ValueError where the fields contradict each other.
     """
 
     advmtl_version: str
@@ -59,6 +62,8 @@ class Metadata:
     things: tuple[int, ...] = ()
     depth_range_m: tuple[float, float] | None = None
     depth_unit: str = "m"
+    error_interval: float | None = None
+    error_frames: int = 0
     camera: Camera | None = None
     camera_size: tuple[int, int] | None = None
     configuration: str = ""
@@ -148,6 +153,8 @@ _READ: dict[str, Any] = {
     "ignore_id": int,
     "things": lambda value: tuple(int(one) for one in value),
     "depth_range_m": lambda value: None if value is None else _range(value),
+    "error_interval": lambda value: None if value is None else float(value),
+    "error_frames": int,
     "gmacs": lambda value: None if value is None else float(value),
     "camera": lambda value: None if value is None else _camera(value),
     "camera_size": lambda value: None if value is None else _pair(value),
@@ -170,6 +177,12 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     if metadata.depth_range_m is not None:
         low, high = metadata.depth_range_m
         properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+    if DEPTH_ERROR in metadata.outputs and metadata.error_interval is not None:
+        how = f"calibrated on {metadata.error_frames} frames" if metadata.error_frames else "not calibrated"
+        properties[f"{KEY}.depth_error"] = (
+            f"{outputs_of()[DEPTH_ERROR].layout}; 80 % of the truth within depth_m * exp(+-"
+            f"{metadata.error_interval:.4g} * depth_error), {how}"
+        )
     if OFFSETS in metadata.outputs:
         things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
         properties[f"{KEY}.offsets"] = f"{LAYOUTS[OFFSETS]}; instances of {things or 'unknown classes'}"

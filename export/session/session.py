@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, Task, TaskSpec, tasks_of, with_derived
-from export.graph import IGNORED_CLASS, Metadata
+from advmtl.tasks import TASKS, ErrorScale, Task, TaskSpec, names_of, tasks_of, with_derived
+from export.graph import DEPTH_ERROR, IGNORED_CLASS, Metadata
 from preprocessing.ground import LabelSet, resize_image
 
 Network = Callable[[NDArray[np.uint8]], dict[str, NDArray[Any]]]
@@ -100,9 +100,18 @@ def spec_of(metadata: Metadata) -> TaskSpec:
         classes=metadata.label_set,
         depth_range_m=metadata.depth_range_m or TaskSpec().depth_range_m,
         width_px=metadata.size[0],
+        depth_error=_error_scale(metadata),
         told_labels=LabelSet(metadata.label_set, metadata.class_names, metadata.colours),
         told_things=metadata.things,
     )
+
+
+def _error_scale(metadata: Metadata) -> ErrorScale | None:
+    """How to read the errors that a file gives: as they are, the graph has multiplied them already."""
+    if DEPTH_ERROR not in metadata.outputs:
+        return None
+    interval = metadata.error_interval
+    return ErrorScale() if interval is None else ErrorScale(interval=interval, frames=metadata.error_frames)
 
 
 def complete(result: Result, metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Result:
@@ -119,8 +128,7 @@ def fit(result: Result, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS
     """
     fitted: dict[str, NDArray[Any]] = {}
     for task in tasks_of(result.outputs, tasks).values():
-        own = (*(output.name for output in task.arrays.outputs), *task.arrays.derived)
-        there = (name for name in own if name in result.outputs)
+        there = (name for name in names_of(task) if name in result.outputs)
         fitted |= {name: task.arrays.resized(name, result.outputs[name], size) for name in there}
     return Result(fitted)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
+from advmtl.tasks.depth.error_pictures import ERROR_TEXT, error_code, error_row
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -39,6 +40,7 @@ from preprocessing.ground import (
 )
 
 DEPTH_M = "depth_m"
+DEPTH_ERROR = "depth_error"
 # 16-bit depth is 1/256 m apart.
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
@@ -57,7 +59,12 @@ class DepthArrays(TaskArrays):
     dtype = "float32"
     channels = 0
     outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
+    optional = (Output(DEPTH_ERROR, "float32 [1,H,W], expected |Z - Z*| / Z* of depth_m, 1 = 100 %", "relative", 0.01),)
     derived: tuple[str, ...] = ()
+
+    def given(self, spec: TaskSpec) -> tuple[Output, ...]:
+        """Metres; the expected error where the configuration asks for it."""
+        return self.outputs if spec.depth_error is None else (*self.outputs, *self.optional)
 
     def has(self, record: FrameRecord) -> bool:
         return record.depth is not None or record.disparity is not None
@@ -142,7 +149,11 @@ class DepthArrays(TaskArrays):
         true = None if truth is None else self.picture(truth, spec)
         predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
         legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
-        return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
+        rows = [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
+        if DEPTH_ERROR in outputs:
+            metres = None if truth is None else truth.reshape(truth.shape[-2:])
+            rows.append(error_row(image, metres, outputs[DEPTH_M], outputs[DEPTH_ERROR], spec.depth_range_m[1]))
+        return rows
 
     def paint(self, image: RGB, outputs: Mapping[str, Array], spec: TaskSpec) -> RGB:
         return color_depth(outputs[DEPTH_M], *spec.depth_range_m)
@@ -164,7 +175,10 @@ class DepthArrays(TaskArrays):
         return depth_footer(spec.depth_range_m, width)
 
     def files(self, outputs: Mapping[str, Array]) -> dict[str, MapFile]:
-        return {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
+        found = {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
+        if DEPTH_ERROR in outputs:
+            found[DEPTH_ERROR] = MapFile(error_code(outputs[DEPTH_ERROR]), ERROR_TEXT)
+        return found
 
 
 def read_metres(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,4 +1,7 @@
-"""Depth for training: prediction and target in metres [N,1,H,W], 0 = invalid."""
+"""Depth for training: prediction and target in metres [N,1,H,W], 0 = invalid.
+
+A prediction that states its error has it as a second channel (`tasks.depth.expected_error`).
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,14 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from advmtl.tasks.depth.arrays import DEPTH_ERROR
 from advmtl.tasks.depth.constant import constant_depths
 from advmtl.tasks.depth.distance_bands import DistanceBands
 from advmtl.tasks.depth.edges import DepthEdges
+from advmtl.tasks.depth.error_metrics import ErrorSums
+from advmtl.tasks.depth.expected_error import metres, relative_error, with_metres
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.depth.published import PROTOCOLS
-from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
-from advmtl.tasks.spec import TaskSpec
+from advmtl.tasks.learning import Constant, ErrorMeter, Figure, Meter, PrecisionLoss, TaskLearning
+from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 NAME = "depth"
 OUTPUT = "depth_m"
@@ -50,27 +56,31 @@ class DepthRange:
 
 
 class DepthMeter:
-    """Errors, edges and errors by distance over a set."""
+    """Errors, edges and errors by distance over a set, and whether the stated errors are true, where there are some."""
 
-    def __init__(self, max_m: float) -> None:
+    def __init__(self, max_m: float, scale: ErrorScale | None = None) -> None:
         self.pixels, self.edges, self.bands = DepthMetrics(max_m), DepthEdges(max_m), DistanceBands(max_m)
+        self.scale, self.stated = scale or ErrorScale(), ErrorSums(max_m)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch of metres; targets are true depths before any clipping."""
-        depth, target = outputs[NAME].float(), targets[NAME]
+        depth, target = metres(outputs[NAME]).float(), targets[NAME]
         self.pixels.update(depth, target, frames=frames)
         self.edges.update(depth, target)
         self.bands.update(depth, target)
+        self.stated.update(outputs[NAME].float(), target)
 
     def merge(self, other: "DepthMeter") -> None:
         """Add what another one has counted."""
         self.pixels.merge(other.pixels)
         self.edges.merge(other.edges)
         self.bands.merge(other.bands)
+        self.stated.merge(other.stated)
 
     def compute(self) -> dict[str, Any]:
-        """See `DepthMetrics`, `DepthEdges` and `DistanceBands`."""
+        """See `DepthMetrics`, `DepthEdges`, `DistanceBands` and `ErrorSums`."""
         figures = {**self.pixels.compute(), **self.edges.compute(), "bands": self.bands.compute()}
+        figures |= self.stated.compute(self.scale.interval)
         return figures if figures.get("abs_rel") is not None else {}
 
 
@@ -82,7 +92,7 @@ class DepthFrames:
 
     def sums(self, output: Tensor, target: Tensor) -> Tensor:
         """float64 `[N,4]`."""
-        return frame_depth_sums(output.float(), target, self.max_m)
+        return frame_depth_sums(metres(output).float(), target, self.max_m)
 
     def figures(self, sums: Any) -> dict[str, Any]:
         """None where no pixel is valid."""
@@ -102,31 +112,45 @@ class Depth(TaskLearning):
         Figure("delta2", "1", True, title="δ2"),
         Figure("delta3", "1", True, title="δ3"),
         Figure("edge_f1", "1", True, main=True, title="depth-edge F1"),
+        Figure("error_ause_abs_rel", "1", False, title="AUSE, AbsRel"),
+        Figure("error_ause_abs_rel_constant", "1", title="AUSE of a constant, AbsRel"),
+        Figure("error_ause_rmse", "1", False, title="AUSE, RMSE"),
+        Figure("error_ause_rmse_constant", "1", title="AUSE of a constant, RMSE"),
+        Figure("error_within_80", "1", title="truth in the 80 % interval"),
+        Figure("error_stated", "1", title="stated error"),
+        Figure("error_measured", "1", title="measured error"),
         Figure("depth_m", "m"),  # of a constant prediction
         Figure("frames", "frames"),
         Figure("pixels", "px"),
         Figure("edge_frames", "frames"),
     )
-    details: Mapping[str, str] = {"bands": "error by distance"}
+    details: Mapping[str, str] = {"bands": "error by distance", "error_bands": "stated error by distance"}
     tells = "distance"
     lower_precision = PrecisionLoss("abs_rel", "percent", 3.0)
     protocols = PROTOCOLS
 
     def channels(self, spec: TaskSpec) -> int:
-        """One."""
+        """One, and one for the expected error."""
+        return 1 if spec.depth_error is None else 2
+
+    def encoded_channels(self, spec: TaskSpec) -> int:
+        """One: discriminators see depth alone."""
         return 1
 
     def means(self, spec: TaskSpec) -> str:
-        """Where between the two ends of the range, in log depth."""
-        return "depth from {:g} to {:g} m".format(*spec.depth_range_m)
+        """Where between the two ends of the range, in log depth; and the log of the expected error."""
+        text = "depth from {:g} to {:g} m".format(*spec.depth_range_m)
+        return text if spec.depth_error is None else f"{text} and its expected error"
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
         return DepthRange(*spec.depth_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres within the range."""
-        return DepthRange(*spec.depth_range_m).metres(x)
+        """Metres within the range, and the expected relative error where there is one."""
+        depth = DepthRange(*spec.depth_range_m).metres(metres(x))
+        scale = spec.depth_error
+        return depth if scale is None else torch.cat([depth, relative_error(x[:, 1:], scale)], 1)
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,1,H,W]."""
@@ -146,30 +170,34 @@ class Depth(TaskLearning):
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """As `encode_real`."""
-        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(output)
+        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(metres(output))
 
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor]:
         """Inverse depths over the frame's largest true one, grey."""
         valid = self.mask(target)
         true = torch.where(valid, 1 / target.clamp(min=1e-6), 0)
         largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
-        predicted = torch.where(valid, 1 / output, 0)
+        predicted = torch.where(valid, 1 / metres(output), 0)
         return predicted / largest, true / largest, valid
 
     def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
         """Metres times the zoom: a picture shown z times as large is that of a lens z times as long, and what was
         learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
         """
-        return output if zoom == 1 else output * zoom
+        return output if zoom == 1 else with_metres(output, metres(output) * zoom)
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The geometric mean of both views [m], and by how much they differ in log metres: less is surer."""
-        a, b = plain.log(), mirrored.log()
+        a, b = metres(plain).log(), metres(mirrored).log()
         return ((a + b) / 2).exp(), (a - b).abs()
 
     def meter(self, spec: TaskSpec) -> Meter:
         """Errors, edges, errors by distance."""
-        return DepthMeter(spec.depth_range_m[1])
+        return DepthMeter(spec.depth_range_m[1], spec.depth_error)
+
+    def error_meter(self, spec: TaskSpec) -> ErrorMeter | None:
+        """Whether the stated errors are true, where there are some."""
+        return None if spec.depth_error is None else ErrorSums(spec.depth_range_m[1])
 
     def frame_meter(self, spec: TaskSpec) -> DepthFrames:
         """AbsRel, RMSE, δ1."""
@@ -188,12 +216,14 @@ class Depth(TaskLearning):
         return constant_depths(targets, NAME, spec.depth_range_m[1])
 
     def deploy(self, output: Tensor) -> dict[str, Tensor]:
-        """float32 [N,H,W] metres."""
-        return {OUTPUT: output[:, 0].float()}
+        """float32 [N,H,W] metres, and relative errors where there are some."""
+        found = {OUTPUT: output[:, 0].float()}
+        return found if output.shape[1] == 1 else {**found, DEPTH_ERROR: output[:, 1].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
-        """[N,1,H,W]."""
-        return outputs[OUTPUT][:, None]
+        """[N,1,H,W], [N,2,H,W] with errors."""
+        found = [outputs[name] for name in (OUTPUT, DEPTH_ERROR) if name in outputs]
+        return found[0][:, None] if len(found) == 1 else torch.stack(found, 1)
 
 
 LEARNING = Depth()
