@@ -269,7 +269,7 @@ class Config(Strict):
             self.data.classes,
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
-            self._error or (ErrorScale() if self.states_errors else None),
+            depth_error=self._error or (ErrorScale() if self.states_errors else None),
         )
 
     @property

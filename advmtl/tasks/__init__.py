@@ -86,6 +86,16 @@ class Task:
         named = getattr(self.arrays, "class_names", None)  # a caller's half may not have what it has no use for
         return () if named is None else tuple(named(spec))
 
+    def given(self, spec: TaskSpec) -> tuple[Output, ...]:
+        """What its head gives in the deployed graph under these settings."""
+        given = getattr(self.arrays, "given", None)  # as above
+        return self.arrays.outputs if given is None else tuple(given(spec))
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """All that its head may give in a deployed graph."""
+        return (*self.arrays.outputs, *getattr(self.arrays, "optional", ()))
+
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""
         return replace(record, withheld=record.withheld | {self.name})
@@ -116,12 +126,12 @@ def tasks_of(outputs: Collection[str], tasks: Mapping[str, Task] = TASKS) -> dic
 
 def outputs_of(tasks: Mapping[str, Task] = TASKS) -> dict[str, Output]:
     """All outputs that there may be in a deployed graph, by name, in the order of the table."""
-    return {output.name: output for task in tasks.values() for output in (*task.arrays.outputs, *task.arrays.optional)}
+    return {output.name: output for task in tasks.values() for output in task.outputs}
 
 
 def names_of(task: Task) -> list[str]:
     """Names of all that a model may give of a task, what is derived outside of the graph last."""
-    return [*outputs_of({task.name: task}), *task.arrays.derived]
+    return [*(output.name for output in task.outputs), *task.arrays.derived]
 
 
 def with_derived(

@@ -34,17 +34,17 @@ class TaskSpec:
         classes: name of the label set.
         depth_range_m: least and greatest depth [m] that the network can express; training clips its target to it.
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
-        depth_error: how the expected relative error of depth is read; None where the network states none.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
+        depth_error: how the expected relative error of depth is read; None where the network states none.
     """
 
     classes: str = "cityscapes19"
     depth_range_m: tuple[float, float] = (1.0, 80.0)
     width_px: int = 512
-    depth_error: ErrorScale | None = None
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
+    depth_error: ErrorScale | None = None
 
     @property
     def labels(self) -> LabelSet:

@@ -55,7 +55,7 @@ def describe(config: Config, size: Size | None = None) -> Metadata:
     tasks = config.task_table
     own = [task for name, task in tasks.items() if name in config.tasks]
     spec = config.spec
-    outputs = tuple(output.name for task in own for output in task.arrays.given(spec))
+    outputs = tuple(output.name for task in own for output in task.given(spec))
     classes, depth = CLASSES in outputs, DEPTH in outputs
     camera, camera_size = training_camera(config) or (None, None)
     return Metadata(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
-from advmtl.tasks.depth.error_pictures import ERROR_TEXT, error_code, error_row
+from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -164,11 +164,15 @@ class DepthArrays(TaskArrays):
         true, depth, limits = truth.reshape(image.shape[:2]), outputs[DEPTH_M], spec.depth_range_m
         valid = (true > 0) & (true < limits[1])
         relative = np.where(valid, np.abs(depth - true) / np.maximum(true, 1e-3), 0).astype(np.float32)
+        stated = []
+        if DEPTH_ERROR in outputs:
+            stated = [("expected |error| / depth, 1 % dark to 100 % bright", color_error(outputs[DEPTH_ERROR]))]
         return [
             ("image", image),
             (f"truth, {limits[0]:g} m red to {limits[1]:g} m blue", color_depth(true, *limits)),
             ("prediction", color_depth(depth, *limits)),
             (f"|error| / truth, 0 blue to {_ERROR_SHARE:g} red", colour_values(relative, valid, 0, _ERROR_SHARE)),
+            *stated,
         ]
 
     def footer(self, spec: TaskSpec, width: int) -> RGB:

@@ -124,7 +124,7 @@ class Depth(TaskLearning):
         Figure("pixels", "px"),
         Figure("edge_frames", "frames"),
     )
-    details: Mapping[str, str] = {"bands": "error by distance", "error_bands": "stated error by distance"}
+    details: Mapping[str, str] = {"bands": "error by distance"}
     tells = "distance"
     lower_precision = PrecisionLoss("abs_rel", "percent", 3.0)
     protocols = PROTOCOLS
