@@ -9,7 +9,7 @@ from advmtl.config.balance import METHODS, SCALARIZATIONS, BalanceConfig, read_o
 from advmtl.config.best import MEAN, RANKS, of_task, ranking_figures
 from advmtl.config.data import Augment, DataConfig, DepthConfig, Source, parse_budget
 from advmtl.config.experiment import Config
-from advmtl.config.files import config_folders, load_config
+from advmtl.config.files import as_then, config_folders, load_config
 from advmtl.config.going_on import GOES_ON, OPERATIONAL
 from advmtl.config.growth import (
     STRIDES,

@@ -17,7 +17,7 @@ from pydantic import (
 from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
 from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
 from advmtl.tasks import TASKS
-from preprocessing.ground import InputError
+from preprocessing.ground import MAX_HFOV_DEG, MIN_HFOV_DEG, Fit, InputError
 
 
 class Source(Strict):
@@ -25,6 +25,11 @@ class Source(Strict):
 
     `format` names one of `advmtl.data.formats.FORMATS`, or of a caller's own table, which is looked into where the
     source is opened.
+
+    The lens of all its pictures, where the set itself has no camera files or other ones are meant; at most one of:
+        camera: a calibration file, in the formats that `advmtl preprocess` reads.
+        fx_px: focal length in pixels of the pictures as they are on the disk.
+        hfov_deg: what they show from side to side [degrees].
     """
 
     format: Annotated[str, Field(min_length=1)]
@@ -35,6 +40,16 @@ class Source(Strict):
     frames: tuple[NonNegativeInt, PositiveInt] | None = None  # [first, end) of the sorted frames, to hold some back
     depth: Literal["auto", "prepared", "dataset", "none"] = "auto"
     labels: Literal["auto", "none"] = "auto"
+    camera: str | None = None
+    fx_px: PositiveFloat | None = None
+    hfov_deg: Annotated[float, Field(ge=MIN_HFOV_DEG, le=MAX_HFOV_DEG)] | None = None
+
+    @model_validator(mode="after")
+    def _one_lens(self) -> "Source":
+        told = [name for name in ("camera", "fx_px", "hfov_deg") if getattr(self, name) is not None]
+        if len(told) > 1:
+            raise ValueError(f"{' and '.join(told)}: each tells the lens; give one of them")
+        return self
 
     @classmethod
     def parse(cls, text: str) -> "Source":
@@ -107,6 +122,8 @@ class DataConfig(Strict):
             so that half of an epoch's frames are labelled, but no oftener than a labelled one. They come only where
             something learns from them (`partial.adversary`, `partial.mean_teacher`); an epoch has the same number of
             steps anyway.
+        fit: how a picture of another shape than `size` is shown: padded (all of it), cropped to its middle, or
+            stretched, which gives it two focal lengths.
         rare_frames: frames are drawn by the classes that they show.
         class_mix: pixels of some classes are pasted into other frames.
     """
@@ -115,6 +132,7 @@ class DataConfig(Strict):
     val: list[Source] = []
     classes: LabelSetName = "cityscapes19"
     size: Size = (512, 256)
+    fit: Fit = "pad"
     crop: Size | None = None
     batch_size: PositiveInt = 8
     workers: NonNegativeInt = 2
@@ -128,10 +146,21 @@ class DataConfig(Strict):
 
 
 class DepthConfig(Strict):
-    """Range of the network's depth [m]; max_m clips the target too."""
+    """Range of the depth that a network tells [m], and the lens that it is learnt for.
+
+    Attributes:
+        min_m, max_m: max_m clips the target too.
+        lens: "canonical": the network learns Z f_c / f, with f of what it sees, and everything that reads it turns that
+            back with the frame's own lens (Yin et al. 2023, section 3.2); a frame whose lens nobody tells is taken to
+            have the canonical one. "ignored": metres as they are, right behind the lens of the training data alone.
+        canonical_fx_px: f_c, in pixels of what the network sees; None: 1.1 times the width of `data.size`, which is
+            Cityscapes' lens.
+    """
 
     min_m: PositiveFloat = 1.0
     max_m: PositiveFloat = 80.0
+    lens: Literal["canonical", "ignored"] = "canonical"
+    canonical_fx_px: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "DepthConfig":

@@ -57,6 +57,9 @@ LATER: dict[str, Any] = {
     "train.discriminator_betas": [0.5, 0.99],
     "train.batch_norm": "local",
     "train.patience": None,
+    "depth.lens": "ignored",
+    "depth.canonical_fx_px": None,
+    "data.fit": "stretch",
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -70,9 +73,13 @@ LATER: dict[str, Any] = {
     "data.rare_frames": None,
     "data.class_mix": None,
 }
-# The same of every discriminator.
+# The same of every source of data.
+LATER_OF_SOURCES = {"camera": None, "fx_px": None, "hfov_deg": None}
+# And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
+CANONICAL_PER_WIDTH = 1.1
+"""Focal length over the width of the picture: of Cityscapes' cameras, 2262.52 / 2048."""
 # Options that a run's hash has always named, given or not.
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
 
@@ -269,8 +276,16 @@ class Config(Strict):
             self.data.classes,
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
+            canonical_fx_px=self.canonical_fx_px,
             depth_error=self._error or (ErrorScale() if self.states_errors else None),
         )
+
+    @property
+    def canonical_fx_px(self) -> float | None:
+        """Focal length that depth is learnt for, in pixels of what the network sees; None where lenses are ignored."""
+        if self.depth.lens == "ignored":
+            return None
+        return self.depth.canonical_fx_px or CANONICAL_PER_WIDTH * self.data.size[0]
 
     @property
     def states_errors(self) -> bool:
@@ -336,6 +351,10 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for source in (*values["data"]["train"], *values["data"]["val"]):
+            for key, default in LATER_OF_SOURCES.items():
+                if source[key] == default:
+                    del source[key]
         adversary = (values["partial"] or {}).get("adversary") or {}
         for discriminator in (*values["discriminators"].values(), adversary):
             for key, default in LATER_OF_DISCRIMINATORS.items():

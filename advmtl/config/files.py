@@ -37,6 +37,17 @@ def find_config(name: str) -> Path:
     raise InputError(f"configuration {name!r}: no such file or name; {hint}there are {', '.join(names)}")
 
 
+def as_then(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that a run has written, with the meaning that they had then: what is not told there was not known yet.
+
+    Lenses were ignored, and pictures stretched.
+    """
+    depth, data = dict(values.get("depth") or {}), dict(values.get("data") or {})
+    depth.setdefault("lens", "ignored")
+    data.setdefault("fit", "stretch")
+    return {**values, "depth": depth, "data": data}
+
+
 def _override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
@@ -89,6 +100,8 @@ def load_config(
         raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a configuration is a mapping of keys to values")
+    if (path.parent / "checkpoints").is_dir():
+        values = as_then(values)
     values.setdefault("name", path.stem)
     return _checked(values, overrides, str(path), tables)
 

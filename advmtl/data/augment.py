@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from advmtl.config import Augment
 from advmtl.data.frames import Arrays
-from advmtl.tasks import TASKS, Size, Task, Window
+from advmtl.tasks import TASKS, Size, Task, TaskSpec, Window
 from preprocessing.ground import IGNORE
 
 
@@ -62,8 +62,10 @@ def augment(
     *,
     wanted: Wanted | None = None,
     mix: Callable[[Arrays], Arrays] | None = None,
+    spec: TaskSpec | None = None,
 ) -> Arrays:
-    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays.
+    """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays; labels become
+    those behind the canonical lens.
 
     `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours.
     """
@@ -71,7 +73,7 @@ def augment(
     jitter = draw_jitter(rng, settings)
     if wanted is not None:
         geometry = look_for(wanted, frame, geometry, crop, rng, settings, tasks)
-    shown = warp(frame, window_of(crop, geometry), tasks)
+    shown = behind_lens(warp(frame, window_of(crop, geometry), tasks), tasks, spec)
     shown = shown if mix is None else mix(shown)
     return replace(shown, image=apply_jitter(shown.image, jitter))
 
@@ -143,12 +145,22 @@ def window_of(crop: Size, geometry: Geometry) -> Window:
 def warp(frame: Arrays, window: Window, tasks: Mapping[str, Task] = TASKS) -> Arrays:
     """Cut the window out of the frame, the image bilinear, every label as its task does it.
 
-    What a rotation brings in from outside is mirrored in the image and no label.
+    What a rotation brings in from outside is mirrored in the image and no label. A zoom is a longer lens: what it does
+    to metres, `behind_lens` says.
     """
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     image = cv2.warpAffine(frame.image, window.matrix, window.crop, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     labels = {name: tasks[name].arrays.warp(label, window) for name, label in frame.labels.items()}
-    return Arrays(np.asarray(image, dtype=np.uint8), labels)
+    return Arrays(np.asarray(image, dtype=np.uint8), labels, frame.zoom * window.zoom)
+
+
+def behind_lens(shown: Arrays, tasks: Mapping[str, Task] = TASKS, spec: TaskSpec | None = None) -> Arrays:
+    """The same picture, taken for one of the canonical lens, and the labels that the scene has then."""
+    if shown.zoom == 1:
+        return shown
+    own = spec or TaskSpec()
+    labels = {name: tasks[name].arrays.behind_lens(label, shown.zoom, own) for name, label in shown.labels.items()}
+    return Arrays(shown.image, labels)
 
 
 def draw_jitter(rng: np.random.Generator, settings: Augment) -> Jitter:

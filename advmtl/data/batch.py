@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Sample:
     """One frame as a worker hands it over: image uint8 `[H,W,3]`, and targets by task, as `TaskArrays.target` gives
     them. `fault`: why the frame could not be read; it is black then, without any label. `scaled`, `zoom`: as in
-    `Batch`, not yet normalised.
+    `Batch`, not yet normalised; a `zoom` of a training's sample is what its labels have been freed of.
     """
 
     image: NDArray[np.uint8]
@@ -45,8 +45,8 @@ class Batch:
         skipped: frames of this batch that could not be read, and why.
         unread: their places in the batch; a name does not tell them, since two sources may share it.
         scaled: the same pictures at other sizes, normalised, where an evaluation asks for them (`Presentation`).
-        zoom: how many times as wide `image` is as the training shows a picture of this source; things look so much
-            larger.
+        zoom: how many times as large as behind the canonical lens things are shown, one number for all frames or
+            float32 [N]; of whole frames, whose targets are those of the scene.
     """
 
     image: Tensor
@@ -58,13 +58,14 @@ class Batch:
     skipped: list[BadFrame] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     scaled: list[Tensor] = field(default_factory=list)
-    zoom: float = 1.0
+    zoom: float | Tensor = 1.0
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on `device`; asynchronous where the memory is pinned."""
         targets = {name: target.to(device, non_blocking=True) for name, target in self.targets.items()}
         scaled = [image.to(device, non_blocking=True) for image in self.scaled]
-        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets, scaled=scaled)
+        zoom = self.zoom.to(device, non_blocking=True) if isinstance(self.zoom, Tensor) else self.zoom
+        return replace(self, image=self.image.to(device, non_blocking=True), targets=targets, scaled=scaled, zoom=zoom)
 
     def pin_memory(self) -> "Batch":
         """Called by DataLoader(pin_memory=True)."""
@@ -72,9 +73,14 @@ class Batch:
         scaled = [image.pin_memory() for image in self.scaled]
         return replace(self, image=self.image.pin_memory(), targets=targets, scaled=scaled)
 
-    def halved(self, tasks: Mapping[str, Task] = TASKS) -> "Batch":
-        """The same frames at half the size: pictures averaged, labels picked. On the host; sides must be even."""
-        targets = {name: tasks[name].learning.halved(target) for name, target in self.targets.items()}
+    def halved(self, tasks: Mapping[str, Task] = TASKS, spec: TaskSpec | None = None) -> "Batch":
+        """The same frames at half the size: pictures averaged, labels picked. On the host; sides must be even.
+
+        Half as large is behind a lens of half the focal length: labels that depend on the lens become those of the
+        scene that the canonical lens would show so.
+        """
+        own = spec or TaskSpec()
+        targets = {name: tasks[name].learning.halved(target, own) for name, target in self.targets.items()}
         seen = {name: tasks[name].learning.mask(target).flatten(1).any(1).tolist() for name, target in targets.items()}
         present = {
             name: [had and sees for had, sees in zip(there, seen[name], strict=True)]
@@ -138,8 +144,13 @@ def collate(
         skipped=[BadFrame(s.record.name, s.fault) for s in samples if s.fault is not None],
         unread=[place for place, ok in enumerate(readable) if not ok],
         scaled=[normalize(torch.from_numpy(np.stack(same))) for same in zip(*(s.scaled for s in samples), strict=True)],
-        zoom=samples[0].zoom,
+        zoom=_zoom(samples, training),
     )
+
+
+def _zoom(samples: Sequence[Sample], training: bool) -> float | Tensor:
+    zooms = [sample.zoom for sample in samples]
+    return 1.0 if training or zooms == [1.0] * len(zooms) else torch.tensor(zooms)
 
 
 def with_labels_shown(batch: Batch, masks: Mapping[str, Tensor]) -> Batch:

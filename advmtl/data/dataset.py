@@ -1,21 +1,21 @@
 """The data set: frame number to sample; read or cached, augmented, with the targets of the configured tasks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from advmtl.config import Augment
-from advmtl.data.augment import Wanted, augment, draw_geometry, look_for, warp, window_of
+from advmtl.data.augment import Wanted, augment, behind_lens, draw_geometry, look_for, warp, window_of
 from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.cache import FrameCache
 from advmtl.data.class_mix import STREAM, ClassMix
-from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame
+from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame, zoom_of
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import InputError
+from preprocessing.ground import Fit, Framing, InputError, picture_shape
 from preprocessing.sets import Strays
 
 _SEEN, _TRIES = 0.0005, 5  # of a frame whose class is pasted into another: share of the window, windows drawn for it
@@ -63,9 +63,11 @@ class FrameDataset(TaskFrames):
         spec: TaskSpec | None = None,
         cache_mb: float = 0,
         strict: bool = False,
+        fit: Fit = "stretch",
     ) -> None:
         """`sizes`: network size of each source, by number. `tasks`: those that samples carry targets of; blank ones
-        where a frame has no such label. `strict`: a bad file raises InputError. `looks`, where they are set: what was
+        where a frame has no such label. `fit`: how pictures of another shape come to their size. `strict`: a bad file
+        raises InputError. `looks`, where they are set: what was
         found in the files of each record; `strays`: label files that belong to none.
         """
         self.records, self.sizes, self.view, self.strict = list(records), list(sizes), view, strict
@@ -75,6 +77,8 @@ class FrameDataset(TaskFrames):
         self.strays: Sequence[Strays] = []
         self.looks_for: tuple[str, float, int] | None = None
         self.mix: ClassMix | None = None
+        self.fit: Fit = fit
+        self._zooms: dict[int, float] = {}
         self._cache = FrameCache([self.sizes[record.source] for record in self.records], cache_mb, self.tasks)
 
     def __len__(self) -> int:
@@ -90,7 +94,7 @@ class FrameDataset(TaskFrames):
             name: self.tasks[name].arrays.target(label, self.spec, training=self.view is not None)
             for name, label in frame.labels.items()
         }
-        return Sample(frame.image, targets, self.records[index], fault)
+        return Sample(frame.image, targets, self.records[index], fault, zoom=frame.zoom)
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Frames by number as one batch; all of one size."""
@@ -103,7 +107,7 @@ class FrameDataset(TaskFrames):
             wanted = Wanted(task, key[3], share, tries)
         rng = np.random.default_rng((view.seed, *drawn))
         mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
-        return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix)
+        return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix, spec=self.spec)
 
     def _mixed(self, mix: ClassMix, view: TrainView, key: tuple[int, int, int], shown: Arrays) -> Arrays:
         """The window of a frame with what is pasted into it, by draws from (seed, key) apart from its own."""
@@ -120,20 +124,29 @@ class FrameDataset(TaskFrames):
         if drawn_for is not None:
             wanted = Wanted(mix.task, drawn_for, _SEEN, _TRIES)
             geometry = look_for(wanted, other, geometry, view.crop, rng, view.augment, self.tasks)
-        other = warp(other, window_of(view.crop, geometry), self.tasks)
+        other = behind_lens(warp(other, window_of(view.crop, geometry), self.tasks), self.tasks, self.spec)
         return mix.paste(shown, other, rng, (self.records[key[1]], self.records[index]), self.tasks)
 
+    def _zoom(self, index: int) -> float:
+        """Of a frame that this process or another one has read; its picture's size is looked up once."""
+        if index not in self._zooms:
+            record = self.records[index]
+            size = picture_shape(record.image)[::-1] if self.spec.canonical_fx_px is not None else (1, 1)
+            zoom = zoom_of(record, Framing.of(size, self.sizes[record.source], self.fit), self.spec)
+            self._zooms[index] = 1.0 if zoom is None else zoom
+        return self._zooms[index]
+
     def _load(self, index: int) -> tuple[Arrays, str | None]:
-        cached = self._cache.get(index)
-        if cached is not None:
-            return cached, None
-        record = self.records[index]
+        cached, record = self._cache.get(index), self.records[index]
         size = self.sizes[record.source]
         try:
-            frame = load_frame(record, size, self.tasks, self.spec)
+            if cached is not None:
+                return replace(cached, zoom=self._zoom(index)), None
+            frame = load_frame(record, size, self.tasks, self.spec, fit=self.fit)
         except InputError as error:
             if self.strict:
                 raise
             return blank_frame(size, self.tasks), str(error)
         self._cache.put(index, frame)
+        self._zooms[index] = frame.zoom
         return frame, None

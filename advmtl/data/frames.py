@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import InputError, picture_shape, read_image, resize_image, track
+from preprocessing.ground import Fit, Framing, InputError, picture_shape, read_image, track
 
 COUNTED_PX = 2**28
 """Of label files that need not be decoded to be checked: some seconds."""
@@ -18,10 +18,14 @@ COUNTED_PX = 2**28
 
 @dataclass(frozen=True)
 class Arrays:
-    """One frame: image RGB uint8 `[H,W,3]`, and the labels of some tasks by name, as `TaskArrays` stores them."""
+    """One frame: image RGB uint8 `[H,W,3]`, and the labels of some tasks by name, as `TaskArrays` stores them.
+
+    `zoom`: how many times as large as behind the canonical lens things are shown; labels are still those of the scene.
+    """
 
     image: NDArray[np.uint8]
     labels: Mapping[str, NDArray[Any]]
+    zoom: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,40 @@ def load_frame(
     tasks: Mapping[str, Task] = TASKS,
     spec: TaskSpec | None = None,
     *,
-    resized: bool = True,
+    fit: Fit = "stretch",
 ) -> Arrays:
     """Read one frame at network `size`: its image, and for each of `tasks` its label, blank where the frame has none.
 
-    `resized`: False leaves the image at its own size. Raises: InputError naming the file that is missing, truncated, of
-    another size or holds unknown ids.
+    `fit`: how a picture of another shape comes to `size`. Raises: InputError naming the file that is missing,
+    truncated, of another size or holds unknown ids.
     """
-    image = read_image(record.image)
-    shape, spec = (image.shape[0], image.shape[1]), spec or TaskSpec()
-    labels = {
-        name: task.arrays.read(record, shape, size, spec) if task.has(record) else task.arrays.blank(size)
-        for name, task in tasks.items()
-    }
-    return Arrays(resize_image(image, size) if resized else image, labels)
+    image, spec = read_image(record.image), spec or TaskSpec()
+    framing = Framing.of((image.shape[1], image.shape[0]), size, fit)
+    zoom = zoom_of(record, framing, spec)
+    return Arrays(framing.picture(image), read_labels(record, framing, tasks, spec), 1.0 if zoom is None else zoom)
+
+
+def read_labels(
+    record: FrameRecord, framing: Framing, tasks: Mapping[str, Task], spec: TaskSpec
+) -> dict[str, NDArray[Any]]:
+    """The labels of one frame, framed as its picture is; blank ones where it has none. Raises: as `load_frame`."""
+    shape, size = framing.frame[::-1], framing.size
+    labels = {}
+    for name, task in tasks.items():
+        if not task.has(record):
+            labels[name] = task.arrays.blank(size)
+            continue
+        label = task.arrays.read(record, shape, framing.scaled, spec)
+        labels[name] = label if framing.plain else framing.label(label, task.arrays.blank(size))
+    return labels
+
+
+def zoom_of(record: FrameRecord, framing: Framing, spec: TaskSpec) -> float | None:
+    """How many times as large as behind the canonical lens things are shown; None where nobody tells the lens, or
+    lenses are ignored. Raises: InputError naming a camera file that cannot be right.
+    """
+    lens = None if spec.canonical_fx_px is None else record.lens(framing.frame)
+    return None if lens is None or spec.canonical_fx_px is None else framing.lens(lens).f_px / spec.canonical_fx_px
 
 
 def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
@@ -151,6 +175,8 @@ def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count:
         if not task.has(record):
             continue
         try:
+            if any(output.of_lens for output in task.arrays.outputs) and spec.canonical_fx_px is not None:
+                record.lens(shape[::-1])
             if not count and not task.arrays.check_decodes:
                 task.arrays.check(record, shape)
             elif (contents := task.arrays.contents(record, shape, spec)) is not None:

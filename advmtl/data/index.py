@@ -8,7 +8,7 @@ from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.tasks import DataSource, FrameRecord, Task
 from preprocessing.ground import InputError
-from preprocessing.sets import Strays, describe
+from preprocessing.sets import Strays, ToldLens, describe
 
 
 def index_source(
@@ -42,9 +42,26 @@ def index_with_strays(
         records = [replace(record, labels=None, instances=None, extra={}) for record in records]
     if source.depth == "none":
         records = [replace(record, depth=None, disparity=None) for record in records]
+    told = told_lens(source)
+    if told is not None:
+        records = [replace(record, told_lens=told) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
     return records, strays
+
+
+def told_lens(source: Source) -> ToldLens | None:
+    """What the source itself says of the lens of its pictures; None where it says nothing.
+
+    Raises: InputError where the camera file is not there.
+    """
+    if source.camera is None:
+        told = source.fx_px is not None or source.hfov_deg is not None
+        return ToldLens(fx_px=source.fx_px, hfov_deg=source.hfov_deg) if told else None
+    path = Path(source.camera).expanduser()
+    if not path.is_file():
+        raise InputError(f"{path}: no such camera file; data source {source.format}:{source.root} names it")
+    return ToldLens(camera=path)
 
 
 def check_root(source: Source, formats: Mapping[str, Format] = FORMATS) -> None:

@@ -194,7 +194,9 @@ def frame_loader(records: Sequence[FrameRecord], sizes: Sequence[Size], data: Da
     shapes = [sizes[record.source] for record in records]
     runs = [list(run) for _, run in groupby(range(len(records)), key=shapes.__getitem__)]
     batches = [run[start : start + data.batch_size] for run in runs for start in range(0, len(run), data.batch_size)]
-    return cast(Loader, batches_of(FrameDataset(records, sizes, {}), batches, data.workers, training=False))
+    return cast(
+        Loader, batches_of(FrameDataset(records, sizes, {}, fit=data.fit), batches, data.workers, training=False)
+    )
 
 
 def _whole(
@@ -209,7 +211,7 @@ def _whole(
     if presentation is None:
         return _dataset(records, sources, config, tasks, config.data.cache_mb * 0.25 / parts)
     sizes = [source.size or config.data.size for source in sources] or [config.data.size]
-    return PresentedFrames(records, sizes, configured(config, tasks), presentation, config.spec)
+    return PresentedFrames(records, sizes, configured(config, tasks), presentation, config.spec, config.data.fit)
 
 
 def _dataset(
@@ -221,7 +223,9 @@ def _dataset(
     view: TrainView | None = None,
 ) -> FrameDataset:
     sizes = [source.size or config.data.size for source in sources] or [config.data.size]
-    return FrameDataset(records, sizes, configured(config, tasks), view, spec=config.spec, cache_mb=cache_mb)
+    return FrameDataset(
+        records, sizes, configured(config, tasks), view, spec=config.spec, cache_mb=cache_mb, fit=config.data.fit
+    )
 
 
 def batches_of(

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from advmtl.data.batch import Sample
 from advmtl.data.dataset import TaskFrames
-from advmtl.data.frames import BadFrame, Look, blank_frame, load_frame
+from advmtl.data.frames import BadFrame, Look, blank_frame, read_labels, zoom_of
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import InputError, picture_shape, resize_image
+from preprocessing.ground import Fit, Framing, InputError, picture_shape, read_image
 from preprocessing.sets import Strays
 
 _LEAST_SIDE = 32  # the network's coarsest maps are at a 32nd of a picture
@@ -52,8 +56,12 @@ class PresentedFrames(TaskFrames):
         tasks: Mapping[str, Task],
         presentation: Presentation,
         spec: TaskSpec,
+        fit: Fit = "stretch",
     ) -> None:
-        """`sizes`: network size of each source in training, by number."""
+        """`sizes`: network size of each source in training, by number; `fit`: how pictures of another shape are
+        shown.
+        """
+        self.fit: Fit = fit
         self.records, self.sizes, self.tasks, self.spec = list(records), list(sizes), dict(tasks), spec
         self.presentation = presentation
         self.bad_frames: list[BadFrame] = []
@@ -66,10 +74,10 @@ class PresentedFrames(TaskFrames):
 
     @cached_property
     def label_sizes(self) -> list[Size]:
-        """(width, height) of every frame's labels [px]; reads the heads of the pictures."""
+        """(width, height) of every frame's labels, framed as its picture is [px]; reads the heads of the pictures."""
         if not self.presentation.own_size:
             return [self._input(record) for record in self.records]
-        return [picture_shape(record.image)[::-1] for record in self.records]
+        return [self._framings(record, picture_shape(record.image)[::-1])[1].size for record in self.records]
 
     @property
     def zooms(self) -> list[float]:
@@ -89,22 +97,38 @@ class PresentedFrames(TaskFrames):
         return found
 
     def __getitem__(self, place: int) -> Sample:
-        record = self.records[place]
-        trained, shown, size = self.sizes[record.source], self._input(record), self.label_sizes[place]
-        fault = None
+        record, size, zoom, fault = self.records[place], self.label_sizes[place], 1.0, None
+        trained, shown = self.sizes[record.source], self._input(record)
         try:
-            frame = load_frame(record, size, self.tasks, self.spec, resized=False)
-            if self.presentation.own_size and frame.image.shape[:2] != size[::-1]:
+            image = read_image(record.image)
+            frame = image.shape[1], image.shape[0]
+            framing, labelled = self._framings(record, frame)
+            if labelled.size != size:
                 raise InputError(f"{record.image}: its size has changed since the evaluation began")
+            labels: Mapping[str, NDArray[Any]] = read_labels(record, labelled, self.tasks, self.spec)
+            told = zoom_of(record, framing, self.spec)
+            # Of an unknown lens, metres are those of the lens in training, at the size in training.
+            zoom = shown[0] / trained[0] if told is None else told
+            picture = framing.picture(image)
+            scaled = [Framing.of(frame, other, self.fit).picture(image) for other in self._scaled[trained]]
         except InputError as error:
-            frame, fault = blank_frame(size, self.tasks), str(error)
+            labels, fault = blank_frame(size, self.tasks).labels, str(error)
+            picture, *scaled = (np.zeros((*one[::-1], 3), np.uint8) for one in (shown, *self._scaled[trained]))
         targets = {
-            name: self.tasks[name].arrays.target(label, self.spec, training=False)
-            for name, label in frame.labels.items()
+            name: self.tasks[name].arrays.target(label, self.spec, training=False) for name, label in labels.items()
         }
-        scaled = [resize_image(frame.image, other) for other in self._scaled[trained]]
-        zoom = shown[0] / trained[0]
-        return Sample(resize_image(frame.image, shown), targets, record, fault, scaled, zoom)
+        return Sample(picture, targets, record, fault, scaled, zoom)
+
+    def _framings(self, record: FrameRecord, frame: Size) -> tuple[Framing, Framing]:
+        """Of the picture at the network's input, and of labels at the size that they are compared at."""
+        shown = Framing.of(frame, self._input(record), self.fit)
+        if not self.presentation.own_size:
+            return shown, shown
+        if shown.plain:
+            return shown, Framing(frame, frame, frame)
+        across, down = (own / resized for own, resized in zip(frame, shown.scaled, strict=True))
+        size = round(shown.size[0] * across), round(shown.size[1] * down)
+        return shown, Framing(frame, frame, size, round(shown.left * across), round(shown.top * down))
 
     def _input(self, record: FrameRecord) -> Size:
         return self.presentation.input or self.sizes[record.source]

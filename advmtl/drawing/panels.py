@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advmtl.config import Config
 from advmtl.data import FrameSet, Sample, collate
 from advmtl.drawing.visualize import evolution_gif, result_panel
-from advmtl.evaluation import evaluating
+from advmtl.evaluation import evaluating, maps_of
 from advmtl.tasks import RGB, TASKS, Array, Task, TaskSpec, caption, stack
 from preprocessing.ground import read_image, write_png
 
@@ -34,7 +34,8 @@ class Evolution:
         pictures = []
         with evaluating(generator):
             for sample in self._samples:
-                outputs = generator(collate([sample], self._tasks).image.to(device))
+                batch = collate([sample], self._tasks, self._spec).to(device)
+                outputs = maps_of(generator, batch, tasks=self._tasks, spec=self._spec)
                 pictures.append(sample_panel(sample, outputs, self._spec, self._tasks))
         return pictures
 

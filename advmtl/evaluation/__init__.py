@@ -7,4 +7,4 @@ from advmtl.evaluation.manner import PLAIN, Manner, manner_of
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
 from advmtl.evaluation.prediction import predict
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_metrics, print_table
-from advmtl.evaluation.views import Sized, maps_of
+from advmtl.evaluation.views import Sized, maps_of, zoom_of_frames

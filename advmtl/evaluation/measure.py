@@ -123,7 +123,7 @@ def evaluate(
                 batch = batch.to(device)
                 batch = batch if of_a_lens else replace(batch, zoom=1.0)
                 with torch.autocast(batch.image.device.type, autocast or torch.bfloat16, autocast is not None):
-                    outputs = maps_of(generator, batch, manner, tasks)
+                    outputs = maps_of(generator, batch, manner, tasks, config.spec)
                 outputs, batch = leave_out_faults(outputs, batch, config.spec, tasks)
                 skipped += batch.skipped
                 sizes.add((_size(batch.image), _size(next(iter(outputs.values()), batch.image))))

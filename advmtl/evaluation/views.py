@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from advmtl.data import Batch
 from advmtl.evaluation.manner import PLAIN, Manner
 from advmtl.networks import Generator
-from advmtl.tasks import TASKS, Task
+from advmtl.tasks import TASKS, Task, TaskSpec
 from preprocessing.ground import InputError
 
 Maps = Mapping[str, Tensor]
@@ -25,20 +25,25 @@ class Sized(Protocol):
         """Of a normalised image [N,3,H,W], maps [N,channels,h,w] at `size` (height, width)."""
 
 
-def maps_of(network: nn.Module, batch: Batch, manner: Manner = PLAIN, tasks: Mapping[str, Task] = TASKS) -> Maps:
-    """What a network says of a batch, at the size of its targets, that of its picture where it has none.
+def maps_of(
+    network: nn.Module,
+    batch: Batch,
+    manner: Manner = PLAIN,
+    tasks: Mapping[str, Task] = TASKS,
+    spec: TaskSpec | None = None,
+) -> Maps:
+    """What a network says of the scenes of a batch, at the size of its targets, that of its picture where it has none.
 
     Upsampling is bilinear, of what a task's head gives where the network is ours: of logits, and of depth in log space.
-    Means over views are of what a task's `averaged_as` says: of probabilities, of metres. Metres and normals of a
-    picture that is shown larger than in training are those of a longer lens, and turned back (`as_measured`).
+    Means over views are of what a task's `averaged_as` says: of probabilities, of metres. Metres and normals are those
+    of the canonical lens, and turned back with the frame's own (`as_measured`).
     """
     image = _fast(batch.image)
     size = grid_of(batch)
+    spec = spec or TaskSpec()
     if manner.one_view and manner.scales == (1.0,):
         outputs = _at(network, image, size)
-        if batch.zoom == 1 and size == tuple(image.shape[-2:]):
-            return outputs  # as in training, to the bit
-        return {name: _as_measured(tasks[name], name, one, batch, image, size) for name, one in outputs.items()}
+        return {name: _as_measured(tasks[name], name, one, batch, image, size, spec) for name, one in outputs.items()}
     _check_window(image, manner)
     total: dict[str, Tensor] = {}
     count = 0
@@ -46,7 +51,7 @@ def maps_of(network: nn.Module, batch: Batch, manner: Manner = PLAIN, tasks: Map
         for mirrored in (False, True) if manner.flip else (False,):
             seen = _fast(shown.flip(-1)) if mirrored else shown
             see = _seen_at_once if manner.window is None else partial(_seen_in_windows, manner=manner)
-            for name, view in see(network, seen, size, batch, tasks).items():
+            for name, view in see(network, seen, size, batch, tasks, spec).items():
                 turned = tasks[name].learning.mirrored(view) if mirrored else view
                 total[name] = turned if name not in total else total[name] + turned
             count += 1
@@ -99,17 +104,23 @@ def _check_window(image: Tensor, manner: Manner) -> None:
 
 
 def _seen_at_once(
-    network: nn.Module, shown: Tensor, size: tuple[int, int], batch: Batch, tasks: Mapping[str, Task]
+    network: nn.Module, shown: Tensor, size: tuple[int, int], batch: Batch, tasks: Mapping[str, Task], spec: TaskSpec
 ) -> Maps:
     maps = _at(network, shown, size)
     return {
-        name: tasks[name].learning.averaged_as(_as_measured(tasks[name], name, one, batch, shown, size))
+        name: tasks[name].learning.averaged_as(_as_measured(tasks[name], name, one, batch, shown, size, spec))
         for name, one in maps.items()
     }
 
 
 def _seen_in_windows(
-    network: nn.Module, shown: Tensor, size: tuple[int, int], batch: Batch, tasks: Mapping[str, Task], manner: Manner
+    network: nn.Module,
+    shown: Tensor,
+    size: tuple[int, int],
+    batch: Batch,
+    tasks: Mapping[str, Task],
+    spec: TaskSpec,
+    manner: Manner,
 ) -> Maps:
     """What is averaged of every window, averaged where they overlap, and brought to `size`."""
     assert manner.window is not None
@@ -120,16 +131,23 @@ def _seen_in_windows(
         covered[rows, columns] += 1
         part = _fast(shown[..., rows, columns])
         for name, one in _at(network, part, part.shape[-2:]).items():
-            view = tasks[name].learning.averaged_as(_as_measured(tasks[name], name, one, batch, shown, size))
+            view = tasks[name].learning.averaged_as(_as_measured(tasks[name], name, one, batch, shown, size, spec))
             if name not in total:
                 total[name] = view.new_zeros(*view.shape[:2], *whole)
             total[name][..., rows, columns] += view
     return {name: _resized(one / covered, size) for name, one in total.items()}
 
 
-def _as_measured(task: Task, name: str, output: Tensor, batch: Batch, shown: Tensor, size: tuple[int, int]) -> Tensor:
-    zoom = batch.zoom * shown.shape[-1] / batch.image.shape[-1]
-    measured = task.learning.as_measured(output, zoom, (size[0] / shown.shape[-2], size[1] / shown.shape[-1]))
+def zoom_of_frames(batch: Batch) -> float | Tensor:
+    """How many times as large as behind the canonical lens things are shown, [N,1,1,1] where it is not one number."""
+    return batch.zoom.view(-1, 1, 1, 1) if isinstance(batch.zoom, Tensor) else batch.zoom
+
+
+def _as_measured(
+    task: Task, name: str, output: Tensor, batch: Batch, shown: Tensor, size: tuple[int, int], spec: TaskSpec
+) -> Tensor:
+    zoom = zoom_of_frames(batch) * (shown.shape[-1] / batch.image.shape[-1])
+    measured = task.learning.as_measured(output, zoom, (size[0] / shown.shape[-2], size[1] / shown.shape[-1]), spec)
     if measured.shape != output.shape:
         raise InputError(f"task {name}: as_measured gave {tuple(measured.shape)} of {tuple(output.shape)}")
     return measured

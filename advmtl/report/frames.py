@@ -158,7 +158,7 @@ def draw(run: RunRecord, chosen: Sequence[Extremes], bar: Bar) -> None:
 
 def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple[str, str], dict[str, Any]]:
     from advmtl.data import collate, val_loaders
-    from advmtl.evaluation import evaluating
+    from advmtl.evaluation import evaluating, maps_of
     from advmtl.training import load_generator
     from preprocessing.ground import denormalize
 
@@ -172,7 +172,7 @@ def _drawn(run: RunRecord, wanted: set[tuple[Any, Any]], bar: Bar) -> dict[tuple
             if batch.skipped:
                 continue
             with evaluating(generator):
-                outputs = generator(batch.image)
+                outputs = maps_of(generator, batch, tasks=config.task_table, spec=config.spec)
             image, name = denormalize(batch.image[0].numpy()), batch.names[0]
             drawn[source, name] = {
                 task: [_framed(name, *one) for one in frame_pictures(task, batch, outputs, config, image)]

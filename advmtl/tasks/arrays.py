@@ -159,6 +159,12 @@ class TaskArrays(Protocol):
     def warp(self, stored: Array, window: Window) -> Array:
         """Cut a window out of a stored label: picked from existing pixels, never averaged; units follow the zoom."""
 
+    def behind_lens(self, stored: Array, zoom: float, spec: TaskSpec) -> Array:
+        """The stored label of a picture in which things are `zoom` times as large as behind the canonical lens, as it
+        is of the scene that this lens would show so (Yin et al. 2023, section 3.2). The default: lenses change nothing.
+        """
+        return stored
+
     def paste(self, own: Array, other: Array, mask: NDArray[np.bool_]) -> Array:
         """A stored label with another one's at the true pixels of `mask` [H,W]; what is told apart by number stays so.
 

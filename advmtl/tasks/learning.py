@@ -197,8 +197,10 @@ class TaskLearning(Protocol):
         """Pixels with a label, bool [N,1,H,W]."""
         raise NotImplementedError
 
-    def as_trained(self, target: Tensor, spec: TaskSpec) -> Tensor:
-        """A target of an evaluation as training would show it: what the network cannot express is clipped."""
+    def as_trained(self, target: Tensor, zoom: float | Tensor, spec: TaskSpec) -> Tensor:
+        """A target of an evaluation as training would show it: behind the canonical lens, what the network cannot
+        express clipped; `zoom` as of `as_measured`.
+        """
         return target
 
     def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
@@ -229,8 +231,10 @@ class TaskLearning(Protocol):
         """
         return real, fake
 
-    def halved(self, target: Tensor) -> Tensor:
-        """A target [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved."""
+    def halved(self, target: Tensor, spec: TaskSpec) -> Tensor:
+        """A target of training [N,H,W] or [N,C,H,W] at half the size: every second pixel, lengths in pixels halved;
+        what depends on the lens as of one of half the focal length, where lenses are not ignored.
+        """
         return target[..., ::2, ::2].contiguous()
 
     def as_compared(self, output: Tensor) -> Tensor:
@@ -247,12 +251,12 @@ class TaskLearning(Protocol):
         """The map of the mirrored picture, turned back."""
         return output.flip(-1)
 
-    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
-        """The map of a picture that was shown larger than in training, as it is of the picture itself.
+    def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
+        """The map as the network gives it, of a picture taken for one of the canonical lens, as it is of the scene.
 
         Args:
-            output: the map, of any size.
-            zoom: how many times as large things were shown as the training shows them; metres were learnt for those.
+            output: the map [N,channels,h,w], of any size.
+            zoom: how many times as large as behind the canonical lens things were shown; [N,1,1,1] where frames differ.
             pixels: how many pixels of the map's picture one of the shown picture is, down and across.
         """
         return output

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preprocessing.ground import Frame
-from preprocessing.sets import CITYSCAPES, Layout
+from preprocessing.ground import Frame, Lens
+from preprocessing.sets import CITYSCAPES, Layout, ToldLens
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class FrameRecord:
 
     `ids` and `classes` name the labels' source ids and the label set they become. `layout` says how the disparity and
     the camera of `frame` are read. `extra`: files of tasks that come from outside, by a name of theirs. `withheld`:
-    tasks whose label is treated as if it had never been made, though another task may read the same file.
+    tasks whose label is treated as if it had never been made, though another task may read the same file. `told_lens`:
+    what the source says of the lens of its pictures, which counts before any file of the frame.
     """
 
     name: str
@@ -30,3 +31,15 @@ class FrameRecord:
     layout: Layout = CITYSCAPES
     extra: Mapping[str, Path] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
+    told_lens: ToldLens | None = None
+
+    def lens(self, size: tuple[int, int]) -> Lens | None:
+        """The lens of its picture, of `size` (width, height) as it is on the disk; None where nobody tells it.
+
+        Raises: InputError naming the file or the number that cannot be right.
+        """
+        if self.told_lens is not None:
+            return self.told_lens.at(size)
+        if self.frame is None or (self.frame.camera is None and self.layout is not CITYSCAPES):
+            return None
+        return Lens.of_camera(self.layout.camera(self.frame, size), size)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from advmtl.tasks.instance.grouping import thing_classes
 from preprocessing.ground import LABEL_SETS, LabelSet
 
+LENS_SPAN = 2.0
+"""Lenses from 1 / so many times the canonical focal length to so many times it keep the whole range of depths."""
 EXPECTED_ERROR = "expected_error"
 """The loss by which a head learns how far its map may be wrong; where it weighs anything, the head says that too."""
 
@@ -32,7 +34,9 @@ class TaskSpec:
 
     Attributes:
         classes: name of the label set.
-        depth_range_m: least and greatest depth [m] that the network can express; training clips its target to it.
+        depth_range_m: least and greatest depth [m] that is told; truth beyond it counts nowhere.
+        canonical_fx_px: the focal length that depth is learnt for, in pixels of what the network sees; None: metres of
+            whatever lens there is.
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
@@ -44,7 +48,16 @@ class TaskSpec:
     width_px: int = 512
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
+    canonical_fx_px: float | None = None
     depth_error: ErrorScale | None = None
+
+    @property
+    def canonical_range_m(self) -> tuple[float, float]:
+        """What the network can express, and training clips its target to: metres behind the canonical lens, so wider
+        than the true ones by the lenses that are meant to be told.
+        """
+        low, high = self.depth_range_m
+        return (low, high) if self.canonical_fx_px is None else (low / LENS_SPAN, high * LENS_SPAN)
 
     @property
     def labels(self) -> LabelSet:

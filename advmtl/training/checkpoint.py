@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from advmtl.config import Config, detection_of, validate
+from advmtl.config import Config, as_then, detection_of, validate
 from advmtl.drawing import held_text
 from advmtl.networks import Generator, regrow
 from advmtl.tasks import ErrorScale
@@ -84,7 +84,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     if payload["format"] > 1 and not sealed:
         raise UnusableCheckpoint(f"{path}: damaged checkpoint (its checksum is missing)")
-    return payload["state"], validate(Config, payload["config"], str(path), tables)
+    return payload["state"], validate(Config, as_then(payload["config"]), str(path), tables)
 
 
 def _payload(path: Path) -> tuple[Any, bool]:

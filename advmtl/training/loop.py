@@ -104,7 +104,7 @@ class Loop:
         state = self.state
         small = state.config.train.small_share * total
         for done, batch in enumerate(batches, done_of(state, steps)):
-            yield batch.halved(state.config.task_table) if done < small else batch
+            yield batch.halved(state.config.task_table, state.config.spec) if done < small else batch
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """Let the callbacks know; what they raise finds the state saved."""

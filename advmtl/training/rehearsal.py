@@ -166,7 +166,7 @@ def _timed(state: State, batches: Iterator[Batch], an_epoch: int, total: int) ->
     begun = time.perf_counter()
     batch, config = next(batches), state.config
     if state.step < small_steps(config, total):
-        batch = batch.halved(config.task_table)
+        batch = batch.halved(config.task_table, config.spec)
     batch = batch.to(state.device)
     there = time.perf_counter()
     set_learning_rate(state, an_epoch, total)

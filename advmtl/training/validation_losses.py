@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advmtl.data import Batch
-from advmtl.evaluation import Gather, evaluating
+from advmtl.evaluation import Gather, evaluating, zoom_of_frames
 from advmtl.networks import validity
 from advmtl.terms import DiscriminatorTerm, StepContext, SupervisedLosses
 from advmtl.training.state import State
@@ -57,8 +57,7 @@ class ValidationLosses:
     def update(self, outputs: Mapping[str, Tensor], batch: Batch, source: str) -> None:
         """Add a batch; outputs as of the generator."""
         config = self.state.config
-        outputs = {task: output.float() for task, output in outputs.items()}
-        batch = self._as_in_training(batch)
+        outputs, batch = self._as_in_training(outputs, batch)
         masks = validity({task: batch.targets[task] for task in config.tasks}, self.state.generator.tasks)
         supervised = self.state.terms["supervised"]
         assert isinstance(supervised, SupervisedLosses)
@@ -80,10 +79,12 @@ class ValidationLosses:
         for part in parts:
             self.terms.merge(part)
 
-    def _as_in_training(self, batch: Batch) -> Batch:
-        tasks, spec = self.state.generator.tasks, self.state.generator.spec
-        own = {name: task.learning.as_trained(batch.targets[name], spec) for name, task in tasks.items()}
-        return replace(batch, targets={**batch.targets, **own})
+    def _as_in_training(self, outputs: Mapping[str, Tensor], batch: Batch) -> tuple[dict[str, Tensor], Batch]:
+        """Both as behind the canonical lens, where losses are taken."""
+        tasks, spec, zoom = self.state.generator.tasks, self.state.generator.spec, zoom_of_frames(batch)
+        own = {name: task.learning.as_trained(batch.targets[name], zoom, spec) for name, task in tasks.items()}
+        seen = {name: tasks[name].learning.as_trained(one.float(), zoom, spec) for name, one in outputs.items()}
+        return seen, replace(batch, targets={**batch.targets, **own})
 
     def _add_adversarial(self, outputs: Mapping[str, Tensor], batch: Batch, masks: Mapping[str, Tensor]) -> None:
         """The generator's loss from each discriminator that it hears."""

@@ -152,7 +152,9 @@ def _mean_step(state: State, batches: Iterator[Batch], small: bool, number: int)
     for _ in range(_WARM_UP + _TIMED):
         start = time.perf_counter()
         batch = next(batches)
-        train_step(state, (batch.halved(state.config.task_table) if small else batch).to(state.device))
+        train_step(
+            state, (batch.halved(state.config.task_table, state.config.spec) if small else batch).to(state.device)
+        )
         state.step += 1
         if state.device.type == "cuda":
             torch.cuda.synchronize(state.device)

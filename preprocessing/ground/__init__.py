@@ -54,6 +54,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         write_png,
     )
     from preprocessing.ground.frame import Camera, Frame
+    from preprocessing.ground.framing import FITS, PADDING, Fit, Framing
     from preprocessing.ground.labels import (
         CATEGORIES_OF,
         IGNORE,
@@ -67,7 +68,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         lookup_table,
         map_labels,
     )
-    from preprocessing.ground.lens import Lens
+    from preprocessing.ground.lens import MAX_HFOV_DEG, MIN_HFOV_DEG, Lens
     from preprocessing.ground.limits import Memory, idle_cores, let_threads_sleep, usable_cores, usable_memory
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
@@ -93,9 +94,10 @@ _NAMES = {
     "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
+    "framing": "FITS PADDING Fit Framing",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
     "lookup_table map_labels",
-    "lens": "Lens",
+    "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
     "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
     "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "

@@ -8,5 +8,6 @@ from preprocessing.sets.cityscapes import (
     write_camera,
 )
 from preprocessing.sets.layouts import CITYSCAPES, KINDS, Layout, describe, detect_layout, kind_of, sets_near
+from preprocessing.sets.lens_file import ToldLens, read_lens
 from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
 from preprocessing.sets.strays import Strays, strays_in

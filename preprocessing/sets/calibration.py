@@ -60,12 +60,15 @@ class Calibration:
         return camera
 
 
-def read_calibration(path: Path, cameras: tuple[int, int] | None = None) -> Calibration:
+def read_calibration(
+    path: Path, cameras: tuple[int, int] | None = None, baseline_m: float | None = None
+) -> Calibration:
     """Read a calibration file by its kind: JSON by its ending, KITTI's or Middlebury's text by its content.
 
     Args:
         path: The file.
         cameras: KITTI's numbers of the left and the right camera; None = 2 and 3 where they are, else 0 and 1.
+        baseline_m: Of a JSON file that tells none, for who asks for the lens alone [m].
 
     Raises:
         InputError: Unreadable or garbled, an unknown or missing key, or a value that no camera has; names file and key.
@@ -75,13 +78,13 @@ def read_calibration(path: Path, cameras: tuple[int, int] | None = None) -> Cali
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable calibration ({error})") from None
     if path.suffix.lower() == ".json":
-        return _from_json(path, text)
+        return _from_json(path, text, baseline_m)
     if re.search(r"^cam0\s*=", text, re.MULTILINE):
         return _from_middlebury(path, text)
     return _from_kitti(path, text, cameras)
 
 
-def _from_json(path: Path, text: str) -> Calibration:
+def _from_json(path: Path, text: str, baseline_m: float | None) -> Calibration:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -92,6 +95,8 @@ def _from_json(path: Path, text: str) -> Calibration:
     unknown = sorted(set(content) - set(known))
     if unknown:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+    if baseline_m is not None:
+        content.setdefault("baseline_m", baseline_m)
     codec = content.pop("disparity_codec", "kitti")
     if codec not in get_args(Codec):
         raise InputError(f"{path}: disparity_codec is {codec!r}; offered: {', '.join(get_args(Codec))}")

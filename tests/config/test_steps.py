@@ -55,6 +55,8 @@ def test_what_is_no_number_of_steps_is_refused(value: str) -> None:
 
 
 OLD = {
+    "depth": {"lens": "ignored"},
+    "data": {"fit": "stretch"},
     "tasks": {"segmentation": {"losses": {"cross_entropy": 1.0}}, "depth": {"losses": {"berhu": 1.0}}},
     "discriminators": {"d": {"sees": ["depth"], "objective": "hinge", "weight": 0.3}},
     "growth": {},

@@ -9,6 +9,7 @@ from advmtl.data.augment import (
     Jitter,
     apply_jitter,
     augment,
+    behind_lens,
     draw_geometry,
     draw_jitter,
     jitter_matrix,
@@ -26,7 +27,7 @@ def arrays(image: np.ndarray, labels: np.ndarray, depth: np.ndarray) -> Arrays:
 
 
 def cut(before: Arrays, crop: tuple[int, int], geometry: Geometry) -> Arrays:
-    return warp(before, window_of(crop, geometry))
+    return behind_lens(warp(before, window_of(crop, geometry)))
 
 
 def frame(width: int = 60, height: int = 40) -> Arrays:

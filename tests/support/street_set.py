@@ -57,13 +57,14 @@ def write_folder(root: Path, frames: int = 4, *, labels: bool = False, depth_m: 
 
 
 def config(train: list[str], val: list[str] | None = None, **data: object) -> Config:
-    """A configuration over sources written as on the command line, or as mappings."""
+    """A configuration over sources written as on the command line, or as mappings; lenses are ignored."""
     sources = {
         role: [_source(text) if isinstance(text, str) else text for text in texts or []]
         for role, texts in (("train", train), ("val", val))
     }
-    defaults = {"size": "64x32", "batch_size": 4, "workers": 0, "cache_mb": 8}
-    return validate(Config, {"tasks": TASKS, "seed": 5, "data": {**defaults, **sources, **data}}, "test")
+    defaults = {"size": "64x32", "fit": "stretch", "batch_size": 4, "workers": 0, "cache_mb": 8}
+    values = {"tasks": TASKS, "seed": 5, "depth": {"lens": "ignored"}, "data": {**defaults, **sources, **data}}
+    return validate(Config, values, "test")
 
 
 def _source(text: str) -> dict[str, str]:

@@ -114,8 +114,14 @@ def test_it_travels_beside_the_metres():
     assert torch.equal(output[:, :1], alone)
     assert torch.allclose(output[:, 1:], 0.1 * x[:, 1:].exp())
     assert torch.equal(LEARNING.encode_fake(output, SPEC), LEARNING.encode_fake(alone, SPEC))
-    zoomed = LEARNING.as_measured(output, 2.0, (1.0, 1.0))
+    zoomed = LEARNING.as_measured(output, 2.0, (1.0, 1.0), SPEC)
     assert torch.equal(zoomed, torch.cat([2 * alone, output[:, 1:]], 1))
+    canonical, frames = replace(SPEC, canonical_fx_px=200.0), torch.tensor([0.5, 2.0]).view(2, 1, 1, 1)
+    for turned in (
+        LEARNING.as_measured(output, frames, (1.0, 1.0), canonical),
+        LEARNING.as_trained(output, frames, canonical),
+    ):
+        assert torch.equal(turned[:, 1:], output[:, 1:]) and not torch.equal(turned[:, :1], alone)
     target = torch.rand(2, 1, 6, 8) * 30 + 1
     for ours, theirs in zip(
         LEARNING.pictures(output, target, SPEC), LEARNING.pictures(alone, target, SPEC), strict=True

@@ -110,18 +110,22 @@ class DepthArrays(TaskArrays):
         return np.zeros((size[1], size[0]), dtype=np.float32)
 
     def warp(self, stored: Array, window: Window) -> Array:
-        """A zoom by z shows the scene as a lens of z times the focal length would: every object is z times larger,
-        which is what it looks like from 1/z of the distance. So depth is divided by z; a disparity would be multiplied.
+        return warp_nearest(stored, window, 0)
+
+    def behind_lens(self, stored: Array, zoom: float, spec: TaskSpec) -> Array:
+        """What is z times larger looks as it does from 1/z of the distance, so depth is divided by z; a disparity would
+        be multiplied. What is only known to be beyond `max_m` is so behind a longer lens, too; behind a shorter one it
+        is farther.
         """
-        depth = warp_nearest(stored, window, 0)
-        if window.zoom != 1.0:
-            depth *= np.float32(1 / window.zoom)
+        depth: Array = stored * np.float32(1 / zoom)
+        depth[np.isinf(depth)] = np.float32(spec.depth_range_m[1] * max(1.0, 1.0 / zoom))
         return depth
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:
         if not training:  # metrics mask by the true depth
             return stored
-        depth = np.where(stored > 0, np.clip(stored, *spec.depth_range_m), np.float32(0))
+        depth = np.where(np.isinf(stored), np.float32(spec.depth_range_m[1]), stored)
+        depth = np.where(depth > 0, np.clip(depth, *spec.canonical_range_m), np.float32(0))
         return depth.astype(np.float32, copy=False)
 
     def is_labelled(self, target: Array, spec: TaskSpec, *, training: bool) -> bool:

@@ -55,6 +55,12 @@ class DepthRange:
         return math.log(share / (1 - share)) if 0 < share < 1 else 0.0
 
 
+def _contrast(spec: TaskSpec) -> float:
+    """So that a factor of depth is as large a step whatever the range."""
+    (low, high), (least, most) = spec.depth_range_m, spec.canonical_range_m
+    return CONTRAST * math.log(most / least) / math.log(high / low)
+
+
 class DepthMeter:
     """Errors, edges and errors by distance over a set, and whether the stated errors are true, where there are some."""
 
@@ -139,16 +145,17 @@ class Depth(TaskLearning):
 
     def means(self, spec: TaskSpec) -> str:
         """Where between the two ends of the range, in log depth; and the log of the expected error."""
-        text = "depth from {:g} to {:g} m".format(*spec.depth_range_m)
+        (low, high), f = spec.canonical_range_m, spec.canonical_fx_px
+        text = f"depth from {low:g} to {high:g} m" + ("" if f is None else f" behind a lens of {f:g} px")
         return text if spec.depth_error is None else f"{text} and its expected error"
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
-        return DepthRange(*spec.depth_range_m).bias_for(_INITIAL_M)
+        return DepthRange(*spec.canonical_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres within the range, and the expected relative error where there is one."""
-        depth = DepthRange(*spec.depth_range_m).metres(metres(x))
+        """Metres behind the canonical lens, and the expected relative error where there is one."""
+        depth = DepthRange(*spec.canonical_range_m).metres(metres(x))
         scale = spec.depth_error
         return depth if scale is None else torch.cat([depth, relative_error(x[:, 1:], scale)], 1)
 
@@ -160,17 +167,27 @@ class Depth(TaskLearning):
         """Above 0."""
         return target > 0
 
-    def as_trained(self, target: Tensor, spec: TaskSpec) -> Tensor:
-        """Valid depths clamped to the range."""
-        return torch.where(target > 0, target.clamp(*spec.depth_range_m), 0.0)
+    def as_trained(self, target: Tensor, zoom: float | Tensor, spec: TaskSpec) -> Tensor:
+        """Valid depths over the zoom, clamped to the range; what is only known to be far as `DepthArrays.behind_lens`
+        has it.
+        """
+        shorter = zoom.clamp(max=1) if isinstance(zoom, Tensor) else min(zoom, 1.0)
+        own = metres(target)
+        depth = torch.where(own.isinf(), spec.depth_range_m[1] / shorter, own / zoom)
+        return with_metres(target, torch.where(own > 0, depth.clamp(*spec.canonical_range_m), 0.0))
+
+    def halved(self, target: Tensor, spec: TaskSpec) -> Tensor:
+        """Twice the metres, where lenses are not ignored."""
+        picked = target[..., ::2, ::2].contiguous()
+        return picked if spec.canonical_fx_px is None else (2 * picked).clamp(max=spec.canonical_range_m[1])
 
     def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
-        """Log depth in ±CONTRAST."""
-        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(target)
+        """Log depth, `CONTRAST` from the middle of the range of true metres to its end."""
+        return _contrast(spec) * DepthRange(*spec.canonical_range_m).normalised_log(target)
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """As `encode_real`."""
-        return CONTRAST * DepthRange(*spec.depth_range_m).normalised_log(metres(output))
+        return _contrast(spec) * DepthRange(*spec.canonical_range_m).normalised_log(metres(output))
 
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor]:
         """Inverse depths over the frame's largest true one, grey."""
@@ -180,11 +197,13 @@ class Depth(TaskLearning):
         predicted = torch.where(valid, 1 / metres(output), 0)
         return predicted / largest, true / largest, valid
 
-    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
-        """Metres times the zoom: a picture shown z times as large is that of a lens z times as long, and what was
-        learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
+    def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
+        """Metres times the zoom, within the range: a picture shown z times as large is that of a lens z times as long,
+        and what was learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
         """
-        return output if zoom == 1 else with_metres(output, metres(output) * zoom)
+        if spec.canonical_fx_px is None:
+            return output if not isinstance(zoom, Tensor) and zoom == 1 else with_metres(output, metres(output) * zoom)
+        return with_metres(output, (metres(output) * zoom).clamp(*spec.depth_range_m))
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The geometric mean of both views [m], and by how much they differ in log metres: less is surer."""

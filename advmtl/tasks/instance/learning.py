@@ -79,7 +79,7 @@ class Instance(TaskLearning):
         """float32 [N,3,H,W]."""
         return torch.from_numpy(targets)
 
-    def halved(self, target: Tensor) -> Tensor:
+    def halved(self, target: Tensor, spec: TaskSpec) -> Tensor:
         """Offsets are half as many pixels; ids stay."""
         small = target[..., ::2, ::2]
         return torch.cat([small[:, :2] / 2, small[:, 2:]], 1)
@@ -101,7 +101,7 @@ class Instance(TaskLearning):
         dy, dx = output.flip(-1).split(1, dim=1)
         return torch.cat([dy, -dx], dim=1)
 
-    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
+    def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
         """In pixels of the map's picture."""
         if pixels == (1.0, 1.0):
             return output

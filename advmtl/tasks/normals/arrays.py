@@ -85,17 +85,24 @@ class NormalsArrays(TaskArrays):
         return np.zeros((3, size[1], size[0]), dtype=np.int16)
 
     def warp(self, stored: Array, window: Window) -> Array:
-        """Turned and mirrored with the picture; under a zoom by z depth is divided by z while x and y stay as they are.
-
-        The zoomed picture is taken for one of the same lens, in which the point (X, Y, Z) lies at (X, Y, Z/z): its
-        pixel z times as far from the centre, X/(Z/z) = z X/Z. Points go by A = diag(1, 1, 1/z), so normals by
-        A⁻ᵀ = diag(1, 1, z): n' ∝ (nx, ny, z nz). A rotation of the picture rolls the camera about its optical axis,
+        """Turned and mirrored with the picture. A rotation of the picture rolls the camera about its optical axis,
         wherever its centre, for square pixels.
         """
         x, y, z = (warp_nearest(one, window, 0).astype(np.float64) for one in stored)
         # From output directions to source directions, so its transpose leads back.
         turn = window.matrix[:, :2] * window.zoom
-        turned = np.stack([turn[0, 0] * x + turn[1, 0] * y, turn[0, 1] * x + turn[1, 1] * y, window.zoom * z])
+        turned = np.stack([turn[0, 0] * x + turn[1, 0] * y, turn[0, 1] * x + turn[1, 1] * y, z])
+        return to_stored_normals(_unit(turned))
+
+    def behind_lens(self, stored: Array, zoom: float, spec: TaskSpec) -> Array:
+        """Under a zoom by z depth is divided by z while x and y stay as they are.
+
+        The zoomed picture is taken for one of the canonical lens, in which the point (X, Y, Z) lies at (X, Y, Z/z): its
+        pixel z times as far from the centre, X/(Z/z) = z X/Z. Points go by A = diag(1, 1, 1/z), so normals by
+        A⁻ᵀ = diag(1, 1, z): n' ∝ (nx, ny, z nz).
+        """
+        turned = stored.astype(np.float64)
+        turned[2] *= zoom
         return to_stored_normals(_unit(turned))
 
     def target(self, stored: Array, spec: TaskSpec, *, training: bool) -> Array:

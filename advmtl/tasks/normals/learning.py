@@ -167,6 +167,14 @@ class ConstantNormal(nn.Module):
         return {NAME: normal.to(image.device).expand(len(image), 3, *image.shape[2:])}
 
 
+def _seen(normals: Tensor, zoom: float | Tensor) -> Tensor:
+    """n' ∝ (nx, ny, z nz) of vectors [N,3,h,w], zero ones as they are."""
+    if not isinstance(zoom, Tensor) and zoom == 1:
+        return normals
+    x, y, z = normals.split(1, dim=1)
+    return F.normalize(torch.cat([x, y, z * zoom], dim=1), dim=1, eps=_SHORTEST)
+
+
 class Normals(TaskLearning):
     """Unit vectors in the camera's axes; interpolated before they are brought to length 1."""
 
@@ -218,12 +226,18 @@ class Normals(TaskLearning):
         x, y, z = output.flip(-1).split(1, dim=1)
         return torch.cat([-x, y, z], dim=1)
 
-    def as_measured(self, output: Tensor, zoom: float, pixels: tuple[float, float]) -> Tensor:
-        """Back from n' ∝ (nx, ny, z nz), which a picture zoomed by z shows (`arrays.NormalsArrays.warp`)."""
-        if zoom == 1:
-            return output
-        x, y, z = output.split(1, dim=1)
-        return F.normalize(torch.cat([x, y, z / zoom], dim=1), dim=1, eps=_SHORTEST)
+    def halved(self, target: Tensor, spec: TaskSpec) -> Tensor:
+        """As behind a lens of half the focal length, where lenses are not ignored."""
+        picked = target[..., ::2, ::2].contiguous()
+        return picked if spec.canonical_fx_px is None else _seen(picked, 0.5)
+
+    def as_trained(self, target: Tensor, zoom: float | Tensor, spec: TaskSpec) -> Tensor:
+        """n' ∝ (nx, ny, z nz) (`arrays.NormalsArrays.behind_lens`)."""
+        return _seen(target, zoom)
+
+    def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
+        """Back from n' ∝ (nx, ny, z nz), which a picture zoomed by z shows (`arrays.NormalsArrays.behind_lens`)."""
+        return _seen(output, 1 / zoom)
 
     def from_average(self, mean: Tensor) -> Tensor:
         """At length 1."""

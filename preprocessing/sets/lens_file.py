@@ -1,0 +1,64 @@
+"""The lens that somebody tells of pictures: a calibration file, a focal length, or a field of view."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocessing.ground import InputError, Lens
+from preprocessing.sets import cityscapes
+from preprocessing.sets.calibration import read_calibration
+
+
+@dataclass(frozen=True)
+class ToldLens:
+    """One of a calibration file, a focal length in pixels of the pictures, and their horizontal field of view.
+
+    Raises: InputError where more than one is given, or none.
+    """
+
+    camera: Path | None = None
+    fx_px: float | None = None
+    hfov_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        told = [name for name in ("camera", "fx_px", "hfov_deg") if getattr(self, name) is not None]
+        if len(told) != 1:
+            raise InputError(f"lens: give one of camera, fx_px and hfov_deg, not {' and '.join(told) or 'none'}")
+
+    def at(self, size: tuple[int, int]) -> Lens:
+        """The lens of pictures of `size`, (width, height). Raises: InputError naming what cannot be theirs."""
+        if self.camera is not None:
+            return read_lens(self.camera, size)
+        if self.fx_px is not None:
+            return Lens.of_fx(self.fx_px, size)
+        assert self.hfov_deg is not None
+        return Lens.of_hfov(self.hfov_deg, size)
+
+
+def read_lens(path: Path, size: tuple[int, int]) -> Lens:
+    """The lens of pictures of `size`, (width, height), from a calibration file.
+
+    Cityscapes' camera.json, calibration.json (which needs no baseline here), KITTI's or Middlebury's text. A file that
+    says what size it is for is scaled to pictures of the same shape. Raises: InputError naming the file that is none,
+    is for pictures of another shape, or has a lens that pictures of this size cannot have.
+    """
+    content = _json_of(path)
+    if content is not None and "intrinsic" in content:
+        camera = cityscapes.read_camera(path)
+    else:
+        camera = read_calibration(path, baseline_m=1.0 if content and "baseline_m" not in content else None).at(size)
+    try:
+        Lens.of_fx(camera.fx_px, size)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Lens.of_camera(camera, size)
+
+
+def _json_of(path: Path) -> dict[str, object] | None:
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None  # who reads it next says why
+    return content if isinstance(content, dict) else None
