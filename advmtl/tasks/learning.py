@@ -169,6 +169,10 @@ class TaskLearning(Protocol):
         """Channels of its head."""
         raise NotImplementedError
 
+    def channels_aside(self, spec: TaskSpec) -> int:
+        """How many of them, the last ones, read the head's features without teaching them anything."""
+        return 0
+
     def encoded_channels(self, spec: TaskSpec) -> int:
         """Channels of `encode_real` and `encode_fake`, which need not show all that the head says."""
         return self.channels(spec)

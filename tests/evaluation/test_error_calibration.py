@@ -15,8 +15,10 @@ from advmtl.data.loading import val_loaders
 from advmtl.evaluation.error_calibration import calibrate_errors, read_so
 from advmtl.evaluation.measure import evaluate
 from advmtl.tasks import EXPECTED_ERROR, ErrorScale
+from advmtl.tasks.depth.expected_error import expected_error
 from advmtl.training.checkpoint import load_checkpoint, load_generator
 from advmtl.training.fitting import fit
+from advmtl.training.state import build
 from preprocessing.ground.errors import InputError
 
 DEPTH = {"losses": {**LOSSES["depth"]["losses"], EXPECTED_ERROR: 0.1}}
@@ -92,3 +94,17 @@ def test_the_configuration_says_whether_there_is_one(streets: Path) -> None:
     off["tasks"]["depth"]["losses"] = {EXPECTED_ERROR: 1}
     with pytest.raises(InputError, match="expected_error teaches no depth, only its error; add another loss"):
         validate(Config, off, "test")
+
+
+def test_nothing_else_learns_from_it(streets: Path) -> None:
+    """The network begins with the same numbers, says the same depth, and only the error's own layer hears its loss."""
+    plain, own = (build(config, CPU).generator.train() for config in (make_config(streets), with_errors(streets)))
+    theirs = plain.state_dict()
+    assert set(own.state_dict()) - set(theirs) == {"heads.depth.aside.weight", "heads.depth.aside.bias"}
+    assert all(torch.equal(value, theirs[name]) for name, value in own.state_dict().items() if name in theirs)
+    image, target = torch.randn(2, 3, 32, 64), 1 + 40 * torch.rand(2, 1, 32, 64)
+    depth = own(image)["depth"]
+    assert torch.equal(depth[:, :1], plain(image)["depth"])
+    expected_error(depth, target).backward()
+    heard = {name for name, one in own.named_parameters() if one.grad is not None and one.grad.any()}
+    assert heard == {"heads.depth.aside.weight", "heads.depth.aside.bias"}

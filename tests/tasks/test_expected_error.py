@@ -148,10 +148,6 @@ def test_discriminators_see_depth_alone():
     assert fake_maps({"depth": output}, SPEC)["depth"].shape == real_maps({"depth": target}, SPEC)["depth"].shape
 
 
-def test_another_head_is_no_beginning_for_it():
-    assert LEARNING.means(SPEC) != LEARNING.means(spec_of(7))
-
-
 def sums_of(depth: list[float], error: list[float], true: list[float]) -> ErrorSums:
     found = ErrorSums(80.0)
     found.update(stated(metres(*depth), metres(*error)), metres(*true))

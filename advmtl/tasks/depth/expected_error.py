@@ -17,7 +17,7 @@ from advmtl.tasks.spec import ErrorScale
 Likelihood = Literal["laplace", "normal"]
 SMALLEST, LARGEST = 1e-3, 3.0
 """The expected relative errors that a head can state before calibration."""
-_INITIAL = 0.1  # with the bias that a depth head begins with, about 0.15: a network that has just begun
+_INITIAL = 0.1  # what a head says that has not learnt yet
 OPTIONS: dict[str, Any] = {
     "likelihood": Likelihood,
     "beta": Annotated[float, Field(ge=0, le=1)],

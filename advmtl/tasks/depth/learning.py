@@ -139,15 +139,18 @@ class Depth(TaskLearning):
         """One, and one for the expected error."""
         return 1 if spec.depth_error is None else 2
 
+    def channels_aside(self, spec: TaskSpec) -> int:
+        """That of the expected error: what it costs must not be paid by the depth."""
+        return 0 if spec.depth_error is None else 1
+
     def encoded_channels(self, spec: TaskSpec) -> int:
         """One: discriminators see depth alone."""
         return 1
 
     def means(self, spec: TaskSpec) -> str:
-        """Where between the two ends of the range, in log depth; and the log of the expected error."""
+        """Where between the two ends of the range, in log depth."""
         (low, high), f = spec.canonical_range_m, spec.canonical_fx_px
-        text = f"depth from {low:g} to {high:g} m" + ("" if f is None else f" behind a lens of {f:g} px")
-        return text if spec.depth_error is None else f"{text} and its expected error"
+        return f"depth from {low:g} to {high:g} m" + ("" if f is None else f" behind a lens of {f:g} px")
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
