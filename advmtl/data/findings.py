@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advmtl.config import Config
+from advmtl.data.lenses import lens_lines
 from advmtl.data.survey import Labels, Survey
 from preprocessing.ground import InputError
 from preprocessing.sets import Strays
@@ -27,6 +28,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
     lines = [
         *(Line(_stray(one), doubtful=True) for one in survey.strays),
         *_shared(survey),
+        *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
     ]
     for task in config.tasks:
         train, val = survey.train[task], survey.val[task]

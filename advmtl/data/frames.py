@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import Fit, Framing, InputError, picture_shape, read_image, track
+from preprocessing.ground import Fit, Framing, InputError, Lens, picture_shape, read_image, track
 
 COUNTED_PX = 2**28
 """Of label files that need not be decoded to be checked: some seconds."""
@@ -93,12 +93,14 @@ class Look:
         fault: why its picture cannot be read.
         faults: the same of its labels, by task.
         contents: of its labels that were counted, by task.
+        lens: of its picture as it is on the disk, where a label depends on it; None where nobody tells.
     """
 
     picture: tuple[int, int, int] | None = None
     fault: str | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[str, Contents] = field(default_factory=dict)
+    lens: Lens | None = None
 
 
 def look_at(
@@ -171,12 +173,13 @@ def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count:
         return Look(fault=shape)
     faults: dict[str, str] = {}
     found: dict[str, Contents] = {}
+    lens = None
     for name, task in tasks.items():
         if not task.has(record):
             continue
         try:
             if any(output.of_lens for output in task.arrays.outputs) and spec.canonical_fx_px is not None:
-                record.lens(shape[::-1])
+                lens = record.lens(shape[::-1])
             if not count and not task.arrays.check_decodes:
                 task.arrays.check(record, shape)
             elif (contents := task.arrays.contents(record, shape, spec)) is not None:
@@ -184,4 +187,4 @@ def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count:
         except InputError as error:
             faults[name] = str(error)
     file = record.image.stat()
-    return Look((file.st_dev, file.st_ino, file.st_size), faults=faults, contents=found)
+    return Look((file.st_dev, file.st_ino, file.st_size), faults=faults, contents=found, lens=lens)

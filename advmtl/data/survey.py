@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from advmtl.config import Config
 from advmtl.data.frames import Look
 from advmtl.data.index import source_name
+from advmtl.data.lenses import Lenses, lenses_of
 from advmtl.tasks import Contents, FrameRecord, Task
 from preprocessing.ground import InputError, sha256_of
 from preprocessing.sets import Strays
@@ -74,12 +75,14 @@ class Survey:
         train, val: by configured task.
         strays: label files of both roles that belong to no picture.
         shared: names of the validation frames whose picture is one of training, by file or by content.
+        lenses: by role.
     """
 
     train: Mapping[str, Labels]
     val: Mapping[str, Labels]
     strays: tuple[Strays, ...] = ()
     shared: tuple[str, ...] = ()
+    lenses: Mapping[str, Lenses] = field(default_factory=dict)
 
 
 def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
@@ -97,6 +100,7 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
         val=_role(frames[1], config, "val"),
         strays=tuple({one.folder: one for one in strays}.values()),
         shared=_shared(*frames),
+        lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
     )
 
 

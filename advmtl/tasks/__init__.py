@@ -25,6 +25,7 @@ from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from advmtl.tasks.segmentation.arrays import class_legend
 from advmtl.tasks.spec import EXPECTED_ERROR as EXPECTED_ERROR
+from advmtl.tasks.spec import LENS_SPAN as LENS_SPAN
 from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pickle
 import re
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +190,13 @@ class Trained:
         generator: in evaluation mode.
         config: what it was built of.
         chosen: which weights of the file they are, {"file", "weights", "step", "epoch"}.
+        lenses: what is on record of the lenses of its training frames (`data.lenses.Lenses.facts`), {} for nothing.
     """
 
     generator: Generator
     config: Config
     chosen: dict[str, Any]
+    lenses: dict[str, Any] = field(default_factory=dict)
 
 
 def load_generator(run: Path, tables: dict[str, Any] | None = None) -> tuple[Generator, Config]:
@@ -227,4 +229,5 @@ def load_trained(run: Path, tables: dict[str, Any] | None = None) -> Trained:
         generator.load_state_dict(state[NETWORKS[chosen_of(state)["weights"]]], strict=True)
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{path}: weights do not fit the configuration ({first_line(error).split('. ')[0]})") from None
-    return Trained(generator.eval(), config, {"file": path.name, **chosen_of(state)})
+    lenses = dict((state.get("record") or {}).get("lenses") or {})
+    return Trained(generator.eval(), config, {"file": path.name, **chosen_of(state)}, lenses)

@@ -134,7 +134,8 @@ def _in_folder(
     config, data, run, told = prepared.config, prepared.data, Run(how.folder), partial(warn, console)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     tell = partial(console.print, markup=False, highlight=False)
-    opening = replace(how.opening, warn=told, tell=tell, seen=prepared.seen)
+    lenses = prepared.survey.lenses["train"].facts(config)
+    opening = replace(how.opening, warn=told, tell=tell, seen=prepared.seen, lenses=lenses)
     state = open_together(
         lambda: open_run(config, run, device, opening, processes=processes, given=how.given),
         *(config, device, processes, told),

@@ -1,7 +1,7 @@
 """Opening a run folder: a fresh state, or the one that it holds, with what is different now."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Opening:
         resume: False refuses a folder that holds one.
         data_changed: go on where frames are others than they were.
         seen: the frames of now; None: not compared.
+        lenses: of these frames, for the record.
         warn, tell: get a line each about what is wrong, and about what is as asked.
     """
 
@@ -68,6 +69,7 @@ class Opening:
     resume: bool = True
     data_changed: bool = False
     seen: Seen | None = None
+    lenses: Mapping[str, Any] = field(default_factory=dict)
     warn: Callable[[str], None] = lambda text: None
     tell: Callable[[str], None] = lambda text: None
 
@@ -116,6 +118,7 @@ def open_run(
         state.log_bytes = 0
         state.record.versions = installed_versions()
         state.record.data = {} if how.seen is None else how.seen.state_dict()
+        state.record.lenses = dict(how.lenses)
         if state.record.init and not state.step:
             how.tell(text_of(state.record.init))
         if how.overwrite:

@@ -77,12 +77,14 @@ class Record:
         data: `Seen.state_dict` of the frames, {} where a version before did not take note.
         init: where its first weights came from, and which were taken.
         changes: what was different at a later start: {"step", "epoch", …}.
+        lenses: `Lenses.facts` of the training frames, {} of a run from before there were such.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     init: dict[str, Any] = field(default_factory=dict)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    lenses: dict[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values."""
