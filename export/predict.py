@@ -88,6 +88,7 @@ def predict(
         out: folder; made where missing.
         limit: pictures at most.
         raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256),
+            `<name>_depth_error.png` (uint16 = relative error * 10000, 0 = unknown),
             `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none) and `<name>_normals.png` (uint8 RGB, 128 +
             127 times nx, -ny, -nz), at the network's size.
     Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:

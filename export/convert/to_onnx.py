@@ -21,7 +21,7 @@ from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_generator
 from export.convert.parity import ParityReport, check_parity, in_unit
-from export.graph import INPUT, TARGETS, Metadata, deployable_for, describe, gmacs_of, to_properties
+from export.graph import DEPTH_ERROR, INPUT, TARGETS, Metadata, deployable_for, describe, gmacs_of, to_properties
 from export.stream import Skipped, find_images
 from preprocessing.ground import InputError, atomic_write, read_image
 
@@ -228,5 +228,12 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
+    if DEPTH_ERROR in report.metadata.outputs and not report.metadata.error_frames:
+        console.print(
+            f"[yellow]warning[/] {DEPTH_ERROR} was not calibrated, as it is at a training's end; its 80 % interval is "
+            "a guess: export best.pt of a finished run (docs/expected_error.md)",
+            highlight=False,
+            soft_wrap=True,
+        )
     for left in report.skipped:
         console.print(f"skipped {left.name}: {left.reason}", highlight=False, markup=False, soft_wrap=True)
