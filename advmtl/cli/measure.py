@@ -73,7 +73,7 @@ def evaluate(
         check_scripts()
     manner = _manner(size, input, flip, scales, sliding_window, stride, protocol, at_labels=bool(official or submit))
     network, config, loaders, target, chosen = _opened(model, data, manner, device, submit)
-    _doubt(loaders, config)
+    _doubt(loaders, config, chosen.pop("lenses", {}))
     frames = FrameMetrics(config.spec, config.task_table)
     with _result_files(submit, loaders, config, wanted=bool(official or submit)) as files:
         observers: list[Observer] = [frames] if files is None else [frames, files]
@@ -161,11 +161,14 @@ def _opened(
     if submit is None:
         what = ", ".join(map(source_name, sources))
         check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
-    return trained.generator.to(target), config, loaders, target, dict(trained.chosen)
+    return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
 
 
-def _doubt(loaders: "list[NamedLoader]", config: "Config") -> None:
+def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
     """Metres are multiplied where things are shown larger; beyond the training's zooms nothing says that it fits."""
+    if trained:
+        _doubt_lenses(loaders, config, trained)
+        return
     low, high = config.data.augment.zoom
     lens = any(output.of_lens for name in config.tasks for output in config.task_table[name].arrays.outputs)
     zooms = {zoom for _, loader in loaders for zoom in getattr(loader.dataset, "zooms", ())}
@@ -176,6 +179,19 @@ def _doubt(loaders: "list[NamedLoader]", config: "Config") -> None:
             f"{high:g}: metres and normals are corrected for it, and are a guess there",
             highlight=False,
         )
+
+
+def _doubt_lenses(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
+    from advmtl.data import doubt_lenses, shown_lenses
+
+    for name, loader in loaders:
+        frames: Any = loader.dataset
+        presented = getattr(frames, "presentation", None)
+        own = [config.data.size if presented is None or presented.input is None else presented.input]
+        sizes = frames.sizes if presented is None or presented.input is None else own
+        found = shown_lenses(list(zip(frames.records, frames.looks, strict=False)), config, sizes)
+        if doubt := doubt_lenses(found, trained):
+            Console(soft_wrap=True).print(f"[yellow]warning[/] {name}: {doubt}", highlight=False)
 
 
 @contextmanager

@@ -67,6 +67,7 @@ LATER: dict[str, Any] = {
     "train.freeze": {},
     "train.rates": {},
     "train.small_share": 0.0,
+    "train.small_every": 0,
     "data.label_budget": "all",
     "data.label_seed": 0,
     "data.unlabelled_weight": None,
@@ -157,10 +158,9 @@ class Config(Strict):
                 raise ValueError(f"discriminators.{name}.sees: names no task map, so there is nothing to judge")
         self._check_rare_classes()
         odd = [size for size in self._shown_sizes() if size[0] % 2 or size[1] % 2]
-        if self.train.small_share and odd:
-            raise ValueError(
-                f"train.small_share: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0"
-            )
+        if self.train.halves and odd:
+            key = "small_share" if self.train.small_share else "small_every"
+            raise ValueError(f"train.{key}: {odd[0][0]}x{odd[0][1]} cannot be halved; give even sides, or set it to 0")
         balance = self.balance
         check_balance(balance.method, balance.options, balance.at, list(self.tasks), self.objectives)
         check_best(self.train.best, self.tasks, self.task_table, self.spec)

@@ -42,6 +42,8 @@ class TrainConfig(Strict):
         small_share: for this share of the steps the network sees its pictures at half the size, where a step costs
             about a third, at the full learning rate; the rest is trained at `data.size`, where the rate falls
             (progressive resizing: Howard 2018; Tan and Le 2021, section 4).
+        small_every: in the rest, too, each so many steps one sees its pictures at half the size, as a lens of half the
+            focal length would show them; 0: none. What is learnt of small things is forgotten otherwise.
         threads: of a step on a CPU. None: torch's number, within a container's share; "idle": as many as cores are idle
             when the run begins. Another number gives other last bits.
         compile: let torch.compile write the networks' forwards, where it can.
@@ -74,6 +76,7 @@ class TrainConfig(Strict):
     batch_norm: Literal["local", "synchronised", "frozen"] = "local"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     small_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    small_every: NonNegativeInt = 0
     threads: PositiveInt | Literal["idle"] | None = None
     compile: bool = False
     log_every: PositiveInt = 10
@@ -107,6 +110,20 @@ class TrainConfig(Strict):
         Of epochs by the `place` in the data, which is the `step` unless the run once had another number of processes.
         """
         return place if self.max_steps is None else step
+
+    @property
+    def halves(self) -> bool:
+        """Whether any step sees its pictures at half the size."""
+        return self.small_share > 0 or self.small_every > 0
+
+    def halves_at(self, step: int, total: int) -> bool:
+        """Whether this step of so many does."""
+        return step < self.small_share * total or (self.small_every > 0 and step % self.small_every == 0)
+
+    @property
+    def half_size_share(self) -> float:
+        """Of all steps, those that do."""
+        return self.small_share + (1 - self.small_share) / self.small_every if self.small_every else self.small_share
 
     def cuts(self, step: int) -> bool:
         """Whether the training ends after so many steps, be it within an epoch."""

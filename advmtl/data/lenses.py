@@ -11,6 +11,9 @@ from advmtl.data.index import source_name
 from advmtl.tasks import LENS_SPAN, FrameRecord, Task
 from preprocessing.ground import Framing
 
+_BEYOND = 1.1
+"""A lens so many times longer or shorter than any in training is another one."""
+
 
 @dataclass(frozen=True)
 class Lenses:
@@ -35,7 +38,7 @@ class Lenses:
         if not self.fx_px:
             return None
         low, high = config.data.augment.zoom
-        return self.fx_px[0] * min(low, 1.0, 0.5 if config.train.small_share else 1.0), self.fx_px[-1] * max(high, 1.0)
+        return self.fx_px[0] * min(low, 1.0, 0.5 if config.train.halves else 1.0), self.fx_px[-1] * max(high, 1.0)
 
     def facts(self, config: Config) -> dict[str, Any]:
         """For the record of a run, JSON-able: what an exported file tells of the lenses that it was learnt behind."""
@@ -72,6 +75,35 @@ def lenses_of(frames: Sequence[tuple[FrameRecord, Look]], config: Config, role: 
         untold=len(untold),
         untold_in=tuple(dict.fromkeys(_name(sources, one.source, role) for one in untold)),
         doubts=tuple(f"{source}: {doubt}" for source, doubt in doubts.items()),
+    )
+
+
+def shown_lenses(
+    frames: Sequence[tuple[FrameRecord, Look]], config: Config, sizes: Sequence[tuple[int, int]]
+) -> list[float]:
+    """The focal lengths, ascending, in pixels of what a network is shown of frames, where their lens is told; `sizes`:
+    (width, height) that it is shown at, by source.
+    """
+    found = []
+    for record, look in frames:
+        if look.lens is not None:
+            size = sizes[min(record.source, len(sizes) - 1)]
+            found.append(Framing.of(look.lens.size, size, config.data.fit).lens(look.lens).f_px)
+    return sorted(found)
+
+
+def doubt_lenses(shown: Sequence[float], trained: Mapping[str, Any]) -> str | None:
+    """Why metres of frames behind `shown` lenses [px] are a guess, where training saw others (`Lenses.facts`)."""
+    seen = trained.get("seen_fx_px")
+    if not shown or not seen:
+        return None
+    low, high = seen
+    beyond = [f for f in shown if not low / _BEYOND <= f <= high * _BEYOND]
+    if not beyond:
+        return None
+    return (
+        f"{len(beyond)} of {len(shown)} frames are seen through lenses of {_px(beyond[0], beyond[-1])}, training "
+        f"showed {_px(low, high)}, with zooms and half sizes: metres are corrected for it, and are a guess there"
     )
 
 

@@ -225,6 +225,7 @@ def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
     warm = f", {train.warmup_steps} steps of warm-up" if train.warmup_steps else ""
     small = small_steps(config, plan.steps)
     half = f"; pictures at half the size until step {small}" if small else ""
+    half += f", then every {train.small_every} steps" if train.small_every else ""
     times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
     shares = "".join(f"; {key} {share} = {value_at(config, key)}" for key, share in config.shares.items())
     return (

@@ -100,11 +100,11 @@ class Loop:
         return False
 
     def _small_first(self, batches: Iterable[Batch], steps: int, total: int) -> Iterator[Batch]:
-        """The rest of an epoch of so many `steps`, at half the size as long as `train.small_share` says."""
+        """The rest of an epoch of so many `steps`, at half the size where `train.halves_at` says so."""
         state = self.state
-        small = state.config.train.small_share * total
+        config = state.config
         for done, batch in enumerate(batches, done_of(state, steps)):
-            yield batch.halved(state.config.task_table, state.config.spec) if done < small else batch
+            yield batch.halved(config.task_table, config.spec) if config.train.halves_at(done, total) else batch
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """Let the callbacks know; what they raise finds the state saved."""

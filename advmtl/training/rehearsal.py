@@ -165,7 +165,7 @@ def _timed(state: State, batches: Iterator[Batch], an_epoch: int, total: int) ->
     """One step as in training: its seconds, and those of the wait for its batch before it."""
     begun = time.perf_counter()
     batch, config = next(batches), state.config
-    if state.step < small_steps(config, total):
+    if config.train.halves_at(state.step, total):
         batch = batch.halved(config.task_table, config.spec)
     batch = batch.to(state.device)
     there = time.perf_counter()

@@ -223,7 +223,7 @@ def build(
     set_batch_norm(generator, config.train.batch_norm, device, processes)
     if config.train.batch_norm != "synchronised" or processes.count == 1:
         width, height = config.data.crop or config.data.size
-        smaller = 2 if config.train.small_share else 1
+        smaller = 2 if config.train.halves else 1
         check_batch_norm(generator, config.data.batch_size, (width // smaller, height // smaller))
     balance = config.balance
     own = {"terms": ", ".join(sorted(terms))} if terms.keys() != TERMS.keys() else {}

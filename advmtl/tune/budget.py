@@ -64,7 +64,7 @@ class Costs:
     Attributes:
         step_s: of a step, by whether its pictures have half the size and how many of the `starts` it is past.
         starts: from where on further terms are at work, ascending: steps, or shares of all steps, below 1.
-        small_share: of the steps, the first ones, with pictures of half the size.
+        small_share: of the steps, with pictures of half the size; reckoned as if they were the first.
         measurement_s: of a measurement, and one more of the best state at the end.
         saving_s: of a checkpoint: one an epoch, and one of the best state at a measurement.
         batches: steps of an epoch.
@@ -110,7 +110,7 @@ def measure(config: Config, device: torch.device, folder: Path) -> Costs:
     batches, settings = _endless(loader), config.train
     step_s = {
         (small, past): _mean_step(state, batches, small, every[past - 1] if past else 0)
-        for small in ((True, False) if settings.small_share else (False,))
+        for small in ((True, False) if settings.halves else (False,))
         for past in range(len(every) + 1)
     }
     start = time.perf_counter()
@@ -123,7 +123,7 @@ def measure(config: Config, device: torch.device, folder: Path) -> Costs:
     return Costs(
         step_s,
         tuple(_start(step, config) for step in every),
-        settings.small_share,
+        settings.half_size_share,
         measured - start,
         saved - measured,
         loader.batch_sampler.batches,

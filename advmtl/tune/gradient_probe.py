@@ -198,7 +198,7 @@ def _run(config: Config, device: torch.device, steps: int) -> dict[str, list[flo
         [
             *("train.adversarial_start_step=0", "train.adversarial_ramp_steps=0", "train.compile=false"),
             *(f"train.log_every={steps}", f"train.checkpoint_every_steps={_NEVER}", "train.panels=0"),
-            *(f"train.evaluate_every_epochs={_NEVER}", "train.small_share=0"),
+            *(f"train.evaluate_every_epochs={_NEVER}", "train.small_share=0", "train.small_every=0"),
         ],
         tables=config.tables,
     ).settled(total)

@@ -6,7 +6,7 @@ import pytest
 
 import advmtl
 from advmtl.config import Config
-from advmtl.data import survey_data, survey_lines, train_loader, val_loaders
+from advmtl.data import doubt_lenses, shown_lenses, survey_data, survey_lines, train_loader, val_loaders
 from preprocessing.ground import write_json
 from tests.data.test_frame_lenses import HEIGHT, WIDTH, scene, settings, source
 
@@ -65,3 +65,16 @@ def test_a_run_remembers_its_lenses(tmp_path: Path) -> None:
         "told": 1,
         "untold": 0,
     }
+
+
+def test_frames_behind_other_lenses_than_training_showed_are_doubted(tmp_path: Path) -> None:
+    """Trained behind 120 px, halved to 60; a frame of 200 px at twice the size is one of 400."""
+    config = settings(source(scene(tmp_path, 200.0), fx_px=200.0))
+    ((_, loader),) = val_loaders(config)
+    frames = list(zip(loader.dataset.records, loader.dataset.looks, strict=True))
+    assert shown_lenses(frames, config, [(WIDTH, HEIGHT)]) == [pytest.approx(200)]
+    shown = shown_lenses(frames, config, [(2 * WIDTH, 2 * HEIGHT)])
+    doubt = doubt_lenses(shown, {"seen_fx_px": [60.0, 120.0]})
+    assert doubt is not None and "1 of 1 frames" in doubt and "400 px" in doubt and "60 to 120 px" in doubt
+    assert doubt_lenses([58.0, 130.0], {"seen_fx_px": [60.0, 120.0]}) is None
+    assert doubt_lenses(shown, {}) is None

@@ -92,3 +92,21 @@ def test_what_cannot_be_halved_is_refused(streets: Path) -> None:
     values["train"]["small_share"] = 0.3
     with pytest.raises(ValueError, match=r"train.small_share: 63x32 cannot be halved"):
         validate(type(make_config(streets)), values, "test")
+
+
+def test_the_rest_sees_half_every_so_many_steps(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of six steps the first is small by its share, the fourth by its number."""
+    config, seen, step = (
+        make_config(streets, critic=False, small_share=0.1, small_every=3),
+        [],
+        advmtl.training.loop.train_step,
+    )
+
+    def noted(state: State, batch: Batch, *, statistics: bool = False) -> dict[str, torch.Tensor]:
+        seen.append(batch.image.shape[2])
+        return step(state, batch, statistics=statistics)
+
+    monkeypatch.setattr(advmtl.training.loop, "train_step", noted)
+    fit(config, tmp_path / "run", CPU, quiet())
+    assert seen == [16, 32, 32, 16, 32, 32]
+    assert config.train.half_size_share == pytest.approx(0.1 + 0.9 / 3)
