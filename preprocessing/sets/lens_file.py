@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.ground import InputError, Lens
+from preprocessing.ground import Camera, InputError, Lens
 from preprocessing.sets import cityscapes
 from preprocessing.sets.calibration import read_calibration
 
@@ -38,19 +38,39 @@ class ToldLens:
 def read_lens(path: Path, size: tuple[int, int]) -> Lens:
     """The lens of pictures of `size`, (width, height), from a calibration file.
 
-    Cityscapes' camera.json, calibration.json (which needs no baseline here), KITTI's or Middlebury's text. A file that
-    says what size it is for is scaled to pictures of the same shape. Raises: InputError naming the file that is none,
-    is for pictures of another shape, or has a lens that pictures of this size cannot have.
+    Cityscapes' camera.json, also its intrinsic part alone ({"fx", "fy", "u0", "v0"}), calibration.json, KITTI's or
+    Middlebury's text; a JSON file needs no baseline here. A file that says what size it is for is scaled to pictures of
+    the same shape. Raises: InputError naming the file that is none, is for pictures of another shape, or has a lens
+    that pictures of this size cannot have.
     """
     content = _json_of(path)
+    intrinsic = content if content is None or "intrinsic" not in content else content["intrinsic"]
+    if isinstance(intrinsic, dict) and "fx" in intrinsic:
+        return _of_intrinsic(path, intrinsic, size)
     if content is not None and "intrinsic" in content:
-        camera = cityscapes.read_camera(path)
+        camera = cityscapes.read_camera(path)  # says what is wrong with it
     else:
         camera = read_calibration(path, baseline_m=1.0 if content and "baseline_m" not in content else None).at(size)
     try:
         Lens.of_fx(camera.fx_px, size)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    return Lens.of_camera(camera, size)
+
+
+def _of_intrinsic(path: Path, values: dict[str, object], size: tuple[int, int]) -> Lens:
+    numbers = {}
+    for key, default in (("fx", None), ("fy", values["fx"]), ("u0", 0.0), ("v0", 0.0)):
+        value = values.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
+            raise InputError(f"{path}: {key} is {value!r}; it must be a plain number")
+        numbers[key] = float(value)
+    try:
+        Lens.of_fx(numbers["fx"], size)
+        Lens.of_fx(numbers["fy"], size[::-1])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    camera = Camera(1.0, numbers["fx"], numbers["fy"], numbers["u0"], numbers["v0"])
     return Lens.of_camera(camera, size)
 
 
