@@ -90,6 +90,7 @@ def evaluate(
     if measured:
         print_table(metrics, f"Evaluation{f' {manner.words}' if manner.words else ''}", tasks=tasks)
     _print_protocols(metrics, config)
+    _print_doubts(metrics, config)
     if constant:
         for task, constants in constant_baselines(config, loaders, tasks).items():
             metrics[f"constant_{task}"] = constants
@@ -160,8 +161,16 @@ def _opened(
     loaders = val_loaders(config, sources, presentation=manner.presentation)
     if submit is None:
         what = ", ".join(map(source_name, sources))
-        check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
+        surveyed = survey_val(config, [loader for _, loader in loaders], sources)
+        check_measurable(surveyed, what)
+        _print_doubts([doubt for labels in surveyed.values() for doubt in labels.doubts])
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
+
+
+def _print_doubts(doubts: list[str]) -> None:
+    for line in doubts:
+        Console(stderr=True, soft_wrap=True).print("[yellow]warning[/]", end=" ")
+        Console(stderr=True, soft_wrap=True).print(line, highlight=False, markup=False, emoji=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
@@ -239,6 +248,17 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
                 Console(soft_wrap=True).print(
                     f"[yellow]warning[/] protocol {name}: no frame has a true value where it measures", highlight=False
                 )
+
+
+def _print_doubts(metrics: Mapping[str, Any], config: "Config") -> None:
+    """What the tasks find doubtful in their figures; of single sources where there are several."""
+    parts = metrics.get("sources") or {"": metrics}
+    console = Console(soft_wrap=True)
+    for source, figures in parts.items():
+        for task in config.tasks:
+            for line in config.task_table[task].learning.doubts(figures[task]) if task in figures else ():
+                console.print(f"[yellow]warning[/] {source + ': ' if source else ''}", end="", highlight=False)
+                console.print(line, markup=False, highlight=False)
 
 
 def _place(model: Path, manner: "Manner", data: list[str]) -> Path:

@@ -60,6 +60,7 @@ LATER: dict[str, Any] = {
     "depth.lens": "ignored",
     "depth.canonical_fx_px": None,
     "data.fit": "stretch",
+    "depth.scale": 1.0,
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -277,6 +278,7 @@ class Config(Strict):
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
             canonical_fx_px=self.canonical_fx_px,
+            depth_scale=self.depth.scale,
             depth_error=self._error or (ErrorScale() if self.states_errors else None),
         )
 

@@ -45,6 +45,7 @@ DEPTH_ERROR = "depth_error"
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
+_MARKS = 8  # about so many files are asked who wrote them
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
@@ -58,7 +59,16 @@ class DepthArrays(TaskArrays):
     value_unit = "m"
     dtype = "float32"
     channels = 0
-    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
+    outputs = (
+        Output(
+            DEPTH_M,
+            "float32 [1,H,W], metres along the optical axis; +Inf: no distance, the sky; NaN: unknown",
+            "relative",
+            0.001,
+            of_lens=True,
+            endless=True,
+        ),
+    )
     optional = (Output(DEPTH_ERROR, "float32 [1,H,W], expected |Z - Z*| / Z* of depth_m, 1 = 100 %", "relative", 0.01),)
     derived: tuple[str, ...] = ()
 
@@ -94,10 +104,11 @@ class DepthArrays(TaskArrays):
         """Depth that the network cannot express; what is only known to be far is not meant."""
         pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
         values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
+        unmarked = _unmarked([record for record, _ in files])
         if not len(values):
-            return []
+            return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
-        return [
+        return unmarked + [
             f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
             for what, limit, outside in sides
             if outside.mean() > _OUTSIDE
@@ -183,9 +194,13 @@ class DepthArrays(TaskArrays):
         return depth_footer(spec.depth_range_m, width)
 
     def files(self, outputs: Mapping[str, Array]) -> dict[str, MapFile]:
-        found = {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
+        metres = outputs[DEPTH_M]
+        # The file's only word for the sky (+Inf) and for the unknown (NaN) is 0, no depth. -Inf is neither.
+        known = np.where(np.isnan(metres) | np.isposinf(metres), np.float32(0), metres)
+        found = {"depth": MapFile(to_stored(known), DEPTH_TEXT)}
         if DEPTH_ERROR in outputs:
-            found[DEPTH_ERROR] = MapFile(error_code(outputs[DEPTH_ERROR]), ERROR_TEXT)
+            # Where there is no distance, there is none to be wrong.
+            found[DEPTH_ERROR] = MapFile(error_code(np.where(known > 0, outputs[DEPTH_ERROR], np.nan)), ERROR_TEXT)
         return found
 
 
@@ -263,3 +278,16 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
+
+
+def _unmarked(records: Sequence[FrameRecord]) -> list[str]:
+    """A line where depth of a stereo set, which `preprocess` should have written, does not say that it did."""
+    made = [record.depth for record in records if record.frame is not None and record.depth == record.frame.depth]
+    paths = [path for path in made[:: max(1, len(made) // _MARKS)] if path is not None]
+    without = [path for path in paths if read_depth_clip(path) is None]
+    if not without:
+        return []
+    return [
+        f"{without[0]}: does not say that preprocess wrote it, and is read as metres x {DEPTH_SCALE}; is it of another "
+        "scale? preprocess --out writes depth elsewhere"
+    ]

@@ -65,7 +65,6 @@ def error_row(
         off = np.abs(np.where(np.isfinite(depth_m), depth_m, 0) - np.where(valid, truth_m, 1))
         # What is exact is drawn as the least error, not as unknown.
         measured = color_error(np.where(valid, np.maximum(off / np.where(valid, truth_m, 1), 1e-6), 0))
+    stated = color_error(np.where(np.isfinite(depth_m), error, np.nan))  # what has no distance has none to be wrong
     legend = error_legend(len(image) + CAPTION_HEIGHT)
-    return panel(
-        image, (measured, "|error| / depth, measured"), (color_error(error), "expected error"), legend, "error"
-    )
+    return panel(image, (measured, "|error| / depth, measured"), (stated, "expected error"), legend, "error")

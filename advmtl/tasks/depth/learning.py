@@ -20,6 +20,7 @@ from advmtl.tasks.depth.expected_error import metres, relative_error, with_metre
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.depth.published import PROTOCOLS
+from advmtl.tasks.depth.scale import DepthScale, frame_scale_sums, ratios_of, scale_doubt
 from advmtl.tasks.learning import Constant, ErrorMeter, Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import ErrorScale, TaskSpec
 
@@ -62,18 +63,21 @@ def _contrast(spec: TaskSpec) -> float:
 
 
 class DepthMeter:
-    """Errors, edges and errors by distance over a set, and whether the stated errors are true, where there are some."""
+    """Errors, edges, errors by distance, and scale over a set; whether stated errors are true, if there are some."""
 
     def __init__(self, max_m: float, scale: ErrorScale | None = None) -> None:
         self.pixels, self.edges, self.bands = DepthMetrics(max_m), DepthEdges(max_m), DistanceBands(max_m)
-        self.scale, self.stated = scale or ErrorScale(), ErrorSums(max_m)
+        self.scale = DepthScale(max_m)
+        self.read_as, self.stated = scale or ErrorScale(), ErrorSums(max_m)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch of metres; targets are true depths before any clipping."""
         depth, target = metres(outputs[NAME]).float(), targets[NAME]
         self.pixels.update(depth, target, frames=frames)
         self.edges.update(depth, target)
-        self.bands.update(depth, target)
+        ratios = ratios_of(depth, target, self.scale.max_m)
+        self.bands.add(ratios)
+        self.scale.add(ratios)
         self.stated.update(outputs[NAME].float(), target)
 
     def merge(self, other: "DepthMeter") -> None:
@@ -81,28 +85,35 @@ class DepthMeter:
         self.pixels.merge(other.pixels)
         self.edges.merge(other.edges)
         self.bands.merge(other.bands)
+        self.scale.merge(other.scale)
         self.stated.merge(other.stated)
 
     def compute(self) -> dict[str, Any]:
-        """See `DepthMetrics`, `DepthEdges`, `DistanceBands` and `ErrorSums`."""
-        figures = {**self.pixels.compute(), **self.edges.compute(), "bands": self.bands.compute()}
-        figures |= self.stated.compute(self.scale.interval)
+        """See `DepthMetrics`, `DepthEdges`, `DepthScale`, `DistanceBands` and `ErrorSums`."""
+        figures = {**self.pixels.compute(), **self.edges.compute(), **self.scale.compute()}
+        figures["bands"] = self.bands.compute()
+        figures |= self.stated.compute(self.read_as.interval)
         return figures if figures.get("abs_rel") is not None else {}
 
 
 @dataclass(frozen=True)
 class DepthFrames:
-    """AbsRel, RMSE and δ1 of each frame."""
+    """AbsRel, RMSE and δ1 of each frame, its scale, and AbsRel without."""
 
     max_m: float
 
     def sums(self, output: Tensor, target: Tensor) -> Tensor:
-        """float64 `[N,4]`."""
-        return frame_depth_sums(metres(output).float(), target, self.max_m)
+        """float64 `[N,6]`."""
+        depth = metres(output).float()
+        parts = (frame_depth_sums(depth, target, self.max_m), frame_scale_sums(depth, target, self.max_m))
+        return torch.cat(parts, dim=1)
 
     def figures(self, sums: Any) -> dict[str, Any]:
         """None where no pixel is valid."""
-        return frame_metrics(sums)
+        figures = frame_metrics(sums[:4])
+        count, (log_scale, relative) = float(sums[0]), sums[4:].tolist()
+        own = (math.exp(log_scale), relative / count) if count else (None, None)
+        return {**figures, "scale": own[0], "abs_rel_frame_scaled": own[1]}
 
 
 class Depth(TaskLearning):
@@ -118,6 +129,17 @@ class Depth(TaskLearning):
         Figure("delta2", "1", True, title="δ2"),
         Figure("delta3", "1", True, title="δ3"),
         Figure("edge_f1", "1", True, main=True, title="depth-edge F1"),
+        Figure("scale", "1", title="scale", of_frames=True),  # predicted/true at the median pixel
+        Figure("scale_error", "1", False, main=True, title="scale error"),  # by how much it is off 1, either way
+        Figure("scale_frames", "1"),  # median, 10 and 90 % of the frames' scales
+        Figure("scale_frames_p10", "1"),
+        Figure("scale_frames_p90", "1"),
+        Figure("abs_rel_set_scaled", "1", False, title="AbsRel, set's scale removed"),
+        Figure("rmse_set_scaled_m", "m", False, title="RMSE, set's scale removed"),
+        Figure("delta1_set_scaled", "1", True, title="δ1, set's scale removed"),
+        Figure("abs_rel_frame_scaled", "1", False, title="AbsRel, frames' scales removed", of_frames=True),
+        Figure("rmse_frame_scaled_m", "m", False, title="RMSE, frames' scales removed"),
+        Figure("delta1_frame_scaled", "1", True, title="δ1, frames' scales removed"),
         Figure("error_ause_abs_rel", "1", False, title="AUSE, AbsRel"),
         Figure("error_ause_abs_rel_constant", "1", title="AUSE of a constant, AbsRel"),
         Figure("error_ause_rmse", "1", False, title="AUSE, RMSE"),
@@ -157,10 +179,15 @@ class Depth(TaskLearning):
         return DepthRange(*spec.canonical_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres behind the canonical lens, and the expected relative error where there is one."""
+        """Metres behind the canonical lens, times the scale of a calibrated network, and the expected relative error
+        where there is one.
+        """
         depth = DepthRange(*spec.canonical_range_m).metres(metres(x))
-        scale = spec.depth_error
-        return depth if scale is None else torch.cat([depth, relative_error(x[:, 1:], scale)], 1)
+        if spec.depth_scale != 1:
+            depth = depth * spec.depth_scale
+            depth = depth.clamp(*spec.depth_range_m) if spec.canonical_fx_px is None else depth
+        read_as = spec.depth_error
+        return depth if read_as is None else torch.cat([depth, relative_error(x[:, 1:], read_as)], 1)
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,1,H,W]."""
@@ -233,6 +260,11 @@ class Depth(TaskLearning):
         """AbsRel, RMSE, δ1."""
         return f"AbsRel {figures['abs_rel']:.3f}, RMSE {figures['rmse_m']:.2f} m, δ1 {figures['delta1']:.3f}"
 
+    def doubts(self, figures: Mapping[str, Any]) -> list[str]:
+        """Where the scale is off."""
+        found = scale_doubt(figures)
+        return [] if found is None else [found]
+
     def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:
         """The mean, and the median, depth of the training frames."""
         return constant_depths(targets, NAME, spec.depth_range_m[1])
@@ -243,9 +275,10 @@ class Depth(TaskLearning):
         return found if output.shape[1] == 1 else {**found, DEPTH_ERROR: output[:, 1].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
-        """[N,1,H,W], [N,2,H,W] with errors."""
-        found = [outputs[name] for name in (OUTPUT, DEPTH_ERROR) if name in outputs]
-        return found[0][:, None] if len(found) == 1 else torch.stack(found, 1)
+        """[N,1,H,W], [N,2,H,W] with errors; what has no distance, the sky, is as far as anything that is told."""
+        depth = outputs[OUTPUT].clamp(max=spec.depth_range_m[1])
+        error = outputs.get(DEPTH_ERROR)
+        return depth[:, None] if error is None else torch.stack([depth, error], 1)
 
 
 LEARNING = Depth()
