@@ -100,7 +100,10 @@ class TaskGenerator(nn.Module):
         features = self.refine(z)
         if self.aside is None:
             return self.emit(features)
-        return torch.cat([self.emit(features), self.aside(features.detach())], 1)
+        own = self.emit(features)
+        if own.requires_grad:  # of a part of a tensor, torch would add up the bias's gradient in another order
+            own.register_hook(torch.Tensor.contiguous)
+        return torch.cat([own, self.aside(features.detach())], 1)
 
 
 class Generator(nn.Module):
@@ -180,7 +183,8 @@ class Generator(nn.Module):
         return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
 
     def _maps(self, heads: Mapping[str, Tensor], size: tuple[int, int]) -> TaskMaps:
-        return TaskMaps(heads, size, self.activate)
+        aside = {name: task.learning.channels_aside(self.spec) for name, task in self.tasks.items() if name in heads}
+        return TaskMaps(heads, size, self.activate, aside)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
