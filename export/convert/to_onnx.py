@@ -22,7 +22,18 @@ from advmtl.tasks import TASKS, Task
 from advmtl.training import load_trained
 from export.convert.parity import ParityReport, check_parity, in_unit
 from export.convert.truth import TruthReport, check_truth
-from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
+from export.graph import (
+    DEPTH_ERROR,
+    INPUT,
+    TARGETS,
+    ZOOM,
+    Metadata,
+    deployable_for,
+    describe,
+    gmacs_of,
+    offer_zoom,
+    to_properties,
+)
 from export.session import open_session
 from export.stream import Skipped, find_images
 from preprocessing.ground import FITS, Fit, InputError, Lens, atomic_write, read_image
@@ -283,6 +294,13 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
     print_truth(report.truth, console)
+    if DEPTH_ERROR in report.metadata.outputs and not report.metadata.error_frames:
+        console.print(
+            f"[yellow]warning[/] {DEPTH_ERROR} was not calibrated, as it is at a training's end; its 80 % interval is "
+            "a guess: export best.pt of a finished run (docs/expected_error.md)",
+            highlight=False,
+            soft_wrap=True,
+        )
     if report.metadata.of_lens and lens is not None:
         console.print(
             f"metres are those of a lens of {lens.hfov_deg:.1f} degrees horizontally where no other is given",
