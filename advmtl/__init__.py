@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all o
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, Literal
 
     import numpy as np
     import torch
@@ -220,12 +220,13 @@ def load(
     from pathlib import Path
 
     from advmtl.networks import ENCODERS
-    from advmtl.training import Model, encoder_table, load_generator
+    from advmtl.training import Model, encoder_table, load_trained
 
     known = dict(tables or {})
     if encoder is not None:
         known["encoders"] = {**known.get("encoders", ENCODERS), **encoder_table(encoder)}
-    return Model(*load_generator(Path(run), known))
+    trained = load_trained(Path(run), known)
+    return Model(trained.generator, trained.config, trained.lenses)
 
 
 def evaluate(
@@ -283,24 +284,38 @@ def evaluate(
     return measure(found.network, measured, config, found.device, tasks=config.task_table, manner=manner)
 
 
-def predict(model: Trained, image: Image, *, size: tuple[int, int] | str | None = "picture") -> dict[str, NDArray[Any]]:
+def predict(
+    model: Trained,
+    image: Image,
+    *,
+    size: tuple[int, int] | str | None = "picture",
+    camera: str | Path | None = None,
+    fx_px: float | None = None,
+    hfov_deg: float | None = None,
+    fit: Literal["crop", "pad", "stretch"] | None = None,
+) -> dict[str, NDArray[Any]]:
     """The deployed outputs of one picture by name: `classes` uint8 [h,w], `depth_m` float32 [h,w] metres, `offsets_px`
-    float32 [2,h,w] pixels, `instances` uint16 [h,w], or those of a caller's tasks.
+    float32 [2,h,w] pixels, `instances` uint16 [h,w], or those of a caller's tasks. The sky has no distance, +Inf.
 
     Args:
         model: as for `evaluate`; where it is.
         image: RGB uint8 [H,W,3], of any size.
-        size: (width, height) of the outputs; "picture": the image's; None: the network's, without resizing.
+        size: (width, height) of the outputs; "picture": the image's; None: the network's, without resizing, of a padded
+            picture without what stands beside it. What was cut off a picture is unknown: class 255, depth NaN.
+        camera, fx_px, hfov_deg: the lens of the image as it is, at most one: a calibration file, its focal length in
+            pixels, its horizontal field of view in degrees. None: the model's own, that of its training data.
+        fit: how a picture of another aspect is shown; None: as in training.
     Raises: InputError.
     """
-    from advmtl.evaluation import predict as look
+    from export.graph import told_lens
+    from export.session import predict_with
 
     found = _model(model)
     if size is not None and isinstance(size, str):
         if size != "picture":
             raise _input_error(f'size {size!r}: give (width, height), "picture" or None')
         size = (image.shape[1], image.shape[0]) if getattr(image, "ndim", 0) == 3 else None
-    return look(found.network, image, found.config.data.size, size)
+    return predict_with(found, image, size, told_lens(camera, fx_px, hfov_deg), fit)
 
 
 def export(
@@ -311,6 +326,11 @@ def export(
     frames: Sequence[Image] | str | Path | None = None,
     count: int = 20,
     target: str = "cpu",
+    camera: str | Path | None = None,
+    fx_px: float | None = None,
+    hfov_deg: float | None = None,
+    fit: Literal["crop", "pad", "stretch"] | None = None,
+    sky: str = "infinite",
 ) -> ExportReport:
     """Write one ONNX file, camera frame in (uint8 RGB), deployed outputs out, checked against the model on pictures.
 
@@ -321,16 +341,24 @@ def export(
         frames: pictures to compare on, arrays uint8 [H,W,3] or a folder; None: the validation sources.
         count: pictures at most.
         target: "cpu" or "gpu", what will run it.
-    Returns: megabytes, metadata, and the differences measured. Raises: InputError; `export.convert.ParityError` where
-        the file's outputs differ, and nothing is then written. For fp16, int8 and engines: `advmtl export`.
+        camera, fx_px, hfov_deg: the lens whose factor is baked in, as for `predict`.
+        fit: how frames of another aspect are to be shown; None: as in training.
+        sky: "infinite", no distance where the class is sky; "far", what the network says.
+    Returns: megabytes, metadata, and the differences measured, to truth too where validation frames have depth.
+    Raises: InputError; `export.convert.ParityError` where the file's outputs differ, and nothing is then written. For
+        fp16, int8 and engines: `advmtl export`.
     """
     from pathlib import Path
 
-    from export.convert import export_model
+    from export.convert import Deployment, export_model
+    from export.graph import told_lens
 
+    where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky)
     found = _model(model)
     pictures = Path(frames) if isinstance(frames, str | Path) else frames
-    return export_model(found.network, found.config, Path(path), size=size, frames=pictures, count=count, target=target)
+    return export_model(
+        found.network, found.config, Path(path), frames=pictures, count=count, where=where, lenses=found.lenses
+    )
 
 
 def _model(model: Trained) -> Model:

@@ -21,6 +21,14 @@ class InferOptions:
 
     model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
     source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    camera: Annotated[
+        Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
+    ] = None
+    fx_px: Annotated[float | None, Help("Instead: focal length in pixels of the frames as they are.")] = None
+    hfov_deg: Annotated[float | None, Help("Instead: what the frames show from side to side, degrees.")] = None
+    fit: Annotated[
+        str | None, Help("Frames of another aspect: crop, pad or stretch; default: as the model was trained.")
+    ] = None
     out: Annotated[Path | None, Help("A .mp4 or .mkv file or a folder for pictures.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from export.convert import ParityError, in_unit, outputs_of, print_export
+from export.convert import ParityError, in_unit, outputs_of, print_export, print_truth
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
 from export.session import build_engines
 from preprocessing.ground import InputError, write_json
@@ -66,6 +66,7 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     for name, cells in _rows(report.models, reference):
         table.add_row(name, *cells)
     console.print(table)
+    print_truth(report.truth, console)
     console.print(f"measured on {report.processor.description}", highlight=False, markup=False, soft_wrap=True)
     if report.quantisation is not None:
         _print_layers(report, console)

@@ -17,7 +17,9 @@ from preprocessing.ground import InputError, denormalize
 
 
 class Deployed(nn.Module):
-    """A session as a network: maps as a meter takes them, of deployed outputs, brought to other sizes by nearest."""
+    """A session as a network: maps as a meter takes them, of deployed outputs, metres of each frame's own lens, brought
+    to other sizes by nearest.
+    """
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -30,13 +32,21 @@ class Deployed(nn.Module):
 
     def maps_at(self, image: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         """The same at `size` (height, width): classes and metres as `infer` fits them to a frame."""
-        found = [self._frame(one, size) for one in image]
+        return self.maps_behind(image, size, None)
+
+    def maps_behind(self, image: Tensor, size: tuple[int, int], zoom: float | Tensor | None) -> dict[str, Tensor]:
+        """The same behind lenses `zoom` times as long as the one that depth was learnt for, a number or [N]; None: the
+        file's own.
+        """
+        zooms = zoom.flatten().tolist() if isinstance(zoom, Tensor) else [zoom] * len(image)
+        own = zooms if self.session.metadata.canonical_fx_px is not None else [None] * len(image)
+        found = [self._frame(one, size, factor) for one, factor in zip(image, own, strict=True)]
         return {name: torch.cat([maps[name] for maps in found]) for name in self.tasks}
 
-    def _frame(self, image: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+    def _frame(self, image: Tensor, size: tuple[int, int], zoom: float | None) -> dict[str, Tensor]:
         pixels = np.ascontiguousarray(denormalize(image.cpu().numpy()))
-        result = unpack(self.session.network(pixels[None]))
-        faulty = fault_of(result) is not None
+        result = unpack(self.session.infer(pixels[None], zoom))
+        faulty = fault_of(result, self.session.metadata.sky) is not None
         outputs = fit(result, size[::-1], self.tasks).outputs
         deployed = {name: torch.from_numpy(np.where(faulty, 0, values)[None]) for name, values in outputs.items()}
         maps = {name: task.learning.from_deployed(deployed, self.spec).float() for name, task in self.tasks.items()}
@@ -52,8 +62,18 @@ def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config
         {
             "name": metadata.configuration or "model",
             "tasks": {name: {"losses": {_a_loss(task): 1}} for name, task in own.items()},
-            "data": {"classes": metadata.label_set, "size": f"{metadata.size[0]}x{metadata.size[1]}", "cache_mb": 0},
-            "depth": {"min_m": low, "max_m": high},
+            "data": {
+                "classes": metadata.label_set,
+                "size": f"{metadata.size[0]}x{metadata.size[1]}",
+                "fit": metadata.fit,
+                "cache_mb": 0,
+            },
+            "depth": {
+                "min_m": low,
+                "max_m": high,
+                "lens": "ignored" if metadata.canonical_fx_px is None else "canonical",
+                "canonical_fx_px": metadata.canonical_fx_px,
+            },
         },
         tables={} if tasks is TASKS else {"tasks": tasks},
     )

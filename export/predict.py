@@ -1,6 +1,6 @@
 """Panels and raw maps of a model on still images, beside the ground truth where the source is labelled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,58 +10,72 @@ from numpy.typing import NDArray
 
 from advmtl.drawing import result_panel
 from advmtl.tasks import FrameRecord, MapFile, Task, TaskSpec, tasks_of
-from export.session import Session, fault_of, prepare, spec_of
-from export.stream import Skipped, find_images, unique_name
-from preprocessing.ground import InputError, progress, read_image, write_png
+from export.graph import View
+from export.session import Result, Session, complete, fault_of, spec_of, unpack
+from export.stream import Loaded, Skipped, Views, find_images, unique_name
+from preprocessing.ground import InputError, picture_shape, progress, read_image, write_png
 
 
 @dataclass(frozen=True)
 class _Picture:
     name: str
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8]  # as it is shown to the network
+    view: View
     truth: Mapping[str, NDArray[Any]]
 
 
-def _pictures(paths: list[Path], root: Path) -> Iterator[_Picture | Skipped]:
+def _pictures(paths: list[Path], root: Path, views: Views) -> Iterator[_Picture | Skipped]:
+    seen = False
     for path in paths:
         relative = path.relative_to(root)
+        name = str(relative.with_suffix(""))
         try:
-            yield _Picture(str(relative.with_suffix("")), read_image(path), {})
+            image = read_image(path)
         except InputError as error:
+            yield Skipped(str(relative), str(error))
+            continue
+        try:
+            view = views.of(Loaded(name, image))
+            seen = True
+            yield _Picture(name, view.framing.picture(image), view, {})
+        except InputError as error:
+            if not seen:  # a lens that is none of these pictures' is said at once
+                raise
             yield Skipped(str(relative), str(error))
 
 
-def _labelled(
-    records: Sequence[FrameRecord], size: tuple[int, int], tasks: Mapping[str, Task], spec: TaskSpec
-) -> Iterator[_Picture | Skipped]:
+def _labelled(records: Sequence[FrameRecord], session: Session, views: Views) -> Iterator[_Picture | Skipped]:
     from advmtl.data import load_frame
 
+    spec, tasks = spec_of(session.metadata), tasks_of(session.metadata.outputs, session.tasks)
     for record in records:
         own = {name: task for name, task in tasks.items() if task.has(record)}
         try:
-            frame = load_frame(record, size, own, spec)
+            size = picture_shape(record.image)[::-1]
+            lens = record.lens(size) if session.lens is None and session.metadata.of_lens else None
+            view = views.at(record.name, size, lens)
+            frame = load_frame(record, session.metadata.size, own, spec, fit=session.shown_as)
         except InputError as error:
             yield Skipped(record.name, str(error))
             continue
         truth = {name: task.arrays.target(frame.labels[name], spec, training=False) for name, task in own.items()}
-        yield _Picture(record.name, frame.image, truth)
+        yield _Picture(record.name, frame.image, view, truth)
 
 
-def _open(text: str, session: Session) -> tuple[Sequence[Any], Iterator[_Picture | Skipped]]:
+def _open(text: str, session: Session, views: Views) -> tuple[Sequence[Any], Iterator[_Picture | Skipped]]:
     from advmtl.config import Source
     from advmtl.data import FORMATS, index_source
 
     if text.partition(":")[0] in FORMATS and ":" in text:
-        meta, spec = session.metadata, spec_of(session.metadata)
-        records = index_source(Source.parse(text), meta.label_set or TaskSpec().classes, "val")
-        return records, _labelled(records, meta.size, tasks_of(meta.outputs, session.tasks), spec)
+        records = index_source(Source.parse(text), session.metadata.label_set or TaskSpec().classes, "val")
+        return records, _labelled(records, session, views)
     path = Path(text)
     if not path.exists():
         raise InputError(f"{path}: no such picture, folder or data source (format:root:split)")
     if path.is_dir():
         paths = find_images(path)
-        return paths, _pictures(paths, path)
-    return [path], _pictures([path], path.parent)
+        return paths, _pictures(paths, path, views)
+    return [path], _pictures([path], path.parent, views)
 
 
 def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
@@ -75,25 +89,43 @@ def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[A
     return files
 
 
+def _result(session: Session, picture: _Picture) -> Result:
+    outputs = session.infer(np.ascontiguousarray(picture.image)[None], picture.view.zoom)
+    return complete(unpack(outputs, picture.view.framing), session.metadata, session.tasks)
+
+
+def _unheard(text: str) -> None:
+    """The default where nobody wants to be told."""
+
+
 def predict(
-    session: Session, source: str, out: Path, *, limit: int | None = None, raw: bool = False
+    session: Session,
+    source: str,
+    out: Path,
+    *,
+    limit: int | None = None,
+    raw: bool = False,
+    notice: Callable[[str], None] = _unheard,
 ) -> tuple[int, list[Skipped]]:
     """Write one panel `<name>.png` per picture of `source` into `out`: image | truth | prediction for every task.
 
     A picture of a sub-folder is named `<sub-folder>_<name>`; a name that is taken gets a number.
 
     Args:
-        session: an opened model.
+        session: an opened model; its `lens` is of the pictures as they are. A labelled source brings its own where the
+            session has none.
         source: a picture, a folder of pictures, or a labelled source `format:root[:split]`.
         out: folder; made where missing.
         limit: pictures at most.
-        raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256),
-            `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none) and `<name>_normals.png` (uint8 RGB, 128 +
-            127 times nx, -ny, -nz), at the network's size.
+        raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256, 0 where there is
+            none: the sky), `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none) and `<name>_normals.png`
+            (uint8 RGB, 128 + 127 times nx, -ny, -nz), at the network's size, without what stands beside a padded
+            picture.
+        notice: is told, once each, whose lens metres are of, what is done to pictures of another aspect, and doubts.
     Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
-    everything, pictures = _open(source, session)
+    everything, pictures = _open(source, session, Views(session, notice))
     spec, tasks = spec_of(session.metadata), tasks_of(session.metadata.outputs, session.tasks)
     total = min(len(everything), limit or len(everything))
     done, skipped, used = 0, [], set[str]()
@@ -104,12 +136,14 @@ def predict(
             if isinstance(picture, Skipped):
                 skipped.append(picture)
                 continue
-            result = session.run(picture.image)
-            if fault := fault_of(result):
+            result = _result(session, picture)
+            if fault := fault_of(result, session.metadata.sky):
                 skipped.append(Skipped(picture.name, f"{picture.name}: {fault}"))
                 continue
-            image = prepare(picture.image, session.metadata.size)[0]
-            panel = result_panel(image, result.outputs, picture.truth, spec, tasks)
+            shown = picture.view.framing.shown
+            truth = {name: np.ascontiguousarray(one[..., shown[0], shown[1]]) for name, one in picture.truth.items()}
+            image = np.ascontiguousarray(picture.image[shown])
+            panel = result_panel(image, result.outputs, truth, spec, tasks)
             files = _files(picture.name, tasks, result.outputs) if raw else {}
             name = unique_name(picture.name.replace("/", "_"), used, ("", *(f"_{ending}" for ending in files)))
             write_png(out / f"{name}.png", panel)

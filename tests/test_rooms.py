@@ -36,7 +36,18 @@ FLOORS = {
         "doctor",
         "cli",
     ],
-    "export": ["graph", "session", "stream", "convert", "quantize", "bench", "measure", "predict", "command"],
+    "export": [
+        "graph",
+        "session",
+        "stream",
+        "convert",
+        "quantize",
+        "bench",
+        "measure",
+        "predict",
+        "calibrate",
+        "command",
+    ],
 }
 PACKAGES = list(FLOORS)
 # Rooms whose `__init__.py` is their door: other rooms import from it, not from the files behind it.
@@ -44,7 +55,7 @@ DOORS = FLOORS
 # A network in PyTorch needs torch to be defined; nothing imports it before it is used.
 NEEDS_TORCH = {ROOT / "preprocessing" / "stereo" / "crestereo" / f"{n}.py" for n in ("network", "layers", "sampling")}
 # Only the commands that use a model look forward, and only inside their bodies.
-LOOKS_FORWARD = {ROOT / "advmtl" / "cli" / name for name in ("deploy.py", "measure.py", "stream.py")}
+LOOKS_FORWARD = {ROOT / "advmtl" / "cli" / name for name in ("calibrate.py", "deploy.py", "measure.py", "stream.py")}
 # What stands above all rooms of its package: its door and what `python -m` runs.
 ABOVE = {"__init__", "__main__", "requirements"}
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from advmtl.cli.affinity import affinity
+from advmtl.cli.calibrate import calibrate
 from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
@@ -165,6 +166,7 @@ app.command(short_help="Write an HTML report about one or several runs.")(report
 app.command(short_help="Select the frames most worth labelling.")(select)
 app.command(short_help="Draw image | ground truth | prediction panels.")(predict)
 app.command(short_help="Export one verified ONNX file.")(export)
+app.command(short_help="Set the scale of a finished model by known distances.")(calibrate)
 app.command(short_help="Run a model on a video, folder or camera.")(infer)
 app.command(short_help="Measure latency and throughput of a model.")(benchmark)
 app.command(short_help="Check what this machine can run; print the next steps.")(doctor)

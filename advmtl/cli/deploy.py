@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from advmtl.cli.options import Provider, size_of
+from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, size_of
+from preprocessing.ground import EXIT_SKIPPED
 
 
 def predict(
@@ -16,22 +17,37 @@ def predict(
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also write each task's map as PNG.")] = False,
     provider: Provider = "auto",
+    camera: CameraFile = None,
+    fx_px: FxPx = None,
+    hfov_deg: HfovDeg = None,
+    fit: FitRule = None,
 ) -> None:
     """Draw panels image | truth | prediction of a model on pictures; truth where the source has labels.
+
+    Metres are those of the lens that is given, of a labelled source's own, else of the model's. Exit code 3: done, but
+    pictures were skipped; they are listed.
 
     \b
     Examples:
       advmtl predict runs/model3 cityscapes:data/synth:val --limit 20 --out panels
-      advmtl predict runs/model3/model.onnx holiday.jpg
+      advmtl predict runs/model3/model.onnx holiday.jpg --hfov-deg 65
     """
+    from export.graph import told_lens
     from export.predict import predict as draw
     from export.session import open_session
 
-    done, skipped = draw(open_session(model, provider), source, out, limit=limit, raw=raw)
     console = Console(soft_wrap=True)
+
+    def notice(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    session = open_session(model, provider, lens=told_lens(camera, fx_px, hfov_deg), fit=fit)  # type: ignore[arg-type]
+    done, skipped = draw(session, source, out, limit=limit, raw=raw, notice=notice)
     for one in skipped:
         console.print(f"skipped {one.name}: {one.reason}", markup=False, highlight=False)
     console.print(f"{done} panels in {out}, {len(skipped)} skipped", highlight=False)
+    if skipped:
+        raise typer.Exit(EXIT_SKIPPED)
 
 
 def export(
@@ -50,6 +66,13 @@ def export(
     max_absrel_loss: Annotated[float, typer.Option(help="Largest growth of AbsRel, in percent.")] = 3.0,
     max_offset_loss: Annotated[float, typer.Option(help="Largest growth of offset RMSE, in percent.")] = 5.0,
     force: Annotated[bool, typer.Option("--force", help="Also write a model that exceeds these bounds.")] = False,
+    camera: CameraFile = None,
+    fx_px: FxPx = None,
+    hfov_deg: HfovDeg = None,
+    fit: FitRule = None,
+    sky: Annotated[
+        str, typer.Option(help="infinite: no distance where the class is sky, +Inf; far: what the network says.")
+    ] = "infinite",
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
@@ -58,19 +81,27 @@ def export(
     offset by more than 0.01 px. fp16 and int8 are measured beside float32 on the labelled validation frames and are not
     written where they lose more than the bounds (exit code 1).
 
+    The factor of a lens is baked in, the training data's or the one that is given; the file takes another one as its
+    input lens_zoom. At another size or fit than trained, depth is held against truth of the validation frames, too.
+
     \b
     Examples:
       advmtl export runs/model3 --size 1024x512
+      advmtl export runs/model3 --camera calibration.json --out vehicle.onnx
       advmtl export runs/model3 --precision fp32 --precision int8
       advmtl export runs/model3 --precision fp16 --target gpu --engine
     """
     from export.command import export_all
+    from export.graph import told_lens
     from export.quantize import Bounds, Options
 
     options = Options(
         precisions=tuple(precision or ["fp32"]),
         target=target,  # type: ignore[arg-type]
         size=size_of(size) if size else None,
+        lens=told_lens(camera, fx_px, hfov_deg),
+        fit=fit,  # type: ignore[arg-type]
+        sky=sky,
         calibration_frames=calibration_frames,
         calibration=calibration,
         bounds=Bounds({"miou": max_miou_loss, "abs_rel": max_absrel_loss, "offset_rmse_px": max_offset_loss}),

@@ -90,6 +90,7 @@ def evaluate(
     if measured:
         print_table(metrics, f"Evaluation{f' {manner.words}' if manner.words else ''}", tasks=tasks)
     _print_protocols(metrics, config)
+    _print_doubts(metrics, config)
     if constant:
         for task, constants in constant_baselines(config, loaders, tasks).items():
             metrics[f"constant_{task}"] = constants
@@ -162,14 +163,15 @@ def _opened(
         what = ", ".join(map(source_name, sources))
         surveyed = survey_val(config, [loader for _, loader in loaders], sources)
         check_measurable(surveyed, what)
-        _print_doubts([doubt for labels in surveyed.values() for doubt in labels.doubts])
+        for doubt in (one for labels in surveyed.values() for one in labels.doubts):
+            _warn(doubt)
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
 
 
-def _print_doubts(doubts: list[str]) -> None:
-    for line in doubts:
-        Console(stderr=True, soft_wrap=True).print("[yellow]warning[/]", end=" ")
-        Console(stderr=True, soft_wrap=True).print(line, highlight=False, markup=False, emoji=False)
+def _warn(line: str) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("[yellow]warning[/]", end=" ")
+    console.print(line, highlight=False, markup=False, emoji=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
@@ -199,7 +201,7 @@ def _doubt_lenses(loaders: "list[NamedLoader]", config: "Config", trained: Mappi
         sizes = frames.sizes if presented is None or presented.input is None else own
         found = shown_lenses(list(zip(frames.records, frames.looks, strict=False)), config, sizes)
         if doubt := doubt_lenses(found, trained):
-            Console(soft_wrap=True).print(f"[yellow]warning[/] {name}: {doubt}", highlight=False)
+            _warn(f"{name}: {doubt}")
 
 
 @contextmanager
@@ -247,6 +249,15 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
                 Console(soft_wrap=True).print(
                     f"[yellow]warning[/] protocol {name}: no frame has a true value where it measures", highlight=False
                 )
+
+
+def _print_doubts(metrics: Mapping[str, Any], config: "Config") -> None:
+    """What the tasks find doubtful in their figures; of single sources where there are several."""
+    parts = metrics.get("sources") or {"": metrics}
+    for source, figures in parts.items():
+        for task in config.tasks:
+            for line in config.task_table[task].learning.doubts(figures[task]) if task in figures else ():
+                _warn(f"{source}: {line}" if source else line)
 
 
 def _place(model: Path, manner: "Manner", data: list[str]) -> Path:

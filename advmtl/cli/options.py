@@ -1,5 +1,6 @@
 """Options that several commands share, and how their text is read."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,17 @@ from preprocessing.ground import InputError
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
 Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]
+CameraFile = Annotated[
+    Path | None,
+    typer.Option("--camera", help="Calibration file of the frames as they are; default: the model's own lens."),
+]
+FxPx = Annotated[float | None, typer.Option("--fx-px", help="Instead: focal length in pixels of the frames.")]
+HfovDeg = Annotated[
+    float | None, typer.Option("--hfov-deg", help="Instead: what they show from side to side, degrees.")
+]
+FitRule = Annotated[
+    str | None, typer.Option("--fit", help="Frames of another aspect: crop, pad or stretch; default: as trained.")
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advmtl.cli.options import Provider, size_of
+from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, size_of
 from advmtl.infer_options import OPTIONS, InferOptions, Option
 from preprocessing.ground import EXIT_SKIPPED
 
@@ -52,6 +52,10 @@ def benchmark(
     warm_up: Annotated[int, typer.Option(min=0, help="Warm-up frames, not timed.")] = 10,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
     provider: Provider = "auto",
+    camera: CameraFile = None,
+    fx_px: FxPx = None,
+    hfov_deg: HfovDeg = None,
+    fit: FitRule = None,
     report: Annotated[Path | None, typer.Option(help="Write the measurements as JSON.")] = None,
 ) -> None:
     """Measure latency and throughput, split into pre, net and post [ms]; several models in turn in one run.
@@ -61,10 +65,12 @@ def benchmark(
     Example: advmtl benchmark runs/a/model.onnx runs/b/model.onnx --size 1024x512
     """
     from export.bench import add_facts, in_turn, open_models, print_benchmark, print_comparison
+    from export.graph import told_lens
     from preprocessing.ground import write_json
 
     frame_size = size_of(size) if size else None
-    sessions, facts = open_models(models, provider, threads)
+    lens = told_lens(camera, fx_px, hfov_deg)
+    sessions, facts = open_models(models, provider, threads, lens, fit)  # type: ignore[arg-type]
     reports = in_turn(sessions, frame_size=frame_size, warm_up=warm_up, iterations=iterations)
     reports = [add_facts(one, known) for one, known in zip(reports, facts, strict=True)]
     for one in reports:

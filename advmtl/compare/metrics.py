@@ -84,7 +84,7 @@ def delta_metrics(tasks: Sequence[str], chosen: Sequence[str] = ()) -> list[Metr
 
 def shown_metrics(tasks: Sequence[str], chosen: Sequence[Metric]) -> list[Metric]:
     """The columns of the task tables: what Δm uses, then the other main metrics of each task."""
-    more = [Metric(task, figure) for task in tasks for figure in _ranked(task)[:4]]
+    more = [Metric(task, figure) for task in tasks for figure in _ranked(task)[: max(4, _main_count(task))]]
     return sorted(dict.fromkeys([*chosen, *more]), key=lambda metric: list(tasks).index(metric.task))
 
 
@@ -100,6 +100,10 @@ def _ranked(task: str) -> list[str]:
     figures = [one for one in TASKS[task].learning.figures if not one.per_class]
     ranking = [one for one in figures if one.higher_is_better is not None and one.title]
     return [one.name for one in ranking if one.main] + [one.name for one in ranking if not one.main]
+
+
+def _main_count(task: str) -> int:
+    return sum(one.main for one in TASKS[task].learning.figures)
 
 
 def delta_m(multi: Sequence[float], single: Sequence[float], higher: Sequence[bool]) -> float | None:

@@ -155,12 +155,14 @@ class DepthConfig(Strict):
             have the canonical one. "ignored": metres as they are, right behind the lens of the training data alone.
         canonical_fx_px: f_c, in pixels of what the network sees; None: 1.1 times the width of `data.size`, which is
             Cityscapes' lens.
+        scale: metres of a finished network times that are right, as `advmtl calibrate` finds it.
     """
 
     min_m: PositiveFloat = 1.0
     max_m: PositiveFloat = 80.0
     lens: Literal["canonical", "ignored"] = "canonical"
     canonical_fx_px: PositiveFloat | None = None
+    scale: PositiveFloat = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> "DepthConfig":

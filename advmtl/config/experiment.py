@@ -60,6 +60,7 @@ LATER: dict[str, Any] = {
     "depth.lens": "ignored",
     "depth.canonical_fx_px": None,
     "data.fit": "stretch",
+    "depth.scale": 1.0,
     "train.best": MEAN,
     "train.best_of": ["average"],
     "train.measure": ["average"],
@@ -276,6 +277,7 @@ class Config(Strict):
             (self.depth.min_m, self.depth.max_m),
             self.data.size[0],
             canonical_fx_px=self.canonical_fx_px,
+            depth_scale=self.depth.scale,
         )
 
     @property

@@ -4,6 +4,5 @@ from advmtl.evaluation.cityscapes import ResultFiles, check_scripts, official_fi
 from advmtl.evaluation.frame_metrics import FrameMetrics, Gather, Observer, frames_file, write_evaluation
 from advmtl.evaluation.manner import PLAIN, Manner, manner_of
 from advmtl.evaluation.measure import Meters, constant_baselines, evaluate, evaluating
-from advmtl.evaluation.prediction import predict
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS, main_metrics, print_table
 from advmtl.evaluation.views import Sized, maps_of, zoom_of_frames

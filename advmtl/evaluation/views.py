@@ -25,6 +25,16 @@ class Sized(Protocol):
         """Of a normalised image [N,3,H,W], maps [N,channels,h,w] at `size` (height, width)."""
 
 
+@runtime_checkable
+class Finished(Protocol):
+    """A network that itself says its maps as they are of the scene, as a deployed file does."""
+
+    def maps_behind(self, image: Tensor, size: tuple[int, int], zoom: float | Tensor) -> Maps:
+        """Of a normalised image [N,3,H,W], maps at `size` (height, width), behind lenses `zoom` times as long as the
+        canonical one, a number or float32 [N].
+        """
+
+
 def maps_of(
     network: nn.Module,
     batch: Batch,
@@ -42,6 +52,8 @@ def maps_of(
     size = grid_of(batch)
     spec = spec or TaskSpec()
     if manner.one_view and manner.scales == (1.0,):
+        if isinstance(network, Finished):
+            return network.maps_behind(image, size, batch.zoom)
         outputs = _at(network, image, size)
         return {name: _as_measured(tasks[name], name, one, batch, image, size, spec) for name, one in outputs.items()}
     _check_window(image, manner)

@@ -163,8 +163,8 @@ def band_parts(runs: Sequence[RunRecord]) -> tuple[list[Bars], list[Table]]:
             values = {_band_name(row): row.get(figure) for row in rows}
             series.append((runs[number].name, number, [values.get(group) for group in groups]))
         charts.append(Bars(f"{name_of(figure)} by true depth", caption, unit_of(figure), groups, series))
-    head = ["True depth", "pixels", "AbsRel", "RMSE [m]", "mean error [m], + = too far"]
-    wanted = {"pixels": 4, "abs_rel": 3, "rmse_m": 2, "bias_m": 2}  # metric to decimals
+    head = ["True depth", "pixels", "AbsRel", "RMSE [m]", "mean error [m], + = too far", "predicted/true, median"]
+    wanted = {"pixels": 4, "abs_rel": 3, "rmse_m": 2, "bias_m": 2, "scale": 3}  # metric to decimals
     for number, rows in bands.items():
         cells = [[_band_name(row), *(cell(row.get(one), digits) for one, digits in wanted.items())] for row in rows]
         tables.append(Table(f"Depth error by distance: {runs[number].name}", head, cells))

@@ -76,6 +76,7 @@ class Output:
         bound: least agreement, or largest difference.
         of_lens: whether it is learnt for the lens of the training data and means something else behind another one, so
             that an exported file has to tell its camera.
+        endless: whether +Inf is a value of it: the sky has no distance.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Output:
     comparison: Literal["agreement", "relative", "absolute", "angle"]
     bound: float
     of_lens: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,10 @@ class TaskLearning(Protocol):
         """The main metrics with units, for one line of text."""
         raise NotImplementedError
 
+    def doubts(self, figures: Mapping[str, Any]) -> Sequence[str]:
+        """What a user should look at who has measured this, each a line; [] where there is nothing."""
+        return []
+
     def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:
         """What predicting something constant, learnt from the training `targets`, would be, by name; {} for none."""
         return {}

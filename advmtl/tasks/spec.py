@@ -21,6 +21,7 @@ class TaskSpec:
         width_px: width of the network's input in training [px], by which lengths in pixels are made unitless.
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
+        depth_scale: what the metres of a finished network are multiplied by.
     """
 
     classes: str = "cityscapes19"
@@ -29,6 +30,7 @@ class TaskSpec:
     told_labels: LabelSet | None = field(default=None, compare=False)
     told_things: tuple[int, ...] | None = None
     canonical_fx_px: float | None = None
+    depth_scale: float = 1.0
 
     @property
     def canonical_range_m(self) -> tuple[float, float]:

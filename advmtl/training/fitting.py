@@ -211,7 +211,7 @@ def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     unlearnt = loop.skipped | {frame.name: frame.reason for frame in data.train.dataset.bad_frames}
     if unlearnt:
         metrics["skipped_in_training"] = [{"name": name, "reason": reason} for name, reason in unlearnt.items()]
-    fitted = Fitted(Model(generator, config), metrics)
+    fitted = Fitted(Model(generator, config, trained.lenses), metrics)
     if not writes:
         return fitted
     loop.evolution.finish(generator, loop.run.folder / "evolution.gif", device)

@@ -1,8 +1,10 @@
 """A network of a configuration, both together, and configurations that take a caller's encoder or first weights."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,10 +31,12 @@ class Model:
     Attributes:
         network: normalised image [N,3,H,W] to maps by task [N,channels,H,W]; in evaluation mode.
         config: what it was built of.
+        lenses: what is on record of the lenses of its training frames (`data.lenses.Lenses.facts`), {} for nothing.
     """
 
     network: Generator
     config: Config
+    lenses: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -41,7 +45,7 @@ class Model:
 
     def to(self, device: torch.device | str) -> "Model":
         """The same network, moved."""
-        return Model(self.network.to(device), self.config)
+        return Model(self.network.to(device), self.config, self.lenses)
 
 
 def generator_from(config: Config, *, pretrained: bool = True) -> Generator:

@@ -75,7 +75,7 @@ class State:
     @property
     def model(self) -> Model:
         """The averaged network, which is what is measured and deployed."""
-        return Model(self.ema, self.config)
+        return Model(self.ema, self.config, self.record.lenses)
 
     @property
     def active_terms(self) -> dict[str, Term]:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.graph import KEY, from_properties
+from export.graph import KEY, ZOOM, from_properties
 from export.session import unpack_engine
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
@@ -40,6 +40,7 @@ def _cost_of_onnx(path: Path) -> Cost:
     model = onnx.load(str(path))
     tensors = [tensor for tensor in model.graph.initializer if tensor.dims]
     tensors += [a.t for n in model.graph.node if n.op_type == "Constant" for a in n.attribute if a.t.dims]
+    tensors = [tensor for tensor in tensors if tensor.name != ZOOM]  # an input's own value, no weight
     sizes: dict[str, int] = {}
     for tensor in tensors:
         kind = onnx.TensorProto.DataType.Name(tensor.data_type)

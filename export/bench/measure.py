@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from export.bench.graph_cost import cost_of
 from export.bench.meters import Meter, gpu_mib, open_meters, resident_mib
-from export.session import Latency, Session, complete, fit, open_session, prepare, print_latencies, summarise, unpack
-from preprocessing.ground import InputError
+from export.session import Latency, Session, complete, fit, open_session, print_latencies, summarise, unpack
+from preprocessing.ground import Fit, InputError
+from preprocessing.sets import ToldLens
 
 if TYPE_CHECKING:  # a vehicle may have no rich
     from rich.console import Console
@@ -59,16 +60,22 @@ class BenchmarkReport:
 
 
 def open_models(
-    models: Sequence[Path], provider: str = "auto", threads: int = 0
+    models: Sequence[Path],
+    provider: str = "auto",
+    threads: int = 0,
+    lens: ToldLens | None = None,
+    fit: Fit | None = None,
 ) -> tuple[list[Session], list[dict[str, Any]]]:
     """Open every model, and give for each what a report adds to its times: memory, cost, precision.
+
+    lens, fit: of the frames, as `open_session` takes them.
 
     Raises: InputError as `open_session` does.
     """
     sessions, facts = [], []
     for path in models:
         before = resident_mib()
-        sessions.append(open_session(path, provider, threads))
+        sessions.append(open_session(path, provider, threads, lens=lens, fit=fit))
         after = resident_mib()
         facts.append({"model": str(path), "memory_mib": None if before is None or after is None else after - before})
     # Counted when all are open: reading a graph takes memory of its own.
@@ -166,13 +173,14 @@ class _Measured:
         frame = frames[self.used % len(frames)]
         self.used += 1
         start = time.perf_counter()
-        image = prepare(frame, self.session.metadata.size)
+        view = self.session.view((frame.shape[1], frame.shape[0]))
+        image = np.ascontiguousarray(view.framing.picture(frame))[None]
         prepared = time.perf_counter()
-        outputs = self.session.network(image)
+        outputs = self.session.infer(image, view.zoom)
         inferred = time.perf_counter()
         height, width = frame.shape[:2]
         own = self.session
-        fit(complete(unpack(outputs), own.metadata, own.tasks), (width, height), own.tasks)
+        fit(complete(unpack(outputs, view.framing), own.metadata, own.tasks), (width, height), own.tasks)
         done = time.perf_counter()
         return prepared - start, inferred - prepared, done - inferred, done - start
 

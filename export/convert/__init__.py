@@ -2,6 +2,7 @@
 
 from export.convert.parity import Comparison, ParityError, ParityReport, check_parity, differences, in_unit, outputs_of
 from export.convert.to_onnx import (
+    Deployment,
     ExportReport,
     export_checked,
     export_model,
@@ -9,4 +10,6 @@ from export.convert.to_onnx import (
     export_run,
     parity_frames,
     print_export,
+    print_truth,
 )
+from export.convert.truth import Truth, TruthReport, check_truth, told_zoom

@@ -13,30 +13,75 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
 from advmtl.config import Config, Source
 from advmtl.data import index_source
 from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
-from advmtl.training import load_generator
+from advmtl.training import load_trained
 from export.convert.parity import ParityReport, check_parity, in_unit
-from export.graph import INPUT, TARGETS, Metadata, deployable_for, describe, gmacs_of, to_properties
+from export.convert.truth import TruthReport, check_truth
+from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
+from export.session import open_session
 from export.stream import Skipped, find_images
-from preprocessing.ground import InputError, atomic_write, read_image
+from preprocessing.ground import FITS, Fit, InputError, Lens, atomic_write, read_image
+from preprocessing.sets import ToldLens
 
 # Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
 OPSET = 18
 
 
 @dataclass(frozen=True)
+class Deployment:
+    """Where a model will run.
+
+    Attributes:
+        size: (width, height) of the network's input; None: that of the training.
+        target: what will run it, "cpu" or "gpu" (`deployable_for`).
+        lens: of the frames there, whose factor becomes the file's own; None: that of the training data.
+        fit: how frames of another aspect are shown; None: as in training.
+        sky: "infinite", the sky has no distance, or "far", as the network gives it.
+    Raises: InputError for values that there are not.
+    """
+
+    size: tuple[int, int] | None = None
+    target: str = "cpu"
+    lens: ToldLens | Lens | None = None
+    fit: Fit | None = None
+    sky: str = "infinite"
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise InputError(f"target {self.target!r}: choose {' or '.join(TARGETS)}")
+        if self.sky not in SKIES:
+            raise InputError(f"sky {self.sky!r}: choose {' or '.join(SKIES)}")
+        if self.fit is not None and self.fit not in FITS:
+            raise InputError(f"fit {self.fit!r}: choose {', '.join(FITS)}")
+
+    def describe(self, config: Config, lenses: Mapping[str, Any] | None = None) -> Metadata:
+        """The metadata of a model of `config` there; lenses: those of its training, on record.
+
+        Raises: InputError for a lens that such frames cannot have.
+        """
+        endless = self.sky == "infinite"
+        return describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
+
+
+SKIES = ("infinite", "far")
+
+
+@dataclass(frozen=True)
 class ExportReport:
-    """What `export_run` wrote, how close it is to the checkpoint, and the frames that could not be compared."""
+    """What `export_run` wrote, how close it is to the checkpoint and to truth (None where no validation frame has
+    depth), and the frames that could not be compared.
+    """
 
     path: Path
     megabytes: float
     metadata: Metadata
     parity: ParityReport
+    truth: TruthReport | None = None
     skipped: list[Skipped] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,6 +91,7 @@ class ExportReport:
             "megabytes": round(self.megabytes, 3),
             "metadata": asdict(self.metadata),
             "parity": self.parity.to_dict(),
+            "truth": None if self.truth is None else self.truth.to_dict(),
             "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
@@ -74,16 +120,18 @@ def export_onnx(
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = deployable_for(plain, metadata.size, target, tasks).eval()
-    example = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    model = deployable_for(plain, metadata.size, target, tasks, metadata.zoom, metadata.sky).eval()
+    example: tuple[Tensor, ...] = (torch.zeros(1, height, width, 3, dtype=torch.uint8),)
+    if metadata.of_lens:
+        example += (torch.full((1,), metadata.zoom),)
     with torch.no_grad():
-        outputs = tuple(model(example))
+        outputs = tuple(model(*example))
         if outputs != metadata.outputs:
             raise InputError(f"{path}: the network gives {outputs}, its metadata say {metadata.outputs}")
         program = torch.onnx.export(
             model,
-            (example,),
-            input_names=[INPUT],
+            example,
+            input_names=[INPUT, ZOOM][: len(example)],
             output_names=list(outputs),
             opset_version=OPSET,
             dynamo=True,
@@ -92,6 +140,7 @@ def export_onnx(
     assert program is not None
     proto = program.model_proto
     _strip(proto)
+    proto = offer_zoom(proto, metadata.zoom)
     onnx.helper.set_model_props(proto, to_properties(metadata))
     proto.producer_name, proto.producer_version = "advmtl", metadata.advmtl_version
     onnx.checker.check_model(proto, full_check=True)
@@ -161,28 +210,26 @@ def export_run(
     run: Path,
     out: Path,
     *,
-    size: tuple[int, int] | None = None,
     frames: Path | None = None,
     count: int = 20,
-    target: str = "cpu",
+    where: Deployment | None = None,
 ) -> ExportReport:
     """Export a run folder or `.pt` checkpoint (its EMA weights) to `out` and check it on `count` real frames.
 
-    size: (width, height) of the network's input, that of the training by default. frames: a folder of
-    pictures to compare on, the validation data of the run by default. target: what will run it, "cpu" or "gpu"
-    (`deployable_for`).
+    frames: a folder of pictures to compare on, the validation data of the run by default. where: what size, lens and
+    device it is for.
     Raises: InputError; ParityError, and `out` is left as it was.
     """
-    _refuse_unable(out, target)  # before a checkpoint is read
-    generator, config = load_generator(run)
-    return export_model(generator, config, out, size=size, frames=frames, count=count, target=target)
+    _refuse_unable(out)  # before a checkpoint is read
+    trained = load_trained(run)
+    return export_model(
+        trained.generator, trained.config, out, frames=frames, count=count, where=where, lenses=trained.lenses
+    )
 
 
-def _refuse_unable(out: Path, target: str) -> None:
+def _refuse_unable(out: Path) -> None:
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
-    if target not in TARGETS:
-        raise InputError(f"target {target!r}: choose {' or '.join(TARGETS)}")
 
 
 def export_model(
@@ -190,24 +237,30 @@ def export_model(
     config: Config,
     out: Path,
     *,
-    size: tuple[int, int] | None = None,
     frames: Path | Sequence[NDArray[np.uint8]] | None = None,
     count: int = 20,
-    target: str = "cpu",
+    where: Deployment | None = None,
+    lenses: Mapping[str, Any] | None = None,
 ) -> ExportReport:
     """Export a network of `config` to `out`, see `export_run`; `frames` may also be the pictures, uint8 `[H, W, 3]`.
 
+    lenses: those of its training, on record (`Trained.lenses`).
+
     Raises: InputError; ParityError, and `out` is left as it was.
     """
-    _refuse_unable(out, target)
+    _refuse_unable(out)
+    where = where or Deployment()
     if count < 1 or (frames is not None and not isinstance(frames, Path) and not len(frames)):
         raise InputError(f"{count if count < 1 else 0} frames: parity needs at least one")
     if frames is None or isinstance(frames, Path):
         pictures, skipped = parity_frames(config, frames, count)
     else:
         pictures, skipped = list(frames[:count]), []
-    metadata, tasks = describe(config, size), config.task_table
-    return replace(export_checked(generator, metadata, out, pictures, target, tasks), skipped=skipped)
+    metadata, tasks = where.describe(config, lenses), config.task_table
+    with atomic_write(out) as temporary:
+        report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
+        truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
+    return replace(report, path=out, truth=truth, skipped=skipped)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
@@ -226,7 +279,34 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
             table.add_row(f"{name}, difference, {what}", in_unit(name, one.comparison, value, 5), "")
         largest, bound = in_unit(name, one.comparison, one.largest, 5), in_unit(name, one.comparison, one.bound, 2)
         table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
+    lens = report.metadata.lens
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
+    print_truth(report.truth, console)
+    if report.metadata.of_lens and lens is not None:
+        console.print(
+            f"metres are those of a lens of {lens.hfov_deg:.1f} degrees horizontally where no other is given",
+            highlight=False,
+            soft_wrap=True,
+        )
     for left in report.skipped:
         console.print(f"skipped {left.name}: {left.reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_truth(report: TruthReport | None, console: Console) -> None:
+    """Print the metres of the exported size against truth, beside those of the trained one, and a line of doubt."""
+    if report is None:
+        return
+    table = Table()
+    table.add_column(f"depth against truth, {report.exported.frames} validation frames")
+    rows: dict[str, list[str]] = {"median predicted / true": [], "AbsRel": []}
+    for name, one in (("trained", report.trained), ("exported", report.exported)):
+        if one is not None:
+            table.add_column(f"{name}, {one.size[0]}x{one.size[1]}, {one.fit}", justify="right")
+            rows["median predicted / true"].append(f"{one.scale:.3f}")
+            rows["AbsRel"].append(f"{one.abs_rel:.3f}")
+    for row, cells in rows.items():
+        table.add_row(row, *cells)
+    console.print(table)
+    if doubt := report.doubt():
+        console.print(f"warning: {doubt}", highlight=False, markup=False, soft_wrap=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         replace_nodes,
         set_constant,
     )
+    from export.graph.lens_input import fix_zoom, offer_zoom
     from export.graph.metadata import (
         CLASSES,
         DEPTH,
@@ -30,12 +31,14 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         OFFSETS,
         PRECISION,
         SAFE_INTEGERS,
+        ZOOM,
         Metadata,
         from_json,
         from_properties,
         to_properties,
     )
     from export.graph.tensorrt_edits import fit_types, unsupported
+    from export.graph.view import MAX_ZOOM, View, own_lens, told_lens, view_of
 
 _NAMES = {
     "cost": "gmacs_of",
@@ -43,9 +46,11 @@ _NAMES = {
     "deployable": "Deployable",
     "description": "describe",
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
-    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS Metadata from_json "
+    "lens_input": "fix_zoom offer_zoom",
+    "metadata": "CLASSES DEPTH IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS ZOOM Metadata from_json "
     "from_properties to_properties",
     "tensorrt_edits": "fit_types unsupported",
+    "view": "MAX_ZOOM View own_lens told_lens view_of",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_HOME)

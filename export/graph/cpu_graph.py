@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task, are_numbers
-from export.graph.deployable import Deployable
+from export.graph.deployable import Deployable, Finish
 from preprocessing.ground import IGNORE, IMAGENET_MEAN, IMAGENET_STD
 
 TARGETS = ("cpu", "gpu")
@@ -20,7 +20,12 @@ STRIDE = 4  # of the shared representation, from which all maps are upsampled
 
 
 def deployable_for(
-    generator: nn.Module, size: tuple[int, int], target: str, tasks: Mapping[str, Task] = TASKS
+    generator: nn.Module,
+    size: tuple[int, int],
+    target: str,
+    tasks: Mapping[str, Task] = TASKS,
+    zoom: float = 1.0,
+    sky: Sequence[int] = (),
 ) -> nn.Module:
     """The module to export for `target`, "cpu" or "gpu", at `size` (width, height).
 
@@ -29,8 +34,8 @@ def deployable_for(
     """
     width, height = size
     if target == "cpu" and isinstance(generator, Generator) and not (width % STRIDE or height % STRIDE):
-        return CpuDeployable(generator, size, tasks)
-    return Deployable(generator, tasks)
+        return CpuDeployable(generator, size, tasks, zoom, sky)
+    return Deployable(generator, tasks, zoom, sky)
 
 
 class CpuDeployable(nn.Module):
@@ -49,9 +54,16 @@ class CpuDeployable(nn.Module):
     shift: Tensor
     factor: Tensor
 
-    def __init__(self, generator: Generator, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        size: tuple[int, int],
+        tasks: Mapping[str, Task] = TASKS,
+        zoom: float = 1.0,
+        sky: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.learning = {name: task.learning for name, task in tasks.items()}
+        self.finish, self.zoom = Finish(tasks, generator.spec, sky), zoom
         width, height = size
         self.generator = copy.deepcopy(generator)
         rearrange_gates(self.generator)
@@ -63,7 +75,7 @@ class CpuDeployable(nn.Module):
         self.upsample = Upsample(height // STRIDE)
         self.decide = BorderClasses(height // STRIDE, width // STRIDE)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, zoom: Tensor | None = None) -> dict[str, Tensor]:
         if self.takes_pixels:
             # As it lies in memory: [1,1,H,3W], red, green, blue, red, …; no transpose.
             read = image.reshape(1, 1, image.shape[1], -1).float() - self.mean
@@ -71,15 +83,16 @@ class CpuDeployable(nn.Module):
             read = (image.permute(0, 3, 1, 2).contiguous().float() - self.shift) * self.factor
         maps = self.generator.emit(*self.generator.encode(read))
         outputs: dict[str, Tensor] = {}
-        for name, learning in self.learning.items():
+        for name, learning in self.finish.learning.items():
             if name not in maps:
                 continue
             if learning.arg_max is not None:
                 outputs[learning.arg_max] = self.decide(maps[name])
             else:
                 full = self.upsample(maps[name])[None]
-                outputs |= learning.deploy(self.generator.activate(name, full))
-        return outputs
+                metres = self.generator.activate(name, full)
+                outputs |= self.finish.measured(name, metres, self.zoom if zoom is None else zoom)
+        return self.finish.without_sky(outputs)
 
 
 @torch.no_grad()

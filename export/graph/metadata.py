@@ -1,10 +1,11 @@
-"""Metadata of an exported model: classes, units, sizes, the camera of its training data.
+"""Metadata of an exported model: classes, units, sizes, lenses, how a frame is brought to it.
 
 Plain dataclasses: a vehicle that runs the model has NumPy, OpenCV and ONNX Runtime, and no pydantic.
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -12,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Task
-from preprocessing.ground import Camera, InputError
+from preprocessing.ground import FITS, Camera, Fit, InputError, Lens
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "advmtl"
 # Further properties of the file: its precision; that its 8-bit products overflow on no processor; where it was judged.
 PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY}.judged"
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
+ZOOM = "lens_zoom"
+"""The second input, float32 [1], which has a default in the file: f / f_canonical, see `Metadata.zoom`."""
+RESIZE = "by area where both sides shrink, else bilinear"
 OFFSETS = "offsets_px"
 IGNORED_CLASS = 255
 """The class of all pixels of a frame whose logits are not numbers; the label sets' id for ignored pixels."""
@@ -32,6 +36,13 @@ def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
     return {INPUT: "uint8 [1,H,W,3] RGB, 0..255", **outputs}
 
 
+_OF_LENS = tuple(one.name for task in TASKS.values() for one in task.arrays.outputs if one.of_lens)
+_OF_VERSION_2 = (
+    *("lens_outputs", "canonical_fx_px", "trained_fx_px", "lens", "zoom", "zooms"),
+    *("trained_size", "fit", "resize", "sky"),
+)
+
+
 LAYOUTS = layouts_of(TASKS)
 
 
@@ -39,12 +50,28 @@ LAYOUTS = layouts_of(TASKS)
 class Metadata:
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
-    `size` is (width, height) of the network. `outputs` are what `layouts` describes. `camera` is the camera of the
-    training data, if it is known, in pixels of pictures of `camera_size` (width, height), the training size, which need
-    not be `size`; None in files without it. A network learns metric depth for one focal length in its own pixels,
-    and a lens twice as long makes everything look half as far. `things` are the classes that have instances; elsewhere
-    an offset means nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 −
-    mean) / deviation. Raises: ValueError where the fields contradict each other.
+    `size` is (width, height) of the network, `trained_size` that of its training. `outputs` are what `layouts`
+    describes. `camera` is the camera of the training data, if it is known, in pixels of pictures of `camera_size`, the
+    training size; None in files without it. `things` are the classes that have instances; elsewhere an offset means
+    nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
+
+    A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes
+    everything look half as far. That one is `canonical_fx_px`; None where it learnt the metres of its training lens,
+    `trained_fx_px`. `lens` is the lens that is taken where nothing else is said, in pixels of frames of its own size.
+    The graph multiplies metres by its input `lens_zoom`, the focal length in pixels of what the network sees over the
+    one that it learnt for; `zoom` is its default, that of `lens`, and `zooms` the least and the greatest that training
+    has shown.
+
+    A frame of another aspect is brought to `size` as `fit` says (`preprocessing.ground.Framing`), its pixels as
+    `resize` says. `sky` are the classes whose pixels have no distance: their depth is +Inf, beyond range.
+
+    `depth_scale` is a factor that the graph multiplies depth by, too, and `calibration` what `advmtl calibrate` says of
+    how it was found; of any format.
+
+    Files of format 1 have none of these: their metres are those of the training lens at the training size (`zoom` 1),
+    frames are stretched, and the sky has a finite distance.
+
+    Raises: ValueError where the fields contradict each other.
     """
 
     advmtl_version: str
@@ -61,6 +88,18 @@ class Metadata:
     depth_unit: str = "m"
     camera: Camera | None = None
     camera_size: tuple[int, int] | None = None
+    trained_size: tuple[int, int] | None = None
+    lens_outputs: tuple[str, ...] | None = None
+    canonical_fx_px: float | None = None
+    trained_fx_px: float | None = None
+    lens: Lens | None = None
+    zoom: float = 1.0
+    zooms: tuple[float, float] | None = None
+    fit: Fit = "stretch"
+    resize: str = RESIZE
+    sky: tuple[int, ...] = ()
+    depth_scale: float = 1.0
+    calibration: dict[str, Any] | None = None
     configuration: str = ""
     configuration_hash: str = ""
     gmacs: float | None = None  # 1e9 multiply-accumulates of the network at `size`; None in files of older versions
@@ -80,8 +119,33 @@ class Metadata:
             raise ValueError("no depth range for the depth map")
         if any(not 0 <= thing < len(self.class_names) for thing in self.things):
             raise ValueError(f"things {self.things} are not among {len(self.class_names)} classes")
+        if any(not 0 <= one < len(self.class_names) for one in self.sky):
+            raise ValueError(f"sky {self.sky} is not among {len(self.class_names)} classes")
+        if not 0 < self.depth_scale < math.inf:
+            raise ValueError(f"depth_scale {self.depth_scale} is not a factor")
+        if not 0 < self.zoom < math.inf:
+            raise ValueError(f"zoom {self.zoom} is not a ratio of focal lengths")
+        if self.fit not in FITS:
+            raise ValueError(f"fit {self.fit!r} is none of {', '.join(FITS)}; this version cannot follow it")
         if self.depth_unit != "m":
             raise ValueError(f"depth in {self.depth_unit!r}; this version reads metres, 'm'")
+
+    @property
+    def of_lens(self) -> bool:
+        """Whether any of the outputs means something else behind another lens."""
+        names = _OF_LENS if self.lens_outputs is None else self.lens_outputs
+        return any(name in self.outputs for name in names)
+
+    @property
+    def learnt_fx_px(self) -> float | None:
+        """The focal length that depth was learnt for, in pixels of what the network sees; None where nobody tells it.
+
+        Of a file of format 1 that of its training camera, at the training size.
+        """
+        told = self.canonical_fx_px or self.trained_fx_px
+        if told is not None or self.camera is None or self.camera_size is None:
+            return told
+        return math.sqrt(self.camera.fx_px * self.camera.fy_px)
 
     @property
     def colours(self) -> NDArray[np.uint8]:
@@ -103,8 +167,9 @@ def from_json(text: str) -> Metadata:
     if not isinstance(values, dict):
         raise ValueError("metadata: not a mapping")
     known: dict[str, Any] = {}
+    old = values.get("format_version", FORMAT_VERSION) in (1, "1")
     for one in fields(Metadata):
-        if one.name not in values:
+        if one.name not in values or (old and one.name in _OF_VERSION_2):
             continue
         read = _READ.get(one.name, str)
         try:
@@ -137,6 +202,15 @@ def _camera(value: dict[str, Any]) -> Camera:
     return Camera(**{name: value[name] for name in names if name in value})
 
 
+def _lens(value: dict[str, Any]) -> Lens:
+    fx, fy, cx, cy = (float(value[name]) for name in ("fx_px", "fy_px", "cx_px", "cy_px"))
+    return Lens(fx, fy, cx, cy, _pair(value["size"]))
+
+
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
 # How JSON becomes the fields again; those that are not here are text.
 _READ: dict[str, Any] = {
     "size": _pair,
@@ -147,10 +221,20 @@ _READ: dict[str, Any] = {
     "palette": lambda value: tuple(_triple(colour, int) for colour in value),
     "ignore_id": int,
     "things": lambda value: tuple(int(one) for one in value),
-    "depth_range_m": lambda value: None if value is None else _range(value),
-    "gmacs": lambda value: None if value is None else float(value),
-    "camera": lambda value: None if value is None else _camera(value),
-    "camera_size": lambda value: None if value is None else _pair(value),
+    "depth_range_m": _optional(_range),
+    "gmacs": _optional(float),
+    "camera": _optional(_camera),
+    "camera_size": _optional(_pair),
+    "trained_size": _optional(_pair),
+    "lens_outputs": _optional(tuple),
+    "canonical_fx_px": _optional(float),
+    "trained_fx_px": _optional(float),
+    "lens": _optional(_lens),
+    "zoom": float,
+    "zooms": _optional(_range),
+    "sky": lambda value: tuple(int(one) for one in value),
+    "depth_scale": float,
+    "calibration": _optional(dict),
     "normalisation": lambda value: {name: _triple(one, float) for name, one in value.items()},
 }
 
@@ -169,7 +253,16 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         properties[f"{KEY}.classes"] = ", ".join(metadata.class_names)
     if metadata.depth_range_m is not None:
         low, high = metadata.depth_range_m
-        properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}"
+        names = ", ".join(metadata.class_names[one] for one in metadata.sky)
+        properties[f"{KEY}.depth"] = f"{low:g} to {high:g} {metadata.depth_unit}" + (
+            f"; +Inf, beyond range, where the class is {names}" if names else ""
+        )
+    if metadata.calibration is not None:
+        told = {"distances": "?", "from": "?", "date": "?", **metadata.calibration}
+        properties[f"{KEY}.depth_scale"] = (
+            f"x{metadata.depth_scale:.4g}, in the graph; found by {told['distances']} known distances of "
+            f"{told['from']}, {told['date']}"
+        )
     if OFFSETS in metadata.outputs:
         things = ", ".join(metadata.class_names[thing] for thing in metadata.things)
         properties[f"{KEY}.offsets"] = f"{LAYOUTS[OFFSETS]}; instances of {things or 'unknown classes'}"
@@ -180,7 +273,35 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         properties[f"{KEY}.camera"] = (
             f"baseline {metadata.camera.baseline_m:g} m, focal length {metadata.camera.fx_px:g} px {at}"
         )
+    if metadata.format_version > 1:
+        properties |= _of_frames(metadata)
     return properties
+
+
+def _of_frames(metadata: Metadata) -> dict[str, str]:
+    """How a frame comes to the network, and whose lens its metres are of."""
+    told = {f"{KEY}.resize": metadata.resize, f"{KEY}.fit": _FITS[metadata.fit]}
+    if metadata.trained_size is not None:
+        told[f"{KEY}.trained_size"] = "{}x{}".format(*metadata.trained_size)
+    if metadata.lens is not None:
+        (width, height), lens = metadata.lens.size, metadata.lens
+        told[f"{KEY}.lens"] = (
+            f"without another, metres are those of a lens of {lens.hfov_deg:.1f} degrees horizontally, focal length "
+            f"{lens.fx_px:g} px in frames of {width}x{height}"
+        )
+    if metadata.of_lens and metadata.learnt_fx_px is not None:
+        told[f"{KEY}.{ZOOM}"] = (
+            f"{ZOOM}: float32 [1], optional, {metadata.zoom:g} where it is not given: the frame's focal length in "
+            f"pixels of what the network sees, over {metadata.learnt_fx_px:g}"
+        )
+    return told
+
+
+_FITS = {
+    "crop": "crop: as large as covers the network's size, the middle of it",
+    "pad": "pad: as large as fits into the network's size, in its middle, 124 116 104 (RGB) beside it",
+    "stretch": "stretch: to the network's size, whatever the aspect",
+}
 
 
 def from_properties(properties: Mapping[str, str], path: object) -> Metadata:

@@ -13,8 +13,18 @@ from export.graph.edits import attributes, consumers, in_order, makers
 OPERATORS = frozenset(
     {
         *("Abs", "Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv"),
-        *("DequantizeLinear", "Div", "Exp", "Flatten", "Gather", "GlobalAveragePool", "HardSigmoid", "HardSwish"),
-        *("Identity", "LeakyRelu", "LessOrEqual", "Max", "MaxPool", "Min", "Mul", "Neg", "Pad", "QuantizeLinear"),
+        *(
+            "DequantizeLinear",
+            "Div",
+            "Equal",
+            "Exp",
+            "Flatten",
+            "Gather",
+            "GlobalAveragePool",
+            "HardSigmoid",
+            "HardSwish",
+        ),
+        *("Identity", "LeakyRelu", "LessOrEqual", "Max", "MaxPool", "Min", "Mul", "Neg", "Or", "Pad", "QuantizeLinear"),
         *("ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
         *("Tanh", "Transpose", "Unsqueeze", "Where"),
     }

@@ -14,7 +14,7 @@ from advmtl.config import Config
 from advmtl.data import Sample, collate, val_loaders
 from advmtl.evaluation import Meters
 from advmtl.tasks import TASKS, Figure, PrecisionLoss, Task
-from export.convert import ParityError, differences, outputs_of
+from export.convert import ParityError, differences, outputs_of, told_zoom
 from export.session import Latency, Session, fault_of, summarise, unpack
 from preprocessing.ground import progress
 
@@ -124,16 +124,17 @@ def compare_models(
             if sample.fault is not None:
                 continue
             image = np.ascontiguousarray(sample.image)[None]
+            zoom = told_zoom(sample.record, sample.zoom, config)
             if not tallies[first].seconds:
                 for session in sessions.values():
                     session.network(image)  # the first call allocates
             outputs = {}
             for name, session in sessions.items():
                 start, cpu = time.perf_counter(), time.process_time()
-                outputs[name] = session.network(image)
+                outputs[name] = session.infer(image, zoom)
                 tallies[name].seconds.append(time.perf_counter() - start)
                 tallies[name].cpu_seconds.append(time.process_time() - cpu)
-                if fault := fault_of(unpack(outputs[name])):
+                if fault := fault_of(unpack(outputs[name]), session.metadata.sky):
                     raise ParityError(f"{name} on {sample.record.name}: {fault}; the model is broken")
             for name, tally in tallies.items():
                 tally.add(outputs[name], outputs[first], sample)

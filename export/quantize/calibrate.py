@@ -74,7 +74,8 @@ def _records(config: Config, role: Any, only: int | None = None) -> list[FrameRe
 
 def _spread(records: Sequence[FrameRecord], size: tuple[int, int], count: int, config: Config) -> Iterator[Sample]:
     tasks = {name: task for name, task in config.task_table.items() if name in config.tasks}
-    data = FrameDataset([replace(record, source=0) for record in records], [size], tasks)
+    own = [replace(record, source=0) for record in records]
+    data = FrameDataset(own, [size], tasks, spec=config.spec, fit=config.data.fit)
     starts = np.linspace(0, len(records) - 1, count).astype(int).tolist()
     for start, end in pairwise([*starts, len(records)]):
         for index in range(start, max(end, start + 1)):
@@ -98,7 +99,8 @@ def value_ranges(model: onnx.ModelProto, frames: Sequence[NDArray[np.uint8]], me
 
     method: of METHODS. symmetric: ranges about 0. Returns: ONNX Runtime's `TensorsData`.
     """
-    operators = sorted({node.op_type for node in model.graph.node})
+    # Not what chooses by a condition: nothing of it is quantised, and the sky's distance is infinite.
+    operators = sorted({node.op_type for node in model.graph.node} - {"Where"})
     with tempfile.TemporaryDirectory(prefix="calibrate") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)

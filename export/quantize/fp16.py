@@ -7,7 +7,16 @@ from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from advmtl.tasks import TASKS
-from export.graph import attributes, before_convolutions, consumers, in_order, makers, replace_nodes
+from export.graph import (
+    attributes,
+    before_convolutions,
+    consumers,
+    fix_zoom,
+    in_order,
+    makers,
+    offer_zoom,
+    replace_nodes,
+)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -18,14 +27,14 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     arg max. ONNX Runtime's CPU provider has no float16 convolution and casts each one to float32: there the file is
     half the size and no faster.
     """
-    inferred = onnx.shape_inference.infer_shapes(model)
+    inferred = fix_zoom(onnx.shape_inference.infer_shapes(model))
     wide = _wide(inferred.graph)
     half = convert_float_to_float16(
         inferred, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=wide
     )
     _drop_repeats(half.graph)
     _straighten(half.graph, wide)
-    return in_order(half)
+    return offer_zoom(in_order(half))
 
 
 def _wide(graph: onnx.GraphProto) -> list[str]:

@@ -9,18 +9,28 @@ from typing import Any
 import onnx
 
 from advmtl.config import Config
-from advmtl.training import load_generator
-from export.convert import ExportReport, ParityReport, export_checked, export_run, parity_frames
-from export.graph import JUDGED, PRECISION, SAFE_INTEGERS, Metadata, describe, fit_types
+from advmtl.training import load_trained
+from export.convert import (
+    Deployment,
+    ExportReport,
+    ParityReport,
+    TruthReport,
+    check_truth,
+    export_checked,
+    export_run,
+    parity_frames,
+)
+from export.graph import JUDGED, PRECISION, SAFE_INTEGERS, Metadata, fit_types, fix_zoom, offer_zoom
 from export.quantize.accept import Bounds, Lost, ModelMetrics, accuracy_drop, compare_models, losses, validation_samples
 from export.quantize.calibrate import METHODS
 from export.quantize.fp16 import to_half
 from export.quantize.int8 import Target
 from export.quantize.sensitivity import Calibration, Quantisation, open_to_measure, to_integers
 from export.quantize.weights import overflowing
-from export.session import Processor, Session, this_processor
+from export.session import Processor, Session, open_session, this_processor
 from export.stream import Skipped
-from preprocessing.ground import InputError, atomic_write
+from preprocessing.ground import Fit, InputError, Lens, atomic_write
+from preprocessing.sets import ToldLens
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -29,11 +39,14 @@ ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the export: target, calibration, bounds."""
+    """Options of the export: target, size, lens, fit and sky (`Deployment`), calibration, bounds."""
 
     precisions: tuple[str, ...] = ("fp32",)
     target: Target = "cpu"
     size: tuple[int, int] | None = None
+    lens: ToldLens | Lens | None = None
+    fit: Fit | None = None
+    sky: str = "infinite"
     calibration_frames: int = 100
     calibration: str = "minmax"
     bounds: Bounds = field(default_factory=Bounds)
@@ -43,10 +56,14 @@ class Options:
         unknown = [name for name in self.precisions if name not in PRECISIONS]
         if unknown or not self.precisions:
             raise InputError(f"precision {', '.join(unknown) or 'none'}: choose of {', '.join(PRECISIONS)}")
-        if self.target not in ("cpu", "gpu"):
-            raise InputError(f"target {self.target!r}: choose cpu or gpu")
+        self.where  # noqa: B018 it refuses what there is not
         if self.calibration not in METHODS:
             raise InputError(f"calibration {self.calibration!r}: choose of {', '.join(METHODS)}")
+
+    @property
+    def where(self) -> Deployment:
+        """Where the models will run. Raises: InputError."""
+        return Deployment(self.size, self.target, self.lens, self.fit, self.sky)
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ class PrecisionReport:
     """What `export_precisions` made, in the order asked for, float32 first.
 
     failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
-    processor: the one that all were measured on.
+    processor: the one that all were measured on. truth: float32's metres against it, None where there is none.
     """
 
     models: list[Candidate]
@@ -86,6 +103,7 @@ class PrecisionReport:
     skipped: list[Skipped] = field(default_factory=list)
     processor: Processor = field(default_factory=this_processor)
     target: Target = "cpu"
+    truth: TruthReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -98,6 +116,7 @@ class PrecisionReport:
             "failed": self.failed,
             "processor": asdict(self.processor),
             "target": self.target,
+            "truth": None if self.truth is None else self.truth.to_dict(),
             "skipped": [(one.name, one.reason) for one in self.skipped],
         }
 
@@ -115,7 +134,7 @@ def export_float(run: Path, out: Path, options: Options, *, frames: Path | None,
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
     with atomic_write(out) as temporary:
-        report = export_run(run, temporary, size=options.size, frames=frames, count=count, target=options.target)
+        report = export_run(run, temporary, frames=frames, count=count, where=options.where)
         if options.target == "gpu":
             _save(fit_types(onnx.load(temporary)), "fp32", temporary, "gpu")
         megabytes = temporary.stat().st_size / 1e6
@@ -135,14 +154,20 @@ def export_precisions(
     """
     if out.suffix != ".onnx":
         raise InputError(f"{out}: the model's name must end in .onnx")
-    generator, config = load_generator(run)
+    trained = load_trained(run)
+    generator, config = trained.generator, trained.config
     if not config.data.val:
         raise InputError("export: the configuration names no validation data to measure a lower precision on")
-    metadata = describe(config, options.size)
+    metadata = options.where.describe(config, trained.lenses)
     pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name
         parity = export_checked(generator, metadata, path, pictures, options.target, config.task_table).parity
+        truth = check_truth(
+            open_session(path, "cpu", tasks=config.task_table), generator, config, count, trained.lenses
+        )
+        # Frames are shown as the files say, which need not be as they were in training.
+        config = config.model_copy(update={"data": config.data.model_copy(update={"fit": metadata.fit})})
         if options.target == "gpu":
             _save(fit_types(onnx.load(path)), "fp32", path, "gpu")
         sessions, failed, quantisation = _convert(path, config, metadata, options)
@@ -150,7 +175,9 @@ def export_precisions(
         made = [_accept(name, path_of(name, path), figures, options, config) for name in sessions]
         written = [_write(one, path_of(one.precision, out), made[0], options) for one in made]
     names = [f"{source.format}:{source.root}" for source in config.data.val]
-    return PrecisionReport(written, parity, metadata, names, quantisation, failed, skipped, target=options.target)
+    return PrecisionReport(
+        written, parity, metadata, names, quantisation, failed, skipped, target=options.target, truth=truth
+    )
 
 
 def _convert(
@@ -164,7 +191,7 @@ def _convert(
     sessions, failed, quantisation = {"fp32": open_to_measure(path, options.target)}, dict[str, str](), None
     for precision in [name for name in options.precisions if name != "fp32"]:
         try:
-            model = onnx.load(path)
+            model = fix_zoom(onnx.load(path))
             if precision == "fp16":
                 model = to_half(model)
             else:
@@ -192,6 +219,7 @@ def _save(model: onnx.ModelProto, precision: str, path: Path, target: Target) ->
     for key, value in properties.items():
         model.metadata_props.add(key=key, value=value)
     model.producer_name = "advmtl"
+    model = offer_zoom(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

@@ -6,9 +6,21 @@
 Nothing here imports torch or a runtime before a file asks for it.
 """
 
+from export.session.checkpoint import predict_with, session_of_network
 from export.session.engine import EngineHeader, build_engines, open_engine, pack_engine, unpack_engine
 from export.session.latency import WARM_UP, Latency, Timer, print_latencies, summarise
 from export.session.onnx_runtime import PROVIDERS, has_cuda_driver
 from export.session.open import open_session
 from export.session.processor import Processor, integers_here, this_processor, threads_here
-from export.session.session import Network, Result, Session, complete, fault_of, fit, prepare, spec_of, unpack
+from export.session.session import (
+    Network,
+    Result,
+    Session,
+    complete,
+    fault_of,
+    fit,
+    prepare,
+    spec_of,
+    uncropped,
+    unpack,
+)

@@ -1,15 +1,23 @@
 """Running a run folder or a checkpoint with PyTorch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Task
 from export.session.session import Session
-from preprocessing.ground import InputError
+from export.session.session import fit as resize_result
+from preprocessing.ground import Fit, InputError
+from preprocessing.sets import ToldLens
+
+if TYPE_CHECKING:
+    from advmtl.training import Model
+    from export.graph import Metadata
 
 
 def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str, Task]) -> Session:
@@ -19,8 +27,8 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     """
     import torch
 
-    from advmtl.training import load_generator
-    from export.graph import Deployable, describe
+    from advmtl.training import load_trained
+    from export.graph import describe
 
     if provider == "tensorrt":
         raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")
@@ -29,13 +37,62 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
-    generator, config = load_generator(path, {} if tasks is TASKS else {"tasks": tasks})
-    model = Deployable(generator, config.task_table).eval().to(device).to(memory_format=torch.channels_last)
+    trained = load_trained(path, {} if tasks is TASKS else {"tasks": tasks})
+    config = trained.config
+    return session_of_network(trained.generator, describe(config, lenses=trained.lenses), config.task_table, device)
 
-    def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+
+def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None) -> Session:
+    """A network of ours at the size of `metadata`, with PyTorch; device: None = where it is."""
+    import torch
+
+    from export.graph import Deployable
+
+    device = device or next(generator.parameters()).device
+    model = Deployable(generator, tasks, metadata.zoom, metadata.sky)
+    model = model.eval().to(device).to(memory_format=torch.channels_last)
+
+    def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+        factor = None if zoom is None else torch.full((1,), zoom, device=device)
         with torch.inference_mode():
-            outputs = model(torch.from_numpy(image).to(device))
+            outputs = model(torch.from_numpy(image).to(device), factor)
         # The copy to the host waits for the device.
         return {name: value.cpu().numpy() for name, value in outputs.items()}
 
-    return Session(describe(config), f"torch {device.type}", "", network, tasks=config.task_table)
+    return Session(metadata, f"torch {device.type}", "", network, tasks=tasks, takes_zoom=True)
+
+
+def predict_with(
+    model: "Model",
+    image: NDArray[np.uint8],
+    size: tuple[int, int] | None,
+    lens: ToldLens | None = None,
+    fit: Fit | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Outputs of one picture by name, and what is derived of them, with a network of ours where it is, in evaluation
+    mode meanwhile.
+
+    Args:
+        image: RGB uint8 [H,W,3] of any size.
+        size: (width, height) of what is returned; None: the network's, without resizing.
+        lens, fit: of the image, as `open_session` takes them.
+    Raises: InputError where the image is no such array, or cannot have the lens.
+    """
+    from advmtl.evaluation import evaluating
+    from export.graph import describe
+
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        kind = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"image: is {kind}; it must be uint8 [H,W,3] RGB")
+    generator = model.network
+    if generator not in _DESCRIBED:  # it looks into the training set for its lens
+        _DESCRIBED[generator] = describe(model.config, lenses=model.lenses)
+    with evaluating(generator):
+        session = session_of_network(generator, _DESCRIBED[generator], generator.tasks)
+        result = replace(session, lens=lens, fit=fit).run(image)
+    if size is None:
+        return dict(result.outputs)
+    return dict(resize_result(result, size, generator.tasks).outputs)
+
+
+_DESCRIBED: "WeakKeyDictionary[Any, Metadata]" = WeakKeyDictionary()

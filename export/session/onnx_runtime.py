@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import INPUT, from_properties
+from export.graph import INPUT, ZOOM, from_properties
 from export.session.cuda_driver import load_driver
 from export.session.processor import integers_here, this_processor, threads_here
 from export.session.session import Session
@@ -118,9 +118,15 @@ def open_onnx(path: Path, provider: str, options: Any) -> Session:
     if tuple(names) != metadata.outputs:
         raise InputError(f"{path}: its outputs {names} are not those its metadata describe; export it again")
 
-    def network(image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        return dict(zip(names, session.run(names, {INPUT: image}), strict=True))
+    takes_zoom = any(value.name == ZOOM for value in session.get_overridable_initializers())
+
+    def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+        given: dict[str, NDArray[Any]] = {INPUT: image}
+        if zoom is not None:
+            given[ZOOM] = np.array([zoom], np.float32)
+        return dict(zip(names, session.run(names, given), strict=True))
 
     runs_on = session.get_providers()[0]
     integers = integers_here(properties, this_processor()) if runs_on == PROVIDERS["cpu"] else ""
-    return Session(metadata, runs_on, "; ".join(note for note in (others, integers) if note), network)
+    note = "; ".join(note for note in (others, integers) if note)
+    return Session(metadata, runs_on, note, network, takes_zoom=takes_zoom)

@@ -12,7 +12,8 @@ from export.session.checkpoint import open_checkpoint
 from export.session.engine import open_engine
 from export.session.onnx_runtime import PROVIDERS, open_onnx, session_options
 from export.session.session import Session
-from preprocessing.ground import InputError
+from preprocessing.ground import FITS, Fit, InputError, Lens
+from preprocessing.sets import ToldLens
 
 
 def open_session(
@@ -23,6 +24,8 @@ def open_session(
     optimise: bool = True,
     spin: bool = False,
     tasks: Mapping[str, Task] = TASKS,
+    lens: ToldLens | Lens | None = None,
+    fit: Fit | None = None,
 ) -> Session:
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
@@ -30,18 +33,24 @@ def open_session(
     takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process
     may use. optimise: False lets ONNX Runtime run an ONNX graph as written, to measure what another runtime will make
     of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
-    else to do. tasks: a table with those that the model has learnt.
+    else to do. tasks: a table with those that the model has learnt. lens: of the frames as they are, where they bring
+    none (`told_lens`); None: the model's own. fit: crop, pad or stretch frames of another aspect; None: as the model
+    says.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
+    if fit is not None and fit not in FITS:
+        raise InputError(f"fit {fit!r}: choose {', '.join(FITS)}")
     if provider not in ("auto", *PROVIDERS):
         raise InputError(f"provider {provider!r}: choose auto, {', '.join(PROVIDERS)}")
     if not path.exists():
         raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
     if path.suffix == ".onnx":
-        return replace(open_onnx(path, provider, session_options(threads, optimise, spin)), tasks=tasks)
-    if path.is_dir() or path.suffix == ".pt":
-        return open_checkpoint(path, provider, threads, tasks)
-    if path.suffix == ".engine":
-        return replace(open_engine(path), tasks=tasks)
-    raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")
+        session = replace(open_onnx(path, provider, session_options(threads, optimise, spin)), tasks=tasks)
+    elif path.is_dir() or path.suffix == ".pt":
+        session = open_checkpoint(path, provider, threads, tasks)
+    elif path.suffix == ".engine":
+        session = replace(open_engine(path), tasks=tasks)
+    else:
+        raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")
+    return replace(session, lens=lens, fit=fit)

@@ -14,3 +14,4 @@ from export.stream.queue import session_threads
 from export.stream.report import StreamReport, print_report
 from export.stream.source import Frames, Loaded, Notice, Reading, Skipped, Source, find_images, looped, open_source
 from export.stream.stream import infer, infer_from, run
+from export.stream.views import Views

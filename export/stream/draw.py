@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from advmtl.tasks import BACKGROUND, TASKS, Task, tasks_of
 from export.graph import Metadata
-from export.session import Result, complete, spec_of
+from export.session import Result, complete, spec_of, uncropped
 
 Picture = NDArray[np.uint8]
 
@@ -36,8 +36,16 @@ class Painter:
         )
 
     def paint(self, image: Picture, result: Result) -> Picture:
-        """Draw `result` beside its frame at network size, uint8 `[h, w, 3]` RGB, with the legends below."""
-        outputs = complete(result, self.metadata, self.tasks).outputs
+        """Draw `result` beside its frame at network size, uint8 `[h, w, 3]` RGB, with the legends below.
+
+        Of a padded frame both are what shows it; what stands beside it is drawn empty.
+        """
+        framing, result = result.framing, complete(result, self.metadata, self.tasks)
+        if framing is not None and not framing.plain:
+            whole = np.full((framing.size[1], framing.size[0], 3), BACKGROUND, np.uint8)
+            whole[framing.shown] = image
+            image, result = whole, uncropped(result)
+        outputs = result.outputs
         row = np.hstack([task.arrays.paint(image, outputs, self.spec) for task in self.tasks.values()])
         if self.factor > 1:
             size = (self.factor * row.shape[1], self.factor * row.shape[0])

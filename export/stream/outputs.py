@@ -18,7 +18,7 @@ from advmtl.tasks import TASKS, Task
 from export.graph import Metadata
 from export.session import complete
 from export.stream.draw import Painter
-from export.stream.pipeline import Inferred, OnFrame, Record
+from export.stream.pipeline import RECORD_VERSION, Inferred, OnFrame, Record
 from preprocessing.ground import InputError, atomic_write, write_bytes
 
 VIDEO_SUFFIXES = (".mp4", ".mkv")
@@ -164,9 +164,11 @@ def open_npz_sink(folder: Path) -> Callable[[Inferred], None]:
     """Return what writes `<name>.npz` into `folder` (made if missing) for every frame.
 
     Each holds the model's outputs and what was derived of them, by name, as classes uint8 `[h, w]`, depth_m float32
-    `[h, w]`, offsets_px float32 `[2, h, w]`, instances uint16 `[h, w]`; and index, timestamp_s (NaN where there is
-    none), frame_size (w, h). Not compressed: that takes longer than the network. Raises: InputError where the folder
-    cannot be made.
+    `[h, w]`, +Inf where there is no distance (the sky), offsets_px float32 `[2, h, w]`, instances uint16 `[h, w]`; and
+    version, index, timestamp_s (NaN where there is none), frame_size (w, h), shown (left, top, right, bottom: what of
+    the frame the maps cover, in its pixels) and, of a model whose outputs depend on it, fx_px of the frame (NaN where
+    nobody tells it) and zoom, the factor of its metres (`View.facts`). Not compressed: that takes longer than the
+    network. Raises: InputError where the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,11 +187,20 @@ def open_npz_sink(folder: Path) -> Callable[[Inferred], None]:
                 index=frame.index,
                 timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
                 frame_size=frame.frame_size,
+                **_of_view(frame),
                 **maps,
             )
         temporary.replace(path)
 
     return write
+
+
+def _of_view(frame: Inferred) -> dict[str, Any]:
+    facts: dict[str, Any] = {"version": RECORD_VERSION, "shown": frame.view.shown}
+    if frame.view.metadata.of_lens:
+        lens = frame.view.lens
+        facts |= {"fx_px": np.nan if lens is None else lens.fx_px, "zoom": frame.view.zoom}
+    return facts
 
 
 @contextmanager

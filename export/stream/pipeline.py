@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.session import WARM_UP, Result, Session, Timer, fault_of, prepare, unpack
+from export.graph import View
+from export.session import WARM_UP, Result, Session, Timer, fault_of, unpack
 from export.stream.queue import LATEST, LENGTH, InFlight, Queue
 from export.stream.report import KEPT, Listed
 from export.stream.source import Loaded, Notice, Reading, Skipped, Source
+from export.stream.views import Views
 from preprocessing.ground import InputError
 
 # Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
@@ -32,7 +34,8 @@ class Inferred:
     """A frame with its result, as delivered; the arrays are this frame's own and are not written to again.
 
     index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
-    RGB at the network's size. frame_size: (width, height) in the source [px]. timestamp_s: see `source.Loaded`.
+    RGB at the network's size, without what stands beside a padded frame. frame_size: (width, height) in the source
+    [px]. view: how it was shown, and whose lens its metres are of. timestamp_s: see `source.Loaded`.
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
     wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
     flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
@@ -46,6 +49,7 @@ class Inferred:
     frame_size: tuple[int, int]
     timestamp_s: float | None
     started: float
+    view: View
     dropped: int
     decode_ms: float
     wait_ms: float
@@ -67,15 +71,20 @@ class Inferred:
             times["draw_ms"] = draw_ms
         times["total_ms"] = self.age_ms
         return {
+            "version": RECORD_VERSION,
             "frame": self.index,
             "name": self.name,
             "timestamp_s": self.timestamp_s,
             "size": list(self.frame_size),
+            **self.view.facts(),
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
             "fault": self.fault,
         }
 
+
+RECORD_VERSION = 2
+"""Of records, arrays and reports; 1 had none, metres of the training lens, frames stretched, and the sky finite."""
 
 OnFrame = Callable[[Inferred], None]
 
@@ -86,6 +95,7 @@ log = logging.getLogger(__name__)
 class _Job:
     frame: Loaded
     index: int
+    view: View
     image: NDArray[np.uint8]  # [1, h, w, 3], network size
     started: float
     decoded: float
@@ -97,6 +107,7 @@ class StreamState:
 
     source: Source
     reading: Reading
+    view: View | None = None  # of the first frame
     stop: threading.Event = field(default_factory=threading.Event)  # everything ends, output is discarded
     enough: threading.Event = field(default_factory=threading.Event)  # no more frames, output is finished
     asked: threading.Event | None = None  # the same, asked for by the caller
@@ -140,9 +151,9 @@ def _thread(run: StreamState, name: str, body: Callable[[], None]) -> threading.
     return threading.Thread(target=guarded, name=name, daemon=True)
 
 
-def _decode(run: StreamState, size: tuple[int, int], jobs: Queue[_Job]) -> None:
+def _decode(run: StreamState, session: Session, jobs: Queue[_Job]) -> None:
     latest, limit = run.reading.takes_latest(run.source), run.reading.limit
-    begun, index, sizes = time.perf_counter(), 0, set[tuple[int, int]]()
+    begun, index, views = time.perf_counter(), 0, Views(session, run.notice)
     with closing(run.source.frames()) as frames:
         while not run.ending() and (latest or limit is None or index < limit):
             start = time.perf_counter()
@@ -156,37 +167,29 @@ def _decode(run: StreamState, size: tuple[int, int], jobs: Queue[_Job]) -> None:
             if isinstance(frame, Skipped):
                 run.skipped.add(frame.name, frame.reason, run.source.description)
                 continue
-            _tell_of_size(run, frame, sizes)
             started = start if frame.arrived is None else frame.arrived
-            image, decoded = prepare(frame.image, size), time.perf_counter()
+            try:
+                view = views.of(frame)
+            except InputError as error:
+                if run.view is None:
+                    raise
+                run.skipped.add(frame.name, str(error), run.source.description)
+                continue
+            run.view = run.view or view
+            image, decoded = view.framing.picture(frame.image)[None], time.perf_counter()
             run.timers["decode"].add(decoded - started)
             early = begun + index / run.source.fps - decoded if latest and not run.source.live else 0.0
             if early > 0:  # a file played at its own rate: as of a camera, the waiting for a frame is none of its times
                 run.enough.wait(early)
                 waited = time.perf_counter() - decoded
                 started, decoded = started + waited, decoded + waited
-            job = _Job(frame, index, image, started, decoded)
+            job = _Job(frame, index, view, np.ascontiguousarray(image), started, decoded)
             if latest:
                 run.dropped += jobs.offer(job)
             else:
                 jobs.put(job)
             index += 1
     jobs.close()
-
-
-def _tell_of_size(run: StreamState, frame: Loaded, seen: set[tuple[int, int]]) -> None:
-    """A notice at every new frame size after the first."""
-    height, width = frame.image.shape[:2]
-    if (width, height) not in seen and len(seen) < KEPT:
-        if seen:
-            # A network knows metres for one focal length in its own pixels; stretched, that is another one.
-            other = ", of another aspect: stretched, so metres may be off" if _is_stretched(seen, width, height) else ""
-            run.notice(f"{frame.name}: frames are now {width}x{height}{other}")
-        seen.add((width, height))
-
-
-def _is_stretched(seen: set[tuple[int, int]], width: int, height: int) -> bool:
-    return all(abs(width * h - height * w) > 0.02 * width * h for w, h in seen)
 
 
 def _network(run: StreamState, session: Session, decoded: Queue[_Job], done: Queue[Inferred]) -> None:
@@ -217,22 +220,23 @@ def _network(run: StreamState, session: Session, decoded: Queue[_Job], done: Que
 
 def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
     start = time.perf_counter()
-    result = unpack(session.network(job.image))
+    result = unpack(session.infer(job.image, job.view.zoom), job.view.framing)
     end = time.perf_counter()
     height, width = job.frame.image.shape[:2]
     return Inferred(
         index=job.index,
         name=job.frame.name,
-        image=job.image[0],
+        image=job.image[0][job.view.framing.shown],
         result=result,
         frame_size=(width, height),
         timestamp_s=job.frame.timestamp_s,
         started=job.started,
+        view=job.view,
         dropped=run.dropped,
         decode_ms=1e3 * (job.decoded - job.started),
         wait_ms=1e3 * (start - job.decoded),
         net_ms=1e3 * (end - start),
-        fault=fault_of(result),
+        fault=fault_of(result, session.metadata.sky),
     )
 
 
@@ -268,7 +272,7 @@ def overlap(
     decoded: Queue[_Job] = Queue(run.stop, run.ending, length)
     done: Queue[Inferred] = Queue(run.stop, length=length)
     threads = [
-        _thread(run, "export-decode", lambda: _decode(run, session.metadata.size, decoded)),
+        _thread(run, "export-decode", lambda: _decode(run, session, decoded)),
         _thread(run, "export-network", lambda: _network(run, session, decoded, done)),
     ]
     for thread in threads:

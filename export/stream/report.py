@@ -53,7 +53,8 @@ class StreamReport:
     frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
     too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
     `skipped_frames`; faulty: the same of those whose result means nothing, NaN in it say, among `frames` and handed on
-    with the others; notices: what else happened to the source, the first of them.
+    with the others; notices: what else happened to the source, the first of them, and whose lens the metres are of.
+    view: how the first frame was shown (`View.facts`), None without a frame. version: of what its values mean.
     """
 
     source: str
@@ -73,6 +74,8 @@ class StreamReport:
     warm_up: int
     frames_per_second: float
     stages: dict[str, Latency]
+    view: dict[str, Any] | None = None
+    version: int = 2
 
     @property
     def complete(self) -> bool:

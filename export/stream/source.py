@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import InputError, read_picture
+from preprocessing.ground import InputError, Lens, read_picture
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
@@ -24,13 +24,15 @@ class Loaded:
     """One decoded frame, uint8 `[H, W, 3]` RGB.
 
     timestamp_s: its time in the video [s], of a live source that of the clock (Unix time) when it arrived; None where
-    there is none. arrived: the same moment on `time.perf_counter`, for live sources only.
+    there is none. arrived: the same moment on `time.perf_counter`, for live sources only. lens: of this frame as it is,
+    where the source tells it.
     """
 
     name: str
     image: NDArray[np.uint8]
     timestamp_s: float | None = None
     arrived: float | None = None
+    lens: Lens | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.infer_options import InferOptions
+from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.stream.outputs import Outputs, grouped, open_outputs
-from export.stream.pipeline import OnFrame, StreamState, overlap
+from export.stream.pipeline import RECORD_VERSION, OnFrame, StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
 from export.stream.source import Reading, Source
@@ -73,7 +74,9 @@ def infer_from(options: InferOptions) -> StreamReport:
     reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
-    return infer(open_session(options.model, options.provider, threads), options.source, outputs, reading)
+    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
+    session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    return infer(session, options.source, outputs, reading)
 
 
 def _nobody() -> None:
@@ -114,4 +117,6 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         warm_up=warm_up,
         frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},
+        view=None if run.view is None else run.view.facts(),
+        version=RECORD_VERSION,
     )

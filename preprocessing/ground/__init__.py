@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         label_sets_of,
         lookup_table,
         map_labels,
+        sky_classes,
     )
     from preprocessing.ground.lens import MAX_HFOV_DEG, MIN_HFOV_DEG, Lens
     from preprocessing.ground.limits import Memory, idle_cores, let_threads_sleep, usable_cores, usable_memory
@@ -97,7 +98,7 @@ _NAMES = {
     "frame": "Camera Frame",
     "framing": "FITS PADDING Fit Framing",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
-    "lookup_table map_labels",
+    "lookup_table map_labels sky_classes",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
     "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
     "page": "Headline Picture Section Table render",

@@ -4,7 +4,7 @@ Every mapping is one look-up table of 256 entries applied in a single pass. Rema
 corrupts labels as soon as a new id equals a source id that is still to come.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,6 +171,11 @@ def lookup_table(ids: str, label_set: str) -> UInt8:
     except KeyError:
         offered = ", ".join(sorted(s for i, s in _TABLES if i == ids)) or "nothing: no such ids"
         raise InputError(f"labels: ids {ids!r} cannot be mapped to {label_set!r}; offered: {offered}") from None
+
+
+def sky_classes(names: Sequence[str]) -> tuple[int, ...]:
+    """The classes, by these names, that have no distance: the sky; () where there is none."""
+    return tuple(place for place, name in enumerate(names) if name == "sky")
 
 
 def label_sets_of(ids: str) -> tuple[str, ...]:

@@ -197,7 +197,7 @@ def test_predict_on_plain_pictures_skips_what_is_no_picture(run: Path, tmp_path:
     write_png(tmp_path / "in" / "a.png", noise(1))
     (tmp_path / "in" / "b.png").write_bytes(b"not a picture")
     result = advmtl("predict", run, tmp_path / "in", "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "skipped b" in result.stdout
+    assert result.exit_code == 3 and "skipped b" in result.stdout and "metres are those of" in result.stdout
     assert read_image(tmp_path / "out" / "a.png").std() > 5
 
 

@@ -40,6 +40,7 @@ def test_figures_by_hand() -> None:
     """Truth 0 0 1 / 1 void void, predicted 0 1 1 / 1 1 1: IoU of 0 is 1/2, of 1 is 2/3; 3 of 4 right.
 
     Depth 10 and 20 m predicted as 12 and 15: AbsRel (0.2 + 0.25) / 2, RMSE √((4 + 25) / 2), one ratio below 1.25.
+    The lower of the two ratios, 0.75, is the median; divided by it, 16 and 20 m: AbsRel (0.6 + 0) / 2.
     """
     labels = torch.tensor([[[0, 0, 1], [1, 255, 255]]])
     classes = torch.tensor([[[0, 1, 1], [1, 1, 1]]])
@@ -57,6 +58,8 @@ def test_figures_by_hand() -> None:
             "abs_rel": 0.225,
             "rmse_m": 14.5**0.5,
             "delta1": 0.5,
+            "scale": 0.75,
+            "abs_rel_frame_scaled": 0.3,
         }
     )
 

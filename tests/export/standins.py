@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from advmtl.config.experiment import Config
+from advmtl.training.checkpoint import Trained
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from export.session.session import Result, Session
 from export.stream.source import Frames, Loaded, Source
@@ -50,6 +51,11 @@ class SmallGenerator(nn.Module):
         if "instance" in maps:
             maps["instance"] = 12 * maps["instance"]
         return maps
+
+
+def trained(generator: nn.Module, config: Config) -> Trained:
+    """As `load_trained` gives it."""
+    return Trained(generator, config, {})  # type: ignore[arg-type]
 
 
 def make_generator(*tasks: str, seed: int = 0) -> SmallGenerator:

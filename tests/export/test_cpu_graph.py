@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.ops import SqueezeExcitation
 from trained_looking import trained_looking
 
-from export.convert.to_onnx import export_checked, export_run
+from export.convert.to_onnx import Deployment, export_checked, export_run
 from export.graph.cpu_graph import BorderClasses, CpuDeployable, Gate, Upsample, convolution_of_pixels, deployable_for
 from export.graph.deployable import Deployable
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS
@@ -148,4 +148,4 @@ def test_the_generator_is_left_as_it_was() -> None:
 
 def test_unknown_target(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="target 'tpu': choose cpu or gpu"):
-        export_run(tmp_path, tmp_path / "m.onnx", target="tpu")
+        export_run(tmp_path, tmp_path / "m.onnx", where=Deployment(target="tpu"))

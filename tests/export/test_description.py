@@ -27,9 +27,13 @@ def test_training_camera_is_in_pixels_of_the_training_size(stereo_set: Path) -> 
     source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
     # 400x192 to 200x64: x by 1/2, y by 1/3; the baseline stays.
     wanted = Camera(0.25, 250.0, 170.0, 100.0, 32.0)
-    assert training_camera(make_config(data={"train": [source], "size": "200x64"})) == (wanted, (200, 64))
+    data = {"train": [source], "size": "200x64"}
+    assert training_camera(make_config(data={**data, "fit": "stretch"})) == (wanted, (200, 64))
+    # Padded: 133x64 of the 200x64, from column 33 on; both focal lengths by about 1/3.
+    padded = Camera(0.25, 500 * 133 / 400, 170.0, 200 * 133 / 400 + 33, 32.0)
+    assert training_camera(make_config(data=data)) == (padded, (200, 64))
     own_size = {**source, "size": "200x64"}
-    config = make_config(data={"train": [own_size], "size": "512x256"})
+    config = make_config(data={"train": [own_size], "size": "512x256", "fit": "stretch"})
     for size in (None, (64, 32)):
         metadata = describe(config, size)
         assert (metadata.camera, metadata.camera_size) == (wanted, (200, 64))

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 import pytest
-from standins import SIZE, make_config, make_generator, make_metadata
+from standins import SIZE, make_config, make_generator, make_metadata, trained
 
 from export import command as export_command
 from export.command import export_all
@@ -64,8 +64,8 @@ def test_float32_alone_needs_no_labels(
     """Nor any validation data: it is checked on the folder of pictures."""
     config = make_config(data={"size": f"{SIZE[0]}x{SIZE[1]}"})
     assert not config.data.val
-    monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator(), config))
-    monkeypatch.setattr(to_onnx, "describe", lambda config, size: replace(make_metadata(), configuration="test"))
+    monkeypatch.setattr(to_onnx, "load_trained", lambda run: trained(make_generator(), config))
+    monkeypatch.setattr(to_onnx, "describe", lambda config, size, **how: replace(make_metadata(), configuration="test"))
     folder, out = picture_folder(2), tmp_path / "out" / "model.onnx"
     (folder / "001.png").write_bytes(b"broken")
     export_all(Path("run"), out, Options(target=target), frames=folder, count=2, engine=False)

@@ -93,7 +93,7 @@ def test_convolutions_that_share_a_weight_get_a_bias_each() -> None:
 
 def test_the_camera_is_told_without_depth_too(stereo_set: Path) -> None:
     source = {"format": "cityscapes", "root": str(stereo_set), "split": "train"}
-    data = {"train": [source], "size": "200x64"}
+    data = {"train": [source], "size": "200x64", "fit": "stretch"}
     metadata = describe(make_config(data=data, tasks={NORMALS: {"losses": {"cosine": 1.0}}}))
     assert metadata.outputs == (NORMALS,) and metadata.camera == Camera(0.25, 250.0, 170.0, 100.0, 32.0)
     assert "unit vectors" in metadata.layouts[NORMALS]

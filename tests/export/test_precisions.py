@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 from standins import make_config
+from standins import trained as as_trained
 from street_network import SIZE, Small, scene, train_small
 from torch import nn
 
@@ -69,7 +70,7 @@ def ready(
     trained: nn.Module, street: Config, float_models: dict[str, ExportReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lets `export_precisions` find the trained network, its configuration and the float models."""
-    monkeypatch.setattr(precisions, "load_generator", lambda run: (trained, street))
+    monkeypatch.setattr(precisions, "load_trained", lambda run: as_trained(trained, street))
     monkeypatch.setattr(precisions, "export_checked", copied(float_models))
 
 
@@ -90,7 +91,7 @@ def exported(
     """All three precisions for both targets; bounds wide enough for so small a network."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precisions, "load_generator", lambda run: (trained, street))
+        patch.setattr(precisions, "load_trained", lambda run: as_trained(trained, street))
         patch.setattr(precisions, "export_checked", copied(float_models))
         for target in ("cpu", "gpu"):
             out = tmp_path_factory.mktemp(target) / "model.onnx"
@@ -264,7 +265,7 @@ def test_depth_alone(street: Config, tmp_path: Path, monkeypatch: pytest.MonkeyP
     network = Small()
     del network.heads["segmentation"]
     config = street.model_copy(update={"tasks": {"depth": street.tasks["depth"]}})
-    monkeypatch.setattr(precisions, "load_generator", lambda run: (network.eval(), config))
+    monkeypatch.setattr(precisions, "load_trained", lambda run: as_trained(network.eval(), config))
     report = export_precisions(Path("run"), tmp_path / "one.onnx", Options(("fp16",), force=True), count=1)
     assert list(report.models[1].figures.evaluation) == ["depth"]
     assert list(report.models[1].figures.outputs) == ["depth_m"]

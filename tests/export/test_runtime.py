@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from standins import SIZE, made, make_frame, make_generator, make_metadata
+from standins import SIZE, made, make_frame, make_generator, make_metadata, trained
 
 from advmtl.config.experiment import Config
 from advmtl.training import checkpoint
@@ -55,7 +55,7 @@ def test_onnx_session(model_path: Path) -> None:
 def test_torch_session_gives_the_same(model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = {"segmentation": {"losses": {"dice": 1.0}}, "depth": {"losses": {"berhu": 1.0}}}
     config = Config.model_validate({"tasks": losses, "data": {"size": f"{SIZE[0]}x{SIZE[1]}"}})
-    monkeypatch.setattr(checkpoint, "load_generator", lambda run, tables: (make_generator(), config))
+    monkeypatch.setattr(checkpoint, "load_trained", lambda run, tables: trained(make_generator(), config))
     (tmp_path / "last.pt").touch()
     ours, theirs = open_session(model_path, "cpu", 1), open_session(tmp_path / "last.pt", "cpu")
     assert theirs.provider == "torch cpu"

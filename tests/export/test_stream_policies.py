@@ -113,8 +113,10 @@ def test_a_change_of_size_is_told_and_every_map_keeps_the_networks_size() -> Non
     assert [size for size, _ in seen] == [(160, 96)] * 2 + [(320, 192)] * 2 + [(160, 96), (100, 100)]
     assert {shape for _, shape in seen} == {(96, 160)}
     assert report.notices == [
+        "metres are those of the training lens, which this model does not tell",
         "f: frames are now 320x192",
-        "f: frames are now 100x100, of another aspect: stretched, so metres may be off",
+        "f: frames are now 100x100, of another aspect than the network's 160x96: stretched, so metres may be off; --fit"
+        " crop or pad shows them as they are",
     ]
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from rich.console import Console
 from some_tasks import generator_of
-from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata
+from standins import LOSSES, SIZE, SmallGenerator, make_config, make_frame, make_generator, make_metadata, trained
 
 from advmtl.networks.encoders import build_encoder
 from export.convert import to_onnx
 from export.convert.parity import ParityError
-from export.convert.to_onnx import export_checked, export_onnx, export_run, parity_frames
+from export.convert.to_onnx import Deployment, export_checked, export_onnx, export_run, parity_frames
 from export.graph.deployable import Deployable
 from export.graph.metadata import KEY
 from export.session.session import prepare
@@ -41,7 +41,8 @@ def test_graph_is_fixed_checked_and_plain(model_path: Path) -> None:
         value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
         for value in [*model.graph.input, *model.graph.output]
     }
-    assert shapes == {"image": [1, 96, 160, 3], "classes": [1, 96, 160], "depth_m": [1, 96, 160]}
+    maps = {"classes": [1, 96, 160], "depth_m": [1, 96, 160]}
+    assert shapes == {"image": [1, 96, 160, 3], "lens_zoom": [1], **maps}
     kinds = {node.op_type for node in model.graph.node}
     assert "ArgMax" in kinds
     assert not kinds & {"Softmax", "Identity", "Shape", "Constant", "If", "Loop"}
@@ -160,10 +161,10 @@ def test_parity_frames_of_a_source_that_is_gone(stereo_set: Path) -> None:
 
 def test_export_run(tmp_path: Path, stereo_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(tasks={"depth": LOSSES["depth"]}, data={"size": "128x64"})
-    monkeypatch.setattr(to_onnx, "load_generator", lambda run: (make_generator("depth"), config))
+    monkeypatch.setattr(to_onnx, "load_trained", lambda run: trained(make_generator("depth"), config))
     pictures = stereo_set / "leftImg8bit" / "train" / "town"
     (pictures / "town_000000_000002_leftImg8bit.png").write_bytes(b"broken")
-    report = export_run(tmp_path / "run", tmp_path / "model.onnx", size=SIZE, frames=pictures, count=3)
+    report = export_run(tmp_path / "run", tmp_path / "model.onnx", frames=pictures, count=3, where=Deployment(SIZE))
     assert (report.parity.frames, report.metadata.size) == (3, SIZE)
     assert [name for name, _ in report.to_dict()["skipped"]] == ["town_000000_000002_leftImg8bit.png"]
     assert report.megabytes == (tmp_path / "model.onnx").stat().st_size / 1e6

@@ -10,7 +10,7 @@ def test_bands_by_hand() -> None:
     """Truth 5, 10, 12, 60 and 90 m, and one pixel without; 10 m belongs to the first band, 90 m to none.
 
     0–10 m: predictions 6 and 8 for 5 and 10: AbsRel (0.2 + 0.2) / 2, RMSE √((1 + 4) / 2), bias (1 − 2) / 2.
-    10–20 m: 15 for 12: 0.25, 3, 3. 50–80 m: 30 for 60: 0.5, 30, −30.
+    10–20 m: 15 for 12: 0.25, 3, 3. 50–80 m: 30 for 60: 0.5, 30, −30. Ratios: 1.2 and 0.8 (the lower one), 1.25, 0.5.
     """
     bands = DistanceBands(80.0)
     target = torch.tensor([[5.0, 10.0, 12.0], [60.0, 90.0, 0.0]]).view(1, 1, 2, 3)
@@ -25,6 +25,8 @@ def test_bands_by_hand() -> None:
     assert near["bias_m"] == pytest.approx(-0.5)
     assert (second["abs_rel"], second["rmse_m"], second["bias_m"]) == pytest.approx((0.25, 3, 3))
     assert (far["abs_rel"], far["rmse_m"], far["bias_m"]) == pytest.approx((0.5, 30, -30))
+    assert (near["scale"], second["scale"], far["scale"]) == pytest.approx((0.8, 1.25, 0.5), rel=5e-4)
+    assert empty["scale"] is None
     assert empty["abs_rel"] is None and empty["rmse_m"] is None and empty["bias_m"] is None
 
 

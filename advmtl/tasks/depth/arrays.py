@@ -57,7 +57,16 @@ class DepthArrays(TaskArrays):
     value_unit = "m"
     dtype = "float32"
     channels = 0
-    outputs = (Output(DEPTH_M, "float32 [1,H,W], metres along the optical axis", "relative", 0.001, of_lens=True),)
+    outputs = (
+        Output(
+            DEPTH_M,
+            "float32 [1,H,W], metres along the optical axis; +Inf: no distance, the sky; NaN: unknown",
+            "relative",
+            0.001,
+            of_lens=True,
+            endless=True,
+        ),
+    )
     derived: tuple[str, ...] = ()
 
     def has(self, record: FrameRecord) -> bool:
@@ -170,7 +179,10 @@ class DepthArrays(TaskArrays):
         return depth_footer(spec.depth_range_m, width)
 
     def files(self, outputs: Mapping[str, Array]) -> dict[str, MapFile]:
-        return {"depth": MapFile(to_stored(outputs[DEPTH_M]), DEPTH_TEXT)}
+        metres = outputs[DEPTH_M]
+        # The file's only word for the sky (+Inf) and for the unknown (NaN) is 0, no depth. -Inf is neither.
+        known = np.where(np.isnan(metres) | np.isposinf(metres), np.float32(0), metres)
+        return {"depth": MapFile(to_stored(known), DEPTH_TEXT)}
 
 
 def read_metres(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:

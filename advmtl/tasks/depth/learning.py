@@ -14,6 +14,7 @@ from advmtl.tasks.depth.edges import DepthEdges
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.depth.published import PROTOCOLS
+from advmtl.tasks.depth.scale import DepthScale, frame_scale_sums, ratios_of, scale_doubt
 from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import TaskSpec
 
@@ -56,43 +57,53 @@ def _contrast(spec: TaskSpec) -> float:
 
 
 class DepthMeter:
-    """Errors, edges and errors by distance over a set."""
+    """Errors, edges, errors by distance, and scale over a set."""
 
     def __init__(self, max_m: float) -> None:
         self.pixels, self.edges, self.bands = DepthMetrics(max_m), DepthEdges(max_m), DistanceBands(max_m)
+        self.scale = DepthScale(max_m)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch of metres; targets are true depths before any clipping."""
         depth, target = outputs[NAME].float(), targets[NAME]
         self.pixels.update(depth, target, frames=frames)
         self.edges.update(depth, target)
-        self.bands.update(depth, target)
+        ratios = ratios_of(depth, target, self.scale.max_m)
+        self.bands.add(ratios)
+        self.scale.add(ratios)
 
     def merge(self, other: "DepthMeter") -> None:
         """Add what another one has counted."""
         self.pixels.merge(other.pixels)
         self.edges.merge(other.edges)
         self.bands.merge(other.bands)
+        self.scale.merge(other.scale)
 
     def compute(self) -> dict[str, Any]:
-        """See `DepthMetrics`, `DepthEdges` and `DistanceBands`."""
-        figures = {**self.pixels.compute(), **self.edges.compute(), "bands": self.bands.compute()}
+        """See `DepthMetrics`, `DepthEdges`, `DepthScale` and `DistanceBands`."""
+        figures = {**self.pixels.compute(), **self.edges.compute(), **self.scale.compute()}
+        figures["bands"] = self.bands.compute()
         return figures if figures.get("abs_rel") is not None else {}
 
 
 @dataclass(frozen=True)
 class DepthFrames:
-    """AbsRel, RMSE and δ1 of each frame."""
+    """AbsRel, RMSE and δ1 of each frame, its scale, and AbsRel without."""
 
     max_m: float
 
     def sums(self, output: Tensor, target: Tensor) -> Tensor:
-        """float64 `[N,4]`."""
-        return frame_depth_sums(output.float(), target, self.max_m)
+        """float64 `[N,6]`."""
+        depth = output.float()
+        parts = (frame_depth_sums(depth, target, self.max_m), frame_scale_sums(depth, target, self.max_m))
+        return torch.cat(parts, dim=1)
 
     def figures(self, sums: Any) -> dict[str, Any]:
         """None where no pixel is valid."""
-        return frame_metrics(sums)
+        figures = frame_metrics(sums[:4])
+        count, (log_scale, relative) = float(sums[0]), sums[4:].tolist()
+        own = (math.exp(log_scale), relative / count) if count else (None, None)
+        return {**figures, "scale": own[0], "abs_rel_frame_scaled": own[1]}
 
 
 class Depth(TaskLearning):
@@ -108,6 +119,17 @@ class Depth(TaskLearning):
         Figure("delta2", "1", True, title="δ2"),
         Figure("delta3", "1", True, title="δ3"),
         Figure("edge_f1", "1", True, main=True, title="depth-edge F1"),
+        Figure("scale", "1", title="scale", of_frames=True),  # predicted/true at the median pixel
+        Figure("scale_error", "1", False, main=True, title="scale error"),  # by how much it is off 1, either way
+        Figure("scale_frames", "1"),  # median, 10 and 90 % of the frames' scales
+        Figure("scale_frames_p10", "1"),
+        Figure("scale_frames_p90", "1"),
+        Figure("abs_rel_set_scaled", "1", False, title="AbsRel, set's scale removed"),
+        Figure("rmse_set_scaled_m", "m", False, title="RMSE, set's scale removed"),
+        Figure("delta1_set_scaled", "1", True, title="δ1, set's scale removed"),
+        Figure("abs_rel_frame_scaled", "1", False, title="AbsRel, frames' scales removed", of_frames=True),
+        Figure("rmse_frame_scaled_m", "m", False, title="RMSE, frames' scales removed"),
+        Figure("delta1_frame_scaled", "1", True, title="δ1, frames' scales removed"),
         Figure("depth_m", "m"),  # of a constant prediction
         Figure("frames", "frames"),
         Figure("pixels", "px"),
@@ -132,8 +154,12 @@ class Depth(TaskLearning):
         return DepthRange(*spec.canonical_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres behind the canonical lens."""
-        return DepthRange(*spec.canonical_range_m).metres(x)
+        """Metres behind the canonical lens, times the scale of a calibrated network."""
+        metres = DepthRange(*spec.canonical_range_m).metres(x)
+        if spec.depth_scale == 1:
+            return metres
+        scaled = metres * spec.depth_scale
+        return scaled.clamp(*spec.depth_range_m) if spec.canonical_fx_px is None else scaled
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,1,H,W]."""
@@ -201,6 +227,11 @@ class Depth(TaskLearning):
         """AbsRel, RMSE, δ1."""
         return f"AbsRel {figures['abs_rel']:.3f}, RMSE {figures['rmse_m']:.2f} m, δ1 {figures['delta1']:.3f}"
 
+    def doubts(self, figures: Mapping[str, Any]) -> list[str]:
+        """Where the scale is off."""
+        found = scale_doubt(figures)
+        return [] if found is None else [found]
+
     def constants(self, targets: Iterable[Tensor], spec: TaskSpec) -> Mapping[str, Constant]:
         """The mean, and the median, depth of the training frames."""
         return constant_depths(targets, NAME, spec.depth_range_m[1])
@@ -210,8 +241,8 @@ class Depth(TaskLearning):
         return {OUTPUT: output[:, 0].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
-        """[N,1,H,W]."""
-        return outputs[OUTPUT][:, None]
+        """[N,1,H,W]; what has no distance, the sky, is as far as anything that is told."""
+        return outputs[OUTPUT][:, None].clamp(max=spec.depth_range_m[1])
 
 
 LEARNING = Depth()
