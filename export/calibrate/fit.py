@@ -148,8 +148,8 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     Units are held out one by one where there are at most 20, else in ten parts. The factor is to be applied where
     held-out units gain by it in the mean, it is sure not to be 1 (which is not among the middle 80 % of the factors of
     resampled units, and the mean of y is not 0 by Student's t, two-sided, 20 %, or the factor is `LARGE`), the scale at
-    the median pixel is not farther off with it, and it changes metres by at least 1 %. How often that is right:
-    benchmarks/calibrate_points.py.
+    the median pixel is not farther off with it, held-out AbsRel becomes less, and it changes metres by at least 1 %.
+    How often that is right: benchmarks/calibrate_points.py.
     Raises: ValueError for fewer than `LEAST_UNITS` units.
     """
     if known.units < LEAST_UNITS:
@@ -170,19 +170,20 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
     distinct = abs(t) > t90(len(gains) - 1) or abs(math.log(factor)) > math.log(LARGE)
     sure = distinct and not least <= 1 <= most
     plain = math.exp(weighted_median(-y, known.pixels.astype(float)))
+    before, after = _figures(-y, weights), _figures(held_out - y, weights)
     return Fit(
         factor=factor,
         low=low,
         high=high,
         count=len(y),
         units=known.units,
-        before=_figures(-y, weights),
-        after=_figures(held_out - y, weights),
+        before=before,
+        after=after,
         plain=plain,
         gain=gain,
         t=t,
         bands=_bands(known, held_out),
-        reason=_reason(factor, (low, high), gain, sure) or _harm(factor, plain),
+        reason=_reason(factor, (low, high), gain, sure) or _harm(factor, plain) or _worse(factor, before, after),
     )
 
 
@@ -203,6 +204,16 @@ def _harm(factor: float, plain: float) -> str:
     return (
         f"x{factor:.3f} suits all distances alike, but the median pixel, which is nearer, is {plain:.2f} of the truth "
         f"already and would be {plain * factor:.2f}: no one factor helps both"
+    )
+
+
+def _worse(factor: float, before: Figures, after: Figures) -> str:
+    """Large overestimates weigh more in AbsRel than in the logarithm: one may shrink and the other grow."""
+    if after.abs_rel < before.abs_rel:
+        return ""
+    return (
+        f"x{factor:.3f} brings the middle of held-out distances nearer, and their AbsRel is {after.abs_rel:.3f} with "
+        f"it, {before.abs_rel:.3f} without: the errors are of shape, which no factor mends"
     )
 
 

@@ -43,7 +43,7 @@ def test_each_manner_has_a_file_of_its_own_and_says_what_it_was(run: Path) -> No
     assert "at the labels' size, with the mirror image, at scales 1, 1.5" in " ".join(result.stdout.split())
     result = advmtl("evaluate", run, "--size", "128x64", "--sliding-window", "64x48", "--protocol", "garg")
     assert result.exit_code == 0, result.output
-    assert "shown 2 times as large as in training, whose zooms are 1 to 1.5" in result.stdout
+    assert "training showed" in result.output and "are a guess there" in " ".join(result.output.split())
     found = json.loads((run / "evaluation_128x64_window64x48-32x24.json").read_text())
     assert found["measured_as"]["stride"] == "32x24" and found["depth"]["protocols"]["garg"]["frames"] == 2
     assert "protocol garg" in result.stdout

@@ -115,3 +115,11 @@ def test_students_t() -> None:
 def test_the_same_distances_give_the_same_bits() -> None:
     one, other = fit_scale(made_up(60, 0.7, 0.3, 3)), fit_scale(made_up(60, 0.7, 0.3, 3))
     assert one == other and one.low < one.factor < one.high
+
+
+def test_a_factor_that_makes_large_overestimates_larger_is_left_out() -> None:
+    """Two of three distances are 0.6 of the truth, one is twice of it: x1.667 brings 0.4, 0.4, 1.0 to 0, 0, 2.33."""
+    metres = [float(one) for one in range(5, 95)]
+    predicted = [one * (2.0 if number % 3 == 2 else 0.6) for number, one in enumerate(metres)]
+    found = fit_scale(known(metres, predicted))
+    assert found.gain > 0 and not found.applied and "of shape" in found.reason
