@@ -20,8 +20,8 @@ PICTURE_SPREAD = 0.07
 """Standard deviation of the log scale of single pictures of a set, which points of one picture do not show: 0.06 over
 28 generated streets, 0.07 over 39 frames of KITTI."""
 LARGE = 1.28
-"""A factor, or one over it, that is several times what pictures of a set differ by: errors of shape, which make t small,
-then are no reason to leave it out."""
+"""A factor, or one over it, that is several times what pictures of a set differ by: errors of shape, which make t
+small, are then no reason to leave it out."""
 OCTAVES_FROM_M = 2.5
 """Bands of distance are octaves: below 2.5 m, to 5, 10, 20, 40, 80 m …"""
 _RESAMPLES, _CELLS = 2000, 4_000_000  # of the bootstrap, and its table's values at most
@@ -182,8 +182,7 @@ def fit_scale(known: Known, seed: int = 0) -> Fit:
         gain=gain,
         t=t,
         bands=_bands(known, held_out),
-        reason=_reason(factor, (low, high), gain, abs(t) > t90(len(gains) - 1) and not least <= 1 <= most)
-        or _harm(factor, plain),
+        reason=_reason(factor, (low, high), gain, sure) or _harm(factor, plain),
     )
 
 
