@@ -21,6 +21,7 @@ from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_trained
 from export.convert.parity import ParityReport, check_parity, in_unit
+from export.convert.size_factor import size_factor
 from export.convert.truth import TruthReport, check_truth
 from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
 from export.session import open_session
@@ -120,7 +121,9 @@ def export_onnx(
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = deployable_for(plain, metadata.size, target, tasks, metadata.zoom, metadata.sky).eval()
+    model = deployable_for(
+        plain, metadata.size, target, tasks, metadata.zoom, metadata.sky, metadata.size_factor
+    ).eval()
     example: tuple[Tensor, ...] = (torch.zeros(1, height, width, 3, dtype=torch.uint8),)
     if metadata.of_lens:
         example += (torch.full((1,), metadata.zoom),)
@@ -257,6 +260,7 @@ def export_model(
     else:
         pictures, skipped = list(frames[:count]), []
     metadata, tasks = where.describe(config, lenses), config.task_table
+    metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, lenses))
     with atomic_write(out) as temporary:
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
         truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
