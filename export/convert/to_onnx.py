@@ -21,7 +21,7 @@ from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_trained
 from export.convert.parity import ParityReport, check_parity, in_unit
-from export.convert.size_factor import size_factor
+from export.convert.other_size import size_factor
 from export.convert.truth import TruthReport, check_truth
 from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
 from export.session import open_session
@@ -287,6 +287,12 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
     print_truth(report.truth, console)
+    if report.metadata.size_factor != 1:
+        console.print(
+            f"metres at this size are multiplied by {report.metadata.size_factor:.3f}, as pictures say without labels",
+            highlight=False,
+            soft_wrap=True,
+        )
     if report.metadata.of_lens and lens is not None:
         console.print(
             f"metres are those of a lens of {lens.hfov_deg:.1f} degrees horizontally where no other is given",
