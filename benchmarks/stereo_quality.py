@@ -2,6 +2,7 @@
 
     python benchmarks/stereo_quality.py ../shared/data --out stereo_quality.json
     python benchmarks/stereo_quality.py ../shared/data --variants
+    python benchmarks/stereo_quality.py ../shared/data --shifted
     python benchmarks/stereo_quality.py ../shared/data --scenes 3 --weights crestereo_eth3d.pth
 
 DATA holds kitti_stereo/<pair>/{left,right,disparity}.png (lidar, uint16 / 256 px, 0 = invalid) and
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import read_grey_or_index, read_image
+from preprocessing.ground import Camera, read_grey_or_index, read_image
 from preprocessing.stereo import (
     CensusSettings,
     Cleaned,
@@ -43,6 +44,7 @@ from preprocessing.stereo.sgbm import sgbm
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 Figures = dict[str, float]
+SHIFTS_PX = (0, 20, -20, 40, -40)
 FILLED = CleanSettings(fill="all")
 COLUMNS = (
     "density",
@@ -64,34 +66,61 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair with its true disparity [H, W] px, 0 where unknown."""
+    """A pair with its true disparity [H, W] px, 0 where unknown, for a camera whose doffs are `truth_doffs_px`."""
 
     name: str
     left: UInt8
     right: UInt8
     truth: Float32
     regions: Regions | None = None
+    camera: Camera | None = None
+    truth_doffs_px: float = 0.0
 
 
 @dataclass(frozen=True)
 class Method:
     """A way from a pair to disparity: match, then clean (checked) and clean with everything filled."""
 
-    match: Callable[[UInt8, UInt8], Match]
+    match: Callable[[UInt8, UInt8, Camera | None], Match]
     settings: CleanSettings = FILLED
     plain_rows: bool = False
+
+
+# Of the calibration files of the pairs: baseline [m], fx, and doffs [px].
+CAMERAS = {
+    "2015_000000": Camera(0.5327, 721.54, 721.54, 0.0, 0.0),
+    "2012_000000": Camera(0.5372, 707.09, 707.09, 0.0, 0.0),
+    "motorcycle": Camera(0.193001, 994.978, 994.978, 0.0, 0.0, doffs_px=31.086),
+}
 
 
 def load_pairs(data: Path) -> Iterator[Pair]:
     """Yield the pairs with measured truth below `data`."""
     for folder in sorted((data / "kitti_stereo").iterdir(), reverse=True):
         truth = read_grey_or_index(folder / "disparity.png").astype(np.float32) / np.float32(256)
-        yield Pair(f"KITTI {folder.name}", read_image(folder / "left.png"), read_image(folder / "right.png"), truth)
+        images = [read_image(folder / f"{side}.png") for side in ("left", "right")]
+        yield Pair(f"KITTI {folder.name}", images[0], images[1], truth, camera=CAMERAS.get(folder.name))
     folder = data / "middlebury_motorcycle"
     with np.load(folder / "motorcycle_disp.npz") as stored:
         truth = np.nan_to_num(stored[stored.files[0]].astype(np.float32), nan=0, posinf=0, neginf=0)
     images = [read_image(folder / f"motorcycle_{side}.png") for side in ("left", "right")]
-    yield Pair("Middlebury motorcycle", images[0], images[1], truth)
+    yield Pair(
+        "Middlebury motorcycle", images[0], images[1], truth, camera=CAMERAS["motorcycle"], truth_doffs_px=31.086
+    )
+
+
+def shifted(pair: Pair, doffs_px: int) -> Pair:
+    """The pair as a right camera records it whose principal point lies `doffs_px` further right: its geometry is the
+    same. What one of the two then does not see is cut off both, and off the pair itself where doffs_px is 0.
+    """
+    assert pair.camera is not None
+    most = max(abs(step) for step in SHIFTS_PX)
+    width = pair.left.shape[1]
+    inner, moved = np.s_[:, most : width - most], np.s_[:, most - doffs_px : width - most - doffs_px]
+    camera = replace(pair.camera, doffs_px=pair.camera.doffs_px + doffs_px)
+    left, right = np.ascontiguousarray(pair.left[inner]), np.ascontiguousarray(pair.right[moved])
+    name = f"{pair.name.removesuffix('_000000')} {doffs_px:+} px"
+    return replace(pair, name=name, left=left, right=right, truth=pair.truth[inner], camera=camera)
 
 
 def render_pairs(count: int, size: tuple[int, int]) -> Iterator[Pair]:
@@ -101,10 +130,11 @@ def render_pairs(count: int, size: tuple[int, int]) -> Iterator[Pair]:
     for index in range(count):
         pair = render_pair(seed=5, index=index, size=size)
         truth = np.where(pair.valid, pair.disparity, np.float32(0))
-        yield Pair(f"scene {index}", pair.left, pair.right, truth, regions_from_labels(pair.labels))
+        regions = regions_from_labels(pair.labels)
+        yield Pair(f"scene {index}", pair.left, pair.right, truth, regions, pair.camera)
 
 
-def opencv(left: UInt8, right: UInt8) -> Match:
+def opencv(left: UInt8, right: UInt8, _: Camera | None) -> Match:
     """OpenCV's SGBM on grey images with the prices of its samples, so padded that it answers at the left border too."""
     count, block = search_range(None, left.shape[1]), 5
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right)]
@@ -160,8 +190,11 @@ def _farthest(truth: Float32) -> npt.NDArray[np.bool_]:
 def measure(pair: Pair, method: Method) -> Figures:
     """Return the figures of one method on one pair; shares in 0..1."""
     started = time.perf_counter()
-    match = method.match(pair.left, pair.right)
+    match = method.match(pair.left, pair.right, pair.camera)
     matched_s = time.perf_counter() - started
+    # Maps count from infinity on, d + doffs; the truth, of which D1 takes a share, is a d.
+    own_doffs = 0.0 if pair.camera is None else pair.camera.doffs_px
+    beyond = np.float32(own_doffs - match.doffs_px - pair.truth_doffs_px)
     known = pair.truth > 0
     if method.plain_rows:
         filled, clean_s = fill_rows_plainly(match.disparity, match.valid), 0.0
@@ -174,7 +207,8 @@ def measure(pair: Pair, method: Method) -> Figures:
         holes = Holes.of(cleaned.valid)
         filled = fill_holes(cleaned.disparity, cleaned.valid, holes)
     both = cleaned.matched & known
-    error, outlier = errors(cleaned.disparity, pair.truth)
+    found, filled = cleaned.disparity + beyond, filled + beyond
+    error, outlier = errors(found, pair.truth)
     ranking = np.argsort(-cleaned.confidence[both], kind="stable")
     ranked = outlier[both][ranking]
     return {
@@ -183,7 +217,7 @@ def measure(pair: Pair, method: Method) -> Figures:
         "epe_px": float(error[both].mean()),
         "median_px": float(np.median(error[both])),
         "bad1": float((error[both] > 1).mean()),
-        "bias_px": fraction_bias(cleaned.disparity[both], pair.truth[both]),
+        "bias_px": fraction_bias(found[both], pair.truth[both]),
         "far": float(np.median((error / np.maximum(pair.truth, 1e-6))[both & _farthest(pair.truth)])),
         "d1": float(ranked.mean()),
         "d1_filled": float(errors(filled, pair.truth)[1][known].mean()),
@@ -198,13 +232,13 @@ def measure(pair: Pair, method: Method) -> Figures:
 def ours(**settings: object) -> Callable[[UInt8, UInt8], Match]:
     """Return census matching with settings other than the default."""
     chosen = CensusSettings(**settings)  # type: ignore[arg-type]
-    return lambda left, right: census(left, right, chosen)
+    return lambda left, right, camera: census(left, right, chosen, camera)
 
 
 def opencv_mode(mode: str) -> Callable[[UInt8, UInt8], Match]:
     """Return our `sgbm` with a mode of OpenCV's."""
     chosen = SgbmSettings(mode=mode)  # type: ignore[arg-type]
-    return lambda left, right: sgbm(left, right, chosen)
+    return lambda left, right, camera: sgbm(left, right, chosen, camera)
 
 
 METHODS: dict[str, Method] = {
@@ -231,7 +265,7 @@ def crestereo(weights: Path) -> Method:
     from preprocessing.stereo.crestereo.matcher import crestereo as match
 
     settings = CREStereoSettings(weights=weights)
-    return Method(lambda left, right: match(left, right, settings))
+    return Method(lambda left, right, camera: match(left, right, settings, camera))
 
 
 def main() -> int:
@@ -240,6 +274,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--variants", action="store_true", help="one setting at a time off its default")
+    parser.add_argument("--shifted", action="store_true", help="KITTI's pairs with principal points moved apart, alone")
     parser.add_argument("--scenes", type=int, default=0, help="generated scenes to add")
     parser.add_argument("--size", default="1024x512", help="of the generated scenes")
     parser.add_argument("--weights", type=Path, help="CREStereo's")
@@ -247,6 +282,8 @@ def main() -> int:
     cv2.setNumThreads(1)
     width, height = (int(side) for side in arguments.size.split("x"))
     pairs = [*load_pairs(arguments.data), *render_pairs(arguments.scenes, (width, height))]
+    if arguments.shifted:
+        pairs = [shifted(pair, step) for pair in pairs if pair.name.startswith("KITTI") for step in SHIFTS_PX]
     methods = METHODS | (VARIANTS if arguments.variants else {})
     if arguments.weights:
         methods = methods | {"CREStereo": crestereo(arguments.weights)}

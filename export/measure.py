@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advmtl.config import Config, Source, load_config
 from advmtl.data import NamedLoader, val_loaders
 from advmtl.evaluation import Manner
-from advmtl.tasks import TASKS, Task, tasks_of
+from advmtl.tasks import TASKS, Task, TaskSpec, tasks_of
 from export.graph import Metadata
 from export.session import Session, fault_of, fit, spec_of, unpack
 from preprocessing.ground import InputError, denormalize
@@ -56,14 +56,14 @@ class Deployed(nn.Module):
 
 def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config:
     """A configuration to measure a file with: its tasks, classes, depth range and size. Raises: InputError."""
-    own = tasks_of(metadata.outputs, tasks)
-    low, high = spec_of(metadata).depth_range_m
-    return load_config(
+    own, spec = tasks_of(metadata.outputs, tasks), spec_of(metadata)
+    low, high = spec.depth_range_m
+    config = load_config(
         {
             "name": metadata.configuration or "model",
             "tasks": {name: {"losses": {_a_loss(task): 1}} for name, task in own.items()},
             "data": {
-                "classes": metadata.label_set,
+                "classes": metadata.label_set or TaskSpec().classes,
                 "size": f"{metadata.size[0]}x{metadata.size[1]}",
                 "fit": metadata.fit,
                 "cache_mb": 0,
@@ -77,6 +77,7 @@ def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config
         },
         tables={} if tasks is TASKS else {"tasks": tasks},
     )
+    return config.with_error(spec.depth_error)
 
 
 def _a_loss(task: Task) -> str:

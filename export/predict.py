@@ -118,9 +118,9 @@ def predict(
         out: folder; made where missing.
         limit: pictures at most.
         raw: also write `<name>_classes.png` (uint8 ids), `<name>_depth.png` (uint16 = metres * 256, 0 where there is
-            none: the sky), `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none) and `<name>_normals.png`
-            (uint8 RGB, 128 + 127 times nx, -ny, -nz), at the network's size, without what stands beside a padded
-            picture.
+            none: the sky), `<name>_depth_error.png` (uint16 = relative error * 10000, 0 = unknown),
+            `<name>_instances.png` (uint16 = class * 1000 + number, 0 = none) and `<name>_normals.png` (uint8 RGB, 128 +
+            127 times nx, -ny, -nz), at the network's size, without what stands beside a padded picture.
         notice: is told, once each, whose lens metres are of, what is done to pictures of another aspect, and doubts.
     Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.

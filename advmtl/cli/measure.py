@@ -161,8 +161,17 @@ def _opened(
     loaders = val_loaders(config, sources, presentation=manner.presentation)
     if submit is None:
         what = ", ".join(map(source_name, sources))
-        check_measurable(survey_val(config, [loader for _, loader in loaders]), what)
+        surveyed = survey_val(config, [loader for _, loader in loaders], sources)
+        check_measurable(surveyed, what)
+        for doubt in (one for labels in surveyed.values() for one in labels.doubts):
+            _warn(doubt)
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
+
+
+def _warn(line: str) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("[yellow]warning[/]", end=" ")
+    console.print(line, highlight=False, markup=False, emoji=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
@@ -192,7 +201,7 @@ def _doubt_lenses(loaders: "list[NamedLoader]", config: "Config", trained: Mappi
         sizes = frames.sizes if presented is None or presented.input is None else own
         found = shown_lenses(list(zip(frames.records, frames.looks, strict=False)), config, sizes)
         if doubt := doubt_lenses(found, trained):
-            Console(soft_wrap=True).print(f"[yellow]warning[/] {name}: {doubt}", highlight=False)
+            _warn(f"{name}: {doubt}")
 
 
 @contextmanager
@@ -245,12 +254,10 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
 def _print_doubts(metrics: Mapping[str, Any], config: "Config") -> None:
     """What the tasks find doubtful in their figures; of single sources where there are several."""
     parts = metrics.get("sources") or {"": metrics}
-    console = Console(soft_wrap=True)
     for source, figures in parts.items():
         for task in config.tasks:
             for line in config.task_table[task].learning.doubts(figures[task]) if task in figures else ():
-                console.print(f"[yellow]warning[/] {source + ': ' if source else ''}", end="", highlight=False)
-                console.print(line, markup=False, highlight=False)
+                _warn(f"{source}: {line}" if source else line)
 
 
 def _place(model: Path, manner: "Manner", data: list[str]) -> Path:

@@ -20,14 +20,31 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     workers: Workers = 2,
     val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
+    hfov_deg: Annotated[
+        str | None, typer.Option("--hfov-deg", help="Field of view from side to side, 50 or 48:56 [degrees]; 49 ± 2.")
+    ] = None,
+    camera_height: Annotated[
+        str | None, typer.Option("--camera-height", help="Of the lens above the road, 1.4 or 1.2:2.5 [m]; 1.2:1.55.")
+    ] = None,
+    pitch_deg: Annotated[
+        str | None, typer.Option("--pitch-deg", help="Of the camera, downwards, 3 or -2:6 [degrees]; 0.7 ± 0.7.")
+    ] = None,
 ) -> None:
     """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
-    Example: advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
-    """
-    from preprocessing.scenes import generate
+    The same seed gives the same streets through any lens and from any height; LEAST:MOST is drawn scene by scene.
 
-    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction)
+    Examples:
+
+    advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
+
+    advmtl synth data/tele --scenes 50 --seed 7 --hfov-deg 30 --camera-height 2.2 --pitch-deg 4
+    """
+    from preprocessing.scenes import Mounting, generate, span_of
+
+    asked = {"hfov_deg": hfov_deg, "camera_height_m": camera_height, "pitch_deg": pitch_deg}
+    mounting = Mounting(**{name: span_of(text, name) for name, text in asked.items() if text is not None})
+    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction, mounting=mounting)
     if summary.note:
         Console(soft_wrap=True).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
@@ -55,6 +72,7 @@ def preprocess(
     max_depth: Annotated[float, typer.Option(help="Larger depths are clipped to this value [m].")] = 80.0,
     fill: Annotated[str | None, typer.Option(help="Which unmatched pixels are filled: off, confident or all.")] = None,
     infinity: Annotated[str, typer.Option(help="Disparity 0 becomes: invalid, or clip (--max-depth).")] = "invalid",
+    sky: Annotated[str, typer.Option(help="The sky becomes: invalid, or clip (--max-depth).")] = "invalid",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     setting: Annotated[
         list[str] | None,
@@ -104,6 +122,7 @@ def preprocess(
         pictures=pictures,
         max_depth_m=max_depth,
         infinity=infinity,  # type: ignore[arg-type]
+        sky=sky,  # type: ignore[arg-type]
         again=again,
     )
     if dry_run:
@@ -124,7 +143,7 @@ def preprocess(
 
 def _print_report(report: Any, following: str) -> None:
     console = Console(soft_wrap=True)
-    _print_lines(console, "warning: ", report.warnings)
+    _print_lines(console, "warning: ", report.doubts + report.warnings, "depth/preprocess.json and manifest.jsonl")
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
     if report.untried:
         console.print(
@@ -158,10 +177,12 @@ def _print_plan(plan: Any) -> None:
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
     lines += [f"  to do, {why}: {number}" for why, number in seen.todo.items()]
     lines += [f"  {line}" for line in seen.cameras]
+    lines.append(f"  {seen.reach}")
     lines += [f"  pair {name}: {line}" for name, line in seen.pairs]
     lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
     for line in lines:
         console.print(line, markup=False, highlight=False)
+    _print_lines(console, "warning: ", seen.doubts)
     _print_lines(console, "problem: ", seen.problems)
 
 

@@ -53,16 +53,27 @@ class Source(Strict):
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read `format:root[:split]`. Raises: InputError."""
+        """Read `format:root[:split]`, and after it any of its other keys with a plain value: `,hfov_deg=72`.
+
+        Raises: InputError.
+        """
+        (text, told), whole = _told(text), text
         parts = text.split(":")
         if len(parts) > 2 and len(parts[1]) == 1 and parts[2][:1] in ("\\", "/"):  # C:\data, a drive and its path
             parts[1:3] = [":".join(parts[1:3])]
         if len(parts) not in (2, 3) or not all(parts):
             raise InputError(
-                f"data source {text!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val; "
+                f"data source {whole!r}: write format:root or format:root:split, e.g. cityscapes:data/synth:val; "
                 "advmtl --help lists the formats"
             )
-        return validate(cls, dict(zip(("format", "root", "split"), parts, strict=False)), f"data source {text!r}")
+        values = dict(zip(("format", "root", "split"), parts, strict=False))
+        return validate(cls, {**values, **told}, f"data source {whole!r}")
+
+
+def _told(text: str) -> tuple[str, dict[str, str]]:
+    """`format:root[:split]`, and the keys that are written after it."""
+    parts = re.split(r",(?=(?:camera|depth|fx_px|hfov_deg|labels|size|weight)=)", text)
+    return parts[0], dict(part.split("=", 1) for part in parts[1:])
 
 
 class Augment(Strict):

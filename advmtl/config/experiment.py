@@ -41,7 +41,7 @@ from advmtl.config.rare_classes import check_class_weights, check_shown
 from advmtl.config.steps import put_back, shares_of, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import Strict, TaskName, class_weights_stand
-from advmtl.tasks import TASKS, Task, TaskSpec
+from advmtl.tasks import EXPECTED_ERROR, TASKS, ErrorScale, Task, TaskSpec
 from preprocessing.ground import InputError
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Config(Strict):
     partial: PartialConfig | None = None
     affinity: AffinityConfig | None = None
     _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _error: ErrorScale | None = PrivateAttr(default=None)  # of a trained network, found after training
     _shares: dict[str, str] = PrivateAttr(default_factory=dict)  # what `settled` has turned into numbers
 
     @model_validator(mode="before")
@@ -278,6 +279,7 @@ class Config(Strict):
             self.data.size[0],
             canonical_fx_px=self.canonical_fx_px,
             depth_scale=self.depth.scale,
+            depth_error=self._error or (ErrorScale() if self.states_errors else None),
         )
 
     @property
@@ -286,6 +288,17 @@ class Config(Strict):
         if self.depth.lens == "ignored":
             return None
         return self.depth.canonical_fx_px or CANONICAL_PER_WIDTH * self.data.size[0]
+
+    @property
+    def states_errors(self) -> bool:
+        """Whether a head learns how far its map may be wrong."""
+        return any(task.losses.get(EXPECTED_ERROR, 0) > 0 for task in self.tasks.values())
+
+    def with_error(self, scale: ErrorScale | None) -> "Config":
+        """The same experiment, whose stated errors are read so; None: as they are learnt."""
+        changed = self.model_copy()
+        changed._error = scale
+        return changed
 
     @property
     def classes_task(self) -> str | None:
@@ -381,7 +394,10 @@ def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) ->
     if unknown:
         hint = class_weights_stand(unknown[0], name)
         raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}{hint}")
-    if not any(weight > 0 and losses[loss].function is not None for loss, weight in settings.losses.items()):
+    learnt = [loss for loss, weight in settings.losses.items() if weight > 0 and losses[loss].function is not None]
+    if learnt and all(losses[loss].of_error for loss in learnt):
+        raise ValueError(f".{name}.losses: {learnt[0]} teaches no {name}, only its error; add another loss")
+    if not learnt:
         raise ValueError(f".{name}.losses: every supervised loss has weight 0; nothing would be learnt")
     options = {
         loss: _checked_options(f".{name}.options", name, loss, given, losses[loss].options)

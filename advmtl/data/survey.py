@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.config import Config
+from advmtl.config import Config, Source
 from advmtl.data.frames import Look
 from advmtl.data.index import source_name
 from advmtl.data.lenses import Lenses, lenses_of
@@ -104,8 +104,10 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
     )
 
 
-def survey_val(config: Config, val: Sequence[Surveyed]) -> dict[str, Labels]:
-    """The half of a `Survey` that loaders to measure on have."""
+def survey_val(config: Config, val: Sequence[Surveyed], sources: Sequence[Source] | None = None) -> dict[str, Labels]:
+    """The half of a `Survey` that loaders to measure on have; `sources`: theirs, where not the configuration's."""
+    if sources is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"val": list(sources)})})
     return _role(_frames(val), config, "val")
 
 

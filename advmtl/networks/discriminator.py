@@ -137,7 +137,7 @@ def _transposed(convolution: nn.Conv2d, gradient: Tensor, size: torch.Size) -> T
 
 def input_channels(sees: Sequence[str], spec: TaskSpec, tasks: Mapping[str, Task] = TASKS) -> int:
     """Channels of a discriminator's input."""
-    return sum(_IMAGE_CHANNELS if name == "image" else tasks[name].learning.channels(spec) for name in sees)
+    return sum(_IMAGE_CHANNELS if name == "image" else tasks[name].learning.encoded_channels(spec) for name in sees)
 
 
 def validity(targets: Mapping[str, Tensor], tasks: Mapping[str, Task] = TASKS) -> dict[str, Tensor]:
@@ -173,7 +173,7 @@ def fake_maps(outputs: Mapping[str, Tensor], spec: TaskSpec, tasks: Mapping[str,
 
 def _encoded(maps: dict[str, Tensor], spec: TaskSpec, tasks: Mapping[str, Task]) -> dict[str, Tensor]:
     for name, values in maps.items():
-        channels = tasks[name].learning.channels(spec)
+        channels = tasks[name].learning.encoded_channels(spec)
         if values.ndim != 4 or values.shape[1] != channels:
             raise InputError(f"task {name}: its encoding is {tuple(values.shape)}, not [N,{channels},H,W]")
     return maps

@@ -69,16 +69,27 @@ class SharedGenerator(nn.Module):
 class TaskGenerator(nn.Module):
     """A task's head: separable 3x3 convolution, then 1x1 to its channels, at the resolution of z.
 
-    Where modules of the task have grown, `fusion` (`networks.grown.Fusion`) adds what they give to z first.
+    Where modules of the task have grown, `fusion` (`networks.grown.Fusion`) adds what they give to z first. Further
+    channels of `aside` (`add_aside`) read the same features and teach them nothing: all else of the network learns as
+    it would without them.
     """
 
     fusion: nn.Module | None
+    aside: nn.Module | None
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         self.refine = separable_convolution(channels, channels)
         self.emit = nn.Conv2d(channels, out_channels, 1)
         self.register_module("fusion", None)
+        self.register_module("aside", None)
+
+    def add_aside(self, channels: int) -> None:
+        """Give it so many further channels, 0 at first; draws no random number."""
+        aside = nn.utils.skip_init(nn.Conv2d, self.emit.in_channels, channels, 1)
+        for parameter in aside.parameters():
+            nn.init.zeros_(parameter)
+        self.aside = aside
 
     def forward(self, z: Tensor, taps: GrownFeatures | None = None) -> Tensor:
         """Map z [N,channels,h,w] to [N,out_channels,h,w], not yet activated."""
@@ -86,7 +97,13 @@ class TaskGenerator(nn.Module):
             if not taps:
                 raise ValueError("a grown network: give what its modules give too, `decode(*encode(image), size)`")
             z = self.fusion(z, taps)
-        return self.emit(self.refine(z))
+        features = self.refine(z)
+        if self.aside is None:
+            return self.emit(features)
+        own = self.emit(features)
+        if own.requires_grad:  # of a part of a tensor, torch would add up the bias's gradient in another order
+            own.register_hook(torch.Tensor.contiguous)
+        return torch.cat([own, self.aside(features.detach())], 1)
 
 
 class Generator(nn.Module):
@@ -166,7 +183,8 @@ class Generator(nn.Module):
         return z, taps, self._maps(heads, (image.shape[-2], image.shape[-1]))
 
     def _maps(self, heads: Mapping[str, Tensor], size: tuple[int, int]) -> TaskMaps:
-        return TaskMaps(heads, size, self.activate)
+        aside = {name: task.learning.channels_aside(self.spec) for name, task in self.tasks.items() if name in heads}
+        return TaskMaps(heads, size, self.activate, aside)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Task maps at the image's own size; any size works."""
@@ -199,10 +217,12 @@ def build_generator(
         count = task.learning.channels(spec)
         if not isinstance(count, int) or count < 1:
             raise InputError(f"task {name}: channels must be a whole number from 1, not {count!r}")
-        heads[name] = TaskGenerator(channels, count)
+        heads[name] = TaskGenerator(channels, count - task.learning.channels_aside(spec))
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, tasks[name].learning.initial_bias(spec))
+        if aside := tasks[name].learning.channels_aside(spec):
+            cast(TaskGenerator, head).add_aside(aside)
     return Generator(encoder, shared, heads, tasks, spec).to(memory_format=torch.channels_last)
 
 

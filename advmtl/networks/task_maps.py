@@ -38,6 +38,8 @@ class TaskMaps(Mapping[str, Tensor]):
         heads: the heads' outputs [N,K,h,w], with graph.
         size: height and width of the whole maps.
         activate: a task's name and its upsampled output to its map.
+        aside: by task, how many last channels are brought to a size by themselves, so that the others come to the same
+            bits as without them.
     """
 
     def __init__(
@@ -45,16 +47,17 @@ class TaskMaps(Mapping[str, Tensor]):
         heads: Mapping[str, Tensor],
         size: tuple[int, int],
         activate: Callable[[str, Tensor], Tensor],
+        aside: Mapping[str, int] | None = None,
     ) -> None:
         self.heads = heads
-        self._size, self._activate = size, activate
+        self._size, self._activate, self._aside = size, activate, aside or {}
         self._whole: dict[str, Tensor] = {}
 
     def __getitem__(self, task: str) -> Tensor:
         if task not in self._whole:
             head = self.heads[task]
             with torch.set_grad_enabled(head.requires_grad):  # who asks first may be one who needs no graph
-                whole = F.interpolate(head, size=self._size, mode="bilinear", align_corners=False)
+                whole = _interpolated(head, self._size, self._aside.get(task, 0))
                 self._whole[task] = self._activate(task, whole)
         return self._whole[task]
 
@@ -83,10 +86,18 @@ class TaskMaps(Mapping[str, Tensor]):
             return self[task]
         head, size = self.heads[task], (-(-self._size[0] // scale), -(-self._size[1] // scale))
         if size[0] > head.shape[-2]:
-            head = F.interpolate(head, size=size, mode="bilinear", align_corners=False)
+            head = _interpolated(head, size, self._aside.get(task, 0))
         elif head.shape[-2:] != size:
             head = F.interpolate(head, size=size, mode="area")
         return self._activate(task, head)
+
+
+def _interpolated(head: Tensor, size: tuple[int, int], aside: int) -> Tensor:
+    """Bilinear; the `aside` last channels apart, since how torch rounds depends on how many there are."""
+    if aside:
+        parts = head[:, :-aside].contiguous(), head[:, -aside:].contiguous()
+        return torch.cat([_interpolated(part, size, 0) for part in parts], 1)
+    return F.interpolate(head, size=size, mode="bilinear", align_corners=False)
 
 
 def _upsampled_at(values: Tensor, axis: int, size: int, start: int, stride: int) -> Tensor:

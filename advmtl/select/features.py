@@ -188,7 +188,7 @@ def depth_m(generator: Generator, points: tuple[Tensor, GrownFeatures], size: tu
     head = generator.heads[task]
     emitted = head(z, taps) if taps else head(z)
     x = F.interpolate(emitted, size=size, mode="bilinear", align_corners=False)
-    return generator.activate(task, x)
+    return generator.activate(task, x)[:, :1]  # what else it says is no depth
 
 
 def load_student(path: Path, teacher_path: Path, teacher: Config) -> Generator:

@@ -24,13 +24,15 @@ from advmtl.tasks.pictures import BACKGROUND, caption, row_of, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import ARRAYS as SEGMENTATION
 from advmtl.tasks.segmentation.arrays import class_legend
+from advmtl.tasks.spec import EXPECTED_ERROR as EXPECTED_ERROR
 from advmtl.tasks.spec import LENS_SPAN as LENS_SPAN
-from advmtl.tasks.spec import TaskSpec
+from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 if TYPE_CHECKING:
     from advmtl.tasks.device_transfer import index_on, send, to_device
     from advmtl.tasks.learning import (
         Constant,
+        ErrorMeter,
         Figure,
         FrameMeter,
         Loss,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 _TORCH = {
     **dict.fromkeys(("index_on", "send", "to_device"), "device_transfer"),
-    **dict.fromkeys(("Constant", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
+    **dict.fromkeys(("Constant", "ErrorMeter", "Figure", "FrameMeter", "Loss", "Meter"), "learning"),
     **dict.fromkeys(("PrecisionLoss", "Sharpness", "TaskLearning", "are_numbers", "teller"), "learning"),
     **dict.fromkeys(("shrink", "shrink_mask"), "shrinking"),
 }
@@ -85,6 +87,16 @@ class Task:
         named = getattr(self.arrays, "class_names", None)  # a caller's half may not have what it has no use for
         return () if named is None else tuple(named(spec))
 
+    def given(self, spec: TaskSpec) -> tuple[Output, ...]:
+        """What its head gives in the deployed graph under these settings."""
+        given = getattr(self.arrays, "given", None)  # as above
+        return self.arrays.outputs if given is None else tuple(given(spec))
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """All that its head may give in a deployed graph."""
+        return (*self.arrays.outputs, *getattr(self.arrays, "optional", ()))
+
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""
         return replace(record, withheld=record.withheld | {self.name})
@@ -111,6 +123,16 @@ TASKS: dict[str, Task] = {
 def tasks_of(outputs: Collection[str], tasks: Mapping[str, Task] = TASKS) -> dict[str, Task]:
     """The tasks of a model that gives `outputs`, by name, in the order of the table."""
     return {name: task for name, task in tasks.items() if all(output.name in outputs for output in task.arrays.outputs)}
+
+
+def outputs_of(tasks: Mapping[str, Task] = TASKS) -> dict[str, Output]:
+    """All outputs that there may be in a deployed graph, by name, in the order of the table."""
+    return {output.name: output for task in tasks.values() for output in task.outputs}
+
+
+def names_of(task: Task) -> list[str]:
+    """Names of all that a model may give of a task, what is derived outside of the graph last."""
+    return [*(output.name for output in task.outputs), *task.arrays.derived]
 
 
 def with_derived(

@@ -106,6 +106,8 @@ class TaskArrays(Protocol):
     """Whether `check` decodes the file, so that its `contents` cost nothing more."""
     value_unit: str = ""
     """Unit of `Contents.values`."""
+    optional: tuple[Output, ...] = ()
+    """What its head gives beside `outputs` where the configuration asks for it."""
 
     @property
     def dtype(self) -> str:
@@ -117,11 +119,15 @@ class TaskArrays(Protocol):
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """What its head gives in the deployed graph."""
+        """What its head always gives in the deployed graph."""
 
     @property
     def derived(self) -> tuple[str, ...]:
         """Names of what `derive` may add outside of the graph."""
+
+    def given(self, spec: TaskSpec) -> tuple[Output, ...]:
+        """What its head gives in the deployed graph under these settings, `outputs` first."""
+        return self.outputs
 
     def has(self, record: FrameRecord) -> bool:
         """Whether the frame has a file that this task's label is read from."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from torch import Tensor, nn
 
 from advmtl.tasks.shrinking import shrink
-from advmtl.tasks.spec import TaskSpec
+from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 if TYPE_CHECKING:
     from advmtl.tasks import Task
@@ -46,6 +46,7 @@ class Loss:
         pointwise: whether it is a sum over pixels of what stands at the pixel, so that it may be taken on a part of
             them (`tasks.TASK.loss_stride`).
         whole_with: options that make it look at neighbours, so that it is taken whole where one is not 0.
+        of_error: whether it teaches how far the map may be wrong and not the map, so that another loss is needed.
     """
 
     function: Callable[..., Tensor] | None
@@ -56,6 +57,7 @@ class Loss:
     class_weights: Literal["never", "asked", "always"] = "never"
     pointwise: bool = False
     whole_with: Sequence[str] = ()
+    of_error: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,22 @@ class Meter(Protocol):
 
     def compute(self) -> dict[str, Any]:
         """Metrics by name, JSON-able; {} where no pixel had a label."""
+
+
+class ErrorMeter(Protocol):
+    """Whether the errors that a map states of itself are true, from sums that stay on the device."""
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Add a batch's map with its errors."""
+
+    def merge(self, other: Any) -> None:
+        """Add what another one has summed."""
+
+    def calibrated(self, frames: int) -> ErrorScale | None:
+        """How the errors, stated as they were learnt, are to be read; None where there was no truth."""
+
+    def compute(self, interval: float, factor: float = 1.0) -> dict[str, Any]:
+        """Figures of the errors times `factor` under an interval; {} where there was no truth."""
 
 
 class FrameMeter(Protocol):
@@ -151,6 +169,14 @@ class TaskLearning(Protocol):
         """Channels of its head."""
         raise NotImplementedError
 
+    def channels_aside(self, spec: TaskSpec) -> int:
+        """How many of them, the last ones, read the head's features without teaching them anything."""
+        return 0
+
+    def encoded_channels(self, spec: TaskSpec) -> int:
+        """Channels of `encode_real` and `encode_fake`, which need not show all that the head says."""
+        return self.channels(spec)
+
     def means(self, spec: TaskSpec) -> str:
         """What the channels of its head say, in words; another run's head is taken where it says the same."""
         return f"{self.channels(spec)} channels"
@@ -182,7 +208,7 @@ class TaskLearning(Protocol):
         return target
 
     def encode_real(self, target: Tensor, spec: TaskSpec, smoothing: float) -> Tensor:
-        """A label as a discriminator sees it [N,channels,H,W], not yet masked.
+        """A label as a discriminator sees it [N,encoded_channels,H,W], not yet masked.
 
         `smoothing` (s): of K classes the true one gets 1 − s + s/K and every other s/K. Exact ones against soft
         predictions are themselves a tell (Luc et al. 2016). A task without classes has no use for it.
@@ -256,6 +282,10 @@ class TaskLearning(Protocol):
     def meter(self, spec: TaskSpec) -> Meter:
         """Metrics over a set."""
         raise NotImplementedError
+
+    def error_meter(self, spec: TaskSpec) -> ErrorMeter | None:
+        """A meter of what the map states of its own errors; None where it states none."""
+        return None
 
     def frame_meter(self, spec: TaskSpec) -> FrameMeter | None:
         """Metrics of frames; None where there are none."""

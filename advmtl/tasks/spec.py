@@ -1,5 +1,6 @@
 """The settings that tasks take from an experiment: classes, depth range, input width; imports no torch."""
 
+import math
 from dataclasses import dataclass, field
 
 from advmtl.tasks.instance.grouping import thing_classes
@@ -7,6 +8,24 @@ from preprocessing.ground import LABEL_SETS, LabelSet
 
 LENS_SPAN = 2.0
 """Lenses from 1 / so many times the canonical focal length to so many times it keep the whole range of depths."""
+EXPECTED_ERROR = "expected_error"
+"""The loss by which a head learns how far its map may be wrong; where it weighs anything, the head says that too."""
+
+
+@dataclass(frozen=True)
+class ErrorScale:
+    """How a stated relative error of depth is read: what calibration on held-out frames has found, or as it is learnt.
+
+    Attributes:
+        factor: what the head says is multiplied by, so that its mean is the mean error that was measured.
+        interval: the truth lies between Z·exp(−interval·error) and Z·exp(interval·error) in 80 % of the pixels. Not
+            calibrated: ln 5, which is that of a Laplace distribution whose mean absolute value is the error.
+        frames: how many frames it was calibrated on; 0: it was not.
+    """
+
+    factor: float = 1.0
+    interval: float = math.log(5)
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,7 @@ class TaskSpec:
         told_labels, told_things: names and colours of the classes, and the classes that have instances, as an exported
             file tells them; None: those of the label set `classes`.
         depth_scale: what the metres of a finished network are multiplied by.
+        depth_error: how the expected relative error of depth is read; None where the network states none.
     """
 
     classes: str = "cityscapes19"
@@ -31,6 +51,7 @@ class TaskSpec:
     told_things: tuple[int, ...] | None = None
     canonical_fx_px: float | None = None
     depth_scale: float = 1.0
+    depth_error: ErrorScale | None = None
 
     @property
     def canonical_range_m(self) -> tuple[float, float]:

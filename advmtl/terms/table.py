@@ -33,7 +33,7 @@ def _consistency(config: Config, device: torch.device) -> dict[str, Term]:
         raise InputError(
             f"partial.consistency: needs two tasks, and {only} is the only one; add one or set partial.consistency=null"
         )
-    channels = {name: config.task_table[name].learning.channels(config.spec) for name in config.tasks}
+    channels = {name: config.task_table[name].learning.encoded_channels(config.spec) for name in config.tasks}
     return {
         "partial/consistency": CrossTaskConsistency(
             asked, channels, config.generator.channels, places(config.tasks, config.task_table)

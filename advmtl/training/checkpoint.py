@@ -11,7 +11,7 @@ import pickle
 import re
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from advmtl.config import Config, as_then, detection_of, validate
 from advmtl.drawing import held_text
 from advmtl.networks import Generator, regrow
+from advmtl.tasks import ErrorScale
 from advmtl.training.model import generator_from
 from preprocessing.ground import InputError, atomic_write, first_line, sync_folder
 
@@ -121,6 +122,14 @@ def is_checkpoint(path: Path) -> bool:
     return isinstance(payload, dict) and payload.keys() >= _LAYOUT
 
 
+def add_error(path: Path, scale: ErrorScale, tables: dict[str, Any] | None = None) -> None:
+    """Write how its stated errors are to be read into a checkpoint; all else in it stays. Raises: as
+    `load_checkpoint` and `save_checkpoint`.
+    """
+    state, config = load_checkpoint(path, tables)
+    save_checkpoint(path, {**state, ERROR: asdict(scale)}, config)
+
+
 def link_checkpoint(source: Path, path: Path) -> None:
     """Give a checkpoint a second name, in the place of what is there; a copy where the file system has no links."""
     with atomic_write(path) as temporary:
@@ -158,6 +167,8 @@ def best_growth(run: Path) -> str:
     return held_text([detection_of(row) for row in growth["history"]])
 
 
+ERROR = "depth_error"
+"""Where a saved state has what calibration has found of its stated errors: the fields of `ErrorScale`."""
 NETWORKS = {"average": "ema", "raw": "generator"}
 """Where a saved state has the networks that `train.measure` names."""
 
@@ -209,6 +220,8 @@ def load_trained(run: Path, tables: dict[str, Any] | None = None) -> Trained:
         other = next((one for one in others if one != path and one.is_file()), None)
         remedy = f"name {other} instead" if other else "train first, or name a run folder or a .pt file"
         raise UnusableCheckpoint(f"{error}; {remedy}") from None
+    if (stated := state.get(ERROR)) is not None:
+        config = config.with_error(ErrorScale(**stated))
     generator = generator_from(config, pretrained=False)
     try:
         if config.growth is not None:

@@ -15,9 +15,10 @@ from advmtl.config import Config
 from advmtl.data import Loaders, NamedLoader, TrainLoader, record_budget
 from advmtl.distributed import SINGLE, Processes
 from advmtl.drawing import Evolution, write_growth
-from advmtl.evaluation import FrameMetrics, evaluate, print_table, write_evaluation
+from advmtl.evaluation import FrameMetrics, calibrate_errors, evaluate, print_table, read_so, write_evaluation
+from advmtl.networks import Generator
 from advmtl.training.callbacks import Audience, Callback
-from advmtl.training.checkpoint import best_growth
+from advmtl.training.checkpoint import Trained, add_error, best_growth
 from advmtl.training.class_counts import class_facts, settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.foresight import foresee, plan_of
@@ -199,11 +200,30 @@ def _run(loop: Loop, loader: TrainLoader, loaders: list[NamedLoader]) -> None:
         loop.save_last()  # a given state with nothing left to do
 
 
+def _read_errors(
+    loop: Loop, generator: Generator, config: Config, data: Loaders, trained: Trained, writes: bool
+) -> Config:
+    """Where the network states errors: calibrate them, and write that into the file that it came from."""
+    if not config.states_errors:
+        return config
+    try:
+        found = calibrate_errors(generator, data.val, config, loop.state.device, loop.processes)
+    except InputError as error:
+        warn(loop.console, f"{error}; they stay as they were learnt")
+        return config
+    loop.console.print(found.line, highlight=False)
+    if writes:
+        add_error(loop.run.folder / "checkpoints" / trained.chosen["file"], found.scale, config.tables)
+        write_json(loop.run.folder / "depth_error.json", found.to_dict())
+    return read_so(generator, config, found.scale)
+
+
 def _finish(loop: Loop, data: Loaders, writes: bool) -> Fitted:
     """Measure the best checkpoint on the validation sources and write evaluation.json, panels and the GIF."""
     config, device, processes, console = loop.state.config, loop.state.device, loop.processes, loop.console
     trained = load_best_together(loop.run, config, processes, partial(warn, console))
     generator = trained.generator.to(device)
+    config = _read_errors(loop, generator, config, data, trained, writes)
     frames = FrameMetrics(config.spec, config.task_table)
     tasks = config.task_table
     metrics = evaluate(generator, data.val, config, device, observers=[frames], processes=processes, tasks=tasks)

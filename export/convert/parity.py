@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from advmtl.tasks import TASKS, Output, Task
+from advmtl.tasks import TASKS, Task
+from advmtl.tasks import outputs_of as outputs_of
 from export.graph import CLASSES, IGNORED_CLASS, Deployable
 from export.session import open_session, prepare
 from preprocessing.ground import InputError
@@ -94,11 +95,6 @@ def in_unit(output: str, comparison: Comparison, value: float, digits: int) -> s
     if comparison in ("agreement", "relative"):
         return f"{value:.{digits}%}"
     return f"{value:.{digits}f}°" if comparison == "angle" else f"{value:.{digits}f} {output.rpartition('_')[2]}"
-
-
-def outputs_of(tasks: Mapping[str, Task] = TASKS) -> dict[str, Output]:
-    """All outputs that there are, by name."""
-    return {one.name: one for task in tasks.values() for one in task.arrays.outputs}
 
 
 def differences(comparison: Comparison, ours: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:

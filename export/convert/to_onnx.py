@@ -20,10 +20,21 @@ from advmtl.data import index_source
 from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_trained
-from export.convert.parity import ParityReport, check_parity, in_unit
 from export.convert.other_size import size_factor
+from export.convert.parity import ParityReport, check_parity, in_unit
 from export.convert.truth import TruthReport, check_truth
-from export.graph import INPUT, TARGETS, ZOOM, Metadata, deployable_for, describe, gmacs_of, offer_zoom, to_properties
+from export.graph import (
+    DEPTH_ERROR,
+    INPUT,
+    TARGETS,
+    ZOOM,
+    Metadata,
+    deployable_for,
+    describe,
+    gmacs_of,
+    offer_zoom,
+    to_properties,
+)
 from export.session import open_session
 from export.stream import Skipped, find_images
 from preprocessing.ground import FITS, Fit, InputError, Lens, atomic_write, read_image
@@ -290,6 +301,13 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     if report.metadata.size_factor != 1:
         console.print(
             f"metres at this size are multiplied by {report.metadata.size_factor:.3f}, as pictures say without labels",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if DEPTH_ERROR in report.metadata.outputs and not report.metadata.error_frames:
+        console.print(
+            f"[yellow]warning[/] {DEPTH_ERROR} was not calibrated, as it is at a training's end; its 80 % interval is "
+            "a guess: export best.pt of a finished run (docs/expected_error.md)",
             highlight=False,
             soft_wrap=True,
         )

@@ -113,7 +113,8 @@ def describe(
     labels = LABEL_SETS[config.data.classes]
     tasks = config.task_table
     own = [task for name, task in tasks.items() if name in config.tasks]
-    outputs = tuple(output.name for task in own for output in task.arrays.outputs)
+    spec = config.spec
+    outputs = tuple(output.name for task in own for output in task.given(spec))
     classes, depth = CLASSES in outputs, DEPTH in outputs
     endless = classes and any(output.endless for task in own for output in task.arrays.outputs)
     known = training_lenses(config)
@@ -128,6 +129,8 @@ def describe(
         palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if classes else (),
         things=thing_classes(config.data.classes) if classes and OFFSETS in outputs else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
+        error_interval=None if spec.depth_error is None else spec.depth_error.interval,
+        error_frames=0 if spec.depth_error is None else spec.depth_error.frames,
         depth_scale=config.depth.scale if depth else 1.0,
         camera=None if stereo is None else stereo.camera,
         camera_size=None if stereo is None else stereo.size,

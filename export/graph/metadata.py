@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, Task
+from advmtl.tasks import TASKS, Task, outputs_of
 from preprocessing.ground import FITS, Camera, Fit, InputError, Lens
 
 FORMAT_VERSION = 2
@@ -22,6 +22,7 @@ PRECISION, SAFE_INTEGERS, JUDGED = f"{KEY}.precision", f"{KEY}.integers", f"{KEY
 INPUT = "image"
 CLASSES = "classes"
 DEPTH = "depth_m"
+DEPTH_ERROR = "depth_error"
 ZOOM = "lens_zoom"
 """The second input, float32 [1], which has a default in the file: f / f_canonical, see `Metadata.zoom`."""
 RESIZE = "by area where both sides shrink, else bilinear"
@@ -32,7 +33,7 @@ IGNORED_CLASS = 255
 
 def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
     """Type, shape and unit of the input and of all outputs of these tasks, by name."""
-    outputs = {output.name: output.layout for task in tasks.values() for output in task.arrays.outputs}
+    outputs = {name: output.layout for name, output in outputs_of(tasks).items()}
     return {INPUT: "uint8 [1,H,W,3] RGB, 0..255", **outputs}
 
 
@@ -71,6 +72,9 @@ class Metadata:
     `depth_scale` is a factor that the graph multiplies depth by, too, and `calibration` what `advmtl calibrate` says of
     how it was found; of any format.
 
+    `error_interval`, of a file that gives expected errors: 80 % of the truth lies within
+    depth_m · exp(±error_interval · depth_error), as found on `error_frames` held-out frames; 0: not calibrated.
+
     Files of format 1 have none of these: their metres are those of the training lens at the training size (`zoom` 1),
     frames are stretched, and the sky has a finite distance.
 
@@ -89,6 +93,8 @@ class Metadata:
     things: tuple[int, ...] = ()
     depth_range_m: tuple[float, float] | None = None
     depth_unit: str = "m"
+    error_interval: float | None = None
+    error_frames: int = 0
     camera: Camera | None = None
     camera_size: tuple[int, int] | None = None
     trained_size: tuple[int, int] | None = None
@@ -228,6 +234,8 @@ _READ: dict[str, Any] = {
     "ignore_id": int,
     "things": lambda value: tuple(int(one) for one in value),
     "depth_range_m": _optional(_range),
+    "error_interval": _optional(float),
+    "error_frames": int,
     "gmacs": _optional(float),
     "camera": _optional(_camera),
     "camera_size": _optional(_pair),
@@ -269,6 +277,12 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         properties[f"{KEY}.depth_scale"] = (
             f"x{metadata.depth_scale:.4g}, in the graph; found by {told['distances']} known distances of "
             f"{told['from']}, {told['date']}"
+        )
+    if DEPTH_ERROR in metadata.outputs and metadata.error_interval is not None:
+        how = f"calibrated on {metadata.error_frames} frames" if metadata.error_frames else "not calibrated"
+        properties[f"{KEY}.depth_error"] = (
+            f"{outputs_of()[DEPTH_ERROR].layout}; 80 % of the truth within depth_m * exp(+-"
+            f"{metadata.error_interval:.4g} * depth_error), {how}"
         )
     if OFFSETS in metadata.outputs:
         things = ", ".join(metadata.class_names[thing] for thing in metadata.things)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, Task, TaskSpec, tasks_of, with_derived
-from export.graph import CLASSES, DEPTH, IGNORED_CLASS, Metadata, View, view_of
+from advmtl.tasks import TASKS, ErrorScale, Task, TaskSpec, names_of, tasks_of, with_derived
+from export.graph import CLASSES, DEPTH, DEPTH_ERROR, IGNORED_CLASS, Metadata, View, view_of
 from preprocessing.ground import Fit, Framing, LabelSet, Lens
 from preprocessing.sets import ToldLens
 
@@ -187,9 +187,18 @@ def spec_of(metadata: Metadata) -> TaskSpec:
         classes=metadata.label_set,
         depth_range_m=metadata.depth_range_m or TaskSpec().depth_range_m,
         width_px=metadata.size[0],
+        depth_error=_error_scale(metadata),
         told_labels=LabelSet(metadata.label_set, metadata.class_names, metadata.colours),
         told_things=metadata.things,
     )
+
+
+def _error_scale(metadata: Metadata) -> ErrorScale | None:
+    """How to read the errors that a file gives: as they are, the graph has multiplied them already."""
+    if DEPTH_ERROR not in metadata.outputs:
+        return None
+    interval = metadata.error_interval
+    return ErrorScale() if interval is None else ErrorScale(interval=interval, frames=metadata.error_frames)
 
 
 def complete(result: Result, metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Result:
@@ -207,8 +216,7 @@ def fit(result: Result, size: tuple[int, int], tasks: Mapping[str, Task] = TASKS
     """
     fitted: dict[str, NDArray[Any]] = {}
     for task in tasks_of(result.outputs, tasks).values():
-        own = (*(output.name for output in task.arrays.outputs), *task.arrays.derived)
-        for name in own:
+        for name in names_of(task):
             if name in result.outputs:
                 values = _whole_frame(name, result.outputs[name], result.framing)
                 fitted[name] = task.arrays.resized(name, values, size)

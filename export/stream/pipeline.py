@@ -5,6 +5,7 @@ the main thread.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import View
+from export.graph import DEPTH_ERROR, View
 from export.session import WARM_UP, Result, Session, Timer, fault_of, unpack
 from export.stream.queue import LATEST, LENGTH, InFlight, Queue
 from export.stream.report import KEPT, Listed
@@ -80,7 +81,16 @@ class Inferred:
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
             "fault": self.fault,
+            **self._stated(),
         }
+
+    def _stated(self) -> dict[str, Any]:
+        """The mean expected error of its depth, where the model gives one; null where that is no number."""
+        error = self.result.outputs.get(DEPTH_ERROR)
+        if error is None:
+            return {}
+        mean = float(error.mean())
+        return {DEPTH_ERROR: round(mean, 4) if math.isfinite(mean) else None}
 
 
 RECORD_VERSION = 2

@@ -37,9 +37,34 @@ def read_disparity(path: Path) -> tuple[Float32, Bool]:
     return (np.maximum(stored, 1) - 1).astype(np.float32) / np.float32(DISPARITY_SCALE), valid
 
 
-def write_disparity(path: Path, disparity: Float32, valid: Bool) -> None:
+def read_own_disparity(path: Path, doffs_px: float) -> tuple[Float32, Bool]:
+    """Read a disparity that `preprocess` wrote: d [px], which is negative for far things where doffs_px > 0.
+
+    A file whose text says so holds d + doffs_px, counted from infinity on; without, it holds d, as all did before.
+
+    Args:
+        doffs_px: `Camera.doffs_px` at this width.
+
+    Raises:
+        InputError: As `read_disparity`, or the file was made for another doffs_px.
+    """
+    from PIL import Image  # a vehicle has none
+
+    disparity, valid = read_disparity(path)
+    with Image.open(path) as image:
+        said = image.info.get("doffs_px")
+    if said is None:
+        return disparity, valid
+    if abs(float(said) - doffs_px) > 1e-6 * max(1.0, abs(doffs_px)):
+        raise InputError(
+            f"{path}: was made with doffs_px {said}, and the camera now has {doffs_px:g}; preprocess again"
+        )
+    return np.where(valid, disparity - np.float32(doffs_px), np.float32(0)).astype(np.float32), valid
+
+
+def write_disparity(path: Path, disparity: Float32, valid: Bool, text: dict[str, str] | None = None) -> None:
     """Write disparity [H, W] in px as a 16-bit Cityscapes PNG, p = round(256 d) + 1 and 0 where invalid,
-    atomically.
+    atomically; `text` goes into its text chunks.
 
     Raises:
         ValueError: A valid disparity is negative, not finite, or beyond 255.992 px.
@@ -52,4 +77,6 @@ def write_disparity(path: Path, disparity: Float32, valid: Bool) -> None:
         np.uint16
     )
     stored *= valid
-    write_png(path, stored, {"unit": "px", "scale": str(DISPARITY_SCALE), "offset": "1", "invalid": "0"})
+    write_png(
+        path, stored, {"unit": "px", "scale": str(DISPARITY_SCALE), "offset": "1", "invalid": "0", **(text or {})}
+    )

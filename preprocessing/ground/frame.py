@@ -49,6 +49,7 @@ class Frame:
         camera: The calibration file that holds for this frame.
         depth: What `preprocess` wrote.
         lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
+        mask, right_mask: What of the pictures of the whole set shows no scene is 0 there.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Frame:
     camera: Path | None
     depth: Path | None
     lidar: Path | None = None
+    mask: Path | None = None
+    right_mask: Path | None = None
 
     @property
     def key(self) -> str:

@@ -9,6 +9,7 @@ from preprocessing.ground.frame import Camera
 MIN_HFOV_DEG, MAX_HFOV_DEG = 5.0, 150.0
 """What a rectified picture of a street can show; a wider one is not a plane any more."""
 _OFF_CENTRE = 0.2  # of the width or height, that a principal point may lie off the middle
+_OFF_BOTH = 0.1  # in both, as it does where pictures were made smaller and their camera was not
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Lens:
         """What is possible but hardly right, in words; [] where there is nothing."""
         found = []
         x, y = self.off_centre
-        if abs(x) > _OFF_CENTRE or abs(y) > _OFF_CENTRE:
+        if max(abs(x), abs(y)) > _OFF_CENTRE or min(abs(x), abs(y)) > _OFF_BOTH:
             found.append(
                 f"its principal point ({self.cx_px:.0f}, {self.cy_px:.0f}) lies far off the middle of "
                 f"{self.size[0]}x{self.size[1]}: is it for pictures of about "

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import cv2
@@ -34,24 +34,19 @@ from preprocessing.ground import (
     write_png,
 )
 from preprocessing.job.manifest import Row, append_row
+from preprocessing.job.matching import match_frame
 from preprocessing.job.plan import FrameTask, Job, Outcome, explain, input_state, is_full, record_problem, settings_mark
 from preprocessing.job.preview import draw_frame
-from preprocessing.sets import inspect_pair
 from preprocessing.stereo import (
     CONFIDENCE_CODE,
     Cleaned,
-    DatasetSettings,
-    Match,
     Regions,
     check_size,
     clean,
-    match_dataset,
-    match_pair,
     regions_from_labels,
     store_confidence,
 )
 
-LEAST_WIDTH_PX = 16
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -83,7 +78,9 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
         return
     # A run that was killed between a file and its line leaves the last file without: it bears our mark.
     if settings_mark(path) is None:
-        raise InputError(f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it")
+        raise InputError(
+            f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it, --out writes elsewhere"
+        )
 
 
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
@@ -91,16 +88,9 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     left = read_image(frame.left)
     labels = _read_labels(frame, left)
     camera, notes = _camera(job, frame, left)
-    match = _match(job, frame, left, camera, notes)
-    cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1])
-    depth_m = disparity_to_depth(
-        cleaned.disparity,
-        cleaned.valid,
-        camera,
-        epsilon=settings.epsilon_px,
-        max_depth_m=settings.max_depth_m,
-        infinity=settings.infinity,
-    )
+    match, nothing = match_frame(job, frame, left, camera, notes)
+    cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1], nothing)
+    depth_m = _depth(job, cleaned, camera)
     if not (depth_m > 0).any():
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
     _withdraw_record(job, task)
@@ -126,31 +116,26 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
     }
 
 
-def _match(job: Job, frame: Frame, left: UInt8, camera: Camera, notes: list[str]) -> Match:
-    if isinstance(job.settings.matcher, DatasetSettings):
-        return match_dataset(frame, left, job.layout)
-    right = _read_right(frame, left)
-    if left.shape[1] < LEAST_WIDTH_PX:
-        raise InputError(f"{frame.left}: is {left.shape[1]} px wide; {LEAST_WIDTH_PX} px is the least that is matched")
-    report = inspect_pair(left, right, camera.doffs_px)
-    if report.same or report.looks_swapped:
-        raise InputError(f"{frame.right}: {report.finding}")
-    if report.finding:
-        notes.append(f"{frame.right}: {report.finding}")
-    return match_pair(left, right, job.settings.matcher)
-
-
-def _read_right(frame: Frame, left: UInt8) -> UInt8:
-    if frame.right is None:
-        raise InputError(f"{frame.left}: its right image is missing")
-    right = read_image(frame.right)
-    check_size(frame.right, right, left)
-    return right
+def _depth(job: Job, cleaned: Cleaned, camera: Camera) -> Float32:
+    settings = job.settings
+    depth_m = disparity_to_depth(
+        cleaned.disparity,
+        cleaned.valid,
+        replace(camera, doffs_px=0.0),  # it is in the disparity, which counts from infinity on
+        epsilon=settings.epsilon_px,
+        max_depth_m=settings.max_depth_m,
+        infinity=settings.infinity,
+    )
+    if settings.sky == "clip" and cleaned.sky is not None:
+        depth_m[cleaned.sky] = settings.max_depth_m
+    return depth_m
 
 
 def _write_maps(job: Job, frame: Frame, cleaned: Cleaned, depth_m: Float32, camera: Camera) -> None:
     stored = np.minimum(cleaned.disparity, np.float32(MAX_STORED_PX))
-    write_disparity(job.output("disparity", frame), stored, cleaned.valid)
+    # Without the text it is d itself, as Cityscapes has it, and as maps from before were for any camera.
+    said = {"doffs_px": str(camera.doffs_px), "meaning": "d + doffs_px"} if camera.doffs_px else None
+    write_disparity(job.output("disparity", frame), stored, cleaned.valid, said)
     write_png(job.output("confidence", frame), store_confidence(cleaned), {"unit": "1", "meaning": CONFIDENCE_CODE})
     # Depth comes last: where it is, the frame is done.
     text = {"max_depth_m": str(job.settings.max_depth_m), "baseline_m": str(camera.baseline_m)}

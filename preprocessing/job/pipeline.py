@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from preprocessing.ground import DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, run
+from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
@@ -37,6 +38,7 @@ class Report:
             earlier run did with other settings still has that depth map.
         untried: Frames left alone because the disk was full.
         warnings: What was odd about frames that were done, one line each.
+        doubts: What is possible but hardly right of the whole set, one line each.
         default_cameras: Frames without a camera file, processed with the system paper's default camera.
         density_mean, matched_mean: Mean share of pixels with a depth, and of matched pixels, 0..1.
         depth_percentiles_m: Percent -> depth [m]: the median over the frames of each frame's own percentile.
@@ -56,6 +58,7 @@ class Report:
     depth_percentiles_m: dict[int, float]
     seconds: float
     index: int = 0
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -163,7 +166,8 @@ def _save(job: Job, tasks: list[FrameTask]) -> None:
     try:
         rows = list(fold(folder, keep).values())
         good = [row for row in rows if not row.get("problem")]
-        write_json(folder / "preprocess.json", _summary(rows, good)) if rows else None
+        doubts = set_doubts(job, tasks, good)
+        write_json(folder / "preprocess.json", {**_summary(rows, good), "doubts": doubts}) if rows else None
     except OSError as error:
         warnings.warn(f"{folder}: the manifest could not be compacted ({error.strerror or error})", stacklevel=2)
 
@@ -174,6 +178,7 @@ def _summary(rows: list[Row], good: list[Row]) -> dict[str, Any]:
         "scale": DEPTH_SCALE,
         "invalid": 0,
         "formula": "Z = baseline * fx / (disparity + doffs + epsilon), stored as round(Z * scale)",
+        "disparity": "disparity + doffs, 0 at infinity, where a file's text has doffs_px; else the disparity itself",
         "record": "manifest.jsonl",
         "frames": len(good),
         "skipped": {row["frame"]: row["problem"] for row in rows if row.get("problem")},
@@ -192,6 +197,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         name, reason = skipped[0]
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
+    found = set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else []
     if defaults and shard.index == 0:
         warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3)
     return Report(
@@ -210,6 +216,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         },
         seconds=seconds,
         index=shard.index,
+        doubts=found,
     )
 
 

@@ -14,6 +14,7 @@ from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
 from preprocessing.stereo import (
     AS_GIVEN,
     MATCHERS,
+    NEAR_M,
     SGBM_MODES,
     CensusSettings,
     CleanSettings,
@@ -21,14 +22,16 @@ from preprocessing.stereo import (
     find_matcher,
 )
 
-REVISION = 2
+REVISION = 3
 """Rises whenever the same settings give other maps than before, so that those are made anew."""
-# Of matchers that have changed since: OpenCV's own left-right check is off; fractions of census are of window costs.
-_REVISIONS = {"sgbm": 3, "census": 3}
+# Of matchers whose maps have changed once more: what ends the range does not count, and the range grows where it must.
+_REVISIONS = {"sgbm": 4, "census": 4}
 # A set's own disparity has been cleaned by who made it.
 DEFAULT_CLEAN = {"dataset": AS_GIVEN}
 # Where and in how many pieces a network runs does not say what is asked of it.
 _NOT_SHAPING = {"device"}
+# Keys that came later, with what was so before: they count where they differ.
+_LATER = {"near_m": NEAR_M, "fractions": "sums"}
 # What P1 and P2 of the semi-global matchers were first called; census matching was the mode "census" of "sgbm".
 _FIRST_NAMES = {"p1": "step_price", "p2": "jump_price"}
 
@@ -47,7 +50,9 @@ class PreprocessSettings:
         pictures: How many frames, evenly spaced, are drawn.
         max_depth_m: Farther points are clipped to it [m].
         epsilon_px: The epsilon of Eq. 1 [px].
-        infinity: What a match at d = 0 becomes: "invalid", or "clip" for `max_depth_m`.
+        infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
+        sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
+            "clip" for `max_depth_m`.
         again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
             files that are not on record.
     """
@@ -61,6 +66,7 @@ class PreprocessSettings:
     max_depth_m: float = 80.0
     epsilon_px: float = 1e-6
     infinity: Literal["invalid", "clip"] = "invalid"
+    sky: Literal["invalid", "clip"] = "invalid"
     again: bool = False
 
     def __post_init__(self) -> None:
@@ -68,8 +74,9 @@ class PreprocessSettings:
             raise InputError(f"max_depth_m: {self.max_depth_m} must be within 0..{MAX_STORED_DEPTH_M:.2f} m")
         if not 0 <= self.epsilon_px < 1 / 256:
             raise InputError(f"epsilon_px: {self.epsilon_px} must be within 0..1/256 px, or it shifts depth")
-        if self.infinity not in ("invalid", "clip"):
-            raise InputError(f"infinity: {self.infinity!r}; offered: invalid, clip")
+        for name in ("infinity", "sky"):
+            if getattr(self, name) not in ("invalid", "clip"):
+                raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:
@@ -87,12 +94,14 @@ class PreprocessSettings:
         """
         matcher = {"name": self.matcher.name, **asdict(self.matcher)}
         kept = {key: _plain(value) for key, value in matcher.items() if key not in _NOT_SHAPING}
+        kept = {key: value for key, value in kept.items() if _LATER.get(key, _LATER) != value}
         return {
             "matcher": kept,
             "clean": {key: _plain(value) for key, value in asdict(self.cleaning).items()},
             "max_depth_m": self.max_depth_m,
             "epsilon_px": self.epsilon_px,
             "infinity": self.infinity,
+            **({"sky": self.sky} if self.sky != "invalid" else {}),  # what came later counts where it is used
             "revision": _REVISIONS.get(self.matcher.name, REVISION),
         }
 

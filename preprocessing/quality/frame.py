@@ -18,9 +18,9 @@ from preprocessing.ground import (
     disparity_to_depth,
     read_depth,
     read_depth_clip,
-    read_disparity,
     read_grey_or_index,
     read_image,
+    read_own_disparity,
 )
 from preprocessing.quality.metrics import (
     ErrorSums,
@@ -54,7 +54,7 @@ class Maps:
     Attributes:
         left, right: RGB [H, W, 3].
         camera: At this size.
-        disparity, valid, matched: As written [px]; `matched`: found by the matcher, the rest is filled.
+        disparity, valid, matched: As written, d [px]; `matched`: found by the matcher, the rest is filled.
         confidence: As written, 0..255; None where there is no file.
         depth_m: As written [m], or worked out from the disparity where `other_depth`.
         depth_clip_m: Depth is compared up to here [m]: as asked for, or where it was clipped if that is nearer.
@@ -102,10 +102,10 @@ def read_maps(job: FrameJob) -> Maps:
     if frame.right is not None and right is not None:
         check_size(frame.right, right, left)
     path = job.output(f"disparity_{job.maps}")
-    disparity, valid = read_disparity(path)
+    camera = job.layout.camera(frame, (left.shape[1], left.shape[0]))
+    disparity, valid = read_own_disparity(path, camera.doffs_px)
     check_size(path, disparity, left)
     confidence = _read_confidence(job.output(f"confidence_{job.maps}"), left)
-    camera = job.layout.camera(frame, (left.shape[1], left.shape[0]))
     other_depth = _is_of_another_matcher(job.output("depth"), job.maps)
     depth_m, clip_m = _depth(job, left, camera, disparity, valid, other_depth)
     return Maps(
@@ -180,7 +180,7 @@ def measure(job: FrameJob) -> FrameSums | str:
     if maps.right is not None:
         photometric = compare(maps.left, maps.right, maps.disparity, maps.valid)
         if job.check:
-            check = left_right(maps.left, maps.right, maps.disparity, maps.valid, maps.matched)
+            check = left_right(maps.left, maps.right, maps.disparity, maps.valid, maps.matched, maps.camera)
     matched = int(maps.matched.sum())
     return FrameSums(
         frames=1,

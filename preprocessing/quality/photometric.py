@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import Bool, Float32
+from preprocessing.ground import Bool, Camera, Float32
 from preprocessing.quality.metrics import LeftRightSums, PhotometricSums
 from preprocessing.stereo import LARGEST_RANGE, CensusSettings, Match, left_right_check, match_pair, search_range
 
@@ -87,16 +87,22 @@ def correlation(one: Float32, other: Float32, valid: Bool) -> Float32:
     return np.where(flat, 0, covariance / product).clip(-1, 1).astype(np.float32)
 
 
-def left_right(left: UInt8, right: UInt8, disparity: Float32, valid: Bool, matched: Bool) -> LeftRightSums:
+def left_right(
+    left: UInt8, right: UInt8, disparity: Float32, valid: Bool, matched: Bool, camera: Camera | None = None
+) -> LeftRightSums:
     """Match the right image to the left one by census matching and count the written disparities that it confirms.
 
     For pixels that census matched this repeats the check they passed; for another matcher's it is a second opinion.
     Filled pixels are mostly hidden from the right camera and fail it rightly.
     """
+    doffs = 0.0 if camera is None else camera.doffs_px
+    from_infinity = disparity + np.float32(doffs)
+    nearest = float(from_infinity[valid].max(initial=0))
+    reach = max(search_range(None, left.shape[1]), min(int(nearest) // 16 * 16 + 32, LARGEST_RANGE))
     # Mirrored and swapped, the pair has the same geometry with the right image as the reference.
-    reach = max(search_range(None, left.shape[1]), min(int(disparity.max()) // 16 * 16 + 16, LARGEST_RANGE))
-    mirrored = match_pair(_mirror(right), _mirror(left), CensusSettings(disparities=reach, check=False))
-    match = Match(disparity, valid, mirrored.disparity[:, ::-1], mirrored.valid[:, ::-1])
+    settings = CensusSettings(disparities=reach, check=False)
+    mirrored = match_pair(_mirror(right), _mirror(left), settings, camera)
+    match = Match(from_infinity, valid, mirrored.disparity[:, ::-1], mirrored.valid[:, ::-1], doffs)
     consistent = left_right_check(match, AGREE_PX)
     filled = valid & ~matched
     return LeftRightSums(

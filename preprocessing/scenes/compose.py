@@ -12,6 +12,7 @@ from preprocessing.scenes import populate, roadside, vehicles
 from preprocessing.scenes.ground import build_ground
 from preprocessing.scenes.layout import Street, plan_street
 from preprocessing.scenes.mesh import Floats
+from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
 from preprocessing.scenes.stage import EGO_VEHICLE, Geometry, Placed, Stage
 from preprocessing.sets import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
 
@@ -93,10 +94,17 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def _rig(rng: np.random.Generator, street: Street, ego_t: float, size: tuple[int, int]) -> Rig:
-    """Near Cityscapes' own camera: focal length and baseline vary by 4 %, its height and angles a little."""
+def _rig(
+    rng: np.random.Generator, street: Street, ego_t: float, size: tuple[int, int], mounting: Mounting
+) -> tuple[Rig, float]:
+    """Near Cityscapes' own camera: focal length and baseline vary by 4 %, its height and angles a little.
+
+    What `mounting` says goes before it; the same numbers are drawn, so that the street is the same through any lens.
+    Returns the rig and how much higher it hangs than the street's own draw [m].
+    """
     width, height = size
-    focal = DEFAULT_FOCAL_PX * width / DEFAULT_WIDTH_PX * float(rng.uniform(0.96, 1.04))
+    zoom = float(rng.uniform(0.96, 1.04))
+    focal = mounting.focal_px(width, (zoom - 0.96) / 0.08) or DEFAULT_FOCAL_PX * width / DEFAULT_WIDTH_PX * zoom
     camera = Camera(
         baseline_m=round(DEFAULT_BASELINE_M * float(rng.uniform(0.96, 1.04)), 6),
         fx_px=round(focal, 4),
@@ -104,17 +112,23 @@ def _rig(rng: np.random.Generator, street: Street, ego_t: float, size: tuple[int
         u0_px=round((width - 1) / 2 + float(rng.uniform(-0.02, 0.02)) * width, 4),
         v0_px=round((height - 1) / 2 + float(rng.uniform(-0.03, 0.03)) * height, 4),
     )
-    where = street.pose(0.0, ego_t, float(rng.uniform(1.2, 1.55)))
+    drawn = float(rng.uniform(1.2, 1.55))
+    above = mounting.height_m(drawn, (drawn - 1.2) / 0.35)
+    where = street.pose(0.0, ego_t, above)
     yaw, pitch, roll = rng.normal(0, 0.03), rng.normal(0.012, 0.012), rng.normal(0, 0.012)
+    pitch = mounting.pitch_rad(pitch, (pitch - 0.012) / 0.012)
     forward, left, up = where.matrix.T
     forward, left = np.cos(yaw) * forward + np.sin(yaw) * left, np.cos(yaw) * left - np.sin(yaw) * forward
     forward, up = np.cos(pitch) * forward - np.sin(pitch) * up, np.cos(pitch) * up + np.sin(pitch) * forward
     left, up = np.cos(roll) * left + np.sin(roll) * up, np.cos(roll) * up - np.sin(roll) * left
-    return Rig(camera, where.offset, np.stack([-left, -up, forward]))
+    return Rig(camera, where.offset, np.stack([-left, -up, forward])), above - drawn
 
 
-def compose(seed: int, index: int, size: tuple[int, int]) -> Scene:
-    """Scene `index` of the set with this seed, for images of (width, height); the same whoever asks."""
+def compose(seed: int, index: int, size: tuple[int, int], mounting: Mounting = AS_CITYSCAPES) -> Scene:
+    """Scene `index` of the set with this seed, for images of (width, height); the same whoever asks.
+
+    Another mounting sees the same street from the same place on the road.
+    """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     wanted = RARE[index % len(RARE)]
     theme = str(rng.choice(["city", "suburb", "avenue"], p=[0.5, 0.28, 0.22]))
@@ -135,9 +149,10 @@ def compose(seed: int, index: int, size: tuple[int, int]) -> Scene:
     roadside.add_street_trees(plan, autumn)
     populate.add_kerbside(plan)
     populate.add_pedestrians(plan)
-    rig, light = _rig(rng, street, ego_t, size), _light(rng)
-    if rng.random() < 0.3:
-        vehicles.add_bonnet(stage, rng, street.pose(0.0, ego_t), EGO_VEHICLE)
+    rig, raised = _rig(rng, street, ego_t, size, mounting)
+    light = _light(rng)
+    if rng.random() < 0.3:  # it is raised with the camera: a bonnet as high as the lens would hide the street
+        vehicles.add_bonnet(stage, rng, street.pose(0.0, ego_t, raised), EGO_VEHICLE)
     scene_seed = int(rng.integers(1 << 30))
     return Scene(stage.finish(), street, light, rig, tuple(stage.placed), scene_seed)
 

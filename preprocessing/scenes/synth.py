@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from preprocessing.ground import (
     IGNORE,
     LABEL_SETS,
+    MAX_STORED_PX,
     Camera,
     InputError,
     lookup_table,
@@ -28,6 +29,7 @@ from preprocessing.ground import (
     write_json,
     write_png,
 )
+from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
 from preprocessing.sets import frame_path, write_camera
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
@@ -82,6 +84,7 @@ class _Task:
     seed: int
     size: tuple[int, int]
     val_fraction: float
+    mounting: Mounting
 
 
 def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]:
@@ -95,7 +98,7 @@ def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]
     return split, city, f"{city}_{index:06d}_000000"
 
 
-def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE) -> Pair:
+def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, mounting: Mounting = AS_CITYSCAPES) -> Pair:
     """Make scene `index` of the set with this seed as arrays; `size` is (width, height) [px].
 
     The same arguments give the same bytes, in any process. Raises: InputError where embreex is not installed.
@@ -108,7 +111,7 @@ def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE) -> Pair:
     from preprocessing.scenes.lighting import developed
     from preprocessing.scenes.stage import EGO_VEHICLE
 
-    scene = compose(seed, index, size)
+    scene = compose(seed, index, size, mounting)
     renderer, camera = Renderer(scene), scene.rig.camera
     left, right = renderer.view(size, 0.0), renderer.view(size, camera.baseline_m)
     valid = (left.depth > 0) & (left.labels != EGO_VEHICLE)
@@ -132,6 +135,7 @@ def generate(
     seed: int = 0,
     workers: int | None = None,
     val_fraction: float = 1 / 8,
+    mounting: Mounting = AS_CITYSCAPES,
 ) -> Summary:
     """Write `scenes` stereo pairs under `out` in the Cityscapes layout, and `out`/synth.json beside them.
 
@@ -143,14 +147,16 @@ def generate(
         size: (width, height) in pixels.
         workers: Processes; None for one per core.
         val_fraction: Share of the scenes that goes to the split `val`, the rest is `train`.
+        mounting: Lens, height and pitch of the camera; the streets are the same under any.
 
     Raises:
         InputError: impossible numbers, or `out` holds a set made with other settings.
     """
     _check(scenes, size, val_fraction, workers)
     started = time.perf_counter()
-    made_with = _claim_folder(out, {"version": VERSION, "seed": seed, "size": list(size), "val_fraction": val_fraction})
-    tasks = [_Task(out, index, seed, size, val_fraction) for index in range(scenes)]
+    settings = {"version": VERSION, "seed": seed, "size": list(size), "val_fraction": val_fraction}
+    made_with = _claim_folder(out, {**settings, **mounting.given()})
+    tasks = [_Task(out, index, seed, size, val_fraction, mounting) for index in range(scenes)]
     missing = [task for task in tasks if not _complete(task)]
     present: dict[int, tuple[int, ...]] = {}
     made = _run(missing, workers or os.cpu_count() or 1)
@@ -191,7 +197,8 @@ def _claim_folder(out: Path, settings: dict[str, object]) -> str:
     found = read_json(manifest)
     made_with = found.pop("opencv", "") if isinstance(found, dict) else ""
     if found != settings:
-        other = sorted(key for key in settings if not isinstance(found, dict) or found.get(key) != settings[key])
+        there = found if isinstance(found, dict) else {}
+        other = sorted(key for key in {**settings, **there} if there.get(key) != settings.get(key))
         raise InputError(f"{manifest}: the set there was made with another {', '.join(other)}; choose another folder")
     return str(made_with)
 
@@ -225,11 +232,12 @@ def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, tuple[int, ..
 
 def _make(task: _Task) -> tuple[int, tuple[int, ...]]:
     """Render and write one frame, the left image last: it is what frame searches go by."""
-    pair = render_pair(task.seed, task.index, task.size)
+    pair = render_pair(task.seed, task.index, task.size, task.mounting)
     write_png(_path(task, "right"), pair.right)
     write_png(_path(task, "labels"), pair.labels)
     write_png(_path(task, "instances"), pair.instances)
-    write_disparity(_path(task, "disparity"), pair.disparity, pair.valid)
+    stored = pair.valid & (pair.disparity <= MAX_STORED_PX)  # a long lens sees near things beyond what a file holds
+    write_disparity(_path(task, "disparity"), pair.disparity, stored)
     write_camera(_path(task, "camera"), pair.camera)
     write_png(_path(task, "left"), pair.left)
     return task.index, _classes_in(pair.labels)

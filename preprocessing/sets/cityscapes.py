@@ -28,6 +28,8 @@ _COARSE: dict[str, tuple[str, str]] = {
     "labels": ("gtCoarse", "_gtCoarse_labelIds.png"),
     "instances": ("gtCoarse", "_gtCoarse_instanceIds.png"),
 }
+MASKS = ("mask.png", "mask_right.png")
+"""Beside the folders: what of all left, and of all right pictures shows no scene is 0 there."""
 
 
 DEFAULT_CAMERA = Camera(DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_FOCAL_PX, *_DEFAULT_CENTRE_PX, is_default=True)
@@ -92,6 +94,7 @@ class _Listings:
     def __init__(self, root: Path, split: str, city: str) -> None:
         self.root, self.split, self.city = root, split, city
         self._names: dict[str, frozenset[str] | None] = {}
+        self._masks = [root / name if (root / name).exists() else None for name in MASKS]
 
     def of(self, folder: str) -> frozenset[str] | None:
         if folder not in self._names:
@@ -108,7 +111,8 @@ class _Listings:
     def frame(self, name: str) -> Frame:
         left = frame_path(self.root, "left", self.split, self.city, name)
         others = {kind: self._find(kind, name) for kind in KINDS if kind != "left"}
-        return Frame(name, self.split, self.city, left, **others)
+        mask, right_mask = self._masks
+        return Frame(name, self.split, self.city, left, **others, mask=mask, right_mask=right_mask)
 
 
 def read_camera(path: Path | None) -> Camera:

@@ -69,7 +69,7 @@ CITYSCAPES = Layout(
     read_camera=_cityscapes_camera,
     read_disparity=read_disparity,
     output_path=_cityscapes_output,
-    inputs=("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity"),
+    inputs=("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity", *cityscapes.MASKS),
     find_strays=partial(
         cityscapes_strays, [cityscapes.KINDS[k] for k in ("labels", "instances", "disparity", "depth")]
     ),

@@ -47,6 +47,7 @@ class PairReport:
             pixel of the reduced image. Nothing real lies beyond infinity, so `negative` is about 0 in a good pair.
         reduction: Own width over the reduced one, a whole number.
         same: Both are the same picture, value by value.
+        median_px: Median disparity from infinity on, d + doffs; 0 where nothing was followed.
     """
 
     corners: int
@@ -58,6 +59,7 @@ class PairReport:
     positive: float
     reduction: int
     same: bool
+    median_px: float = 0.0
 
     @property
     def looks_swapped(self) -> bool:
@@ -133,6 +135,7 @@ def inspect_pair(left: UInt8, right: UInt8, doffs_px: float = 0.0) -> PairReport
         positive=float((disparity > 1).mean()),
         reduction=reduction,
         same=same,
+        median_px=float(np.median(disparity)) * reduction,
     )
 
 

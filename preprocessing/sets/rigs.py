@@ -19,6 +19,7 @@ from preprocessing.ground import (
     read_grey_or_index,
 )
 from preprocessing.sets.calibration import EXAMPLE, read_calibration
+from preprocessing.sets.cityscapes import MASKS
 
 # Of two files of one name the first ending here is taken: without loss before with.
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -45,7 +46,7 @@ class Rig:
     def inputs(self) -> tuple[str, ...]:
         """What belongs to the set, by its first part: folders and files of the root."""
         folders = (self.left.split("/")[0], self.right.split("/")[0], *LABELS, *TRUTH, "lidar")
-        return (*folders, *(folder for folder, _ in _PER_FRAME), *_PER_SET)
+        return (*folders, *(folder for folder, _ in _PER_FRAME), *_PER_SET, *MASKS)
 
 
 RIGS = (
@@ -87,6 +88,7 @@ def find_frames(rig: Rig, root: Path, split: str | None = None) -> list[Frame]:
 
 def _frames_of(rig: Rig, root: Path, sequence: str) -> list[Frame]:
     files = _Files(root, sequence)
+    masks = [root / name if (root / name).exists() else None for name in MASKS]
     return [
         Frame(
             name=name,
@@ -100,6 +102,8 @@ def _frames_of(rig: Rig, root: Path, sequence: str) -> list[Frame]:
             camera=files.calibration(name),
             depth=files.picture(("depth",), name),
             lidar=files.picture(("lidar",), name),
+            mask=masks[0],
+            right_mask=masks[1],
         )
         for name, left in sorted(files.pictures(rig.left).items())
     ]

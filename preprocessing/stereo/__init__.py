@@ -3,7 +3,7 @@
 CREStereo's network is imported when it is first used: torch with it.
 """
 
-from preprocessing.stereo.census import LARGEST_RANGE, CensusSettings, search_range
+from preprocessing.stereo.census import CensusSettings
 from preprocessing.stereo.cleaning import (
     AS_GIVEN,
     CONFIDENCE_CODE,
@@ -17,6 +17,7 @@ from preprocessing.stereo.cleaning import (
 )
 from preprocessing.stereo.crestereo.matcher import CREStereoSettings
 from preprocessing.stereo.filling import Regions, regions_from_labels
+from preprocessing.stereo.masks import borders, read_mask, without
 from preprocessing.stereo.match import (
     MATCHERS,
     DatasetSettings,
@@ -27,4 +28,5 @@ from preprocessing.stereo.match import (
     match_pair,
     prepare,
 )
+from preprocessing.stereo.search import LARGEST_RANGE, NEAR_M, measurable_m, search_range, widest_range
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import MAX_STORED_PX, Float32, InputError
+from preprocessing.ground import Camera, Float32, InputError
 from preprocessing.stereo.cleaning import Match
+from preprocessing.stereo.costs import census_transform, cost_volume
+from preprocessing.stereo.search import NEAR_M, Search, check_range, search_for
 from preprocessing.stereo.subpixel import with_fraction
 
 UInt8 = npt.NDArray[np.uint8]
@@ -24,8 +26,6 @@ Int32 = npt.NDArray[np.int32]
 
 LARGEST_P2 = 100
 """The greatest P2: a path cost is at most cost + P2 = 25 + 100, and two of them must fit into a byte."""
-_NEAR_WEIGHT, _WIDE_WEIGHT = 0.25, 0.15
-"""Share of each of the two census images in the cost: 62 bits each give at most 25."""
 _LEAST_P2_SHARE = 0.4
 _EDGE_LEVELS = 25.0
 _STRIP_BYTES = 160_000_000
@@ -33,19 +33,11 @@ _OVERLAP = 32
 """Rows that a strip sees beyond its own, so that vertical paths have settled where its own begin."""
 _BLOCK_ROWS = 96
 _CODE_BITS = 7
-LARGEST_RANGE = int(MAX_STORED_PX) // 16 * 16
-"""The widest search range that the disparity files can hold [px]."""
 
 
-def search_range(disparities: int | None, width: int) -> int:
-    """Return the search range [px]: as given, else a tenth of the width, rounded up to a multiple of 16."""
-    return min(-(-width // 160) * 16, LARGEST_RANGE) if disparities is None else disparities
-
-
-def check_settings(name: str, disparities: int | None, block: int, p1: int, p2: int) -> None:
+def check_settings(name: str, disparities: int | None, near_m: float, block: int, p1: int, p2: int) -> None:
     """Raise InputError naming `name` and the key where a semi-global matcher cannot work like this."""
-    if disparities is not None and not (0 < disparities <= LARGEST_RANGE and disparities % 16 == 0):
-        raise InputError(f"{name}.disparities: {disparities} must be a multiple of 16 up to {LARGEST_RANGE}")
+    check_range(name, disparities, near_m)
     if block < 1 or block % 2 == 0:
         raise InputError(f"{name}.block: {block} must be odd and positive")
     if not 0 < p1 < p2:
@@ -61,8 +53,10 @@ class CensusSettings:
     all points is 3.5 %. See docs/stereo.md.
 
     Attributes:
-        disparities: Search range [px], a multiple of 16; None = a tenth of the width, which reaches down to
-            3 m with KITTI's camera and 2.3 m with that of Cityscapes, at any size.
+        disparities: Search range [px], a multiple of 16; None = a tenth of the width, which reaches down to 3 m with
+            KITTI's camera and 2.3 m with that of Cityscapes, at any size; more where something nearer is seen.
+        near_m: Nearest distance to be measured [m]: the range goes so far where a look at a smaller size sees
+            something beyond a tenth of the width.
         block: Side of the window over which costs are averaged [px], odd. 1 has 90.2 % at 1.9 %; 5 has 94.5 % at
             2.2 %, and loses detail.
         p1, p2: Penalties of a change of disparity by one, and by more, between neighbours; p2 at most 100. P1 = 6 has
@@ -77,9 +71,10 @@ class CensusSettings:
     p1: int = 13
     p2: int = LARGEST_P2
     check: bool = True
+    near_m: float = NEAR_M
 
     def __post_init__(self) -> None:
-        check_settings(self.name, self.disparities, self.block, self.p1, self.p2)
+        check_settings(self.name, self.disparities, self.near_m, self.block, self.p1, self.p2)
         if self.p2 > LARGEST_P2:
             raise InputError(f"census.p2: {self.p2} must be at most {LARGEST_P2}")
 
@@ -87,33 +82,39 @@ class CensusSettings:
 DEFAULT_CENSUS = CensusSettings()
 
 
-def census(left: UInt8, right: UInt8, settings: CensusSettings = DEFAULT_CENSUS) -> Match:
+def census(left: UInt8, right: UInt8, settings: CensusSettings = DEFAULT_CENSUS, camera: Camera | None = None) -> Match:
     """Match two rectified RGB images [H, W, 3] of one size, both ways where `settings.check` asks for it.
 
-    Grey images come with their channel repeated, as `files.read_image` reads them.
+    Grey images come with their channel repeated, as `files.read_image` reads them. `camera`: at this width; without,
+    the principal points are taken as aligned, and the range is a tenth of the width.
     """
     height, width = left.shape[:2]
     if width < 16:  # the least search range
         return Match(np.zeros((height, width), np.float32), np.zeros((height, width), bool))
     grey, right_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right))
-    reach = min(search_range(settings.disparities, width), width)
-    disparity, right_disparity = match_census(grey, right_grey, reach, settings.block, settings.p1, settings.p2)
-    columns = np.arange(width, dtype=np.float32)
-    valid = disparity <= columns  # else the partner lies outside
-    disparity = np.where(valid, disparity, np.float32(0))
+    search = search_for(grey, right_grey, settings.disparities, settings.near_m, camera)
+    steps, right_steps = match_census(grey, right_grey, search, settings.block, settings.p1, settings.p2)
+    last, offset = np.float32(search.count - 1.5), np.float32(search.offset_px)
+    valid = (steps < last) & search.partners(width, steps)
+    if search.too_near is not None:
+        valid &= ~search.too_near
+    disparity = np.where(valid, steps + offset, np.float32(0))
     if not settings.check:
-        return Match(disparity, valid)
-    return Match(disparity, valid, right_disparity, right_disparity < width - columns)
+        return Match(disparity, valid, doffs_px=search.doffs_px)
+    left_column = np.arange(width, dtype=np.float32) + right_steps + np.float32(search.first)
+    right_valid = (right_steps < last) & (left_column >= 0) & (left_column < width)
+    return Match(disparity, valid, right_steps + offset, right_valid, search.doffs_px)
 
 
-def match_census(left: UInt8, right: UInt8, disparities: int, block: int, p1: int, p2: int) -> tuple[Float32, Float32]:
-    """Match two grey images [H, W]; return the disparity of the left and of the right pixels, float32 [H, W] px.
+def match_census(left: UInt8, right: UInt8, search: Search, block: int, p1: int, p2: int) -> tuple[Float32, Float32]:
+    """Match two grey images [H, W]; return how far beyond `search.first` the left and the right pixels' disparities
+    lie, float32 [H, W] px.
 
     Every pixel gets an answer, those without a partner too: what is worth having is for the left-right check. The
     right map is in whole pixels. Large images go through in strips of rows, which bounds memory to about 0.5 GB.
 
     Args:
-        disparities: Search range [px], up to the width.
+        search: The range, whose count is at most the width.
         block: Side of the window over which costs are averaged, odd.
         p1, p2: P1 and P2 of Hirschmüller 2008, 0 < P1 < P2 <= `LARGEST_P2`.
     """
@@ -124,15 +125,15 @@ def match_census(left: UInt8, right: UInt8, disparities: int, block: int, p1: in
         for sigma, step in ((0.0, 1), (1.0, 2))
     ]
     found, found_right = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-    for inner, outer in _strips(height, max(_OVERLAP, _STRIP_BYTES // (disparities * width))):
-        costs = cost_volume([(a[outer], b[outer]) for a, b in words], disparities, block)
+    for inner, outer in _strips(height, max(_OVERLAP, _STRIP_BYTES // (search.count * width))):
+        costs = cost_volume([(a[outer], b[outer]) for a, b in words], search.count, block, search.first)
         vertical = sum_paths(costs, p1, p2_down[outer])
         for top in range(inner.start, inner.stop, _BLOCK_ROWS):
             rows = slice(top, min(top + _BLOCK_ROWS, inner.stop))
             part = slice(rows.start - outer.start, rows.stop - outer.start)
             turned = np.ascontiguousarray(p2_across[rows].T)
             horizontal = _turn(sum_paths(_turn(costs[part]), p1, turned))
-            found[rows], found_right[rows] = _best(vertical[part], horizontal, costs[part])
+            found[rows], found_right[rows] = _best(vertical[part], horizontal, costs[part], search.first)
     return found, found_right
 
 
@@ -142,47 +143,6 @@ def _strips(height: int, rows: int) -> Iterator[tuple[slice, slice]]:
     for index in range(count):
         start, stop = height * index // count, height * (index + 1) // count
         yield slice(start, stop), slice(max(0, start - _OVERLAP), min(height, stop + _OVERLAP))
-
-
-def census_transform(grey: UInt8, sigma: float = 0.0, step: int = 1) -> UInt64:
-    """Return for each pixel of [H, W] which of its 62 neighbours in a 9 x 7 grid are darker, as the bits of a word.
-
-    Args:
-        sigma: Blur before that [px]; 0 = none.
-        step: Distance of the grid's points [px].
-    """
-    if sigma:
-        grey = cv2.GaussianBlur(grey, (0, 0), sigma)
-    (height, width), across, down = grey.shape, 4 * step, 3 * step
-    padded = cv2.copyMakeBorder(grey, down, down, across, across, cv2.BORDER_REPLICATE)
-    words = np.zeros(grey.shape, np.uint64)
-    for y in range(0, 2 * down + 1, step):
-        for x in range(0, 2 * across + 1, step):
-            if (y, x) != (down, across):
-                words <<= np.uint64(1)
-                words |= padded[y : y + height, x : x + width] < grey
-    return words
-
-
-def cost_volume(words: list[tuple[UInt64, UInt64]], disparities: int, block: int) -> UInt8:
-    """Return uint8 [H, disparities, W], 0..25: the weighted Hamming distances, averaged over block x block.
-
-    Args:
-        words: Census words [H, W] of the left and the right image, near and wide.
-    """
-    (near, near_right), (wide, wide_right) = words
-    height, width = near.shape
-    volume = np.empty((height, disparities, width), np.uint8)
-    for d in range(disparities):
-        close = np.bitwise_count(near[:, d:] ^ near_right[:, : width - d])
-        broad = np.bitwise_count(wide[:, d:] ^ wide_right[:, : width - d])
-        # Four times too large until the mean is taken, or rounding would eat the small differences.
-        cost = cv2.addWeighted(close, 4 * _NEAR_WEIGHT, broad, 4 * _WIDE_WEIGHT, 0)
-        if block > 1:
-            cost = cv2.blur(cost, (block, block))
-        np.right_shift(cost + np.uint8(2), 2, out=volume[:, d, d:])
-        volume[:, d, :d] = volume[:, d, d : d + 1]  # no partner in the image: as next to it
-    return volume
 
 
 def _p2_of_paths(grey: UInt8, p2: int) -> tuple[UInt8, UInt8]:
@@ -246,18 +206,19 @@ def _turn(volume: UInt8) -> UInt8:
     return turned
 
 
-def _best(vertical: UInt8, horizontal: UInt8, costs: UInt8) -> tuple[Float32, Float32]:
-    """Return the cheapest disparity of the left (with fractions) and of the right pixels, from both sums.
+def _best(vertical: UInt8, horizontal: UInt8, costs: UInt8, first: int) -> tuple[Float32, Float32]:
+    """Return the number of the cheapest disparity of the left (with fractions) and of the right pixels, from both sums.
 
-    `costs`: of the windows; all are [H, D, W].
+    `costs`: of the windows; all are [H, D, W]. `first`: the disparity of number 0.
     """
     height, disparities, width = vertical.shape
     left, right = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     sums = np.empty((disparities, width), np.uint16)
-    padded = np.full((disparities, width + disparities), 65535, np.uint16)
-    keys = padded[:, :width]
+    lead = max(0, -first)
+    padded = np.full((disparities, lead + width + max(0, first) + disparities), 65535, np.uint16)
+    keys = padded[:, lead : lead + width]
     # Column x of `skewed` holds what the right pixel x would share with the left pixels x + d.
-    skewed = np.lib.stride_tricks.as_strided(padded, keys.shape, (padded.strides[0] + 2, 2))
+    skewed = np.lib.stride_tricks.as_strided(padded[:, lead + first :], keys.shape, (padded.strides[0] + 2, 2))
     codes = (np.arange(disparities, dtype=np.uint16) % (1 << _CODE_BITS))[:, None]
     for y in range(height):
         np.add(vertical[y], horizontal[y], out=sums, dtype=np.uint16)

@@ -3,7 +3,7 @@
 Every map is float32 [H, W] in px at its own width, with a bool [H, W] that says where it means anything.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -35,16 +35,19 @@ class Match:
     """The output of a matcher for one pair.
 
     Attributes:
-        disparity: float32 [H, W], px; pixel x of the left image is pixel x - d of the right one.
+        disparity: float32 [H, W], px from infinity on, d + doffs; pixel x of the left image is pixel x - d of the
+            right one.
         valid: bool [H, W].
         right_disparity, right_valid: The same seen from the right image, for the left-right check; None
             where the matcher has none.
+        doffs_px: What stands between the two, `Camera.doffs_px` at this width.
     """
 
     disparity: Float32
     valid: Bool
     right_disparity: Float32 | None = None
     right_valid: Bool | None = None
+    doffs_px: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class Cleaned:
         valid: bool [H, W]; matched or filled: the pixels used in training.
         matched: bool [H, W]; found by the matcher and kept by every check; part of `valid`.
         confidence: float32 [H, W], 0..1; 0 where not valid.
+        sky: bool [H, W], what labels say or the picture suggests; never valid. None where nobody looked.
     """
 
     disparity: Float32
     valid: Bool
     matched: Bool
     confidence: Float32
+    sky: Bool | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ class CleanSettings:
     docs/stereo.md has them by pair. Shares of the image mean the same at any size.
 
     Attributes:
-        clip_px: (least, greatest) disparity kept, px at the images' own width; what lies outside becomes
-            invalid.
+        clip_px: (least, greatest) disparity kept, px from infinity on at the images' own width; what lies outside
+            becomes invalid.
         left_right_px: Greatest disagreement of the left and the right match [px]; None = no check. At 1, 1.5, 2 and
             None, 91.9, 93.5, 94.7 and 97.0 % are matched at D1 1.9, 2.0, 2.2 and 3.0 %.
         speckle_ppm: Islands of up to so many millionths of the image become invalid; 0 = keep all: 94.2 % at
@@ -145,7 +150,7 @@ def left_right_check(match: Match, threshold_px: float) -> Bool:
     columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
     rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], (height, width))
     answers = np.where(match.right_valid, match.right_disparity, _NO_ANSWER)
-    partner = cv2.subtract(columns, match.disparity)
+    partner = cv2.subtract(columns + np.float32(match.doffs_px), match.disparity)
     # Nearest: a mean of two answers is none. Beyond the border there is no partner.
     back = cv2.remap(answers, partner, rows.copy(), cv2.INTER_NEAREST, borderValue=float(_NO_ANSWER))
     return match.valid & (cv2.absdiff(match.disparity, back) <= threshold_px)
@@ -158,12 +163,19 @@ def remove_speckles(disparity: Float32, valid: Bool, size_px: int, step_px: floa
     return valid & (sixteenths >= 0)
 
 
-def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, regions: Regions | None = None) -> Cleaned:
+def clean(
+    match: Match,
+    settings: CleanSettings,
+    image: UInt8 | None = None,
+    regions: Regions | None = None,
+    nothing: Bool | None = None,
+) -> Cleaned:
     """Check a match, fill its holes where asked for, smooth it, and give each pixel a confidence.
 
     Args:
         image: The left image, RGB [H, W, 3], by which the sky is guessed where `regions` is None.
         regions: What the labels say (`regions.regions_from_labels`).
+        nothing: bool [H, W], what of the left image shows no scene (`masks`); it gets no disparity.
     """
     matched = clip(match.disparity, match.valid, *settings.clip_px)
     if settings.left_right_px is not None:
@@ -171,9 +183,13 @@ def clean(match: Match, settings: CleanSettings, image: UInt8 | None = None, reg
     speckle_px = round(settings.speckle_ppm * 1e-6 * matched.size)
     if speckle_px:
         matched = remove_speckles(match.disparity, matched, speckle_px)
-    left_out = _left_out(match, matched, settings, image, regions)
+    sky = _sky(match, matched, settings, image, regions, nothing)
+    left_out = _left_out(settings, regions, matched.shape)
+    for part in (sky, nothing):
+        if part is not None:
+            left_out |= part
     matched &= ~left_out
-    return _fill(match.disparity, matched, ~left_out, settings)
+    return replace(_fill(match.disparity, matched, ~left_out, settings), sky=sky)
 
 
 def _fill(disparity: Float32, matched: Bool, wanted: Bool, settings: CleanSettings) -> Cleaned:
@@ -196,18 +212,30 @@ def _fill(disparity: Float32, matched: Bool, wanted: Bool, settings: CleanSettin
     return Cleaned(np.where(valid, smooth, nothing), valid, matched, np.where(valid, trust, nothing))
 
 
-def _left_out(
-    match: Match, matched: Bool, settings: CleanSettings, image: UInt8 | None, regions: Regions | None
-) -> Bool:
+def _sky(
+    match: Match,
+    matched: Bool,
+    settings: CleanSettings,
+    image: UInt8 | None,
+    regions: Regions | None,
+    nothing: Bool | None,
+) -> Bool | None:
+    if settings.sky == "off":
+        return None
+    if regions is not None:
+        return regions.sky
+    if settings.sky == "guess" and image is not None:
+        sky = guess_sky(image, match.disparity, matched, nothing)
+        return sky if nothing is None else sky & ~nothing
+    return None
+
+
+def _left_out(settings: CleanSettings, regions: Regions | None, shape: tuple[int, ...]) -> Bool:
     """Return bool [H, W]: what gets no disparity, matched or not."""
-    left_out = np.zeros(matched.shape, dtype=bool)
-    left_out[matched.shape[0] - round(settings.ego_rows * matched.shape[0]) :] = True
+    left_out = np.zeros(shape, dtype=bool)
+    left_out[shape[0] - round(settings.ego_rows * shape[0]) :] = True
     if regions is not None:
         left_out |= regions.ignored
-    if settings.sky != "off" and regions is not None:
-        left_out |= regions.sky
-    elif settings.sky == "guess" and image is not None:
-        left_out |= guess_sky(image, match.disparity, matched)
     return left_out
 
 

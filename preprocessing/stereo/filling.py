@@ -135,7 +135,7 @@ def confidence_of_fills(disparity: Float32, holes: Holes) -> Float32:
     left, right = holes.ends(disparity)
     gap = np.ones_like(left)
     two = np.isfinite(np.maximum(left, right))
-    gap[two] = np.abs(left - right)[two] / (3 + np.float32(0.1) * np.minimum(left, right)[two])
+    gap[two] = np.abs(left[two] - right[two]) / (3 + np.float32(0.1) * np.minimum(left, right)[two])
     distance = np.minimum(
         np.where(holes.before >= 0, holes.columns - holes.before, width),
         np.where(holes.after < width, holes.after - holes.columns, width),
@@ -161,8 +161,10 @@ def regions_from_labels(labels: npt.NDArray[np.integer]) -> Regions:
     return Regions(labels == SKY_ID, np.isin(labels, IGNORED_IDS))
 
 
-def guess_sky(image: UInt8, disparity: Float32, valid: Bool) -> Bool:
+def guess_sky(image: UInt8, disparity: Float32, valid: Bool, nothing: Bool | None = None) -> Bool:
     """Return bool [H, W]: bright, smooth parts of an RGB image [H, W, 3] that reach its upper border and the distance.
+
+    Its upper border is where the scene begins: below what shows none (`nothing`, bool [H, W]) at the upper edge.
 
     Without texture a matcher only spreads what stands around the sky over it: its disparity [H, W] there runs from near
     to far. A white wall is as bright and smooth, but at one distance: so a part is sky only if a tenth of its matched
@@ -176,12 +178,16 @@ def guess_sky(image: UInt8, disparity: Float32, valid: Bool) -> Bool:
     cold = cv2.compare(red, cv2.add(blue, _WARMER_LEVELS), cv2.CMP_LE)
     bright = cv2.compare(brightest, _SKY_LEVEL, cv2.CMP_GE)
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(bright & smooth & cold, connectivity=4)
-    seeds = {part: float(np.median(brightest[0][parts[0] == part])) for part in np.unique(parts[0]) if part > 0}
+    # One more row down than `nothing`: there the spread of levels is the picture's own.
+    top = np.zeros(width, int) if nothing is None else (nothing.argmin(axis=0) + 2 * nothing[0]).clip(0, len(parts) - 1)
+    columns_of_all = np.arange(width)
+    first, levels = parts[top, columns_of_all], brightest[top, columns_of_all]
+    seeds = {part: float(np.median(levels[first == part])) for part in np.unique(first) if part > 0}
     sky = np.zeros(valid.shape, dtype=np.uint8)
     brightest_sky = 0.0
     for part, level in sorted(seeds.items(), key=lambda seed: -seed[1]):
-        left, top, columns, rows, area = statistics[part]
-        box = slice(top, top + rows), slice(left, left + columns)
+        left, upper, columns, rows, area = statistics[part]
+        box = slice(upper, upper + rows), slice(left, left + columns)
         inside = parts[box] == part
         known = disparity[box][inside & valid[box]]
         far = not known.size or np.percentile(known, 10) <= _FARTHEST_SHARE * width

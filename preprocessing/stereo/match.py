@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import Frame, InputError
+from preprocessing.ground import Camera, Frame, InputError
 from preprocessing.sets import Layout
 from preprocessing.stereo.census import CensusSettings, census
 from preprocessing.stereo.cleaning import Match
@@ -32,8 +32,8 @@ MATCHERS: dict[str, type[MatcherSettings]] = {
     "crestereo": CREStereoSettings,
     "dataset": DatasetSettings,
 }
-# Matchers of a pair of RGB images [H, W, 3]: (left, right, settings) -> Match.
-PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any], Match]] = {
+# Matchers of a pair of RGB images [H, W, 3]: (left, right, settings, camera at this width or None) -> Match.
+PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any, Camera | None], Match]] = {
     "census": census,
     "sgbm": sgbm,
     "crestereo": crestereo,
@@ -65,15 +65,23 @@ def check_size(path: Path, array: npt.NDArray[np.generic], left: UInt8) -> None:
         raise InputError(f"{path}: is {width}x{height}, but its left image is {left_width}x{left_height}")
 
 
-def match_pair(left: UInt8, right: UInt8, settings: MatcherSettings) -> Match:
-    """Match two rectified RGB images [H, W, 3] of one size. Raises: InputError naming a setting or weights."""
-    return PAIR_MATCHERS[settings.name](left, right, settings)
+def match_pair(left: UInt8, right: UInt8, settings: MatcherSettings, camera: Camera | None = None) -> Match:
+    """Match two rectified RGB images [H, W, 3] of one size.
+
+    Args:
+        camera: At this width: where infinity lies, and which disparities are worth a search; None = aligned principal
+            points, and the matcher's own range.
+
+    Raises: InputError naming a setting or weights.
+    """
+    return PAIR_MATCHERS[settings.name](left, right, settings, camera)
 
 
-def match_dataset(frame: Frame, left: UInt8, layout: Layout) -> Match:
+def match_dataset(frame: Frame, left: UInt8, layout: Layout, camera: Camera) -> Match:
     """Take the disparity that came with the set. Raises: InputError naming a missing or misfit file."""
     if frame.disparity is None:
         raise InputError(f"{frame.left}: the set has no disparity file for it; match it with another --matcher")
     disparity, valid = layout.read_disparity(frame.disparity)
     check_size(frame.disparity, disparity, left)
-    return Match(disparity, valid)
+    from_infinity = np.where(valid, disparity + np.float32(camera.doffs_px), np.float32(0))
+    return Match(from_infinity, valid, doffs_px=camera.doffs_px)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import advmtl
-from advmtl.config import Config
+from advmtl.config import Config, Source
 from advmtl.data import train_loader, val_loaders
 from advmtl.data.presentation import Presentation
 from advmtl.evaluation import evaluate, maps_of
@@ -148,3 +148,16 @@ def test_what_is_only_known_to_be_far_stays_far(tmp_path: Path) -> None:
         write_depth(root / "depth/val/a.png", np.full((HEIGHT, WIDTH), 80, np.float32), {"max_depth_m": "80"})
         batch = next(iter(train_loader(settings(source(f"folder:{root}:val", fx_px=fx)))))
         assert float(batch.targets["depth"].mean()) == pytest.approx(metres)
+
+
+def test_the_lens_of_a_source_can_be_written_on_the_command_line() -> None:
+    found = Source.parse("folder:data/my,dash:val,hfov_deg=72,weight=2")
+    assert (found.root, found.split, found.hfov_deg, found.weight) == ("data/my,dash", "val", 72, 2)
+    assert Source.parse("folder:dash,camera=a/b.json").camera == "a/b.json"
+    for text, key in (
+        ("folder:dash,fx_px=0", "fx_px"),
+        ("folder:dash,fx_px=3,hfov_deg=60", "hfov_deg"),
+        ("dash,fx_px=3", "format:root"),
+    ):
+        with pytest.raises(InputError, match=key):
+            Source.parse(text)

@@ -225,7 +225,7 @@ def test_train_ids_in_cityscapes_folders(tmp_path: Path) -> None:
         write_png(frame_path(tmp_path, "labels", "train", "town", name), classes)
     source = f"cityscapes:{tmp_path}:train"
     found = [line for line in lines(config([source], [source])) if "train ids" in line]
-    assert len(found) == 1 and "no id above 18 in 2 files and 67% of the pixels void" in found[0]
+    assert len(found) == 1 and "no id above 13 in 2 files" in found[0]
 
 
 def test_depth_of_another_scale_is_doubted(tmp_path: Path) -> None:
@@ -260,3 +260,15 @@ def test_of_large_sets_a_part_is_decoded_and_that_is_said(tmp_path: Path, monkey
     said = "depth: 3 of 6 label files were counted, evenly over the frames"
     assert said in lines(settings, doubtful=False)
     assert label_counts(settings, surveyed(settings)) == "segmentation 5 train, 1 val; depth 5 train, 1 val"
+
+
+def test_depth_in_a_stereo_set_that_does_not_say_who_wrote_it_is_doubted(tmp_path: Path) -> None:
+    """As a sensor's own depth/ in millimetres lies where that of preprocess is looked for."""
+    names = write_cityscapes(tmp_path, "train", frames=2)
+    source = f"cityscapes:{tmp_path}:train"
+    found = []
+    for text in (None, {"max_depth_m": "80.0"}):
+        for name in names:
+            write_depth(frame_path(tmp_path, "depth", "train", "town", name), np.full(SHAPE, 12.0, np.float32), text)
+        found.append([line for line in lines(config([source], [source])) if "preprocess wrote it" in line])
+    assert len(found[0]) == 1 and "_depth.png: does not say" in found[0][0] and found[1] == []

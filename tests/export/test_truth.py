@@ -94,7 +94,7 @@ def test_export_says_truth_at_both_sizes(streets: Config, tmp_path: Path, monkey
 def test_the_factor_of_a_size_is_what_makes_metres_those_of_the_trained_size(
     factor: float, streets: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in that says 10 m behind the canonical lens at 160x96 and 10 m / factor at 320x192; beyond 2 it is none."""
+    """A stand-in says 10 m behind the canonical lens at 160x96 and 10 m / factor at 320x192; beyond 2 it is none."""
 
     def made(generator: object, metadata: Metadata, tasks: object) -> Session:
         learnt = 10.0 if metadata.size == (160, 96) else 10.0 / factor

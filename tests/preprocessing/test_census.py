@@ -6,7 +6,9 @@ import pytest
 from random_dots import dot_pair
 
 from preprocessing.stereo import census as module
-from preprocessing.stereo.census import LARGEST_P2, census_transform, cost_volume, match_census, sum_paths
+from preprocessing.stereo.census import LARGEST_P2, match_census, sum_paths
+from preprocessing.stereo.costs import census_transform, cost_volume
+from preprocessing.stereo.search import Search
 
 
 def test_census_by_hand() -> None:
@@ -87,10 +89,10 @@ def test_the_greatest_costs_do_not_overflow() -> None:
 
 def test_strips_answer_as_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in dot_pair())
-    whole = match_census(left, right, 32, 3, 13, 100)
+    whole = match_census(left, right, Search(0, 32), 3, 13, 100)
     monkeypatch.setattr(module, "_STRIP_BYTES", 32 * 32 * left.shape[1])
     assert len(list(module._strips(left.shape[0], 32))) == 3
-    strips = match_census(left, right, 32, 3, 13, 100)
+    strips = match_census(left, right, Search(0, 32), 3, 13, 100)
     for a, b in zip(whole, strips, strict=True):
         assert (np.abs(a - b) > 0.5).mean() < 0.01
 
@@ -102,7 +104,7 @@ def test_more_than_128_disparities_are_told_apart(disparities: int) -> None:
     scene = rng.integers(0, 256, (20, 430), dtype=np.uint8)
     shift = 130 if disparities > 130 else 9
     left, right = np.ascontiguousarray(scene[:, :300]), np.ascontiguousarray(scene[:, shift : 300 + shift])
-    found, found_right = match_census(left, right, disparities, 3, 13, 100)
+    found, found_right = match_census(left, right, Search(0, disparities), 3, 13, 100)
     assert (np.abs(found[:, shift + 10 : -10] - shift) < 0.5).mean() > 0.98
     assert (np.abs(found_right[:, 10 : -shift - 10] - shift) < 0.5).mean() > 0.98
 
@@ -119,7 +121,7 @@ def test_fractions_follow_a_slanted_wall() -> None:
     behind = np.repeat(((columns + 6) / (1 - 1 / 40))[None], 48, axis=0).astype(np.float32)
     left = texture[:, :240].astype(np.uint8)
     right = cv2.remap(texture, behind, rows, cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
-    found, _ = match_census(np.ascontiguousarray(left), right, 32, 3, 13, 100)
+    found, _ = match_census(np.ascontiguousarray(left), right, Search(0, 32), 3, 13, 100)
     error = np.abs(found - disparity)[:, 30:-10]
     assert np.median(error) < 0.13
     assert np.median(np.abs(np.rint(found) - disparity)[:, 30:-10]) > 0.2

@@ -3,6 +3,7 @@
 import dataclasses
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -310,3 +311,22 @@ def test_halving_is_the_references() -> None:
     image = torch.rand(1, 3, 120, 161, generator=torch.Generator().manual_seed(0)) * 255
     expected = interpolate(image, (60, 80), mode="bilinear", align_corners=True)
     np.testing.assert_allclose(resize_aligned(image.numpy(), (80, 60)), expected.numpy(), atol=5e-3)
+
+
+@pytest.mark.parametrize("doffs", [5.0, -5.0, 4.6])
+def test_a_network_that_knows_no_negative_disparity_is_shown_infinity_at_0(doffs: float) -> None:
+    """Everything lies 2 px before infinity; the network answers the one shift at which its two pictures agree."""
+    wall = np.random.default_rng(4).integers(0, 256, (64, 160, 3), dtype=np.uint8)
+    d = round(2 - doffs)  # left pixel x is right pixel x - d
+    left, right = wall[:, 20:116], wall[:, 20 + d : 116 + d]
+
+    def agreeing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        width = one.shape[3]
+        apart = [np.abs(one[..., 30 : width - 30] - other[..., 30 - s : width - 30 - s]).mean() for s in range(12)]
+        return np.full(one.shape[2:], np.argmin(apart), np.float32)
+
+    settings = SimpleNamespace(size=None, fit="pad", size_for=lambda width, height: (width, height))
+    found, valid = crestereo_matcher._match_left(left, right, settings, agreeing, None, doffs)  # type: ignore[arg-type]
+    assert found.shape == (64, 96) and np.median(found) == pytest.approx(d + doffs, abs=1e-5)
+    partner = np.arange(96) - d
+    assert np.array_equal(valid[3], (partner >= 0) & (partner <= 95))

@@ -24,7 +24,9 @@ def root(tmp_path: Path) -> Path:
 def test_it_counts_looks_at_pairs_and_writes_nothing(root: Path) -> None:
     seen = inspect(make_plan(root, PreprocessSettings()))
     assert (seen.layout, seen.frames, seen.todo, seen.problems) == ("cityscapes", 4, {"new": 4}, [])
-    assert seen.cameras == ["4 frames: baseline 0.5 m, focal length 160.00 px, doffs 0.00 px"]
+    assert seen.cameras == [
+        "4 frames: baseline 0.5 m, focal length 160.00 px, doffs 0.00 px, view 57.6 degrees; measures 1.74 m to 160 m"
+    ]
     assert [name for name, _ in seen.pairs] == [f"train/dots/{name}" for name in NAMES]
     assert all("176x80" in line and "looks rectified" in line for _, line in seen.pairs)
     assert 0 < seen.needed_bytes < 1e6 < seen.free_bytes

@@ -18,7 +18,7 @@ from written_depth import NAMES, corrupt, good_rows, outputs, times
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import sha256_of, write_png
-from preprocessing.job import convert, pipeline
+from preprocessing.job import convert, matching, pipeline
 from preprocessing.job.convert import convert_frame
 from preprocessing.job.manifest import read_manifest
 from preprocessing.job.pipeline import Report, make_plan, preprocess
@@ -173,7 +173,7 @@ def test_a_copy_with_other_times_loses_nothing_by_a_failure(root: Path, monkeypa
         raise InputError("crestereo: cuda:0 has too little memory")
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="too little memory"):
-        patch.setattr(convert, "match_pair", no_memory)
+        patch.setattr(matching, "match_pair", no_memory)
         preprocess(root, PreprocessSettings(pictures=0))
     assert times(root) == made
     left = {key.rpartition("/")[2]: row["outputs"] for key, row in read_manifest(root / "depth").items()}

@@ -115,11 +115,11 @@ def test_what_is_no_setting_stays_as_it_was_given(text: str) -> None:
 
 @pytest.mark.parametrize("matcher", [SgbmSettings(), CensusSettings()])
 def test_maps_of_before_a_matcher_changed_are_made_anew(matcher: SgbmSettings | CensusSettings) -> None:
-    """OpenCV's own check was switched off; census takes fractions of window costs."""
+    """What ends the range does not count, and it grows where something nearer is seen."""
     shaping = PreprocessSettings(matcher=matcher).shaping()
-    assert settings_key(shaping) != settings_key({**shaping, "revision": 2})
-    assert shaping["revision"] == 3
+    assert settings_key(shaping) != settings_key({**shaping, "revision": 3})
+    assert shaping["revision"] == 4
 
 
-def test_the_maps_of_other_matchers_are_kept() -> None:
-    assert PreprocessSettings(matcher=DatasetSettings()).shaping()["revision"] == 2
+def test_the_maps_of_every_matcher_are_made_anew_since_borders_and_doffs_count() -> None:
+    assert PreprocessSettings(matcher=DatasetSettings()).shaping()["revision"] == 3

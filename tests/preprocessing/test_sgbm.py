@@ -5,8 +5,9 @@ from shared_files import shared_file
 
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, read_image
-from preprocessing.stereo.census import CensusSettings, census, search_range
+from preprocessing.stereo.census import CensusSettings, census
 from preprocessing.stereo.cleaning import CleanSettings, Match, clean
+from preprocessing.stereo.search import search_range
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings, sgbm
 
 

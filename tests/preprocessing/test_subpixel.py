@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from preprocessing.stereo.census import match_census
+from preprocessing.stereo.search import Search
 from preprocessing.stereo.subpixel import vertex, with_fraction
 
 
@@ -53,7 +54,7 @@ def test_no_fraction_is_pulled_to_a_whole_pixel(eighths: int) -> None:
         np.ascontiguousarray(np.rint(fine[:, 4 + start : 4 + start + 8 * width : 8]).astype(np.uint8))
         for start in (0, round(8 * shift))
     )
-    found, _ = match_census(left, right, 16, 3, 13, 100)
+    found, _ = match_census(left, right, Search(0, 16), 3, 13, 100)
     error = (found - shift)[6:-6, 24:-10]
     assert abs(float(np.median(error))) < 0.03
     assert float(np.mean(np.abs(error) < 0.2)) > 0.9

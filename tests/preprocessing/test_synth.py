@@ -19,6 +19,7 @@ from preprocessing.ground.files import read_grey_or_index, read_image
 from preprocessing.ground.labels import LABEL_SETS
 from preprocessing.scenes import stage
 from preprocessing.scenes.compose import RARE, compose
+from preprocessing.scenes.mounting import Mounting, span_of
 from preprocessing.scenes.noise import hashed, noise
 from preprocessing.scenes.render import Renderer
 from preprocessing.scenes.synth import Pair, frame_of, generate, render_pair
@@ -164,6 +165,72 @@ def test_rare_classes_stand_in_view_in_a_tenth_of_the_scenes() -> None:
         counts.update(ahead)
     rare = _ROAD_USERS | {stage.WALL, stage.FENCE, stage.TRAFFIC_LIGHT, stage.TRAFFIC_SIGN, stage.POLE}
     assert {label: counts[label] for label in rare if counts[label] < scenes / 10} == {}
+
+
+def test_the_road_lies_where_lens_height_and_pitch_put_it() -> None:
+    """A level road h below a camera that looks down by p: the pixel (u, v) sees it at Z = h / (y cos p + sin p) with
+    y = (v - v0) / fy, along the middle column; here the street itself rises and rolls a little, hence the tolerance.
+    """
+    lens = Mounting(hfov_deg=(70, 70), camera_height_m=(2.2, 2.2), pitch_deg=(8, 8))
+    checked = 0
+    for index in (0, 1, 3):
+        scene, size = compose(11, index, (200, 96), lens), (200, 96)
+        camera, view = scene.rig.camera, Renderer(scene).view(size, 0.0)
+        assert camera.fx_px == pytest.approx(200 / (2 * np.tan(np.radians(35))), abs=1e-3)
+        column = round(camera.u0_px)
+        y = (np.arange(96) - camera.v0_px) / camera.fy_px
+        with np.errstate(divide="ignore"):
+            expected = 2.2 / (y * np.cos(np.radians(8)) + np.sin(np.radians(8)))
+        near = (view.labels[:, column] == stage.ROAD) & (expected > 0) & (expected < 9)
+        checked += int(near.sum())
+        assert np.abs(view.depth[near, column] / expected[near] - 1).max(initial=0) < 0.05
+    assert checked > 20
+
+
+def test_the_same_street_through_another_lens() -> None:
+    """A point seen by both lenses has one depth: pixels of equal direction, fx times as far off the principal point."""
+    wide, narrow = compose(5, 1, SIZE), compose(5, 1, SIZE, Mounting(hfov_deg=(25, 25)))
+    assert np.array_equal(wide.geometry.corners, narrow.geometry.corners)
+    assert np.array_equal(wide.rig.axes, narrow.rig.axes) and np.array_equal(wide.rig.centre, narrow.rig.centre)
+    a, b = (Renderer(scene).view(SIZE, 0.0) for scene in (wide, narrow))
+    v, u = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
+    ratio = wide.rig.camera.fx_px / narrow.rig.camera.fx_px
+    x = np.rint((u - narrow.rig.camera.u0_px) * ratio + wide.rig.camera.u0_px).astype(int)
+    y = np.rint((v - narrow.rig.camera.v0_px) * ratio + wide.rig.camera.v0_px).astype(int)
+    both = (b.labels == stage.ROAD) & (a.labels[y, x] == stage.ROAD)
+    assert both.sum() > 200
+    assert np.median(np.abs(b.depth / np.maximum(a.depth[y, x], 0.1) - 1)[both]) < 0.03
+
+
+def test_lens_and_mounting_reach_the_files_and_the_record(tmp_path: Path) -> None:
+    lens = Mounting(hfov_deg=(60, 80), camera_height_m=(0.8, 0.8))
+    generate(tmp_path, 3, (64, 32), seed=2, workers=1, mounting=lens)
+    record = json.loads((tmp_path / "synth.json").read_text())
+    assert record["hfov_deg"] == [60, 80] and record["camera_height_m"] == [0.8, 0.8] and "pitch_deg" not in record
+    views = [2 * np.degrees(np.arctan(32 / read_camera(f.camera).fx_px)) for f in find_frames(tmp_path, None)]
+    assert 60 <= min(views) < max(views) <= 80
+    with pytest.raises(InputError, match=r"synth\.json.*another hfov_deg"):
+        generate(tmp_path, 3, (64, 32), seed=2, workers=1, mounting=Mounting(camera_height_m=(0.8, 0.8)))
+
+
+@pytest.mark.parametrize(
+    ("lens", "named"),
+    [
+        ({"hfov_deg": (50, 170)}, "hfov_deg is 170"),
+        ({"camera_height_m": (0, 1)}, "camera_height_m: 0"),
+        ({"pitch_deg": (5, 2)}, "pitch_deg: 5:2"),
+    ],
+)
+def test_a_mounting_that_no_camera_has_is_refused_by_name(lens: dict[str, tuple[float, float]], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        Mounting(**lens)
+
+
+def test_a_span_is_one_number_or_two() -> None:
+    assert span_of("50", "hfov_deg") == (50, 50) and span_of("48:56", "hfov_deg") == (48, 56)
+    for text in ("", "wide", "1:2:3", "nan"):
+        with pytest.raises(InputError, match="hfov_deg"):
+            span_of(text, "hfov_deg")
 
 
 def test_val_scenes_are_spread_evenly() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
+from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -39,10 +40,12 @@ from preprocessing.ground import (
 )
 
 DEPTH_M = "depth_m"
+DEPTH_ERROR = "depth_error"
 # 16-bit depth is 1/256 m apart.
 CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
+_MARKS = 8  # about so many files are asked who wrote them
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
@@ -66,7 +69,12 @@ class DepthArrays(TaskArrays):
             endless=True,
         ),
     )
+    optional = (Output(DEPTH_ERROR, "float32 [1,H,W], expected |Z - Z*| / Z* of depth_m, 1 = 100 %", "relative", 0.01),)
     derived: tuple[str, ...] = ()
+
+    def given(self, spec: TaskSpec) -> tuple[Output, ...]:
+        """Metres; the expected error where the configuration asks for it."""
+        return self.outputs if spec.depth_error is None else (*self.outputs, *self.optional)
 
     def has(self, record: FrameRecord) -> bool:
         return record.depth is not None or record.disparity is not None
@@ -96,10 +104,11 @@ class DepthArrays(TaskArrays):
         """Depth that the network cannot express; what is only known to be far is not meant."""
         pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
         values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
+        unmarked = _unmarked([record for record, _ in files])
         if not len(values):
-            return []
+            return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
-        return [
+        return unmarked + [
             f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
             for what, limit, outside in sides
             if outside.mean() > _OUTSIDE
@@ -155,7 +164,11 @@ class DepthArrays(TaskArrays):
         true = None if truth is None else self.picture(truth, spec)
         predicted = color_depth(outputs[DEPTH_M], *spec.depth_range_m), "depth [m], prediction"
         legend = depth_legend(len(image) + CAPTION_HEIGHT, *spec.depth_range_m)
-        return [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
+        rows = [panel(image, (true, "depth [m], truth"), predicted, legend, "depth")]
+        if DEPTH_ERROR in outputs:
+            metres = None if truth is None else truth.reshape(truth.shape[-2:])
+            rows.append(error_row(image, metres, outputs[DEPTH_M], outputs[DEPTH_ERROR], spec.depth_range_m[1]))
+        return rows
 
     def paint(self, image: RGB, outputs: Mapping[str, Array], spec: TaskSpec) -> RGB:
         return color_depth(outputs[DEPTH_M], *spec.depth_range_m)
@@ -166,11 +179,15 @@ class DepthArrays(TaskArrays):
         true, depth, limits = truth.reshape(image.shape[:2]), outputs[DEPTH_M], spec.depth_range_m
         valid = (true > 0) & (true < limits[1])
         relative = np.where(valid, np.abs(depth - true) / np.maximum(true, 1e-3), 0).astype(np.float32)
+        stated = []
+        if DEPTH_ERROR in outputs:
+            stated = [("expected |error| / depth, 1 % dark to 100 % bright", color_error(outputs[DEPTH_ERROR]))]
         return [
             ("image", image),
             (f"truth, {limits[0]:g} m red to {limits[1]:g} m blue", color_depth(true, *limits)),
             ("prediction", color_depth(depth, *limits)),
             (f"|error| / truth, 0 blue to {_ERROR_SHARE:g} red", colour_values(relative, valid, 0, _ERROR_SHARE)),
+            *stated,
         ]
 
     def footer(self, spec: TaskSpec, width: int) -> RGB:
@@ -180,7 +197,11 @@ class DepthArrays(TaskArrays):
         metres = outputs[DEPTH_M]
         # The file's only word for the sky (+Inf) and for the unknown (NaN) is 0, no depth. -Inf is neither.
         known = np.where(np.isnan(metres) | np.isposinf(metres), np.float32(0), metres)
-        return {"depth": MapFile(to_stored(known), DEPTH_TEXT)}
+        found = {"depth": MapFile(to_stored(known), DEPTH_TEXT)}
+        if DEPTH_ERROR in outputs:
+            # Where there is no distance, there is none to be wrong.
+            found[DEPTH_ERROR] = MapFile(error_code(np.where(known > 0, outputs[DEPTH_ERROR], np.nan)), ERROR_TEXT)
+        return found
 
 
 def read_metres(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -257,3 +278,16 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
+
+
+def _unmarked(records: Sequence[FrameRecord]) -> list[str]:
+    """A line where depth of a stereo set, which `preprocess` should have written, does not say that it did."""
+    made = [record.depth for record in records if record.frame is not None and record.depth == record.frame.depth]
+    paths = [path for path in made[:: max(1, len(made) // _MARKS)] if path is not None]
+    without = [path for path in paths if read_depth_clip(path) is None]
+    if not without:
+        return []
+    return [
+        f"{without[0]}: does not say that preprocess wrote it, and is read as metres x {DEPTH_SCALE}; is it of another "
+        "scale? preprocess --out writes depth elsewhere"
+    ]

@@ -1,4 +1,7 @@
-"""Depth for training: prediction and target in metres [N,1,H,W], 0 = invalid."""
+"""Depth for training: prediction and target in metres [N,1,H,W], 0 = invalid.
+
+A prediction that states its error has it as a second channel (`tasks.depth.expected_error`).
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,15 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from advmtl.tasks.depth.arrays import DEPTH_ERROR
 from advmtl.tasks.depth.constant import constant_depths
 from advmtl.tasks.depth.distance_bands import DistanceBands
 from advmtl.tasks.depth.edges import DepthEdges
+from advmtl.tasks.depth.error_metrics import ErrorSums
+from advmtl.tasks.depth.expected_error import metres, relative_error, with_metres
 from advmtl.tasks.depth.losses import LOSSES
 from advmtl.tasks.depth.metrics import DepthMetrics, frame_depth_sums, frame_metrics
 from advmtl.tasks.depth.published import PROTOCOLS
 from advmtl.tasks.depth.scale import DepthScale, frame_scale_sums, ratios_of, scale_doubt
-from advmtl.tasks.learning import Constant, Figure, Meter, PrecisionLoss, TaskLearning
-from advmtl.tasks.spec import TaskSpec
+from advmtl.tasks.learning import Constant, ErrorMeter, Figure, Meter, PrecisionLoss, TaskLearning
+from advmtl.tasks.spec import ErrorScale, TaskSpec
 
 NAME = "depth"
 OUTPUT = "depth_m"
@@ -57,20 +63,22 @@ def _contrast(spec: TaskSpec) -> float:
 
 
 class DepthMeter:
-    """Errors, edges, errors by distance, and scale over a set."""
+    """Errors, edges, errors by distance, and scale over a set; whether stated errors are true, if there are some."""
 
-    def __init__(self, max_m: float) -> None:
+    def __init__(self, max_m: float, scale: ErrorScale | None = None) -> None:
         self.pixels, self.edges, self.bands = DepthMetrics(max_m), DepthEdges(max_m), DistanceBands(max_m)
         self.scale = DepthScale(max_m)
+        self.read_as, self.stated = scale or ErrorScale(), ErrorSums(max_m)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch of metres; targets are true depths before any clipping."""
-        depth, target = outputs[NAME].float(), targets[NAME]
+        depth, target = metres(outputs[NAME]).float(), targets[NAME]
         self.pixels.update(depth, target, frames=frames)
         self.edges.update(depth, target)
         ratios = ratios_of(depth, target, self.scale.max_m)
         self.bands.add(ratios)
         self.scale.add(ratios)
+        self.stated.update(outputs[NAME].float(), target)
 
     def merge(self, other: "DepthMeter") -> None:
         """Add what another one has counted."""
@@ -78,11 +86,13 @@ class DepthMeter:
         self.edges.merge(other.edges)
         self.bands.merge(other.bands)
         self.scale.merge(other.scale)
+        self.stated.merge(other.stated)
 
     def compute(self) -> dict[str, Any]:
-        """See `DepthMetrics`, `DepthEdges`, `DepthScale` and `DistanceBands`."""
+        """See `DepthMetrics`, `DepthEdges`, `DepthScale`, `DistanceBands` and `ErrorSums`."""
         figures = {**self.pixels.compute(), **self.edges.compute(), **self.scale.compute()}
         figures["bands"] = self.bands.compute()
+        figures |= self.stated.compute(self.read_as.interval)
         return figures if figures.get("abs_rel") is not None else {}
 
 
@@ -94,7 +104,7 @@ class DepthFrames:
 
     def sums(self, output: Tensor, target: Tensor) -> Tensor:
         """float64 `[N,6]`."""
-        depth = output.float()
+        depth = metres(output).float()
         parts = (frame_depth_sums(depth, target, self.max_m), frame_scale_sums(depth, target, self.max_m))
         return torch.cat(parts, dim=1)
 
@@ -130,6 +140,13 @@ class Depth(TaskLearning):
         Figure("abs_rel_frame_scaled", "1", False, title="AbsRel, frames' scales removed", of_frames=True),
         Figure("rmse_frame_scaled_m", "m", False, title="RMSE, frames' scales removed"),
         Figure("delta1_frame_scaled", "1", True, title="δ1, frames' scales removed"),
+        Figure("error_ause_abs_rel", "1", False, title="AUSE, AbsRel"),
+        Figure("error_ause_abs_rel_constant", "1", title="AUSE of a constant, AbsRel"),
+        Figure("error_ause_rmse", "1", False, title="AUSE, RMSE"),
+        Figure("error_ause_rmse_constant", "1", title="AUSE of a constant, RMSE"),
+        Figure("error_within_80", "1", title="truth in the 80 % interval"),
+        Figure("error_stated", "1", title="stated error"),
+        Figure("error_measured", "1", title="measured error"),
         Figure("depth_m", "m"),  # of a constant prediction
         Figure("frames", "frames"),
         Figure("pixels", "px"),
@@ -141,7 +158,15 @@ class Depth(TaskLearning):
     protocols = PROTOCOLS
 
     def channels(self, spec: TaskSpec) -> int:
-        """One."""
+        """One, and one for the expected error."""
+        return 1 if spec.depth_error is None else 2
+
+    def channels_aside(self, spec: TaskSpec) -> int:
+        """That of the expected error: what it costs must not be paid by the depth."""
+        return 0 if spec.depth_error is None else 1
+
+    def encoded_channels(self, spec: TaskSpec) -> int:
+        """One: discriminators see depth alone."""
         return 1
 
     def means(self, spec: TaskSpec) -> str:
@@ -154,12 +179,15 @@ class Depth(TaskLearning):
         return DepthRange(*spec.canonical_range_m).bias_for(_INITIAL_M)
 
     def activate(self, x: Tensor, spec: TaskSpec) -> Tensor:
-        """Metres behind the canonical lens, times the scale of a calibrated network."""
-        metres = DepthRange(*spec.canonical_range_m).metres(x)
-        if spec.depth_scale == 1:
-            return metres
-        scaled = metres * spec.depth_scale
-        return scaled.clamp(*spec.depth_range_m) if spec.canonical_fx_px is None else scaled
+        """Metres behind the canonical lens, times the scale of a calibrated network, and the expected relative error
+        where there is one.
+        """
+        depth = DepthRange(*spec.canonical_range_m).metres(metres(x))
+        if spec.depth_scale != 1:
+            depth = depth * spec.depth_scale
+            depth = depth.clamp(*spec.depth_range_m) if spec.canonical_fx_px is None else depth
+        read_as = spec.depth_error
+        return depth if read_as is None else torch.cat([depth, relative_error(x[:, 1:], read_as)], 1)
 
     def tensor(self, targets: Any) -> Tensor:
         """float32 [N,1,H,W]."""
@@ -174,8 +202,9 @@ class Depth(TaskLearning):
         has it.
         """
         shorter = zoom.clamp(max=1) if isinstance(zoom, Tensor) else min(zoom, 1.0)
-        depth = torch.where(target.isinf(), spec.depth_range_m[1] / shorter, target / zoom)
-        return torch.where(target > 0, depth.clamp(*spec.canonical_range_m), 0.0)
+        own = metres(target)
+        depth = torch.where(own.isinf(), spec.depth_range_m[1] / shorter, own / zoom)
+        return with_metres(target, torch.where(own > 0, depth.clamp(*spec.canonical_range_m), 0.0))
 
     def halved(self, target: Tensor, spec: TaskSpec) -> Tensor:
         """Twice the metres, where lenses are not ignored."""
@@ -188,14 +217,14 @@ class Depth(TaskLearning):
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """As `encode_real`."""
-        return _contrast(spec) * DepthRange(*spec.canonical_range_m).normalised_log(output)
+        return _contrast(spec) * DepthRange(*spec.canonical_range_m).normalised_log(metres(output))
 
     def pictures(self, output: Tensor, target: Tensor, spec: TaskSpec) -> tuple[Tensor, Tensor, Tensor]:
         """Inverse depths over the frame's largest true one, grey."""
         valid = self.mask(target)
         true = torch.where(valid, 1 / target.clamp(min=1e-6), 0)
         largest = true.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
-        predicted = torch.where(valid, 1 / output, 0)
+        predicted = torch.where(valid, 1 / metres(output), 0)
         return predicted / largest, true / largest, valid
 
     def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
@@ -203,17 +232,21 @@ class Depth(TaskLearning):
         and what was learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
         """
         if spec.canonical_fx_px is None:
-            return output if not isinstance(zoom, Tensor) and zoom == 1 else output * zoom
-        return (output * zoom).clamp(*spec.depth_range_m)
+            return output if not isinstance(zoom, Tensor) and zoom == 1 else with_metres(output, metres(output) * zoom)
+        return with_metres(output, (metres(output) * zoom).clamp(*spec.depth_range_m))
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """The geometric mean of both views [m], and by how much they differ in log metres: less is surer."""
-        a, b = plain.log(), mirrored.log()
+        a, b = metres(plain).log(), metres(mirrored).log()
         return ((a + b) / 2).exp(), (a - b).abs()
 
     def meter(self, spec: TaskSpec) -> Meter:
         """Errors, edges, errors by distance."""
-        return DepthMeter(spec.depth_range_m[1])
+        return DepthMeter(spec.depth_range_m[1], spec.depth_error)
+
+    def error_meter(self, spec: TaskSpec) -> ErrorMeter | None:
+        """Whether the stated errors are true, where there are some."""
+        return None if spec.depth_error is None else ErrorSums(spec.depth_range_m[1])
 
     def frame_meter(self, spec: TaskSpec) -> DepthFrames:
         """AbsRel, RMSE, δ1."""
@@ -237,12 +270,15 @@ class Depth(TaskLearning):
         return constant_depths(targets, NAME, spec.depth_range_m[1])
 
     def deploy(self, output: Tensor) -> dict[str, Tensor]:
-        """float32 [N,H,W] metres."""
-        return {OUTPUT: output[:, 0].float()}
+        """float32 [N,H,W] metres, and relative errors where there are some."""
+        found = {OUTPUT: output[:, 0].float()}
+        return found if output.shape[1] == 1 else {**found, DEPTH_ERROR: output[:, 1].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
-        """[N,1,H,W]; what has no distance, the sky, is as far as anything that is told."""
-        return outputs[OUTPUT][:, None].clamp(max=spec.depth_range_m[1])
+        """[N,1,H,W], [N,2,H,W] with errors; what has no distance, the sky, is as far as anything that is told."""
+        depth = outputs[OUTPUT].clamp(max=spec.depth_range_m[1])
+        error = outputs.get(DEPTH_ERROR)
+        return depth[:, None] if error is None else torch.stack([depth, error], 1)
 
 
 LEARNING = Depth()

@@ -1,6 +1,7 @@
 """Losses of depth: `name(prediction, target, mask, *, options) -> scalar`.
 
-Prediction and target in metres [N,1,H,W] (target 0 = invalid), mask bool [N,1,H,W].
+Prediction and target in metres [N,1,H,W] (target 0 = invalid), mask bool [N,1,H,W]. Of a prediction with a second
+channel, its expected error, the metres alone are compared; but for `expected_error`.
 
 A pixel counts where its mask is true; a mask of None is made from the target. Where nothing counts, a loss is 0 and
 its gradient 0. Nothing here waits for the device: counts stay tensors, and masked values are replaced before any
@@ -23,8 +24,10 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from advmtl.distributed import SINGLE, Processes
+from advmtl.tasks.depth.expected_error import OPTIONS, expected_error, metres
 from advmtl.tasks.device_transfer import to_device
 from advmtl.tasks.learning import Loss
+from advmtl.tasks.spec import EXPECTED_ERROR
 
 Space = Literal["log", "metric"]
 # ImageNet's standard deviations, to bring the gradients of the normalised image back to the 0..1 scale.
@@ -148,7 +151,7 @@ def smoothness(
         mask: bool [N,1,H,W]; a frame without any true pixel is left out (it has no depth label, so the depth
             task does not learn from it). None: every frame counts.
     """
-    inverse = 1 / prediction
+    inverse = 1 / metres(prediction)
     relative = inverse / inverse.mean(dim=(1, 2, 3), keepdim=True)
     picture = image * to_device(_IMAGE_STD, image).view(1, 3, 1, 1)
     per_frame = _edge_aware(relative, picture, dim=3) + _edge_aware(relative, picture, dim=2)
@@ -162,7 +165,7 @@ def _errors(prediction: Tensor, target: Tensor, mask: Tensor | None, space: Spac
     """Mask of counting pixels, and e = ln p − ln g or p − g there; exactly 0, without gradient, elsewhere."""
     mask = target > 0 if mask is None else mask & (target > 0)
     one = torch.ones((), dtype=prediction.dtype, device=prediction.device)
-    p, g = torch.where(mask, prediction, one), torch.where(mask, target.to(prediction.dtype), one)
+    p, g = torch.where(mask, metres(prediction), one), torch.where(mask, target.to(prediction.dtype), one)
     return mask, torch.log(p) - torch.log(g) if space == "log" else p - g
 
 
@@ -194,6 +197,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "gradient_matching": Loss(gradient_matching, options=_SPACE | {"scales": PositiveInt}),
         "huber": Loss(huber, options=_SPACE | {"delta": PositiveFloat}, seams=True, pointwise=True),
         "smoothness": Loss(smoothness, against="image"),
+        EXPECTED_ERROR: Loss(expected_error, options=OPTIONS, pointwise=True, of_error=True),
         "perceptual": Loss(None, against="picture"),
     }
 )

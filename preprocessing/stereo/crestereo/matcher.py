@@ -4,6 +4,7 @@ The pair is matched at half size first, from nothing, then at full size, startin
 section 3.3). torch and ONNX Runtime are imported when they are used.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.ground import Bool, Float32, InputError
+from preprocessing.ground import Bool, Camera, Float32, InputError
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.crestereo.onnx import OnnxModel, open_onnx
 
@@ -141,10 +142,11 @@ class CREStereoSettings:
         return max(LEAST_SIDE, near(width) * STEP), max(LEAST_SIDE, near(height) * STEP)
 
 
-def crestereo(left: UInt8, right: UInt8, settings: CREStereoSettings) -> Match:
+def crestereo(left: UInt8, right: UInt8, settings: CREStereoSettings, camera: Camera | None = None) -> Match:
     """Match two rectified RGB images [H, W, 3] of one size, both ways where `settings.check` asks for it.
 
-    A disparity below 0, or whose partner lies outside the right image, is invalid.
+    What lies beyond infinity, or whose partner lies outside the right image, is invalid. `camera`: at this width;
+    without, the principal points are taken as aligned.
 
     Raises:
         InputError: The weights are not CREStereo's, the device is not there or its memory too small.
@@ -152,12 +154,17 @@ def crestereo(left: UInt8, right: UInt8, settings: CREStereoSettings) -> Match:
     if left.shape != right.shape or left.ndim != 3:
         raise InputError(f"crestereo: left is {left.shape} and right {right.shape}; both must be one [H, W, 3]")
     solve, size = load(settings)
-    disparity, valid = _match_left(left, right, settings, solve, size)
+    doffs = 0.0 if camera is None else camera.doffs_px
+
+    def match(one: UInt8, other: UInt8) -> tuple[Float32, Bool]:
+        return _match_left(one, other, settings, solve, size, doffs)
+
+    disparity, valid = match(left, right)
     if not settings.check:
-        return Match(disparity, valid)
+        return Match(disparity, valid, doffs_px=doffs)
     # Mirrored and swapped, the pair has the same geometry with the right image as the reference.
-    mirrored, mirrored_valid = _match_left(right[:, ::-1], left[:, ::-1], settings, solve, size)
-    return Match(disparity, valid, mirrored[:, ::-1], mirrored_valid[:, ::-1])
+    mirrored, mirrored_valid = match(right[:, ::-1], left[:, ::-1])
+    return Match(disparity, valid, mirrored[:, ::-1], mirrored_valid[:, ::-1], doffs)
 
 
 # A pair float32 [1, 3, H, W], BGR 0..255 -> disparity float32 [H, W].
@@ -242,8 +249,22 @@ def _solve(network: "CREStereo", device: str, left: Float32, right: Float32, set
 
 
 def _match_left(
-    left: UInt8, right: UInt8, settings: CREStereoSettings, solve: Solve, fixed: tuple[int, int] | None
+    left: UInt8,
+    right: UInt8,
+    settings: CREStereoSettings,
+    solve: Solve,
+    fixed: tuple[int, int] | None,
+    doffs: float,
 ) -> tuple[Float32, Bool]:
+    """Return d + doffs [H, W] px and where it means anything."""
+    own_width = left.shape[1]
+    first = math.floor(-doffs)
+    if first:  # the network knows no disparity below 0, so its pictures are laid side by side where infinity has 0
+        before, after = max(0, -first), max(0, first)
+        left = cv2.copyMakeBorder(left, 0, 0, before, after, cv2.BORDER_REPLICATE)
+        right = cv2.copyMakeBorder(right, 0, 0, after, before, cv2.BORDER_REPLICATE)
+    else:
+        before = 0
     height, width = left.shape[:2]
     size = fixed or settings.size_for(width, height)
     pads = fixed is None and settings.size is None and settings.fit == "pad"
@@ -254,7 +275,9 @@ def _match_left(
     else:
         # The network's pixels are as wide as width / size[0] of the image's; the height plays no part.
         disparity = np.asarray(cv2.resize(answer, (width, height)), np.float32) * np.float32(width / size[0])
-    valid = np.isfinite(disparity) & (disparity >= 0) & (disparity <= np.arange(width, dtype=np.float32))
+    disparity = disparity[:, before : before + own_width] + np.float32(first + doffs)
+    partner = np.arange(own_width, dtype=np.float32) - disparity + np.float32(doffs)
+    valid = np.isfinite(disparity) & (disparity >= 0) & (partner >= 0) & (partner <= own_width - 1)
     return np.where(valid, disparity, 0).astype(np.float32), valid
 
 
