@@ -1,5 +1,6 @@
 """From a run to one ONNX file, compared with the checkpoint on real frames before it gets its final name."""
 
+from export.convert.other_size import size_factor
 from export.convert.parity import Comparison, ParityError, ParityReport, check_parity, differences, in_unit, outputs_of
 from export.convert.to_onnx import (
     Deployment,

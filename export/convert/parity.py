@@ -157,7 +157,7 @@ def check_parity(
     """
     session = open_session(path, "cpu")
     metadata = session.metadata
-    model = Deployable(generator, tasks, metadata.zoom, metadata.sky).eval()
+    model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
     pairs: list[tuple[Outputs, Outputs]] = []

@@ -20,6 +20,7 @@ from advmtl.data import index_source
 from advmtl.networks import Generator
 from advmtl.tasks import TASKS, Task
 from advmtl.training import load_trained
+from export.convert.other_size import size_factor
 from export.convert.parity import ParityReport, check_parity, in_unit
 from export.convert.truth import TruthReport, check_truth
 from export.graph import (
@@ -131,7 +132,9 @@ def export_onnx(
     width, height = metadata.size
     # On a contiguous copy: channels_last weights export as extra reshapes, which the runtime does not remove.
     plain = copy.deepcopy(generator).cpu().float().to(memory_format=torch.contiguous_format)
-    model = deployable_for(plain, metadata.size, target, tasks, metadata.zoom, metadata.sky).eval()
+    model = deployable_for(
+        plain, metadata.size, target, tasks, metadata.zoom, metadata.sky, metadata.size_factor
+    ).eval()
     example: tuple[Tensor, ...] = (torch.zeros(1, height, width, 3, dtype=torch.uint8),)
     if metadata.of_lens:
         example += (torch.full((1,), metadata.zoom),)
@@ -268,6 +271,7 @@ def export_model(
     else:
         pictures, skipped = list(frames[:count]), []
     metadata, tasks = where.describe(config, lenses), config.task_table
+    metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, lenses))
     with atomic_write(out) as temporary:
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
         truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
@@ -294,6 +298,12 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
     console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
     console.print(table)
     print_truth(report.truth, console)
+    if report.metadata.size_factor != 1:
+        console.print(
+            f"metres at this size are multiplied by {report.metadata.size_factor:.3f}, as pictures say without labels",
+            highlight=False,
+            soft_wrap=True,
+        )
     if DEPTH_ERROR in report.metadata.outputs and not report.metadata.error_frames:
         console.print(
             f"[yellow]warning[/] {DEPTH_ERROR} was not calibrated, as it is at a training's end; its 80 % interval is "

@@ -26,6 +26,7 @@ def deployable_for(
     tasks: Mapping[str, Task] = TASKS,
     zoom: float = 1.0,
     sky: Sequence[int] = (),
+    size_factor: float = 1.0,
 ) -> nn.Module:
     """The module to export for `target`, "cpu" or "gpu", at `size` (width, height).
 
@@ -34,8 +35,8 @@ def deployable_for(
     """
     width, height = size
     if target == "cpu" and isinstance(generator, Generator) and not (width % STRIDE or height % STRIDE):
-        return CpuDeployable(generator, size, tasks, zoom, sky)
-    return Deployable(generator, tasks, zoom, sky)
+        return CpuDeployable(generator, size, tasks, zoom, sky, size_factor)
+    return Deployable(generator, tasks, zoom, sky, size_factor)
 
 
 class CpuDeployable(nn.Module):
@@ -61,9 +62,10 @@ class CpuDeployable(nn.Module):
         tasks: Mapping[str, Task] = TASKS,
         zoom: float = 1.0,
         sky: Sequence[int] = (),
+        size_factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.finish, self.zoom = Finish(tasks, generator.spec, sky), zoom
+        self.finish, self.zoom = Finish(tasks, generator.spec, sky, size_factor), zoom
         width, height = size
         self.generator = copy.deepcopy(generator)
         rearrange_gates(self.generator)

@@ -13,10 +13,11 @@ from preprocessing.ground import IMAGENET_MEAN, IMAGENET_STD
 class Finish:
     """What is left to do of a generator's maps: metres of the frame's lens, and none of the sky."""
 
-    def __init__(self, tasks: Mapping[str, Task], spec: TaskSpec, sky: Sequence[int]) -> None:
-        """sky: the classes that have no distance."""
+    def __init__(self, tasks: Mapping[str, Task], spec: TaskSpec, sky: Sequence[int], factor: float = 1.0) -> None:
+        """sky: the classes that have no distance. factor: of depth at this size (`Metadata.size_factor`)."""
         # Metres stay within the range behind any lens, also those of a network that learnt for one lens alone.
         self.spec = replace(spec, canonical_fx_px=spec.canonical_fx_px or 1.0)
+        self.factor = factor
         self.learning = {name: task.learning for name, task in tasks.items()}
         self.endless = {one.name for task in tasks.values() for one in task.arrays.outputs if one.endless}
         self.classes = next((one.arg_max for one in self.learning.values() if one.arg_max is not None), None)
@@ -25,6 +26,8 @@ class Finish:
     def measured(self, name: str, output: Tensor, zoom: Tensor | float) -> dict[str, Tensor]:
         """The deployed outputs of a task's map, of a lens `zoom` times as long as the canonical one."""
         learning = self.learning[name]
+        if learning.tells == "distance" and self.factor != 1:
+            zoom = zoom * self.factor
         return learning.deploy(learning.as_measured(output, zoom, (1.0, 1.0), self.spec))
 
     def without_sky(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -52,12 +55,17 @@ class Deployable(nn.Module):
     factor: Tensor
 
     def __init__(
-        self, generator: nn.Module, tasks: Mapping[str, Task] = TASKS, zoom: float = 1.0, sky: Sequence[int] = ()
+        self,
+        generator: nn.Module,
+        tasks: Mapping[str, Task] = TASKS,
+        zoom: float = 1.0,
+        sky: Sequence[int] = (),
+        size_factor: float = 1.0,
     ) -> None:
-        """sky: classes whose depth is +Inf."""
+        """sky: classes whose depth is +Inf. size_factor: of depth at the size that it will be shown."""
         super().__init__()
         self.generator = generator
-        self.finish, self.zoom = Finish(tasks, getattr(generator, "spec", TaskSpec()), sky), zoom
+        self.finish, self.zoom = Finish(tasks, getattr(generator, "spec", TaskSpec()), sky, size_factor), zoom
         scale = 255 * torch.tensor(IMAGENET_STD)
         self.register_buffer("shift", 255 * torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("factor", (1 / scale).view(1, 3, 1, 1), persistent=False)

@@ -40,7 +40,7 @@ def layouts_of(tasks: Mapping[str, Task]) -> dict[str, str]:
 _OF_LENS = tuple(one.name for task in TASKS.values() for one in task.arrays.outputs if one.of_lens)
 _OF_VERSION_2 = (
     *("lens_outputs", "canonical_fx_px", "trained_fx_px", "lens", "zoom", "zooms"),
-    *("trained_size", "fit", "resize", "sky"),
+    *("trained_size", "size_factor", "fit", "resize", "sky"),
 )
 
 
@@ -62,6 +62,9 @@ class Metadata:
     The graph multiplies metres by its input `lens_zoom`, the focal length in pixels of what the network sees over the
     one that it learnt for; `zoom` is its default, that of `lens`, and `zooms` the least and the greatest that training
     has shown.
+
+    `size_factor` is what the graph multiplies depth by beside it, so that metres at `size` are those of the trained
+    size.
 
     A frame of another aspect is brought to `size` as `fit` says (`preprocessing.ground.Framing`), its pixels as
     `resize` says. `sky` are the classes whose pixels have no distance: their depth is +Inf, beyond range.
@@ -95,6 +98,7 @@ class Metadata:
     camera: Camera | None = None
     camera_size: tuple[int, int] | None = None
     trained_size: tuple[int, int] | None = None
+    size_factor: float = 1.0
     lens_outputs: tuple[str, ...] | None = None
     canonical_fx_px: float | None = None
     trained_fx_px: float | None = None
@@ -129,6 +133,8 @@ class Metadata:
             raise ValueError(f"sky {self.sky} is not among {len(self.class_names)} classes")
         if not 0 < self.depth_scale < math.inf:
             raise ValueError(f"depth_scale {self.depth_scale} is not a factor")
+        if not 0 < self.size_factor < math.inf:
+            raise ValueError(f"size_factor {self.size_factor} is not a factor")
         if not 0 < self.zoom < math.inf:
             raise ValueError(f"zoom {self.zoom} is not a ratio of focal lengths")
         if self.fit not in FITS:
@@ -234,6 +240,7 @@ _READ: dict[str, Any] = {
     "camera": _optional(_camera),
     "camera_size": _optional(_pair),
     "trained_size": _optional(_pair),
+    "size_factor": float,
     "lens_outputs": _optional(tuple),
     "canonical_fx_px": _optional(float),
     "trained_fx_px": _optional(float),
@@ -297,6 +304,8 @@ def _of_frames(metadata: Metadata) -> dict[str, str]:
     told = {f"{KEY}.resize": metadata.resize, f"{KEY}.fit": _FITS[metadata.fit]}
     if metadata.trained_size is not None:
         told[f"{KEY}.trained_size"] = "{}x{}".format(*metadata.trained_size)
+        if metadata.size_factor != 1:
+            told[f"{KEY}.trained_size"] += f"; metres at this size times {metadata.size_factor:g}, in the graph"
     if metadata.lens is not None:
         (width, height), lens = metadata.lens.size, metadata.lens
         told[f"{KEY}.lens"] = (

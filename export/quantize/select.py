@@ -19,6 +19,7 @@ from export.convert import (
     export_checked,
     export_run,
     parity_frames,
+    size_factor,
 )
 from export.graph import JUDGED, PRECISION, SAFE_INTEGERS, Metadata, fit_types, fix_zoom, offer_zoom
 from export.quantize.accept import Bounds, Lost, ModelMetrics, accuracy_drop, compare_models, losses, validation_samples
@@ -159,6 +160,7 @@ def export_precisions(
     if not config.data.val:
         raise InputError("export: the configuration names no validation data to measure a lower precision on")
     metadata = options.where.describe(config, trained.lenses)
+    metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, trained.lenses))
     pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name

@@ -49,7 +49,7 @@ def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str,
     from export.graph import Deployable
 
     device = device or next(generator.parameters()).device
-    model = Deployable(generator, tasks, metadata.zoom, metadata.sky)
+    model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor)
     model = model.eval().to(device).to(memory_format=torch.channels_last)
 
     def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:

@@ -10,11 +10,13 @@ from standins import make_config, make_frame, make_generator
 from standins import trained as as_trained
 
 from advmtl.config.experiment import Config
-from export.convert import to_onnx
+from export.convert import other_size, to_onnx
 from export.convert.to_onnx import Deployment, export_run
 from export.convert.truth import Truth, TruthReport, against_truth
 from export.graph.description import describe
-from export.graph.metadata import DEPTH
+from export.graph.metadata import DEPTH, Metadata, from_properties, to_properties
+from export.session.checkpoint import session_of_network
+from export.session.open import open_session
 from export.session.session import Session
 from preprocessing.ground.depth import write_depth
 from preprocessing.ground.files import write_png
@@ -86,3 +88,33 @@ def test_export_says_truth_at_both_sizes(streets: Config, tmp_path: Path, monkey
     assert double.truth.trained.scale == pytest.approx(same.truth.exported.scale, rel=1e-4)
     assert double.truth.exported.size == (320, 192) and double.metadata.zoom == 2 * same.metadata.zoom
     assert double.to_dict()["truth"]["exported"]["frames"] == 2
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25, 3.0])
+def test_the_factor_of_a_size_is_what_makes_metres_those_of_the_trained_size(
+    factor: float, streets: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in says 10 m behind the canonical lens at 160x96 and 10 m / factor at 320x192; beyond 2 it is none."""
+
+    def made(generator: object, metadata: Metadata, tasks: object) -> Session:
+        learnt = 10.0 if metadata.size == (160, 96) else 10.0 / factor
+        return replace(session_of(streets, learnt), metadata=metadata)
+
+    monkeypatch.setattr(other_size, "session_of_network", made)
+    generator = make_generator("depth")
+    wanted = factor if factor < 2 else 1.0
+    double = describe(streets, (320, 192))
+    assert double.zoom == 2  # things are shown twice as large
+    found = other_size.size_factor(generator, streets, double)
+    assert found == pytest.approx(wanted, rel=1e-3)
+    assert other_size.size_factor(generator, streets, describe(streets)) == 1
+
+
+def test_the_graph_multiplies_by_the_factor_of_its_size(streets: Config, tmp_path: Path) -> None:
+    generator = make_generator("depth")
+    metadata = replace(describe(streets), size_factor=1.5)
+    report = to_onnx.export_checked(generator, metadata, tmp_path / "m.onnx", [make_frame(0)], tasks=streets.task_table)
+    assert from_properties(to_properties(report.metadata), "m.onnx").size_factor == 1.5
+    plain = session_of_network(generator, replace(metadata, size_factor=1.0), streets.task_table).run(make_frame(1))
+    ours = open_session(tmp_path / "m.onnx", "cpu").run(make_frame(1))
+    np.testing.assert_allclose(ours.depth_m, np.minimum(1.5 * plain.depth_m, 80), rtol=1e-4)
