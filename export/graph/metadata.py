@@ -322,7 +322,7 @@ def _of_frames(metadata: Metadata) -> dict[str, str]:
 
 _FITS = {
     "crop": "crop: as large as covers the network's size, the middle of it",
-    "pad": "pad: as large as fits into the network's size, in its middle, 124 116 104 (RGB) beside it",
+    "pad": "pad: as large as fits into the network's size, in its middle, its edges repeated beside it",
     "stretch": "stretch: to the network's size, whatever the aspect",
 }
 

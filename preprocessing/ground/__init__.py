@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         write_png,
     )
     from preprocessing.ground.frame import Camera, Frame
-    from preprocessing.ground.framing import FITS, PADDING, Fit, Framing
+    from preprocessing.ground.framing import FITS, Fit, Framing
     from preprocessing.ground.labels import (
         CATEGORIES_OF,
         IGNORE,
@@ -96,7 +96,7 @@ _NAMES = {
     "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
-    "framing": "FITS PADDING Fit Framing",
+    "framing": "FITS Fit Framing",
     "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
     "lookup_table map_labels sky_classes",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",

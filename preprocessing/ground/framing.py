@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.lens import Lens
-from preprocessing.ground.pictures import IMAGENET_MEAN, resize_image, resize_nearest
+from preprocessing.ground.pictures import resize_image, resize_nearest
 
 Size = tuple[int, int]
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
-PADDING = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
-"""RGB of what stands beside a padded picture: 0 once it is normalised."""
 _ASPECT_TOLERANCE = 0.01  # KITTI's pictures are 1241x376 and 1242x375
 
 
@@ -87,7 +85,8 @@ class Framing:
         inside = resized[self.taken]
         height, width = self.size[1], self.size[0]
         edges = rows.start, height - rows.stop, columns.start, width - columns.stop
-        framed = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_CONSTANT, value=PADDING)
+        # Its own edge goes on: beside an even colour networks take the edge for a thing, and depth near it is worse.
+        framed = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_REPLICATE)
         return np.ascontiguousarray(framed, dtype=np.uint8)
 
     def label(self, resized: npt.NDArray[Any], blank: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.ground import FITS, PADDING, Framing, InputError, Lens, resize_nearest
+from preprocessing.ground import FITS, Framing, InputError, Lens, resize_nearest
 
 SIDES = st.integers(40, 500)
 SIZES = st.tuples(SIDES, SIDES)
@@ -40,16 +40,28 @@ def test_a_shown_pixel_is_where_its_lens_says(frame, size, fit):
     assert (sv - shown.cy_px) / shown.fy_px == pytest.approx((v - lens.cy_px) / lens.fy_px, abs=1e-9)
 
 
+def _beside(framing: Framing, size: tuple[int, int]) -> list[tuple[int, int]]:
+    rows, columns = framing.shown
+    return [(rows.start, size[1] - rows.stop), (columns.start, size[0] - columns.stop), (0, 0)]
+
+
 @given(SIZES, SIZES, st.sampled_from(FITS))
 def test_pictures_and_labels_are_shown_alike_and_labels_come_back(frame, size, fit):
     framing = Framing.of(frame, size, fit)
     label = np.add.outer(np.arange(frame[1]), np.arange(frame[0])).astype(np.float32) + 1
     shown = framing.label(resize_nearest(label, framing.scaled), np.zeros(size[::-1], np.float32))
     assert shown.shape == size[::-1]
-    picture = framing.picture(np.full((*frame[::-1], 3), 200, np.uint8))
+    grey = np.full((*frame[::-1], 3), 90, np.uint8)
+    grey[[0, -1]] = grey[:, [0, -1]] = 200
+    picture = framing.picture(grey)
     assert picture.shape == (*size[::-1], 3)
-    assert ((picture == 200).all(-1) == (shown > 0)).all()
-    assert (picture[shown == 0] == PADDING).all()
+    # What shows no picture goes on as its edge does.
+    rows, columns = framing.shown
+    wanted = np.pad(picture[rows, columns], _beside(framing, size), "edge")
+    np.testing.assert_array_equal(picture, wanted)
+    assert (shown > 0)[rows, columns].all() and (shown > 0).sum() == picture[rows, columns].shape[0] * picture[
+        rows, columns
+    ].shape[1]
     back = framing.back(shown, -1)
     assert back.shape == label.shape
     seen = back > 0
