@@ -42,6 +42,7 @@ from light_refinenet import build_light_refinenet
 
 from advmtl.config import Config, Source, load_config
 from advmtl.data import train_loader, val_loaders
+from advmtl.evaluation import maps_of
 from advmtl.tasks import TASKS
 from advmtl.training import build, fit, train_step
 from preprocessing.ground import write_json
@@ -285,7 +286,7 @@ def by_us(config: Config, seconds: float) -> tuple[nn.Module, int]:
             taken.append(time.process_time() - start)
         return sorted(taken)[2]
 
-    step = (1 - small) * cost(batch) + (small * cost(batch.halved(config.task_table)) if small else 0)
+    step = (1 - small) * cost(batch) + (small * cost(batch.halved(config.task_table, config.spec)) if small else 0)
     loading = 0.008  # a batch from the cache, augmented
     epochs = max(1, round(seconds / (step + loading) / loader.batch_sampler.batches))
     train = config.train.model_copy(update={"epochs": epochs, "evaluate_every_epochs": 10**6, "panels": 0})
@@ -301,7 +302,7 @@ def measured(network: nn.Module, config: Config) -> dict[str, Any]:
     told: set[str] = set()
     for _, loader in val_loaders(config):
         for batch in loader:
-            maps = network(batch.image)
+            maps = maps_of(network, batch, tasks=config.task_table, spec=config.spec)
             told |= maps.keys()
             for name, meter in meters.items():
                 if name in maps:
@@ -314,6 +315,8 @@ def one(kind: str, config: Config, seconds: float, seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     classes, start = len(config.spec.labels.names), time.process_time()
+    if kind not in SHARES:
+        config = ignoring_lenses(config)
     if kind in SHARES:
         network, steps = by_us(config.model_copy(update={"seed": seed}), seconds * SHARES[kind])
     elif kind == "libmtl":
@@ -340,6 +343,11 @@ def config_of(args: argparse.Namespace) -> Config:
     config = load_config(args.config, ["data.workers=0", *args.set])
     sources = {role: [Source.parse(f"{args.data}:{role}")] for role in ("train", "val")}
     return config.model_copy(update={"data": config.data.model_copy(update=sources)})
+
+
+def ignoring_lenses(config: Config) -> Config:
+    """The same with metres as they are, which is what the others learn."""
+    return config.model_copy(update={"depth": config.depth.model_copy(update={"lens": "ignored"})})
 
 
 def mean_and_deviation(rows: list[dict[str, Any]], where: tuple[str, str]) -> str:

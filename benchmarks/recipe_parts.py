@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from against_others import CPU, FIGURES, Plain, by_us, config_of, mean_and_deviation, measured, taught
+from against_others import CPU, FIGURES, Plain, by_us, config_of, ignoring_lenses, mean_and_deviation, measured, taught
 
 from preprocessing.ground import write_json
 
@@ -28,12 +28,14 @@ BEFORE = {
     "tasks.depth.losses": "{scale_invariant: 1.0, berhu: 0.5}",
     "tasks.depth.options": "{berhu: {space: log}}",
     "train.small_share": "0",
+    "depth.lens": "ignored",
 }
 PARTS: dict[str, list[str]] = {  # which of these keys are left to the demo from this row on
     "trainer": [],
     "+ class losses on a lattice": ["tasks.segmentation.loss_stride"],
     "+ L1 of log depth for berHu": ["tasks.depth.losses", "tasks.depth.options"],
     "+ small pictures first": ["train.small_share"],
+    "+ their depth as behind a shorter lens": ["depth.lens"],
     "+ critic in the last fifth": ["discriminators"],
 }
 
@@ -55,7 +57,7 @@ def one(row: str, args: argparse.Namespace, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     if row == "plain":
         args.set = []
-        config = config_of(args)
+        config = ignoring_lenses(config_of(args))
         network, steps = taught(Plain(len(config.spec.labels.names)), config, args.seconds, seed, 5e-3)
     else:
         args.set = changes(row)
