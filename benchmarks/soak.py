@@ -115,7 +115,7 @@ def soak(frames: int, cuts: int, threads: int, draw: bool, out: Path, in_flight:
         "skipped": report.skipped_frames,
         "skipped_expected": rounds * unread,
         "streams_cut": source.lost,
-        "notices": sorted({text.split(": ", 1)[1] for text in report.notices if "tcp:" not in text}),
+        "notices": sorted({text.split(": ", 1)[-1] for text in report.notices if "tcp:" not in text}),
         "seconds": round(seconds, 1),
         "memory_mib": source.memory_mib,
         "memory_growth": round(growth, 4),

@@ -160,7 +160,8 @@ class DepthConfig(Strict):
     """Range of the depth that a network tells [m], and the lens that it is learnt for.
 
     Attributes:
-        min_m, max_m: max_m clips the target too.
+        min_m, max_m: the least and the greatest depth that is told; targets are clipped to what the network can
+            express, the same where lenses are ignored, else half of `min_m` to twice `max_m` behind the canonical lens.
         lens: "canonical": the network learns Z f_c / f, with f of what it sees, and everything that reads it turns that
             back with the frame's own lens (Yin et al. 2023, section 3.2); a frame whose lens nobody tells is taken to
             have the canonical one. "ignored": metres as they are, right behind the lens of the training data alone.

@@ -67,6 +67,11 @@ def read(reconnect_s: float) -> tuple[list[str], list[str], list[str]]:
     return names, notices, [item.reason for item in items if isinstance(item, Skipped)]
 
 
+def of_the_camera(notices: list[str]) -> list[str]:
+    """Without those on lens and shape of its frames."""
+    return [text for text in notices if "aspect" not in text and "lens" not in text]
+
+
 def test_a_camera_that_dies_comes_back_and_its_frames_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second attempt does not open, the third opens and gives nothing, the fourth gives two frames."""
     camera = plug_in(monkeypatch, [FRAME] * 3, None, [], [FRAME] * 2)
@@ -103,7 +108,8 @@ def test_a_lost_camera_is_waited_for_only_as_long_as_it_is_wanted(monkeypatch: p
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     report = run(make_session(), open_source("0", reconnect_s=60), stop=stop, reading=Reading("every"))
-    assert report.frames == 4 and "lost after 4" in report.notices[0] and len(report.notices) == 1
+    (lost,) = of_the_camera(report.notices)
+    assert report.frames == 4 and "lost after 4" in lost
 
 
 def test_a_camera_that_hangs_in_its_read_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +146,7 @@ def test_a_stream_that_is_cut_and_comes_back(tmp_path: Path) -> None:
     url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     report = infer(make_session(), url, tmp_path / "out.mp4", Reading("every", reconnect_s=0.3))
     assert (report.frames, report.dropped, report.skipped_frames) == (60, 0, 0)
-    told = [text.removeprefix(f"{url}: ") for text in report.notices]
+    told = [text.removeprefix(f"{url}: ") for text in of_the_camera(report.notices)]
     assert told[0] == "lost after 30 frames" and told[2] == "lost after 60 frames" and len(told) == 4
 
 

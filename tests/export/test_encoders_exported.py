@@ -64,7 +64,7 @@ def test_every_precision_and_target(name: str, pixels: bool, gates: int, tmp_pat
         in_encoder = [layer for layer in quantiser.layers if layer.name.startswith("encoder.")]
         assert bool(in_encoder) == (target == "gpu") and any(one.name.startswith("shared.") for one in quantiser.layers)
         wanted = session_of(model).network(frames[1][None])
-        for narrow, agreement, relative in ((to_half(model), 0.98, 0.02), (quantiser.quantised(), 0.8, 0.2)):
+        for narrow, agreement, relative in ((to_half(model), 0.98, 0.02), (quantiser.quantised(), 0.8, 0.3)):
             onnx.checker.check_model(narrow)
             found = session_of(narrow).network(frames[1][None])
             assert (found[CLASSES] == wanted[CLASSES]).mean() > agreement

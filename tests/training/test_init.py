@@ -59,7 +59,10 @@ def test_all_of_the_same_network_is_taken_by_generator_and_average(source: Path)
     ("overrides", "new"),
     [
         (["data.classes=categories7"], {"heads.segmentation": "its last layer: 19 classes road,"}),
-        (["depth.max_m=40"], {"heads.depth": "its last layer: depth from 1 to 80 m there, depth from 1 to 40 m here"}),
+        (
+            ["depth.max_m=40"],
+            {"heads.depth": "its last layer: depth from 0.5 to 160 m there, depth from 0.5 to 80 m here"},
+        ),
         (["data.size=96x32"], {}),
         (["generator.channels=12"], dict.fromkeys(("decoder", "heads.segmentation", "heads.depth"), "8×")),
         (["init.part=encoder"], dict.fromkeys(("decoder", "heads.segmentation", "heads.depth"), "init.part")),

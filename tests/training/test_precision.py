@@ -188,6 +188,7 @@ def test_a_device_that_cannot_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
 def test_keys_that_came_later_leave_the_hash_of_earlier_runs_alone() -> None:
     whole = [f"tasks.{task}.loss_stride=1" for task in ("segmentation", "depth")]
     whole += [f"discriminators.{name}.scale=1" for name in ("segmentation", "depth", "multi_task")]
+    whole += ["depth.lens=ignored", "data.fit=stretch"]
     plain = load_config("model3", ["generator.crp_stages=4", *whole])
     assert plain.hash == "802a5b6a5933"
     others = [["train.precision=bf16"], ["train.adversarial_ramp_steps=9"], ["train.discriminator_betas=[0.0,0.9]"]]

@@ -28,7 +28,7 @@ def state_of(**values: Any) -> State:
     }
     base = {
         **{"tasks": tasks, "encoder": {"weights": None}, "generator": {"channels": 16, "crp_stages": 1}},
-        **{"data": {"size": "64x32"}, "depth": {"min_m": 1, "max_m": 50}, "discriminators": CRITICS},
+        **{"data": {"size": "64x32"}, "depth": {"min_m": 1, "max_m": 50, "lens": "ignored"}, "discriminators": CRITICS},
     }
     return build(validate(Config, {**base, **values}, "test"), torch.device("cpu"))
 

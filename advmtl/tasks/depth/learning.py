@@ -171,8 +171,7 @@ class Depth(TaskLearning):
 
     def means(self, spec: TaskSpec) -> str:
         """Where between the two ends of the range, in log depth."""
-        (low, high), f = spec.canonical_range_m, spec.canonical_fx_px
-        return f"depth from {low:g} to {high:g} m" + ("" if f is None else f" behind a lens of {f:g} px")
+        return "depth from {:g} to {:g} m".format(*spec.canonical_range_m)
 
     def initial_bias(self, spec: TaskSpec) -> float:
         """Of 15 m."""
