@@ -107,7 +107,8 @@ class View:
         if not low * (1 - 0.01) <= self.zoom <= high * (1 + 0.01):
             found.append(
                 f"{named}: {self.lens.fx_px:g} px in frames of {self.lens.size[0]}x{self.lens.size[1]} is a lens "
-                f"{self.zoom:.2f} times as long as the one that depth was learnt for; {showed}, so metres are extrapolated"
+                f"{self.zoom:.2f} times as long as the one that depth was learnt for; {showed}, so metres are "
+                "extrapolated"
             )
         return found
 
