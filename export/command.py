@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.convert import ParityError, in_unit, outputs_of, print_export, print_truth
+from export.graph import view_of
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
 from export.session import build_engines
 from preprocessing.ground import InputError, write_json
@@ -24,11 +25,13 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
     if set(options.precisions) == {"fp32"}:
         single = export_float(run, out, options, frames=frames, count=count)
         print_export(single)
+        metadata = single.metadata
         write_json(out.with_suffix(".json"), single.to_dict())
         written, refused = [out], None
     else:
         report = export_precisions(run, out, options, frames=frames, count=count)
         print_precisions(report)
+        metadata = report.metadata
         values = report.to_dict()
         write_json(out.parent / "export_report.json", values)
         for one in report.models:
@@ -38,6 +41,9 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
                 own |= {name: values[name] for name in ("metadata", "processor")}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
         written, refused = [one.path for one in report.models if one.path is not None], refusal(report, out)
+    if options.lens is not None and metadata.lens is not None:  # baked in: nothing at run time would say it
+        for doubt in view_of(metadata, metadata.lens.size, options.lens).doubts():
+            console.print(f"warning: {doubt}", highlight=False, markup=False, emoji=False)
     if engine and written:
         try:
             build_engines(written, console)

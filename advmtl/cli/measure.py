@@ -176,6 +176,12 @@ def _warn(line: str) -> None:
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
     """Metres are multiplied where things are shown larger; beyond the training's zooms nothing says that it fits."""
+    from advmtl.data import doubt_untold
+
+    for name, loader in loaders if trained.get("told", True) else []:  # who learnt of none has none to hold against
+        frames: Any = loader.dataset
+        if doubt := doubt_untold(list(zip(frames.records, frames.looks, strict=False)), config):
+            _warn(f"{name}: {doubt}")
     if trained:
         _doubt_lenses(loaders, config, trained)
         return

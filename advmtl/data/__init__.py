@@ -14,7 +14,7 @@ from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame, look_at, without_void
 from advmtl.data.index import index_source, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
-from advmtl.data.lenses import Lenses, doubt_lenses, shown_lenses
+from advmtl.data.lenses import Lenses, doubt_lenses, doubt_untold, shown_lenses
 from advmtl.data.rare_frames import class_probabilities, class_shares
 from advmtl.data.survey import Labels, Survey, survey_data, survey_val
 

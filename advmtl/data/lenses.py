@@ -107,6 +107,23 @@ def doubt_lenses(shown: Sequence[float], trained: Mapping[str, Any]) -> str | No
     )
 
 
+def doubt_untold(frames: Sequence[tuple[FrameRecord, Look]], config: Config) -> str | None:
+    """How many frames to be measured tell no lens, and which one they are taken to have; None where all do, where
+    nothing depends on it, or where the network ignores lenses.
+    """
+    canonical = config.canonical_fx_px
+    tasks = [config.task_table[name] for name in config.tasks if _of_lens(config.task_table[name])]
+    looks = [look for record, look in frames if look.fault is None and any(task.has(record) for task in tasks)]
+    untold = sum(look.lens is None for look in looks)
+    if canonical is None or not untold:
+        return None
+    return (
+        f"{untold} of {len(looks)} frames with depth do not tell their lens and are taken to have {canonical:.4g} px, "
+        f"{_view(canonical, canonical, config)}: behind another one their metres are wrong by its share; give the "
+        "source camera, fx_px or hfov_deg"
+    )
+
+
 def lens_lines(lenses: Mapping[str, Lenses], config: Config) -> list[tuple[str, bool]]:
     """What is to be said of both roles, each with whether it is doubtful."""
     train, canonical = lenses.get("train", Lenses()), config.canonical_fx_px

@@ -13,6 +13,7 @@ Size = tuple[int, int]
 
 MAX_ZOOM = 4.0
 """A lens more than so many times as long, or as short, as the one that depth was learnt for is refused."""
+_USUAL_ZOOM = 1.5  # of the augmentation by default: what files of format 1 that tell no bounds may have been shown
 _SAME = 1e-6
 
 
@@ -97,12 +98,17 @@ class View:
             return []
         named = self.told or "the model's own lens"
         found = [f"{named}: {one}" for one in self.lens.doubts()] if self.told else []
-        low, high = self.metadata.zooms or (1 / MAX_ZOOM, MAX_ZOOM)
+        low, high = self.metadata.zooms or (1 / _USUAL_ZOOM, _USUAL_ZOOM)
+        showed = (
+            f"training showed {low:.2f} to {high:.2f}"
+            if self.metadata.zooms
+            else "this file does not tell what training showed"
+        )
         if not low * (1 - 0.01) <= self.zoom <= high * (1 + 0.01):
             found.append(
                 f"{named}: {self.lens.fx_px:g} px in frames of {self.lens.size[0]}x{self.lens.size[1]} is a lens "
-                f"{self.zoom:.2f} times as long as the one that depth was learnt for; training showed {low:.2f} to "
-                f"{high:.2f}, so metres are extrapolated"
+                f"{self.zoom:.2f} times as long as the one that depth was learnt for; {showed}, so metres are "
+                "extrapolated"
             )
         return found
 

@@ -74,7 +74,7 @@ def read_calibration(
         InputError: Unreadable or garbled, an unknown or missing key, or a value that no camera has; names file and key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a byte-order mark before JSON
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable calibration ({error})") from None
     if path.suffix.lower() == ".json":

@@ -50,11 +50,9 @@ def read_lens(path: Path, size: tuple[int, int]) -> Lens:
     if content is not None and "intrinsic" in content:
         camera = cityscapes.read_camera(path)  # says what is wrong with it
     else:
-        camera = read_calibration(path, baseline_m=1.0 if content and "baseline_m" not in content else None).at(size)
-    try:
-        Lens.of_fx(camera.fx_px, size)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        untold = content is not None and "baseline_m" not in content
+        camera = read_calibration(path, baseline_m=1.0 if untold else None).at(size)
+    _check_view(path, size, fx_px=camera.fx_px, fy_px=camera.fy_px)
     return Lens.of_camera(camera, size)
 
 
@@ -65,20 +63,28 @@ def _of_intrinsic(path: Path, values: dict[str, object], size: tuple[int, int]) 
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
             raise InputError(f"{path}: {key} is {value!r}; it must be a plain number")
         numbers[key] = float(value)
-    try:
-        Lens.of_fx(numbers["fx"], size)
-        Lens.of_fx(numbers["fy"], size[::-1])
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    _check_view(path, size, fx=numbers["fx"], fy=numbers["fy"])
     camera = Camera(1.0, numbers["fx"], numbers["fy"], numbers["u0"], numbers["v0"])
     return Lens.of_camera(camera, size)
+
+
+def _check_view(path: Path, size: tuple[int, int], **focal_px: float) -> None:
+    """Both against the width: a low strip of a picture is seen through the lens of the whole, and shows little height.
+
+    Raises: InputError naming the file and the focal length that no picture of this size has.
+    """
+    for name, value in focal_px.items():
+        try:
+            Lens.of_fx(value, size)
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).replace('fx_px', name, 1)}") from None
 
 
 def _json_of(path: Path) -> dict[str, object] | None:
     if path.suffix.lower() != ".json":
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None  # who reads it next says why
     return content if isinstance(content, dict) else None

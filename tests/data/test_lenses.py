@@ -6,7 +6,7 @@ import pytest
 
 import advmtl
 from advmtl.config import Config
-from advmtl.data import doubt_lenses, shown_lenses, survey_data, survey_lines, train_loader, val_loaders
+from advmtl.data import doubt_lenses, doubt_untold, shown_lenses, survey_data, survey_lines, train_loader, val_loaders
 from preprocessing.ground import write_json
 from tests.data.test_frame_lenses import HEIGHT, WIDTH, scene, settings, source
 
@@ -78,3 +78,14 @@ def test_frames_behind_other_lenses_than_training_showed_are_doubted(tmp_path: P
     assert doubt is not None and "1 of 1 frames" in doubt and "400 px" in doubt and "60 to 120 px" in doubt
     assert doubt_lenses([58.0, 130.0], {"seen_fx_px": [60.0, 120.0]}) is None
     assert doubt_lenses(shown, {}) is None
+
+
+def test_frames_to_be_measured_that_tell_no_lens_are_doubted(tmp_path: Path) -> None:
+    def doubt(config: Config) -> str | None:
+        ((_, loader),) = val_loaders(config)
+        return doubt_untold(list(zip(loader.dataset.records, loader.dataset.looks, strict=True)), config)
+
+    config = settings(source(scene(tmp_path, 200.0)))
+    said = doubt(config)
+    assert said is not None and said.startswith("1 of 1 frames") and f"{config.canonical_fx_px:.4g} px" in said
+    assert doubt(settings(source(scene(tmp_path, 200.0), fx_px=200.0))) is None

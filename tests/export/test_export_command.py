@@ -17,7 +17,8 @@ from export.graph.tensorrt_edits import unsupported
 from export.quantize.accept import ModelMetrics
 from export.quantize.select import Candidate, Options, PrecisionReport
 from export.session.latency import Latency
-from preprocessing.ground.errors import InputError
+from preprocessing.ground import InputError, Lens
+from preprocessing.sets import ToldLens
 
 FIGURES = ModelMetrics(4, {}, {}, Latency(1, 1, 1, 1, 1), 1.0)
 
@@ -73,6 +74,20 @@ def test_float32_alone_needs_no_labels(
     assert "skipped 001.png" in said and "1 frames" in said and str(out) in said
     assert (unsupported(onnx.load(out)) == []) == (target == "gpu")
     assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
+
+
+def test_a_lens_that_training_has_not_shown_is_doubted_when_it_is_baked_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures of twice the network's size: 320 px of them are 1.6 times 100 px there, 240 px 1.2 times."""
+    own = Lens.of_fx(200.0, (2 * SIZE[0], 2 * SIZE[1]))
+    lens = replace(make_metadata(), canonical_fx_px=100.0, trained_size=SIZE, lens=own, fit="pad", zooms=(0.9, 1.3))
+    report = PrecisionReport([made("fp32", tmp_path / "a.onnx")], ParityReport(1), lens, [], None)
+    monkeypatch.setattr(export_command, "export_precisions", lambda *given, **named: report)
+    for fx, doubted in ((320.0, True), (240.0, False)):
+        options = Options(("fp32", "fp16"), lens=ToldLens(fx_px=fx))
+        export_all(Path("run"), tmp_path / "model.onnx", options, frames=None, count=1, engine=False)
+        assert ("--fx-px 320: 320 px" in capsys.readouterr().out) is doubted
 
 
 @pytest.mark.parametrize("values", [{"precisions": ("int4",)}, {"target": "npu"}, {"calibration": "guess"}])

@@ -250,6 +250,10 @@ def test_a_file_of_format_1_keeps_its_meaning() -> None:
     assert view.zoom == 1 and view.framing.plain and "50." in view.whose
     # Asked for, its training camera tells the factor: 340 px of 320 are 170 of 160.
     assert view_of(old, (320, 192), ToldLens(fx_px=680.0)).zoom == pytest.approx(2)
+    # It tells no bounds, so a lens that a usual augmentation would not have shown is doubted.
+    (doubt,) = view_of(old, (320, 192), ToldLens(fx_px=680.0)).doubts()
+    assert "2.00 times as long" in doubt and "does not tell what training showed" in doubt
+    assert view_of(old, (320, 192), ToldLens(fx_px=450.0)).doubts() == []
     assert "advmtl.fit" not in to_properties(old)
 
 

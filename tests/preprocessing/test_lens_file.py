@@ -43,6 +43,33 @@ def test_impossible_numbers_are_refused_with_the_file(tmp_path: Path, content: d
         read_lens(written(tmp_path / "camera.json", content), SIZE)
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"fx_px": 500, "fy_px": 0.001}, "fy_px is 0.001 for"),
+        ({"fx_px": 500, "fy_px": 1e6}, r"fy_px is 1e\+06 for"),
+        ({"fx": 500, "fy": 0}, "fy is 0; a focal"),
+        ({"intrinsic": {"fx": -500, "fy": 500}}, "fx is -500; a focal"),
+        ({}, "'fx_px' is missing"),
+    ],
+)
+def test_the_number_that_is_wrong_is_the_one_named(tmp_path: Path, content: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=rf"rig\.json: (key )?{named}"):
+        read_lens(written(tmp_path / "rig.json", content), SIZE)
+
+
+@pytest.mark.parametrize("content", [{"fx_px": 1200.0}, {"fx": 1200.0}])
+def test_a_low_strip_has_the_lens_of_its_picture(tmp_path: Path, content: dict[str, object]) -> None:
+    """80 px of height behind 1200 px are 3.8 degrees, which only a width may not be."""
+    assert read_lens(written(tmp_path / "rig.json", content), (1242, 80)).fy_px == 1200
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "rig.json"
+    path.write_bytes(b'\xef\xbb\xbf{"fx_px": 700.0}')
+    assert read_lens(path, SIZE).fx_px == 700
+
+
 def test_a_file_that_is_no_camera_is_refused(tmp_path: Path) -> None:
     for content in ("{", '{"intrinsic": 3}', "[1]", '{"name": "front"}', '{"intrinsic": {"u0": 3}}'):
         with pytest.raises(InputError, match=r"camera\.json"):
