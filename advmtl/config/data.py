@@ -72,7 +72,7 @@ class Source(Strict):
 
 def _told(text: str) -> tuple[str, dict[str, str]]:
     """`format:root[:split]`, and the keys that are written after it."""
-    parts = re.split(r",(?=(?:camera|depth|fx_px|hfov_deg|labels|size|weight)=)", text)
+    parts = re.split(r",(?=[a-z_]+=)", text)
     return parts[0], dict(part.split("=", 1) for part in parts[1:])
 
 

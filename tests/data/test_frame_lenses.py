@@ -158,6 +158,7 @@ def test_the_lens_of_a_source_can_be_written_on_the_command_line() -> None:
         ("folder:dash,fx_px=0", "fx_px"),
         ("folder:dash,fx_px=3,hfov_deg=60", "hfov_deg"),
         ("dash,fx_px=3", "format:root"),
+        ("folder:dash:val,fov=30", "fov"),
     ):
         with pytest.raises(InputError, match=key):
             Source.parse(text)
