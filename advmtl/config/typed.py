@@ -23,6 +23,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
+_LARGEST_SIDE = 16384  # beyond any camera: a slip of the keyboard that would take minutes and all memory
+
+
 def parse_size(text: Any) -> tuple[int, int]:
     """Read a picture size written as WIDTHxHEIGHT, e.g. `512x256`, into (width, height) [px]."""
     if isinstance(text, str):
@@ -35,6 +38,8 @@ def parse_size(text: Any) -> tuple[int, int]:
     width, height = text
     if width < 32 or height < 32:
         raise ValueError(f"size {width}x{height} px is too small; both sides need 32 px or more")
+    if max(width, height) > _LARGEST_SIDE:
+        raise ValueError(f"size {width}x{height} px is too large; both sides have {_LARGEST_SIDE} px at most")
     return int(width), int(height)
 
 

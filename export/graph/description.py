@@ -161,7 +161,8 @@ def _behind(
         return _of_unknown(metadata, config, told)
     learnt = config.canonical_fx_px or (known[0].seen_px if known else median)
     assert learnt is not None
-    seen = record.get("seen_fx_px") or [z * one.seen_px for one in known for z in config.data.augment.zoom] or [learnt]
+    zooms = (*config.data.augment.zoom, 0.5 if config.train.halves else 1.0)
+    seen = record.get("seen_fx_px") or [z * one.seen_px for one in known for z in zooms] or [learnt]
     metadata = replace(
         metadata,
         canonical_fx_px=config.canonical_fx_px,

@@ -126,6 +126,9 @@ def test_source_on_the_command_line() -> None:
 def test_size_is_width_then_height() -> None:
     assert parse_size("512x256") == (512, 256)
     assert parse_size("640×192") == (640, 192)
+    for slip in ("100000x50", "512x25600"):
+        with pytest.raises(ValueError, match="too large; both sides have 16384 px at most"):
+            parse_size(slip)
 
 
 def test_configurations_need_no_torch() -> None:
