@@ -4,7 +4,6 @@ The pair is matched at half size first, from nothing, then at full size, startin
 section 3.3). torch and ONNX Runtime are imported when they are used.
 """
 
-import math
 import os
 import re
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from preprocessing.ground import Bool, Camera, Float32, InputError
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.crestereo.onnx import OnnxModel, open_onnx
+from preprocessing.stereo.infinity import lay
 
 if TYPE_CHECKING:
     import torch
@@ -257,14 +257,8 @@ def _match_left(
     doffs: float,
 ) -> tuple[Float32, Bool]:
     """Return d + doffs [H, W] px and where it means anything."""
-    own_width = left.shape[1]
-    first = math.floor(-doffs)
-    if first:  # the network knows no disparity below 0, so its pictures are laid side by side where infinity has 0
-        before, after = max(0, -first), max(0, first)
-        left = cv2.copyMakeBorder(left, 0, 0, before, after, cv2.BORDER_REPLICATE)
-        right = cv2.copyMakeBorder(right, 0, 0, after, before, cv2.BORDER_REPLICATE)
-    else:
-        before = 0
+    laid = lay(left, right, doffs)  # the network knows no disparity below 0
+    left, right = laid.left, laid.right
     height, width = left.shape[:2]
     size = fixed or settings.size_for(width, height)
     pads = fixed is None and settings.size is None and settings.fit == "pad"
@@ -275,9 +269,8 @@ def _match_left(
     else:
         # The network's pixels are as wide as width / size[0] of the image's; the height plays no part.
         disparity = np.asarray(cv2.resize(answer, (width, height)), np.float32) * np.float32(width / size[0])
-    disparity = disparity[:, before : before + own_width] + np.float32(first + doffs)
-    partner = np.arange(own_width, dtype=np.float32) - disparity + np.float32(doffs)
-    valid = np.isfinite(disparity) & (disparity >= 0) & (partner >= 0) & (partner <= own_width - 1)
+    disparity = laid.disparity(disparity)
+    valid = laid.valid(disparity)
     return np.where(valid, disparity, 0).astype(np.float32), valid
 
 

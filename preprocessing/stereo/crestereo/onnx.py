@@ -4,8 +4,6 @@ init takes a pair of images, next a pair and the flow of a smaller one, combined
 Within a pair, left comes first. Their names differ from export to export and are not looked at.
 """
 
-import ctypes
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.ground import InputError, first_line
+from preprocessing.stereo.sessions import INPUT_TYPES, open_session
 
 Float32 = npt.NDArray[np.float32]
 Size = tuple[int, int]  # (width, height)
-
-INPUT_TYPES: dict[str, type[np.generic]] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-}
 
 
 @dataclass(frozen=True)
@@ -106,14 +99,7 @@ def open_onnx(weights: Path, init: Path | None, device: str) -> OnnxModel:
 
 
 def _open(path: Path, device: str) -> _Session:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings about nodes left on the CPU are not the user's business
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=_providers(device))
-    except Exception as error:  # ONNX Runtime's exceptions share no other parent
-        raise InputError(f"{path}: ONNX Runtime cannot open it: {first_line(error)}") from None
+    session = open_session(path, device, "crestereo")
     inputs = [put for put in session.get_inputs() if len(put.shape) == 4 and put.type in INPUT_TYPES]
     images, flows = ([put for put in inputs if put.shape[1] == channels] for channels in (3, 2))
     if len(images) + len(flows) < len(session.get_inputs()) or (len(images), len(flows)) not in KINDS:
@@ -177,25 +163,3 @@ def resize_aligned(image: Float32, size: Size) -> Float32:
         share = (position - low).astype(np.float32).reshape(shape)
         image = image.take(low, axis) * (1 - share) + image.take(low + 1, axis) * share
     return image
-
-
-def _providers(device: str) -> list[Any]:
-    """Return ONNX Runtime's providers for a device setting, best first."""
-    import onnxruntime
-
-    has_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers() and _has_cuda_driver()
-    if device == "cpu" or (device == "auto" and not has_gpu):
-        return ["CPUExecutionProvider"]
-    if not has_gpu:
-        raise InputError(f"crestereo.device: {device}: ONNX Runtime has no GPU here; take auto or cpu")
-    index = int(device.partition(":")[2] if ":" in device else os.environ.get("LOCAL_RANK", "0"))
-    return [("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]
-
-
-def _has_cuda_driver() -> bool:
-    # Asked for CUDA without a driver, ONNX Runtime prints a page of loader errors before it falls back.
-    try:
-        ctypes.CDLL("libcuda.so.1" if os.name == "posix" else "nvcuda.dll")
-    except OSError:
-        return False
-    return True
