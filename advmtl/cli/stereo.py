@@ -58,14 +58,20 @@ def synth(
 
 def preprocess(
     root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
-    matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset (the set's own).")] = "census",
-    weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
+    matcher: Annotated[
+        str, typer.Option(help="census, sgbm, crestereo, onnx (any), or dataset (the set's own).")
+    ] = "census",
+    weights: Annotated[
+        Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx; onnx: any stereo network.")
+    ] = None,
     weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
     iterations: Annotated[int | None, typer.Option(help="crestereo: refinements per pass [20].")] = None,
     precision: Annotated[str | None, typer.Option(help="crestereo: fp32, fp16 (GPU) or bf16.")] = None,
-    network_size: Annotated[str | None, typer.Option(help="crestereo: input WIDTHxHEIGHT; default: as stored.")] = None,
+    network_size: Annotated[
+        str | None, typer.Option(help="crestereo, onnx: input WIDTHxHEIGHT; default: as stored.")
+    ] = None,
     tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
-    device: Annotated[str | None, typer.Option(help="crestereo: auto, cpu or cuda[:N].")] = None,
+    device: Annotated[str | None, typer.Option(help="crestereo, onnx: auto, cpu or cuda[:N].")] = None,
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder, if not ROOT.")] = None,
     workers: Workers = 2,
@@ -95,6 +101,8 @@ def preprocess(
     advmtl preprocess cityscapes --workers 8
 
     advmtl preprocess my_rig --dry-run
+
+    advmtl preprocess my_rig --matcher onnx --weights network.onnx --set matcher.input_range=0..1 --dry-run
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
@@ -178,6 +186,7 @@ def _print_plan(plan: Any) -> None:
     lines += [f"  to do, {why}: {number}" for why, number in seen.todo.items()]
     lines += [f"  {line}" for line in seen.cameras]
     lines.append(f"  {seen.reach}")
+    lines += [f"  {line}" for line in seen.network]
     lines += [f"  pair {name}: {line}" for name, line in seen.pairs]
     lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
     for line in lines:
@@ -188,7 +197,7 @@ def _print_plan(plan: Any) -> None:
 
 def quality(
     root: Annotated[Path, typer.Argument(help="A preprocessed set.")],
-    matcher: Annotated[str, typer.Option(help="Whose depth: census, sgbm, crestereo or dataset.")] = "census",
+    matcher: Annotated[str, typer.Option(help="Whose depth: census, sgbm, crestereo, onnx or dataset.")] = "census",
     split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="The --out given to preprocess.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst frames that are drawn.")] = 8,

@@ -11,6 +11,7 @@ from PIL import Image
 from preprocessing.ground import Camera, Frame, InputError, Lens, read_image, track
 from preprocessing.job.doubts import Seen, camera_doubts, depth_doubts, label_doubts, pair_doubts
 from preprocessing.job.pipeline import Plan
+from preprocessing.job.trial import try_network
 from preprocessing.sets import MIN_MATCHES, PairReport, inspect_pair
 from preprocessing.stereo import (
     LARGEST_RANGE,
@@ -37,6 +38,7 @@ class Inspection:
         problems: One line naming the file for every fault that can be seen without decoding all pictures.
         cameras: One line a distinct camera, with the number of its frames.
         reach: How the nearest distance comes about that a camera measures.
+        network: What is done with a network of the user's, and how it does on a pair; nothing with other matchers.
         pairs: (frame, one line about its rectification) of up to `PAIRS` frames, evenly spaced.
         doubts: One line for each thing that is possible but hardly right of the whole set.
         needed_bytes, free_bytes: Estimated space that is still to be written, and what the disk has.
@@ -48,6 +50,7 @@ class Inspection:
     problems: list[str]
     cameras: list[str]
     reach: str
+    network: list[str]
     pairs: list[tuple[str, str]]
     doubts: list[str]
     needed_bytes: float
@@ -82,6 +85,8 @@ def inspect(plan: Plan) -> Inspection:
             cameras[_describe(camera, size, plan.job.settings.matcher)] += 1
         except InputError as error:
             problems.append(str(error))
+    trial = try_network(plan.job, plan.todo or plan.tasks)
+    problems += [trial.refusal] if trial.refusal else []
     todo = [sizes[task.frame.key] or (0, 0) for task in plan.todo]
     folder = next(path for path in (plan.job.out, *plan.job.out.absolute().parents) if path.is_dir())
     return Inspection(
@@ -91,8 +96,10 @@ def inspect(plan: Plan) -> Inspection:
         problems=list(dict.fromkeys(problems)),
         cameras=[f"{number} frames: {text}" for text, number in cameras.most_common()],
         reach=_reach(plan.job.settings.matcher),
+        network=trial.lines,
         pairs=pairs,
         doubts=[
+            *trial.doubts,
             *camera_doubts(seen),
             *_distances(looks, plan.job.settings.max_depth_m),
             *pair_doubts([look.finding for look in looks], len(looks)),

@@ -21,8 +21,9 @@ from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
+from preprocessing.job.trial import try_network
 from preprocessing.sets import Layout, detect_layout
-from preprocessing.stereo import prepare
+from preprocessing.stereo import close_network, prepare
 
 __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
 
@@ -126,8 +127,7 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         plan = make_plan(root, settings, shard)
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
-        if plan.todo:
-            prepare(settings.matcher, settings.workers)
+        notes = _prepare(plan)
         sweep(plan.job, plan.todo)
         outcomes: list[Outcome] = []
         try:
@@ -139,7 +139,26 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         if shard.index == 0 and shard.count > 1:
             _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
-    return _report(plan.job, gathered, time.monotonic() - started, shard)
+    return _report(plan.job, gathered, time.monotonic() - started, shard, notes)
+
+
+def _prepare(plan: Plan) -> list[str]:
+    """See that the matcher can run and does match; return what is doubtful about it. Raises: InputError otherwise."""
+    settings = plan.job.settings
+    if not plan.todo:
+        return []
+    prepare(settings.matcher, settings.workers)
+    trusted = getattr(settings.matcher, "trust", True)
+    # What has matched frames of this set with these settings need not be tried again when a run is resumed.
+    proven = any(task.row and task.row.get("settings") == plan.job.settings_key for task in plan.tasks if not task.why)
+    if trusted or proven:
+        return []
+    trial = try_network(plan.job, plan.todo)
+    if trial.refusal:
+        raise InputError(trial.refusal)
+    if settings.workers > 1:
+        close_network()  # each worker opens its own
+    return trial.doubts
 
 
 def _work(plan: Plan, outcomes: list[Outcome]) -> None:
@@ -186,7 +205,13 @@ def _summary(rows: list[Row], good: list[Row]) -> dict[str, Any]:
     }
 
 
-def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], seconds: float, shard: Shard) -> Report:
+def _report(
+    job: Job,
+    gathered: list[tuple[list[FrameTask], list[Outcome]]],
+    seconds: float,
+    shard: Shard,
+    notes: list[str],
+) -> Report:
     tasks = [task for share, _ in gathered for task in share]
     outcomes = [outcome for _, share in gathered for outcome in share]
     reused = [task.row for task in tasks if not task.why and task.row is not None]
@@ -197,7 +222,7 @@ def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], sec
         name, reason = skipped[0]
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
-    found = set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else []
+    found = notes + (set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else [])
     if defaults and shard.index == 0:
         warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3)
     return Report(

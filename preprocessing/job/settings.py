@@ -29,7 +29,7 @@ _REVISIONS = {"sgbm": 4, "census": 4}
 # A set's own disparity has been cleaned by who made it.
 DEFAULT_CLEAN = {"dataset": AS_GIVEN}
 # Where and in how many pieces a network runs does not say what is asked of it.
-_NOT_SHAPING = {"device"}
+_NOT_SHAPING = {"device", "trust"}
 # Keys that came later, with what was so before: they count where they differ.
 _LATER = {"near_m": NEAR_M, "fractions": "sums"}
 # What P1 and P2 of the semi-global matchers were first called; census matching was the mode "census" of "sgbm".

@@ -28,5 +28,7 @@ from preprocessing.stereo.match import (
     match_pair,
     prepare,
 )
+from preprocessing.stereo.network import FAMILIES, OnnxSettings, Verdict, describe, judge
+from preprocessing.stereo.network.model import close as close_network
 from preprocessing.stereo.search import LARGEST_RANGE, NEAR_M, measurable_m, search_range, widest_range
 from preprocessing.stereo.sgbm import SGBM_MODES, SgbmSettings

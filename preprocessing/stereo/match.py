@@ -1,4 +1,4 @@
-"""Matching left and right image by matcher name: census, OpenCV's SGBM, CREStereo, the data set's own disparity."""
+"""Matching left and right image by matcher name: census, OpenCV's SGBM, networks, the data set's own disparity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +13,8 @@ from preprocessing.sets import Layout
 from preprocessing.stereo.census import CensusSettings, census
 from preprocessing.stereo.cleaning import Match
 from preprocessing.stereo.crestereo.matcher import CREStereoSettings, crestereo, load, pick_device
+from preprocessing.stereo.network import OnnxSettings, onnx
+from preprocessing.stereo.network.model import load as load_network
 from preprocessing.stereo.sgbm import SgbmSettings, sgbm
 
 UInt8 = npt.NDArray[np.uint8]
@@ -25,11 +27,12 @@ class DatasetSettings:
     name: ClassVar[str] = "dataset"
 
 
-MatcherSettings = CensusSettings | SgbmSettings | CREStereoSettings | DatasetSettings
+MatcherSettings = CensusSettings | SgbmSettings | CREStereoSettings | OnnxSettings | DatasetSettings
 MATCHERS: dict[str, type[MatcherSettings]] = {
     "census": CensusSettings,
     "sgbm": SgbmSettings,
     "crestereo": CREStereoSettings,
+    "onnx": OnnxSettings,
     "dataset": DatasetSettings,
 }
 # Matchers of a pair of RGB images [H, W, 3]: (left, right, settings, camera at this width or None) -> Match.
@@ -37,6 +40,7 @@ PAIR_MATCHERS: dict[str, Callable[[UInt8, UInt8, Any, Camera | None], Match]] = 
     "census": census,
     "sgbm": sgbm,
     "crestereo": crestereo,
+    "onnx": onnx,
 }
 
 
@@ -56,6 +60,8 @@ def prepare(settings: MatcherSettings, workers: int) -> None:
         # The processes load their own; here only the file and the device are looked at.
         pick_device(settings.device)
         load(settings if workers == 1 else replace(settings, device="cpu", precision="fp32"))
+    if isinstance(settings, OnnxSettings):
+        load_network(settings)
 
 
 def check_size(path: Path, array: npt.NDArray[np.generic], left: UInt8) -> None:

@@ -1,0 +1,93 @@
+"""Trying a stereo network on the first pairs of a set, before the set is spent on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from preprocessing.ground import Frame, InputError, read_image
+from preprocessing.job.plan import FrameTask, Job
+from preprocessing.stereo import OnnxSettings, Verdict, check_size, describe, judge
+
+PAIRS = 3
+"""So many pairs are tried, until one of them says that the network is right."""
+_LOOKED_AT = 12  # a pair that cannot be read, or decides nothing, makes way for another
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of it: lines that say what is done and how it went, doubts, and why the set should not be begun."""
+
+    lines: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    refusal: str = ""
+
+
+def try_network(job: Job, tasks: Sequence[FrameTask]) -> Trial:
+    """Try the network on pairs of the tasks, evenly spaced; nothing is tried with another matcher.
+
+    A network is refused only where every pair that decides anything speaks against it.
+
+    Raises: InputError: The file is no stereo network, the device is not there, or it cannot be run at this size.
+    """
+    settings = job.settings.matcher
+    if not isinstance(settings, OnnxSettings) or not tasks:
+        return Trial()
+    lines: list[str] = []
+    wrong: list[tuple[str, Verdict]] = []
+    undecided = 0
+    for index in _order(len(tasks)):
+        frame = tasks[index].frame
+        verdict = _judge(job, settings, frame, lines)
+        if verdict is None:
+            continue
+        lines.append(f"  pair {frame.key}: {verdict.text}")
+        if verdict.fine:
+            return Trial(lines, [f"{settings.weights}: {verdict.doubt}"] if verdict.doubt else [])
+        undecided += verdict.fine is None
+        wrong += [(frame.key, verdict)] if verdict.fine is False else []
+        if len(wrong) >= PAIRS or len(wrong) + undecided >= 2 * PAIRS:
+            break
+    if wrong:
+        return Trial(lines, refusal=_refusal(settings, wrong))
+    if undecided:
+        return Trial(
+            lines, [f"{settings.weights}: no pair of {undecided} could tell whether it is fed and read rightly"]
+        )
+    return Trial(lines)  # not one pair can be read, which each frame will say
+
+
+def _order(count: int) -> list[int]:
+    """Numbers of frames, evenly spaced, the middle of the set first: at its start cars stand and garages are dark."""
+    picked = np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(int).tolist()
+    unique = list(dict.fromkeys(picked))
+    middle = len(unique) // 2
+    return unique[middle:] + unique[:middle]
+
+
+def _judge(job: Job, settings: OnnxSettings, frame: Frame, lines: list[str]) -> Verdict | None:
+    """The verdict of one pair; None where it cannot be read: its frame will say so."""
+    try:
+        if frame.right is None:
+            return None
+        left, right = read_image(frame.left), read_image(frame.right)
+        check_size(frame.right, right, left)
+        size = (left.shape[1], left.shape[0])
+        camera = job.layout.camera(frame, size)
+    except InputError:
+        return None
+    if not lines:
+        lines += describe(settings, size)
+    return judge(left, right, settings, camera)
+
+
+def _refusal(settings: OnnxSettings, wrong: list[tuple[str, Verdict]]) -> str:
+    key, verdict = next((one for one in wrong if one[1].remedy), wrong[0])
+    pairs = f"pair {key}" if len(wrong) == 1 else f"{len(wrong)} pairs, the first of them {key}"
+    cure = verdict.remedy or (
+        "none of the other input ranges, orders, signs and units mends it; see docs/stereo_networks.md for what a "
+        "network is told"
+    )
+    return (
+        f"{settings.weights}: does not match {pairs}: {verdict.text}; {cure}; --set matcher.trust=true goes on as it is"
+    )
