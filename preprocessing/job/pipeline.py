@@ -21,9 +21,9 @@ from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
-from preprocessing.job.trial import try_network
+from preprocessing.job.trial import trial_of
 from preprocessing.sets import Layout, detect_layout
-from preprocessing.stereo import close_network, prepare
+from preprocessing.stereo import prepare
 
 __all__ = ["PERCENTILES", "Plan", "PreprocessSettings", "Report", "make_plan", "preprocess"]
 
@@ -127,7 +127,10 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         plan = make_plan(root, settings, shard)
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
-        notes = _prepare(plan)
+        notes: list[str] = []
+        if plan.todo:
+            prepare(settings.matcher, settings.workers)
+            notes = trial_of(plan.job, plan.tasks)
         sweep(plan.job, plan.todo)
         outcomes: list[Outcome] = []
         try:
@@ -140,25 +143,6 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
             _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
     return _report(plan.job, gathered, time.monotonic() - started, shard, notes)
-
-
-def _prepare(plan: Plan) -> list[str]:
-    """See that the matcher can run and does match; return what is doubtful about it. Raises: InputError otherwise."""
-    settings = plan.job.settings
-    if not plan.todo:
-        return []
-    prepare(settings.matcher, settings.workers)
-    trusted = getattr(settings.matcher, "trust", True)
-    # What has matched frames of this set with these settings need not be tried again when a run is resumed.
-    proven = any(task.row and task.row.get("settings") == plan.job.settings_key for task in plan.tasks if not task.why)
-    if trusted or proven:
-        return []
-    trial = try_network(plan.job, plan.todo)
-    if trial.refusal:
-        raise InputError(trial.refusal)
-    if settings.workers > 1:
-        close_network()  # each worker opens its own
-    return trial.doubts
 
 
 def _work(plan: Plan, outcomes: list[Outcome]) -> None:

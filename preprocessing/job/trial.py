@@ -7,7 +7,7 @@ import numpy as np
 
 from preprocessing.ground import Frame, InputError, read_image
 from preprocessing.job.plan import FrameTask, Job
-from preprocessing.stereo import OnnxSettings, Verdict, check_size, describe, judge
+from preprocessing.stereo import OnnxSettings, Verdict, check_size, close_network, describe, judge
 
 PAIRS = 3
 """So many pairs are tried, until one of them says that the network is right."""
@@ -21,6 +21,24 @@ class Trial:
     lines: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     refusal: str = ""
+
+
+def trial_of(job: Job, tasks: Sequence[FrameTask]) -> list[str]:
+    """Try the network before a run, and return what is doubtful about it.
+
+    Raises: InputError: It is wrong, cannot be run, or its device is not there.
+    """
+    settings = job.settings
+    # What has matched frames with these very settings need not be tried again when a run is resumed.
+    proven = any(task.row and task.row.get("settings") == job.settings_key for task in tasks if not task.why)
+    if not isinstance(settings.matcher, OnnxSettings) or settings.matcher.trust or proven:
+        return []
+    trial = try_network(job, [task for task in tasks if task.why])
+    if trial.refusal:
+        raise InputError(trial.refusal)
+    if settings.workers > 1:
+        close_network()  # each worker opens its own
+    return trial.doubts
 
 
 def try_network(job: Job, tasks: Sequence[FrameTask]) -> Trial:
@@ -83,11 +101,7 @@ def _judge(job: Job, settings: OnnxSettings, frame: Frame, lines: list[str]) -> 
 
 def _refusal(settings: OnnxSettings, wrong: list[tuple[str, Verdict]]) -> str:
     key, verdict = next((one for one in wrong if one[1].remedy), wrong[0])
-    pairs = f"pair {key}" if len(wrong) == 1 else f"{len(wrong)} pairs, the first of them {key}"
-    cure = verdict.remedy or (
-        "none of the other input ranges, orders, signs and units mends it; see docs/stereo_networks.md for what a "
-        "network is told"
-    )
-    return (
-        f"{settings.weights}: does not match {pairs}: {verdict.text}; {cure}; --set matcher.trust=true goes on as it is"
-    )
+    others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    cure = verdict.remedy or "no other input range, order, sign or unit mends it; see docs/stereo_networks.md"
+    text = f"{settings.weights}: does not match pair {key}{others}: it {verdict.text}; {cure}"
+    return f"{text} (to go on as it is: --set matcher.trust=true)"

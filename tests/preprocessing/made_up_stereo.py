@@ -118,9 +118,10 @@ def _seen(graph: Graph, value: str, expects: str, only_channel: int | None) -> s
         value = graph.part(value, 1, only_channel, only_channel + 1)
     # Coarse steps around mid-grey, where the test pictures have their values: in a range with another middle, or of a
     # smaller contrast, hardly a step is left.
-    value = graph.add("Mul", value, graph.constant(np.float32(1 / 5 if expects == "imagenet" else 1 / 3)))
+    step, most = (5, 2) if expects == "imagenet" else (3, 7)
+    value = graph.add("Mul", value, graph.constant(np.float32(1 / step)))
     value = graph.add("Floor", graph.add("Add", value, graph.constant(np.float32(0.01))))
-    return graph.add("Clip", value, graph.constant(np.float32(1)), graph.constant(np.float32(7)))
+    return graph.add("Clip", value, graph.constant(np.float32(1)), graph.constant(np.float32(most)))
 
 
 def _matched(graph: Graph, left: str, right: str, searched: int) -> str:

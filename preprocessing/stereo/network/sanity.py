@@ -57,8 +57,8 @@ def judge(left: UInt8, right: UInt8, settings: OnnxSettings, camera: Camera | No
     if agree < AGREE_LEAST and stick.explained(found) < EXPLAINED_LEAST:
         return Verdict(
             False,
-            f"it gives the disparity that OpenCV's matcher is sure of at {agree:.0%} of these pixels "
-            f"({_ranges(found)}; OpenCV's: {stick.span[0]:.3g} to {stick.span[1]:.3g} px)",
+            f"agrees with OpenCV's sure disparities, {stick.span[0]:.3g} to {stick.span[1]:.3g} px, at {agree:.0%} of "
+            f"these pixels, and answers {_ranges(found)}",
             remedy(network, settings, laid, stick),
         )
     text, doubt = f"agrees with OpenCV's sure disparities at {agree:.0%} of these pixels", ""
@@ -78,9 +78,9 @@ def judge(left: UInt8, right: UInt8, settings: OnnxSettings, camera: Camera | No
 def _ranges(found: npt.NDArray[np.float32]) -> str:
     finite = found[np.isfinite(found)]
     if not finite.size:
-        return "it answers no numbers at all"
+        return "no numbers at all"
     low, high = np.percentile(finite, (5, 95))
-    return f"its answers: {low:.3g} to {high:.3g} px" if high > low else f"it answers {low:.3g} px everywhere"
+    return f"{low:.3g} to {high:.3g} px" if high > low else f"{low:.3g} px everywhere"
 
 
 def _left_right(left: UInt8, right: UInt8, settings: OnnxSettings, camera: Camera | None) -> float:
