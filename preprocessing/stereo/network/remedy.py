@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ from preprocessing.stereo.network.settings import OnnxSettings, changed
 from preprocessing.stereo.network.yardstick import Yardstick
 
 Changes = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is wrong, with the options that mend it, and the share of the sure disparities that it then has."""
+
+    text: str
+    share: float
+
+
 _RANGE = {"input_range", "normalize"}
 GOOD = 0.6
 """A remedy must bring the network to so large a share of the sure disparities."""
@@ -34,17 +45,19 @@ WORDS = {
 }
 
 
-def remedy(network: Network, settings: OnnxSettings, laid: Laid, stick: Yardstick, at_least: float = GOOD) -> str:
-    """Return what is wrong, with the options that mend it, in one line; "" where none of those tried does.
+def remedy(
+    network: Network, settings: OnnxSettings, laid: Laid, stick: Yardstick, at_least: float = GOOD
+) -> Remedy | None:
+    """Find what is wrong and what mends it; None where nothing that is tried does.
 
     Args:
         at_least: Share of the sure disparities that a remedy must reach.
     """
-    best: tuple[float, Changes] = (0.0, {})
+    best: tuple[float, float, Changes] = (0.0, 0.0, {})
     for feeding in _feedings(network, settings):
         # Whoever is exchanged may look turned in sign as well, and one range do nearly as well as another: so all ways
         # of one kind are tried before any is believed.
-        if best[1] and feeding.keys() - {"first"} and not best[1].keys() & _RANGE:
+        if best[2] and feeding.keys() - {"first"} and not best[2].keys() & _RANGE:
             break
         try:
             fed = changed(settings, feeding)
@@ -57,8 +70,8 @@ def remedy(network: Network, settings: OnnxSettings, laid: Laid, stick: Yardstic
             # How nearly it agrees tells which of two remedies is the one; of two alike, the plainer is the likelier.
             quality = share + stick.agree(found, answer.fit.ratio, nearly=True)
             if share >= at_least and quality > best[0] + 0.01:
-                best = quality, {**feeding, **reading}
-    return _said(best[1], settings) if best[1] else ""
+                best = quality, share, {**feeding, **reading}
+    return Remedy(_said(best[2], settings), best[1]) if best[2] else None
 
 
 def _feedings(network: Network, settings: OnnxSettings) -> Iterator[Changes]:

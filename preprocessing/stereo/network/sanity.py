@@ -3,7 +3,8 @@
 What OpenCV's matcher is sure of in the pair (after its left-right check, islands removed) is the yardstick, together
 with the pictures themselves: the census of a left pixel against that of the right pixel that a disparity names. A
 network is called wrong where both say so: it shares less than `AGREE_LEAST` of the sure disparities, and explains the
-pictures less than halfway from no parallax at all to what OpenCV's matcher explains. A pair with too little to be sure
+pictures less than halfway from no parallax at all to what OpenCV's matcher explains; or up to half of them, where
+another setting brings it 30 points further. A pair with too little to be sure
 of, or nothing near enough to tell a disparity from none, decides nothing: a good network may well do better there.
 """
 
@@ -16,7 +17,7 @@ from preprocessing.ground import Camera
 from preprocessing.stereo.cleaning import left_right_check
 from preprocessing.stereo.network.matcher import ask, laid_pair, onnx
 from preprocessing.stereo.network.model import load
-from preprocessing.stereo.network.remedy import remedy
+from preprocessing.stereo.network.remedy import GOOD, remedy
 from preprocessing.stereo.network.settings import OnnxSettings
 from preprocessing.stereo.network.yardstick import yardstick
 
@@ -54,16 +55,19 @@ def judge(left: UInt8, right: UInt8, settings: OnnxSettings, camera: Camera | No
     if not stick.tells():
         return Verdict(None, "the pair has too little texture, or nothing near enough, to tell right from wrong")
     agree = stick.agree(found, answer.fit.ratio)
-    if agree < AGREE_LEAST and stick.explained(found) < EXPLAINED_LEAST:
-        return Verdict(
-            False,
-            f"agrees with OpenCV's sure disparities, {stick.span[0]:.3g} to {stick.span[1]:.3g} px, at {agree:.0%} of "
-            f"these pixels, and answers {_ranges(found)}",
-            remedy(network, settings, laid, stick),
-        )
-    text, doubt = f"agrees with OpenCV's sure disparities at {agree:.0%} of these pixels", ""
+    text = (
+        f"agrees with OpenCV's sure disparities, {stick.span[0]:.3g} to {stick.span[1]:.3g} px, at {agree:.0%} of these"
+    )
+    unexplained = stick.explained(found) < EXPLAINED_LEAST
+    wrong = unexplained and agree < AGREE_LEAST
+    better = None
     if agree < AGREE_WELL:
-        doubt = remedy(network, settings, laid, stick, at_least=max(agree + 0.15, 0.5))
+        better = remedy(network, settings, laid, stick, GOOD if wrong else max(agree + 0.15, 0.5))
+    # Little agreement that one option turns into much is as telling as none at all.
+    wrong |= unexplained and agree < 0.5 and better is not None and better.share >= agree + 0.3
+    if wrong:
+        return Verdict(False, f"{text} and answers {_ranges(found)}", better.text if better else "")
+    doubt = better.text if better else ""
     if settings.check:
         share = _left_right(left, right, settings, camera)
         text += f", left and right with each other at {share:.0%}"

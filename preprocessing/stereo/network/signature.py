@@ -199,7 +199,7 @@ def _of_sides(put: Put, sides: tuple[Side, ...], batch: bool) -> Pictures | None
 
 def _left_first(one: str, other: str) -> tuple[str, str]:
     """Order two names: by left and right, else by the numbers in them, else as they come."""
-    a, b = one.lower(), other.lower()
+    a, b = (re.sub(r"(?<=[a-z0-9])([LR])(?![a-z])", r"_\1", name).lower() for name in (one, other))  # imgL
     if (_LEFT.search(b) and not _LEFT.search(a)) or (_RIGHT.search(a) and not _RIGHT.search(b)):
         return other, one
     if (_LEFT.search(a) and not _LEFT.search(b)) or (_RIGHT.search(b) and not _RIGHT.search(a)):

@@ -14,9 +14,11 @@ from preprocessing.stereo.sgbm import sgbm
 UInt8 = npt.NDArray[np.uint8]
 UInt64 = npt.NDArray[np.uint64]
 
-SURE_LEAST, TELLING_PX, TELLING_BITS = 0.15, 2.0, 3.0
-"""A pair decides where so much of it is surely matched, half of that is so many pixels from infinity, and the pictures
-tell so by as many bits of their census (of 62)."""
+SURE_LEAST, ALIKE_BITS = 0.25, 16.0
+"""A pair decides where so much of it is surely matched, and partners differ by no more bits of their census, of 62:
+pictures that have nothing to do with each other are matched at up to 24 % of their pixels, and differ by 16.5 to 24."""
+TELLING_PX, TELLING_BITS = 2.0, 3.0
+"""And where half of that is so many pixels from infinity, and differs by so many more bits from what lies there."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,19 @@ class Yardstick:
         return float(low), float(high)
 
     def agree(self, found: Float32, ratio: float, *, nearly: bool = False) -> float:
-        """Share of the sure pixels at which `found` (d + doffs) says the same, to 2 px, 8 %, or a pixel of a network
-        that sees the pictures reduced by `ratio`; `nearly`: to a quarter of all that.
+        """Share of the sure pixels at which `found` (d + doffs) says the same, to a 600th of the width (1 px at
+        least), 8 %, or a pixel of a network that sees the pictures reduced by `ratio`.
+
+        Args:
+            nearly: To a quarter of all that.
         """
         own, wanted = found[self.sure], self.disparity[self.sure]
         part = np.float32(0.25 if nearly else 1)
         with np.errstate(invalid="ignore"):
-            near = np.abs(own - wanted) <= np.maximum(max(2.0, ratio), np.float32(0.08) * wanted) * part
+            near = (
+                np.abs(own - wanted)
+                <= np.maximum(max(1.0, self.sure.shape[1] / 600, ratio), np.float32(0.08) * wanted) * part
+            )
         return float(near.mean())
 
     def explained(self, found: Float32) -> float:
@@ -63,7 +71,8 @@ class Yardstick:
         """Whether the pair decides anything."""
         if self.sure.mean() < SURE_LEAST or np.median(self.disparity[self.sure]) < TELLING_PX:
             return False
-        return self._bits(np.zeros_like(self.disparity)) - self._bits(self.disparity) >= TELLING_BITS
+        none, best = self._bits(np.zeros_like(self.disparity)), self._bits(self.disparity)
+        return best <= ALIKE_BITS and none - best >= TELLING_BITS
 
     def _bits(self, found: Float32) -> float:
         """Mean census distance at the sure pixels; a partner outside the picture counts as chance, half of the bits."""
