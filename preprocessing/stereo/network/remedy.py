@@ -27,8 +27,9 @@ class Remedy:
 
 
 _RANGE = {"input_range", "normalize"}
-GOOD = 0.6
-"""A remedy must bring the network to so large a share of the sure disparities."""
+GOOD = 0.45
+"""A remedy must bring the network to so large a share of the sure disparities: plain block matching of coarse pictures
+reaches 50 % on a KITTI pair, a wrong reading seldom 15 %."""
 # What each value means, in words; {} = the value.
 WORDS = {
     "sign": "the disparities are right when multiplied by -1",
