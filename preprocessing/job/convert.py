@@ -13,7 +13,6 @@ import numpy as np
 
 from preprocessing.ground import (
     DEPTH_SCALE,
-    LABEL_SETS,
     MAX_STORED_PX,
     Camera,
     Float32,
@@ -23,6 +22,7 @@ from preprocessing.ground import (
     WorkerDied,
     colorize,
     disparity_to_depth,
+    label_set,
     lookup_table,
     map_labels,
     read_grey_or_index,
@@ -95,7 +95,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
     _withdraw_record(job, task)
     if task.draw:
-        mask = None if labels is None else colorize(labels[0], LABEL_SETS["cityscapes19"].palette)
+        mask = None if labels is None else colorize(labels[0], label_set("cityscapes19").palette)
         write_png(job.picture(frame), draw_frame(left, mask, cleaned.disparity, cleaned.valid, depth_m))
     _write_maps(job, frame, cleaned, depth_m, camera)
     return {
