@@ -134,7 +134,7 @@ def _override_of(text: str, overrides: Sequence[str]) -> str | None:
     for given in overrides:
         own = given.partition("=")[0].strip()
         within = own.startswith(f"{key}.") and own.rpartition(".")[2] in message.split(" ")[:1]
-        found = given if key == own or key.startswith(f"{own}.") or within else found
+        found = given if key == own or key.startswith((f"{own}.", f"{own}[")) or within else found
     return found
 
 
