@@ -142,14 +142,12 @@ def _check_near(labels: LabelMap, source: LabelSet) -> None:
     if not labels.of_colours:
         return
     known = np.array([c for own in (*source.colours, source.ignore_colours) for c in own], np.int64).reshape(-1, 3)
-    found = np.unique(labels.values[::2, ::2])
+    found, counts = np.unique(labels.values, return_counts=True)
     colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.int64)
-    if len(found) <= len(known) + _FEW:
-        return
-    distance = np.abs(colours[:, None] - known[None]).max(axis=2).min(axis=1)
-    near = int(((distance > 0) & (distance <= _NEAR)).sum())
-    if near > _FEW and 2 * near > (distance > 0).sum():
+    distance = np.abs(colours[:, None] - known[None]).max(axis=2).min(axis=1, initial=255)
+    other, near = distance > 0, (distance > 0) & (distance <= _NEAR)
+    if other.sum() > _FEW and 2 * counts[near].sum() > counts[other].sum():
         raise InputError(
-            f"{labels.path}: {near} colours are near those of {source.name} and equal none, as lossy compression or "
-            "smooth resizing leaves them; export the labels again without either"
+            f"{labels.path}: {other.sum()} colours are none of {source.name}, most of them by a few levels, as lossy "
+            "compression or smooth resizing leaves them; export the labels again without either"
         )
