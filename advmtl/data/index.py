@@ -7,10 +7,8 @@ from pathlib import Path
 from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError, LabelSet, label_set
+from preprocessing.ground import InputError, LabelSet
 from preprocessing.sets import Strays, ToldLens, describe
-
-_INSTANCES_OF = "cityscapes19"
 
 
 def index_source(
@@ -56,9 +54,7 @@ def index_with_strays(
 def _as_told(source: Source, record: FrameRecord) -> FrameRecord:
     """The frame with what the source says of its label files."""
     if source.classes is not None:
-        # Instances are numbered by Cityscapes' ids alone.
-        instances = record.instances if label_set(source.classes).name == _INSTANCES_OF else None
-        record = replace(record, ids=source.classes, instances=instances)
+        record = replace(record, ids=source.classes)
     return replace(record, renamed=tuple(source.map.items())) if source.map else record
 
 

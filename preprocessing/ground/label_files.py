@@ -18,10 +18,14 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A label file as it is stored: ids uint8 or uint16 [H, W], or keys of colours, uint32 [H, W]."""
+    """A label file as it is stored: ids uint8 or uint16 [H, W], or keys of colours, uint32 [H, W].
+
+    `remedy`: how a user says which label set it follows; the end of messages.
+    """
 
     values: npt.NDArray[np.unsignedinteger]
     path: Path
+    remedy: str = ""
 
     @property
     def of_colours(self) -> bool:
@@ -32,17 +36,19 @@ class LabelMap:
         """Classes of the network, uint8 [H, W], 255 = ignore. Raises: InputError: an id or colour of no class."""
         try:
             return map_labels(self.values, how.colour_table if self.of_colours else how.table, self.path)
-        except InputError:
-            _check_near(self, how.source)
-            raise
+        except InputError as error:
+            raise self._unknown(error, how) from None
 
     def counts(self, how: Translation) -> dict[int, int]:
         """Pixels by id or key of a colour. Raises: as `classes`."""
         try:
             return count_labels(self.values, how.colour_table if self.of_colours else how.table, self.path)
-        except InputError:
-            _check_near(self, how.source)
-            raise
+        except InputError as error:
+            raise self._unknown(error, how) from None
+
+    def _unknown(self, error: InputError, how: Translation) -> InputError:
+        _check_near(self, how.source)
+        return InputError(f"{error}; is this another label set than {how.source.name}? {self.remedy}")
 
     def class_of(self, value: int, how: Translation) -> int:
         """The class of one of the values."""
@@ -54,7 +60,10 @@ class LabelMap:
         return np.isin(self.values, keys if self.of_colours else list(ids))
 
 
-def read_label_map(path: Path, how: Translation) -> LabelMap:
+IN_SOURCES = "The source's key classes says which (docs/label_sets.md)"
+
+
+def read_label_map(path: Path, how: Translation, remedy: str = IN_SOURCES) -> LabelMap:
     """Read a label file as `how.source` stores it.
 
     Pictures of one channel are ids, as are the indices of a palette; where the set has colours, pictures of several
@@ -65,20 +74,29 @@ def read_label_map(path: Path, how: Translation) -> LabelMap:
     _refuse_lossy(content, path)
     source = how.source
     array, palette = decoded(content, path)
-    if array.ndim == 2 and palette is None:
-        if array.dtype == np.uint8 and source.has_colours and not _all_known(array, how.table):
-            keys = array.astype(np.uint32) * 0x010101  # colours that are all grey are often stored as such
-            if _all_known(keys, how.colour_table):
-                return LabelMap(keys, path)
-        return LabelMap(_whole(array, path), path)
-    if palette is not None:
-        return LabelMap(_of_palette(array, palette, how), path)
-    if not source.has_colours:
+    if array.ndim == 3 and not source.has_colours:
         raise InputError(
-            f"{path}: has {array.shape[-1]} channels where one is expected (ids); a label set that tells the "
-            "colours of each class would read it: key classes of the source, see docs/label_sets.md"
+            f"{path}: has {array.shape[-1]} channels where one is expected (ids); a label set that tells the colours "
+            f"of each class would read it. {remedy}"
         )
-    return LabelMap(_keys(array, path), path)
+    if array.ndim == 3:
+        values: npt.NDArray[np.unsignedinteger] = _keys(array, path)
+    elif palette is not None:
+        values = _of_palette(array, palette, how)
+    else:
+        values = _of_grey(array, how, path)
+    return LabelMap(values, path, remedy)
+
+
+def _of_grey(array: npt.NDArray[Any], how: Translation, path: Path) -> npt.NDArray[np.unsignedinteger]:
+    """Ids; or keys of grey colours, which a picture of many colours is often stored as where it shows no others."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: pixels are {array.dtype}, expected integers of 8 or 16 bits")
+    if array.dtype == np.uint8 and how.source.has_colours and not _all_known(array, how.table):
+        keys = array.astype(np.uint32) * 0x010101
+        if _all_known(keys, how.colour_table):
+            return keys
+    return array
 
 
 def _refuse_lossy(content: bytes, path: Path) -> None:
@@ -118,12 +136,6 @@ def _of_palette(
     keys = padded[:, 0] << 16 | padded[:, 1] << 8 | padded[:, 2]
     by_colour = not (how.colour_table[keys[used]] == UNKNOWN).any()
     return keys[indices] if by_colour or not _all_known(used, how.table) else indices
-
-
-def _whole(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.unsignedinteger]:
-    if array.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path}: pixels are {array.dtype}, expected integers of 8 or 16 bits")
-    return array
 
 
 def _keys(array: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint32]:

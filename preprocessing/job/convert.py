@@ -158,14 +158,9 @@ def _read_labels(job: Job, frame: Frame, left: UInt8) -> tuple[UInt8, Regions] |
     if frame.labels is None:
         return None
     how = translation(job.settings.classes, job.settings.classes)
-    try:
-        labels = read_label_map(frame.labels, how)
-        check_size(frame.labels, labels.values, left)
-        classes = labels.classes(how)
-    except InputError as error:
-        raise InputError(
-            f"{error}; --labels none makes depth without labels, --classes NAME|FILE says what they hold"
-        ) from None
+    labels = read_label_map(frame.labels, how, "--classes NAME|FILE says which; --labels none makes depth without")
+    check_size(frame.labels, labels.values, left)
+    classes = labels.classes(how)
     source = how.source
     ignored = labels.where(source.ego_ids, source.ego_colours)
     return classes, Regions(np.isin(classes, source.sky), ignored)

@@ -89,7 +89,8 @@ def test_what_the_set_does_not_name_is_a_bad_frame(tmp_path: Path) -> None:
     count = SIZE[0] * SIZE[1]
     assert [record.name for record in good] == ["f0", "f1", "f2"]
     assert [one.reason for one in bad] == [
-        f"{tmp_path}/labels/f3.png: unknown class id 3 ({count} pixels); is this another label format?"
+        f"{tmp_path}/labels/f3.png: unknown class id 3 ({count} pixels); is this another label set than own? "
+        "The source's key classes says which (docs/label_sets.md)"
     ]
 
 

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.tasks.instance.own_ids import class_table
 from preprocessing.ground import IGNORE, InputError, LabelSet, label_set, lookup_table
 
 NO_INSTANCE = 0
@@ -100,10 +101,10 @@ def thing_classes(classes: str | LabelSet) -> tuple[int, ...]:
 
 
 def classes_of(ids: NDArray[Any], classes: str | LabelSet) -> NDArray[np.uint8]:
-    """Class within the set `classes` of Cityscapes instance ids (class * 1000 + number), any shape; 255 where it has no
-    such class.
+    """Class within the set `classes` of instance ids (Cityscapes' class, or a place of a thing, * 1000 + number), any
+    shape; 255 where it has no such class.
     """
-    return lookup_table("cityscapes", classes)[np.asarray(ids, dtype=np.int64) // _NUMBERS]
+    return class_table(classes)[np.asarray(ids, dtype=np.int64) // _NUMBERS]
 
 
 @dataclass(frozen=True)

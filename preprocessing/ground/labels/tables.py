@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels.entries import IGNORE_WORD, plain_word
 from preprocessing.ground.labels.label_set import IGNORE, MAX_ID, UNKNOWN, LabelSet, UInt8
 from preprocessing.ground.labels.named import label_set
-from preprocessing.ground.labels.reading import IGNORE_WORD, plain_word
 
 Renamed = tuple[tuple[str, str], ...]
 _FORMAT_SETS = {"cityscapes": "cityscapes19", "camvid": "camvid11"}
@@ -214,7 +214,7 @@ def unknown_error(
     ]
     more = f" and {len(values) - 8} more" if len(values) > 8 else ""
     what = "colour" if colours else "class id"
-    return InputError(f"{path}: unknown {what} {', '.join(named)}{more}; is this another label format?")
+    return InputError(f"{path}: unknown {what} {', '.join(named)}{more}")
 
 
 def _shown(value: int, *, colours: bool) -> str:
