@@ -44,7 +44,7 @@ class Format:
     needs: str
     kind: Callable[[Path], str | None]
     holds: str
-    ids: str
+    ids: str | LabelSet
     splits: bool = True
     split_word: str = "SPLIT"
     stereo: bool = False
