@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
+from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, LabelSet, label_set, sha256_of
 from preprocessing.stereo import (
     AS_GIVEN,
     MATCHERS,
@@ -53,6 +53,8 @@ class PreprocessSettings:
         infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
         sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
             "clip" for `max_depth_m`.
+        classes: The label set of the set's labels, or its name: where the sky and the rig itself are.
+        labels: "auto", or "none": depth without what labels would add, whatever they hold.
         again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
             files that are not on record.
     """
@@ -67,6 +69,8 @@ class PreprocessSettings:
     epsilon_px: float = 1e-6
     infinity: Literal["invalid", "clip"] = "invalid"
     sky: Literal["invalid", "clip"] = "invalid"
+    classes: str | LabelSet = "cityscapes19"
+    labels: Literal["auto", "none"] = "auto"
     again: bool = False
 
     def __post_init__(self) -> None:
@@ -77,6 +81,9 @@ class PreprocessSettings:
         for name in ("infinity", "sky"):
             if getattr(self, name) not in ("invalid", "clip"):
                 raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
+        if self.labels not in ("auto", "none"):
+            raise InputError(f"labels: {self.labels!r}; offered: auto, none")
+        label_set(self.classes)
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:
@@ -102,8 +109,15 @@ class PreprocessSettings:
             "epsilon_px": self.epsilon_px,
             "infinity": self.infinity,
             **({"sky": self.sky} if self.sky != "invalid" else {}),  # what came later counts where it is used
+            **({} if self.classes == "cityscapes19" else {"classes": _shaping(label_set(self.classes))}),
             "revision": _REVISIONS.get(self.matcher.name, REVISION),
         }
+
+
+def _shaping(labels: LabelSet) -> dict[str, Any]:
+    """What of a label set shapes maps: where the sky and the rig itself are."""
+    sky = [(labels.file_ids[place], labels.colours[place] if labels.colours else ()) for place in labels.sky]
+    return {"sky": sky, "ego": (labels.ego_ids, labels.ego_colours)}
 
 
 def _plain(value: Any) -> Any:
