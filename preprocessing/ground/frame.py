@@ -49,6 +49,7 @@ class Frame:
         camera: The calibration file that holds for this frame.
         depth: What `preprocess` wrote.
         lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
+        right_camera: The file that is read with `camera`: that of the right camera, or the one that it names.
         mask, right_mask: What of the pictures of the whole set shows no scene is 0 there.
     """
 
@@ -65,6 +66,7 @@ class Frame:
     lidar: Path | None = None
     mask: Path | None = None
     right_mask: Path | None = None
+    right_camera: Path | None = None
 
     @property
     def key(self) -> str:
