@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli.options import Workers, size_of
+from advmtl.cli.options import Alpha, LabelsOn, Workers, size_of
 from preprocessing.ground import EXIT_SKIPPED
 
 _LISTED = 20
@@ -83,6 +83,11 @@ def preprocess(
     ] = (False),
     check: Annotated[bool, typer.Option("--check", help="Then measure the depth: see advmtl quality.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Redo finished frames.")] = False,
+    rectify: Annotated[
+        str, typer.Option(help="Pairs of raw cameras are rectified first: auto, always or never.")
+    ] = "auto",
+    alpha: Alpha = None,
+    labels_on: LabelsOn = "left",
 ) -> None:
     """Turn stereo pairs into disparity and metric depth, with a manifest of all frames.
 
@@ -98,7 +103,15 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
-    from preprocessing.job import PreprocessSettings, build_settings, current_names, current_shard, make_plan
+    from preprocessing.job import (
+        PreprocessSettings,
+        build_settings,
+        current_names,
+        current_shard,
+        decide,
+        make_plan,
+        plan_lines,
+    )
     from preprocessing.job import preprocess as run
 
     size = size_of(network_size, "--network-size") if network_size else None
@@ -124,10 +137,16 @@ def preprocess(
         infinity=infinity,  # type: ignore[arg-type]
         sky=sky,  # type: ignore[arg-type]
         again=again,
+        rectify=rectify,  # type: ignore[arg-type]
+        alpha=alpha,
+        labels_on=labels_on,  # type: ignore[arg-type]
     )
     if dry_run:
         if current_shard().index == 0:
-            _print_plan(make_plan(root, settings))
+            raw = decide(root, settings)
+            _print_lines(Console(soft_wrap=True), "", plan_lines(raw))
+            if raw.raw is None:
+                _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)
     if report.index != 0:  # under torchrun rank 0 reports for all; an error here would end it early
@@ -136,13 +155,15 @@ def preprocess(
     _print_report(report, f"next: advmtl quality {report.out}{options}")
     complete = report.complete
     if check:
-        complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers)
+        there = out if report.root == root else None  # a rectified set holds its own depth
+        complete &= _measure(report.root, matcher=matcher, split=split, out=there, workers=workers)
     if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 
 def _print_report(report: Any, following: str) -> None:
     console = Console(soft_wrap=True)
+    _print_lines(console, "", report.notes)
     _print_lines(console, "warning: ", report.doubts + report.warnings, "depth/preprocess.json and manifest.jsonl")
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
     if report.untried:

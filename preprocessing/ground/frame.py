@@ -24,6 +24,13 @@ class Camera:
     is_default: bool = False
     doffs_px: float = 0.0
 
+    def projections(self) -> list[list[list[float]]]:
+        """P1 and P2 of the rectified pair [3, 4], in px and px m; a principal point that is not told is 0."""
+        first = [[self.fx_px, 0.0, self.u0_px, 0.0], [0.0, self.fy_px, self.v0_px, 0.0], [0.0, 0.0, 1.0, 0.0]]
+        second = [list(row) for row in first]
+        second[0][2:] = [self.u0_px + self.doffs_px, -self.fx_px * self.baseline_m]
+        return [first, second]
+
     def scaled(self, sx: float, sy: float) -> "Camera":
         """Return the camera of the image resized by `sx` in x and `sy` in y; the baseline stays."""
         return replace(

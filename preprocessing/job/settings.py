@@ -53,6 +53,10 @@ class PreprocessSettings:
         infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
         sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
             "clip" for `max_depth_m`.
+        rectify: Pairs whose calibration is of raw cameras are rectified first: "auto" = unless their rows agree better
+            as they are, "always", "never".
+        alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
+        labels_on: What `labels/` of a raw set lie on: the raw "left" pictures, "rectified" ones, "none" = left out.
         again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
             files that are not on record.
     """
@@ -68,6 +72,9 @@ class PreprocessSettings:
     infinity: Literal["invalid", "clip"] = "invalid"
     sky: Literal["invalid", "clip"] = "invalid"
     again: bool = False
+    rectify: Literal["auto", "always", "never"] = "auto"
+    alpha: float | None = None
+    labels_on: Literal["left", "rectified", "none"] = "left"
 
     def __post_init__(self) -> None:
         if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
@@ -77,6 +84,8 @@ class PreprocessSettings:
         for name in ("infinity", "sky"):
             if getattr(self, name) not in ("invalid", "clip"):
                 raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
+        if self.rectify not in ("auto", "always", "never"):
+            raise InputError(f"rectify: {self.rectify!r}; offered: auto, always, never")
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:

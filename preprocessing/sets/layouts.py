@@ -118,7 +118,7 @@ def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
         read_camera=partial(rigs.read_camera, rig),
         read_disparity=partial(rigs.read_truth, root),
         output_path=rigs.output_path,
-        inputs=(*rig.inputs, *_calibration_files(root)),
+        inputs=tuple(dict.fromkeys((*rig.inputs, *_calibration_files(root)))),
         find_strays=partial(rig_strays, rigs.LABELS + rigs.TRUTH + ("depth", "lidar")),
     )
 

@@ -74,7 +74,9 @@ def kalibr(folder: Path, model: str = "radtan") -> Path:
     text = "cam0:\n  cam_overlaps: [1]\n" + camera_yaml(K1, first, "distortion_coeffs", model)
     text += "  rostopic: /cam0/image_raw\ncam1:\n  T_cn_cnm1:\n"
     text += "".join(f"  - {flow(row)}\n" for row in transform())
-    text += "  cam_overlaps: [0]\n" + camera_yaml(K2, second, "distortion_coeffs", model) + "  rostopic: /cam1/image_raw\n"
+    text += (
+        "  cam_overlaps: [0]\n" + camera_yaml(K2, second, "distortion_coeffs", model) + "  rostopic: /cam1/image_raw\n"
+    )
     return put(folder / "camchain-rig.yaml", text)
 
 
@@ -157,7 +159,11 @@ def body_poses() -> tuple[Matrix, Matrix]:
 
 def euroc(folder: Path) -> Path:
     for index, (k, d, pose) in enumerate(zip((K1, K2), (D1, D2), body_poses(), strict=True)):
-        text = "%YAML 1.0\n---\nsensor_type: camera\nT_BS:\n  cols: 4\n  rows: 4\n" if False else "sensor_type: camera\nT_BS:\n  cols: 4\n  rows: 4\n"
+        text = (
+            "%YAML 1.0\n---\nsensor_type: camera\nT_BS:\n  cols: 4\n  rows: 4\n"
+            if False
+            else "sensor_type: camera\nT_BS:\n  cols: 4\n  rows: 4\n"
+        )
         text += f"  data: {flow(pose)}\nrate_hz: 20\nresolution: [{SIZE[0]}, {SIZE[1]}]\ncamera_model: pinhole\n"
         text += f"intrinsics: {flow(np.array([k[0, 0], k[1, 1], k[0, 2], k[1, 2]]))}\n"
         text += f"distortion_model: radial-tangential\ndistortion_coefficients: {flow(d)}\n"

@@ -93,7 +93,7 @@ def undistorted(camera: CameraModel, points: Matrix, rotation: Matrix | None = N
     else:
         # The default of five rounds leaves hundredths of a pixel at the corners of wide lenses.
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-10)
-        found = _iterated(stacked, camera.matrix, camera.coefficients, turn, None, criteria)
+        found = _iterated(stacked, camera.matrix, camera.coefficients, R=turn, P=np.eye(3), criteria=criteria)
     return np.asarray(found, np.float64).reshape(-1, 2)
 
 
