@@ -27,6 +27,12 @@ Alpha = Annotated[
 LabelsOn = Annotated[
     str, typer.Option("--labels-on", help="What labels/ lie on: left (the raw pictures), rectified, or none.")
 ]
+PairTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--pair-tolerance-s", help="Stamps of left and right differ by no more [s]; default: half a frame's time."
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli.options import Alpha, LabelsOn, Workers, size_of
+from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
 from preprocessing.ground import EXIT_SKIPPED
 
 _LISTED = 20
@@ -57,7 +57,7 @@ def synth(
 
 
 def preprocess(
-    root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
+    root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/, KITTI; or a ROS bag.")],
     matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset (the set's own).")] = "census",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
     weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
@@ -88,6 +88,13 @@ def preprocess(
     ] = "auto",
     alpha: Alpha = None,
     labels_on: LabelsOn = "left",
+    left: Annotated[str | None, typer.Option(help="A bag's topic of left pictures; default: by its name.")] = None,
+    right: Annotated[str | None, typer.Option(help="A bag's topic of right pictures.")] = None,
+    left_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the left camera.")] = None,
+    right_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the right camera.")] = None,
+    truth: Annotated[str | None, typer.Option(help="A bag's depth topic to measure against.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Calibration file instead of a CameraInfo.")] = None,
+    pair_tolerance_s: PairTolerance = None,
 ) -> None:
     """Turn stereo pairs into disparity and metric depth, with a manifest of all frames.
 
@@ -101,16 +108,19 @@ def preprocess(
 
     advmtl preprocess my_rig --dry-run
 
+    advmtl preprocess drive.mcap --left /stereo/left/image_raw --out drive
+
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
     from preprocessing.job import (
+        AskedTopics,
+        BagSettings,
         PreprocessSettings,
         build_settings,
         current_names,
         current_shard,
-        decide,
+        dry_run_lines,
         make_plan,
-        plan_lines,
     )
     from preprocessing.job import preprocess as run
 
@@ -140,12 +150,13 @@ def preprocess(
         rectify=rectify,  # type: ignore[arg-type]
         alpha=alpha,
         labels_on=labels_on,  # type: ignore[arg-type]
+        bag=BagSettings(AskedTopics(left, right, left_info, right_info, truth), calibration, pair_tolerance_s),
     )
     if dry_run:
         if current_shard().index == 0:
-            raw = decide(root, settings)
-            _print_lines(Console(soft_wrap=True), "", plan_lines(raw))
-            if raw.raw is None:
+            lines, whole = dry_run_lines(root, settings)
+            _print_lines(Console(soft_wrap=True), "", lines)
+            if not whole:
                 _print_plan(make_plan(root, settings))
         return
     report = run(root, settings)

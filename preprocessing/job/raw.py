@@ -5,63 +5,42 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.ground import Frame, InputError, read_image
+from preprocessing.ground import Frame, InputError, UInt8, read_image
 from preprocessing.job.manifest import Shard
+from preprocessing.job.recording import default_out, plan_recording, recording_lines, topic_lines
 from preprocessing.job.rectify import RawSet, RectifySettings, find_raw, lines, rectify_set
-from preprocessing.job.redraw import Drawing, draw_pair
+from preprocessing.job.redraw import draw_pair
+from preprocessing.job.rows import Rows, rows_off
 from preprocessing.job.settings import PreprocessSettings
-from preprocessing.sets import MIN_MATCHES, Calibration, detect_layout, inspect_pair, read_calibration
+from preprocessing.job.unpack import write_recording
+from preprocessing.sets import Calibration, detect_layout, is_bag, read_calibration
 
 PAIRS = 4
-_MARGIN_PX = 0.3
-"""Pictures whose rows agree better by so much as they are have been rectified before."""
 _BAD_PX = 1.0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How far rows are off over some pairs [px], as the pictures are and once rectified; None = too dark to tell."""
-
-    before_px: float | None
-    after_px: float | None
-    pairs: int
-
-    @property
-    def rectified_already(self) -> bool:
-        """Whether rectifying would do harm."""
-        known = self.before_px is not None and self.after_px is not None
-        return known and self.before_px + _MARGIN_PX < self.after_px  # type: ignore[operator]
-
-    def text(self) -> str:
-        """In words."""
-        if self.before_px is None or self.after_px is None:
-            return "too few corners to compare rows"
-        return f"rows off by {self.before_px:.2f} px as they are, {self.after_px:.2f} px rectified ({self.pairs} pairs)"
 
 
 def rows_of_set(raw: RawSet) -> Rows:
     """Follow corners in up to `PAIRS` pairs, before and after."""
     picked = np.linspace(0, len(raw.frames) - 1, min(PAIRS, len(raw.frames))).round().astype(int)
-    found = [_rows(*raw.frames[index]) for index in sorted(set(picked.tolist()))]
-    before = [one[0] for one in found if one is not None and one[0] is not None]
-    after = [one[1] for one in found if one is not None and one[1] is not None]
-    return Rows(
-        float(np.median(before)) if before else None, float(np.median(after)) if after else None, max(len(after), 1)
-    )
+    before, after = [], []
+    for index in sorted(set(picked.tolist())):
+        frame, drawing = raw.frames[index]
+        pair = _read(frame)
+        if pair is not None:
+            before.append(pair)
+            after.append(draw_pair(drawing, *pair))
+    return Rows(rows_off(before), rows_off(after), len(before))
 
 
-def _rows(frame: Frame, drawing: Drawing) -> tuple[float | None, float | None] | None:
-    try:
-        left, right = read_image(frame.left), read_image(frame.right) if frame.right is not None else None
-    except InputError:
-        return None  # rectifying will say so
-    if right is None or left.shape != right.shape:
+def _read(frame: Frame) -> tuple[UInt8, UInt8] | None:
+    """A pair; None where rectifying will say why it cannot be read."""
+    if frame.right is None:
         return None
-    reports = inspect_pair(left, right), inspect_pair(*draw_pair(drawing, left, right))
-    first, second = (
-        max(abs(one.vertical_px), one.systematic_px) if one.matches >= MIN_MATCHES else None for one in reports
-    )
-    return first, second
+    try:
+        left, right = read_image(frame.left), read_image(frame.right)
+    except InputError:
+        return None
+    return (left, right) if left.shape == right.shape else None
 
 
 @dataclass(frozen=True)
@@ -90,7 +69,7 @@ def decide(root: Path, settings: PreprocessSettings) -> Decision:
         return Decision(None, None, [])
     raw = find_raw(root, made)
     rows = rows_of_set(raw)
-    if rows.rectified_already and not any(one.pictures == "raw" for one in calibrations):
+    if rows.are_raw is False and not any(one.pictures == "raw" for one in calibrations):
         return Decision(None, None, [_already(raw, rows)])
     notes = [rows.text()]
     if rows.after_px is not None and rows.after_px > _BAD_PX:
@@ -135,10 +114,13 @@ def beside(root: Path) -> Path:
 
 
 def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path, PreprocessSettings, list[str]]:
-    """Rectify a set where it must be: the root and settings to go on with, and what to say.
+    """Make a folder pair of a bag, or rectify a set where it must be: the root and settings to go on with, and what to
+    say.
 
-    Raises: InputError as `decide` and `rectify_set` do.
+    Raises: InputError as `decide`, `rectify_set`, `plan_recording` and `write_recording` do.
     """
+    if is_bag(root):
+        return _from_bag(root, settings, shard)
     decision = decide(root, settings)
     if decision.raw is None or decision.settings is None:
         return root, settings, decision.notes
@@ -148,9 +130,27 @@ def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path,
     return report.out, replace(settings, out=None), notes
 
 
-def plan_lines(decision: Decision) -> list[str]:
-    """What a dry run says of a set that would be rectified first."""
+def _from_bag(path: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path, PreprocessSettings, list[str]]:
+    """A bag is one stream: the first process reads it, the others wait."""
+    out, notes = settings.out or default_out(path), []
+    if shard.index == 0:
+        found = plan_recording(path, settings.bag, settings.rectify, settings.alpha)
+        problems = write_recording(found, out)
+        notes = [*recording_lines(found), *problems, f"the pairs are in {out}; train and measure on that folder"]
+    shard.gather(None)
+    return out, replace(settings, out=None), notes
+
+
+def dry_run_lines(root: Path, settings: PreprocessSettings) -> tuple[list[str], bool]:
+    """What a dry run says of a bag, or of a set that would be rectified first, and whether that is all there is to say:
+    the set that depth is made of is not there yet.
+    """
+    if is_bag(root):
+        found = plan_recording(root, settings.bag, settings.rectify, settings.alpha)
+        would = f"would be written into {settings.out or default_out(root)}"
+        return [*topic_lines(found), *recording_lines(found), would], True
+    decision = decide(root, settings)
     if decision.raw is None or decision.settings is None:
-        return decision.notes
-    found = [*lines(decision.raw), *decision.notes, f"would be rectified into {decision.settings.out}"]
-    return found + [f"problem: {reason}" for _, reason in decision.raw.problems]
+        return decision.notes, False
+    found_lines = [*lines(decision.raw), *decision.notes, f"would be rectified into {decision.settings.out}"]
+    return found_lines + [f"problem: {reason}" for _, reason in decision.raw.problems], True

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
+from preprocessing.job.recording import BagSettings
 from preprocessing.stereo import (
     AS_GIVEN,
     MATCHERS,
@@ -57,6 +58,7 @@ class PreprocessSettings:
             as they are, "always", "never".
         alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
         labels_on: What `labels/` of a raw set lie on: the raw "left" pictures, "rectified" ones, "none" = left out.
+        bag: How a bag is read, where the root is one.
         again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
             files that are not on record.
     """
@@ -75,6 +77,7 @@ class PreprocessSettings:
     rectify: Literal["auto", "always", "never"] = "auto"
     alpha: float | None = None
     labels_on: Literal["left", "rectified", "none"] = "left"
+    bag: BagSettings = field(default_factory=BagSettings)
 
     def __post_init__(self) -> None:
         if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:

@@ -1,5 +1,6 @@
 """Layouts of sets on disk (Cityscapes, rigs), their cameras, and rectification checks."""
 
+from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import (
     ALPHA,
     RECORD,
@@ -14,6 +15,7 @@ from preprocessing.sets.calibration import (
     format_of,
     maps_of,
     of_pairs,
+    pair_of_infos,
     read_calibration,
     rectify,
     undistorted,

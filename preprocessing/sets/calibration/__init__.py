@@ -20,3 +20,4 @@ from preprocessing.sets.calibration.formats import (
 )
 from preprocessing.sets.calibration.geometry import ALPHA, Maps, maps_of, rectify, undistorted
 from preprocessing.sets.calibration.own import RECORD
+from preprocessing.sets.calibration.ros import pair_of_infos
