@@ -85,8 +85,11 @@ def plan_recording(
     """
     bag = open_bag(path)
     topics = scan(bag)
-    chosen = choose(topics, settings.topics, str(path))
-    pairs = pair_up(topics[chosen.left], topics[chosen.right], settings.pair_tolerance_s)
+    try:
+        chosen = choose(topics, settings.topics, str(path))
+        pairs = pair_up(topics[chosen.left], topics[chosen.right], settings.pair_tolerance_s)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *bag.cut])) from None
     calibration = _calibration(path, topics, chosen, settings.calibration)
     looks = _look(bag, chosen, pairs)
     size = (looks[0][0].shape[1], looks[0][0].shape[0])

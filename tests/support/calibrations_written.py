@@ -127,7 +127,7 @@ def zed(folder: Path) -> Path:
     for side, k, d in (("LEFT", K1, D1), ("RIGHT", K2, D2)):
         text += f"[{side}_CAM_HD]\nfx={float(k[0, 0])!r}\nfy={float(k[1, 1])!r}\ncx={float(k[0, 2])!r}\n"
         text += f"cy={float(k[1, 2])!r}\nk1={d[0]}\nk2={d[1]}\np1={d[2]}\np2={d[3]}\nk3=0\n\n"
-    text += f"[STEREO]\nBaseline={-T[0] * 1000!r}\nTY={T[1] * 1000!r}\nTZ={T[2] * 1000!r}\n"
+    text += f"[STEREO]\nBaseline={float(-T[0] * 1000)!r}\nTY={float(T[1] * 1000)!r}\nTZ={float(T[2] * 1000)!r}\n"
     for name, value in zip(("RX", "CV", "RZ"), turn, strict=True):
         text += f"{name}_2K=0\n{name}_HD={float(value)!r}\n"
     return put(folder / "SN1234.conf", text)

@@ -24,14 +24,18 @@ def read_ros1(path: Path, topics: Set[str] | None) -> Iterator[Message]:
     with open(path, "rb") as file:
         file.seek(len(MAGIC))
         try:
-            while (record := _record(file)) is not None:
-                fields, data = record
-                kind = _op(fields)
-                if kind == _CHUNK:
+            while first := file.read(4):
+                fields = _fields(_block(file, first))
+                whole = _op(fields) != _CHUNK or fields["compression"] != b"none"
+                length = file.read(4)
+                data = _block(file, length, whole)
+                if _op(fields) == _CHUNK:
                     # Connections and messages stand in chunks, and connections at the end of the file once more.
                     inner = io.BytesIO(_decompressed(fields, data))
                     while (part := _record(inner)) is not None:
                         yield from _message(*part, known, topics)
+                    if len(data) < struct.unpack("<I", length)[0]:
+                        raise ValueError("a chunk is cut off")
                 else:
                     yield from _message(fields, data, known, topics)
         except (ValueError, struct.error, EOFError, OSError, KeyError, RuntimeError, MemoryError) as error:
@@ -63,12 +67,13 @@ def _record(file: IO[bytes]) -> tuple[dict[str, bytes], bytes] | None:
     return _fields(_block(file, first)), _block(file, file.read(4))
 
 
-def _block(file: IO[bytes], length: bytes) -> bytes:
+def _block(file: IO[bytes], length: bytes, whole: bool = True) -> bytes:
+    """What stands behind its length; of a chunk that is not compressed, the part that is there is good too."""
     (count,) = struct.unpack("<I", length)
     if count > _LARGEST:
         raise ValueError("a record of more than 2 GB")
     data = file.read(count)
-    if len(data) < count:
+    if whole and len(data) < count:
         raise ValueError("a record is cut off")
     return data
 

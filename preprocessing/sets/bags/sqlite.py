@@ -18,6 +18,8 @@ def read_sqlite(path: Path, topics: Set[str] | None) -> Iterator[Message]:
     known: dict[int, tuple[str, str]] = {}
     try:
         with closing(_open(path)) as base:
+            # A file that was cut off is refused as a whole otherwise, though its rows lie in order from the front.
+            base.execute("PRAGMA writable_schema=ON")
             for number, name, kind, encoding in base.execute("SELECT id, name, type, serialization_format FROM topics"):
                 if encoding == "cdr" and (topics is None or name in topics):
                     known[number] = (name, full_type(kind))

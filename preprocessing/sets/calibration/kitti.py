@@ -20,8 +20,9 @@ def _lines(document: Document) -> dict[str, str]:
 
 
 def is_kitti(document: Document) -> bool:
-    """Whether it has a projection of KITTI."""
-    return any(name.startswith("P") for name in _lines(document))
+    """Whether it has a projection of KITTI: a row of bare values, where YAML has brackets or a tag."""
+    lines = _lines(document)
+    return any(name.startswith("P") and lines[name].strip()[:1] not in ("", "[", "{", "!") for name in lines)
 
 
 def read_kitti(document: Document, asked: Asked) -> Calibration:
