@@ -80,13 +80,13 @@ def kalibr(folder: Path, model: str = "radtan") -> Path:
     return put(folder / "camchain-rig.yaml", text)
 
 
-def storage(path: Path, content: dict[str, Matrix]) -> Path:
+def storage(path: Path, content: dict[str, Matrix], size: tuple[int, int] = SIZE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
     for name, value in content.items():
         file.write(name, value)
     file.startWriteStruct("image_size", cv2.FileNode_SEQ)
-    for side in SIZE:
+    for side in size:
         file.write("", side)
     file.endWriteStruct()
     file.release()
