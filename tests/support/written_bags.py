@@ -99,3 +99,22 @@ def _message(store: Any, said: Said, kind: Kind) -> Any:
         for name in "dkrp":
             fields[name.upper() if kind == "ros1" else name] = np.ravel(fields.pop(name))
     return store.types[said.type](header=header, **fields)
+
+
+def with_checksums(path: Path) -> Path:
+    """The same MCAP file in chunks with checksums, which rosbags leaves out; beside the first."""
+    from mcap.reader import make_reader
+    from mcap.writer import CompressionType, Writer
+
+    out = path.with_name("checked.mcap")
+    with open(path, "rb") as file, open(out, "wb") as target:
+        writer = Writer(target, chunk_size=1 << 18, compression=CompressionType.NONE)
+        writer.start()
+        channels: dict[int, int] = {}
+        for schema, channel, message in make_reader(file).iter_messages():
+            if channel.id not in channels:
+                kind = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.id] = writer.register_channel(channel.topic, channel.message_encoding, kind)
+            writer.add_message(channels[channel.id], message.log_time, message.data, message.publish_time)
+        writer.finish()
+    return out
