@@ -124,7 +124,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     started = time.monotonic()
     settings = settings or PreprocessSettings()
     with closing(current_shard()) as shard:
-        root, settings, notes = ready(Path(root), settings, shard)
+        set_ = ready(Path(root), settings, shard)
+        root, settings = set_.root, set_.settings
         folder = (Path(root) if settings.out is None else Path(settings.out)) / "depth"
         if shard.index == 0:
             remove_leftovers(folder, {"manifest.jsonl", "preprocess.json", "quality.json", "quality.html"})
@@ -146,7 +147,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         if shard.index == 0 and shard.count > 1:
             _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
-    return replace(_report(plan.job, gathered, time.monotonic() - started, shard), root=root, notes=notes)
+    report = _report(plan.job, gathered, time.monotonic() - started, shard)
+    return replace(report, root=root, notes=set_.notes, skipped=sorted([*set_.skipped, *report.skipped]))
 
 
 def _work(plan: Plan, outcomes: list[Outcome]) -> None:

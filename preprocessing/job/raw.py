@@ -1,6 +1,6 @@
 """What `preprocess` does before all else where a set's calibration is of raw cameras: see whether, and rectify."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +113,18 @@ def beside(root: Path) -> Path:
     return full.with_name(f"{full.name}_rectified")
 
 
-def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path, PreprocessSettings, list[str]]:
-    """Make a folder pair of a bag, or rectify a set where it must be: the root and settings to go on with, and what to
-    say.
+@dataclass(frozen=True)
+class Ready:
+    """A set whose pictures can be matched: its root, the settings to go on with, what to say, and frames left out."""
+
+    root: Path
+    settings: PreprocessSettings
+    notes: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> Ready:
+    """Make a folder pair of a bag, or rectify a set, where it must be.
 
     Raises: InputError as `decide`, `rectify_set`, `plan_recording` and `write_recording` do.
     """
@@ -123,22 +132,21 @@ def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path,
         return _from_bag(root, settings, shard)
     decision = decide(root, settings)
     if decision.raw is None or decision.settings is None:
-        return root, settings, decision.notes
+        return Ready(root, settings, decision.notes)
     report = rectify_set(root, decision.settings, shard)
     notes = [*report.notes, *decision.notes, f"rectified set: {report.out}; train and measure on that one"]
-    notes += [f"{name}: {reason}" for name, reason in report.skipped]
-    return report.out, replace(settings, out=None), notes
+    return Ready(report.out, replace(settings, out=None), notes, report.skipped)
 
 
-def _from_bag(path: Path, settings: PreprocessSettings, shard: Shard) -> tuple[Path, PreprocessSettings, list[str]]:
+def _from_bag(path: Path, settings: PreprocessSettings, shard: Shard) -> Ready:
     """A bag is one stream: the first process reads it, the others wait."""
-    out, notes = settings.out or default_out(path), []
+    out, notes, skipped = settings.out or default_out(path), [], []
     if shard.index == 0:
         found = plan_recording(path, settings.bag, settings.rectify, settings.alpha)
-        problems = write_recording(found, out)
-        notes = [*recording_lines(found), *problems, f"the pairs are in {out}; train and measure on that folder"]
+        skipped = [*write_recording(found, out), *((path.name, line) for line in found.bag.cut)]
+        notes = [*recording_lines(found), f"the pairs are in {out}; train and measure on that folder"]
     shard.gather(None)
-    return out, replace(settings, out=None), notes
+    return Ready(out, replace(settings, out=None), notes, skipped)
 
 
 def dry_run_lines(root: Path, settings: PreprocessSettings) -> tuple[list[str], bool]:

@@ -164,6 +164,8 @@ def lines(raw: RawSet) -> list[str]:
             f"{camera.baseline_m:.6g} m, focal length {camera.fx_px:.2f} px, principal point ({camera.u0_px:.1f}, "
             f"{camera.v0_px:.1f}), {valid:.1%} of the pixels valid"
         )
+    if any(frame.disparity is not None for frame, _ in raw.frames):
+        found.append(f"{raw.root}: its own disparity is left out: it is not that of the rectified pictures")
     return found
 
 

@@ -15,8 +15,8 @@ NOTE = "recording.json"
 """In a set that was made of a bag: of which, and by which topics. Nothing is written into a folder without it."""
 
 
-def write_recording(found: Recording, out: Path) -> list[str]:
-    """Write the set; pictures that are there already are left alone. Returns what went wrong, one line each.
+def write_recording(found: Recording, out: Path) -> list[tuple[str, str]]:
+    """Write the set; pictures that are there already are left alone. Returns (frame, why its picture is missing).
 
     Raises: InputError where the folder holds something else.
     """
@@ -39,7 +39,7 @@ def write_recording(found: Recording, out: Path) -> list[str]:
             try:
                 _write(message, target, found)
             except InputError as error:
-                problems.append(f"{target.parent.name}/{target.name}: {error}")
+                problems.append((target.name, f"{target.parent.name}/: {error}"))
     return problems
 
 

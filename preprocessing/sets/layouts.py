@@ -11,6 +11,7 @@ from pathlib import Path
 
 from preprocessing.ground import Bool, Camera, Float32, Frame, InputError, read_disparity
 from preprocessing.sets import cityscapes, rigs
+from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import files_with, find_calibration
 from preprocessing.sets.rigs import find_rig
 from preprocessing.sets.strays import FindStrays, cityscapes_strays, rig_strays
@@ -179,6 +180,8 @@ def describe(root: Path, *, as_source: bool = False, kinds: Mapping[str, Kind] =
     if not root.exists():
         return f"no such folder; {_siblings(root)}"
     if not root.is_dir():
+        if is_bag(root):
+            return f"is a bag; advmtl preprocess {root} --out FOLDER makes a set of it"
         return "is a file; give the folder of the set"
     near = sets_near(root, kinds)
     if near:

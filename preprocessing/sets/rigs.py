@@ -100,14 +100,15 @@ def _frames_of(rig: Rig, root: Path, sequence: str) -> list[Frame]:
             labels=files.picture(LABELS, name),
             instances=None,
             disparity=files.picture(TRUTH, name),
-            camera=files.calibration(name),
-            right_camera=files.with_calibration(files.calibration(name)),
+            camera=camera,
+            right_camera=files.with_calibration(name, camera),
             depth=files.picture(("depth",), name),
             lidar=files.picture(("lidar",), name),
             mask=masks[0],
             right_mask=masks[1],
         )
         for name, left in sorted(files.pictures(rig.left).items())
+        for camera in [files.calibration(name)]
     ]
 
 
@@ -166,10 +167,12 @@ class _Files:
         named = next((self.root / file for file in _PER_SET if (self.root / file).exists()), None)
         return named or find_calibration(self.root)
 
-    def with_calibration(self, camera: Path | None) -> Path | None:
-        """The file that is read with a calibration file, None where there is none."""
+    def with_calibration(self, name: str, camera: Path | None) -> Path | None:
+        """The file that is read with the calibration of a set or sequence, None where there is none."""
+        if camera is None or camera.stem == name:  # a frame's own holds both cameras; there may be very many
+            return None
         if camera not in self._beside:
-            self._beside[camera] = next(iter(files_with(camera)), None) if camera is not None else None
+            self._beside[camera] = next(iter(files_with(camera)), None)
         return self._beside[camera]
 
 

@@ -56,9 +56,9 @@ class Bag:
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path is a bag, or means to be one: a file of a bag's kind or name, or a folder with such files."""
+    """Whether a path is a bag, or means to be one: a file of a bag's kind or name, or a folder of such files alone."""
     if path.is_dir():
-        return bool(_files_in(path)) and not (path / "left").is_dir()
+        return bool(_files_in(path)) and not any((path / name).is_dir() for name in names_in(path) or ())
     return path.suffix.lower() in _ENDINGS or (path.is_file() and _kind(path) is not None)
 
 

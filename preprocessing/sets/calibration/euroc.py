@@ -20,8 +20,8 @@ def is_euroc(document: Document) -> bool:
 
 def other_folder(path: Path) -> Path | None:
     """The file of the right camera: cam1/sensor.yaml for cam0/sensor.yaml; None where there is none."""
-    found = re.fullmatch(r"(.*?)(\d+)", path.parent.name)
-    if found is None:
+    found = re.fullmatch(r"(\D+)(\d+)", path.parent.name)
+    if found is None or path.suffix.lower() not in (".yaml", ".yml"):
         return None
     other = path.parent.with_name(f"{found[1]}{int(found[2]) + 1}") / path.name
     return other if other.is_file() else None
