@@ -104,6 +104,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
         **job.shaping,
         "opencv": str(cv2.__version__),  # which samples pictures otherwise in version 4 than in 5
         "camera": asdict(camera),
+        "projections": camera.projections(),
         "size_px": [left.shape[1], left.shape[0]],
         "density": round(float((depth_m > 0).mean()), 6),
         "matched": round(float(cleaned.matched.mean()), 6),

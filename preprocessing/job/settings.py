@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, LabelSet, label_set, sha256_of
+from preprocessing.job.recording import BagSettings
 from preprocessing.stereo import (
     AS_GIVEN,
     MATCHERS,
@@ -55,6 +56,11 @@ class PreprocessSettings:
             "clip" for `max_depth_m`.
         classes: The label set of the set's labels, or its name: where the sky and the rig itself are.
         labels: "auto", or "none": depth without what labels would add, whatever they hold.
+        rectify: Pairs whose calibration is of raw cameras are rectified first: "auto" = unless their rows agree better
+            as they are, "always", "never".
+        alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
+        labels_on: What `labels/` of a raw set lie on: the raw "left" pictures, "rectified" ones, "none" = left out.
+        bag: How a bag is read, where the root is one.
         again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
             files that are not on record.
     """
@@ -72,6 +78,10 @@ class PreprocessSettings:
     classes: str | LabelSet = "cityscapes19"
     labels: Literal["auto", "none"] = "auto"
     again: bool = False
+    rectify: Literal["auto", "always", "never"] = "auto"
+    alpha: float | None = None
+    labels_on: Literal["left", "rectified", "none"] = "left"
+    bag: BagSettings = field(default_factory=BagSettings)
 
     def __post_init__(self) -> None:
         if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
@@ -84,6 +94,8 @@ class PreprocessSettings:
         if self.labels not in ("auto", "none"):
             raise InputError(f"labels: {self.labels!r}; offered: auto, none")
         label_set(self.classes)
+        if self.rectify not in ("auto", "always", "never"):
+            raise InputError(f"rectify: {self.rectify!r}; offered: auto, always, never")
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:
