@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
+from preprocessing.job.raw import ready
 from preprocessing.job.settings import PreprocessSettings, settings_key
 from preprocessing.job.trial import trial_of
 from preprocessing.sets import Layout, detect_layout
@@ -33,7 +34,9 @@ class Report:
     """The report of a run, over all its processes.
 
     Attributes:
+        root: The set whose pictures were matched: the one that was given, or the one rectified from it.
         out: The root that now holds `depth/`.
+        notes: What was done before the frames: rectification.
         done: Frames that have a depth map made with these settings, `reused` of them from an earlier run.
         skipped: (frame, reason) of the frames that could not be done; the reason names the file. One that an
             earlier run did with other settings still has that depth map.
@@ -60,6 +63,8 @@ class Report:
     seconds: float
     index: int = 0
     doubts: list[str] = field(default_factory=list)
+    root: Path = Path()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -90,6 +95,8 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     root, shard = Path(root), shard or Shard()
     layout = detect_layout(root)
     frames = layout.find_frames(root, settings.split)
+    if settings.labels == "none":
+        frames = [replace(frame, labels=None) for frame in frames]
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
     _check_out(root, out, layout)
@@ -107,7 +114,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
     garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
-    that no run recorded (only `settings.again` overwrites such a file). What an earlier run wrote for a bad frame
+    that no run recorded (only `settings.again` overwrites such a file). A set with raw cameras is rectified first, into
+    `settings.out` or a folder beside it, and depth is that set's (`job.raw`). What an earlier run wrote for a bad frame
     stays, file and row, unless the record shows it to be stale: same settings, but an input has been replaced since.
 
     Interrupted at any moment, the manifest has what is finished, and the next run resumes there. Under `torchrun`
@@ -119,6 +127,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     started = time.monotonic()
     settings = settings or PreprocessSettings()
     with closing(current_shard()) as shard:
+        set_ = ready(Path(root), settings, shard)
+        root, settings = set_.root, set_.settings
         folder = (Path(root) if settings.out is None else Path(settings.out)) / "depth"
         if shard.index == 0:
             remove_leftovers(folder, {"manifest.jsonl", "preprocess.json", "quality.json", "quality.html"})
@@ -127,10 +137,9 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         plan = make_plan(root, settings, shard)
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
-        notes: list[str] = []
         if plan.todo:
             prepare(settings.matcher, settings.workers)
-            notes = trial_of(plan.job, plan.tasks)
+        doubts = trial_of(plan.job, plan.tasks)
         sweep(plan.job, plan.todo)
         outcomes: list[Outcome] = []
         try:
@@ -142,7 +151,9 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         if shard.index == 0 and shard.count > 1:
             _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
-    return _report(plan.job, gathered, time.monotonic() - started, shard, notes)
+    report = _report(plan.job, gathered, time.monotonic() - started, shard)
+    doubts += report.doubts
+    return replace(report, root=root, notes=set_.notes, doubts=doubts, skipped=sorted([*set_.skipped, *report.skipped]))
 
 
 def _work(plan: Plan, outcomes: list[Outcome]) -> None:
@@ -189,13 +200,7 @@ def _summary(rows: list[Row], good: list[Row]) -> dict[str, Any]:
     }
 
 
-def _report(
-    job: Job,
-    gathered: list[tuple[list[FrameTask], list[Outcome]]],
-    seconds: float,
-    shard: Shard,
-    notes: list[str],
-) -> Report:
+def _report(job: Job, gathered: list[tuple[list[FrameTask], list[Outcome]]], seconds: float, shard: Shard) -> Report:
     tasks = [task for share, _ in gathered for task in share]
     outcomes = [outcome for _, share in gathered for outcome in share]
     reused = [task.row for task in tasks if not task.why and task.row is not None]
@@ -206,7 +211,7 @@ def _report(
         name, reason = skipped[0]
         raise InputError(f"{job.out}: none of {len(tasks)} frames could be preprocessed; the first, {name}: {reason}")
     defaults = sum(bool(row["camera"]["is_default"]) for row in rows)
-    found = notes + (set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else [])
+    found = set_doubts(job, tasks, rows, [reason for _, reason in skipped]) if shard.index == 0 else []
     if defaults and shard.index == 0:
         warnings.warn(f"{defaults} of {len(rows)} frames have no camera file: default camera assumed", stacklevel=3)
     return Report(

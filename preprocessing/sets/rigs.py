@@ -3,6 +3,7 @@
 import re
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from preprocessing.ground import (
     read_disparity,
     read_grey_or_index,
 )
-from preprocessing.sets.calibration import EXAMPLE, read_calibration
+from preprocessing.sets.calibration import EXAMPLE, files_with, find_calibration, read_calibration
 from preprocessing.sets.cityscapes import MASKS
 
 # Of two files of one name the first ending here is taken: without loss before with.
@@ -99,13 +100,15 @@ def _frames_of(rig: Rig, root: Path, sequence: str) -> list[Frame]:
             labels=files.picture(LABELS, name),
             instances=None,
             disparity=files.picture(TRUTH, name),
-            camera=files.calibration(name),
+            camera=camera,
+            right_camera=files.with_calibration(name, camera),
             depth=files.picture(("depth",), name),
             lidar=files.picture(("lidar",), name),
             mask=masks[0],
             right_mask=masks[1],
         )
         for name, left in sorted(files.pictures(rig.left).items())
+        for camera in [files.calibration(name)]
     ]
 
 
@@ -116,6 +119,7 @@ class _Files:
         self.root, self.sequence = root, sequence
         self._listed: dict[str, frozenset[str] | None] = {}
         self._by_stem: dict[str, dict[str, Path]] = {}
+        self._beside: dict[Path | None, Path | None] = {}
 
     def _names(self, folder: str) -> frozenset[str] | None:
         if folder not in self._listed:
@@ -156,7 +160,20 @@ class _Files:
                     return self.root / folder / self.sequence / (stem + ending)
             if self.sequence and (self.root / folder / (self.sequence + ending)).is_file():
                 return self.root / folder / (self.sequence + ending)
-        return next((self.root / file for file in _PER_SET if (self.root / file).exists()), None)
+        return self._of_set
+
+    @cached_property
+    def _of_set(self) -> Path | None:
+        named = next((self.root / file for file in _PER_SET if (self.root / file).exists()), None)
+        return named or find_calibration(self.root)
+
+    def with_calibration(self, name: str, camera: Path | None) -> Path | None:
+        """The file that is read with the calibration of a set or sequence, None where there is none."""
+        if camera is None or camera.stem == name:  # a frame's own holds both cameras; there may be very many
+            return None
+        if camera not in self._beside:
+            self._beside[camera] = next(iter(files_with(camera)), None)
+        return self._beside[camera]
 
 
 def _rank(name: str) -> int:
