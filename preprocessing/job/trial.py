@@ -53,10 +53,14 @@ def try_network(job: Job, tasks: Sequence[FrameTask]) -> Trial:
         return Trial()
     lines: list[str] = []
     wrong: list[tuple[str, Verdict]] = []
-    undecided = 0
+    undecided, failed = 0, list[InputError]()
     for index in _order(len(tasks)):
         frame = tasks[index].frame
-        verdict = _judge(job, settings, frame, lines)
+        try:
+            verdict = _judge(job, settings, frame, lines)
+        except InputError as error:  # it may be this one pair's size
+            failed.append(error)
+            verdict = None
         if verdict is None:
             continue
         lines.append(f"  pair {frame.key}: {verdict.text}")
@@ -72,6 +76,8 @@ def try_network(job: Job, tasks: Sequence[FrameTask]) -> Trial:
         return Trial(
             lines, [f"{settings.weights}: no pair of {undecided} could tell whether it is fed and read rightly"]
         )
+    if failed:
+        raise failed[0]
     return Trial(lines)  # not one pair can be read, which each frame will say
 
 

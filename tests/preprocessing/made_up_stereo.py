@@ -55,6 +55,7 @@ def stereo_model(
     factor: float = 1.0,
     inverse: bool = False,
     shape: str = "n1hw",
+    most_rows: int | None = None,
 ) -> Path:
     """Write a block matcher: sums of absolute differences over 7x7 pixels, the best of `searched` disparities.
 
@@ -66,6 +67,7 @@ def stereo_model(
         only_channel: The one channel that it looks at.
         reduced, factor: Its answer is smaller by the first, and multiplied by the second.
         inverse: It answers `factor` / disparity.
+        most_rows: It cannot be run on taller pictures.
         shape: Of its answer: n1hw, nhw, hw, nhw1, flow (two channels), list (three, the last one right).
     """
     graph = Graph()
@@ -74,6 +76,11 @@ def stereo_model(
         assert expects == "0..255"
     left, right = (_seen(graph, one, expects, only_channel) for one in pair)
     disparity = _matched(graph, left, right, searched)
+    if most_rows is not None:
+        # A gather beyond the end of as many numbers as there may be rows fails when it is run.
+        last = graph.add("Sub", graph.part(graph.add("Shape", disparity), 0, 2, 3), graph.constant(np.int64([1])))
+        none = graph.add("Gather", graph.constant(np.zeros(most_rows, np.float32)), last)
+        disparity = graph.add("Add", disparity, none)
     if reduced > 1:
         steps = graph.constant(np.int64([reduced, reduced]))
         zeros, ends, axes = (graph.constant(np.int64(v)) for v in ([0, 0], [2**31, 2**31], [2, 3]))

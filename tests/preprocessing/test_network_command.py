@@ -11,8 +11,9 @@ from random_dots import HEIGHT, WIDTH, true_disparity, write_set
 from typer.testing import CliRunner
 
 from advmtl.cli.app import app
-from preprocessing.ground import read_disparity, write_png
+from preprocessing.ground import read_disparity, read_image, write_png
 from preprocessing.job import read_manifest
+from preprocessing.sets.cityscapes import frame_path
 from preprocessing.stereo.network import OnnxSettings, onnx
 
 NAMES = ("dots_0_1", "dots_0_2")
@@ -98,6 +99,19 @@ def test_what_is_no_stereo_network_is_one_line(root: Path, tmp_path: Path) -> No
     assert code == 2 and "net.onnx: is no ONNX file" in said and "Traceback" not in said
     assert preprocess(root)[0] == 2
     assert "the matcher onnx has no such setting" in preprocess(root, "--weights", garbage, "--iterations", 3)[1]
+
+
+def test_one_picture_of_an_odd_size_costs_itself_alone(root: Path, tmp_path: Path) -> None:
+    """A network for 96 rows at most: the second frame, tried first, has more, and is listed."""
+    model = stereo_model(tmp_path / "net.onnx", OPEN, most_rows=96)
+    for side in ("left", "right"):
+        path = frame_path(root, side, "train", "dots", NAMES[1])
+        picture = read_image(path)
+        write_png(path, np.concatenate([picture, picture]))
+    frame_path(root, "labels", "train", "dots", NAMES[1]).unlink()
+    code, said = preprocess(root, "--weights", model)
+    assert code == 3, said
+    assert "1 frames with depth" in said and "ONNX Runtime cannot run it at 192x160" in said
 
 
 def test_crestereo_s_two_passes_are_run_as_ever(tmp_path: Path) -> None:
