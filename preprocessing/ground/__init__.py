@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     from preprocessing.ground.files import (
         TRAILERS,
         atomic_write,
+        decode_picture,
         encode_png,
         names_in,
         read_grey_or_index,
@@ -85,6 +86,41 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     )
     from preprocessing.ground.progress_bar import Bar, progress, track
     from preprocessing.ground.signals import handled, ignore, stop_requests
+    from preprocessing.ground.codec import (
+        CITYSCAPES_DISPARITY,
+        CODEC_KEYS,
+        KITTI_DISPARITY,
+        MapCodec,
+        NAMED_DISPARITY,
+        MapKind,
+        codec_of,
+    )
+    from preprocessing.ground.headers import (
+        Header,
+        read_header,
+    )
+    from preprocessing.ground.listing import (
+        MAP_KINDS,
+        NOTES,
+        PICTURE_KINDS,
+        Listing,
+        kinds_of,
+        list_files,
+        nearest_name,
+    )
+    from preprocessing.ground.maps import (
+        map_header,
+        read_map,
+    )
+    from preprocessing.ground.reading import (
+        AS_STORED,
+        Reading,
+        exif_orientation,
+        turned,
+    )
+    from preprocessing.ground.bits import (
+        find_bits,
+    )
     from preprocessing.ground.workers import WorkerDied, worker_pool
 
 _NAMES = {
@@ -93,7 +129,7 @@ _NAMES = {
     "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
-    "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
+    "files": "TRAILERS atomic_write decode_picture encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
@@ -106,6 +142,12 @@ _NAMES = {
     "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
+    "codec": "CITYSCAPES_DISPARITY CODEC_KEYS KITTI_DISPARITY NAMED_DISPARITY MapCodec MapKind codec_of",
+    "headers": "Header read_header",
+    "listing": "MAP_KINDS NOTES PICTURE_KINDS Listing kinds_of list_files nearest_name",
+    "maps": "map_header read_map",
+    "reading": "AS_STORED Reading exif_orientation turned",
+    "bits": "find_bits",
     "workers": "WorkerDied worker_pool",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

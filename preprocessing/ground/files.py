@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from preprocessing.ground.colour import WrongColour, to_rgb
 from preprocessing.ground.errors import InputError, first_line
+from preprocessing.ground.reading import AS_STORED, Reading, exif_orientation
 
 if TYPE_CHECKING:  # a vehicle without Pillow writes its results with this module
     from PIL import Image
@@ -165,14 +166,29 @@ def silence_opencv() -> None:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-def read_picture(path: Path | str) -> tuple[NDArray[np.uint8], str]:
+def read_picture(path: Path | str, how: Reading = AS_STORED) -> tuple[NDArray[np.uint8], str]:
     """Read a picture with OpenCV alone, which a vehicle has: uint8 `[H, W, 3]` RGB, and a note on what was changed.
 
-    Grey pictures have their channel repeated, transparency is left out, 16 bits are cut to the upper 8: they are taken
-    to be used in full, and recordings with 12 bits in 16 come out dark, though alike in both views of a pair. Other
-    numbers of bits must be stretched before.
+    Grey pictures have their channel repeated, transparency is left out, 16 bits are cut to the upper 8 of those that
+    `how` says are used: all of them by default.
 
     Raises: InputError naming the file that is missing, truncated, no picture or of other pixels.
+    """
+    picture, orientation = decode_picture(path)
+    try:
+        rgb, note = to_rgb(how.of(picture, orientation), how.bits)
+    except WrongColour as error:
+        raise InputError(f"{path}: {error}") from None
+    if orientation != 1:
+        done = "turned by its" if how.turned else "not turned, though it has the"
+        note = ", ".join(one for one in (note, f"{done} EXIF orientation {orientation}") if one)
+    return rgb, note
+
+
+def decode_picture(path: Path | str) -> tuple[NDArray[Any], int]:
+    """A picture as OpenCV decodes it, BGR(A) or grey of its own bits, as stored; and its EXIF orientation, 1..8.
+
+    Raises: InputError naming the file that is missing, truncated or no picture.
     """
     try:
         content = Path(path).read_bytes()
@@ -191,15 +207,12 @@ def read_picture(path: Path | str) -> tuple[NDArray[np.uint8], str]:
         picture = None
     if picture is None:
         raise InputError(f"{path}: not a readable image; replace the file")
-    try:
-        return to_rgb(picture)
-    except WrongColour as error:
-        raise InputError(f"{path}: {error}") from None
+    return picture, exif_orientation(content)
 
 
-def read_image(path: Path | str) -> NDArray[np.uint8]:
+def read_image(path: Path | str, how: Reading = AS_STORED) -> NDArray[np.uint8]:
     """The picture alone of `read_picture`. Raises: InputError."""
-    return read_picture(path)[0]
+    return read_picture(path, how)[0]
 
 
 def _stored(image: "Image.Image") -> NDArray[Any]:

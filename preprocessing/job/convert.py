@@ -85,7 +85,7 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
 
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
     frame, settings = task.frame, job.settings
-    left = read_image(frame.left)
+    left = read_image(frame.left, frame.reading)
     labels = _read_labels(frame, left)
     camera, notes = _camera(job, frame, left)
     match, nothing = match_frame(job, frame, left, camera, notes)

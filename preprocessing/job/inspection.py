@@ -121,12 +121,12 @@ class _Look:
 
 
 def _pair(plan: Plan, frame: Frame) -> _Look:
-    left = read_image(frame.left)
+    left = read_image(frame.left, frame.reading)
     size = (left.shape[1], left.shape[0])
     text = f"{size[0]}x{size[1]}"
     if frame.right is None:
         return _Look(text)
-    right = read_image(frame.right)
+    right = read_image(frame.right, frame.right_reading)
     if right.shape != left.shape:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
     camera = plan.job.layout.camera(frame, size)

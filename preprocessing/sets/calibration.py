@@ -3,13 +3,12 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from preprocessing.ground import Camera, InputError
+from preprocessing.ground import Camera, InputError, MapCodec, codec_of
 
-Codec = Literal["kitti", "cityscapes"]
 EXAMPLE = '{"baseline_m": 0.12, "fx_px": 700.0}'
 MAX_BASELINE_M = 10.0
 """A longer baseline is taken for millimetres."""
@@ -30,13 +29,15 @@ class Calibration:
         path: The file.
         camera: At `size`, or at the images' own size where that is None.
         size: (width, height) [px] that the camera is for.
-        codec: How the set's own disparity is stored: "kitti" = p / 256, "cityscapes" = (p - 1) / 256, 0 = invalid.
+        codec: How the set's own disparity is stored; None where the file does not say.
+        depth_codec: How a sensor's own depth/ is stored; None where the file does not say.
     """
 
     path: Path
     camera: Camera
     size: tuple[int, int] | None = None
-    codec: Codec = "kitti"
+    codec: MapCodec | None = None
+    depth_codec: MapCodec | None = None
 
     def at(self, size: tuple[int, int]) -> Camera:
         """Return the camera for images of this (width, height).
@@ -91,19 +92,24 @@ def _from_json(path: Path, text: str, baseline_m: float | None) -> Calibration:
         raise InputError(f"{path}: not JSON ({' '.join(str(error).split())}); expected such as {EXAMPLE}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object such as {EXAMPLE}")
-    known = (*_REQUIRED, *_OPTIONAL, "disparity_codec")
+    known = (*_REQUIRED, *_OPTIONAL, "disparity_codec", "depth_codec")
     unknown = sorted(set(content) - set(known))
     if unknown:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
     if baseline_m is not None:
         content.setdefault("baseline_m", baseline_m)
-    codec = content.pop("disparity_codec", "kitti")
-    if codec not in get_args(Codec):
-        raise InputError(f"{path}: disparity_codec is {codec!r}; offered: {', '.join(get_args(Codec))}")
-    return _checked(path, content, codec)
+    codecs: dict[str, MapCodec | None] = {"disparity": None, "depth": None}
+    for kind in codecs:
+        if f"{kind}_codec" in content:
+            try:
+                codecs[kind] = codec_of(content.pop(f"{kind}_codec"), "disparity" if kind == "disparity" else "depth")
+            except InputError as error:
+                joint = " " if str(error).startswith("is ") else ": "
+                raise InputError(f"{path}: {kind}_codec{joint}{error}") from None
+    return replace(_checked(path, content), codec=codecs["disparity"], depth_codec=codecs["depth"])
 
 
-def _checked(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Calibration:
+def _checked(path: Path, values: dict[str, Any]) -> Calibration:
     """Build a calibration from the keys of calibration.json; every reader comes through here."""
     for key in _REQUIRED:
         if key not in values:
@@ -125,7 +131,7 @@ def _checked(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Cali
         doffs_px=numbers.get("doffs_px", 0.0),
     )
     size = None if sizes[0] is None or sizes[1] is None else (round(sizes[0]), round(sizes[1]))
-    return Calibration(path, camera, size, codec)
+    return Calibration(path, camera, size)
 
 
 def _number(path: Path, key: str, value: object) -> float:
