@@ -13,7 +13,7 @@ from advmtl.tasks import FrameRecord, MapFile, Task, TaskSpec, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
 from export.stream import Loaded, Skipped, Views, find_images, unique_name
-from preprocessing.ground import InputError, picture_shape, progress, read_image, write_png
+from preprocessing.ground import InputError, progress, read_image, write_png
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _labelled(records: Sequence[FrameRecord], session: Session, views: Views) ->
     for record in records:
         own = {name: task for name, task in tasks.items() if task.has(record)}
         try:
-            size = picture_shape(record.image)[::-1]
+            size = record.shape()[::-1]
             lens = record.lens(size) if session.lens is None and session.metadata.of_lens else None
             view = views.at(record.name, size, lens)
             frame = load_frame(record, session.metadata.size, own, spec, fit=session.shown_as)

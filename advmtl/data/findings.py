@@ -9,7 +9,6 @@ from advmtl.config import Config
 from advmtl.data.lenses import lens_lines
 from advmtl.data.survey import Labels, Survey
 from preprocessing.ground import InputError
-from preprocessing.sets import Strays
 
 _NAMED = 8  # of a list of classes
 _OTHER_SCALE = 3.0  # between the medians of training and validation
@@ -26,7 +25,7 @@ class Line:
 def survey_lines(survey: Survey, config: Config) -> list[Line]:
     """All findings, each one line; the doubtful ones first."""
     lines = [
-        *(Line(_stray(one), doubtful=True) for one in survey.strays),
+        *(Line(one.words, one.doubtful) for one in survey.strays),
         *_shared(survey),
         *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
     ]
@@ -63,12 +62,6 @@ def void_labels(labels: Labels) -> str | None:
 def files_of(count: int) -> str:
     """A number of files in words."""
     return f"{count} file" + ("s" if count != 1 else "")
-
-
-def _stray(one: Strays) -> str:
-    count = len(one.names)
-    belong = "belongs" if count == 1 else "belong"
-    return f"{one.folder}: {files_of(count)} {belong} to no picture, e.g. {one.names[0]}"
 
 
 def _shared(survey: Survey) -> list[Line]:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
+from advmtl.data.parts import of_list, of_part
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError
-from preprocessing.sets import Strays, ToldLens, describe
+from preprocessing.ground import InputError, Reading, find_bits
+from preprocessing.sets import Strays, ToldLens, bits_text, describe
 
 
 def index_source(
@@ -34,20 +36,47 @@ def index_with_strays(
     if source.split is None and own.splits:
         source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
     check_root(source, formats)
-    records = [replace(record, source=number) for record in own.index(source, classes, role)]
-    strays = own.strays(source, records)
+    every = own.index(source, classes, role)
+    strays = own.strays(source, every)
+    records, remarks = chosen_frames(source, every)
+    strays = [*strays, *remarks]
     if source.frames is not None:
         records = records[slice(*source.frames)]
-    if source.labels == "none":
-        records = [replace(record, labels=None, instances=None, extra={}) for record in records]
-    if source.depth == "none":
-        records = [replace(record, depth=None, disparity=None) for record in records]
-    told = told_lens(source)
-    if told is not None:
-        records = [replace(record, told_lens=told) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
-    return records, strays
+    changes: dict[str, Any] = {"source": number}
+    if source.labels == "none":
+        changes |= {"labels": None, "instances": None, "extra": {}}
+    if source.takes == "none":
+        changes |= {"depth": None, "disparity": None}
+    if (told := told_lens(source)) is not None:
+        changes["told_lens"] = told
+    if (codec := source.depth_files.codec) is not None:
+        changes |= {"depth_codec": codec, "baseline_m": source.depth_files.baseline_m}
+    reading, said = _bits(source, own, every)
+    shared: dict[Reading, Reading] = {}
+    return [
+        replace(one, reading=shared.setdefault(one.reading, replace(one.reading, **reading)), **changes) for one in records
+    ], [*strays, *said]
+
+
+def chosen_frames(source: Source, records: Sequence[FrameRecord]) -> tuple[list[FrameRecord], list[Strays]]:
+    """Those that the source's list and its part have, and remarks. Raises: InputError where there are none."""
+    listed, missing = of_list(source, records)
+    kept, said = of_part(source, listed)
+    return kept, missing + said
+
+
+def _bits(source: Source, own: Format, records: Sequence[FrameRecord]) -> tuple[dict[str, int], list[Strays]]:
+    """How many bits the pictures of a source use, where that is not known of its frames already, and a remark."""
+    if source.bits is not None:
+        return {"bits": source.bits}, []
+    if own.stereo or not records:  # its layout has looked at both views
+        return {}, []
+    bits = find_bits([record.image for record in records])
+    if bits == 16:
+        return {}, []
+    return {"bits": bits}, [Strays(Path(source.root), text=bits_text(Path(source.root), bits), doubtful=False)]
 
 
 def told_lens(source: Source) -> ToldLens | None:

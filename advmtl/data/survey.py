@@ -98,7 +98,7 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
     return Survey(
         train=_role(frames[0], config, "train"),
         val=_role(frames[1], config, "val"),
-        strays=tuple({one.folder: one for one in strays}.values()),
+        strays=tuple(dict.fromkeys(strays)),
         shared=_shared(*frames),
         lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
     )

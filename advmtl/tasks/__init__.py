@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
-from advmtl.tasks.depth.arrays import color_depth, depth_legend, read_metres
+from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.depth.files import read_metres
 from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes

@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     from preprocessing.ground.files import (
         TRAILERS,
         atomic_write,
+        as_read,
         decode_picture,
         encode_png,
         names_in,
@@ -92,6 +93,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         KITTI_DISPARITY,
         MapCodec,
         NAMED_DISPARITY,
+        PER_METRE,
         MapKind,
         codec_of,
     )
@@ -129,7 +131,7 @@ _NAMES = {
     "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
-    "files": "TRAILERS atomic_write decode_picture encode_png names_in read_grey_or_index read_image read_json read_picture "
+    "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_grey_or_index read_image read_json read_picture "
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
@@ -142,7 +144,7 @@ _NAMES = {
     "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
-    "codec": "CITYSCAPES_DISPARITY CODEC_KEYS KITTI_DISPARITY NAMED_DISPARITY MapCodec MapKind codec_of",
+    "codec": "CITYSCAPES_DISPARITY CODEC_KEYS KITTI_DISPARITY NAMED_DISPARITY PER_METRE MapCodec MapKind codec_of",
     "headers": "Header read_header",
     "listing": "MAP_KINDS NOTES PICTURE_KINDS Listing kinds_of list_files nearest_name",
     "maps": "map_header read_map",

@@ -1,5 +1,6 @@
 """Layouts of sets on disk (Cityscapes, rigs), their cameras, and rectification checks."""
 
+from preprocessing.sets.calibration import read_calibration
 from preprocessing.sets.cityscapes import (
     DEFAULT_BASELINE_M,
     DEFAULT_FOCAL_PX,
@@ -7,7 +8,11 @@ from preprocessing.sets.cityscapes import (
     frame_path,
     write_camera,
 )
+from preprocessing.sets.frame_list import pick
 from preprocessing.sets.layouts import CITYSCAPES, KINDS, Layout, describe, detect_layout, kind_of, sets_near
 from preprocessing.sets.lens_file import ToldLens, read_lens
+from preprocessing.sets.pairing import read_lines
 from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
-from preprocessing.sets.strays import Strays, strays_in
+from preprocessing.sets.rigs import in_split
+from preprocessing.sets.strays import Strays, bits_text, strays_in, unread
+from preprocessing.sets.truth import read_disparity_map

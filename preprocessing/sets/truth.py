@@ -31,9 +31,9 @@ def disparity_codec(root: Path, camera: Path | None) -> MapCodec:
     return KITTI_DISPARITY
 
 
-def depth_codec(root: Path, camera: Path | None) -> MapCodec | None:
+def depth_codec(root: Path, frame: Frame) -> MapCodec | None:
     """How a sensor's own depth/ is stored, as the same files say; None where neither does."""
-    for path in (camera, root / "calibration.json"):
+    for path in (frame.camera, root / "calibration.json"):
         if path is not None and path.suffix == ".json" and path.exists():
             codec = read_calibration(path).depth_codec
             if codec is not None:
