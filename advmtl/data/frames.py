@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.data.look_cache import cache_path, load_looks, save_looks
+from advmtl.data.looks import Look as Look
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
 from preprocessing.ground import Fit, Framing, InputError, Lens, read_header, track
 
@@ -87,27 +89,6 @@ def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
     return Arrays(image, {name: task.arrays.blank(size) for name, task in tasks.items()})
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was found in the files of one frame.
-
-    Attributes:
-        picture: the file of its picture: device, number and size [bytes], None where there is none.
-        fault: why its picture cannot be read.
-        faults: the same of its labels, by task.
-        contents: of its labels that were counted, by task.
-        lens: of its picture as it is on the disk, where a label depends on it; None where nobody tells.
-        orientation: of EXIF, where there is one: positive where the picture is turned by it, negative where not.
-    """
-
-    picture: tuple[int, int, int] | None = None
-    fault: str | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-    contents: Mapping[str, Contents] = field(default_factory=dict)
-    lens: Lens | None = None
-    orientation: int = 0
-
-
 def look_at(
     records: Sequence[FrameRecord],
     tasks: Mapping[str, Task] = TASKS,
@@ -121,9 +102,21 @@ def look_at(
     Each file must be there, open as an image, be whole to its last bytes and have its image's size. Label files are
     counted: all of those that have to be decoded to be checked, because an unknown id shows only there; of the others
     as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default, and no more than
-    `COUNTED_FILES`.
+    `COUNTED_FILES`. Of many frames it is kept what was found, until one of their files changes (`look_cache`).
     """
     spec, counted_px = spec or TaskSpec(), COUNTED_PX if counted_px is None else counted_px
+    kept = cache_path(records, tasks, spec, counted_px)
+    if kept is not None and (known := load_looks(kept, len(records))) is not None:
+        return known
+    looks = _look_at(records, tasks, spec, counted_px, threads)
+    if kept is not None:
+        save_looks(kept, looks)
+    return looks
+
+
+def _look_at(
+    records: Sequence[FrameRecord], tasks: Mapping[str, Task], spec: TaskSpec, counted_px: int, threads: int
+) -> list[Look]:
     every = max(1, -(-_pixels(records) // max(1, counted_px)), -(-len(records) // COUNTED_FILES))
 
     def chunk(begin: int) -> list[Look]:

@@ -54,10 +54,8 @@ def index_with_strays(
     if (codec := source.depth_files.codec) is not None:
         changes |= {"depth_codec": codec, "baseline_m": source.depth_files.baseline_m}
     reading, said = _bits(source, own, every)
-    shared: dict[Reading, Reading] = {}
-    return [
-        replace(one, reading=shared.setdefault(one.reading, replace(one.reading, **reading)), **changes) for one in records
-    ], [*strays, *said]
+    shared = {how: replace(how, **reading) for how in {one.reading for one in records}}
+    return [one.changed(**changes, reading=shared[one.reading]) for one in records], [*strays, *said]
 
 
 def chosen_frames(source: Source, records: Sequence[FrameRecord]) -> tuple[list[FrameRecord], list[Strays]]:

@@ -68,7 +68,7 @@ def checked_frames(records: Sequence[FrameRecord], config: Config, tasks: Tasks,
         records = keep_labels(records, config.data.label_budget, config.data.label_seed, tasks)
     for name, task in tasks.items():
         if name not in config.tasks:
-            records = [task.without(record) for record in records]
+            records = [task.without(record) if task.arrays.has(record) else record for record in records]
     faults = [fault_of(record, look, own) for record, look in zip(records, looks, strict=True)]
     kept = [place for place, fault in enumerate(faults) if fault is None]
     bad = [(record, fault) for record, fault in zip(records, faults, strict=True) if fault is not None]

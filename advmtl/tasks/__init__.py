@@ -7,7 +7,7 @@ of a table is that of rows, of lines and of the parts of a label budget.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -100,7 +100,7 @@ class Task:
 
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""
-        return replace(record, withheld=record.withheld | {self.name})
+        return record.changed(withheld=record.withheld | {self.name})
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,12 @@ class FrameRecord:
     reading: Reading = AS_STORED
     depth_codec: MapCodec | None = None
     baseline_m: float | None = None
+
+    def changed(self, **changes: Any) -> "FrameRecord":
+        """A copy with other values. `dataclasses.replace` asks for every field, which 100,000 frames wait for."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     def shape(self) -> tuple[int, int]:
         """(height, width) of its picture as it is read. Raises: InputError naming a file that is no whole picture."""

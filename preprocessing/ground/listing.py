@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 # Of two files of one name the first ending here is taken: without loss before with.
@@ -21,7 +22,7 @@ class Listing:
 
     Attributes:
         folder: Which.
-        files: Path below the folder without the ending, "drive_2/0001" -> file; by folder, then by name.
+        names: Path below the folder without the ending, "drive_2/0001" -> with it; by folder, then by name.
         others: Files of other kinds, by ending; notes (`NOTES`) are left out.
         example: One of the others.
         unreadable: Folders that cannot be looked at, as paths below the folder, "" = itself. Of these every file must
@@ -30,24 +31,35 @@ class Listing:
     """
 
     folder: Path
-    files: Mapping[str, Path]
+    names: Mapping[str, str]
     others: Mapping[str, int] = field(default_factory=dict)
     example: Path | None = None
     unreadable: frozenset[str] = frozenset()
     hidden: tuple[Path, ...] = ()
 
+    @cached_property
+    def files(self) -> Mapping[str, Path]:
+        """Name -> file."""
+        return {name: self.folder / file for name, file in self.names.items()}
+
     def find(self, name: str) -> Path | None:
         """The file of this name; in an unreadable folder, where it would be."""
-        found = self.files.get(name)
-        if found is None and self.unreadable:
+        found = self.names.get(name)
+        if found is not None:
+            return self.folder / found
+        if self.unreadable:
             parent = name.rpartition("/")[0]
             if "" in self.unreadable or any((parent + "/").startswith(one + "/") for one in self.unreadable):
                 return self.folder / f"{name}.png"
-        return found
+        return None
 
     def unread(self) -> str:
         """What of the folder is not read, in words; "" where all is."""
-        return f"{self.folder}: {kinds_of(self.others)} not read" if self.others else ""
+        parts = [f"{kinds_of(self.others)} not read"] if self.others else []
+        if self.hidden:
+            count, first = len(self.hidden), self.hidden[0]
+            parts.append(f"{count} file{'s' * (count > 1)} of a name that another has, too, e.g. {first.name}: not read")
+        return f"{self.folder}: {'; '.join(parts)}" if parts else ""
 
 
 def kinds_of(others: Mapping[str, int]) -> str:
@@ -65,30 +77,31 @@ def kinds_of(others: Mapping[str, int]) -> str:
 def list_files(folder: Path, kinds: Sequence[str] = PICTURE_KINDS) -> Listing:
     """List the files of these kinds in `folder` and in all folders in it; empty where there is none."""
     ranks = {kind: rank for rank, kind in enumerate(kinds)}
-    found: dict[str, tuple[str, int, str]] = {}
+    found: dict[str, str] = {}
     others, unreadable, hidden = Counter[str](), set[str](), list[str]()
     example: str | None = None
     root = str(folder)
     for below, names in _walk(root, unreadable):
         prefix = below + "/" if below else ""
         for name in names:
-            stem, ending = os.path.splitext(name)
-            kind = ending.lower()
+            stem, dot, ending = name.rpartition(".")
+            kind = dot + ending.lower() if stem else ""
             if kind not in ranks:
                 if kind not in NOTES:
                     others[kind] += 1
                     example = example or prefix + name
                 continue
-            own = (prefix + name, ranks[kind], name)
+            own = prefix + name
             other = found.setdefault(prefix + stem, own)
             if other is not own:
-                first, second = sorted((own, other), key=lambda one: one[1:])
+                first, second = sorted((own, other), key=lambda one: (ranks["." + one.rpartition(".")[2].lower()], one))
                 found[prefix + stem] = first
-                hidden.append(second[0])
-    order = sorted(found, key=lambda name: name.rpartition("/")[::2])
+                hidden.append(second)
+    deep = any("/" in name for name in found)
+    order = sorted(found, key=lambda name: name.rpartition("/")[::2]) if deep else sorted(found)
     return Listing(
         folder,
-        {name: Path(f"{root}/{found[name][0]}") for name in order},
+        {name: found[name] for name in order},
         dict(others),
         None if example is None else folder / example,
         frozenset(unreadable),

@@ -127,7 +127,7 @@ class RigFiles:
                     return found if found.suffix == ending else found.with_suffix(ending)
             above = sequence
             while above:
-                if above in listing.files:
+                if above in listing.names:
                     return listing.files[above]
                 above = above.rpartition("/")[0]
         return self._set_file

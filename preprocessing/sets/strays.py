@@ -57,7 +57,8 @@ def strays_in(folder: Path, known: Set[str], ending: str | None = None) -> list[
 
 def unread(listing: Listing) -> list[Strays]:
     """A remark where a folder has files of kinds that are not read."""
-    return [Strays(listing.folder, text=listing.unread())] if listing.others else []
+    text = listing.unread()
+    return [Strays(listing.folder, text=text)] if text else []
 
 
 def cityscapes_strays(
@@ -72,7 +73,7 @@ def cityscapes_strays(
     for folder, ending in pictures:
         for split in splits:
             listing = list_files(root / folder / split)
-            odd = [name for name in listing.files if not name.endswith(ending.partition(".")[0])]
+            odd = [name for name in listing.names if not name.endswith(ending.partition(".")[0])]
             found += unread(listing)
             if odd:
                 text = f"{listing.folder}: {len(odd)} pictures not named *{ending.partition('.')[0]} are not read, e.g. "

@@ -1,5 +1,6 @@
 """Pictures, class maps and depth in three folders, joined by name: ROOT/{images,labels,depth}/[SPLIT/]NAME.png."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def by_name(source: Source, classes: str, ids: str) -> list[FrameRecord]:
     root = Path(source.root).expanduser()
     images = _images(root, source)
     labels = _part(root, "labels", source.split)
-    if labels.files and source.labels != "none":
+    if labels.names and source.labels != "none":
         lookup_table(ids, classes)
     depth, disparity = _depth(root, source)
     return [
@@ -67,7 +68,7 @@ def _images(root: Path, source: Source) -> Listing:
             names = ", ".join(f"{source.format}:{source.root}:{name}" for name in below if name in splits)
             raise InputError(f"{folder}: its folders are {', '.join(below)}; name the split: {names}")
     found = list_files(folder)
-    if not found.files:
+    if not found.names:
         there = found.unread() or f"{folder}: no frames found, it is empty"
         raise InputError(f"{there}; pictures end in {', '.join(PICTURE_KINDS)}")
     return found
@@ -82,7 +83,10 @@ def _part(root: Path, kind: str, split: str | None, kinds: tuple[str, ...] = PIC
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
 
 
 def strays_by_name(source: Source, records: Sequence[FrameRecord]) -> list[Strays]:
@@ -101,7 +105,7 @@ def strays_by_name(source: Source, records: Sequence[FrameRecord]) -> list[Stray
     for kind, kinds in wanted.items():
         own = _folder(root, kind, source.split)
         listing = _part(root, kind, source.split, kinds) if own.is_dir() else None
-        odd = list(_part_files(root / kind)) if listing is None else [p for n, p in listing.files.items() if n not in names]
+        odd = list(_part_files(root / kind)) if listing is None else [own / p for n, p in listing.names.items() if n not in names]
         if listing is not None:
             found += unread(listing)
         if odd:
@@ -114,7 +118,8 @@ def _part_files(folder: Path) -> list[Path]:
     """The files of one folder, without those below."""
     if not folder.is_dir():
         return []
-    return sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith("."))
+    with os.scandir(folder) as entries:
+        return sorted(folder / one.name for one in entries if one.is_file() and not one.name.startswith("."))
 
 
 def _odd(folder: Path, odd: Sequence[Path], names: Sequence[str]) -> str:
