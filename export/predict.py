@@ -13,7 +13,7 @@ from advmtl.tasks import FrameRecord, MapFile, Task, TaskSpec, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
 from export.stream import Loaded, Skipped, Views, find_images, unique_name
-from preprocessing.ground import InputError, progress, read_image, write_png
+from preprocessing.ground import InputError, Reading, find_bits, progress, read_image, write_png
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class _Picture:
 
 
 def _pictures(paths: list[Path], root: Path, views: Views) -> Iterator[_Picture | Skipped]:
-    seen = False
+    seen, how = False, Reading(bits=find_bits(paths), turned=True)
     for path in paths:
         relative = path.relative_to(root)
         name = str(relative.with_suffix(""))
         try:
-            image = read_image(path)
+            image = read_image(path, how)
         except InputError as error:
             yield Skipped(str(relative), str(error))
             continue

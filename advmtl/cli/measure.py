@@ -86,7 +86,7 @@ def evaluate(
     if not measured and submit is None:
         names = ", ".join(name for name, _ in loaders)
         raise InputError(f"{names}: no frame has a valid label of {', '.join(config.tasks)}; nothing can be measured")
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     if measured:
         print_table(metrics, f"Evaluation{f' {manner.words}' if manner.words else ''}", tasks=tasks)
     _print_protocols(metrics, config)
@@ -145,7 +145,7 @@ def _opened(
     Raises: InputError where the sources have no label to measure on.
     """
     from advmtl.config import Source
-    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
+    from advmtl.data import check_measurable, source_lines, source_name, survey_val, val_loaders
     from advmtl.training import load_trained
 
     if model.suffix in _FILES:
@@ -165,11 +165,16 @@ def _opened(
         check_measurable(surveyed, what)
         for doubt in (one for labels in surveyed.values() for one in labels.doubts):
             _warn(doubt)
+    for loader in loaders:
+        for line in source_lines(loader[1]):
+            _warn(line.text) if line.doubtful else Console(stderr=True, soft_wrap=True, emoji=False).print(
+                line.text, highlight=False, markup=False
+            )
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
 
 
 def _warn(line: str) -> None:
-    console = Console(stderr=True, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True, emoji=False)
     console.print("[yellow]warning[/]", end=" ")
     console.print(line, highlight=False, markup=False, emoji=False)
 
@@ -190,7 +195,7 @@ def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str,
     zooms = {zoom for _, loader in loaders for zoom in getattr(loader.dataset, "zooms", ())}
     beyond = [f"{zoom:.3g}" for zoom in sorted(zooms) if lens and not min(low, 1) <= zoom <= max(high, 1)]
     if beyond:
-        Console(soft_wrap=True).print(
+        Console(soft_wrap=True, emoji=False).print(
             f"[yellow]warning[/] shown {', '.join(beyond)} times as large as in training, whose zooms are {low:g} to "
             f"{high:g}: metres and normals are corrected for it, and are a guess there",
             highlight=False,
@@ -232,7 +237,7 @@ def _official(files: "ResultFiles", metrics: Mapping[str, Any]) -> dict[str, Any
     for name, value in figures.items():
         if value is None or isinstance(value, float):
             table.add_row(name, _share(value), _share(ours[name]) if name in ours else "")
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     console.print(table)
     for name, own in ours.items():
         if (own is None) != (figures[name] is None) or abs((own or 0) - (figures[name] or 0)) > _SAME:
@@ -252,7 +257,7 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
             if figures:
                 print_table({task: figures}, f"{task}, protocol {name}", tasks=config.task_table)
             else:
-                Console(soft_wrap=True).print(
+                Console(soft_wrap=True, emoji=False).print(
                     f"[yellow]warning[/] protocol {name}: no frame has a true value where it measures", highlight=False
                 )
 

@@ -113,7 +113,9 @@ def _told(text: str) -> tuple[str, dict[str, Any]]:
         if dot:
             own = found.setdefault(section, {})
             if not isinstance(own, dict):
-                raise InputError(f"data source {text!r}: {section}={own} and {key} exclude each other; see {section}.take")
+                raise InputError(
+                    f"data source {text!r}: {section}={own} and {key} exclude each other; see {section}.take"
+                )
             own[name] = value
         elif isinstance(found.get(key), dict):
             raise InputError(f"data source {text!r}: {key}={value} and {key}.… exclude each other; write {key}.take")

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from advmtl.config import Config
 from advmtl.data.lenses import lens_lines
-from advmtl.data.survey import Labels, Survey
+from advmtl.data.looks import Look
+from advmtl.data.survey import Labels, Survey, Surveyed
+from advmtl.tasks import FrameRecord
 from preprocessing.ground import InputError
 
 _NAMED = 8  # of a list of classes
@@ -26,6 +29,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
     """All findings, each one line; the doubtful ones first."""
     lines = [
         *(Line(one.words, one.doubtful) for one in survey.strays),
+        *turned_lines(survey.looks),
         *_shared(survey),
         *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
     ]
@@ -38,6 +42,30 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
         lines += [Line(doubt, doubtful=True) for doubt in dict.fromkeys((*train.doubts, *val.doubts))]
         lines += [*_classes(task, train, val), *_quantity(task, train, val), *_sampled(task, train, val)]
     return sorted(lines, key=lambda line: not line.doubtful)
+
+
+def source_lines(loader: Surveyed) -> list[Line]:
+    """What is to be said of the files behind a loader, apart from its labels."""
+    frames: Any = loader.dataset
+    looks = list(zip(frames.records, getattr(frames, "looks", ()), strict=False))
+    return [*(Line(one.words, one.doubtful) for one in getattr(frames, "strays", ())), *turned_lines(looks)]
+
+
+def turned_lines(looks: Sequence[tuple[FrameRecord, Look]]) -> list[Line]:
+    """How many pictures are turned by their EXIF orientation, and how many are not though they have one."""
+    turned = [record for record, look in looks if look.orientation > 0]
+    as_stored = [record for record, look in looks if look.orientation < 0]
+    lines = []
+    if turned:
+        text = f"{len(turned)} pictures are turned upright by their EXIF orientation, e.g. {turned[0].image}"
+        lines.append(Line(text))
+    if as_stored:
+        why = "labels of the size as stored" if as_stored[0].frame is None else "a pair, which is not turned"
+        text = (
+            f"{len(as_stored)} pictures have an EXIF orientation and are not turned, e.g. {as_stored[0].image}: {why}"
+        )
+        lines.append(Line(text, doubtful=True))
+    return lines
 
 
 def check_measurable(labels: Mapping[str, Labels], what: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from advmtl.data.look_cache import cache_path, load_looks, save_looks
 from advmtl.data.looks import Look as Look
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import Fit, Framing, InputError, Lens, read_header, track
+from preprocessing.ground import Fit, Framing, InputError, read_header, track
 
 COUNTED_PX = 2**28
 """Of label files that need not be decoded to be checked: some seconds."""

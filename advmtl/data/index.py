@@ -9,7 +9,7 @@ from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.data.parts import of_list, of_part
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError, Reading, find_bits
+from preprocessing.ground import InputError, find_bits
 from preprocessing.sets import Strays, ToldLens, bits_text, describe
 
 
@@ -53,8 +53,8 @@ def index_with_strays(
         changes["told_lens"] = told
     if (codec := source.depth_files.codec) is not None:
         changes |= {"depth_codec": codec, "baseline_m": source.depth_files.baseline_m}
-    reading, said = _bits(source, own, every)
-    shared = {how: replace(how, **reading) for how in {one.reading for one in records}}
+    bits, said = _bits(source, own, every)
+    shared = {how: how if bits is None else replace(how, bits=bits) for how in {one.reading for one in records}}
     return [one.changed(**changes, reading=shared[one.reading]) for one in records], [*strays, *said]
 
 
@@ -65,16 +65,16 @@ def chosen_frames(source: Source, records: Sequence[FrameRecord]) -> tuple[list[
     return kept, missing + said
 
 
-def _bits(source: Source, own: Format, records: Sequence[FrameRecord]) -> tuple[dict[str, int], list[Strays]]:
+def _bits(source: Source, own: Format, records: Sequence[FrameRecord]) -> tuple[int | None, list[Strays]]:
     """How many bits the pictures of a source use, where that is not known of its frames already, and a remark."""
     if source.bits is not None:
-        return {"bits": source.bits}, []
+        return source.bits, []
     if own.stereo or not records:  # its layout has looked at both views
-        return {}, []
+        return None, []
     bits = find_bits([record.image for record in records])
     if bits == 16:
-        return {}, []
-    return {"bits": bits}, [Strays(Path(source.root), text=bits_text(Path(source.root), bits), doubtful=False)]
+        return None, []
+    return bits, [Strays(Path(source.root), text=bits_text(Path(source.root), bits), doubtful=False)]
 
 
 def told_lens(source: Source) -> ToldLens | None:

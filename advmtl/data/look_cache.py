@@ -78,8 +78,12 @@ def save_looks(path: Path, looks: Sequence[Look]) -> None:
         "lens": np.array([_of_lens(look.lens) for look in looks], np.float64),
     }
     for task in sorted({name for look in looks for name in look.contents}):
-        arrays |= {f"{task}/{key}": value for key, value in _of_contents([look.contents.get(task) for look in looks]).items()}
-    faults = {str(place): [look.fault, dict(look.faults)] for place, look in enumerate(looks) if look.fault or look.faults}
+        arrays |= {
+            f"{task}/{key}": value for key, value in _of_contents([look.contents.get(task) for look in looks]).items()
+        }
+    faults = {
+        str(place): [look.fault, dict(look.faults)] for place, look in enumerate(looks) if look.fault or look.faults
+    }
     arrays["faults"] = np.frombuffer(json.dumps(faults).encode(), np.uint8)
     try:
         with atomic_write(path) as temporary:
@@ -117,7 +121,7 @@ def _looks(arrays: Mapping[str, NDArray[Any]]) -> list[Look]:
                 fault,
                 others,
                 found,
-                None if lens[0] != lens[0] else Lens(*lens[:4], (int(lens[4]), int(lens[5]))),
+                None if lens[0] != lens[0] else Lens(lens[0], lens[1], lens[2], lens[3], (int(lens[4]), int(lens[5]))),
                 orientation,
             )
         )
@@ -149,8 +153,8 @@ def _to_contents(task: str, arrays: Mapping[str, NDArray[Any]]) -> list[Contents
     ids, values = columns["ids"].tolist(), columns["values"]
     ends = zip(columns["id_ends"].tolist(), columns["value_ends"].tolist(), strict=True)
     own, last_id, last_value = [], 0, 0
-    for numbers, classes, (id_end, value_end) in zip(counts, columns["classes"], ends, strict=True):
-        own.append(Contents(*numbers, classes, dict(ids[last_id:id_end]), values[last_value:value_end]))
+    for (pixels, learnt, measured), classes, (id_end, value_end) in zip(counts, columns["classes"], ends, strict=True):
+        own.append(Contents(pixels, learnt, measured, classes, dict(ids[last_id:id_end]), values[last_value:value_end]))
         last_id, last_value = id_end, value_end
     following = iter(own)
     return [next(following) if has else None for has in columns["has"].tolist()]

@@ -22,7 +22,9 @@ def of_list(source: Source, records: Sequence[FrameRecord]) -> tuple[list[FrameR
     if source.list is None:
         return list(records), []
     root = Path(source.root).expanduser()
-    path = next((one for one in (root / source.list, Path(source.list).expanduser()) if one.is_file()), root / source.list)
+    path = next(
+        (one for one in (root / source.list, Path(source.list).expanduser()) if one.is_file()), root / source.list
+    )
     picked, missing = pick(path, read_lines(path), records, lambda record: (record.name, record.image))
     return picked, [Strays(path, text=missing)] if missing else []
 
@@ -51,7 +53,9 @@ def of_part(source: Source, records: Sequence[FrameRecord]) -> tuple[list[FrameR
         kept = [records[place] for place in places]
         how = f"of one drive, whose frames {begin} to {end} are val, and {gap} on each side in no part"
     if not kept:
-        raise InputError(f"{source.root}: too few frames ({len(records)}) for part={source.part}, share={source.share:g}")
+        raise InputError(
+            f"{source.root}: too few frames ({len(records)}) for part={source.part}, share={source.share:g}"
+        )
     text = f"{source.root}: part {source.part} has {len(kept)} of {len(records)} frames, {how}"
     return kept, [Strays(Path(source.root), text=text, doubtful=len(sizes) == 1)]
 

@@ -76,6 +76,7 @@ class Survey:
         strays: label files of both roles that belong to no picture.
         shared: names of the validation frames whose picture is one of training, by file or by content.
         lenses: by role.
+        looks: at all frames of both roles.
     """
 
     train: Mapping[str, Labels]
@@ -83,6 +84,7 @@ class Survey:
     strays: tuple[Strays, ...] = ()
     shared: tuple[str, ...] = ()
     lenses: Mapping[str, Lenses] = field(default_factory=dict)
+    looks: Sequence[tuple[FrameRecord, Look]] = field(default=(), repr=False)
 
 
 def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
@@ -100,6 +102,7 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
         val=_role(frames[1], config, "val"),
         strays=tuple(dict.fromkeys(strays)),
         shared=_shared(*frames),
+        looks=(*frames[0], *frames[1]),
         lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
     )
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-
 from advmtl.config import Config, Source
 from advmtl.data import index_source
 from advmtl.tasks import Size, Task, thing_classes

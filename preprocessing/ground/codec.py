@@ -78,13 +78,14 @@ class MapCodec:
         """
         whole = stored.dtype.kind in "ui"
         none = (0.0,) if whole and self.invalid is None else self.invalid or ()
-        values = stored.astype(np.float64 if stored.dtype.itemsize > 2 else np.float32, copy=False)
+        precise = np.float64 if stored.dtype.itemsize > 2 else np.float32
+        values: npt.NDArray[np.floating[Any]] = stored.astype(precise, copy=False)
         valid = ~np.isnan(values) & ~np.isneginf(values)
         for one in none:
-            valid &= values != values.dtype.type(one)
+            valid &= values != precise(one)
         if self.offset:
-            values = values - values.dtype.type(self.offset)
-        quantity = (values / values.dtype.type(self.divisor(whole))).astype(np.float32)
+            values = values - precise(self.offset)
+        quantity = (values / precise(self.divisor(whole))).astype(np.float32)
         if self.kind != "disparity":
             valid &= quantity > 0
         if self.kind != "depth":

@@ -177,9 +177,7 @@ def read_picture(path: Path | str, how: Reading = AS_STORED) -> tuple[NDArray[np
     return as_read(path, *decode_picture(path), how)
 
 
-def as_read(
-    path: Path | str, picture: NDArray[Any], orientation: int, how: Reading
-) -> tuple[NDArray[np.uint8], str]:
+def as_read(path: Path | str, picture: NDArray[Any], orientation: int, how: Reading) -> tuple[NDArray[np.uint8], str]:
     """What `read_picture` makes of a decoded picture. Raises: InputError naming the file."""
     try:
         rgb, note = to_rgb(how.of(picture, orientation), how.bits)
@@ -235,7 +233,7 @@ def _plain_png(path: Path | str) -> NDArray[Any] | None:
     except OSError:
         return None
     plain = content.startswith(_BEGINNINGS["PNG"]) and content[24:26] in (b"\x08\x00", b"\x10\x00")
-    if not plain or b"tRNS" in content[:_PNG_HEADER + 256] or TRAILERS["PNG"] not in content[-64:]:
+    if not plain or b"tRNS" in content[: _PNG_HEADER + 256] or TRAILERS["PNG"] not in content[-64:]:
         return None
     silence_opencv()
     try:

@@ -58,7 +58,9 @@ class Listing:
         parts = [f"{kinds_of(self.others)} not read"] if self.others else []
         if self.hidden:
             count, first = len(self.hidden), self.hidden[0]
-            parts.append(f"{count} file{'s' * (count > 1)} of a name that another has, too, e.g. {first.name}: not read")
+            parts.append(
+                f"{count} file{'s' * (count > 1)} of a name that another has, too, e.g. {first.name}: not read"
+            )
         return f"{self.folder}: {'; '.join(parts)}" if parts else ""
 
 

@@ -73,7 +73,7 @@ def exif_orientation(content: bytes) -> int:
         start = start + 6 if start >= 0 else -1
     elif content.startswith(b"\x89PNG"):
         start, pixels = content.find(b"eXIf", 0, 2**16), content.find(b"IDAT", 0, 2**16)
-        start = start + 4 if 0 <= start and (pixels < 0 or start < pixels) else -1
+        start = start + 4 if start >= 0 and (pixels < 0 or start < pixels) else -1
     elif content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         start = content.rfind(b"EXIF")
         start = start + 8 if start >= 0 else -1

@@ -9,13 +9,13 @@ import os
 import time
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
+from preprocessing.ground import AS_STORED, DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
@@ -87,12 +87,16 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
             set's.
     """
     root, shard = Path(root), shard or Shard()
-    layout = detect_layout(root)
+    layout = detect_layout(root, settings.pair_tolerance_s)
     frames = layout.find_frames(root, settings.split)
+    if settings.bits is not None:
+        frames = [replace(one, reading=replace(one.reading, bits=settings.bits)) for one in frames]
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
     _check_out(root, out, layout)
     shaping = settings.shaping()
+    if frames[0].reading != AS_STORED:  # the same for all; what came later counts where it is used
+        shaping["reading"] = asdict(frames[0].reading)
     rows = read_manifest(folder)
     maps = maps_name(rows, settings.matcher.name)
     job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard), maps)
@@ -106,8 +110,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
     garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
-    that no run recorded (only `settings.again` overwrites such a file). What an earlier run wrote for a bad frame
-    stays, file and row, unless the record shows it to be stale: same settings, but an input has been replaced since.
+    that `preprocess` did not write. What an earlier run wrote for a bad frame stays, file and row, unless the
+    record shows it to be stale: same settings, but an input has been replaced since.
 
     Interrupted at any moment, the manifest has what is finished, and the next run resumes there. Under `torchrun`
     each process takes its share, and all wait for the slowest, so that all give the same report.

@@ -53,8 +53,10 @@ class PreprocessSettings:
         infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
         sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
             "clip" for `max_depth_m`.
-        again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
-            files that are not on record.
+        again: Redo frames that an earlier run finished with the same settings and inputs. A depth file that
+            `preprocess` did not write is never overwritten.
+        bits: So many of the 16 bits of a picture are used; None: by the largest value of the first ones.
+        pair_tolerance_s: Seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
     """
 
     matcher: MatcherSettings = field(default_factory=CensusSettings)
@@ -68,6 +70,8 @@ class PreprocessSettings:
     infinity: Literal["invalid", "clip"] = "invalid"
     sky: Literal["invalid", "clip"] = "invalid"
     again: bool = False
+    bits: int | None = None
+    pair_tolerance_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
@@ -77,6 +81,10 @@ class PreprocessSettings:
         for name in ("infinity", "sky"):
             if getattr(self, name) not in ("invalid", "clip"):
                 raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise InputError(f"bits: {self.bits} must be within 8..16")
+        if self.pair_tolerance_s is not None and not 0 <= self.pair_tolerance_s <= 10:
+            raise InputError(f"pair_tolerance_s: {self.pair_tolerance_s} must be within 0..10 s")
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:

@@ -76,7 +76,8 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
     if not frames:
         others = list_files(folder / (split or "")).unread()
         raise InputError(
-            f"{folder}: no *{KINDS['left'][1]} in {split or ', '.join(splits) or 'it'}/<city>/" + f"; {others}" * bool(others)
+            f"{folder}: no *{KINDS['left'][1]} in {split or ', '.join(splits) or 'it'}/<city>/"
+            + f"; {others}" * bool(others)
         )
     return frames
 
@@ -130,9 +131,24 @@ class _Listings:
     def frame(self, name: str, left: Path) -> Frame:
         """The frame of one left picture; `name`: path below the split."""
         city, _, last = name.rpartition("/")
-        others = {kind: self._find(kind, name) for kind in KINDS if kind != "left"}
+        right, labels, instances, disparity, camera, depth = (
+            self._find(kind, name) for kind in KINDS if kind != "left"
+        )
         mask, right_mask = self._masks
-        return Frame(last, self.split, city, left, **others, mask=mask, right_mask=right_mask)
+        return Frame(
+            last,
+            self.split,
+            city,
+            left,
+            right=right,
+            labels=labels,
+            instances=instances,
+            disparity=disparity,
+            camera=camera,
+            depth=depth,
+            mask=mask,
+            right_mask=right_mask,
+        )
 
 
 def read_camera(path: Path | None) -> Camera:

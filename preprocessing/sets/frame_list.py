@@ -35,7 +35,7 @@ def _is_picture(word: str) -> bool:
 
 
 def pick_listed(path: Path, frames: Sequence[T], known: Known[T]) -> list[T]:
-    """The frames that a list names, in their own order; a warning where the list has others, too. Raises: InputError."""
+    """The frames that a list names, in their own order; a warning where it has others. Raises: InputError."""
     picked, missing = pick(path, read_lines(path), frames, known)
     if missing:
         warnings.warn(missing, stacklevel=4)
@@ -46,8 +46,8 @@ def pick(path: Path, lines: Iterable[Sequence[str]], frames: Sequence[T], known:
     """The frames that the lines of a list name, in the frames' own order, and what of the list is not there, in words.
 
     A line is a name, or the path of a picture or the end of one, with or without ending; more words are of no
-    importance (KITTI's and BTS's lists name the depth, too). "FOLDER NUMBER l" is monodepth's way; r, the right camera's
-    picture, is left out.
+    importance (KITTI's and BTS's lists name the depth, too). "FOLDER NUMBER l" is monodepth's way; r, the other camera,
+    is left out.
 
     Raises: InputError where not one frame is there, or a name fits several.
     """
@@ -99,4 +99,6 @@ def _is_meant(one: tuple[int, str, str], wanted: str, numbered: bool) -> bool:
     if numbered:
         folder = wanted.rpartition("/")[0]
         return f"/{folder}/" in f"/{whole}" and whole.rpartition("/")[2].lstrip("0") == wanted.rpartition("/")[2]
-    return wanted in (name, name.rpartition("/")[2]) or f"/{name}".endswith(f"/{wanted}") or whole.endswith(f"/{wanted}")
+    return (
+        wanted in (name, name.rpartition("/")[2]) or f"/{name}".endswith(f"/{wanted}") or whole.endswith(f"/{wanted}")
+    )

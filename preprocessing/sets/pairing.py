@@ -1,4 +1,4 @@
-"""Which right picture belongs to which left one: by equal names, by names that differ alike, by time stamps in names."""
+"""Which right picture belongs to which left one: by equal names, by names that differ alike, by time stamps."""
 
 import bisect
 import re
@@ -70,9 +70,7 @@ def pair_names(left: Sequence[str], right: Mapping[str, Path], tolerance_s: floa
         near = _by_stamps([name for name in left if name not in found], list(free), tolerance_s)
         found |= {name: free[other] for name, other in near.items()}
         if near:
-            said = "; ".join(
-                one for one in (said, f"{len(near)} pairs by time stamps within {tolerance_s:g} s") if one
-            )
+            said = "; ".join(one for one in (said, f"{len(near)} pairs by time stamps within {tolerance_s:g} s") if one)
     return Pairs(found, common, said)
 
 
@@ -169,11 +167,8 @@ def partner_hint(name: str, right: Mapping[str, Path], folder: str) -> str:
     if not right:
         return f"; {folder}/ has no pictures"
     own, parent = _ns(name), name.rpartition("/")[0]
-    stamped = [
-        (abs(stamp - own), one)
-        for one in (right if own is not None else ())
-        if one.rpartition("/")[0] == parent and (stamp := _ns(one)) is not None
-    ]
+    others = [(stamp, one) for one in right if one.rpartition("/")[0] == parent and (stamp := _ns(one)) is not None]
+    stamped = [] if own is None else [(abs(stamp - own), one) for stamp, one in others]
     if stamped and min(stamped)[0] < _FAR_S * 1e9:
         apart, nearest = min(stamped)
         return (

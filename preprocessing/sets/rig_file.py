@@ -1,4 +1,4 @@
-"""`rig.json`: where a rig has its pictures and how they belong together, where folders and names alone do not say it."""
+"""`rig.json`: where a rig has its pictures and how they belong together, where folders and names do not say it."""
 
 import json
 from dataclasses import dataclass
@@ -42,7 +42,9 @@ def read_rig_file(path: Path) -> RigFile:
         raise InputError(f"{path}: layout is {content['layout']!r}; the only one is {SIDE_BY_SIDE!r}")
     left = _pattern(path, content, "left", "left")
     if side_by_side and "right" in content:
-        raise InputError(f"{path}: right is given, but the layout is {SIDE_BY_SIDE}: one picture has both; leave it out")
+        raise InputError(
+            f"{path}: right is given, but the layout is {SIDE_BY_SIDE}: one picture has both; leave it out"
+        )
     right = left if side_by_side else _pattern(path, content, "right", "right")
     if not side_by_side and left == right:
         raise InputError(f"{path}: left and right are both {left!r}; write such as {EXAMPLE}")
@@ -72,7 +74,7 @@ def _pattern(path: Path, content: dict[str, Any], key: str, default: str) -> str
     value = content.get(key, default)
     if not isinstance(value, str) or value.count("%") > 1 or value.startswith(("/", "..")) or not value.strip("/%"):
         raise InputError(
-            f"{path}: {key} is {value!r}; write a folder below {path.parent}, or a pattern with one %, such as {EXAMPLE}"
+            f"{path}: {key} is {value!r}; write a folder below {path.parent}, or a pattern with one %: {EXAMPLE}"
         )
     value = value.strip("/").removesuffix(".*")
     folder, slash, last = value.rpartition("/")

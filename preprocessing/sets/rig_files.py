@@ -148,5 +148,3 @@ def _middle(name: str, pattern: str) -> str:
     before, _, after = pattern.partition("%")
     folder, slash, last = name.rpartition("/")
     return folder + slash + last[len(before) : len(last) - len(after)]
-
-

@@ -48,7 +48,9 @@ def strays_in(folder: Path, known: Set[str], ending: str | None = None) -> list[
     names = names_in(folder) or frozenset()
     stems = {name: Path(name).stem for name in names}
     if ending is not None:
-        found = [name for name, stem in stems.items() if stem.endswith(ending) and stem.removesuffix(ending) not in known]
+        found = [
+            name for name, stem in stems.items() if stem.endswith(ending) and stem.removesuffix(ending) not in known
+        ]
     else:
         maps = [name for name, stem in stems.items() if stem not in known and Path(name).suffix.lower() not in NOTES]
         found = [name for name in maps if not (folder / name).is_dir()]
@@ -64,7 +66,7 @@ def unread(listing: Listing) -> list[Strays]:
 def cityscapes_strays(
     kinds: Sequence[tuple[str, str]], pictures: Sequence[tuple[str, str]], root: Path, frames: Sequence[Frame]
 ) -> list[Strays]:
-    """Of Cityscapes' layout; `kinds`, `pictures`: folder, and ending of the names in it, of labels and of both views."""
+    """Of Cityscapes' layout; `kinds`, `pictures`: folder and ending of the names in it, of labels and of the views."""
     known: dict[tuple[str, str], set[str]] = {}
     for frame in frames:
         known.setdefault((frame.split, frame.city), set()).add(frame.name)
@@ -76,7 +78,9 @@ def cityscapes_strays(
             odd = [name for name in listing.names if not name.endswith(ending.partition(".")[0])]
             found += unread(listing)
             if odd:
-                text = f"{listing.folder}: {len(odd)} pictures not named *{ending.partition('.')[0]} are not read, e.g. "
+                text = (
+                    f"{listing.folder}: {len(odd)} pictures not named *{ending.partition('.')[0]} are not read, e.g. "
+                )
                 found.append(Strays(listing.folder, tuple(odd), text + listing.files[odd[0]].name))
     for kind, ending in kinds:
         for split in splits:
@@ -117,5 +121,6 @@ def bits_said(frames: Sequence[Frame]) -> list[Strays]:
 
 def bits_text(folder: Path, bits: int) -> str:
     """How many bits are read, in words."""
-    return f"{folder}: pictures use {bits} of 16 bits and are read so, all by the same factor; bits=16 reads them as full"
-
+    return (
+        f"{folder}: pictures use {bits} of 16 bits and are read so, all by the same factor; bits=16 reads them as full"
+    )

@@ -72,5 +72,3 @@ def read_kitti_disparity(path: Path) -> tuple[Float32, Bool]:
     if stored.dtype != np.uint16:
         raise InputError(f"{path}: a disparity file has 16 bits, this one has {stored.dtype}; take the original PNG")
     return stored.astype(np.float32) / np.float32(DISPARITY_SCALE), stored > 0
-
-

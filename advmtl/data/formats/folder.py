@@ -7,7 +7,16 @@ from pathlib import Path
 from advmtl.config import Source
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
-from preprocessing.ground import MAP_KINDS, PICTURE_KINDS, InputError, Listing, Reading, list_files, lookup_table, nearest_name
+from preprocessing.ground import (
+    MAP_KINDS,
+    PICTURE_KINDS,
+    InputError,
+    Listing,
+    Reading,
+    list_files,
+    lookup_table,
+    nearest_name,
+)
 from preprocessing.sets import KINDS, Strays, unread
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -63,10 +72,11 @@ def _images(root: Path, source: Source) -> Listing:
         existing = _folders(folder.parent)
         hint = f"there is {', '.join(existing)}" if existing else "expected ROOT/{images,labels,depth}/[SPLIT/]NAME.png"
         raise InputError(f"{folder}: no such folder; {hint}")
-    if source.split is None and (splits := _SPLITS.intersection(below := _folders(folder))):
-        if not any(path.suffix.lower() in PICTURE_KINDS for path in folder.iterdir() if path.is_file()):
-            names = ", ".join(f"{source.format}:{source.root}:{name}" for name in below if name in splits)
-            raise InputError(f"{folder}: its folders are {', '.join(below)}; name the split: {names}")
+    below = _folders(folder) if source.split is None else []
+    splits = [name for name in below if name in _SPLITS]
+    if splits and not any(path.suffix.lower() in PICTURE_KINDS for path in _part_files(folder)):
+        names = ", ".join(f"{source.format}:{source.root}:{name}" for name in splits)
+        raise InputError(f"{folder}: its folders are {', '.join(below)}; name the split: {names}")
     found = list_files(folder)
     if not found.names:
         there = found.unread() or f"{folder}: no frames found, it is empty"
@@ -98,14 +108,20 @@ def strays_by_name(source: Source, records: Sequence[FrameRecord]) -> list[Stray
     if source.split:
         beside = [path for path in _part_files(root / "images") if path.suffix.lower() in PICTURE_KINDS]
         if beside:
-            text = f"{root / 'images'}: {len(beside)} pictures beside {source.split}/ are not read, e.g. {beside[0].name}"
+            text = (
+                f"{root / 'images'}: {len(beside)} pictures beside {source.split}/ are not read, e.g. {beside[0].name}"
+            )
             found.append(Strays(root / "images", text=text))
-    wanted = {"labels": PICTURE_KINDS} if source.labels != "none" else {}
+    wanted: dict[str, tuple[str, ...]] = {"labels": PICTURE_KINDS} if source.labels != "none" else {}
     wanted |= {"depth": MAP_KINDS} if source.takes not in ("none", "dataset") else {}
     for kind, kinds in wanted.items():
         own = _folder(root, kind, source.split)
         listing = _part(root, kind, source.split, kinds) if own.is_dir() else None
-        odd = list(_part_files(root / kind)) if listing is None else [own / p for n, p in listing.names.items() if n not in names]
+        odd = (
+            list(_part_files(root / kind))
+            if listing is None
+            else [own / p for n, p in listing.names.items() if n not in names]
+        )
         if listing is not None:
             found += unread(listing)
         if odd:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
-from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
 from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
+from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,

@@ -120,11 +120,13 @@ def unmarked_files(records: Sequence[FrameRecord]) -> list[str]:
     """
     made = [one for one in records if one.frame is not None and one.depth is not None and one.depth == one.frame.depth]
     asked = made[:: max(1, len(made) // _MARKS)]
-    without = [one.depth for one in asked if one.depth and not depth_codec(one)[1] and read_depth_clip(one.depth) is None]
+    without = [
+        one.depth for one in asked if one.depth and not depth_codec(one)[1] and read_depth_clip(one.depth) is None
+    ]
     if not without:
         return []
     return [
         f"{without[0]}: does not say that preprocess wrote it, and is read as metres x {DEPTH_SCALE}; is it of another "
-        "scale? state it (the source's depth.unit=mm, or depth_codec in calibration.json); preprocess --out writes ours "
+        "scale? State it (depth.unit=mm of the source, depth_codec in calibration.json); preprocess --out writes depth "
         "elsewhere"
     ]
