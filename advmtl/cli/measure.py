@@ -1,7 +1,7 @@
 """The command `evaluate`. It imports `export` inside its body, for a model's file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from advmtl.config import Config
-    from advmtl.data import NamedLoader
+    from advmtl.data import Line, NamedLoader
     from advmtl.evaluation import Manner, Observer, ResultFiles
 
 _FILES = (".onnx", ".engine")
@@ -159,17 +159,14 @@ def _opened(
     config, target = trained.config, device_of(device)
     sources = [Source.parse(text) for text in data] if data else config.data.val
     loaders = val_loaders(config, sources, presentation=manner.presentation)
+    for _, loader in loaders:
+        _tell(source_lines(loader))
     if submit is None:
         what = ", ".join(map(source_name, sources))
         surveyed = survey_val(config, [loader for _, loader in loaders], sources)
         check_measurable(surveyed, what)
         for doubt in (one for labels in surveyed.values() for one in labels.doubts):
             _warn(doubt)
-    for loader in loaders:
-        for line in source_lines(loader[1]):
-            _warn(line.text) if line.doubtful else Console(stderr=True, soft_wrap=True, emoji=False).print(
-                line.text, highlight=False, markup=False
-            )
     return trained.generator.to(target), config, loaders, target, {**trained.chosen, "lenses": trained.lenses}
 
 
@@ -177,6 +174,15 @@ def _warn(line: str) -> None:
     console = Console(stderr=True, soft_wrap=True, emoji=False)
     console.print("[yellow]warning[/]", end=" ")
     console.print(line, highlight=False, markup=False, emoji=False)
+
+
+def _tell(lines: "Sequence[Line]") -> None:
+    for line in lines:
+        if line.doubtful:
+            _warn(line.text)
+        else:
+            console = Console(stderr=True, soft_wrap=True, emoji=False)
+            console.print(line.text, highlight=False, markup=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:

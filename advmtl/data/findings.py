@@ -57,15 +57,17 @@ def turned_lines(looks: Sequence[tuple[FrameRecord, Look]]) -> list[Line]:
     as_stored = [record for record, look in looks if look.orientation < 0]
     lines = []
     if turned:
-        text = f"{len(turned)} pictures are turned upright by their EXIF orientation, e.g. {turned[0].image}"
+        text = f"{_pictures(turned)} turned upright by the EXIF orientation, e.g. {turned[0].image}"
         lines.append(Line(text))
     if as_stored:
         why = "labels of the size as stored" if as_stored[0].frame is None else "a pair, which is not turned"
-        text = (
-            f"{len(as_stored)} pictures have an EXIF orientation and are not turned, e.g. {as_stored[0].image}: {why}"
-        )
+        text = f"{_pictures(as_stored)} not turned, in spite of an EXIF orientation, e.g. {as_stored[0].image}: {why}"
         lines.append(Line(text, doubtful=True))
     return lines
+
+
+def _pictures(records: Sequence[FrameRecord]) -> str:
+    return f"{len(records)} pictures are" if len(records) > 1 else "1 picture is"
 
 
 def check_measurable(labels: Mapping[str, Labels], what: str) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import AS_STORED, DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
+from preprocessing.ground import AS_STORED, DEPTH_SCALE, Frame, InputError, progress, remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
-from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
+from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, settings_mark, sweep
 from preprocessing.job.settings import PreprocessSettings, settings_key
 from preprocessing.sets import Layout, detect_layout
 from preprocessing.stereo import prepare
@@ -100,6 +100,8 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     rows = read_manifest(folder)
     maps = maps_name(rows, settings.matcher.name)
     job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard), maps)
+    if not rows:
+        _check_foreign(job, frames)
     drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
     numbered = shard.share(list(enumerate(frames)))
     return Plan(job, [plan_frame(job, frame, rows.get(frame.key), index in drawn) for index, frame in numbered])
@@ -233,6 +235,20 @@ def _check_out(root: Path, out: Path, layout: Layout) -> None:
         link, source = out / name, root / name
         if link.is_symlink() and link.exists() and source.exists() and link.resolve() != source.resolve():
             raise InputError(f"{link}: leads to {link.resolve()}, so {out} is another set's; give another --out")
+
+
+def _check_foreign(job: Job, frames: list[Frame]) -> None:
+    """Raise InputError where the depth of the first, the middle and the last frame is there, by somebody else: that of
+    the whole set, into whose folder nothing is written then.
+    """
+    for place in {0, len(frames) // 2, len(frames) - 1}:
+        path = job.output("depth", frames[place])
+        if not path.exists() or settings_mark(path) is not None:
+            return
+    raise InputError(
+        f"{job.output('depth', frames[0])}: exists, and preprocess did not write it, so it stays; write beside it: --out "
+        f"{job.root}_depth"
+    )
 
 
 def _link_inputs(root: Path, out: Path, layout: Layout) -> None:

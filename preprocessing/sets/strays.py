@@ -121,6 +121,4 @@ def bits_said(frames: Sequence[Frame]) -> list[Strays]:
 
 def bits_text(folder: Path, bits: int) -> str:
     """How many bits are read, in words."""
-    return (
-        f"{folder}: pictures use {bits} of 16 bits and are read so, all by the same factor; bits=16 reads them as full"
-    )
+    return f"{folder}: pictures use {bits} of 16 bits and all are read so, by one factor; bits: 16 reads them as full"
