@@ -246,8 +246,8 @@ def _check_foreign(job: Job, frames: list[Frame]) -> None:
         if not path.exists() or settings_mark(path) is not None:
             return
     raise InputError(
-        f"{job.output('depth', frames[0])}: exists, and preprocess did not write it, so it stays; write beside it: --out "
-        f"{job.root}_depth"
+        f"{job.output('depth', frames[0])}: exists, and preprocess did not write it, so it stays; write beside it: "
+        f"--out {job.root}_depth"
     )
 
 

@@ -70,12 +70,16 @@ class RigFiles:
         """The left pictures: those whose names follow the pattern."""
         return _matching(self.of(self.rig.left).files, self.rig.left_name)
 
+    def right(self) -> dict[str, Path]:
+        """The right pictures, likewise."""
+        return _matching(self.of(self.rig.right).files, self.rig.right_name)
+
     def pairs(self) -> Pairs:
         """Which right picture belongs to which left one."""
         rig = self.rig
         if rig.reading.half:
             return Pairs({})
-        left, right = self.left(), _matching(self.of(rig.right).files, rig.right_name)
+        left, right = self.left(), self.right()
         if (rig.left_name, rig.right_name) == ("%", "%"):
             return pair_names(list(left), right, rig.tolerance_s)
         middles = {_middle(name, rig.right_name): name for name in right}

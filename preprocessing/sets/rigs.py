@@ -91,12 +91,12 @@ def in_split(frames: list[Frame], root: Path, split: str) -> list[Frame]:
 
 def _named(rig: Rig, files: RigFiles) -> list[Frame]:
     pairs = files.pairs()
-    right = files.of(rig.right)
+    right, candidates = files.of(rig.right), files.right()
     frames, alone = [], 0
     for name, left in files.left().items():
         partner = left if rig.reading.half else pairs.right.get(name) or _unreadable(right, name)
         alone += partner is None
-        hint = partner_hint(name, right.files, rig.right) if partner is None and alone <= _HINTS else ""
+        hint = partner_hint(name, candidates, rig.right) if partner is None and alone <= _HINTS else ""
         frames.append(files.frame(name, left, partner, pairs.common.get(name), hint))
     return frames
 

@@ -39,16 +39,14 @@ def by_name(source: Source, classes: str, ids: str) -> list[FrameRecord]:
     if labels.names and source.labels != "none":
         lookup_table(ids, classes)
     depth, disparity = _depth(root, source)
+    like = FrameRecord("", root, ids, classes, reading=_UPRIGHT)
     return [
-        FrameRecord(
-            name,
-            image,
-            ids,
-            classes,
+        like.changed(
+            name=name,
+            image=image,
             labels=labels.find(name),
             depth=depth.find(name),
             disparity=disparity.find(name),
-            reading=_UPRIGHT,
         )
         for name, image in images.files.items()
     ]
