@@ -18,6 +18,7 @@ from advmtl.cli.deploy import export, predict
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
 from advmtl.cli.measure import evaluate
+from advmtl.cli.rectify import rectify
 from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
@@ -155,6 +156,7 @@ def _advmtl(
 
 app.command(short_help="Generate a stereo data set with exact labels.")(synth)
 app.command(short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
+app.command(short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)
 app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)
 app.command(short_help="Train a configuration into a run folder, or resume it.")(train)
 app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)

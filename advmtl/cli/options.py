@@ -20,6 +20,19 @@ HfovDeg = Annotated[
 FitRule = Annotated[
     str | None, typer.Option("--fit", help="Frames of another aspect: crop, pad or stretch; default: as trained.")
 ]
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="Rectified pictures show: 0 = what both cameras see, 1 = all; default: as calibrated, or 0."),
+]
+LabelsOn = Annotated[
+    str, typer.Option("--labels-on", help="What labels/ lie on: left (the raw pictures), rectified, or none.")
+]
+PairTolerance = Annotated[
+    float | None,
+    typer.Option(
+        "--pair-tolerance-s", help="Stamps of left and right differ by no more [s]; default: half a frame's time."
+    ),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 
 

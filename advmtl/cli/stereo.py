@@ -7,16 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from advmtl.cli.options import Workers, size_of
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED
+from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED, told_label_set
 
 _LISTED = 20
-PairTolerance = Annotated[
-    float | None,
-    typer.Option(
-        "--pair-tolerance-s", help="Pair also by time stamps in names, so many seconds apart; default: rig.json."
-    ),
-]
 
 
 def synth(
@@ -63,7 +57,7 @@ def synth(
 
 
 def preprocess(
-    root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/ calibration.json, or KITTI.")],
+    root: Annotated[Path, typer.Argument(help="A stereo set: Cityscapes, left/ right/, KITTI; or a ROS bag.")],
     matcher: Annotated[str, typer.Option(help="census, sgbm, crestereo, or dataset (the set's own).")] = "census",
     weights: Annotated[Path | None, typer.Option(help="crestereo: its weights, .pth or .onnx.")] = None,
     weights_init: Annotated[Path | None, typer.Option(help="crestereo: the init model of a 'next' .onnx.")] = None,
@@ -79,6 +73,10 @@ def preprocess(
     fill: Annotated[str | None, typer.Option(help="Which unmatched pixels are filled: off, confident or all.")] = None,
     infinity: Annotated[str, typer.Option(help="Disparity 0 becomes: invalid, or clip (--max-depth).")] = "invalid",
     sky: Annotated[str, typer.Option(help="The sky becomes: invalid, or clip (--max-depth).")] = "invalid",
+    classes: Annotated[
+        str, typer.Option(help="What labels hold: a label set's name or YAML file (docs/label_sets.md).")
+    ] = "cityscapes19",
+    labels: Annotated[str, typer.Option(help="auto, or none: depth without labels, whatever they hold.")] = "auto",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     setting: Annotated[
         list[str] | None,
@@ -92,6 +90,17 @@ def preprocess(
     bits: Annotated[
         int | None, typer.Option(min=8, max=16, help="Bits used of 16-bit pictures; default: by their largest values.")
     ] = None,
+    rectify: Annotated[
+        str, typer.Option(help="Pairs of raw cameras are rectified first: auto, always or never.")
+    ] = "auto",
+    alpha: Alpha = None,
+    labels_on: LabelsOn = "left",
+    left: Annotated[str | None, typer.Option(help="A bag's topic of left pictures; default: by its name.")] = None,
+    right: Annotated[str | None, typer.Option(help="A bag's topic of right pictures.")] = None,
+    left_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the left camera.")] = None,
+    right_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the right camera.")] = None,
+    truth: Annotated[str | None, typer.Option(help="A bag's depth topic to measure against.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Calibration file instead of a CameraInfo.")] = None,
     pair_tolerance_s: PairTolerance = None,
 ) -> None:
     """Turn stereo pairs into disparity and metric depth, with a manifest of all frames.
@@ -107,9 +116,20 @@ def preprocess(
 
     advmtl preprocess my_rig --dry-run
 
+    advmtl preprocess drive.mcap --left /stereo/left/image_raw --out drive
+
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
-    from preprocessing.job import PreprocessSettings, build_settings, current_names, current_shard, make_plan
+    from preprocessing.job import (
+        AskedTopics,
+        BagSettings,
+        PreprocessSettings,
+        build_settings,
+        current_names,
+        current_shard,
+        dry_run_lines,
+        make_plan,
+    )
     from preprocessing.job import preprocess as run
 
     size = size_of(network_size, "--network-size") if network_size else None
@@ -134,14 +154,23 @@ def preprocess(
         max_depth_m=max_depth,
         infinity=infinity,  # type: ignore[arg-type]
         sky=sky,  # type: ignore[arg-type]
+        classes=told_label_set(classes, "--classes"),
+        labels=labels,  # type: ignore[arg-type]
         again=again,
         bits=bits,
         pair_tolerance_s=pair_tolerance_s,
+        rectify=rectify,  # type: ignore[arg-type]
+        alpha=alpha,
+        labels_on=labels_on,  # type: ignore[arg-type]
+        bag=BagSettings(AskedTopics(left, right, left_info, right_info, truth), calibration, pair_tolerance_s),
     )
     if dry_run:
-        code = _print_plan(make_plan(root, settings)) if current_shard().index == 0 else 0
-        if code:
-            raise typer.Exit(code)
+        if current_shard().index == 0:
+            lines, whole = dry_run_lines(root, settings)
+            _print_lines(Console(soft_wrap=True, emoji=False), "", lines)
+            code = 0 if whole else _print_plan(make_plan(root, settings))
+            if code:
+                raise typer.Exit(code)
         return
     report = run(root, settings)
     if report.index != 0:  # under torchrun rank 0 reports for all; an error here would end it early
@@ -150,13 +179,17 @@ def preprocess(
     _print_report(report, f"next: advmtl quality {report.out}{options}")
     complete = report.complete
     if check:
-        complete &= _measure(root, matcher=matcher, split=split, out=out, workers=workers, tolerance_s=pair_tolerance_s)
+        there = out if report.root == root else None  # a rectified set holds its own depth
+        complete &= _measure(
+            report.root, matcher=matcher, split=split, out=there, workers=workers, tolerance_s=pair_tolerance_s
+        )
     if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 
 def _print_report(report: Any, following: str) -> None:
     console = Console(soft_wrap=True, emoji=False)
+    _print_lines(console, "", report.notes)
     _print_lines(console, "warning: ", report.doubts + report.warnings, "depth/preprocess.json and manifest.jsonl")
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
     if report.untried:

@@ -9,12 +9,12 @@ from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.data.parts import of_list, of_part
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError, find_bits
+from preprocessing.ground import InputError, LabelSet, find_bits
 from preprocessing.sets import Strays, ToldLens, bits_text, describe
 
 
 def index_source(
-    source: Source, classes: str, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
+    source: Source, classes: str | LabelSet, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
 ) -> list[FrameRecord]:
     """List the frames of one source, sorted by name; `number` is its place among the sources.
 
@@ -29,7 +29,7 @@ def index_source(
 
 
 def index_with_strays(
-    source: Source, classes: str, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
+    source: Source, classes: str | LabelSet, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
 ) -> tuple[list[FrameRecord], list[Strays]]:
     """The frames of `index_source`, and the label files that belong to no picture of the source."""
     own = format_of(source, formats)
@@ -49,6 +49,10 @@ def index_with_strays(
         changes |= {"labels": None, "instances": None, "extra": {}}
     if source.takes == "none":
         changes |= {"depth": None, "disparity": None}
+    if source.classes is not None:  # what its label files hold
+        changes["ids"] = source.classes
+    if source.map:
+        changes["renamed"] = tuple(source.map.items())
     if (told := told_lens(source)) is not None:
         changes["told_lens"] = told
     if (codec := source.depth_files.codec) is not None:
@@ -75,6 +79,16 @@ def _bits(source: Source, own: Format, records: Sequence[FrameRecord]) -> tuple[
     if bits == 16:
         return None, []
     return bits, [Strays(Path(source.root), text=bits_text(Path(source.root), bits), doubtful=False)]
+
+
+def check_labels(source: Source, records: Sequence[FrameRecord]) -> None:
+    """Raises: InputError naming the source where not one of its classes is one of the network's."""
+    labelled = next((record for record in records if record.labels is not None), None)
+    if labelled is not None:
+        try:
+            _ = labelled.translation
+        except InputError as error:
+            raise InputError(f"{source_name(source)}: {error}") from None
 
 
 def told_lens(source: Source) -> ToldLens | None:

@@ -43,7 +43,14 @@ def cache_path(
     calibrations: dict[str, str] = {}
     settings: tuple[Any, ...] = ()
     for record in records:
-        own_settings = (record.ids, record.classes, record.reading, record.depth_codec, record.told_lens)
+        own_settings = (
+            record.ids,
+            record.classes,
+            record.renamed,
+            record.reading,
+            record.depth_codec,
+            record.told_lens,
+        )
         if own_settings != settings:
             settings = own_settings
             key.update(repr(settings).encode("utf-8", "surrogatepass"))

@@ -13,14 +13,17 @@ from preprocessing.ground import (
     MAP_KINDS,
     Frame,
     Header,
+    LabelSet,
     Lens,
     MapCodec,
     Reading,
+    Translation,
     as_read,
     decode_picture,
     map_header,
     picture_shape,
     read_header,
+    translation,
 )
 from preprocessing.sets import CITYSCAPES, Layout, ToldLens
 
@@ -29,8 +32,10 @@ from preprocessing.sets import CITYSCAPES, Layout, ToldLens
 class FrameRecord:
     """Where one frame's files are. What the frame lacks is None; `depth` [m] goes before `disparity` [px].
 
-    `ids` and `classes` name the labels' source ids and the label set they become. `layout` says how the disparity and
-    the camera of `frame` are read. `extra`: files of tasks that come from outside, by a name of theirs. `withheld`:
+    `ids` and `classes` are, by name or themselves, the label set of its label files (see
+    `preprocessing.ground.translation`) and that of the network; `renamed` says which class of the one is which of the
+    other. `layout` says how the disparity and the camera of `frame` are read. `extra`: files of tasks that come from
+    outside, by a name of theirs. `withheld`:
     tasks whose label is treated as if it had never been made, though another task may read the same file. `told_lens`:
     what the source says of the lens of its pictures, which counts before any file of the frame. `reading`: how its
     picture is read; where that is "turned", only if no label has the size of the file as it is stored. `depth_codec`:
@@ -40,8 +45,8 @@ class FrameRecord:
 
     name: str
     image: Path
-    ids: str
-    classes: str
+    ids: str | LabelSet
+    classes: str | LabelSet
     source: int = 0
     labels: Path | None = None
     depth: Path | None = None
@@ -55,6 +60,12 @@ class FrameRecord:
     reading: Reading = AS_STORED
     depth_codec: MapCodec | None = None
     baseline_m: float | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def translation(self) -> Translation:
+        """How its label files become classes. Raises: InputError where nothing of them is one."""
+        return translation(self.ids, self.classes, self.renamed)
 
     def changed(self, **changes: Any) -> "FrameRecord":
         """A copy with other values. `dataclasses.replace` asks for every field, which 100,000 frames wait for."""

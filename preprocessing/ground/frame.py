@@ -26,6 +26,13 @@ class Camera:
     is_default: bool = False
     doffs_px: float = 0.0
 
+    def projections(self) -> list[list[list[float]]]:
+        """P1 and P2 of the rectified pair [3, 4], in px and px m; a principal point that is not told is 0."""
+        first = [[self.fx_px, 0.0, self.u0_px, 0.0], [0.0, self.fy_px, self.v0_px, 0.0], [0.0, 0.0, 1.0, 0.0]]
+        second = [list(row) for row in first]
+        second[0][2:] = [self.u0_px + self.doffs_px, -self.fx_px * self.baseline_m]
+        return [first, second]
+
     def scaled(self, sx: float, sy: float) -> "Camera":
         """Return the camera of the image resized by `sx` in x and `sy` in y; the baseline stays."""
         return replace(
@@ -51,6 +58,7 @@ class Frame:
         camera: The calibration file that holds for this frame.
         depth: What `preprocess` wrote.
         lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
+        right_camera: The file that is read with `camera`: that of the right camera, or the one that it names.
         mask, right_mask: What of the pictures of the whole set shows no scene is 0 there.
         reading: How the left picture is read.
         hint: Where there is no right picture: which one comes near, to go on from "is missing".
@@ -71,6 +79,7 @@ class Frame:
     right_mask: Path | None = None
     reading: Reading = AS_STORED
     hint: str = ""
+    right_camera: Path | None = None
 
     @property
     def right_reading(self) -> Reading:

@@ -20,6 +20,7 @@ from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, settings_mark, sweep
+from preprocessing.job.raw import ready
 from preprocessing.job.settings import PreprocessSettings, settings_key
 from preprocessing.sets import Layout, detect_layout
 from preprocessing.stereo import prepare
@@ -32,7 +33,9 @@ class Report:
     """The report of a run, over all its processes.
 
     Attributes:
+        root: The set whose pictures were matched: the one that was given, or the one rectified from it.
         out: The root that now holds `depth/`.
+        notes: What was done before the frames: rectification.
         done: Frames that have a depth map made with these settings, `reused` of them from an earlier run.
         skipped: (frame, reason) of the frames that could not be done; the reason names the file. One that an
             earlier run did with other settings still has that depth map.
@@ -59,6 +62,8 @@ class Report:
     seconds: float
     index: int = 0
     doubts: list[str] = field(default_factory=list)
+    root: Path = Path()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -91,6 +96,8 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     frames = layout.find_frames(root, settings.split)
     if settings.bits is not None:
         frames = [replace(one, reading=replace(one.reading, bits=settings.bits)) for one in frames]
+    if settings.labels == "none":
+        frames = [replace(frame, labels=None) for frame in frames]
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
     _check_out(root, out, layout)
@@ -112,7 +119,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
     garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
-    that `preprocess` did not write. What an earlier run wrote for a bad frame stays, file and row, unless the
+    that `preprocess` did not write. A set with raw cameras is rectified first, into `settings.out` or a folder beside
+    it, and depth is that set's (`job.raw`). What an earlier run wrote for a bad frame stays, file and row, unless the
     record shows it to be stale: same settings, but an input has been replaced since.
 
     Interrupted at any moment, the manifest has what is finished, and the next run resumes there. Under `torchrun`
@@ -124,6 +132,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
     started = time.monotonic()
     settings = settings or PreprocessSettings()
     with closing(current_shard()) as shard:
+        set_ = ready(Path(root), settings, shard)
+        root, settings = set_.root, set_.settings
         folder = (Path(root) if settings.out is None else Path(settings.out)) / "depth"
         if shard.index == 0:
             remove_leftovers(folder, {"manifest.jsonl", "preprocess.json", "quality.json", "quality.html"})
@@ -145,7 +155,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
         if shard.index == 0 and shard.count > 1:
             _save(plan.job, [task for tasks, _ in gathered for task in tasks])
         shard.gather(None)
-    return _report(plan.job, gathered, time.monotonic() - started, shard)
+    report = _report(plan.job, gathered, time.monotonic() - started, shard)
+    return replace(report, root=root, notes=set_.notes, skipped=sorted([*set_.skipped, *report.skipped]))
 
 
 def _work(plan: Plan, outcomes: list[Outcome]) -> None:

@@ -60,7 +60,7 @@ def input_state(job: Job, frame: Frame) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     pair = "disparity" if job.settings.matcher.name == "dataset" else "right"
-    for kind in ("left", pair, "labels", "camera", "mask", "right_mask"):
+    for kind in ("left", pair, "labels", "camera", "right_camera", "mask", "right_mask"):
         path: Path | None = getattr(frame, kind)
         if path is None:
             continue

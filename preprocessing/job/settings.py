@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
+from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, LabelSet, label_set, sha256_of
+from preprocessing.job.recording import BagSettings
 from preprocessing.stereo import (
     AS_GIVEN,
     MATCHERS,
@@ -53,6 +54,13 @@ class PreprocessSettings:
         infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
         sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
             "clip" for `max_depth_m`.
+        classes: The label set of the set's labels, or its name: where the sky and the rig itself are.
+        labels: "auto", or "none": depth without what labels would add, whatever they hold.
+        rectify: Pairs whose calibration is of raw cameras are rectified first: "auto" = unless their rows agree better
+            as they are, "always", "never".
+        alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
+        labels_on: What `labels/` of a raw set lie on: the raw "left" pictures, "rectified" ones, "none" = left out.
+        bag: How a bag is read, where the root is one.
         again: Redo frames that an earlier run finished with the same settings and inputs. A depth file that
             `preprocess` did not write is never overwritten.
         bits: So many of the 16 bits of a picture are used; None: by the largest value of the first ones.
@@ -69,9 +77,15 @@ class PreprocessSettings:
     epsilon_px: float = 1e-6
     infinity: Literal["invalid", "clip"] = "invalid"
     sky: Literal["invalid", "clip"] = "invalid"
+    classes: str | LabelSet = "cityscapes19"
+    labels: Literal["auto", "none"] = "auto"
     again: bool = False
     bits: int | None = None
     pair_tolerance_s: float | None = None
+    rectify: Literal["auto", "always", "never"] = "auto"
+    alpha: float | None = None
+    labels_on: Literal["left", "rectified", "none"] = "left"
+    bag: BagSettings = field(default_factory=BagSettings)
 
     def __post_init__(self) -> None:
         if not 0 < self.max_depth_m <= MAX_STORED_DEPTH_M:
@@ -85,6 +99,11 @@ class PreprocessSettings:
             raise InputError(f"bits: {self.bits} must be within 8..16")
         if self.pair_tolerance_s is not None and not 0 <= self.pair_tolerance_s <= 10:
             raise InputError(f"pair_tolerance_s: {self.pair_tolerance_s} must be within 0..10 s")
+        if self.labels not in ("auto", "none"):
+            raise InputError(f"labels: {self.labels!r}; offered: auto, none")
+        label_set(self.classes)
+        if self.rectify not in ("auto", "always", "never"):
+            raise InputError(f"rectify: {self.rectify!r}; offered: auto, always, never")
         if self.workers < 1:
             raise InputError(f"workers: {self.workers} must be at least 1")
         if self.pictures < 0:
@@ -110,8 +129,15 @@ class PreprocessSettings:
             "epsilon_px": self.epsilon_px,
             "infinity": self.infinity,
             **({"sky": self.sky} if self.sky != "invalid" else {}),  # what came later counts where it is used
+            **({} if self.classes == "cityscapes19" else {"classes": _shaping(label_set(self.classes))}),
             "revision": _REVISIONS.get(self.matcher.name, REVISION),
         }
+
+
+def _shaping(labels: LabelSet) -> dict[str, Any]:
+    """What of a label set shapes maps: where the sky and the rig itself are."""
+    sky = [(labels.file_ids[place], labels.colours[place] if labels.colours else ()) for place in labels.sky]
+    return {"sky": sky, "ego": (labels.ego_ids, labels.ego_colours)}
 
 
 def _plain(value: Any) -> Any:

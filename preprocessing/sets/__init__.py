@@ -1,6 +1,25 @@
 """Layouts of sets on disk (Cityscapes, rigs), their cameras, and rectification checks."""
 
-from preprocessing.sets.calibration import read_calibration
+from preprocessing.sets.bags import is_bag
+from preprocessing.sets.calibration import (
+    ALPHA,
+    RECORD,
+    Calibration,
+    CameraModel,
+    Maps,
+    RawPair,
+    Rectification,
+    camera_model,
+    files_with,
+    find_calibration,
+    format_of,
+    maps_of,
+    of_pairs,
+    pair_of_infos,
+    read_calibration,
+    rectify,
+    undistorted,
+)
 from preprocessing.sets.cityscapes import (
     DEFAULT_BASELINE_M,
     DEFAULT_FOCAL_PX,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError, MapCodec
 from preprocessing.sets import cityscapes, rigs
+from preprocessing.sets.bags import is_bag
+from preprocessing.sets.calibration import files_with, find_calibration
 from preprocessing.sets.rig_files import LABELS, TRUTH
 from preprocessing.sets.rigs import find_rig
 from preprocessing.sets.strays import FindStrays, cityscapes_strays, rig_strays
@@ -122,6 +124,17 @@ def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     )
 
 
+def _calibration_files(root: Path) -> list[str]:
+    """First parts of the calibration files of a set whose names nobody fixed."""
+    named = [root / "calibration.json"] if (root / "calibration.json").is_file() else []
+    try:
+        found = named or [one for one in [find_calibration(root)] if one is not None]
+    except InputError:  # finding the frames says so
+        return []
+    files = [beside for one in found for beside in (one, *files_with(one))]
+    return sorted({one.relative_to(root).parts[0] for one in files if one.is_relative_to(root)} - {"calibration.json"})
+
+
 def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
     return Layout(
         name="folder pair" if rig.cameras is None else "kitti",
@@ -129,7 +142,7 @@ def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
         read_camera=partial(rigs.read_camera, rig),
         read_disparity=partial(read_truth, root),
         output_path=rigs.output_path,
-        inputs=rig.inputs,
+        inputs=tuple(dict.fromkeys((*rig.inputs, *_calibration_files(root)))),
         find_strays=partial(rig_strays, rig, LABELS + TRUTH + ("depth", "lidar")),
         depth_codec=partial(depth_codec, root),
     )
@@ -191,6 +204,8 @@ def describe(root: Path, *, as_source: bool = False, kinds: Mapping[str, Kind] =
     if not root.exists():
         return f"no such folder; {_siblings(root)}"
     if not root.is_dir():
+        if is_bag(root):
+            return f"is a bag; advmtl preprocess {root} --out FOLDER makes a set of it"
         return "is a file; give the folder of the set"
     near = sets_near(root, kinds)
     if near:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from preprocessing.ground import Camera, InputError, Lens
 from preprocessing.sets import cityscapes
-from preprocessing.sets.calibration import read_calibration
+from preprocessing.sets.calibration import Calibration, read_camera
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,27 @@ class ToldLens:
 def read_lens(path: Path, size: tuple[int, int]) -> Lens:
     """The lens of pictures of `size`, (width, height), from a calibration file.
 
-    Cityscapes' camera.json, also its intrinsic part alone ({"fx", "fy", "u0", "v0"}), calibration.json, KITTI's or
-    Middlebury's text; a JSON file needs no baseline here. A file that says what size it is for is scaled to pictures of
-    the same shape. Raises: InputError naming the file that is none, is for pictures of another shape, or has a lens
-    that pictures of this size cannot have.
+    Cityscapes' camera.json, also its intrinsic part alone ({"fx", "fy", "u0", "v0"}), and all of `calibration.FORMATS`:
+    of a pair the left camera, and one camera is enough. A file that tells the rectified camera gives that one, else the
+    camera as calibrated, without its distortion. One that says what size it is for is scaled to pictures of the same
+    shape. Raises: InputError naming the file that is none, is for pictures of another shape, or has a lens that
+    pictures of this size cannot have.
     """
     content = _json_of(path)
     intrinsic = content if content is None or "intrinsic" not in content else content["intrinsic"]
     if isinstance(intrinsic, dict) and "fx" in intrinsic:
         return _of_intrinsic(path, intrinsic, size)
-    if content is not None and "intrinsic" in content:
-        camera = cityscapes.read_camera(path)  # says what is wrong with it
-    else:
-        untold = content is not None and "baseline_m" not in content
-        camera = read_calibration(path, baseline_m=1.0 if untold else None).at(size)
+    # Cityscapes' reader says what is wrong with a file of its kind.
+    is_city = content is not None and "intrinsic" in content
+    camera = cityscapes.read_camera(path) if is_city else _of_model(path, size)
     _check_view(path, size, fx_px=camera.fx_px, fy_px=camera.fy_px)
     return Lens.of_camera(camera, size)
+
+
+def _of_model(path: Path, size: tuple[int, int]) -> Camera:
+    model = read_camera(path)
+    camera = Camera(1.0, model.fx_px, model.fy_px, model.cx_px, model.cy_px)
+    return Calibration(path, camera, model.size).at(size)
 
 
 def _of_intrinsic(path: Path, values: dict[str, object], size: tuple[int, int]) -> Lens:

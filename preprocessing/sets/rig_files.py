@@ -4,9 +4,11 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from preprocessing.ground import AS_STORED, MAP_KINDS, PICTURE_KINDS, Frame, Listing, Reading, list_files
+from preprocessing.sets.calibration import files_with, find_calibration
 from preprocessing.sets.cityscapes import MASKS
 from preprocessing.sets.pairing import Pairs, pair_names
 from preprocessing.sets.rig_file import RIG_FILE
@@ -56,7 +58,7 @@ class RigFiles:
         self.rig, self.root = rig, root
         self._listings: dict[str, Listing] = {}
         self._masks = [root / name if (root / name).exists() else None for name in MASKS]
-        self._set_file = next((root / file for file in _PER_SET if (root / file).exists()), None)
+        self._beside: dict[Path, Path | None] = {}
 
     def of(self, folder: str, kinds: tuple[str, ...] = PICTURE_KINDS) -> Listing:
         """The files of one folder; a warning where a part of it cannot be looked at."""
@@ -90,6 +92,7 @@ class RigFiles:
     def frame(self, name: str, left: Path, right: Path | None, common: str | None, hint: str) -> Frame:
         """The frame of one left picture; `common`: what its name and its partner's have in common, if not all."""
         sequence, _, last = name.rpartition("/")
+        camera = self._calibration(sequence, last)
         names = (name,) if common is None or common == name else (name, common)
         return Frame(
             name=last,
@@ -100,7 +103,8 @@ class RigFiles:
             labels=self._find(LABELS, names),
             instances=None,
             disparity=self._find(TRUTH, names, MAP_KINDS),
-            camera=self._calibration(sequence, last),
+            camera=camera,
+            right_camera=self._with_calibration(last, camera),
             depth=self._find(("depth",), names, MAP_KINDS),
             lidar=self._find(("lidar",), names, MAP_KINDS),
             mask=self._masks[0],
@@ -134,7 +138,20 @@ class RigFiles:
                 if above in listing.names:
                     return listing.files[above]
                 above = above.rpartition("/")[0]
-        return self._set_file
+        return self._of_set
+
+    @cached_property
+    def _of_set(self) -> Path | None:
+        named = next((self.root / file for file in _PER_SET if (self.root / file).exists()), None)
+        return named or find_calibration(self.root)
+
+    def _with_calibration(self, name: str, camera: Path | None) -> Path | None:
+        """The file that is read with the calibration of a set or sequence, None where there is none."""
+        if camera is None or camera.stem == name:  # a frame's own holds both cameras; there may be very many
+            return None
+        if camera not in self._beside:
+            self._beside[camera] = next(iter(files_with(camera)), None)
+        return self._beside[camera]
 
 
 def _matching(files: Mapping[str, Path], pattern: str) -> dict[str, Path]:

@@ -11,10 +11,10 @@ from preprocessing.ground import (
     MAP_KINDS,
     PICTURE_KINDS,
     InputError,
+    LabelSet,
     Listing,
     Reading,
     list_files,
-    lookup_table,
     nearest_name,
 )
 from preprocessing.sets import KINDS, Strays, unread
@@ -24,11 +24,11 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 _UPRIGHT = Reading(turned=True)
 
 
-def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     return by_name(source, classes, "train")
 
 
-def by_name(source: Source, classes: str, ids: str) -> list[FrameRecord]:
+def by_name(source: Source, classes: str | LabelSet, ids: str) -> list[FrameRecord]:
     """The frames of three folders whose class maps have the ids `ids`; names are paths below the folder, or split.
 
     Where the source says that its depth files hold disparities, these may lie in disparity/ instead.
@@ -36,8 +36,6 @@ def by_name(source: Source, classes: str, ids: str) -> list[FrameRecord]:
     root = Path(source.root).expanduser()
     images = _images(root, source)
     labels = _part(root, "labels", source.split)
-    if labels.names and source.labels != "none":
-        lookup_table(ids, classes)
     depth, disparity = _depth(root, source)
     like = FrameRecord("", root, ids, classes, reading=_UPRIGHT)
     return [
@@ -155,7 +153,7 @@ FOLDER = Format(
     is_one=has_images,
     needs="images/",
     kind=KINDS["folder"],
-    holds="images/ labels/ (train ids) depth/ (16-bit PNG, metres x 256)",
+    holds="images/ labels/ (train ids, or as a label set has it) depth/ (16-bit PNG, metres x 256)",
     ids="train",
     splits=False,
     strays=strays_by_name,

@@ -1,0 +1,203 @@
+"""A bag written as a folder pair: left/, right/, calibration.json, lidar/ of a depth topic; rectified on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from preprocessing.ground import Camera, InputError
+from preprocessing.job.redraw import Drawing, draw_pair, drawing_of
+from preprocessing.job.rows import Rows, rows_off
+from preprocessing.sets import Calibration, pair_of_infos, read_calibration
+from preprocessing.sets.bags import (
+    ALONE_LISTED,
+    AskedTopics,
+    Bag,
+    Chosen,
+    Message,
+    Pairs,
+    Topic,
+    choose,
+    info_of,
+    is_rectified_name,
+    open_bag,
+    pair_up,
+    picture_of,
+    rgb_of,
+    scan,
+    stamp_of,
+    truth_of,
+)
+
+_LOOKED_AT, _APART = 4, 10
+"""So many pairs are looked at before writing, every tenth: they lie at the beginning, for a bag is read in order."""
+
+
+@dataclass(frozen=True)
+class BagSettings:
+    """How a bag is read.
+
+    Attributes:
+        topics: Topics that are named; the others are guessed.
+        calibration: A calibration file of any format, in place of the bag's CameraInfo.
+        pair_tolerance_s: Greatest distance of two stamps [s]; None = half of the time between pictures.
+    """
+
+    topics: AskedTopics = field(default_factory=AskedTopics)
+    calibration: Path | None = None
+    pair_tolerance_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pair_tolerance_s is not None and not 0 <= self.pair_tolerance_s < 1e6:
+            raise InputError(f"pair-tolerance-s: {self.pair_tolerance_s} must be 0 or more seconds")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is to be made of a bag.
+
+    Attributes:
+        bag, topics, chosen, pairs: What was found in it.
+        size: (width, height) of the pictures [px].
+        camera: Of the pictures that are written.
+        drawing: How they are rectified; None = written as they are.
+        truth: Stamp of a depth picture -> stamp of its left one.
+        notes: What a user should know, one line each.
+    """
+
+    bag: Bag
+    topics: Mapping[str, Topic]
+    chosen: Chosen
+    pairs: Pairs
+    size: tuple[int, int]
+    camera: Camera
+    drawing: Drawing | None
+    truth: dict[int, int]
+    notes: list[str]
+
+
+def plan_recording(
+    path: Path, settings: BagSettings, rectify: Literal["auto", "always", "never"] = "auto", alpha: float | None = None
+) -> Recording:
+    """Look into a bag, choose topics, pair pictures, read the camera; writes nothing.
+
+    Raises: InputError naming a topic that is not there with the nearest, or what of the camera is missing.
+    """
+    bag = open_bag(path)
+    topics = scan(bag)
+    try:
+        chosen = choose(topics, settings.topics, str(path))
+        pairs = pair_up(topics[chosen.left], topics[chosen.right], settings.pair_tolerance_s)
+    except InputError as error:
+        raise InputError("; ".join([str(error), *bag.cut])) from None
+    calibration = _calibration(path, topics, chosen, settings.calibration)
+    looks = _look(bag, chosen, pairs)
+    size = (looks[0][0].shape[1], looks[0][0].shape[0])
+    drawing, notes = _drawing(calibration, looks, chosen, rectify, alpha)
+    camera = calibration.at(size) if drawing is None else drawing.found.camera()
+    truth = {}
+    if chosen.truth is not None:
+        truth = truth_of(pairs, topics[chosen.truth], settings.pair_tolerance_s)
+        notes.append(f"{chosen.truth}: {len(truth)} of {len(pairs.left_ns)} pairs have a depth picture")
+    return Recording(bag, topics, chosen, pairs, size, camera, drawing, truth, [*bag.cut, *pairs.doubts, *notes])
+
+
+def _calibration(path: Path, topics: Mapping[str, Topic], chosen: Chosen, file: Path | None) -> Calibration:
+    if file is not None:
+        return read_calibration(file)
+    infos = []
+    for name, side in ((chosen.left_info, "left"), (chosen.right_info, "right")):
+        first = topics[name].first if name is not None else None
+        if first is None:
+            raise InputError(
+                f"{path}: no CameraInfo goes with the {side} topic; name it with --{side}-info, or give --calibration "
+                "FILE, of any format of docs/calibrations.md"
+            )
+        infos.append(info_of(path, first))
+    return pair_of_infos(path, infos[0], infos[1])
+
+
+def own_stamp(message: Message, pairs: Pairs) -> int:
+    """The stamp by which a message was paired [ns]."""
+    return message.time_ns if pairs.by_recording else stamp_of(message)
+
+
+def _look(bag: Bag, chosen: Chosen, pairs: Pairs) -> list[tuple[Any, Any]]:
+    """The first pairs as 8-bit RGB: at least one. Raises: InputError where none can be read."""
+    count = len(pairs.left_ns)
+    picked = sorted({min(index * _APART, count - 1) for index in range(_LOOKED_AT)})
+    wanted = {(chosen.left, int(pairs.left_ns[index])): (index, 0) for index in picked}
+    wanted |= {(chosen.right, int(pairs.right_ns[index])): (index, 1) for index in picked}
+    seen: dict[int, dict[int, Any]] = {}
+    for message in bag.messages({chosen.left, chosen.right}):
+        place = wanted.pop((message.topic, own_stamp(message, pairs)), None)
+        if place is not None:
+            seen.setdefault(place[0], {})[place[1]] = rgb_of(picture_of(message), message.topic)
+        if not wanted:
+            break
+    looks = [(one[0], one[1]) for one in seen.values() if len(one) == 2]
+    if not looks:
+        raise InputError(f"{bag.path}: not one of the first pairs can be read")
+    left, right = looks[0]
+    if left.shape != right.shape:
+        raise InputError(
+            f"{bag.path}: {chosen.left} is {left.shape[1]}x{left.shape[0]}, {chosen.right} {right.shape[1]}x"
+            f"{right.shape[0]}; both must have one size"
+        )
+    return looks
+
+
+def _drawing(
+    calibration: Calibration, looks: list[tuple[Any, Any]], chosen: Chosen, rectify: str, alpha: float | None
+) -> tuple[Drawing | None, list[str]]:
+    """How pictures are rectified, and what is said about it.
+
+    The names of topics say it (image_raw, image_rect), but not always truly: rows are looked at too.
+    """
+    size = (looks[0][0].shape[1], looks[0][0].shape[0])
+    if not calibration.pairs:
+        if rectify == "always" or alpha is not None:
+            raise InputError(f"{calibration.path}: tells no raw cameras (K, D, R), so nothing can be rectified")
+        return None, []
+    drawing = drawing_of(calibration.pair_at(size), alpha, "none")
+    if rectify != "auto" or alpha is not None:
+        return (None if rectify == "never" else drawing), []
+    if calibration.pictures == "rectified" or not calibration.is_raw:
+        return None, []
+    drawn = [draw_pair(drawing, *pair) for pair in looks]
+    rows = Rows(rows_off(looks), rows_off(drawn), len(looks))
+    is_raw = rows.are_raw if calibration.pictures is None else calibration.pictures == "raw"
+    if is_raw is None:
+        is_raw = not is_rectified_name(chosen.left)
+    said = "raw" if is_raw else "rectified already"
+    return (drawing if is_raw else None), [f"{chosen.left}: the pictures are {said}: {rows.text()}"]
+
+
+def default_out(path: Path) -> Path:
+    """Where the set goes if nobody says: a folder beside the bag."""
+    full = path.absolute()
+    return full.with_name(f"{full.stem}_stereo")
+
+
+def recording_lines(found: Recording) -> list[str]:
+    """What was found, one line each."""
+    camera = found.camera
+    rectified = "" if found.drawing is None else f"; rectified from {found.drawing.pair.describe()}"
+    alone = found.pairs.alone
+    more = [f"… and {len(alone) - ALONE_LISTED} more without a partner"] if len(alone) > ALONE_LISTED else []
+    return [
+        f"{found.bag.path}: {found.bag.kind}, {len(found.pairs.left_ns)} pairs of {found.chosen.left} and "
+        f"{found.chosen.right}, {found.size[0]}x{found.size[1]}",
+        f"baseline {camera.baseline_m:.6g} m, focal length {camera.fx_px:.2f} px{rectified}",
+        *found.notes,
+        *alone[:ALONE_LISTED],
+        *more,
+    ]
+
+
+def topic_lines(found: Recording) -> list[str]:
+    """Every topic of the bag, one line each; what is taken is marked."""
+    chosen = found.chosen
+    marks = {chosen.left: "left", chosen.right: "right", chosen.left_info: "left-info"}
+    marks |= {chosen.right_info: "right-info", chosen.truth: "truth"}
+    return [f"  {marks.get(name, ''):<10} {topic.describe()}" for name, topic in found.topics.items()]

@@ -1,0 +1,8 @@
+"""ROS bags without ROS: topics, pictures, cameras and pairs of MCAP, ROS 2's SQLite and ROS 1's files."""
+
+from preprocessing.sets.bags.bag import Bag, is_bag, open_bag
+from preprocessing.sets.bags.decoding import info_of, stamp_of
+from preprocessing.sets.bags.message import Message
+from preprocessing.sets.bags.pairs import ALONE_LISTED, Pairs, pair_up, seconds, truth_of
+from preprocessing.sets.bags.pictures import ENCODINGS, depth_of, encoded_of, picture_of, rgb_of
+from preprocessing.sets.bags.topics import AskedTopics, Chosen, Topic, choose, is_rectified_name, scan
