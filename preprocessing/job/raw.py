@@ -61,7 +61,13 @@ def decide(root: Path, settings: PreprocessSettings) -> Decision:
     if settings.rectify == "never":
         return Decision(None, None, [])
     out = settings.out or beside(root)
-    made = RectifySettings(out, settings.alpha, settings.labels_on, workers=settings.workers)
+    made = RectifySettings(
+        out,
+        settings.alpha,
+        settings.labels_on,
+        workers=settings.workers,
+        pair_tolerance_s=settings.pair_tolerance_s,
+    )
     if settings.rectify == "always" or settings.alpha is not None:
         return Decision(find_raw(root, made), made, [])
     calibrations = _raw_calibrations(root)

@@ -40,6 +40,7 @@ class RectifySettings:
         labels_on: What `labels/` lie on: the raw "left" pictures, "rectified" ones, or "none" = leave them out.
         calibration: In place of the set's own.
         workers: Processes.
+        pair_tolerance_s: Seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
     """
 
     out: Path
@@ -47,6 +48,7 @@ class RectifySettings:
     labels_on: LabelsOn = "left"
     calibration: Path | None = None
     workers: int = 1
+    pair_tolerance_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.alpha is not None and not 0 <= self.alpha <= 1:
@@ -79,7 +81,7 @@ class RawSet:
 
 def find_raw(root: Path, settings: RectifySettings) -> RawSet:
     """Read the calibrations of a set's frames. Raises: InputError where none of them can be rectified."""
-    layout = detect_layout(root)
+    layout = detect_layout(root, settings.pair_tolerance_s)
     frames: list[tuple[Frame, Drawing]] = []
     problems: list[tuple[str, str]] = []
     sources: dict[Drawing, Path] = {}
