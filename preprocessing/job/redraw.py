@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from preprocessing.ground import (
+    AS_STORED,
     DEPTH_SCALE,
     Frame,
     InputError,
+    Reading,
     UInt8,
     atomic_write,
     read_grey_or_index,
@@ -90,8 +92,8 @@ def _redraw(frame: Frame, drawing: Drawing, out: Path) -> bool:
         raise InputError(f"{frame.left}: its right image is missing")
     first, second = maps(drawing)
     fresh = [
-        _write_picture(frame.left, first, drawing, target_of(out, "left", frame)),
-        _write_picture(frame.right, second, drawing, target_of(out, "right", frame)),
+        _write_picture(frame.left, first, drawing, target_of(out, "left", frame), frame.reading),
+        _write_picture(frame.right, second, drawing, target_of(out, "right", frame), frame.right_reading),
     ]
     if frame.labels is not None and drawing.labels_on != "none":
         fresh.append(_write_labels(frame.labels, first, drawing, target_of(out, "labels", frame)))
@@ -134,11 +136,11 @@ def _checked_size(path: Path, array: Any, drawing: Drawing) -> None:
         raise InputError(f"{path}: is {size[0]}x{size[1]}, but its left image is {wanted}")
 
 
-def _write_picture(source: Path, found: Maps, drawing: Drawing, target: Path) -> bool:
-    mark = _mark(source, drawing)
+def _write_picture(source: Path, found: Maps, drawing: Drawing, target: Path, how: Reading) -> bool:
+    mark = _mark(source, drawing) + ("" if how == AS_STORED else f" {how}")
     if is_current(target, mark):
         return False
-    image = read_image(source)
+    image = read_image(source, how)
     _checked_size(source, image, drawing)
     write_png(target, found.picture(image), {MARK: mark})
     return True

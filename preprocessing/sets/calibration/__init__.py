@@ -5,7 +5,6 @@ from preprocessing.sets.calibration.calibration import (
     MAX_BASELINE_M,
     UNITS_M,
     Calibration,
-    Codec,
     of_pairs,
     of_rectification,
 )

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from preprocessing.ground import Camera, InputError
+from preprocessing.ground import Camera, InputError, MapCodec
 from preprocessing.sets.calibration.cameras import RawPair, Rectification
 from preprocessing.sets.calibration.geometry import rectify
 
-Codec = Literal["kitti", "cityscapes"]
 EXAMPLE = '{"baseline_m": 0.12, "fx_px": 700.0}'
 MAX_BASELINE_M = 10.0
 """A longer baseline is taken for millimetres."""
@@ -34,7 +33,8 @@ class Calibration:
         path: The file.
         camera: Of the rectified pictures, at `size`, or at the images' own size where that is None.
         size: (width, height) [px] that the camera is for.
-        codec: How the set's own disparity is stored: "kitti" = p / 256, "cityscapes" = (p - 1) / 256, 0 = invalid.
+        codec: How the set's own disparity is stored; None where the file does not say.
+        depth_codec: How a sensor's own depth/ is stored; None where the file does not say.
         pairs: The cameras before rectification, one for each size of the file; () where it tells the rectified alone.
         pictures: What the pictures are, where the file says so: "raw" or "rectified"; None = to be seen.
     """
@@ -42,7 +42,8 @@ class Calibration:
     path: Path
     camera: Camera
     size: tuple[int, int] | None = None
-    codec: Codec = "kitti"
+    codec: MapCodec | None = None
+    depth_codec: MapCodec | None = None
     pairs: tuple[RawPair, ...] = ()
     pictures: Literal["raw", "rectified"] | None = None
 
@@ -99,7 +100,7 @@ def camera_of(pair: RawPair) -> Camera:
     return (pair.stated or rectify(pair)).camera()
 
 
-def of_values(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Calibration:
+def of_values(path: Path, values: dict[str, Any]) -> Calibration:
     """Build a calibration from the keys of calibration.json; every reader of a rectified pair comes through here."""
     for key in REQUIRED:
         if key not in values:
@@ -118,7 +119,7 @@ def of_values(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Cal
         doffs_px=numbers.get("doffs_px", 0.0),
     )
     size = None if sizes[0] is None or sizes[1] is None else (round(sizes[0]), round(sizes[1]))
-    return Calibration(path, camera, size, codec)
+    return Calibration(path, camera, size)
 
 
 def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
@@ -141,7 +142,7 @@ def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
     camera = camera_of(pairs[0])
     if not (camera.baseline_m > 0 and camera.fx_px > 0):
         raise InputError(f"{path}: these cameras cannot be rectified: their common view has no focal length")
-    return Calibration(path, camera, pairs[0].left.size, "kitti", pairs)
+    return Calibration(path, camera, pairs[0].left.size, pairs=pairs)
 
 
 def of_rectification(
