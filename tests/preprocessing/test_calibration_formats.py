@@ -192,6 +192,21 @@ def test_cameras_above_each_other_are_refused(tmp_path: Path) -> None:
         read_calibration(written.storage(tmp_path / "stereo.yml", content))
 
 
+def test_what_is_no_rotation_is_refused(tmp_path: Path) -> None:
+    content = {"M1": written.K1, "M2": written.K2, "R": np.diag([1.0, 1.0, -1.0]), "T": written.T[:, None]}
+    with pytest.raises(InputError, match="a rotation beside T is none"):
+        read_calibration(written.storage(tmp_path / "stereo.yml", content))
+
+
+def test_projections_of_two_cameras_calibrated_alone_are_no_pair(tmp_path: Path) -> None:
+    path = written.ros(tmp_path)
+    right = tmp_path / "right.yaml"
+    _, _, _, p2 = written.rectification()
+    right.write_text(right.read_text().replace(repr(float(p2[1, 2])), repr(float(p2[1, 2] + 7))))
+    with pytest.raises(InputError, match=r"left\.yaml: .* are of no rectified pair: .*cy 200\.915 and 207\.915"):
+        read_calibration(path)
+
+
 def test_a_changed_right_file_is_read_anew(tmp_path: Path) -> None:
     path = written.ros(tmp_path)
     before = read_calibration(path).camera.baseline_m
