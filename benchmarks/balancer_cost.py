@@ -28,7 +28,7 @@ import torch
 from advmtl.config import METHODS, SCALARIZATIONS, Config, load_config
 from advmtl.data import Batch
 from advmtl.training import State, build, train_step
-from preprocessing.ground import LABEL_SETS, InputError, write_json
+from preprocessing.ground import InputError, label_set, write_json
 
 # Options that have no default; the first task is named where one must be.
 REQUIRED: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -66,7 +66,7 @@ def make_batch(config: Config, frames: int) -> Batch:
     """Noise with labels in patches of 16 px, so that losses and gradients are of usual size."""
     noise = torch.Generator().manual_seed(0)
     width, height = config.data.size
-    classes = len(LABEL_SETS[config.data.classes].names)
+    classes = len(label_set(config.data.classes).names)
     coarse = (frames, 1, height // 16, width // 16)
     labels = torch.randint(0, classes, coarse, generator=noise).float()
     metres = 2 + 60 * torch.rand(coarse, generator=noise)

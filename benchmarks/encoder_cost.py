@@ -22,7 +22,7 @@ from advmtl.training import State, build
 from export.bench import cost_of
 from export.convert import export_onnx
 from export.graph import describe
-from preprocessing.ground import LABEL_SETS
+from preprocessing.ground import label_set
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def step_of(state: State, batch: int, size: tuple[int, int]) -> Callable[[], obj
     """Forward, cross entropy and log depth, backward and update of the whole network."""
     width, height = size
     image = torch.randn(batch, 3, height, width).contiguous(memory_format=torch.channels_last)
-    classes = torch.randint(0, len(LABEL_SETS[state.config.data.classes].names), (batch, height, width))
+    classes = torch.randint(0, len(label_set(state.config.data.classes).names), (batch, height, width))
 
     def step() -> None:
         maps = state.generator.train()(image)

@@ -38,7 +38,7 @@ from advmtl.select import (
     measure_frames,
 )
 from advmtl.training import checkpoint_path, load_checkpoint, load_generator
-from preprocessing.ground import LABEL_SETS
+from preprocessing.ground import label_set
 
 Grid = tuple[int, int]
 PRESENT, RARE = 0.0005, 0.01
@@ -67,7 +67,7 @@ class Truth:
 
 def read_truth(measured: Measured, config: Config) -> Truth:
     """The labels of the frames, at network size."""
-    frames, classes = measured.frames, len(LABEL_SETS[config.data.classes].names)
+    frames, classes = measured.frames, len(label_set(config.data.classes).names)
     records = {r.image: r for source in frames.sources for r in index_source(source, config.data.classes, "train")}
     rows = []
     for bare in frames.records:
@@ -100,7 +100,7 @@ def compare_choice(measured: Measured, config: Config, count: int, draws: int, c
     drawn = np.array(
         [figures(random.choice(total, count, replace=False).tolist(), distances, truth) for _ in range(draws)]
     )
-    names = LABEL_SETS[config.data.classes].names
+    names = label_set(config.data.classes).names
     console.print(
         f"{total} frames, {count} chosen; rare: {', '.join(n for n, one in zip(names, truth.rare, strict=True) if one)}"
     )
@@ -170,7 +170,7 @@ def feature_maps(generator: Generator, image: torch.Tensor) -> dict[str, torch.T
 
 def compare_features(frames: Frames, generator: Generator, config: Config, console: Console) -> None:
     """Table: which features know how different two frames are."""
-    classes = len(LABEL_SETS[config.data.classes].names)
+    classes = len(label_set(config.data.classes).names)
     records = {r.image: r for source in frames.sources for r in index_source(source, config.data.classes, "train")}
     features: dict[tuple[str, Grid], list[torch.Tensor]] = {}
     shares: dict[Grid, list[torch.Tensor]] = {(1, 1): [], (2, 4): []}

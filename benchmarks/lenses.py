@@ -33,14 +33,27 @@ ROWS: dict[str, list[str]] = {
     "canonical, zoom to 1.7": ["data.augment.zoom=[1.0,1.7]"],
     "canonical, every 4th step small": ["train.small_every=4"],
     "both": ["data.augment.zoom=[1.0,1.7]", "train.small_every=4"],
+    "canonical, zooms from 0.6 to 1.7": ["data.augment.zoom=[0.6,1.7]"],
+    "canonical, trained at other heights and pitches": [],
+}
+TRAINING_SETS: dict[str, list[str]] = {
+    "train": [],
+    "train_mounts": ["--camera-height", "1.2:2.5", "--pitch-deg", "-2:6"],
 }
 
 
-def render(work: Path, scenes: int) -> None:
+def training_set(row: str) -> str:
+    """The set that a row learns from."""
+    return "train_mounts" if row.endswith("heights and pitches") else "train"
+
+
+def render(work: Path, scenes: int, rows: list[str]) -> None:
     """The sets that are missing."""
-    if not (work / "train" / "depth").is_dir():
-        _advmtl("synth", work / "train", "--scenes", str(scenes), "--seed", "1", "--hfov-deg", TRAINED_DEG)
-        _advmtl("preprocess", work / "train")
+    for name in sorted({training_set(row) for row in rows}):
+        if not (work / name / "depth").is_dir():
+            options = ["--scenes", str(scenes), "--seed", "1", "--hfov-deg", TRAINED_DEG, *TRAINING_SETS[name]]
+            _advmtl("synth", work / name, *options)
+            _advmtl("preprocess", work / name)
     for name, options in TESTS.items():
         if not (work / _folder(name) / "leftImg8bit" / "val").is_dir():
             _advmtl(
@@ -61,9 +74,9 @@ def trained(row: str, seed: int, work: Path, config: str, steps: int) -> Path:
     """The run of a row."""
     folder = work / "runs" / f"{_folder(row)}-{seed}"
     if not (folder / "evaluation.json").is_file():
-        data = [f"cityscapes:{work / 'train'}:{split}" for split in ("train", "val")]
-        sources = [f"data.{s}=[{{format: cityscapes, root: {work / 'train'}, split: {s}}}]" for s in ("train", "val")]
-        print(f"{row}, seed {seed}: {steps} steps on {data[0]}", flush=True)
+        root = work / training_set(row)
+        sources = [f"data.{split}=[{{format: cityscapes, root: {root}, split: {split}}}]" for split in ("train", "val")]
+        print(f"{row}, seed {seed}: {steps} steps on cityscapes:{root}:train", flush=True)
         fit(
             load_config(config, [*sources, f"seed={seed}", f"train.max_steps={steps}", "train.panels=0", *ROWS[row]]),
             folder,
@@ -97,7 +110,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--out", type=Path, default=Path("runs/lenses.json"))
     given = parser.parse_args()
-    render(given.work, given.scenes)
+    render(given.work, given.scenes, given.rows)
     results: list[dict[str, Any]] = []
     for seed in given.seeds:
         for row in given.rows:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import LABEL_SETS, lookup_table, track
+from preprocessing.ground import label_set, lookup_table, track
 from preprocessing.scenes import Pair, render_pair
 
 BAD_PX = 3.0
@@ -51,7 +51,7 @@ def errors_px(pair: Pair) -> NDArray[np.float32]:
 
 def measure(pairs: int, size: tuple[int, int], seed: int, first: int) -> dict[str, object]:
     """Render pairs first, first+1, ... and gather the figures; names carry units."""
-    table, names = lookup_table("cityscapes", "cityscapes19"), LABEL_SETS["cityscapes19"].names
+    table, names = lookup_table("cityscapes", "cityscapes19"), label_set("cityscapes19").names
     total = bad = answered = valid = 0.0
     worst: list[tuple[float, float, int]] = []
     seen, seconds = np.zeros(len(names), int), []

@@ -30,7 +30,7 @@ from advmtl.config import Config, load_config
 from advmtl.data import Batch
 from advmtl.distributed import Processes
 from advmtl.training import State, build, train_step
-from preprocessing.ground import LABEL_SETS, write_json
+from preprocessing.ground import label_set, write_json
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "baseline": ("baseline", []),
@@ -78,7 +78,7 @@ def config_of(case: str, norm: str, args: argparse.Namespace) -> Config:
 def global_batch(config: Config, step: int, frames: int, dtype: torch.dtype) -> Batch:
     """The frames of all processes at a step; frame i lacks a label by step and place, the last half its depth every fifth step."""
     noise = torch.Generator().manual_seed(1000 + step)
-    (width, height), classes = config.data.size, len(LABEL_SETS[config.data.classes].names)
+    (width, height), classes = config.data.size, len(label_set(config.data.classes).names)
     labels = torch.randint(0, classes, (frames, height // 8, width // 8), generator=noise)
     labels = labels.repeat_interleave(8, 1).repeat_interleave(8, 2)
     metres = 2 + 40 * torch.rand(frames, 1, height, width, generator=noise, dtype=torch.float32)

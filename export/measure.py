@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from advmtl.config import Config, Source, load_config
 from advmtl.data import NamedLoader, val_loaders
 from advmtl.evaluation import Manner
-from advmtl.tasks import TASKS, Task, TaskSpec, tasks_of
+from advmtl.tasks import TASKS, Task, tasks_of
 from export.graph import Metadata
 from export.session import Session, fault_of, fit, spec_of, unpack
 from preprocessing.ground import InputError, denormalize
@@ -63,7 +63,7 @@ def file_config(metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> Config
             "name": metadata.configuration or "model",
             "tasks": {name: {"losses": {_a_loss(task): 1}} for name, task in own.items()},
             "data": {
-                "classes": metadata.label_set or TaskSpec().classes,
+                "classes": metadata.classes,
                 "size": f"{metadata.size[0]}x{metadata.size[1]}",
                 "fit": metadata.fit,
                 "cache_mb": 0,

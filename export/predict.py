@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.drawing import result_panel
-from advmtl.tasks import FrameRecord, MapFile, Task, TaskSpec, tasks_of
+from advmtl.tasks import FrameRecord, MapFile, Task, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
 from export.stream import Loaded, Skipped, Views, find_images, unique_name
@@ -67,7 +67,7 @@ def _open(text: str, session: Session, views: Views) -> tuple[Sequence[Any], Ite
     from advmtl.data import FORMATS, index_source
 
     if text.partition(":")[0] in FORMATS and ":" in text:
-        records = index_source(Source.parse(text), session.metadata.label_set or TaskSpec().classes, "val")
+        records = index_source(Source.parse(text), session.metadata.classes, "val")
         return records, _labelled(records, session, views)
     path = Path(text)
     if not path.exists():

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
-from preprocessing.ground import EXIT_SKIPPED
+from preprocessing.ground import EXIT_SKIPPED, told_label_set
 
 _LISTED = 20
 
@@ -73,6 +73,10 @@ def preprocess(
     fill: Annotated[str | None, typer.Option(help="Which unmatched pixels are filled: off, confident or all.")] = None,
     infinity: Annotated[str, typer.Option(help="Disparity 0 becomes: invalid, or clip (--max-depth).")] = "invalid",
     sky: Annotated[str, typer.Option(help="The sky becomes: invalid, or clip (--max-depth).")] = "invalid",
+    classes: Annotated[
+        str, typer.Option(help="What labels hold: a label set's name or YAML file (docs/label_sets.md).")
+    ] = "cityscapes19",
+    labels: Annotated[str, typer.Option(help="auto, or none: depth without labels, whatever they hold.")] = "auto",
     pictures: Annotated[int, typer.Option(min=0, help="Frames to draw into depth/pictures.")] = 4,
     setting: Annotated[
         list[str] | None,
@@ -146,6 +150,8 @@ def preprocess(
         max_depth_m=max_depth,
         infinity=infinity,  # type: ignore[arg-type]
         sky=sky,  # type: ignore[arg-type]
+        classes=told_label_set(classes, "--classes"),
+        labels=labels,  # type: ignore[arg-type]
         again=again,
         rectify=rectify,  # type: ignore[arg-type]
         alpha=alpha,

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -15,9 +16,24 @@ from pydantic import (
 )
 
 from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
-from advmtl.config.typed import Fraction, LabelSetName, Size, Strict, validate
+from advmtl.config.typed import Classes, Fraction, Size, Strict, validate
+from advmtl.config.yaml_text import read_yaml
 from advmtl.tasks import TASKS
 from preprocessing.ground import MAX_HFOV_DEG, MIN_HFOV_DEG, Fit, InputError
+
+
+def _class_map(told: Any) -> dict[str, str]:
+    if isinstance(told, str):  # from a command line
+        try:
+            told = read_yaml(told)
+        except yaml.YAMLError:
+            told = None
+    if not isinstance(told, dict) or not all(isinstance(name, str) for pair in told.items() for name in pair):
+        raise ValueError("write source class: network class, e.g. {pedestrian: person, van: car, ego: ignore}")
+    return told
+
+
+ClassMap = Annotated[dict[str, str], BeforeValidator(_class_map)]
 
 
 class Source(Strict):
@@ -30,6 +46,10 @@ class Source(Strict):
         camera: a calibration file, in the formats that `advmtl preprocess` reads.
         fx_px: focal length in pixels of the pictures as they are on the disk.
         hfov_deg: what they show from side to side [degrees].
+
+    What its label files hold, where that is not what its format has (docs/label_sets.md):
+        classes: a label set, by name, file, or itself.
+        map: class of the source to class of the network, or to `ignore`, where names and groups do not say so.
     """
 
     format: Annotated[str, Field(min_length=1)]
@@ -40,6 +60,8 @@ class Source(Strict):
     frames: tuple[NonNegativeInt, PositiveInt] | None = None  # [first, end) of the sorted frames, to hold some back
     depth: Literal["auto", "prepared", "dataset", "none"] = "auto"
     labels: Literal["auto", "none"] = "auto"
+    classes: Classes | None = None
+    map: ClassMap = {}
     camera: str | None = None
     fx_px: PositiveFloat | None = None
     hfov_deg: Annotated[float, Field(ge=MIN_HFOV_DEG, le=MAX_HFOV_DEG)] | None = None
@@ -124,6 +146,8 @@ class DataConfig(Strict):
     """Sources, label set and sizes. Frames without some label are the normal case.
 
     Attributes:
+        classes: the network's classes: the name of a label set, its YAML file, or names and colours themselves
+            (docs/label_sets.md).
         label_budget: how many of the training labels are used, as if there were no others: all; one (each frame keeps
             its classes or its depth, half and half); a ratio of such frames, 1:9 (its parts are those of the tasks in
             the order of their table; a task without a part has none); a fraction of the labelled frames, which keep
@@ -141,7 +165,7 @@ class DataConfig(Strict):
 
     train: list[Source] = []
     val: list[Source] = []
-    classes: LabelSetName = "cityscapes19"
+    classes: Classes = "cityscapes19"
     size: Size = (512, 256)
     fit: Fit = "pad"
     crop: Size | None = None

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -10,13 +10,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     ValidationError,
+    ValidationInfo,
 )
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, LabelSet, as_plain, told_label_set
 
 TaskName = str  # checked against the table of tasks
-LabelSetName = Literal["cityscapes19", "categories7", "camvid11"]
 IMAGE = "image"
 """What a discriminator sees beside the maps of tasks."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -44,6 +45,25 @@ def parse_size(text: Any) -> tuple[int, int]:
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size), PlainSerializer(lambda size: f"{size[0]}x{size[1]}")]
+
+
+def _read_classes(told: Any, info: ValidationInfo) -> str | LabelSet | None:
+    where = info.field_name or "classes"
+    try:
+        return None if told is None else told_label_set(told, where)
+    except InputError as error:
+        # A fault within the value goes on from the key that the caller names; a file's begins with the file.
+        text = str(error) if isinstance(told, str) else str(error).removeprefix(where).removeprefix(": ")
+        raise ValueError(text) from None
+
+
+Classes = Annotated[
+    str | LabelSet,
+    PlainValidator(_read_classes),
+    PlainSerializer(lambda told: as_plain(told) if isinstance(told, LabelSet) else told),
+]
+"""A label set by the name of one of the package, by its file, or itself; written with all that it holds, so that a run
+opens where the file is not."""
 
 
 class Strict(BaseModel):
@@ -97,7 +117,7 @@ def _one_line(error: ValidationError, model: type[BaseModel], where: str, overri
         message = first["msg"].removeprefix("Value error, ")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     # A message that begins with a dot continues the key.
-    joint = "" if message.startswith(".") or not key else ": "
+    joint = "" if message.startswith((".", "[")) or not key else ": "
     text = f"{key}{joint}{message}{more}"
     given = _override_of(text, overrides)
     if given is None:
@@ -114,7 +134,7 @@ def _override_of(text: str, overrides: Sequence[str]) -> str | None:
     for given in overrides:
         own = given.partition("=")[0].strip()
         within = own.startswith(f"{key}.") and own.rpartition(".")[2] in message.split(" ")[:1]
-        found = given if key == own or key.startswith(f"{own}.") or within else found
+        found = given if key == own or key.startswith((f"{own}.", f"{own}[")) or within else found
     return found
 
 

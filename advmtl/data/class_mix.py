@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from advmtl.config import ClassMixConfig
 from advmtl.data.frames import Arrays
-from advmtl.data.rare_frames import NO_CLASS, class_shares, frames_showing
+from advmtl.data.rare_frames import class_shares, frames_showing
 from advmtl.tasks import FrameRecord, Task, teller
-from preprocessing.ground import IGNORE
+from preprocessing.ground import IGNORE, sky_classes
 
 STREAM = 0xC1A55  # draws apart from those of the frame's own window and colours
 
@@ -25,7 +25,7 @@ class ClassMix:
         classes: ids that are pasted, ascending; None: half of those of the other frame, drawn, the sky not among them.
         frames: for each class that may be drawn, the numbers of the frames that show it; of None, all labelled frames.
         labelled: whether a frame has the map of classes, bool [frames].
-        sky: its id, which is behind everything and never pasted; NO_CLASS without one.
+        sky: its classes, which are behind everything and never pasted.
     """
 
     task: str
@@ -33,7 +33,7 @@ class ClassMix:
     classes: NDArray[np.int64] | None
     frames: Mapping[int | None, NDArray[np.int64]]
     labelled: NDArray[np.bool_]
-    sky: int = NO_CLASS
+    sky: tuple[int, ...] = ()
 
     def partner(self, rng: np.random.Generator, own: int) -> tuple[int, int | None] | None:
         """The number of another frame, and the class that it was drawn for; None where this one is left as it is.
@@ -52,7 +52,7 @@ class ClassMix:
         """Which pixels of the other frame's map [H,W] are of the classes that are pasted."""
         if self.classes is not None:
             return np.isin(classes, self.classes)
-        there = np.unique(classes[(classes != IGNORE) & (classes != self.sky)])
+        there = np.unique(classes[(classes != IGNORE) & ~np.isin(classes, self.sky)])
         half = rng.permutation(there)[: (len(there) + 1) // 2]
         return np.isin(classes, half)
 
@@ -83,9 +83,15 @@ class ClassMix:
         return Arrays(np.where(mask[..., None], other.image, own.image), labels)
 
 
-def class_mix(settings: ClassMixConfig, task: str, names: Sequence[str], pixels: NDArray[np.int64]) -> ClassMix:
-    """What a configuration asks for, of the pixels by frame and class [frames,K]."""
-    labelled, sky = pixels.sum(1) > 0, names.index("sky") if "sky" in names else NO_CLASS
+def class_mix(
+    settings: ClassMixConfig,
+    task: str,
+    names: Sequence[str],
+    pixels: NDArray[np.int64],
+    sky: tuple[int, ...] | None = None,
+) -> ClassMix:
+    """What a configuration asks for, of the pixels by frame and class [frames,K]; `sky`: None: by name."""
+    labelled, sky = pixels.sum(1) > 0, sky_classes(names) if sky is None else sky
     if settings.classes == "half":
         every = np.flatnonzero(labelled)
         return ClassMix(task, settings.probability, None, {None: every} if len(every) else {}, labelled, sky)
@@ -93,7 +99,7 @@ def class_mix(settings: ClassMixConfig, task: str, names: Sequence[str], pixels:
     named = (
         settings.classes
         if settings.classes != "rare"
-        else [name for c, name in enumerate(names) if c != sky and shares[c] < settings.rare_below]
+        else [name for c, name in enumerate(names) if c not in sky and shares[c] < settings.rare_below]
     )
     rare = [c for c, name in enumerate(names) if name in named]
     showing = frames_showing(pixels, 0)

@@ -45,5 +45,6 @@ def draw_by_class(config: Config, loader: Any, pixels: NDArray[np.int64]) -> Non
         )
         loader.dataset.looks_for = (task, rare.min_share, rare.window_tries)
     if data.class_mix is not None:
-        names = config.task_table[task].class_names(config.spec)
-        loader.dataset.mix = class_mix(data.class_mix, task, names, pixels)
+        names, labels = config.task_table[task].class_names(config.spec), config.spec.labels
+        sky = labels.sky if names == labels.names else None
+        loader.dataset.mix = class_mix(data.class_mix, task, names, pixels, sky)

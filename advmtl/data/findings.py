@@ -28,6 +28,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
     lines = [
         *(Line(_stray(one), doubtful=True) for one in survey.strays),
         *_shared(survey),
+        *_mapped(survey),
         *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
     ]
     for task in config.tasks:
@@ -77,6 +78,18 @@ def _shared(survey: Survey) -> list[Line]:
         return []
     are = "is a training frame" if count == 1 else "are training frames"
     return [Line(f"{count} of {frames} validation frames {are} too, e.g. {survey.shared[0]}", doubtful=True)]
+
+
+def _mapped(survey: Survey) -> list[Line]:
+    """What sources of other label sets have not, and what of theirs is not learnt."""
+    lines = []
+    for name, how in survey.translations.items():
+        absent = f"never {_listed(how.absent)}" if how.absent else ""
+        ignored = f"of its own {_listed(how.ignored)} {'is' if len(how.ignored) == 1 else 'are'} ignored"
+        parts = "; ".join(part for part in (absent, ignored if how.ignored else "") if part)
+        if parts:
+            lines.append(Line(f"{name}: labels of {how.source.name} for classes of {how.target.name}: {parts}"))
+    return lines
 
 
 def _void(task: str, labels: Labels, role: str) -> list[Line]:

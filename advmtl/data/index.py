@@ -7,12 +7,12 @@ from pathlib import Path
 from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, LabelSet
 from preprocessing.sets import Strays, ToldLens, describe
 
 
 def index_source(
-    source: Source, classes: str, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
+    source: Source, classes: str | LabelSet, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
 ) -> list[FrameRecord]:
     """List the frames of one source, sorted by name; `number` is its place among the sources.
 
@@ -27,7 +27,7 @@ def index_source(
 
 
 def index_with_strays(
-    source: Source, classes: str, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
+    source: Source, classes: str | LabelSet, role: Role, number: int = 0, formats: Mapping[str, Format] = FORMATS
 ) -> tuple[list[FrameRecord], list[Strays]]:
     """The frames of `index_source`, and the label files that belong to no picture of the source."""
     own = format_of(source, formats)
@@ -42,12 +42,30 @@ def index_with_strays(
         records = [replace(record, labels=None, instances=None, extra={}) for record in records]
     if source.depth == "none":
         records = [replace(record, depth=None, disparity=None) for record in records]
+    records = [_as_told(source, record) for record in records]
     told = told_lens(source)
     if told is not None:
         records = [replace(record, told_lens=told) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
     return records, strays
+
+
+def _as_told(source: Source, record: FrameRecord) -> FrameRecord:
+    """The frame with what the source says of its label files."""
+    if source.classes is not None:
+        record = replace(record, ids=source.classes)
+    return replace(record, renamed=tuple(source.map.items())) if source.map else record
+
+
+def check_labels(source: Source, records: Sequence[FrameRecord]) -> None:
+    """Raises: InputError naming the source where not one of its classes is one of the network's."""
+    labelled = next((record for record in records if record.labels is not None), None)
+    if labelled is not None:
+        try:
+            _ = labelled.translation
+        except InputError as error:
+            raise InputError(f"{source_name(source)}: {error}") from None
 
 
 def told_lens(source: Source) -> ToldLens | None:

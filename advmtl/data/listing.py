@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from advmtl.config import Config, Source
 from advmtl.data.formats import Format, Role
 from advmtl.data.frames import BadFrame, Look, fault_of, look_at, without_void
-from advmtl.data.index import index_with_strays, source_name
+from advmtl.data.index import check_labels, index_with_strays, source_name
 from advmtl.data.label_budget import keep_labels
 from advmtl.tasks import FrameRecord, Task
 from preprocessing.ground import InputError
@@ -41,6 +41,9 @@ def index_frames(
     if not sources:
         raise InputError(f"data.{role}: no source given; add one, e.g. cityscapes:data/synth:{role}")
     every = [index_with_strays(source, config.data.classes, role, i, formats) for i, source in enumerate(sources)]
+    if config.classes_task is not None:
+        for source, (records, _) in zip(sources, every, strict=True):
+            check_labels(source, records)
     found = checked_frames([record for own, _ in every for record in own], config, tasks, role)
     for number, source in enumerate(sources):
         if not any(record.source == number for record in found.good):

@@ -12,7 +12,7 @@ from advmtl.data.frames import Look
 from advmtl.data.index import source_name
 from advmtl.data.lenses import Lenses, lenses_of
 from advmtl.tasks import Contents, FrameRecord, Task
-from preprocessing.ground import InputError, sha256_of
+from preprocessing.ground import InputError, Translation, sha256_of
 from preprocessing.sets import Strays
 
 _COMPARED_BYTES = 2**28  # of pictures that are read to find equal ones
@@ -76,6 +76,7 @@ class Survey:
         strays: label files of both roles that belong to no picture.
         shared: names of the validation frames whose picture is one of training, by file or by content.
         lenses: by role.
+        translations: how the label files of each source become classes, by its name; once for the splits of a root.
     """
 
     train: Mapping[str, Labels]
@@ -83,6 +84,7 @@ class Survey:
     strays: tuple[Strays, ...] = ()
     shared: tuple[str, ...] = ()
     lenses: Mapping[str, Lenses] = field(default_factory=dict)
+    translations: Mapping[str, Translation] = field(default_factory=dict)
 
 
 def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Survey:
@@ -101,7 +103,24 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
         strays=tuple({one.folder: one for one in strays}.values()),
         shared=_shared(*frames),
         lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
+        translations=_translations(frames, config),
     )
+
+
+def _translations(frames: tuple["Frames", "Frames"], config: Config) -> dict[str, Translation]:
+    """Of sources whose labels are learnt or measured; none of frames that no source is configured for."""
+    found: dict[str, Translation] = {}
+    if config.classes_task is None:
+        return found
+    for role, sources in zip(frames, (config.data.train, config.data.val), strict=True):
+        first = {record.source: record for record, _ in reversed(role) if record.labels is not None}
+        for number, record in sorted(first.items()):
+            if number < len(sources):
+                whole = sources[number].model_copy(update={"split": None})
+                own = found.setdefault(source_name(whole), record.translation)
+                if own is not record.translation:
+                    found[source_name(sources[number])] = record.translation
+    return found
 
 
 def survey_val(config: Config, val: Sequence[Surveyed], sources: Sequence[Source] | None = None) -> dict[str, Labels]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from advmtl.data import Batch, NamedLoader
 from advmtl.evaluation.frame_metrics import Gather
 from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec, teller
-from preprocessing.ground import InputError, lookup_table, progress, read_grey_or_index, write_png
+from preprocessing.ground import InputError, label_set, lookup_table, progress, read_grey_or_index, write_png
 
 CLASSES = "cityscapes19"
 _UNLABELLED, _NO_ID = 0, 255  # id -1, a license plate, as 8 bits hold it: both are ignored
@@ -51,7 +51,7 @@ class ResultFiles:
 
     def __post_init__(self) -> None:
         if self.spec.classes != CLASSES:
-            raise InputError(f"Cityscapes' rules: are for data.classes={CLASSES}, not {self.spec.classes}")
+            raise InputError(f"Cityscapes' rules: are for data.classes={CLASSES}, not {label_set(self.spec.classes)}")
         if self.folder.is_dir() and any(self.folder.glob("*.png")):
             raise InputError(f"{self.folder}: holds pictures already; give a folder that is new or empty")
         self.folder.mkdir(parents=True, exist_ok=True)

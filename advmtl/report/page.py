@@ -15,15 +15,17 @@ from advmtl.report.frames import PANEL_WIDTH, Extremes, choose, draw, encoded, e
 from advmtl.report.read import RunRecord, read_runs
 from advmtl.report.task_sections import name_of
 from preprocessing.ground import (
-    LABEL_SETS,
     Bar,
     InputError,
+    LabelSet,
     Picture,
     Section,
     Table,
+    label_set,
     progress,
     read_json,
     render,
+    told_label_set,
     write_bytes,
     write_json,
 )
@@ -163,10 +165,18 @@ def _panels(run: RunRecord, bar: Bar) -> tuple[str, list[tuple[str, Picture]], t
 
 def _legend(run: RunRecord, chosen: Sequence[Extremes]) -> list[tuple[str, str]]:
     """Names and colours of the classes, where pictures show them."""
-    labels = LABEL_SETS.get(str((run.config.get("data") or {}).get("classes")))
+    labels = _labels_of(run)
     if labels is None or not any(one.pictures and run.task(one.task).get("iou_per_class") for one in chosen):
         return []
     return [(name, f"#{bytes(colour).hex()}") for name, colour in zip(labels.names, labels.palette, strict=True)]
+
+
+def _labels_of(run: RunRecord) -> LabelSet | None:
+    told = (run.config.get("data") or {}).get("classes")
+    try:
+        return None if told is None else label_set(told_label_set(told, "data.classes"))
+    except InputError:  # a run of another version
+        return None
 
 
 def _grown(run: RunRecord) -> Grown | None:

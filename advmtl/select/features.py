@@ -31,7 +31,7 @@ from advmtl.evaluation import evaluating
 from advmtl.networks import Generator, GrownFeatures
 from advmtl.tasks import TASKS, FrameRecord, Size, TaskSpec, teller
 from advmtl.training import load_generator
-from preprocessing.ground import InputError, label_sets_of, progress
+from preprocessing.ground import InputError, LabelSet, progress, source_set
 
 GRID = (2, 4)  # rows, columns
 _CHUNK = 8192  # frames whose squares are held at a time
@@ -94,9 +94,9 @@ def find_frames(
     # The labelled ones first: a frame of both kinds has labels.
     for number in [*range(len(sources), len(everything)), *range(len(sources))]:
         source = everything[number]
-        # Any set that its ids can be read as: only whether a frame has labels is asked here, not what they say.
-        classes = label_sets_of(format_of(source).ids)[0]
-        records = index_source(source.model_copy(update={"depth": "none"}), classes, "train", number)
+        # As its own set, which may have nothing of the network's: only whether a frame has labels is asked here.
+        classes = source_set(source.classes or format_of(source).ids, config.data.classes)
+        records = index_source(source.model_copy(update={"depth": "none", "map": {}}), classes, "train", number)
         chosen_from = number < len(sources)
         for record, has in zip(
             records, _labelled(records, classes, ask=chosen_from and not ignore_labels), strict=True
@@ -119,7 +119,7 @@ def find_frames(
     return Frames([record for record, _ in left], [known for _, known in left], everything, sizes, bad, sorted(before))
 
 
-def _labelled(records: Sequence[FrameRecord], classes: str, *, ask: bool) -> list[bool]:
+def _labelled(records: Sequence[FrameRecord], classes: LabelSet, *, ask: bool) -> list[bool]:
     """Which frames have a class map with a pixel in it; none of them, unless that is asked for."""
     task = TASKS[teller(TASKS, "classes") or ""]
     if not ask:

@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from advmtl.tasks.instance.grouping import thing_classes
-from preprocessing.ground import LABEL_SETS, LabelSet
+from preprocessing.ground import LabelSet, label_set
 
 LENS_SPAN = 2.0
 """Lenses from 1 / so many times the canonical focal length to so many times it keep the whole range of depths."""
@@ -33,7 +32,7 @@ class TaskSpec:
     """Settings that more than one task, or both halves of one, read.
 
     Attributes:
-        classes: name of the label set.
+        classes: the label set, or its name.
         depth_range_m: least and greatest depth [m] that is told; truth beyond it counts nowhere.
         canonical_fx_px: the focal length that depth is learnt for, in pixels of what the network sees; None: metres of
             whatever lens there is.
@@ -44,7 +43,7 @@ class TaskSpec:
         depth_error: how the expected relative error of depth is read; None where the network states none.
     """
 
-    classes: str = "cityscapes19"
+    classes: str | LabelSet = "cityscapes19"
     depth_range_m: tuple[float, float] = (1.0, 80.0)
     width_px: int = 512
     told_labels: LabelSet | None = field(default=None, compare=False)
@@ -63,10 +62,10 @@ class TaskSpec:
 
     @property
     def labels(self) -> LabelSet:
-        """The label set itself: names and palette."""
-        return LABEL_SETS[self.classes] if self.told_labels is None else self.told_labels
+        """The label set itself."""
+        return label_set(self.classes) if self.told_labels is None else self.told_labels
 
     @property
     def things(self) -> tuple[int, ...]:
         """The classes that have instances, ascending."""
-        return thing_classes(self.classes) if self.told_things is None else self.told_things
+        return self.labels.things if self.told_things is None else self.told_things

@@ -19,7 +19,7 @@ from advmtl.config import Config, MeanTeacherConfig, Plan
 from advmtl.tasks import teller, to_device
 from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, nearer, partners
 from advmtl.terms.term import Logs, StepContext, Term, half_heard, named
-from preprocessing.ground import IGNORE, LABEL_SETS, InputError
+from preprocessing.ground import IGNORE, InputError
 
 _STREAM = 0x7EAC4E5  # draws apart from those of the data, which are seeded by (seed, epoch, frame)
 _NEEDED: dict[str, tuple[Literal["classes", "distance"], ...]] = {
@@ -97,7 +97,7 @@ class MeanTeacher(Term):
         """Where the source shows, bool [N,1,H,W], and as many mixed frames as the batch has."""
         sources, targets = partners(step.readable(), len(frames.image), rng)
         source, target = frames.at(sources), frames.at(targets)
-        priority = rng.random((len(sources), len(LABEL_SETS[step.config.data.classes].names)))
+        priority = rng.random((len(sources), len(step.config.spec.labels.names)))
         if self.settings.mix == "depth":
             mask = nearer(source.distance, target.distance, self.settings.slack)
         elif self.settings.mix == "class":
@@ -193,8 +193,8 @@ def label_frames(step: StepContext, prediction: TeacherPrediction, settings: Mea
     )  # by all processes together, also by one without frames
     if readable and prediction.classes is not None and confidence is not None:
         classes, weight = _classes(step, prediction.classes, confidence)
-        names = LABEL_SETS[step.config.data.classes].names
-        sky = classes == names.index("sky") if "sky" in names else sky
+        for one in step.config.spec.labels.sky:
+            sky = sky | (classes == one)
     if readable and prediction.depth is not None and prediction.disagreement is not None:
         truth = batch.targets[_teller(step, "distance")].to(prediction.depth.dtype)
         trusted = (prediction.disagreement < settings.agreement) & ~sky

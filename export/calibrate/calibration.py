@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from advmtl.tasks import TaskSpec
 from export.calibrate.fit import Fit, fit_scale
 from export.calibrate.frames import Frames, of_points, of_source, of_stereo
 from export.calibrate.sample import Samples, sample
@@ -60,7 +59,7 @@ class Given:
         if self.stereo is not None:
             return of_stereo(self.stereo, self.limit)
         assert self.source is not None
-        return of_source(self.source, session.metadata.label_set or TaskSpec().classes, self.limit)
+        return of_source(self.source, session.metadata.classes, self.limit)
 
 
 _OPTIONS = {"points": "points", "source": "data", "stereo": "stereo"}

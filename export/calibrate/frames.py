@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.calibrate.points import Point, read_points
 from export.stream import Skipped
-from preprocessing.ground import InputError, Lens, read_depth, read_grey_or_index, read_image
+from preprocessing.ground import InputError, LabelSet, Lens, read_depth, read_grey_or_index, read_image
 
 LEAST_DISPARITY_PX = 5.0
 """Of stereo depth that is believed: a quarter of a pixel is then 5 % of the distance."""
@@ -53,7 +53,7 @@ def of_points(path: Path, folder: Path | None) -> tuple[int, Frames]:
     return len(by_frame), (KnownFrame(name, read_image(root / name), own) for name, own in by_frame.items())
 
 
-def of_source(text: str, classes: str, limit: int) -> tuple[int, Frames]:
+def of_source(text: str, classes: str | LabelSet, limit: int) -> tuple[int, Frames]:
     """How many frames of a labelled source, `format:root[:split]`, and at most `limit` of them, evenly spaced.
 
     Raises: InputError where there is no such source, or none of its frames has depth.

@@ -8,20 +8,19 @@ from PIL import Image
 
 from advmtl.config import Config, Source
 from advmtl.data import index_source
-from advmtl.tasks import Size, Task, thing_classes
+from advmtl.tasks import Size, Task
 from advmtl.version import __version__
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata, layouts_of
 from export.graph.view import view_of
 from preprocessing.ground import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    LABEL_SETS,
     Camera,
     Fit,
     Framing,
     InputError,
     Lens,
-    sky_classes,
+    as_plain,
 )
 from preprocessing.sets import ToldLens
 
@@ -110,7 +109,7 @@ def describe(
     Raises: InputError for a lens that frames like those of the training cannot have.
     """
     size = size or config.data.size
-    labels = LABEL_SETS[config.data.classes]
+    labels = config.spec.labels
     tasks = config.task_table
     own = [task for name, task in tasks.items() if name in config.tasks]
     spec = config.spec
@@ -124,10 +123,11 @@ def describe(
         size=size,
         outputs=outputs,
         layouts=layouts_of(tasks),
-        label_set=config.data.classes if classes else "",
+        label_set=labels.name if classes else "",
+        own_classes=as_plain(labels) if classes and labels.own else None,
         class_names=labels.names if classes else (),
         palette=tuple((int(r), int(g), int(b)) for r, g, b in labels.palette) if classes else (),
-        things=thing_classes(config.data.classes) if classes and OFFSETS in outputs else (),
+        things=labels.things if classes and OFFSETS in outputs else (),
         depth_range_m=(config.depth.min_m, config.depth.max_m) if depth else None,
         error_interval=None if spec.depth_error is None else spec.depth_error.interval,
         error_frames=0 if spec.depth_error is None else spec.depth_error.frames,
@@ -137,7 +137,7 @@ def describe(
         trained_size=config.data.size,
         lens_outputs=tuple(output.name for task in own for output in task.arrays.outputs if output.of_lens),
         fit=fit or config.data.fit,
-        sky=sky_classes(labels.names) if endless and endless_sky else (),
+        sky=labels.sky if endless and endless_sky else (),
         configuration=config.name,
         configuration_hash=config.hash,
         normalisation={"mean": IMAGENET_MEAN, "deviation": IMAGENET_STD},

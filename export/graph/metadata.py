@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advmtl.tasks import TASKS, Task, outputs_of
-from preprocessing.ground import FITS, Camera, Fit, InputError, Lens
+from advmtl.tasks import TASKS, Task, TaskSpec, outputs_of
+from preprocessing.ground import FITS, Camera, Fit, InputError, LabelSet, Lens, label_set_of
 
 FORMAT_VERSION = 2
 KEY = "advmtl"
@@ -54,7 +54,8 @@ class Metadata:
     `size` is (width, height) of the network, `trained_size` that of its training. `outputs` are what `layouts`
     describes. `camera` is the camera of the training data, if it is known, in pixels of pictures of `camera_size`, the
     training size; None in files without it. `things` are the classes that have instances; elsewhere an offset means
-    nothing. `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
+    nothing. `own_classes`: the content of a label set that is none of advmtl's own, by which label files can be read.
+    `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
 
     A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes
     everything look half as far. That one is `canonical_fx_px`; None where it learnt the metres of its training lens,
@@ -87,6 +88,7 @@ class Metadata:
     outputs: tuple[str, ...] = (CLASSES, DEPTH)
     layouts: dict[str, str] = field(default_factory=lambda: dict(LAYOUTS))
     label_set: str = ""
+    own_classes: dict[str, Any] | None = None
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
     ignore_id: int = IGNORED_CLASS
@@ -160,6 +162,16 @@ class Metadata:
         return math.sqrt(self.camera.fx_px * self.camera.fy_px)
 
     @property
+    def classes(self) -> str | LabelSet:
+        """The label set, for reading label files; the usual one where the file has no classes.
+
+        Raises: InputError where its content cannot be one.
+        """
+        if self.own_classes is not None:
+            return label_set_of(self.own_classes, "own_classes")
+        return self.label_set or TaskSpec().classes
+
+    @property
     def colours(self) -> NDArray[np.uint8]:
         """The palette as uint8 `[K, 3]`, RGB."""
         return np.array(self.palette, dtype=np.uint8).reshape(-1, 3)
@@ -228,6 +240,7 @@ _READ: dict[str, Any] = {
     "size": _pair,
     "format_version": int,
     "outputs": tuple,
+    "own_classes": _optional(dict),
     "layouts": dict,
     "class_names": tuple,
     "palette": lambda value: tuple(_triple(colour, int) for colour in value),

@@ -184,7 +184,7 @@ def uncropped(result: Result) -> Result:
 def spec_of(metadata: Metadata) -> TaskSpec:
     """The settings of the tasks, from the model's file."""
     return TaskSpec(
-        classes=metadata.label_set,
+        classes=metadata.classes,
         depth_range_m=metadata.depth_range_m or TaskSpec().depth_range_m,
         width_px=metadata.size[0],
         depth_error=_error_scale(metadata),

@@ -56,19 +56,27 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     )
     from preprocessing.ground.frame import Camera, Frame
     from preprocessing.ground.framing import FITS, Fit, Framing
+    from preprocessing.ground.label_files import LabelMap, read_label_map
     from preprocessing.ground.labels import (
-        CATEGORIES_OF,
         IGNORE,
-        LABEL_SETS,
+        LABEL_SET_NAMES,
+        TRAIN_IDS,
         UNKNOWN,
         LabelSet,
+        Translation,
         UInt8,
+        as_plain,
         colorize,
         count_labels,
-        label_sets_of,
+        label_set,
+        label_set_of,
         lookup_table,
         map_labels,
+        read_label_set,
         sky_classes,
+        source_set,
+        told_label_set,
+        translation,
     )
     from preprocessing.ground.lens import MAX_HFOV_DEG, MIN_HFOV_DEG, Lens
     from preprocessing.ground.limits import Memory, idle_cores, let_threads_sleep, usable_cores, usable_memory
@@ -97,8 +105,9 @@ _NAMES = {
     "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
-    "labels": "CATEGORIES_OF IGNORE LABEL_SETS UNKNOWN LabelSet UInt8 colorize count_labels label_sets_of "
-    "lookup_table map_labels sky_classes",
+    "label_files": "LabelMap read_label_map",
+    "labels": "IGNORE LABEL_SET_NAMES TRAIN_IDS UNKNOWN LabelSet Translation UInt8 as_plain colorize count_labels "
+    "label_set label_set_of lookup_table map_labels read_label_set sky_classes source_set told_label_set translation",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
     "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
     "page": "Headline Picture Section Table render",

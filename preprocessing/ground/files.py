@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from preprocessing.ground.colour import WrongColour, to_rgb
 from preprocessing.ground.errors import InputError, first_line
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:  # a vehicle without Pillow writes its results with this module
     from PIL import Image
@@ -34,6 +36,7 @@ _UNREADABLE = (
     zlib.error,
 )
 _PNG_HEADER = 8 + 25  # the signature and the chunk IHDR
+_PNG_BITS = 24  # where it says the bits of a channel
 _MAP_OPTIONS = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -127,24 +130,29 @@ TRAILERS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 _BEGINNINGS = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff"}
 
 
-def _load(path: Path | str, to_array: Callable[["Image.Image"], NDArray[Any]]) -> NDArray[Any]:
+def read_content(path: Path | str) -> bytes:
+    """A file's bytes. Raises: InputError naming the file."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _opened(content: bytes, path: Path | str, read: Callable[["Image.Image"], T]) -> T:
+    """What `read` makes of a picture's bytes. Raises: InputError naming the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with open(path, "rb") as file:
-            content = file.read()
         with Image.open(io.BytesIO(content)) as image:
             if TRAILERS.get(image.format or "", b"") not in content:
                 raise InputError("the file is truncated; replace it")
-            return to_array(image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+            return read(image)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (Image.DecompressionBombError, *_UNREADABLE) as error:
         # Pillow raises SyntaxError on a broken PNG chunk and OSError on a truncated stream.
-        if isinstance(error, OSError) and error.strerror:  # not Pillow's: permissions, a folder, a disk gone
-            raise InputError(f"{path}: {error.strerror}") from None
         text = "" if isinstance(error, UnidentifiedImageError) else str(error)  # it names the buffer in memory
         reason = first_line(text) if text else "no picture format is recognised"
         raise InputError(f"{path}: not a readable image ({reason}); replace the file") from None
@@ -174,12 +182,7 @@ def read_picture(path: Path | str) -> tuple[NDArray[np.uint8], str]:
 
     Raises: InputError naming the file that is missing, truncated, no picture or of other pixels.
     """
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    content = read_content(path)
     # Without its end a file may still give a picture, grey from some row on.
     for name, beginning in _BEGINNINGS.items():
         if content.startswith(beginning) and TRAILERS[name] not in content:
@@ -202,8 +205,33 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     return read_picture(path)[0]
 
 
-def _stored(image: "Image.Image") -> NDArray[Any]:
-    return _sixteen_bit(np.array(image)) if image.mode.startswith("I") else np.array(image)
+# Pillow stretches greys of 2 and 4 bits to 8: ids 0..3 would be 0, 85, 170, 255.
+_STRETCHED = {2: 85, 4: 17}
+
+
+def _stored(image: "Image.Image", content: bytes) -> NDArray[Any]:
+    array = np.array(image)
+    if image.mode.startswith("I"):
+        return _sixteen_bit(array)
+    if image.mode == "1":
+        return array.astype(np.uint8)
+    if image.format == "PNG" and image.mode == "L" and content[_PNG_BITS] in _STRETCHED:
+        return array // np.uint8(_STRETCHED[content[_PNG_BITS]])
+    return array
+
+
+def decoded(content: bytes, path: Path | str) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    """A picture's bytes as they are stored, `[H, W]` or `[H, W, C]`, and its palette `[n, 3]` where it has one.
+
+    Raises: InputError naming the file that is no picture or truncated.
+    """
+
+    def read(image: "Image.Image") -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+        array = _stored(image, content)
+        palette = image.getpalette("RGB") if image.mode == "P" else None
+        return array, None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+
+    return _opened(content, path, read)
 
 
 def read_grey_or_index(path: Path | str) -> NDArray[Any]:
@@ -212,11 +240,9 @@ def read_grey_or_index(path: Path | str) -> NDArray[Any]:
     Returns: uint8 or uint16 `[H, W]`. Raises: InputError naming the file where it is missing, truncated or has
     several channels.
     """
-    array = _load(path, _stored)
+    array, _ = decoded(read_content(path), path)
     if array.ndim != 2:
         raise InputError(f"{path}: has {array.shape[-1]} channels where one is expected (ids or 16-bit values)")
-    if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: pixels are {array.dtype}, expected 8-bit or 16-bit integers")
     return array

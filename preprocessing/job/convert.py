@@ -13,7 +13,6 @@ import numpy as np
 
 from preprocessing.ground import (
     DEPTH_SCALE,
-    LABEL_SETS,
     MAX_STORED_PX,
     Camera,
     Float32,
@@ -23,11 +22,11 @@ from preprocessing.ground import (
     WorkerDied,
     colorize,
     disparity_to_depth,
-    lookup_table,
-    map_labels,
-    read_grey_or_index,
+    label_set,
     read_image,
+    read_label_map,
     sha256_of,
+    translation,
     worker_pool,
     write_depth,
     write_disparity,
@@ -43,7 +42,6 @@ from preprocessing.stereo import (
     Regions,
     check_size,
     clean,
-    regions_from_labels,
     store_confidence,
 )
 
@@ -86,7 +84,7 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
     frame, settings = task.frame, job.settings
     left = read_image(frame.left)
-    labels = _read_labels(frame, left)
+    labels = _read_labels(job, frame, left)
     camera, notes = _camera(job, frame, left)
     match, nothing = match_frame(job, frame, left, camera, notes)
     cleaned = clean(match, settings.cleaning, left, None if labels is None else labels[1], nothing)
@@ -95,7 +93,7 @@ def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Ro
         raise InputError(f"{frame.left}: not one pixel got a depth; is the pair rectified, left and right not swapped?")
     _withdraw_record(job, task)
     if task.draw:
-        mask = None if labels is None else colorize(labels[0], LABEL_SETS["cityscapes19"].palette)
+        mask = None if labels is None else colorize(labels[0], label_set(settings.classes).palette)
         write_png(job.picture(frame), draw_frame(left, mask, cleaned.disparity, cleaned.valid, depth_m))
     _write_maps(job, frame, cleaned, depth_m, camera)
     return {
@@ -156,13 +154,17 @@ def _file_record(job: Job, frame: Frame, kind: str) -> dict[str, Any]:
     return {"path": path.relative_to(job.out).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _read_labels(frame: Frame, left: UInt8) -> tuple[UInt8, Regions] | None:
+def _read_labels(job: Job, frame: Frame, left: UInt8) -> tuple[UInt8, Regions] | None:
     """Read and check the labels: a label that does not fit its image means that one of the two is wrong."""
     if frame.labels is None:
         return None
-    raw = read_grey_or_index(frame.labels)
-    check_size(frame.labels, raw, left)
-    return map_labels(raw, lookup_table("cityscapes", "cityscapes19"), frame.labels), regions_from_labels(raw)
+    how = translation(job.settings.classes, job.settings.classes)
+    labels = read_label_map(frame.labels, how, "--classes NAME|FILE says which; --labels none makes depth without")
+    check_size(frame.labels, labels.values, left)
+    classes = labels.classes(how)
+    source = how.source
+    ignored = labels.where(source.ego_ids, source.ego_colours)
+    return classes, Regions(np.isin(classes, source.sky), ignored)
 
 
 def _camera(job: Job, frame: Frame, left: UInt8) -> tuple[Camera, list[str]]:

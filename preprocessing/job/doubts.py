@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocessing.ground import Camera, Frame, InputError, Lens, read_grey_or_index
+from preprocessing.ground import TRAIN_IDS, Camera, Frame, InputError, LabelSet, Lens, read_grey_or_index
 from preprocessing.job.manifest import Row
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.stereo import measurable_m
@@ -14,6 +14,7 @@ from preprocessing.stereo import measurable_m
 NEAREST_MEDIAN_M = 0.3
 """A set whose median is nearer shows no street."""
 _NO_STREET_FROM_M, _NO_STREET_TO_M = 12.0, 5.0
+CITYSCAPES = "cityscapes19"
 LABEL_FILES = 50
 """So many label files are looked at."""
 # labelIds above the last train id are traffic lights, vegetation, sky and all that moves; those below 4 are void in a
@@ -92,11 +93,14 @@ def pair_doubts(findings: Sequence[str], pairs: int) -> list[str]:
     ]
 
 
-def label_doubts(frames: Sequence[Frame]) -> list[str]:
+def label_doubts(frames: Sequence[Frame], classes: str | LabelSet = CITYSCAPES) -> list[str]:
     """A line where labels that must be Cityscapes' labelIds look like train ids, by up to `LABEL_FILES` files.
 
-    No set of streets has no id from 19 to 33: no vegetation, sky, person or car.
+    No set of streets has no id from 19 to 33: no vegetation, sky, person or car. Nothing is said of labels of another
+    set, `classes`.
     """
+    if classes != CITYSCAPES:
+        return []
     labelled = [frame.labels for frame in frames if frame.labels is not None]
     picked = np.linspace(0, len(labelled) - 1, min(len(labelled), LABEL_FILES)).round().astype(int)
     counts = np.zeros(256, np.int64)
@@ -115,7 +119,7 @@ def label_doubts(frames: Sequence[Frame]) -> list[str]:
     first = next(path for path in labelled if path is not None)
     return [
         f"{first}: in {files} label files ids go up to {ids.max()} only, as train ids do; labelIds are expected (road "
-        "7, sky 23, car 26): convert them, or move the folder away, for depth needs no labels"
+        f"7, sky 23, car 26): say what they hold with --classes {CITYSCAPES}{TRAIN_IDS}, or take none: --labels none"
     ]
 
 
@@ -144,5 +148,5 @@ def set_doubts(job: Job, tasks: list[FrameTask], rows: list[Row], skipped: Seque
         *camera_doubts(seen),
         *(depth_doubts(float(np.median(medians)), job.settings.max_depth_m) if medians else []),
         *pair_doubts([*said, *(reason.partition(": ")[2] for reason in skipped)], len(rows) + len(skipped)),
-        *label_doubts([task.frame for task in tasks]),
+        *label_doubts([task.frame for task in tasks], job.settings.classes),
     ]

@@ -96,7 +96,7 @@ def inspect(plan: Plan) -> Inspection:
             *camera_doubts(seen),
             *_distances(looks, plan.job.settings.max_depth_m),
             *pair_doubts([look.finding for look in looks], len(looks)),
-            *label_doubts(frames),
+            *label_doubts(frames, plan.job.settings.classes),
         ],
         needed_bytes=sum(width * height for width, height in todo) * BYTES_PER_PIXEL,
         free_bytes=shutil.disk_usage(folder).free,

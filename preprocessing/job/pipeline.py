@@ -94,6 +94,8 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     root, shard = Path(root), shard or Shard()
     layout = detect_layout(root)
     frames = layout.find_frames(root, settings.split)
+    if settings.labels == "none":
+        frames = [replace(frame, labels=None) for frame in frames]
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
     _check_out(root, out, layout)

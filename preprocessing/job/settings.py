@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, sha256_of
+from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, LabelSet, label_set, sha256_of
 from preprocessing.job.recording import BagSettings
 from preprocessing.stereo import (
     AS_GIVEN,
@@ -54,6 +54,8 @@ class PreprocessSettings:
         infinity: What a match at infinity (d + doffs = 0) becomes: "invalid", or "clip" for `max_depth_m`.
         sky: What the sky becomes, where labels or the picture say where it is: "invalid", for it has no distance, or
             "clip" for `max_depth_m`.
+        classes: The label set of the set's labels, or its name: where the sky and the rig itself are.
+        labels: "auto", or "none": depth without what labels would add, whatever they hold.
         rectify: Pairs whose calibration is of raw cameras are rectified first: "auto" = unless their rows agree better
             as they are, "always", "never".
         alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
@@ -73,6 +75,8 @@ class PreprocessSettings:
     epsilon_px: float = 1e-6
     infinity: Literal["invalid", "clip"] = "invalid"
     sky: Literal["invalid", "clip"] = "invalid"
+    classes: str | LabelSet = "cityscapes19"
+    labels: Literal["auto", "none"] = "auto"
     again: bool = False
     rectify: Literal["auto", "always", "never"] = "auto"
     alpha: float | None = None
@@ -87,6 +91,9 @@ class PreprocessSettings:
         for name in ("infinity", "sky"):
             if getattr(self, name) not in ("invalid", "clip"):
                 raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
+        if self.labels not in ("auto", "none"):
+            raise InputError(f"labels: {self.labels!r}; offered: auto, none")
+        label_set(self.classes)
         if self.rectify not in ("auto", "always", "never"):
             raise InputError(f"rectify: {self.rectify!r}; offered: auto, always, never")
         if self.workers < 1:
@@ -114,8 +121,15 @@ class PreprocessSettings:
             "epsilon_px": self.epsilon_px,
             "infinity": self.infinity,
             **({"sky": self.sky} if self.sky != "invalid" else {}),  # what came later counts where it is used
+            **({} if self.classes == "cityscapes19" else {"classes": _shaping(label_set(self.classes))}),
             "revision": _REVISIONS.get(self.matcher.name, REVISION),
         }
+
+
+def _shaping(labels: LabelSet) -> dict[str, Any]:
+    """What of a label set shapes maps: where the sky and the rig itself are."""
+    sky = [(labels.file_ids[place], labels.colours[place] if labels.colours else ()) for place in labels.sky]
+    return {"sky": sky, "ego": (labels.ego_ids, labels.ego_colours)}
 
 
 def _plain(value: Any) -> Any:

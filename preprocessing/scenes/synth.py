@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from preprocessing.ground import (
     IGNORE,
-    LABEL_SETS,
     MAX_STORED_PX,
     Camera,
     InputError,
+    label_set,
     lookup_table,
     progress,
     read_grey_or_index,
@@ -168,7 +168,7 @@ def generate(
     for task in tasks:
         if task.index not in present:
             present[task.index] = _classes_in(read_grey_or_index(_path(task, "labels")))
-    names = LABEL_SETS["cityscapes19"].names
+    names = label_set("cityscapes19").names
     counts = {name: sum(k in seen for seen in present.values()) for k, name in enumerate(names)}
     val = sum(frame_of(task.index, seed, val_fraction)[0] == "val" for task in tasks)
     note = _mixed(made_with) if 0 < len(missing) < len(tasks) else ""

@@ -16,7 +16,7 @@ from preprocessing.stereo.cleaning import (
     store_confidence,
 )
 from preprocessing.stereo.crestereo.matcher import CREStereoSettings
-from preprocessing.stereo.filling import Regions, regions_from_labels
+from preprocessing.stereo.filling import Regions
 from preprocessing.stereo.masks import borders, read_mask, without
 from preprocessing.stereo.match import (
     MATCHERS,

@@ -174,7 +174,7 @@ def clean(
 
     Args:
         image: The left image, RGB [H, W, 3], by which the sky is guessed where `regions` is None.
-        regions: What the labels say (`regions.regions_from_labels`).
+        regions: What the labels say.
         nothing: bool [H, W], what of the left image shows no scene (`masks`); it gets no disparity.
     """
     matched = clip(match.disparity, match.valid, *settings.clip_px)

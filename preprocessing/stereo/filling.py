@@ -21,10 +21,6 @@ _AGREE_PX, _AGREE_SHARE = 1.5, 0.04
 """Ends that differ by less than one of these are one surface, seen at a slant."""
 _MEDIAN_ROWS = 11
 
-SKY_ID = 23
-IGNORED_IDS = (1, 2, 3)
-"""Cityscapes label ids: ego vehicle, rectification border, out of region of interest."""
-
 _SKY_LEVEL = 80
 _SMOOTH_LEVELS = 12
 _WARMER_LEVELS = 15
@@ -154,11 +150,6 @@ class Regions:
 
     sky: Bool
     ignored: Bool
-
-
-def regions_from_labels(labels: npt.NDArray[np.integer]) -> Regions:
-    """Return the regions that Cityscapes label ids [H, W] name."""
-    return Regions(labels == SKY_ID, np.isin(labels, IGNORED_IDS))
 
 
 def guess_sky(image: UInt8, disparity: Float32, valid: Bool, nothing: Bool | None = None) -> Bool:

@@ -123,13 +123,6 @@ def test_impossible_sources_name_what_is_there(tmp_path):
         index_source(source(tmp_path, "folder", "night"), "cityscapes19", "train")
     with pytest.raises(InputError, match="no frames found"):
         index_source(source(tmp_path, "folder", "day"), "cityscapes19", "train")
-    with pytest.raises(InputError, match=r"camvid.*cityscapes19"):
-        write_folder(tmp_path / "c", labels=True)
-        for kind in ("images", "labels"):
-            (tmp_path / "c" / kind).rename(tmp_path / "c" / "train")
-            (tmp_path / "c" / kind).mkdir()
-            (tmp_path / "c" / "train").rename(tmp_path / "c" / kind / "train")
-        index_source(source(tmp_path / "c", "camvid"), "cityscapes19", "train")
 
 
 def test_a_source_without_a_split_means_the_split_of_its_role(tmp_path):

@@ -19,7 +19,9 @@ from advmtl.tasks.instance.grouping import (
     offsets_of,
     thing_classes,
 )
+from advmtl.tasks.instance.own_ids import map_own_instances
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.labels import label_set_of, translation
 
 PERSON, CAR = 11, 13  # of cityscapes19
 THINGS = thing_classes("cityscapes19")
@@ -224,3 +226,27 @@ def test_encoded_is_class_times_1000_plus_number() -> None:
     assert codes.dtype == np.uint16 and codes[0, 0] == 0
     assert {int(code) // 1000 for code in np.unique(codes[ids // 1000 == 24])} == {PERSON}
     assert len(np.unique(codes)) == 8
+
+
+def test_instances_of_classes_that_are_mapped() -> None:
+    """Cars (26) and trucks (27) are both vehicles, the network's second thing (place 35): numbered anew, still two.
+
+    A bare 26 is a group and ignored; road is nothing; persons have no place and are ignored; 255 is void.
+    """
+    own = label_set_of(
+        {"classes": ["ground", {"name": "animal", "thing": True}, {"name": "vehicle", "thing": True}]}, "own"
+    )
+    how = translation("cityscapes", own, (("car", "vehicle"), ("truck", "vehicle"), ("road", "ground")))
+    raw = np.array([[26001, 26001, 27001, 26], [7, 24003, 255, 26000]], np.uint16)
+    ids = map_own_instances(raw, how, "x.png")
+    assert ids.tolist() == [[35002, 35002, 35003, 65535], [0, 65535, 65535, 35001]]
+    assert classes_of(ids[0, :3], own).tolist() == [2, 2, 2]
+    raw[0, 0] = 40001
+    with pytest.raises(InputError, match=r"x\.png: unknown instance id 40001; cityscapes19 has no such class"):
+        map_own_instances(raw, how, "x.png")
+
+
+def test_instances_of_a_source_of_its_own_ids() -> None:
+    own = label_set_of([{"name": "road", "ids": [3]}, {"name": "car", "ids": [5], "thing": True}], "own")
+    ids = map_own_instances(np.array([[3, 5001, 5002, 5]], np.uint16), translation(own, own), "x.png")
+    assert ids.tolist() == [[0, 34001, 34002, 65535]] and classes_of(ids[0, 1:3], own).tolist() == [1, 1]

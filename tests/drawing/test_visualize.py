@@ -17,12 +17,12 @@ from advmtl.tasks.pictures import caption, stack
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import class_legend, overlay
 from advmtl.tasks.spec import TaskSpec
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.labels import label_set
 from preprocessing.ground.pictures import denormalize
 
 SPEC = TaskSpec("camvid11", (1, 80))
 FILE = Path("label.png")
-LABELS = LABEL_SETS["camvid11"]
+LABELS = label_set("camvid11")
 
 
 def test_imports_no_torch():

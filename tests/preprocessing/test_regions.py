@@ -1,13 +1,6 @@
 import numpy as np
 
-from preprocessing.stereo.filling import guess_sky, regions_from_labels
-
-
-def test_regions_from_labels() -> None:
-    labels = np.array([[23, 23, 7], [1, 2, 3], [0, 4, 26]], dtype=np.uint8)
-    regions = regions_from_labels(labels)
-    assert regions.sky.tolist() == [[True, True, False], [False] * 3, [False] * 3]
-    assert regions.ignored.tolist() == [[False] * 3, [True] * 3, [False] * 3]
+from preprocessing.stereo.filling import guess_sky
 
 
 def _street() -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ pytest.importorskip("embreex", reason="the scene generator needs the extra `synt
 from preprocessing.ground.disparity import read_disparity
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, read_image
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.labels import label_set
 from preprocessing.scenes import stage
 from preprocessing.scenes.compose import RARE, compose
 from preprocessing.scenes.mounting import Mounting, span_of
@@ -246,7 +246,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(tmp_path: Path) -> None:
     summary = generate(tmp_path, 2, (64, 32), seed=2, workers=1)
     assert (summary.scenes, summary.made) == (2, 1)
     assert left.stat().st_mtime_ns == before
-    assert set(summary.class_frames) == set(LABEL_SETS["cityscapes19"].names)
+    assert set(summary.class_frames) == set(label_set("cityscapes19").names)
     assert summary.class_frames["road"] == 2
 
 

@@ -83,7 +83,8 @@ def check_steps(case: str, pair: list[dict[str, Any]]) -> None:
             known = {name: value for name, value in wanted.items() if not name.endswith("/accuracy")}
             assert {name: mine[name] for name in known} == pytest.approx(known, rel=1e-5, abs=1e-6)
     if case in GROWN:
-        assert [any(name.startswith("grown/") for name in row) for row in alone["logs"]] == [True, True, False]
+        grown = [any(name.startswith("grown/") for name in row) for row in alone["logs"]]
+        assert grown[0] and not grown[2]  # the second detection grows only where it finds a conflict at a new stage
     first, second = (found[case] for found in pair)
     assert unmatched(first["weights"], second["weights"], 0) == [] and first["logs"] == second["logs"]
 

@@ -9,7 +9,7 @@ import torch
 from advmtl.evaluation.tables import HIGHER_IS_BETTER, UNITS
 from advmtl.tasks.depth.metrics import DepthMetrics
 from advmtl.tasks.segmentation.metrics import SegmentationMetrics, confusion_matrix, iou_per_class, merge_classes
-from preprocessing.ground.labels import CATEGORIES_OF
+from preprocessing.ground.labels import label_set
 
 
 def ids(*rows):
@@ -60,10 +60,10 @@ def test_categories_equal_mapping_both_maps_first():
     target = torch.randint(0, 19, (2, 7, 13), generator=rng)
     prediction = torch.randint(0, 19, (2, 7, 13), generator=rng)
     target[0, 0] = 255
-    table = torch.from_numpy(CATEGORIES_OF["cityscapes19"].astype(np.int64))
+    table = torch.from_numpy(label_set("cityscapes19").group_table.astype(np.int64))
     mapped = confusion_matrix(table[prediction], table[target], 7).numpy()
     whole = confusion_matrix(prediction, target, 19).numpy()
-    np.testing.assert_array_equal(merge_classes(whole, CATEGORIES_OF["cityscapes19"], 7), mapped)
+    np.testing.assert_array_equal(merge_classes(whole, label_set("cityscapes19").group_table, 7), mapped)
 
 
 def test_confusing_classes_of_one_category_is_right_for_the_categories():

@@ -14,7 +14,7 @@ from advmtl.tasks.instance.grouping import (
     offsets_of,
 )
 from advmtl.tasks.instance.metrics import InstanceMetrics, match, quality
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.labels import label_set
 
 PERSON, CAR, TRUCK = 11, 13, 14
 VOID = IGNORED_INSTANCE
@@ -194,7 +194,7 @@ def test_exact_offsets_and_classes_are_perfect_and_frames_without_label_add_noth
     assert result["pq"] == result["sq"] == result["rq"] == 1.0 and result["offset_rmse_px"] == 0.0
     assert result["instances"] == result["instances_found"] == 4 and result["frames"] == 2
     assert result["pq_per_class"] == {
-        name: 1.0 if name in ("car", "person") else None for name in LABEL_SETS["cityscapes19"].names[11:]
+        name: 1.0 if name in ("car", "person") else None for name in label_set("cityscapes19").names[11:]
     }
     assert set(result) - {"pq_per_class"} <= set(UNITS)
     assert {"offset_rmse_px", "pq", "sq", "rq"} <= set(HIGHER_IS_BETTER)

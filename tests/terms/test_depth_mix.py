@@ -7,7 +7,7 @@ import torch
 from advmtl.config.data import Augment
 from advmtl.data.augment import Jitter, apply_jitter, draw_jitter
 from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, mixed_panels, nearer, partners
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.labels import label_set
 from preprocessing.ground.pictures import IMAGENET_MEAN, IMAGENET_STD
 
 SHAPE = (3, 1, 5, 7)
@@ -112,7 +112,7 @@ def test_the_picture_shows_source_target_mask_and_what_is_mixed() -> None:
     frames = Frames(image, classes, torch.ones_like(distance), distance, distance)
     source, target = frames.at([1, 0]), frames.at([0, 1])
     mask = nearer(source.distance, target.distance, 0.0)
-    labels = LABEL_SETS["categories7"]
+    labels = label_set("categories7")
     first, second = mixed_panels(source, target, mask, source.over(target, mask), labels, (1.0, 80.0))
     fields = [first[18:, start : start + 40] for start in range(0, 6 * 42, 42)]
     assert (fields[0] == 178).all() and (fields[1] == 51).all()

@@ -24,7 +24,7 @@ from advmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from preprocessing.ground.errors import InputError
-from preprocessing.ground.labels import LABEL_SETS
+from preprocessing.ground.labels import label_set
 
 CPU = torch.device("cpu")
 SIZE = (32, 48)  # height, width
@@ -33,7 +33,7 @@ TASKS: dict[str, Any] = {
     "depth": {"losses": {"scale_invariant": 1.0, "berhu": 0.5}, "options": {"berhu": {"space": "log"}}},
 }
 NOW = {"start_step": 0, "ramp_steps": 0}
-SKY = LABEL_SETS["categories7"].names.index("sky")
+SKY = label_set("categories7").names.index("sky")
 
 
 def make_config(tasks: dict[str, Any] = TASKS, method: dict[str, Any] | None = None, **changes: object) -> Config:

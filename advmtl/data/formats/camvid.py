@@ -4,10 +4,11 @@ from advmtl.config import Source
 from advmtl.data.formats.folder import by_name, has_images, strays_by_name
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
+from preprocessing.ground import LabelSet
 from preprocessing.sets import KINDS
 
 
-def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     return by_name(source, classes, "camvid")
 
 

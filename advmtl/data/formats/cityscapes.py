@@ -6,18 +6,17 @@ from pathlib import Path
 from advmtl.config import Source
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
-from preprocessing.ground import Frame, lookup_table
+from preprocessing.ground import Frame, LabelSet
 from preprocessing.sets import CITYSCAPES as LAYOUT
 from preprocessing.sets import KINDS, Layout, Strays
 
 
-def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
-    lookup_table("cityscapes", classes)  # refuses an impossible label set here rather than in a worker
+def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     frames = LAYOUT.find_frames(Path(source.root).expanduser(), source.split)
     return [stereo_record(frame, LAYOUT, source.depth, classes, role) for frame in frames]
 
 
-def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str, role: Role) -> FrameRecord:
+def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str | LabelSet, role: Role) -> FrameRecord:
     """One frame of a stereo set; `rule`: `Source.depth`, which of its depths is taken."""
     prepared, own, lidar = frame.depth, frame.disparity, frame.lidar
     if rule == "prepared" or (rule == "auto" and role == "train" and prepared is not None):

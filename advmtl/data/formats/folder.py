@@ -6,24 +6,22 @@ from pathlib import Path
 from advmtl.config import Source
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
-from preprocessing.ground import InputError, lookup_table
+from preprocessing.ground import InputError, LabelSet
 from preprocessing.sets import KINDS, Strays, strays_in
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     return by_name(source, classes, "train")
 
 
-def by_name(source: Source, classes: str, ids: str) -> list[FrameRecord]:
+def by_name(source: Source, classes: str | LabelSet, ids: str) -> list[FrameRecord]:
     """The frames of three folders whose class maps have the ids `ids`."""
     root = Path(source.root).expanduser()
     images = _files_by_name(_part(root, "images", source.split, required=True))
     labels = _files_by_name(_part(root, "labels", source.split))
     depth = _files_by_name(_part(root, "depth", source.split)) if source.depth != "dataset" else {}
-    if labels and source.labels != "none":
-        lookup_table(ids, classes)
     return [
         FrameRecord(name, image, ids, classes, labels=labels.get(name), depth=depth.get(name))
         for name, image in sorted(images.items())
@@ -70,7 +68,7 @@ FOLDER = Format(
     is_one=has_images,
     needs="images/",
     kind=KINDS["folder"],
-    holds="images/ labels/ (train ids) depth/ (16-bit PNG, metres x 256)",
+    holds="images/ labels/ (train ids, or as a label set has it) depth/ (16-bit PNG, metres x 256)",
     ids="train",
     splits=False,
     strays=strays_by_name,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from advmtl.config import Source
 from advmtl.tasks import FrameRecord
+from preprocessing.ground import LabelSet
 from preprocessing.sets import Strays
 
 Role = Literal["train", "val"]
@@ -29,7 +30,7 @@ class Format:
         kind: (root) -> what such a set is called in a hint to a user who has given another path; None where there is
             none. Formats are asked in the order of their table.
         holds: the folders of a set, for the help of the command line.
-        ids: the ids of its class maps, as `preprocessing.ground.labels.lookup_table` names them.
+        ids: the ids of its class maps, as `preprocessing.ground.source_set` names them.
         splits: whether frames are split into folders for training and validation, so that a source without a split
             means that of its role.
         split_word: what a split is called in the help.
@@ -38,12 +39,12 @@ class Format:
         strays: (source, all its frames) -> the label files that belong to none of them.
     """
 
-    index: Callable[[Source, str, Role], list[FrameRecord]]
+    index: Callable[[Source, str | LabelSet, Role], list[FrameRecord]]
     is_one: Callable[[Path], bool]
     needs: str
     kind: Callable[[Path], str | None]
     holds: str
-    ids: str
+    ids: str | LabelSet
     splits: bool = True
     split_word: str = "SPLIT"
     stereo: bool = False

@@ -6,13 +6,12 @@ from advmtl.config import Source
 from advmtl.data.formats.cityscapes import stereo_record, stereo_strays
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
-from preprocessing.ground import lookup_table
+from preprocessing.ground import LabelSet
 from preprocessing.sets import KINDS, detect_layout, kind_of
 
 
-def _index(source: Source, classes: str, role: Role) -> list[FrameRecord]:
+def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     """`source.split` is one of the set's sequences."""
-    lookup_table("cityscapes", classes)
     root = Path(source.root).expanduser()
     layout = detect_layout(root)
     frames = [frame for frame in layout.find_frames(root, None) if source.split in (None, frame.city)]

@@ -16,6 +16,7 @@ from advmtl.tasks.instance.grouping import (
     map_instances,
     renumbered,
 )
+from advmtl.tasks.instance.own_ids import is_cityscapes, map_own_instances
 from advmtl.tasks.pictures import CAPTION_HEIGHT, MARGIN, ROW, footer_strip, footer_text, panel
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.segmentation.arrays import CLASSES, missing_ground_truth
@@ -140,7 +141,9 @@ class InstanceArrays(TaskArrays):
 def _read(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint16]:
     assert record.instances is not None
     ids = same_size(read_grey_or_index(record.instances), shape, record.instances)
-    return map_instances(ids, record.instances)
+    if is_cityscapes(record.ids, record.classes, renamed=bool(record.renamed)):
+        return map_instances(ids, record.instances)
+    return map_own_instances(ids, record.translation, record.instances)
 
 
 ARRAYS = InstanceArrays()

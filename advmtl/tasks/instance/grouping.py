@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import IGNORE, InputError, lookup_table
+from advmtl.tasks.instance.own_ids import class_table
+from preprocessing.ground import IGNORE, InputError, LabelSet, label_set, lookup_table
 
 NO_INSTANCE = 0
 """Pixels of no instance: road, buildings, sky."""
@@ -94,19 +95,16 @@ def instance_target(ids: NDArray[np.uint16]) -> NDArray[np.float32]:
     return np.concatenate([offsets_of(ids), ids[None].astype(np.float32)])
 
 
-@lru_cache(maxsize=8)
-def thing_classes(label_set: str) -> tuple[int, ...]:
-    """The classes of a label set that have instances, ascending; none for a set that is not of `LABEL_SETS`."""
-    try:
-        table = lookup_table("cityscapes", label_set)
-    except InputError:
-        return ()
-    return tuple(np.unique(table[list(THING_IDS)]).tolist())
+def thing_classes(classes: str | LabelSet) -> tuple[int, ...]:
+    """The classes of a label set that have instances, ascending; none where `classes` is "", no set."""
+    return label_set(classes).things if classes else ()
 
 
-def classes_of(ids: NDArray[Any], label_set: str) -> NDArray[np.uint8]:
-    """Class within `label_set` of Cityscapes instance ids (class * 1000 + number), any shape."""
-    return lookup_table("cityscapes", label_set)[np.asarray(ids, dtype=np.int64) // _NUMBERS]
+def classes_of(ids: NDArray[Any], classes: str | LabelSet) -> NDArray[np.uint8]:
+    """Class within the set `classes` of instance ids (Cityscapes' class, or a place of a thing, * 1000 + number), any
+    shape; 255 where it has no such class.
+    """
+    return class_table(classes)[np.asarray(ids, dtype=np.int64) // _NUMBERS]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from advmtl.tasks.instance.losses import LOSSES, instance_mask
 from advmtl.tasks.instance.metrics import InstanceMetrics
 from advmtl.tasks.learning import Figure, Meter, PrecisionLoss, TaskLearning
 from advmtl.tasks.spec import TaskSpec
+from preprocessing.ground import LabelSet
 
 NAME = "instance"
 OUTPUT = "offsets_px"
@@ -23,8 +24,8 @@ CLASSES_FROM = "segmentation"
 class InstanceMeter:
     """Offsets, and panoptic quality where there are classes too."""
 
-    def __init__(self, label_set: str) -> None:
-        self.offsets = InstanceMetrics(label_set)
+    def __init__(self, classes: str | LabelSet) -> None:
+        self.offsets = InstanceMetrics(classes)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch. Without classes, as in a network of this task alone, only the offsets can be measured."""

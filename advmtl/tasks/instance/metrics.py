@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advmtl.tasks.instance.grouping import (
     IGNORED_INSTANCE,
+    THING_IDS,
     Grouping,
     Instances,
     classes_of,
@@ -18,22 +19,23 @@ from advmtl.tasks.instance.grouping import (
     thing_classes,
 )
 from advmtl.tasks.instance.losses import instance_mask
-from preprocessing.ground import LABEL_SETS
+from preprocessing.ground import IGNORE, LabelSet, label_set
 
 MATCH_IOU = 0.5
 VOID_SHARE = 0.5
+_SOME_THING = THING_IDS[0] * 1000
 
 
-def match(found: Instances, truth: NDArray[np.uint16], label_set: str) -> NDArray[np.float64]:
+def match(found: Instances, truth: NDArray[np.uint16], classes: str | LabelSet) -> NDArray[np.float64]:
     """Match the instances of one picture with the true ones (Kirillov et al. 2019, section 4.1 and 4.2).
 
     Two of one class match where their IoU, without ignored pixels, is above 0.5; there can be only one such partner.
     A found instance that matches nothing and lies by more than half on ignored pixels does not count at all.
 
     Args:
-        found: instances, classes of `label_set`.
+        found: instances, classes of the set `classes`.
         truth: `[H,W]` as `map_instances` gives it.
-        label_set: classes of the result.
+        classes: the classes of the result; true instances of others, or of one without instances, are ignored.
     Returns: float64 `[4,K]`: per class of the set the sum of matched IoUs, and how many are matched, found only, true
         only.
     """
@@ -41,22 +43,25 @@ def match(found: Instances, truth: NDArray[np.uint16], label_set: str) -> NDArra
     shape = (len(found.classes) + 1, len(ids))
     pairs = found.ids.ravel().astype(np.int64) * shape[1] + truths.ravel()
     shared = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
-    true, ignored = is_instance(ids), ids == IGNORED_INSTANCE
+    instance = is_instance(ids)
+    of = np.where(instance, classes_of(np.where(instance, ids, _SOME_THING), classes), IGNORE)
+    true = instance & np.isin(of, label_set(classes).things)
+    ignored = (ids == IGNORED_INSTANCE) | (instance & ~true)
     void = shared[1:, ignored].sum(axis=1)
     areas, true_areas = shared[1:].sum(axis=1), shared[:, true].sum(axis=0)
     both = shared[1:, true]
     iou = both / ((areas - void)[:, None] + true_areas - both).clip(min=1)
-    true_classes = classes_of(ids[true], label_set)
+    true_classes = of[true]
     iou = np.where((found.classes[:, None] == true_classes) & (iou > MATCH_IOU), iou, 0)
     matched, missed = iou.any(axis=1), ~iou.any(axis=0)
     wrong = ~matched & (void <= VOID_SHARE * areas)
-    classes = len(LABEL_SETS[label_set].names)
+    count = len(label_set(classes).names)
     return np.stack(
         [
-            np.bincount(found.classes, weights=iou.sum(axis=1), minlength=classes),
-            np.bincount(found.classes[matched], minlength=classes),
-            np.bincount(found.classes[wrong], minlength=classes),
-            np.bincount(true_classes[missed], minlength=classes),
+            np.bincount(found.classes, weights=iou.sum(axis=1), minlength=count),
+            np.bincount(found.classes[matched], minlength=count),
+            np.bincount(found.classes[wrong], minlength=count),
+            np.bincount(true_classes[missed], minlength=count),
         ]
     ).astype(np.float64)
 
@@ -76,7 +81,7 @@ def quality(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
 class InstanceMetrics:
     """Offsets over the pixels of all instances, and instances over the pictures of a set; things of one label set."""
 
-    label_set: str
+    classes: str | LabelSet
     grouping: Grouping = field(default_factory=Grouping)
     sums: Tensor | None = field(default=None, repr=False)  # float64 [3]: pixels, squared errors, squared offsets
     counts: NDArray[np.float64] | None = field(default=None, repr=False)
@@ -100,14 +105,14 @@ class InstanceMetrics:
         self.frames += len(target) if frames is None else frames
         if classes is None:
             return
-        things = thing_classes(self.label_set)
+        things = thing_classes(self.classes)
         # Host sync: grouping is NumPy, as on the vehicle.
         maps = (offsets.float().cpu().numpy(), classes.cpu().numpy().astype(np.uint8), target[:, 2].cpu().numpy())
         for one, labels, ids in zip(*maps, strict=True):
             truth = ids.astype(np.uint16)
             if (truth == IGNORED_INSTANCE).all():
                 continue
-            counts = match(group(one, labels, things, self.grouping), truth, self.label_set)
+            counts = match(group(one, labels, things, self.grouping), truth, self.classes)
             self.counts = counts if self.counts is None else self.counts + counts
 
     def merge(self, other: "InstanceMetrics") -> None:
@@ -134,12 +139,12 @@ class InstanceMetrics:
             "width_px": next(iter(self.widths)) if len(self.widths) == 1 else None,
         }
         if self.counts is not None:
-            result |= _qualities(self.counts, self.label_set)
+            result |= _qualities(self.counts, self.classes)
         return {**result, "pixels": int(pixels), "frames": self.frames}
 
 
-def _qualities(counts: NDArray[np.float64], label_set: str) -> dict[str, Any]:
-    things, names = thing_classes(label_set), LABEL_SETS[label_set].names
+def _qualities(counts: NDArray[np.float64], classes: str | LabelSet) -> dict[str, Any]:
+    things, names = thing_classes(classes), label_set(classes).names
     values = {name: value[list(things)] for name, value in quality(counts).items()}
     seen = ~np.isnan(values["pq"])
     result: dict[str, Any] = {name: float(value[seen].mean()) if seen.any() else None for name, value in values.items()}

@@ -24,12 +24,10 @@ from advmtl.tasks.segmentation.doubts import binary_masks, other_ids
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
     IGNORE,
+    LabelMap,
     LabelSet,
     colorize,
-    count_labels,
-    lookup_table,
-    map_labels,
-    read_grey_or_index,
+    read_label_map,
     resize_nearest,
     same_size,
 )
@@ -52,15 +50,17 @@ class SegmentationArrays(TaskArrays):
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
         if record.labels is not None:
-            _count(record, shape)  # an unknown id shows only when decoded
+            _labels(record, shape).counts(record.translation)  # an unknown id shows only when decoded
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
-        counts, table = _count(record, shape), lookup_table(record.ids, record.classes)
-        classes = np.bincount(table, weights=counts, minlength=256)[: len(spec.labels.names)].astype(np.int64)
-        valid, ids = int(classes.sum()), np.flatnonzero(counts)
-        return Contents(
-            int(counts.sum()), valid, valid, classes, dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))
-        )
+        labels, how = _labels(record, shape), record.translation
+        ids = labels.counts(how)
+        every = np.zeros(256, np.int64)
+        for value, pixels in ids.items():
+            every[labels.class_of(value, how)] += pixels
+        classes = every[: len(spec.labels.names)]
+        valid = int(classes.sum())
+        return Contents(sum(ids.values()), valid, valid, classes, {} if labels.of_colours else ids)
 
     def class_names(self, spec: TaskSpec) -> tuple[str, ...]:
         return spec.labels.names
@@ -68,8 +68,8 @@ class SegmentationArrays(TaskArrays):
     def doubts(self, files: Sequence[tuple[FrameRecord, Contents]], spec: TaskSpec) -> list[str]:
         if not files:
             return []
-        ids, found = files[0][0].ids, [contents for _, contents in files]
-        return binary_masks(found, spec.labels, ids) or other_ids(found, spec.labels, ids)
+        how, found = files[0][0].translation, [contents for _, contents in files if contents.ids]
+        return binary_masks(found, how) or other_ids(found, how)
 
     def read(self, record: FrameRecord, shape: tuple[int, int], size: Size, spec: TaskSpec) -> NDArray[np.uint8]:
         return resize_nearest(_read(record, shape), size)
@@ -135,14 +135,14 @@ def missing_ground_truth(files: str, sources: Sequence[DataSource]) -> str:
 
 def _read(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     assert record.labels is not None
-    raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
-    return map_labels(raw, lookup_table(record.ids, record.classes), record.labels)
+    return _labels(record, shape).classes(record.translation)
 
 
-def _count(record: FrameRecord, shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _labels(record: FrameRecord, shape: tuple[int, ...]) -> LabelMap:
     assert record.labels is not None
-    raw = same_size(read_grey_or_index(record.labels), shape, record.labels)
-    return count_labels(raw, lookup_table(record.ids, record.classes), record.labels)
+    labels = read_label_map(record.labels, record.translation)
+    same_size(labels.values, shape, record.labels)
+    return labels
 
 
 def overlay(image: RGB, classes: NDArray[np.uint8], palette: RGB, opacity: float = 0.5) -> RGB:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from advmtl.tasks.segmentation.metrics import mean_or_none
-from preprocessing.ground import IGNORE, LABEL_SETS
+from preprocessing.ground import IGNORE, LabelSet, label_set
 
 DILATION_RATIO = 0.02
 
@@ -69,12 +69,12 @@ class BoundaryIoU:
     so both bands follow a void region's rim. Counts are summed over the set, as for mIoU.
     """
 
-    label_set: str
+    classes: str | LabelSet
     counts: Tensor | None = None  # int64 [3, K]: both, truth, prediction
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add class ids `[N,H,W]`; `target` 255 = ignore."""
-        classes = len(LABEL_SETS[self.label_set].names)
+        classes = len(label_set(self.classes).names)
         predicted = torch.where(target == IGNORE, IGNORE, prediction.long())
         distance = boundary_width(*target.shape[-2:])
         true_band, predicted_band = boundary_map(target, distance), boundary_map(predicted, distance)

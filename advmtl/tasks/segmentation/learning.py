@@ -16,7 +16,7 @@ from advmtl.tasks.segmentation.encodings import equally_sharp, one_hot, shares
 from advmtl.tasks.segmentation.losses import LOSSES
 from advmtl.tasks.segmentation.metrics import SegmentationMetrics, frame_confusions, frame_metrics
 from advmtl.tasks.spec import TaskSpec
-from preprocessing.ground import IGNORE
+from preprocessing.ground import IGNORE, LabelSet
 
 NAME = "segmentation"
 OUTPUT = "classes"
@@ -25,8 +25,8 @@ OUTPUT = "classes"
 class SegmentationMeter:
     """IoU, accuracy and boundary IoU over a set."""
 
-    def __init__(self, label_set: str) -> None:
-        self.pixels, self.boundary = SegmentationMetrics(label_set), BoundaryIoU(label_set)
+    def __init__(self, classes: str | LabelSet) -> None:
+        self.pixels, self.boundary = SegmentationMetrics(classes), BoundaryIoU(classes)
 
     def update(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], frames: int) -> None:
         """Add a batch of logits."""
@@ -66,7 +66,7 @@ class Segmentation(TaskLearning):
     losses = LOSSES
     figures: Sequence[Figure] = (
         Figure("miou", "1", True, main=True, title="mIoU", delta_m=True, of_frames=True, ranks_frames=True),
-        Figure("miou_categories", "1", True, main=True, title="mIoU 7 cat."),
+        Figure("miou_categories", "1", True, main=True, title="mIoU categories"),
         Figure("pixel_accuracy", "1", True, main=True, title="pixel accuracy", delta_m=True, of_frames=True),
         Figure("boundary_iou", "1", True, main=True, title="boundary IoU"),
         Figure("iou_per_class", "1", True, title="IoU", per_class=True),

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from preprocessing.ground import CATEGORIES_OF, IGNORE, LABEL_SETS
+from preprocessing.ground import IGNORE, LabelSet, label_set
 
 
 def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Tensor:
@@ -57,18 +57,22 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
 
 
+def _grouped(confusion: NDArray[np.int64], labels: LabelSet) -> NDArray[np.int64]:
+    return merge_classes(confusion, labels.group_table, len(labels.group_names))
+
+
 @dataclass
 class SegmentationMetrics:
     """mIoU and pixel accuracy of one label set; `device` None follows the first update."""
 
-    label_set: str
+    classes: str | LabelSet
     confusion: Tensor | None = None
     frames: int = 0
 
     @property
     def num_classes(self) -> int:
         """Classes of the label set."""
-        return len(LABEL_SETS[self.label_set].names)
+        return len(label_set(self.classes).names)
 
     def update(self, prediction: Tensor, target: Tensor, frames: int | None = None) -> None:
         """Add class ids `[N,H,W]`; `target` 255 = ignore. `frames`: how many of them have labels at all."""
@@ -84,20 +88,19 @@ class SegmentationMetrics:
 
     def compute(self) -> dict[str, Any]:
         """The metrics, 0..1, with None where undefined; classes in neither truth nor prediction are left out
-        of means.
+        of means. `miou_categories` is over the set's groups, where it has some.
         """
         if self.confusion is None:
             return {}
         confusion = self.confusion.cpu().numpy()  # host sync, once per set
-        names = LABEL_SETS[self.label_set].names
+        labels = label_set(self.classes)
         iou = iou_per_class(confusion)
-        categories = merge_classes(confusion, CATEGORIES_OF[self.label_set], len(LABEL_SETS["categories7"].names))
         return {
             "miou": mean_or_none(iou),
-            "miou_categories": mean_or_none(iou_per_class(categories)),
+            **({"miou_categories": mean_or_none(iou_per_class(_grouped(confusion, labels)))} if labels.groups else {}),
             "pixel_accuracy": ratio(float(np.trace(confusion)), float(confusion.sum())),
             "iou_per_class": {
-                name: None if np.isnan(value) else float(value) for name, value in zip(names, iou, strict=True)
+                name: None if np.isnan(value) else float(value) for name, value in zip(labels.names, iou, strict=True)
             },
             "classes_absent": int(np.isnan(iou).sum()),
             "confusion": confusion.tolist(),  # pixels, rows are the truth
