@@ -19,7 +19,7 @@ from preprocessing.ground import (
     read_disparity,
     read_grey_or_index,
 )
-from preprocessing.sets.calibration import EXAMPLE, files_with, find_calibration, read_calibration
+from preprocessing.sets.calibration import EXAMPLE, files_with, find_calibration, read_calibration, unknown_beside
 from preprocessing.sets.cityscapes import MASKS
 
 # Of two files of one name the first ending here is taken: without loss before with.
@@ -190,7 +190,7 @@ def read_camera(rig: Rig, frame: Frame, size: tuple[int, int]) -> Camera:
         depth = len(Path(rig.left).parts) + bool(frame.city)
         raise InputError(
             f"{frame.left}: no calibration for it; write {frame.left.parents[depth] / 'calibration.json'} such as "
-            f"{EXAMPLE}, in metres and pixels"
+            f"{EXAMPLE}, in metres and pixels{unknown_beside(frame.left.parents[depth])}"
         )
     return read_calibration(frame.camera, rig.cameras).at(size)
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, write_png
+from preprocessing.job import preprocess
 from preprocessing.sets import find_calibration, format_of, read_calibration, read_lens
 from preprocessing.sets.calibration import FORMATS, files_with
 from preprocessing.sets.calibration.document import number
@@ -176,6 +177,14 @@ def test_a_file_that_no_format_knows_says_which_were_tried(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"camera\.yaml: no calibration in a known format") as caught:
         read_calibration(path)
     assert all(one.name in str(caught.value) and one.mark in str(caught.value) for one in FORMATS.values())
+
+
+def test_a_rig_whose_calibration_nobody_knows_names_the_file(tmp_path: Path) -> None:
+    for side in ("left", "right"):
+        write_png(tmp_path / side / "0.png", np.zeros((40, 60, 3), np.uint8))
+    written.put(tmp_path / "camera.yaml", "name: front\nfocal: 700\n")
+    with pytest.raises(InputError, match=r"write .*calibration\.json .*camera\.yaml beside it: in none.*ROS"):
+        preprocess(tmp_path)
 
 
 @pytest.mark.parametrize(("writer", "second"), [(written.ros, "right.yaml"), (written.euroc, "cam1/sensor.yaml")])

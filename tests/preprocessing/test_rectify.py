@@ -297,6 +297,17 @@ def test_labels_keep_their_kind(raw: Path, tmp_path: Path) -> None:
     assert wide.dtype == np.uint16 and np.median(wide) == 4000
 
 
+def test_labels_in_colours_have_none_for_nothing(raw: Path, tmp_path: Path) -> None:
+    root = tmp_path / "rig"
+    shutil.copytree(raw, root)
+    write_png(root / "labels" / "a.png", np.full((SIZE[1], SIZE[0], 3), (128, 64, 32), np.uint8))
+    assert rectify_set(root, RectifySettings(tmp_path / "out")).skipped == []
+    found = read_image(tmp_path / "out" / "labels" / "a.png")
+    assert (found == (128, 64, 32)).all()  # no colour that no set knows
+    report = rectify_set(root, RectifySettings(tmp_path / "wide", alpha=1.0))
+    assert [name for name, _ in report.skipped] == ["a"] and "--labels-on none" in report.skipped[0][1]
+
+
 def test_measured_depth_moves_with_the_camera() -> None:
     """A point of the raw camera at 6 m is nearer or farther along the turned axis, at another pixel."""
     pair = raw_cameras("radtan")
