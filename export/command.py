@@ -19,7 +19,7 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
 
     Raises: InputError; ParityError for a model that differs or loses too much, after all others are written.
     """
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     if engine:
         options = replace(options, target="gpu")
     if set(options.precisions) == {"fp32"}:
@@ -61,7 +61,7 @@ SHOWN = 12  # layers of the sensitivity table; the JSON has all
 
 def print_precisions(report: PrecisionReport, console: Console | None = None) -> None:
     """Print metrics, sizes and latencies beside float32, and the most sensitive layers of the int8 model."""
-    console = console or Console()
+    console = console or Console(emoji=False)
     reference = report.models[0].figures
     width, height = report.metadata.size
     table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")

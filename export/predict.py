@@ -13,7 +13,7 @@ from advmtl.tasks import FrameRecord, MapFile, Task, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
 from export.stream import Loaded, Skipped, Views, find_images, unique_name
-from preprocessing.ground import InputError, picture_shape, progress, read_image, write_png
+from preprocessing.ground import InputError, Reading, find_bits, progress, read_image, write_png
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class _Picture:
 
 
 def _pictures(paths: list[Path], root: Path, views: Views) -> Iterator[_Picture | Skipped]:
-    seen = False
+    seen, how = False, Reading(bits=find_bits(paths), turned=True)
     for path in paths:
         relative = path.relative_to(root)
         name = str(relative.with_suffix(""))
         try:
-            image = read_image(path)
+            image = read_image(path, how)
         except InputError as error:
             yield Skipped(str(relative), str(error))
             continue
@@ -51,7 +51,7 @@ def _labelled(records: Sequence[FrameRecord], session: Session, views: Views) ->
     for record in records:
         own = {name: task for name, task in tasks.items() if task.has(record)}
         try:
-            size = picture_shape(record.image)[::-1]
+            size = record.shape()[::-1]
             lens = record.lens(size) if session.lens is None and session.metadata.of_lens else None
             view = views.at(record.name, size, lens)
             frame = load_frame(record, session.metadata.size, own, spec, fit=session.shown_as)

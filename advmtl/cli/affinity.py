@@ -64,7 +64,7 @@ def affinity(
 def _print(run: Path, found: "Affinities", proposed: "list[Grouping]", networks: int | None) -> None:
     from advmtl.affinity import group_table, pair_table
 
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     console.print(f"{run}: {found.count} of {found.steps} steps measured", markup=False, highlight=False)
     _table(pair_table(found))
     if proposed:
@@ -82,4 +82,4 @@ def _table(content: tuple[list[str], list[list[str]]]) -> None:
         table.add_column(name, justify=text, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table, markup=False)
+    Console(emoji=False).print(table, markup=False)

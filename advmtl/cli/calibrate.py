@@ -61,14 +61,14 @@ def calibrate(
     where = report or (None if found.out is None else (out or default_out(model)).with_suffix(".json"))
     if where is not None:
         write_json(where, found.to_dict())
-        Console(soft_wrap=True).print(f"written: {where}", highlight=False, markup=False)
+        Console(soft_wrap=True, emoji=False).print(f"written: {where}", highlight=False, markup=False)
     if found.samples.skipped:
         raise typer.Exit(EXIT_SKIPPED)
 
 
 def print_calibration(found: "Calibrated") -> None:
     """Before and after as a table, what is doubtful, and what was written or why not."""
-    fit, console = found.fit, Console(soft_wrap=True)
+    fit, console = found.fit, Console(soft_wrap=True, emoji=False)
     table = Table(
         title=f"{fit.count} known distances in {len(found.samples.frames)} pictures, each held out in its turn"
     )

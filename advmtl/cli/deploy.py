@@ -36,7 +36,7 @@ def predict(
     from export.predict import predict as draw
     from export.session import open_session
 
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
 
     def notice(text: str) -> None:
         console.print(text, markup=False, highlight=False)

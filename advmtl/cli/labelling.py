@@ -64,7 +64,7 @@ def select(
         labelled=[Source.parse(text) for text in labelled or []],
         ignore_labels=ignore_labels,
     )
-    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     for one in chosen.skipped:
         console.print(f"skipped {one.name}: {one.reason}")
     all_of_them = f" (all there are, {count} were asked for)" if len(chosen.rows) < count else ""

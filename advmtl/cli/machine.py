@@ -75,11 +75,11 @@ def _print(found: Any) -> None:
         for line in _fewer(list(lines)):
             status = f"[{_COLOURS[line.status]}]{line.status}[/]"
             table.add_row(status, escape(line.name), escape(line.found), escape(line.remedy))
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     counts = {status: sum(line.status == status for line in found.lines) for status in _COLOURS}
     summary = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    plain = Console(soft_wrap=True)
+    plain = Console(soft_wrap=True, emoji=False)
     plain.print(f"{summary}; {found.seconds:.0f} s", highlight=False)
     for line in found.next:
         plain.print(f"next: {line}", markup=False, highlight=False)

@@ -1,7 +1,7 @@
 """The command `evaluate`. It imports `export` inside its body, for a model's file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from advmtl.config import Config
-    from advmtl.data import NamedLoader
+    from advmtl.data import Line, NamedLoader
     from advmtl.evaluation import Manner, Observer, ResultFiles
 
 _FILES = (".onnx", ".engine")
@@ -86,7 +86,7 @@ def evaluate(
     if not measured and submit is None:
         names = ", ".join(name for name, _ in loaders)
         raise InputError(f"{names}: no frame has a valid label of {', '.join(config.tasks)}; nothing can be measured")
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     if measured:
         print_table(metrics, f"Evaluation{f' {manner.words}' if manner.words else ''}", tasks=tasks)
     _print_protocols(metrics, config)
@@ -145,7 +145,7 @@ def _opened(
     Raises: InputError where the sources have no label to measure on.
     """
     from advmtl.config import Source
-    from advmtl.data import check_measurable, source_name, survey_val, val_loaders
+    from advmtl.data import check_measurable, source_lines, source_name, survey_val, val_loaders
     from advmtl.training import load_trained
 
     if model.suffix in _FILES:
@@ -159,6 +159,8 @@ def _opened(
     config, target = trained.config, device_of(device)
     sources = [Source.parse(text) for text in data] if data else config.data.val
     loaders = val_loaders(config, sources, presentation=manner.presentation)
+    for _, loader in loaders:
+        _tell(source_lines(loader))
     if submit is None:
         what = ", ".join(map(source_name, sources))
         surveyed = survey_val(config, [loader for _, loader in loaders], sources)
@@ -169,9 +171,18 @@ def _opened(
 
 
 def _warn(line: str) -> None:
-    console = Console(stderr=True, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True, emoji=False)
     console.print("[yellow]warning[/]", end=" ")
     console.print(line, highlight=False, markup=False, emoji=False)
+
+
+def _tell(lines: "Sequence[Line]") -> None:
+    for line in lines:
+        if line.doubtful:
+            _warn(line.text)
+        else:
+            console = Console(stderr=True, soft_wrap=True, emoji=False)
+            console.print(line.text, highlight=False, markup=False)
 
 
 def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str, Any]) -> None:
@@ -190,7 +201,7 @@ def _doubt(loaders: "list[NamedLoader]", config: "Config", trained: Mapping[str,
     zooms = {zoom for _, loader in loaders for zoom in getattr(loader.dataset, "zooms", ())}
     beyond = [f"{zoom:.3g}" for zoom in sorted(zooms) if lens and not min(low, 1) <= zoom <= max(high, 1)]
     if beyond:
-        Console(soft_wrap=True).print(
+        Console(soft_wrap=True, emoji=False).print(
             f"[yellow]warning[/] shown {', '.join(beyond)} times as large as in training, whose zooms are {low:g} to "
             f"{high:g}: metres and normals are corrected for it, and are a guess there",
             highlight=False,
@@ -232,7 +243,7 @@ def _official(files: "ResultFiles", metrics: Mapping[str, Any]) -> dict[str, Any
     for name, value in figures.items():
         if value is None or isinstance(value, float):
             table.add_row(name, _share(value), _share(ours[name]) if name in ours else "")
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     console.print(table)
     for name, own in ours.items():
         if (own is None) != (figures[name] is None) or abs((own or 0) - (figures[name] or 0)) > _SAME:
@@ -252,7 +263,7 @@ def _print_protocols(metrics: Mapping[str, Any], config: "Config") -> None:
             if figures:
                 print_table({task: figures}, f"{task}, protocol {name}", tasks=config.task_table)
             else:
-                Console(soft_wrap=True).print(
+                Console(soft_wrap=True, emoji=False).print(
                     f"[yellow]warning[/] protocol {name}: no frame has a true value where it measures", highlight=False
                 )
 

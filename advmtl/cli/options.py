@@ -30,7 +30,7 @@ LabelsOn = Annotated[
 PairTolerance = Annotated[
     float | None,
     typer.Option(
-        "--pair-tolerance-s", help="Stamps of left and right differ by no more [s]; default: half a frame's time."
+        "--pair-tolerance-s", help="Stamps of left and right (of a bag, in names of pictures) differ by no more [s]."
     ),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]

@@ -20,4 +20,4 @@ def report(
     from advmtl.report import write_report
 
     size = write_report(runs, out, title=title, frames=frames)
-    Console(soft_wrap=True).print(f"written: {out} ({size / 1e6:.1f} MB)", highlight=False)
+    Console(soft_wrap=True, emoji=False).print(f"written: {out} ({size / 1e6:.1f} MB)", highlight=False)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
-from preprocessing.ground import EXIT_SKIPPED, told_label_set
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED
 
 _LISTED = 20
 
@@ -46,9 +46,9 @@ def synth(
     mounting = Mounting(**{name: span_of(text, name) for name, text in asked.items() if text is not None})
     summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction, mounting=mounting)
     if summary.note:
-        Console(soft_wrap=True).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
+        Console(soft_wrap=True, emoji=False).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
     classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
-    Console(soft_wrap=True).print(
+    Console(soft_wrap=True, emoji=False).print(
         f"{summary.train} train and {summary.val} val pairs in {out}; "
         f"{summary.made} made now in {summary.seconds:.1f} s\n"
         f"pairs with each class: {classes}\nnext: advmtl preprocess {out}",
@@ -72,7 +72,7 @@ def preprocess(
     ] = None,
     tile: Annotated[int | None, typer.Option(help="crestereo: side of the tiles [px], for less memory.")] = None,
     device: Annotated[str | None, typer.Option(help="crestereo, onnx: auto, cpu or cuda[:N].")] = None,
-    split: Annotated[str | None, typer.Option(help="One split; all by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="One split or sequence; all by default.")] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder, if not ROOT.")] = None,
     workers: Workers = 2,
     max_depth: Annotated[float, typer.Option(help="Larger depths are clipped to this value [m].")] = 80.0,
@@ -93,6 +93,9 @@ def preprocess(
     ] = (False),
     check: Annotated[bool, typer.Option("--check", help="Then measure the depth: see advmtl quality.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Redo finished frames.")] = False,
+    bits: Annotated[
+        int | None, typer.Option(min=8, max=16, help="Bits used of 16-bit pictures; default: by their largest values.")
+    ] = None,
     rectify: Annotated[
         str, typer.Option(help="Pairs of raw cameras are rectified first: auto, always or never.")
     ] = "auto",
@@ -110,7 +113,8 @@ def preprocess(
 
     Depth is 16-bit PNG, metres × 256, 0 = invalid. Bad frames are listed and skipped; finished frames are not
     processed again, and an interrupted run resumes. Under torchrun each process takes its share.
-    depth/manifest.jsonl has one line per frame. Exit code 3: done, but frames were skipped.
+    depth/manifest.jsonl has one line per frame. Files of the set's own are never overwritten. Exit code 3: done, but
+    frames were skipped; with --dry-run: frames have problems (2: every one has).
 
     Examples:
 
@@ -124,6 +128,7 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
+    from preprocessing.ground import told_label_set
     from preprocessing.job import (
         AskedTopics,
         BagSettings,
@@ -146,7 +151,7 @@ def preprocess(
     given |= {"size": size, "tile": tile, "device": device, "fill": fill}
     matcher, texts, notes = current_names(matcher, setting or [])
     if current_shard().index == 0:
-        _print_lines(Console(stderr=True, soft_wrap=True), "note: ", notes)
+        _print_lines(Console(stderr=True, soft_wrap=True, emoji=False), "note: ", notes)
     matching, cleaning = build_settings(matcher, given, texts)
     settings = PreprocessSettings(
         matcher=matching,
@@ -161,6 +166,8 @@ def preprocess(
         classes=told_label_set(classes, "--classes"),
         labels=labels,  # type: ignore[arg-type]
         again=again,
+        bits=bits,
+        pair_tolerance_s=pair_tolerance_s,
         rectify=rectify,  # type: ignore[arg-type]
         alpha=alpha,
         labels_on=labels_on,  # type: ignore[arg-type]
@@ -169,9 +176,10 @@ def preprocess(
     if dry_run:
         if current_shard().index == 0:
             lines, whole = dry_run_lines(root, settings)
-            _print_lines(Console(soft_wrap=True), "", lines)
-            if not whole:
-                _print_plan(make_plan(root, settings))
+            _print_lines(Console(soft_wrap=True, emoji=False), "", lines)
+            code = 0 if whole else _print_plan(make_plan(root, settings))
+            if code:
+                raise typer.Exit(code)
         return
     report = run(root, settings)
     if report.index != 0:  # under torchrun rank 0 reports for all; an error here would end it early
@@ -181,13 +189,15 @@ def preprocess(
     complete = report.complete
     if check:
         there = out if report.root == root else None  # a rectified set holds its own depth
-        complete &= _measure(report.root, matcher=matcher, split=split, out=there, workers=workers)
+        complete &= _measure(
+            report.root, matcher=matcher, split=split, out=there, workers=workers, tolerance_s=pair_tolerance_s
+        )
     if not complete:
         raise typer.Exit(EXIT_SKIPPED)
 
 
 def _print_report(report: Any, following: str) -> None:
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     _print_lines(console, "", report.notes)
     _print_lines(console, "warning: ", report.doubts + report.warnings, "depth/preprocess.json and manifest.jsonl")
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped])
@@ -211,15 +221,16 @@ def _print_lines(console: Console, prefix: str, lines: list[str], record: str = 
     for line in lines[:_LISTED]:
         # A file name need not be UTF-8.
         readable = line.encode("utf-8", "backslashreplace").decode()
-        console.print(f"{prefix}{readable}", markup=False, highlight=False)
+        console.print(f"{prefix}{readable}", markup=False, highlight=False, emoji=False)
     if len(lines) > _LISTED:
         console.print(f"{prefix}… and {len(lines) - _LISTED} more, all in {record}", highlight=False)
 
 
-def _print_plan(plan: Any) -> None:
+def _print_plan(plan: Any) -> int:
+    """Print what would be done, and return the exit code."""
     from preprocessing.job import inspect
 
-    seen, console = inspect(plan), Console(soft_wrap=True)
+    seen, console = inspect(plan), Console(soft_wrap=True, emoji=False)
     lines = [f"layout {seen.layout}, {seen.frames} frames, {seen.frames - sum(seen.todo.values())} finished"]
     lines += [f"  to do, {why}: {number}" for why, number in seen.todo.items()]
     lines += [f"  {line}" for line in seen.cameras]
@@ -228,9 +239,10 @@ def _print_plan(plan: Any) -> None:
     lines += [f"  pair {name}: {line}" for name, line in seen.pairs]
     lines.append(f"space needed: about {seen.needed_bytes / 1e9:.2g} GB, free: {seen.free_bytes / 1e9:.3g} GB")
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, emoji=False)
     _print_lines(console, "warning: ", seen.doubts)
     _print_lines(console, "problem: ", seen.problems)
+    return 0 if not seen.faulty else EXIT_SKIPPED if seen.faulty < seen.frames else EXIT_BAD_INPUT
 
 
 def quality(
@@ -240,6 +252,7 @@ def quality(
     out: Annotated[Path | None, typer.Option(help="The --out given to preprocess.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst frames that are drawn.")] = 8,
     workers: Workers = 2,
+    pair_tolerance_s: PairTolerance = None,
 ) -> None:
     """Measure the accuracy of preprocessed depth: a page with pictures of the worst frames, and JSON.
 
@@ -248,23 +261,36 @@ def quality(
 
     Example: advmtl quality data/synth --split val
     """
-    if not _measure(root, matcher=matcher, split=split, out=out, worst=worst, workers=workers):
+    if not _measure(
+        root, matcher=matcher, split=split, out=out, worst=worst, workers=workers, tolerance_s=pair_tolerance_s
+    ):
         raise typer.Exit(EXIT_SKIPPED)
 
 
-def _measure(root: Path, *, matcher: str, split: str | None, out: Path | None, workers: int, worst: int = 8) -> bool:
+def _measure(
+    root: Path,
+    *,
+    matcher: str,
+    split: str | None,
+    out: Path | None,
+    workers: int,
+    worst: int = 8,
+    tolerance_s: float | None = None,
+) -> bool:
     """Measure and print; whether every frame could be measured."""
     from preprocessing.quality import QualitySettings, check_quality, headlines
 
-    settings = QualitySettings(matcher=matcher, split=split, out=out, worst=worst, workers=workers)
+    settings = QualitySettings(
+        matcher=matcher, split=split, out=out, worst=worst, workers=workers, pair_tolerance_s=tolerance_s
+    )
     report = check_quality(root, settings)
     table = Table("metric", "value", "what it means", title=f"Depth of {root} by {matcher}")
     for line in headlines(report.metrics):
         table.add_row(line.name, line.value, line.meaning)
-    console = Console(soft_wrap=True)
-    Console().print(table)
+    console = Console(soft_wrap=True, emoji=False)
+    Console(emoji=False).print(table)
     for note in report.notes:
         console.print(note, markup=False, highlight=False)
     _print_lines(console, "skipped ", [f"{name}: {reason}" for name, reason in report.skipped], "depth/quality.json")
-    console.print(f"page: {report.page}; all metrics: {report.json}", markup=False, highlight=False)
+    console.print(f"page: {report.page}; all metrics: {report.json}", markup=False, highlight=False, emoji=False)
     return not report.skipped

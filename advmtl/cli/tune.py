@@ -72,7 +72,7 @@ def tune(
     if len(chosen) > 1:
         raise InputError(f"--{chosen[0]} and --{chosen[1]}: give one budget")
     budget = Budget(chosen[0], given[chosen[0]]) if chosen else Budget()  # type: ignore[arg-type]
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     if processes > (cores := usable_cores()[0]):
         console.print(f"[yellow]warning[/] --processes {processes}: there are {cores:g} cores", highlight=False)
     found = search(
@@ -114,7 +114,7 @@ def probe(
 
     settings = load_config(config, [*sources_of(data or [], val or []), *(overrides or [])])
     found = measure(settings, device_of(device), steps=steps, share=share)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     console.print(found.grid().rich())
     console.print(
         f"gradient magnitude similarity of the tasks: {found.similarity:.2f} as configured, 1 as proposed; adversaries "

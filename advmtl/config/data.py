@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -12,9 +12,11 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
+from advmtl.config.depth_files import DepthFiles, DepthRule
 from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
 from advmtl.config.typed import Classes, Fraction, Size, Strict, validate
 from advmtl.config.yaml_text import read_yaml
@@ -47,6 +49,12 @@ class Source(Strict):
         fx_px: focal length in pixels of the pictures as they are on the disk.
         hfov_deg: what they show from side to side [degrees].
 
+    Which frames, and how they are read:
+        depth: auto, prepared, dataset or none; or what the numbers in its depth files mean, `DepthFiles`.
+        bits: so many of the 16 of its pictures are used; None: by the largest value of the first ones.
+        list: a file that names its frames, one a line; below the root, or a path of its own.
+        part: one of two parts without a common drive (folder of pictures): val has `share` of the frames, by `seed`.
+
     What its label files hold, where that is not what its format has (docs/label_sets.md):
         classes: a label set, by name, file, or itself.
         map: class of the source to class of the network, or to `ignore`, where names and groups do not say so.
@@ -58,13 +66,38 @@ class Source(Strict):
     weight: PositiveFloat = 1.0
     size: Size | None = None
     frames: tuple[NonNegativeInt, PositiveInt] | None = None  # [first, end) of the sorted frames, to hold some back
-    depth: Literal["auto", "prepared", "dataset", "none"] = "auto"
+    depth: DepthRule | DepthFiles = "auto"
     labels: Literal["auto", "none"] = "auto"
     classes: Classes | None = None
     map: ClassMap = {}
     camera: str | None = None
     fx_px: PositiveFloat | None = None
     hfov_deg: Annotated[float, Field(ge=MIN_HFOV_DEG, le=MAX_HFOV_DEG)] | None = None
+    bits: Annotated[int, Field(ge=8, le=16)] | None = None
+    list: str | None = None
+    part: Literal["train", "val"] | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: NonNegativeInt = 0
+
+    @field_validator("depth", mode="before")
+    @classmethod
+    def _depth(cls, value: Any) -> Any:
+        """By its kind, so that a fault is named by its key and not once for each of the two."""
+        if isinstance(value, dict):
+            return DepthFiles.model_validate(value)
+        if isinstance(value, str) and value not in get_args(DepthRule):
+            raise ValueError(f"{value!r}; offered: {', '.join(get_args(DepthRule))}, or a mapping such as {{unit: mm}}")
+        return value
+
+    @property
+    def takes(self) -> DepthRule:
+        """Which of its depths is taken."""
+        return self.depth.take if isinstance(self.depth, DepthFiles) else self.depth
+
+    @property
+    def depth_files(self) -> DepthFiles:
+        """What is said of its depth files."""
+        return self.depth if isinstance(self.depth, DepthFiles) else DepthFiles(take=self.depth)
 
     @model_validator(mode="after")
     def _one_lens(self) -> "Source":
@@ -75,7 +108,8 @@ class Source(Strict):
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read `format:root[:split]`, and after it any of its other keys with a plain value: `,hfov_deg=72`.
+        """Read `format:root[:split]`, and after it any of its other keys with a plain value: `,hfov_deg=72`, also those
+        of its depth: `,depth.unit=mm`.
 
         Raises: InputError.
         """
@@ -92,10 +126,24 @@ class Source(Strict):
         return validate(cls, {**values, **told}, f"data source {whole!r}")
 
 
-def _told(text: str) -> tuple[str, dict[str, str]]:
-    """`format:root[:split]`, and the keys that are written after it."""
-    parts = re.split(r",(?=[a-z_]+=)", text)
-    return parts[0], dict(part.split("=", 1) for part in parts[1:])
+def _told(text: str) -> tuple[str, dict[str, Any]]:
+    """`format:root[:split]`, and the keys that are written after it; a.b=c is the mapping a: {b: c}."""
+    parts = re.split(r",(?=[a-z_]+(?:\.[a-z_]+)?=)", text)
+    found: dict[str, Any] = {}
+    for key, value in (part.split("=", 1) for part in parts[1:]):
+        section, dot, name = key.partition(".")
+        if dot:
+            own = found.setdefault(section, {})
+            if not isinstance(own, dict):
+                raise InputError(
+                    f"data source {text!r}: {section}={own} and {key} exclude each other; see {section}.take"
+                )
+            own[name] = value
+        elif isinstance(found.get(key), dict):
+            raise InputError(f"data source {text!r}: {key}={value} and {key}.… exclude each other; write {key}.take")
+        else:
+            found[key] = value
+    return parts[0], found
 
 
 class Augment(Strict):

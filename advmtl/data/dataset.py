@@ -15,7 +15,7 @@ from advmtl.data.class_mix import STREAM, ClassMix
 from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame, zoom_of
 from advmtl.data.sampling import FrameKey
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import Fit, Framing, InputError, picture_shape
+from preprocessing.ground import Fit, Framing, InputError
 from preprocessing.sets import Strays
 
 _SEEN, _TRIES = 0.0005, 5  # of a frame whose class is pasted into another: share of the window, windows drawn for it
@@ -131,7 +131,7 @@ class FrameDataset(TaskFrames):
         """Of a frame that this process or another one has read; its picture's size is looked up once."""
         if index not in self._zooms:
             record = self.records[index]
-            size = picture_shape(record.image)[::-1] if self.spec.canonical_fx_px is not None else (1, 1)
+            size = record.shape()[::-1] if self.spec.canonical_fx_px is not None else (1, 1)
             zoom = zoom_of(record, Framing.of(size, self.sizes[record.source], self.fit), self.spec)
             self._zooms[index] = 1.0 if zoom is None else zoom
         return self._zooms[index]

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from advmtl.config import Config
 from advmtl.data.lenses import lens_lines
-from advmtl.data.survey import Labels, Survey
+from advmtl.data.looks import Look
+from advmtl.data.survey import Labels, Survey, Surveyed
+from advmtl.tasks import FrameRecord
 from preprocessing.ground import InputError
-from preprocessing.sets import Strays
 
 _NAMED = 8  # of a list of classes
 _OTHER_SCALE = 3.0  # between the medians of training and validation
@@ -26,7 +28,8 @@ class Line:
 def survey_lines(survey: Survey, config: Config) -> list[Line]:
     """All findings, each one line; the doubtful ones first."""
     lines = [
-        *(Line(_stray(one), doubtful=True) for one in survey.strays),
+        *(Line(one.words, one.doubtful) for one in survey.strays),
+        *turned_lines(survey.looks),
         *_shared(survey),
         *_mapped(survey),
         *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
@@ -40,6 +43,32 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
         lines += [Line(doubt, doubtful=True) for doubt in dict.fromkeys((*train.doubts, *val.doubts))]
         lines += [*_classes(task, train, val), *_quantity(task, train, val), *_sampled(task, train, val)]
     return sorted(lines, key=lambda line: not line.doubtful)
+
+
+def source_lines(loader: Surveyed) -> list[Line]:
+    """What is to be said of the files behind a loader, apart from its labels."""
+    frames: Any = loader.dataset
+    looks = list(zip(frames.records, getattr(frames, "looks", ()), strict=False))
+    return [*(Line(one.words, one.doubtful) for one in getattr(frames, "strays", ())), *turned_lines(looks)]
+
+
+def turned_lines(looks: Sequence[tuple[FrameRecord, Look]]) -> list[Line]:
+    """How many pictures are turned by their EXIF orientation, and how many are not though they have one."""
+    turned = [record for record, look in looks if look.orientation > 0]
+    as_stored = [record for record, look in looks if look.orientation < 0]
+    lines = []
+    if turned:
+        text = f"{_pictures(turned)} turned upright by the EXIF orientation, e.g. {turned[0].image}"
+        lines.append(Line(text))
+    if as_stored:
+        why = "labels of the size as stored" if as_stored[0].frame is None else "a pair, which is not turned"
+        text = f"{_pictures(as_stored)} not turned, in spite of an EXIF orientation, e.g. {as_stored[0].image}: {why}"
+        lines.append(Line(text, doubtful=True))
+    return lines
+
+
+def _pictures(records: Sequence[FrameRecord]) -> str:
+    return f"{len(records)} pictures are" if len(records) > 1 else "1 picture is"
 
 
 def check_measurable(labels: Mapping[str, Labels], what: str) -> None:
@@ -64,12 +93,6 @@ def void_labels(labels: Labels) -> str | None:
 def files_of(count: int) -> str:
     """A number of files in words."""
     return f"{count} file" + ("s" if count != 1 else "")
-
-
-def _stray(one: Strays) -> str:
-    count = len(one.names)
-    belong = "belongs" if count == 1 else "belong"
-    return f"{one.folder}: {files_of(count)} {belong} to no picture, e.g. {one.names[0]}"
 
 
 def _shared(survey: Survey) -> list[Line]:

@@ -3,17 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from advmtl.data.look_cache import cache_path, load_looks, save_looks
+from advmtl.data.looks import Look as Look
 from advmtl.tasks import TASKS, Contents, FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import Fit, Framing, InputError, Lens, picture_shape, read_image, track
+from preprocessing.ground import Fit, Framing, InputError, read_header, track
 
 COUNTED_PX = 2**28
 """Of label files that need not be decoded to be checked: some seconds."""
+COUNTED_FILES = 4000
+"""Of the same: more small ones say nothing more."""
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def load_frame(
     `fit`: how a picture of another shape comes to `size`. Raises: InputError naming the file that is missing,
     truncated, of another size or holds unknown ids.
     """
-    image, spec = read_image(record.image), spec or TaskSpec()
+    image, spec = record.picture(), spec or TaskSpec()
     framing = Framing.of((image.shape[1], image.shape[0]), size, fit)
     zoom = zoom_of(record, framing, spec)
     return Arrays(framing.picture(image), read_labels(record, framing, tasks, spec), 1.0 if zoom is None else zoom)
@@ -84,25 +89,6 @@ def blank_frame(size: Size, tasks: Mapping[str, Task]) -> Arrays:
     return Arrays(image, {name: task.arrays.blank(size) for name, task in tasks.items()})
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was found in the files of one frame.
-
-    Attributes:
-        picture: the file of its picture: device, number and size [bytes], None where there is none.
-        fault: why its picture cannot be read.
-        faults: the same of its labels, by task.
-        contents: of its labels that were counted, by task.
-        lens: of its picture as it is on the disk, where a label depends on it; None where nobody tells.
-    """
-
-    picture: tuple[int, int, int] | None = None
-    fault: str | None = None
-    faults: Mapping[str, str] = field(default_factory=dict)
-    contents: Mapping[str, Contents] = field(default_factory=dict)
-    lens: Lens | None = None
-
-
 def look_at(
     records: Sequence[FrameRecord],
     tasks: Mapping[str, Task] = TASKS,
@@ -115,13 +101,32 @@ def look_at(
 
     Each file must be there, open as an image, be whole to its last bytes and have its image's size. Label files are
     counted: all of those that have to be decoded to be checked, because an unknown id shows only there; of the others
-    as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default.
+    as many, evenly over the frames, as have together `counted_px` pixels, `COUNTED_PX` by default, and no more than
+    `COUNTED_FILES`. Of many frames it is kept what was found, until one of their files changes (`look_cache`).
     """
     spec, counted_px = spec or TaskSpec(), COUNTED_PX if counted_px is None else counted_px
-    every = max(1, -(-_pixels(records) // max(1, counted_px)))
+    kept = cache_path(records, tasks, spec, counted_px)
+    if kept is not None and (known := load_looks(kept, len(records))) is not None:
+        return known
+    looks = _look_at(records, tasks, spec, counted_px, threads)
+    if kept is not None:
+        save_looks(kept, looks)
+    return looks
+
+
+def _look_at(
+    records: Sequence[FrameRecord], tasks: Mapping[str, Task], spec: TaskSpec, counted_px: int, threads: int
+) -> list[Look]:
+    every = max(1, -(-_pixels(records) // max(1, counted_px)), -(-len(records) // COUNTED_FILES))
+
+    def chunk(begin: int) -> list[Look]:
+        """Some frames at once: handing each over on its own would take as long as looking at it."""
+        end = min(begin + _CHUNK, len(records))
+        return [_look(records[place], tasks, spec, place % every == 0) for place in range(begin, end)]
+
+    begins = range(0, len(records), _CHUNK)
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        jobs = pool.map(lambda place: _look(records[place], tasks, spec, place % every == 0), range(len(records)))
-        return list(track(jobs, "check", len(records)))
+        return [look for looks in track(pool.map(chunk, begins), "check", len(begins)) for look in looks]
 
 
 def check_frames(
@@ -162,15 +167,17 @@ def _pixels(records: Sequence[FrameRecord]) -> int:
 
 def _shape(record: FrameRecord) -> tuple[int, int] | str:
     try:
-        return picture_shape(record.image)
+        return record.shape()
     except InputError as error:
         return str(error)
 
 
 def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count: bool) -> Look:
-    shape = _shape(record)
-    if isinstance(shape, str):
-        return Look(fault=shape)
+    try:
+        header = read_header(record.image)
+        shape = record.shape_of(header)
+    except InputError as error:
+        return Look(fault=str(error))
     faults: dict[str, str] = {}
     found: dict[str, Contents] = {}
     lens = None
@@ -186,5 +193,6 @@ def _look(record: FrameRecord, tasks: Mapping[str, Task], spec: TaskSpec, count:
                 found[name] = contents
         except InputError as error:
             faults[name] = str(error)
-    file = record.image.stat()
-    return Look((file.st_dev, file.st_ino, file.st_size), faults=faults, contents=found, lens=lens)
+    file = header.status
+    orientation = 0 if header.orientation == 1 else header.orientation * (1 if record.is_turned(header) else -1)
+    return Look((file.st_dev, file.st_ino, file.st_size), None, faults, found, lens, orientation)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from advmtl.config import Source
 from advmtl.data.formats import FORMATS, Format, Role, format_of
+from advmtl.data.parts import of_list, of_part
 from advmtl.tasks import DataSource, FrameRecord, Task
-from preprocessing.ground import InputError, LabelSet
-from preprocessing.sets import Strays, ToldLens, describe
+from preprocessing.ground import InputError, LabelSet, find_bits
+from preprocessing.sets import Strays, ToldLens, bits_text, describe
 
 
 def index_source(
@@ -34,28 +36,49 @@ def index_with_strays(
     if source.split is None and own.splits:
         source = source.model_copy(update={"split": role})  # never all splits: that would validate on training frames
     check_root(source, formats)
-    records = [replace(record, source=number) for record in own.index(source, classes, role)]
-    strays = own.strays(source, records)
+    every = own.index(source, classes, role)
+    strays = own.strays(source, every)
+    records, remarks = chosen_frames(source, every)
+    strays = [*strays, *remarks]
     if source.frames is not None:
         records = records[slice(*source.frames)]
-    if source.labels == "none":
-        records = [replace(record, labels=None, instances=None, extra={}) for record in records]
-    if source.depth == "none":
-        records = [replace(record, depth=None, disparity=None) for record in records]
-    records = [_as_told(source, record) for record in records]
-    told = told_lens(source)
-    if told is not None:
-        records = [replace(record, told_lens=told) for record in records]
     if not records:
         raise InputError(f"{source.root}: no frames found for format {source.format}, split {source.split}")
-    return records, strays
+    changes: dict[str, Any] = {"source": number}
+    if source.labels == "none":
+        changes |= {"labels": None, "instances": None, "extra": {}}
+    if source.takes == "none":
+        changes |= {"depth": None, "disparity": None}
+    if source.classes is not None:  # what its label files hold
+        changes["ids"] = source.classes
+    if source.map:
+        changes["renamed"] = tuple(source.map.items())
+    if (told := told_lens(source)) is not None:
+        changes["told_lens"] = told
+    if (codec := source.depth_files.codec) is not None:
+        changes |= {"depth_codec": codec, "baseline_m": source.depth_files.baseline_m}
+    bits, said = _bits(source, own, every)
+    shared = {how: how if bits is None else replace(how, bits=bits) for how in {one.reading for one in records}}
+    return [one.changed(**changes, reading=shared[one.reading]) for one in records], [*strays, *said]
 
 
-def _as_told(source: Source, record: FrameRecord) -> FrameRecord:
-    """The frame with what the source says of its label files."""
-    if source.classes is not None:
-        record = replace(record, ids=source.classes)
-    return replace(record, renamed=tuple(source.map.items())) if source.map else record
+def chosen_frames(source: Source, records: Sequence[FrameRecord]) -> tuple[list[FrameRecord], list[Strays]]:
+    """Those that the source's list and its part have, and remarks. Raises: InputError where there are none."""
+    listed, missing = of_list(source, records)
+    kept, said = of_part(source, listed)
+    return kept, missing + said
+
+
+def _bits(source: Source, own: Format, records: Sequence[FrameRecord]) -> tuple[int | None, list[Strays]]:
+    """How many bits the pictures of a source use, where that is not known of its frames already, and a remark."""
+    if source.bits is not None:
+        return source.bits, []
+    if own.stereo or not records:  # its layout has looked at both views
+        return None, []
+    bits = find_bits([record.image for record in records])
+    if bits == 16:
+        return None, []
+    return bits, [Strays(Path(source.root), text=bits_text(Path(source.root), bits), doubtful=False)]
 
 
 def check_labels(source: Source, records: Sequence[FrameRecord]) -> None:

@@ -15,7 +15,7 @@ from advmtl.data.batch import Sample
 from advmtl.data.dataset import TaskFrames
 from advmtl.data.frames import BadFrame, Look, blank_frame, read_labels, zoom_of
 from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
-from preprocessing.ground import Fit, Framing, InputError, picture_shape, read_image
+from preprocessing.ground import Fit, Framing, InputError
 from preprocessing.sets import Strays
 
 _LEAST_SIDE = 32  # the network's coarsest maps are at a 32nd of a picture
@@ -77,7 +77,7 @@ class PresentedFrames(TaskFrames):
         """(width, height) of every frame's labels, framed as its picture is [px]; reads the heads of the pictures."""
         if not self.presentation.own_size:
             return [self._input(record) for record in self.records]
-        return [self._framings(record, picture_shape(record.image)[::-1])[1].size for record in self.records]
+        return [self._framings(record, record.shape()[::-1])[1].size for record in self.records]
 
     @property
     def zooms(self) -> list[float]:
@@ -100,7 +100,7 @@ class PresentedFrames(TaskFrames):
         record, size, zoom, fault = self.records[place], self.label_sizes[place], 1.0, None
         trained, shown = self.sizes[record.source], self._input(record)
         try:
-            image = read_image(record.image)
+            image = record.picture()
             frame = image.shape[1], image.shape[0]
             framing, labelled = self._framings(record, frame)
             if labelled.size != size:

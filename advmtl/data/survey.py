@@ -76,6 +76,7 @@ class Survey:
         strays: label files of both roles that belong to no picture.
         shared: names of the validation frames whose picture is one of training, by file or by content.
         lenses: by role.
+        looks: at all frames of both roles.
         translations: how the label files of each source become classes, by its name; once for the splits of a root.
     """
 
@@ -84,6 +85,7 @@ class Survey:
     strays: tuple[Strays, ...] = ()
     shared: tuple[str, ...] = ()
     lenses: Mapping[str, Lenses] = field(default_factory=dict)
+    looks: Sequence[tuple[FrameRecord, Look]] = field(default=(), repr=False)
     translations: Mapping[str, Translation] = field(default_factory=dict)
 
 
@@ -100,8 +102,9 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
     return Survey(
         train=_role(frames[0], config, "train"),
         val=_role(frames[1], config, "val"),
-        strays=tuple({one.folder: one for one in strays}.values()),
+        strays=tuple(dict.fromkeys(strays)),
         shared=_shared(*frames),
+        looks=(*frames[0], *frames[1]),
         lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
         translations=_translations(frames, config),
     )

@@ -90,7 +90,7 @@ def print_table(
     tasks: Mapping[str, Task] = TASKS,
 ) -> None:
     """Print the metrics of `evaluate` with their units, and the frames that could not be read."""
-    console = console or Console()
+    console = console or Console(emoji=False)
     console.print(result_table(result, title, tasks))
     if (classes := class_table(result, tasks)) is not None:
         console.print(classes)

@@ -16,8 +16,8 @@ from advmtl.data import source_name
 from advmtl.drawing import COLOURS, axes_at, new_figure, pixels, points
 from advmtl.select.choice import Pick, Rule
 from advmtl.select.features import Frames
-from advmtl.tasks import RGB, caption, row_of, stack
-from preprocessing.ground import InputError, atomic_write, read_image, write_bytes, write_json, write_png
+from advmtl.tasks import RGB, FrameRecord, caption, row_of, stack
+from preprocessing.ground import InputError, atomic_write, write_bytes, write_json, write_png
 
 COLUMNS = ("rank", "frame", "source", "image", "distance", "disagreement", "reason")
 UNITS = {
@@ -88,7 +88,7 @@ def write_sheet(path: Path, picks: Sequence[Pick], rows: Sequence[dict[str, Any]
     for pick, row in zip(picks[:SHEET_FRAMES], rows, strict=False):
         figures = [f"{row['distance']:.2f} away"] if row["distance"] is not None else ["first"]
         figures += [f"disagreement {row['disagreement']:.3f}"] if row["disagreement"] is not None else []
-        tiles.append((_thumbnail(frames.records[pick.place].image), f"{row['rank']}  {row['frame']}", figures))
+        tiles.append((_thumbnail(frames.records[pick.place]), f"{row['rank']}  {row['frame']}", figures))
     height = max(tile.shape[0] for tile, _, _ in tiles)
     drawn = [caption(caption(_padded(tile, height), ", ".join(figures)), title) for tile, title, figures in tiles]
     lines = [row_of(drawn[start : start + _COLUMNS]) for start in range(0, len(drawn), _COLUMNS)]
@@ -96,9 +96,9 @@ def write_sheet(path: Path, picks: Sequence[Pick], rows: Sequence[dict[str, Any]
         Image.fromarray(stack(lines)).save(temporary, quality=88)
 
 
-def _thumbnail(path: Path) -> RGB:
+def _thumbnail(record: FrameRecord) -> RGB:
     try:
-        image = read_image(path)
+        image = record.picture()
     except InputError:  # it was there a minute ago; the list is worth more than its picture
         return np.full((_THUMBNAIL_PX // 2, _THUMBNAIL_PX, 3), 60, np.uint8)
     height = round(_THUMBNAIL_PX * min(image.shape[0] / image.shape[1], 1.5))

@@ -7,7 +7,7 @@ of a table is that of rows, of lines and of the parts of a label budget.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, cast
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
-from advmtl.tasks.depth.arrays import color_depth, depth_legend, read_metres
+from advmtl.tasks.depth.arrays import color_depth, depth_legend
+from advmtl.tasks.depth.files import read_metres
 from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes
@@ -99,7 +100,7 @@ class Task:
 
     def without(self, record: FrameRecord) -> FrameRecord:
         """The frame as if this label had never been made; what other tasks read of the same files stays."""
-        return replace(record, withheld=record.withheld | {self.name})
+        return record.changed(withheld=record.withheld | {self.name})
 
 
 @dataclass(frozen=True)

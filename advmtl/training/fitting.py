@@ -107,7 +107,10 @@ def fit(
         if device != given.device:
             raise InputError(f"device: the state is on {given.device}, not on {device}; build it there")
     assert isinstance(config, Config)
-    audience, console = Audience(callbacks), console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True)
+    audience, console = (
+        Audience(callbacks),
+        console or Console(file=cast(TextIO, Lines()), width=200, soft_wrap=True, emoji=False),
+    )
     prepared = prepare(config, processes, console, train, val)
     with ExitStack() as stack:
         temporary = folder is None

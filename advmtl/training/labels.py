@@ -14,6 +14,8 @@ from advmtl.data import (
 )
 from preprocessing.ground import InputError
 
+_FOLDERS = {"segmentation": ("labels", "gtFine"), "depth": ("depth", "disparity", "lidar")}
+
 
 def count_labels(config: Config, train: Loader, val: Sequence[Loader]) -> str:
     """The `label_counts` of loaders. Raises: InputError."""
@@ -29,8 +31,15 @@ def label_counts(config: Config, found: Survey) -> str:
         count = found.train[task].labelled
         if not count:
             reason = hidden_by_budget(found.train[task].hidden, config) or void_labels(found.train[task])
-            reason = reason or missing_label(config.task_table[task], config.data.train)
+            reason = reason or _why_missing(task, config, found)
             raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
         parts.append(f"{task} {count} train, {found.val[task].labelled} val")
     check_measurable(found.val, "data.val")
     return "; ".join(parts)
+
+
+def _why_missing(task: str, config: Config, found: Survey) -> str:
+    """What lies in the folders of the label and is not read, else what to do."""
+    folders = _FOLDERS.get(task, ())
+    there = [one.words for one in found.strays if set(folders) & set(one.folder.parts)]
+    return "; ".join(there) if there else missing_label(config.task_table[task], config.data.train)

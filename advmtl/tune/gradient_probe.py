@@ -209,5 +209,5 @@ def _run(config: Config, device: torch.device, steps: int) -> dict[str, list[flo
         name: term for name, term in state.terms.items() if isinstance(term, SupervisedLosses | DiscriminatorTerm)
     }
     with suppress(_Enough):
-        fit(state, None, device, Console(quiet=True), callbacks=[_End()])
+        fit(state, None, device, Console(quiet=True, emoji=False), callbacks=[_End()])
     return {name: torch.stack(values).tolist() for name, values in norms.found.items()}

@@ -125,7 +125,7 @@ def _train(
     plan: Plan, taken: Taken, run: Run, device: torch.device, output: TextIO
 ) -> tuple[TrialState, list[float] | None]:
     """How the trial ended, and its values where it came to its end. Raises: what is not its own fault."""
-    console = Console(file=output, width=160, soft_wrap=True)
+    console = Console(file=output, width=160, soft_wrap=True, emoji=False)
     try:
         config = _config(plan, taken, device)
         watch = Watch(taken.trial, run, plan.objectives, config)

@@ -97,7 +97,7 @@ def print_benchmark(report: BenchmarkReport, console: "Console | None" = None) -
     """Print the times of one model as a table."""
     from rich.console import Console
 
-    console = console or Console()
+    console = console or Console(emoji=False)
     frame, model = (f"{width}x{height}" for width, height in (report.frame_size, report.model_size))
     heading = f"{report.model}: " if report.model else ""
     print_latencies(console, f"{heading}{report.provider}, frames {frame}, network {model}", report.stages)
@@ -113,7 +113,7 @@ def print_comparison(reports: Sequence[BenchmarkReport], console: "Console | Non
     from rich.console import Console
     from rich.table import Table
 
-    console = console or Console()
+    console = console or Console(emoji=False)
     table = Table()
     table.add_column("end to end")
     for report in reports:

@@ -70,7 +70,7 @@ def of_source(text: str, classes: str | LabelSet, limit: int) -> tuple[int, Fram
     def frames() -> Frames:
         for record in chosen:
             try:
-                image = read_image(record.image)
+                image = record.picture()
                 height, width = image.shape[:2]
                 depth_m = read_metres(record, (height, width))
                 yield KnownFrame(record.name, image, depth_m=depth_m, lens=record.lens((width, height)))
@@ -100,7 +100,7 @@ def of_stereo(root: Path, limit: int) -> tuple[int, Frames]:
                     if outcome.reason:
                         yield Skipped(frame.key, outcome.reason)
                         continue
-                    image, depth = read_image(frame.left), read_depth(job.output("depth", frame))
+                    image, depth = read_image(frame.left, frame.reading), read_depth(job.output("depth", frame))
                     matched = read_grey_or_index(job.output("confidence", frame)) >= MATCHED_FROM
                     size = (image.shape[1], image.shape[0])
                     camera = job.layout.camera(frame, size)

@@ -280,7 +280,7 @@ def export_model(
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
     """Print what was written and how close it is."""
-    console = console or Console()
+    console = console or Console(emoji=False)
     parity, (width, height) = report.parity, report.metadata.size
     table = Table()
     table.add_column(f"against the checkpoint, {parity.frames} frames")

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image
-
 from advmtl.config import Config, Source
 from advmtl.data import index_source
 from advmtl.tasks import Size, Task
@@ -49,7 +47,7 @@ def training_lenses(config: Config) -> list[TrainingLens]:
     tasks = [task for name, task in config.task_table.items() if name in config.tasks and _of_lens(task)]
     found = []
     for source in config.data.train if tasks else ():
-        if source.depth == "none":
+        if source.takes == "none":
             continue
         try:
             one = _first_lens(source, config, tasks)
@@ -76,8 +74,7 @@ def _first_lens(source: Source, config: Config, tasks: Sequence[Task]) -> Traini
         told = record.told_lens is not None
         if not told and (record.frame is None or record.frame.camera is None):
             continue
-        with Image.open(record.image) as image:
-            frame = image.size
+        frame = record.shape()[::-1]
         lens = record.lens(frame)
         if lens is None:
             continue

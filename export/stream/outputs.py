@@ -94,22 +94,25 @@ def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> 
 
 
 def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
-    """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name.
+    """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name. A
+    name with folders, as those of a source's sub-folders, has the same ones there.
 
     The folder itself shows what was written, so a stream of any length takes no more memory. Files that are there
     already, of a former stream, are overwritten.
     """
-    former = {path.name for path in folder.iterdir()}
+    former = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}")}
     count = 0
 
     def path_of(name: str) -> Path:
         nonlocal count
-        name = name.replace("/", "_")
+        name = "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
         unique, number = f"{name}{ending}", count
         while unique not in former and (folder / unique).exists():
             unique, number = f"{name}_{number:06d}{ending}", number + 1
         former.discard(unique)
         count += 1
+        if "/" in unique:
+            (folder / unique).parent.mkdir(parents=True, exist_ok=True)
         return folder / unique
 
     return path_of

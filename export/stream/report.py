@@ -115,7 +115,7 @@ def print_report(report: StreamReport, console: "Console | None" = None) -> None
     """Print the report as a table, and every skipped frame."""
     from rich.console import Console
 
-    console = console or Console()
+    console = console or Console(emoji=False)
     size = f"{report.model_size[0]}x{report.model_size[1]}"
     print_latencies(console, f"{report.source} on {report.provider}, network {size}", report.stages)
     for line in report.summary():

@@ -2,7 +2,7 @@
 they are read: every frame or the latest, how many, how often, and how long a lost source is tried again.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import InputError, Lens, read_picture
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+from preprocessing.ground import PICTURE_KINDS, InputError, Lens, Listing, find_bits, list_files, read_picture
+from preprocessing.ground import Reading as HowRead
 
 # For sources that name no rate of their own.
 DEFAULT_FPS = 10.0
@@ -67,12 +66,13 @@ class Source:
     live: bool = False
 
 
-def open_source(text: str | Path, reconnect_s: float = 0.0) -> Source:
+def open_source(text: str | Path, reconnect_s: float = 0.0, without: Sequence[Path] = ()) -> Source:
     """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`), a URL or a GStreamer pipeline.
 
     A pipeline is recognised by its ` ! ` and ends in `appsink`. reconnect_s: how long a lost live source is tried again
-    before the stream ends [s]. Raises: InputError, one line, where there is nothing to read, it cannot be
-    opened, or this OpenCV lacks what it needs.
+    before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results.
+    Raises: InputError, one line, where there is nothing to read, it cannot be opened, or this OpenCV lacks what it
+    needs.
     """
     from export.stream.capture import open_camera, open_pipeline, open_url, open_video
 
@@ -85,13 +85,13 @@ def open_source(text: str | Path, reconnect_s: float = 0.0) -> Source:
         return open_url(text, reconnect_s)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _pictures(find_images(path), text)
+        return _folder(path, text, without)
     if not path.exists():
         raise InputError(
             f"{text}: no such source; give a folder, an image, a video, a camera index, a URL or a GStreamer pipeline"
         )
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _pictures([path], text)
+    if path.suffix.lower() in PICTURE_KINDS:
+        return _pictures([(path.stem, path)], text)
     return open_video(path)
 
 
@@ -118,36 +118,50 @@ def looped(source: Source, times: int) -> Source:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures in `folder`, sorted by name, or where it holds only folders, those in its sub-folders.
+    """The pictures in `folder` and in all folders in it, sorted.
 
     Hidden files are not looked at. Raises: InputError where there are none.
     """
+    return sorted(_listed(folder).files.values())
+
+
+def _listed(folder: Path) -> Listing:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures")
-
-    def pictures(pattern: str) -> list[Path]:
-        found = (path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_SUFFIXES)
-        return sorted(path for path in found if not path.name.startswith(".") and path.is_file())
-
-    paths = pictures("*") or pictures("**/*")
-    if not paths:
-        raise InputError(f"{folder}: no pictures in this folder; looked for {', '.join(IMAGE_SUFFIXES)}")
-    return paths
+    found = list_files(folder)
+    if not found.names:
+        there = found.unread() or f"{folder}: no pictures in this folder"
+        raise InputError(f"{there}; looked for {', '.join(PICTURE_KINDS)}")
+    return found
 
 
-def _pictures(paths: list[Path], description: str) -> Source:
+def _folder(folder: Path, description: str, without: Sequence[Path]) -> Source:
+    """Frames are named by their path below the folder: two drives may have equal names."""
+    listing = _listed(folder)
+    left_out = [one.absolute() for one in without if one.absolute() != folder.absolute()]
+    named = sorted((path, name) for name, path in listing.files.items())
+    kept = [(name, path) for path, name in named if not any(path.absolute().is_relative_to(one) for one in left_out)]
+    if not kept:
+        raise InputError(f"{folder}: no pictures but those of the output; give another --out")
+    return _pictures(kept, description, listing.unread())
+
+
+def _pictures(paths: Sequence[tuple[str, Path]], description: str, unread: str = "") -> Source:
     def frames() -> Frames:
         warned = set[str]()
-        for path in paths:
+        how = HowRead(bits=find_bits([path for _, path in paths]), turned=True)
+        if unread:
+            yield Notice(unread)
+        for name, path in paths:
             try:
-                image, note = read_picture(path)
+                image, note = read_picture(path, how)
             except InputError as error:
                 yield Skipped(path.name, str(error))
                 continue
             if note and note not in warned:
                 warned.add(note)
                 yield Notice(f"{path.name}: {note}")
-            yield Loaded(path.stem, image)
+            yield Loaded(name, image)
 
     return Source(description, frames, len(paths), DEFAULT_FPS)
 
@@ -183,12 +197,12 @@ class Reading:
         if self.in_flight > 1 and self.policy == "latest":
             raise InputError("in flight: with policy latest only the newest frame is in the network; give 1")
 
-    def open(self, source: Source | str | Path) -> Source:
-        """Open the source as it is to be read.
+    def open(self, source: Source | str | Path, without: Sequence[Path] = ()) -> Source:
+        """Open the source as it is to be read; `without`: as of `open_source`.
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s)
+        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without)
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"

@@ -55,7 +55,8 @@ def infer(
     """
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
-    shared = StreamState(reading.open(source), reading)
+    results = [path for path in (outputs.out, outputs.arrays) if path is not None]
+    shared = StreamState(reading.open(source, results), reading)
     started = time.perf_counter()
     with (
         stop_requests(shared.interrupt),

@@ -5,6 +5,19 @@ Each name is imported with its module when it is first asked for: who needs `Inp
 
 TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares the two
+    from preprocessing.ground.bits import (
+        find_bits,
+    )
+    from preprocessing.ground.codec import (
+        CITYSCAPES_DISPARITY,
+        CODEC_KEYS,
+        KITTI_DISPARITY,
+        NAMED_DISPARITY,
+        PER_METRE,
+        MapCodec,
+        MapKind,
+        codec_of,
+    )
     from preprocessing.ground.colour import WrongColour, to_rgb
     from preprocessing.ground.depth import (
         DEPTH_SCALE,
@@ -39,7 +52,9 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     )
     from preprocessing.ground.files import (
         TRAILERS,
+        as_read,
         atomic_write,
+        decode_picture,
         encode_png,
         names_in,
         read_grey_or_index,
@@ -56,6 +71,10 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     )
     from preprocessing.ground.frame import Camera, Frame
     from preprocessing.ground.framing import FITS, Fit, Framing
+    from preprocessing.ground.headers import (
+        Header,
+        read_header,
+    )
     from preprocessing.ground.label_files import LabelMap, read_label_map
     from preprocessing.ground.labels import (
         IGNORE,
@@ -80,6 +99,19 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     )
     from preprocessing.ground.lens import MAX_HFOV_DEG, MIN_HFOV_DEG, Lens
     from preprocessing.ground.limits import Memory, idle_cores, let_threads_sleep, usable_cores, usable_memory
+    from preprocessing.ground.listing import (
+        MAP_KINDS,
+        NOTES,
+        PICTURE_KINDS,
+        Listing,
+        kinds_of,
+        list_files,
+        nearest_name,
+    )
+    from preprocessing.ground.maps import (
+        map_header,
+        read_map,
+    )
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
@@ -92,6 +124,12 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         same_size,
     )
     from preprocessing.ground.progress_bar import Bar, progress, track
+    from preprocessing.ground.reading import (
+        AS_STORED,
+        Reading,
+        exif_orientation,
+        turned,
+    )
     from preprocessing.ground.signals import handled, ignore, stop_requests
     from preprocessing.ground.workers import WorkerDied, worker_pool
 
@@ -101,8 +139,8 @@ _NAMES = {
     "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
-    "files": "TRAILERS atomic_write encode_png names_in read_grey_or_index read_image read_json read_picture "
-    "remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
+    "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_grey_or_index read_image "
+    "read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
     "label_files": "LabelMap read_label_map",
@@ -115,6 +153,12 @@ _NAMES = {
     "resize_image resize_nearest same_size",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
+    "codec": "CITYSCAPES_DISPARITY CODEC_KEYS KITTI_DISPARITY NAMED_DISPARITY PER_METRE MapCodec MapKind codec_of",
+    "headers": "Header read_header",
+    "listing": "MAP_KINDS NOTES PICTURE_KINDS Listing kinds_of list_files nearest_name",
+    "maps": "map_header read_map",
+    "reading": "AS_STORED Reading exif_orientation turned",
+    "bits": "find_bits",
     "workers": "WorkerDied worker_pool",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

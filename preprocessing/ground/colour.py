@@ -15,10 +15,10 @@ class WrongColour(ValueError):
     """A picture whose pixels are not those of a frame, and why, in a few words."""
 
 
-def to_rgb(picture: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
+def to_rgb(picture: NDArray[Any], bits: int = 16) -> tuple[NDArray[np.uint8], str]:
     """Bring a picture as OpenCV decodes it, `[H, W]` or `[H, W, 1|3|4]` BGR(A), to uint8 `[H, W, 3]` RGB.
 
-    16 bits are taken to be used in full and cut to the upper 8 (a camera with 12 bits in 16 comes out dark).
+    Of 16 bits the lower `bits` are taken to be used, and the upper 8 of those are kept; what is brighter is white.
     Transparency is left out. Returns: the picture and a note on what had to be changed, "" for 8-bit colour.
     Raises: WrongColour for other numbers of channels and for pixels that are not 8-bit or 16-bit integers.
     """
@@ -35,6 +35,7 @@ def to_rgb(picture: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:
         raise WrongColour(f"pixels are {picture.dtype}, expected 8-bit or 16-bit integers")
     notes = [] if channels == 3 else [KINDS[channels]]
     if picture.dtype == np.uint16:
-        notes.append("16 bits a channel, the upper 8 are used")
-        picture = (picture >> 8).astype(np.uint8)
+        of = "" if bits == 16 else f" of {bits}"
+        notes.append(f"16 bits a channel, the upper 8{of} are used")
+        picture = np.minimum(picture >> (bits - 8), 255).astype(np.uint8)
     return np.asarray(cv2.cvtColor(picture, _TO_RGB[channels]), dtype=np.uint8), ", ".join(notes)

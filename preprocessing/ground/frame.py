@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from preprocessing.ground.reading import AS_STORED, Reading
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -58,6 +60,8 @@ class Frame:
         lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
         right_camera: The file that is read with `camera`: that of the right camera, or the one that it names.
         mask, right_mask: What of the pictures of the whole set shows no scene is 0 there.
+        reading: How the left picture is read.
+        hint: Where there is no right picture: which one comes near, to go on from "is missing".
     """
 
     name: str
@@ -73,7 +77,14 @@ class Frame:
     lidar: Path | None = None
     mask: Path | None = None
     right_mask: Path | None = None
+    reading: Reading = AS_STORED
+    hint: str = ""
     right_camera: Path | None = None
+
+    @property
+    def right_reading(self) -> Reading:
+        """How the right picture is read: with the same bits, and it is the other half where one file has both."""
+        return replace(self.reading, half="right") if self.reading.half else self.reading
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import TRAILERS
+from preprocessing.ground.headers import read_header
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -81,19 +81,5 @@ def picture_header(path: Path) -> tuple[tuple[int, int], str]:
 
     Raises: InputError naming a file that is missing, truncated or no picture.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            (width, height), mode, trailer = image.size, image.mode, TRAILERS.get(image.format or "", b"")
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 64))
-            tail = file.read()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a readable image ({error}); replace the file") from None
-    # A JPEG may carry a camera's own data behind its end.
-    if trailer not in tail and (path.suffix.lower() == ".png" or trailer not in path.read_bytes()):
-        raise InputError(f"{path}: the file is truncated; replace it")
-    return (height, width), mode
+    header = read_header(path)
+    return header.shape, header.mode

@@ -78,7 +78,7 @@ def progress(description: str, total: int | None, unit: str = "frames") -> Itera
         TextColumn("{task.fields[inner]}", style="dim"),
     )
     global _outer
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if _outer is not None or not console.is_terminal or os.environ.get("RANK", "0") != "0":
         yield _InnerBar(_outer, description, total)
         if _outer is not None:

@@ -52,8 +52,7 @@ def convert_frame(job: Job, task: FrameTask) -> Outcome:
     """Process one frame and write its manifest line; a failure gives an `Outcome` with the reason.
 
     What an earlier run wrote for a bad frame stays, unless the record shows it to be stale: made with these very
-    settings from an input that has been replaced since. A depth file that no run recorded is never touched,
-    except `settings.again` says so.
+    settings from an input that has been replaced since. A depth file that `preprocess` did not write is never touched.
     """
     started = time.perf_counter()
     inputs: dict[str, dict[str, Any]] = {}
@@ -72,18 +71,18 @@ def _check_overwrite(job: Job, task: FrameTask) -> None:
     """Raise InputError where the depth file exists and is not in the manifest: then `preprocess` did not write it."""
     path = job.output("depth", task.frame)
     made_here = task.row is not None and "settings" in task.row  # a row of nothing but a problem made no file
-    if job.settings.again or made_here or not path.exists():
+    if made_here or not path.exists():
         return
     # A run that was killed between a file and its line leaves the last file without: it bears our mark.
     if settings_mark(path) is None:
         raise InputError(
-            f"{path}: exists, but is not in the manifest of preprocess; --again overwrites it, --out writes elsewhere"
+            f"{path}: exists, and preprocess did not write it, so it stays; write beside it: --out {job.root}_depth"
         )
 
 
 def _convert(job: Job, task: FrameTask, inputs: dict[str, dict[str, Any]]) -> Row:
     frame, settings = task.frame, job.settings
-    left = read_image(frame.left)
+    left = read_image(frame.left, frame.reading)
     labels = _read_labels(job, frame, left)
     camera, notes = _camera(job, frame, left)
     match, nothing = match_frame(job, frame, left, camera, notes)

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocessing.ground import TRAIN_IDS, Camera, Frame, InputError, LabelSet, Lens, read_grey_or_index
+from preprocessing.ground import (
+    TRAIN_IDS,
+    Camera,
+    Frame,
+    InputError,
+    LabelSet,
+    Lens,
+    read_grey_or_index,
+    read_header,
+)
 from preprocessing.job.manifest import Row
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.stereo import measurable_m
@@ -149,4 +158,18 @@ def set_doubts(job: Job, tasks: list[FrameTask], rows: list[Row], skipped: Seque
         *(depth_doubts(float(np.median(medians)), job.settings.max_depth_m) if medians else []),
         *pair_doubts([*said, *(reason.partition(": ")[2] for reason in skipped)], len(rows) + len(skipped)),
         *label_doubts([task.frame for task in tasks], job.settings.classes),
+        *set_remarks(job, [task.frame for task in tasks]),
     ]
+
+
+def set_remarks(job: Job, frames: Sequence[Frame]) -> list[str]:
+    """What of the set nobody reads, and how its pictures are paired and read, one line each; labels and maps without a
+    picture are of no importance here.
+    """
+    found = [one.text for one in job.layout.find_strays(job.root, frames) if one.text]
+    try:
+        turned = read_header(frames[0].left).orientation != 1
+    except InputError:
+        return found  # its frame says so
+    text = f"{frames[0].left}: has an EXIF orientation, by which stereo pictures are not turned"
+    return [*found, text] if turned else found

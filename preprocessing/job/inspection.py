@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from preprocessing.ground import Camera, Frame, InputError, Lens, read_image, track
-from preprocessing.job.doubts import Seen, camera_doubts, depth_doubts, label_doubts, pair_doubts
+from preprocessing.ground import Camera, Frame, InputError, Lens, read_header, read_image, track
+from preprocessing.job.doubts import Seen, camera_doubts, depth_doubts, label_doubts, pair_doubts, set_remarks
 from preprocessing.job.pipeline import Plan
 from preprocessing.job.trial import try_network
 from preprocessing.sets import MIN_MATCHES, PairReport, inspect_pair
@@ -36,6 +35,7 @@ class Inspection:
         frames: Frames of the set (or split).
         todo: Why -> number of frames to do for that reason.
         problems: One line naming the file for every fault that can be seen without decoding all pictures.
+        faulty: How many frames have one.
         cameras: One line a distinct camera, with the number of its frames.
         reach: How the nearest distance comes about that a camera measures.
         network: What is done with a network of the user's, and how it does on a pair; nothing with other matchers.
@@ -48,6 +48,7 @@ class Inspection:
     frames: int
     todo: dict[str, int]
     problems: list[str]
+    faulty: int
     cameras: list[str]
     reach: str
     network: list[str]
@@ -61,7 +62,11 @@ def inspect(plan: Plan) -> Inspection:
     """Inspect a plan's frames: every camera file, up to `PAIRS` pairs; writes nothing."""
     frames = [task.frame for task in plan.tasks]
     matches_pairs = plan.job.settings.matcher.name != "dataset"
-    problems = [f"{frame.left}: its right image is missing" for frame in frames if matches_pairs and not frame.right]
+    problems = {
+        frame.key: f"{frame.left}: its right image is missing{frame.hint}"
+        for frame in frames
+        if matches_pairs and not frame.right
+    }
     picked = sorted(set(np.linspace(0, len(frames) - 1, min(PAIRS, len(frames))).round().astype(int).tolist()))
     pairs, looks = [], []
     for index in track(picked, "pairs", len(picked), "pairs"):
@@ -70,7 +75,7 @@ def inspect(plan: Plan) -> Inspection:
             looks.append(look)
             pairs.append((frames[index].key, look.text))
         except InputError as error:
-            problems.append(str(error))
+            problems.setdefault(frames[index].key, str(error))
     cameras = Counter[str]()
     seen: list[Seen] = []
     with ThreadPoolExecutor(8) as pool:  # headers alone, but a network disk has its latency
@@ -84,16 +89,16 @@ def inspect(plan: Plan) -> Inspection:
             seen.append(Seen(str(frame.camera or ""), camera, size))
             cameras[_describe(camera, size, plan.job.settings.matcher)] += 1
         except InputError as error:
-            problems.append(str(error))
+            problems.setdefault(frame.key, str(error))
     trial = try_network(plan.job, plan.todo or plan.tasks)
-    problems += [trial.refusal] if trial.refusal else []
     todo = [sizes[task.frame.key] or (0, 0) for task in plan.todo]
     folder = next(path for path in (plan.job.out, *plan.job.out.absolute().parents) if path.is_dir())
     return Inspection(
         layout=plan.job.layout.name,
         frames=len(frames),
         todo=dict(Counter(task.why for task in plan.todo)),
-        problems=list(dict.fromkeys(problems)),
+        problems=([trial.refusal] if trial.refusal else []) + list(dict.fromkeys(problems.values())),
+        faulty=len(frames) if trial.refusal else len(problems),
         cameras=[f"{number} frames: {text}" for text, number in cameras.most_common()],
         reach=_reach(plan.job.settings.matcher),
         network=trial.lines,
@@ -104,6 +109,7 @@ def inspect(plan: Plan) -> Inspection:
             *_distances(looks, plan.job.settings.max_depth_m),
             *pair_doubts([look.finding for look in looks], len(looks)),
             *label_doubts(frames, plan.job.settings.classes),
+            *set_remarks(plan.job, frames),
         ],
         needed_bytes=sum(width * height for width, height in todo) * BYTES_PER_PIXEL,
         free_bytes=shutil.disk_usage(folder).free,
@@ -112,9 +118,8 @@ def inspect(plan: Plan) -> Inspection:
 
 def _size(frame: Frame) -> tuple[int, int] | None:
     try:
-        with Image.open(frame.left) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError):
+        return frame.reading.shape(read_header(frame.left).shape)[::-1]
+    except InputError:
         return None
 
 
@@ -128,12 +133,12 @@ class _Look:
 
 
 def _pair(plan: Plan, frame: Frame) -> _Look:
-    left = read_image(frame.left)
+    left = read_image(frame.left, frame.reading)
     size = (left.shape[1], left.shape[0])
     text = f"{size[0]}x{size[1]}"
     if frame.right is None:
         return _Look(text)
-    right = read_image(frame.right)
+    right = read_image(frame.right, frame.right_reading)
     if right.shape != left.shape:
         raise InputError(f"{frame.right}: is {right.shape[1]}x{right.shape[0]}, but its left image is {text}")
     camera = plan.job.layout.camera(frame, size)

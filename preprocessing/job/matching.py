@@ -47,7 +47,7 @@ def _nothing(mask: Path | None, image: UInt8) -> Bool | None:
 
 def _read_right(frame: Frame, left: UInt8) -> UInt8:
     if frame.right is None:
-        raise InputError(f"{frame.left}: its right image is missing")
-    right = read_image(frame.right)
+        raise InputError(f"{frame.left}: its right image is missing{frame.hint}")
+    right = read_image(frame.right, frame.right_reading)
     check_size(frame.right, right, left)
     return right

@@ -9,17 +9,17 @@ import os
 import time
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import DEPTH_SCALE, InputError, progress, remove_leftovers, write_json
+from preprocessing.ground import AS_STORED, DEPTH_SCALE, Frame, InputError, progress, remove_leftovers, write_json
 from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
-from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, sweep
+from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, settings_mark, sweep
 from preprocessing.job.raw import ready
 from preprocessing.job.settings import PreprocessSettings, settings_key
 from preprocessing.job.trial import trial_of
@@ -93,17 +93,23 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
             set's.
     """
     root, shard = Path(root), shard or Shard()
-    layout = detect_layout(root)
+    layout = detect_layout(root, settings.pair_tolerance_s)
     frames = layout.find_frames(root, settings.split)
+    if settings.bits is not None:
+        frames = [replace(one, reading=replace(one.reading, bits=settings.bits)) for one in frames]
     if settings.labels == "none":
         frames = [replace(frame, labels=None) for frame in frames]
     out = root if settings.out is None else Path(settings.out)
     folder = out / "depth"
     _check_out(root, out, layout)
     shaping = settings.shaping()
+    if frames[0].reading != AS_STORED:  # the same for all; what came later counts where it is used
+        shaping["reading"] = asdict(frames[0].reading)
     rows = read_manifest(folder)
     maps = maps_name(rows, settings.matcher.name)
     job = Job(root, out, layout, settings, shaping, settings_key(shaping), journal_path(folder, shard), maps)
+    if not rows:
+        _check_foreign(job, frames)
     drawn = set(np.linspace(0, len(frames) - 1, min(settings.pictures, len(frames))).round().astype(int).tolist())
     numbered = shard.share(list(enumerate(frames)))
     return Plan(job, [plan_frame(job, frame, rows.get(frame.key), index in drawn) for index, frame in numbered])
@@ -114,9 +120,9 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
 
     A frame is bad, listed and left out where a file that it needs is missing, unreadable, of another size or
     garbled, where its labels hold an unknown id, where left and right are swapped, or where a depth file is there
-    that no run recorded (only `settings.again` overwrites such a file). A set with raw cameras is rectified first, into
-    `settings.out` or a folder beside it, and depth is that set's (`job.raw`). What an earlier run wrote for a bad frame
-    stays, file and row, unless the record shows it to be stale: same settings, but an input has been replaced since.
+    that `preprocess` did not write. A set with raw cameras is rectified first, into `settings.out` or a folder beside
+    it, and depth is that set's (`job.raw`). What an earlier run wrote for a bad frame stays, file and row, unless the
+    record shows it to be stale: same settings, but an input has been replaced since.
 
     Interrupted at any moment, the manifest has what is finished, and the next run resumes there. Under `torchrun`
     each process takes its share, and all wait for the slowest, so that all give the same report.
@@ -243,6 +249,20 @@ def _check_out(root: Path, out: Path, layout: Layout) -> None:
         link, source = out / name, root / name
         if link.is_symlink() and link.exists() and source.exists() and link.resolve() != source.resolve():
             raise InputError(f"{link}: leads to {link.resolve()}, so {out} is another set's; give another --out")
+
+
+def _check_foreign(job: Job, frames: list[Frame]) -> None:
+    """Raise InputError where the depth of the first, the middle and the last frame is there, by somebody else: that of
+    the whole set, into whose folder nothing is written then.
+    """
+    for place in {0, len(frames) // 2, len(frames) - 1}:
+        path = job.output("depth", frames[place])
+        if not path.exists() or settings_mark(path) is not None:
+            return
+    raise InputError(
+        f"{job.output('depth', frames[0])}: exists, and preprocess did not write it, so it stays; write beside it: "
+        f"--out {job.root}_depth"
+    )
 
 
 def _link_inputs(root: Path, out: Path, layout: Layout) -> None:

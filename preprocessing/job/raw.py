@@ -37,7 +37,7 @@ def _read(frame: Frame) -> tuple[UInt8, UInt8] | None:
     if frame.right is None:
         return None
     try:
-        left, right = read_image(frame.left), read_image(frame.right)
+        left, right = read_image(frame.left, frame.reading), read_image(frame.right, frame.right_reading)
     except InputError:
         return None
     return (left, right) if left.shape == right.shape else None
@@ -61,7 +61,13 @@ def decide(root: Path, settings: PreprocessSettings) -> Decision:
     if settings.rectify == "never":
         return Decision(None, None, [])
     out = settings.out or beside(root)
-    made = RectifySettings(out, settings.alpha, settings.labels_on, workers=settings.workers)
+    made = RectifySettings(
+        out,
+        settings.alpha,
+        settings.labels_on,
+        workers=settings.workers,
+        pair_tolerance_s=settings.pair_tolerance_s,
+    )
     if settings.rectify == "always" or settings.alpha is not None:
         return Decision(find_raw(root, made), made, [])
     calibrations = _raw_calibrations(root)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
-from PIL import Image
-
 from preprocessing.ground import (
     Frame,
     InputError,
     names_in,
     progress,
+    read_header,
     read_json,
     worker_pool,
 )
@@ -41,6 +40,7 @@ class RectifySettings:
         labels_on: What `labels/` lie on: the raw "left" pictures, "rectified" ones, or "none" = leave them out.
         calibration: In place of the set's own.
         workers: Processes.
+        pair_tolerance_s: Seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
     """
 
     out: Path
@@ -48,6 +48,7 @@ class RectifySettings:
     labels_on: LabelsOn = "left"
     calibration: Path | None = None
     workers: int = 1
+    pair_tolerance_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.alpha is not None and not 0 <= self.alpha <= 1:
@@ -80,7 +81,7 @@ class RawSet:
 
 def find_raw(root: Path, settings: RectifySettings) -> RawSet:
     """Read the calibrations of a set's frames. Raises: InputError where none of them can be rectified."""
-    layout = detect_layout(root)
+    layout = detect_layout(root, settings.pair_tolerance_s)
     frames: list[tuple[Frame, Drawing]] = []
     problems: list[tuple[str, str]] = []
     sources: dict[Drawing, Path] = {}
@@ -112,11 +113,7 @@ def _drawing(calibration: Calibration, size: tuple[int, int], settings: RectifyS
 
 
 def _size(frame: Frame) -> tuple[int, int]:
-    try:
-        with Image.open(frame.left) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError):
-        raise InputError(f"{frame.left}: not a readable image; replace the file") from None
+    return frame.reading.shape(read_header(frame.left).shape)[::-1]
 
 
 def rectify_set(root: Path, settings: RectifySettings, shard: Shard | None = None) -> RectifyReport:

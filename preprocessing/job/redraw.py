@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from preprocessing.ground import (
+    AS_STORED,
     DEPTH_SCALE,
     Frame,
     InputError,
+    Reading,
     UInt8,
     atomic_write,
     read_grey_or_index,
@@ -27,6 +29,7 @@ MARK = "rectified"
 """Key of the text in a PNG that says of what and how it was drawn."""
 VOID = 255
 """Id of a label pixel of which the raw picture shows nothing."""
+_LEAST_VALID = 0.99
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def _redraw(frame: Frame, drawing: Drawing, out: Path) -> bool:
         raise InputError(f"{frame.left}: its right image is missing")
     first, second = maps(drawing)
     fresh = [
-        _write_picture(frame.left, first, drawing, target_of(out, "left", frame)),
-        _write_picture(frame.right, second, drawing, target_of(out, "right", frame)),
+        _write_picture(frame.left, first, drawing, target_of(out, "left", frame), frame.reading),
+        _write_picture(frame.right, second, drawing, target_of(out, "right", frame), frame.right_reading),
     ]
     if frame.labels is not None and drawing.labels_on != "none":
         fresh.append(_write_labels(frame.labels, first, drawing, target_of(out, "labels", frame)))
@@ -134,11 +137,11 @@ def _checked_size(path: Path, array: Any, drawing: Drawing) -> None:
         raise InputError(f"{path}: is {size[0]}x{size[1]}, but its left image is {wanted}")
 
 
-def _write_picture(source: Path, found: Maps, drawing: Drawing, target: Path) -> bool:
-    mark = _mark(source, drawing)
+def _write_picture(source: Path, found: Maps, drawing: Drawing, target: Path, how: Reading) -> bool:
+    mark = _mark(source, drawing) + ("" if how == AS_STORED else f" {how}")
     if is_current(target, mark):
         return False
-    image = read_image(source)
+    image = read_image(source, how)
     _checked_size(source, image, drawing)
     write_png(target, found.picture(image), {MARK: mark})
     return True
@@ -156,9 +159,20 @@ def _write_labels(source: Path, found: Maps, drawing: Drawing, target: Path) -> 
         raise InputError(f"{source}: not a readable image ({error}); replace the file") from None
     _checked_size(source, ids, drawing)
     if drawing.labels_on == "left":
-        ids = found.nearest(ids, VOID if ids.ndim == 2 else 0)
+        ids = found.nearest(ids, VOID) if ids.ndim == 2 else _colours(source, ids, found)
     _save_labels(target, ids, palette if mode == "P" else None, mark)
     return True
+
+
+def _colours(source: Path, colours: Any, found: Maps) -> Any:
+    """Labels in colours have none that means nothing: the few pixels at the edge take that of their neighbour."""
+    if found.valid.mean() < _LEAST_VALID:
+        raise InputError(
+            f"{source}: labels are colours, of which none is for what the raw picture does not show: --alpha 0, or "
+            "--labels-on none"
+        )
+    everywhere = Maps(found.x, found.y, np.ones_like(found.valid))
+    return everywhere.nearest(colours, 0)
 
 
 def _save_labels(target: Path, ids: Any, palette: list[int] | None, mark: str) -> None:

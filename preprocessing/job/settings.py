@@ -61,8 +61,10 @@ class PreprocessSettings:
         alpha: Of rectification, 0..1; None = as the calibration states it, else 0.
         labels_on: What `labels/` of a raw set lie on: the raw "left" pictures, "rectified" ones, "none" = left out.
         bag: How a bag is read, where the root is one.
-        again: Redo frames that an earlier run finished with the same settings and inputs, and overwrite depth
-            files that are not on record.
+        again: Redo frames that an earlier run finished with the same settings and inputs. A depth file that
+            `preprocess` did not write is never overwritten.
+        bits: So many of the 16 bits of a picture are used; None: by the largest value of the first ones.
+        pair_tolerance_s: Seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
     """
 
     matcher: MatcherSettings = field(default_factory=CensusSettings)
@@ -78,6 +80,8 @@ class PreprocessSettings:
     classes: str | LabelSet = "cityscapes19"
     labels: Literal["auto", "none"] = "auto"
     again: bool = False
+    bits: int | None = None
+    pair_tolerance_s: float | None = None
     rectify: Literal["auto", "always", "never"] = "auto"
     alpha: float | None = None
     labels_on: Literal["left", "rectified", "none"] = "left"
@@ -91,6 +95,10 @@ class PreprocessSettings:
         for name in ("infinity", "sky"):
             if getattr(self, name) not in ("invalid", "clip"):
                 raise InputError(f"{name}: {getattr(self, name)!r}; offered: invalid, clip")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise InputError(f"bits: {self.bits} must be within 8..16")
+        if self.pair_tolerance_s is not None and not 0 <= self.pair_tolerance_s <= 10:
+            raise InputError(f"pair_tolerance_s: {self.pair_tolerance_s} must be within 0..10 s")
         if self.labels not in ("auto", "none"):
             raise InputError(f"labels: {self.labels!r}; offered: auto, none")
         label_set(self.classes)

@@ -38,6 +38,7 @@ class QualitySettings:
         workers: Processes; a frame is one process's work.
         max_depth_m: Depth is measured up to here [m], or up to where it was clipped if that is nearer.
         left_right: How many frames, evenly spaced, get the left-right check, which matches the pair again.
+        pair_tolerance_s: As given to `preprocess`.
     """
 
     matcher: str = "census"
@@ -47,6 +48,7 @@ class QualitySettings:
     workers: int = 1
     max_depth_m: float = 80.0
     left_right: int = 16
+    pair_tolerance_s: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("worst", 0), ("workers", 1), ("left_right", 0)):
@@ -92,7 +94,7 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
     out = root if settings.out is None else Path(settings.out)
     made = read_manifest(out / "depth")
     settings = replace(settings, matcher=asked_matcher(made, settings.matcher))
-    jobs = _jobs(root, out, detect_layout(root), settings, maps_name(made, settings.matcher))
+    jobs = _jobs(root, out, detect_layout(root, settings.pair_tolerance_s), settings, maps_name(made, settings.matcher))
     total: FrameSums | None = None
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []

@@ -97,8 +97,8 @@ def read_maps(job: FrameJob) -> Maps:
         InputError: A file is missing, damaged or of another size than the left image; names it.
     """
     frame = job.frame
-    left = read_image(frame.left)
-    right = None if frame.right is None else read_image(frame.right)
+    left = read_image(frame.left, frame.reading)
+    right = None if frame.right is None else read_image(frame.right, frame.right_reading)
     if frame.right is not None and right is not None:
         check_size(frame.right, right, left)
     path = job.output(f"disparity_{job.maps}")
@@ -158,7 +158,7 @@ def _truths(job: FrameJob, left: UInt8, camera: Camera) -> dict[str, Truth]:
     frame, truths = job.frame, {}
     # What the matcher "dataset" wrote is the set's own disparity: no truth to itself.
     if frame.disparity is not None and job.maps != "dataset":
-        disparity, valid = job.layout.read_disparity(frame.disparity)
+        disparity, valid = job.layout.read_disparity(frame)
         check_size(frame.disparity, disparity, left)
         depth_m = disparity_to_depth(disparity, valid, camera, epsilon=0, max_depth_m=np.inf)
         truths["disparity"] = Truth(disparity, depth_m, depth_m > 0)  # what is infinitely far has no depth

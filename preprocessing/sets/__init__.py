@@ -27,7 +27,11 @@ from preprocessing.sets.cityscapes import (
     frame_path,
     write_camera,
 )
+from preprocessing.sets.frame_list import pick
 from preprocessing.sets.layouts import CITYSCAPES, KINDS, Layout, describe, detect_layout, kind_of, sets_near
 from preprocessing.sets.lens_file import ToldLens, read_lens
+from preprocessing.sets.pairing import read_lines
 from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
-from preprocessing.sets.strays import Strays, strays_in
+from preprocessing.sets.rigs import in_split
+from preprocessing.sets.strays import Strays, bits_text, strays_in, unread
+from preprocessing.sets.truth import read_disparity_map

@@ -5,7 +5,17 @@ import math
 import warnings
 from pathlib import Path
 
-from preprocessing.ground import Camera, Frame, InputError, names_in, write_json
+from preprocessing.ground import (
+    MAP_KINDS,
+    PICTURE_KINDS,
+    Camera,
+    Frame,
+    InputError,
+    Listing,
+    list_files,
+    names_in,
+    write_json,
+)
 
 DEFAULT_BASELINE_M = 0.209313
 DEFAULT_FOCAL_PX = 2262.52
@@ -64,21 +74,30 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
         raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")
     frames = [frame for one in splits if split in (None, one) for frame in _frames_of(root, one)]
     if not frames:
-        raise InputError(f"{folder}: no *{KINDS['left'][1]} in {split or ', '.join(splits) or 'it'}/<city>/")
+        others = list_files(folder / (split or "")).unread()
+        raise InputError(
+            f"{folder}: no *{KINDS['left'][1]} in {split or ', '.join(splits) or 'it'}/<city>/"
+            + f"; {others}" * bool(others)
+        )
     return frames
 
 
 def _frames_of(root: Path, split: str) -> list[Frame]:
-    kind, ending = KINDS["left"]
-    frames: list[Frame] = []
-    for city_folder in sorted(_folders(root / kind / split)):
-        listings = _Listings(root, split, city_folder.name)
-        files = listings.of(kind)
-        if files is None:
-            warnings.warn(f"{city_folder}: not readable: its frames are skipped", stacklevel=3)
-        names = (f.removesuffix(ending) for f in files or () if f.endswith(ending))
-        frames.extend(listings.frame(name) for name in names)
-    return sorted(frames, key=lambda frame: frame.name)
+    kind = KINDS["left"][0]
+    listings = _Listings(root, split)
+    listing = listings.of(kind)
+    for below in sorted(listing.unreadable):
+        warnings.warn(f"{listing.folder / below}: not readable: its frames are skipped", stacklevel=3)
+    ending = ending_of("left")
+    frames = [
+        listings.frame(name.removesuffix(ending), file) for name, file in listing.files.items() if name.endswith(ending)
+    ]
+    return sorted(frames, key=lambda frame: (frame.name, frame.city))
+
+
+def ending_of(kind: str) -> str:
+    """What follows a frame's name in the names of files of this kind, before the ending: "_leftImg8bit"."""
+    return KINDS[kind][1].partition(".")[0]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -89,30 +108,47 @@ def _folders(folder: Path) -> list[Path]:
 
 
 class _Listings:
-    """The file names of one city's folders, each read once: a stat per file is slow on network disks."""
+    """The files of one split's folders, each listed once: a stat per file is slow on network disks."""
 
-    def __init__(self, root: Path, split: str, city: str) -> None:
-        self.root, self.split, self.city = root, split, city
-        self._names: dict[str, frozenset[str] | None] = {}
+    def __init__(self, root: Path, split: str) -> None:
+        self.root, self.split = root, split
+        self._listings: dict[str, Listing] = {}
         self._masks = [root / name if (root / name).exists() else None for name in MASKS]
 
-    def of(self, folder: str) -> frozenset[str] | None:
-        if folder not in self._names:
-            self._names[folder] = names_in(self.root / folder / self.split / self.city)
-        return self._names[folder]
+    def of(self, folder: str, kinds: tuple[str, ...] = PICTURE_KINDS) -> Listing:
+        if folder not in self._listings:
+            self._listings[folder] = list_files(self.root / folder / self.split, kinds)
+        return self._listings[folder]
 
     def _find(self, kind: str, name: str) -> Path | None:
+        kinds = (".json",) if kind == "camera" else MAP_KINDS if kind in ("disparity", "depth") else PICTURE_KINDS
         for folder, ending in filter(None, (KINDS[kind], _COARSE.get(kind))):
-            listed = self.of(folder)
-            if listed is None or f"{name}{ending}" in listed:  # of an unreadable folder, reading the file will say why
-                return self.root / folder / self.split / self.city / f"{name}{ending}"
+            found = self.of(folder, kinds).find(name + ending.partition(".")[0])
+            if found is not None:  # in an unreadable folder, reading the file will say why
+                return found if kind != "camera" else found.with_suffix(".json")
         return None
 
-    def frame(self, name: str) -> Frame:
-        left = frame_path(self.root, "left", self.split, self.city, name)
-        others = {kind: self._find(kind, name) for kind in KINDS if kind != "left"}
+    def frame(self, name: str, left: Path) -> Frame:
+        """The frame of one left picture; `name`: path below the split."""
+        city, _, last = name.rpartition("/")
+        right, labels, instances, disparity, camera, depth = (
+            self._find(kind, name) for kind in KINDS if kind != "left"
+        )
         mask, right_mask = self._masks
-        return Frame(name, self.split, self.city, left, **others, mask=mask, right_mask=right_mask)
+        return Frame(
+            last,
+            self.split,
+            city,
+            left,
+            right=right,
+            labels=labels,
+            instances=instances,
+            disparity=disparity,
+            camera=camera,
+            depth=depth,
+            mask=mask,
+            right_mask=right_mask,
+        )
 
 
 def read_camera(path: Path | None) -> Camera:

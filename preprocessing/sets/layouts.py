@@ -5,16 +5,23 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from preprocessing.ground import Bool, Camera, Float32, Frame, InputError, read_disparity
+from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError, MapCodec
 from preprocessing.sets import cityscapes, rigs
 from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import files_with, find_calibration
+from preprocessing.sets.rig_files import LABELS, TRUTH
 from preprocessing.sets.rigs import find_rig
 from preprocessing.sets.strays import FindStrays, cityscapes_strays, rig_strays
+from preprocessing.sets.truth import depth_codec, read_disparity_map, read_truth
+
+
+def _no_codec(frame: Frame) -> MapCodec | None:
+    """Of a layout whose calibration says nothing of depth."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -26,22 +33,24 @@ class Layout:
         find_frames: (root, split or None) -> frames sorted by split and name. Raises InputError where there are none.
         read_camera: (frame, (width, height) of its left image [px]) -> its camera at that size. Raises InputError
             naming a garbled file, or a missing one where there is no default camera.
-        read_disparity: Reads a file `Frame.disparity` of this layout, in the codec of its set: float32 [H, W] px, bool
-            [H, W] validity.
+        read_disparity: Reads a frame's own disparity, `Frame.disparity`, in the codec of its set or its sequence:
+            float32 [H, W] px, bool [H, W] validity.
         output_path: (out, kind, frame) -> where a map belongs; the kinds are depth, disparity_<matcher>,
             confidence_<matcher>.
         inputs: Folders and files of the root that another output root needs links to, to be a set of its own; those
             that are there.
-        find_strays: Looks for label files that belong to no picture.
+        find_strays: Looks for files that nobody reads.
+        depth_codec: How a frame's depth/ is stored where `preprocess` did not write it; None where nobody says.
     """
 
     name: str
     find_frames: Callable[[Path, str | None], list[Frame]]
     read_camera: Callable[[Frame, tuple[int, int]], Camera]
-    read_disparity: Callable[[Path], tuple[Float32, Bool]]
+    read_disparity: Callable[[Frame], tuple[Float32, Bool]]
     output_path: Callable[[Path, str, Frame], Path]
     inputs: tuple[str, ...]
     find_strays: FindStrays
+    depth_codec: Callable[[Frame], MapCodec | None] = _no_codec
 
     def camera(self, frame: Frame, size: tuple[int, int]) -> Camera:
         """`read_camera` without its warning, for callers that report frames without a camera file themselves."""
@@ -65,21 +74,34 @@ def _cityscapes_output(out: Path, kind: str, frame: Frame) -> Path:
     return out / kind / frame.split / frame.city / f"{frame.name}_{ending}.png"
 
 
+def _cityscapes_frames(root: Path, split: str | None) -> list[Frame]:
+    return rigs.with_bits(cityscapes.find_frames(root, split))
+
+
+def _cityscapes_disparity(frame: Frame) -> tuple[Float32, Bool]:
+    assert frame.disparity is not None
+    return read_disparity_map(frame.disparity, CITYSCAPES_DISPARITY)
+
+
 CITYSCAPES = Layout(
     name="cityscapes",
-    find_frames=cityscapes.find_frames,
+    find_frames=_cityscapes_frames,
     read_camera=_cityscapes_camera,
-    read_disparity=read_disparity,
+    read_disparity=_cityscapes_disparity,
     output_path=_cityscapes_output,
     inputs=("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity", *cityscapes.MASKS),
     find_strays=partial(
-        cityscapes_strays, [cityscapes.KINDS[k] for k in ("labels", "instances", "disparity", "depth")]
+        cityscapes_strays,
+        [cityscapes.KINDS[k] for k in ("labels", "instances", "disparity", "depth")],
+        [cityscapes.KINDS[k] for k in ("left", "right")],
     ),
 )
 
 
-def detect_layout(root: Path) -> Layout:
+def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     """Detect the layout of the set under `root` by its folders; the value holds for this root only.
+
+    `tolerance_s`: seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
 
     Raises: InputError naming what was looked for.
     """
@@ -90,8 +112,9 @@ def detect_layout(root: Path) -> Layout:
     except OSError as error:
         raise InputError(f"{root}: {error.strerror or error}") from None
     if rig is not None:
-        return _rig_layout(root, rig)
-    pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in reversed(rigs.RIGS))
+        return _rig_layout(root, rig if tolerance_s is None else replace(rig, tolerance_s=tolerance_s))
+    own_first = sorted(rigs.RIGS, key=lambda rig: (rig.cameras is not None, rig.left != "left"))
+    pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in own_first)
     if not root.is_dir():
         raise InputError(f"{root}: {describe(root)}")
     if sets_near(root):
@@ -114,13 +137,14 @@ def _calibration_files(root: Path) -> list[str]:
 
 def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
     return Layout(
-        name="kitti" if rig.left != "left" else "folder pair",
+        name="folder pair" if rig.cameras is None else "kitti",
         find_frames=partial(rigs.find_frames, rig),
         read_camera=partial(rigs.read_camera, rig),
-        read_disparity=partial(rigs.read_truth, root),
+        read_disparity=partial(read_truth, root),
         output_path=rigs.output_path,
         inputs=tuple(dict.fromkeys((*rig.inputs, *_calibration_files(root)))),
-        find_strays=partial(rig_strays, rigs.LABELS + rigs.TRUTH + ("depth", "lidar")),
+        find_strays=partial(rig_strays, rig, LABELS + TRUTH + ("depth", "lidar")),
+        depth_codec=partial(depth_codec, root),
     )
 
 
@@ -142,7 +166,7 @@ def _cityscapes(folder: Path) -> str | None:
 
 def _rig(folder: Path) -> str | None:
     rig = find_rig(folder)
-    return None if rig is None else "a folder pair" if rig.left == "left" else "KITTI's layout"
+    return None if rig is None else "a folder pair" if rig.cameras is None else "KITTI's layout"
 
 
 def _camvid(folder: Path) -> str | None:

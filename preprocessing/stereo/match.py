@@ -87,7 +87,7 @@ def match_dataset(frame: Frame, left: UInt8, layout: Layout, camera: Camera) -> 
     """Take the disparity that came with the set. Raises: InputError naming a missing or misfit file."""
     if frame.disparity is None:
         raise InputError(f"{frame.left}: the set has no disparity file for it; match it with another --matcher")
-    disparity, valid = layout.read_disparity(frame.disparity)
+    disparity, valid = layout.read_disparity(frame)
     check_size(frame.disparity, disparity, left)
     from_infinity = np.where(valid, disparity + np.float32(camera.doffs_px), np.float32(0))
     return Match(from_infinity, valid, doffs_px=camera.doffs_px)

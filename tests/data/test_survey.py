@@ -127,8 +127,8 @@ def test_a_validation_without_a_task_is_said_and_files_that_no_picture_asks_for(
         path.rename(path.with_stem(f"{path.stem}_gt"))
     (tmp_path / "depth/train/manifest.jsonl").write_text("{}")
     assert lines(config(sources[:1], sources[1:])) == [
-        f"{tmp_path}/depth/train: 1 file belongs to no picture, e.g. f1_gt.png",
-        f"{tmp_path}/labels/val: 4 files belong to no picture, e.g. f0_gt.png",
+        f"{tmp_path}/depth/train: 1 file belongs to no picture, e.g. f1_gt.png; the nearest picture is f1",
+        f"{tmp_path}/labels/val: 4 files belong to no picture, e.g. f0_gt.png; the nearest picture is f0",
         "tasks.segmentation: no validation frame has this label; it is not measured and does not choose the best state",
     ]
     part = {"format": "folder", "root": str(tmp_path), "split": "val", "frames": [0, 2]}

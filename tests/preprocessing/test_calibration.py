@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from calibration_texts import KITTI_2012, KITTI_RAW, MIDDLEBURY
 
+from preprocessing.ground.codec import CITYSCAPES_DISPARITY
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.frame import Camera
 from preprocessing.sets.calibration import read_calibration
@@ -24,13 +25,13 @@ def test_json_with_every_key(tmp_path: Path) -> None:
         write(tmp_path, "calibration.json", {**content, "disparity_codec": "cityscapes"}),
     )
     assert calibration.camera == Camera(0.12, 700, 701.5, 640.25, 360, doffs_px=-3)
-    assert (calibration.size, calibration.codec) == ((1280, 720), "cityscapes")
+    assert (calibration.size, calibration.codec) == ((1280, 720), CITYSCAPES_DISPARITY)
 
 
 def test_json_with_the_least(tmp_path: Path) -> None:
     calibration = read_calibration(write(tmp_path, "calibration.json", {"baseline_m": 0.12, "fx_px": 700}))
     assert calibration.camera == Camera(0.12, 700, 700, 0, 0)
-    assert (calibration.size, calibration.codec) == (None, "kitti")
+    assert (calibration.size, calibration.codec) == (None, None)
     assert calibration.at((640, 360)) == calibration.camera
 
 

@@ -69,15 +69,15 @@ def test_an_unreadable_folder_is_not_a_missing_file(tmp_path: Path, monkeypatch:
     for city in ("a", "b"):
         touch(tmp_path, "left", "train", city, f"{city}_0_1")
         touch(tmp_path, "right", "train", city, f"{city}_0_1")
-    closed = (tmp_path / "leftImg8bit/train/b", tmp_path / "rightImg8bit/train/a")
-    listdir = os.listdir
+    closed = (f"{tmp_path}/leftImg8bit/train/b", f"{tmp_path}/rightImg8bit/train/a")
+    scandir = os.scandir
 
-    def refuse(folder: Path) -> list[str]:
+    def refuse(folder: str) -> object:
         if folder in closed:
             raise PermissionError(13, "Permission denied")
-        return listdir(folder)
+        return scandir(folder)
 
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.warns(UserWarning, match="train/b: not readable"):
         frames = find_frames(tmp_path)
     assert [frame.name for frame in frames] == ["a_0_1"]

@@ -21,7 +21,7 @@ def test_cityscapes_goes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rig", RIGS)
 def test_every_pair_of_folders_is_a_layout(tmp_path: Path, rig: object) -> None:
     layout = detect_layout(folders(tmp_path, rig.left, rig.right))  # type: ignore[attr-defined]
-    assert layout.name == ("folder pair" if rig.left == "left" else "kitti")  # type: ignore[attr-defined]
+    assert layout.name == ("folder pair" if rig.cameras is None else "kitti")  # type: ignore[attr-defined]
 
 
 def test_colour_goes_before_grey(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_a_dry_run_says_what_it_will_do_and_writes_nothing(root: Path, tmp_path:
     assert "disparity = 1 x answer, in pixels of its input" in said
     assert "pair train/dots/dots_0_2: agrees with OpenCV's sure disparities" in said
     assert "problem" not in said
-    _, said = preprocess(root, "--weights", model, "--dry-run")
-    assert "problem: " in said and "--set matcher.input_range=0..1" in said
+    code, said = preprocess(root, "--weights", model, "--dry-run")
+    assert code == 2 and "problem: " in said and "--set matcher.input_range=0..1" in said
     assert not (root / "depth").exists()
 
 

@@ -139,20 +139,20 @@ def test_a_run_with_other_settings_that_fails_takes_nothing_away(root: Path) -> 
     assert left["train/dots/dots_0_3"]["matcher"] == {"name": "dataset"}
 
 
-def test_depth_of_somebody_elses_is_overwritten_only_on_demand(root: Path) -> None:
+def test_depth_of_somebody_elses_is_never_overwritten(root: Path) -> None:
     own = frame_path(root, "depth", "train", "dots", "dots_0_2")
     write_depth(own, np.full((HEIGHT, WIDTH), 3.0, dtype=np.float32))
     content = own.read_bytes()
     report = preprocess(root, PreprocessSettings(pictures=0))
     [(name, reason)] = report.skipped
     assert (report.done, name) == (2, "train/dots/dots_0_2")
-    assert str(own) in reason and "--again" in reason
+    assert str(own) in reason and f"--out {root}_depth" in reason
     corrupt(root, "right", "truncated")
     assert preprocess(root, PreprocessSettings(pictures=0)).done == 2
     assert own.read_bytes() == content
     write_set(root, NAMES)
-    assert preprocess(root, PreprocessSettings(pictures=0, again=True)).done == 3
-    assert own.read_bytes() != content
+    assert preprocess(root, PreprocessSettings(pictures=0, again=True)).done == 2
+    assert own.read_bytes() == content
 
 
 def test_depth_without_a_record_is_known_by_its_mark(root: Path) -> None:

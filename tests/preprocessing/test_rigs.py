@@ -70,7 +70,8 @@ def test_sub_folders_are_sequences(tmp_path: Path) -> None:
     touch(tmp_path, "left/two/1.png", "left/one/1.png", "left/0.png", "left/one/deeper/9.png")
     touch(tmp_path, "right/one/1.png", "labels/two/1.png")
     layout, frames = found(tmp_path)
-    assert list(frames) == ["0", "one/1", "two/1"]
+    assert list(frames) == ["0", "one/1", "one/deeper/9", "two/1"]
+    assert frames["one/deeper/9"].city == "one/deeper"
     assert frames["one/1"].right == tmp_path / "right/one/1.png"
     assert (frames["two/1"].right, frames["two/1"].labels) == (None, tmp_path / "labels/two/1.png")
     assert layout.output_path(Path("O"), "depth", frames["one/1"]) == Path("O/depth/one/1.png")
@@ -123,8 +124,8 @@ def test_there_are_no_splits(tmp_path: Path) -> None:
 
 
 def test_no_picture_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "left/a.tiff", "right/a.tiff")
-    with pytest.raises(InputError, match=r"left: no \*\.png, \*\.jpg"):
+    touch(tmp_path, "left/a.heic", "right/a.heic")
+    with pytest.raises(InputError, match=r"left: 1 file of another kind \(\.heic\) is not read; no \*\.png"):
         found(tmp_path)
 
 
@@ -135,9 +136,7 @@ def test_the_codec_of_the_truth(tmp_path: Path, codec: str | None, expected: flo
     touch(tmp_path, "left/a.png", "right/a.png")
     write_png(tmp_path / "disparity/a.png", np.array([[0, 513, 513]], dtype=np.uint16))
     layout, frames = found(tmp_path)
-    path = frames["a"].disparity
-    assert path is not None
-    disparity, valid = layout.read_disparity(path)
+    disparity, valid = layout.read_disparity(frames["a"])
     assert disparity.dtype == np.float32
     assert (disparity[0, 1], valid.tolist()) == (expected, [[False, True, True]])
 
@@ -145,8 +144,9 @@ def test_the_codec_of_the_truth(tmp_path: Path, codec: str | None, expected: flo
 def test_an_eight_bit_truth_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "left/a.png", "right/a.png")
     write_png(tmp_path / "disparity/a.png", np.zeros((2, 3), dtype=np.uint8))
+    layout, frames = found(tmp_path)
     with pytest.raises(InputError, match=r"a\.png.*16 bits"):
-        detect_layout(tmp_path).read_disparity(tmp_path / "disparity/a.png")
+        layout.read_disparity(frames["a"])
 
 
 @pytest.mark.parametrize(
@@ -212,14 +212,14 @@ def test_inputs_are_what_another_root_needs(tmp_path: Path) -> None:
 def test_an_unreadable_folder_is_not_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the file then says why; an unreadable sequence is a warning and the others go on."""
     touch(tmp_path, "left/a/1.png", "left/b/1.png", "right/a/1.png", "right/b/1.png")
-    listdir = os.listdir
+    scandir = os.scandir
 
-    def refuse(folder: Path) -> list[str]:
-        if folder in (tmp_path / "left/b", tmp_path / "right/a"):
+    def refuse(folder: str) -> object:
+        if folder in (str(tmp_path / "left/b"), str(tmp_path / "right/a")):
             raise PermissionError(13, "Permission denied")
-        return listdir(folder)
+        return scandir(folder)
 
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.warns(UserWarning, match="left/b: not readable"):
         _, frames = found(tmp_path)
     assert list(frames) == ["a/1"]
@@ -246,7 +246,7 @@ def test_random_dots_through_the_layout(tmp_path: Path) -> None:
     frame = frames["a"]
     assert frame.disparity is not None
     camera = layout.read_camera(frame, (left.shape[1], left.shape[0]))
-    depth = disparity_to_depth(*layout.read_disparity(frame.disparity), camera)
+    depth = disparity_to_depth(*layout.read_disparity(frame), camera)
     assert np.unique(depth) == pytest.approx([8.0, 20.0])
 
 
@@ -267,7 +267,7 @@ def test_real_kitti(kitti_2015: Path) -> None:
     assert frame.disparity is not None
     height, width = read_image(frame.left).shape[:2]
     camera = layout.read_camera(frame, (width, height))
-    disparity, valid = layout.read_disparity(frame.disparity)
+    disparity, valid = layout.read_disparity(frame)
     assert disparity.shape == (height, width) and 0.1 < valid.mean() < 0.4
     depth = disparity_to_depth(disparity, valid, camera)[valid]
     assert depth.min() > 3 and 8 < np.median(depth) < 30

@@ -13,11 +13,11 @@ from preprocessing.sets import KINDS, Layout, Strays
 
 def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     frames = LAYOUT.find_frames(Path(source.root).expanduser(), source.split)
-    return [stereo_record(frame, LAYOUT, source.depth, classes, role) for frame in frames]
+    return [stereo_record(frame, LAYOUT, source.takes, classes, role) for frame in frames]
 
 
 def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str | LabelSet, role: Role) -> FrameRecord:
-    """One frame of a stereo set; `rule`: `Source.depth`, which of its depths is taken."""
+    """One frame of a stereo set; `rule`: `Source.takes`, which of its depths is taken."""
     prepared, own, lidar = frame.depth, frame.disparity, frame.lidar
     if rule == "prepared" or (rule == "auto" and role == "train" and prepared is not None):
         own = lidar = None
@@ -34,6 +34,7 @@ def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str | LabelS
         instances=frame.instances,
         frame=frame,
         layout=layout,
+        reading=frame.reading,
     )
 
 

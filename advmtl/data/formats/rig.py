@@ -7,15 +7,17 @@ from advmtl.data.formats.cityscapes import stereo_record, stereo_strays
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import LabelSet
-from preprocessing.sets import KINDS, detect_layout, kind_of
+from preprocessing.sets import KINDS, detect_layout, in_split, kind_of
 
 
 def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
     """`source.split` is one of the set's sequences."""
     root = Path(source.root).expanduser()
     layout = detect_layout(root)
-    frames = [frame for frame in layout.find_frames(root, None) if source.split in (None, frame.city)]
-    return [stereo_record(frame, layout, source.depth, classes, role) for frame in frames]
+    frames = layout.find_frames(root, None)
+    if source.split is not None:
+        frames = in_split(frames, root, source.split)
+    return [stereo_record(frame, layout, source.takes, classes, role) for frame in frames]
 
 
 RIG = Format(

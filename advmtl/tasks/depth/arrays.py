@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
+from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -29,23 +30,14 @@ from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
     DEPTH_SCALE,
     DEPTH_TEXT,
-    InputError,
-    disparity_to_depth,
-    picture_header,
-    read_depth,
-    read_depth_clip,
     resize_nearest,
-    same_size,
     to_stored,
 )
 
 DEPTH_M = "depth_m"
 DEPTH_ERROR = "depth_error"
-# 16-bit depth is 1/256 m apart.
-CLIP_TOLERANCE_M = 1 / (2 * DEPTH_SCALE)
 _ERROR_SHARE = 0.5  # |error| / true depth that is drawn as the end of the scale
 _LEGEND_TICKS_M = (1, 2, 5, 10, 20, 50, 100, 200)
-_MARKS = 8  # about so many files are asked who wrote them
 _SAMPLED = 1024  # values of a file that quantiles are taken of, invalid ones among them
 _OUTSIDE = 0.25  # share of the pixels outside of the range that is no accident
 _FOOTER_TICKS_M = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 80, 100, 150, 200, 300, 500)
@@ -80,19 +72,7 @@ class DepthArrays(TaskArrays):
         return record.depth is not None or record.disparity is not None
 
     def check(self, record: FrameRecord, shape: tuple[int, int]) -> None:
-        files = {
-            f"depth file has 16 bits (metres * {DEPTH_SCALE})": record.depth,
-            "disparity file has 16 bits": record.disparity,
-        }
-        for what, path in files.items():
-            if path is not None:
-                own, mode = picture_header(path)
-                if own != shape:
-                    raise InputError(f"{path}: its size differs from the image's, {shape[1]}x{shape[0]} px")
-                if not mode.startswith("I"):
-                    raise InputError(f"{path}: a {what}, this one is {mode}")
-        if record.disparity is not None and record.frame is not None:
-            record.layout.read_camera(record.frame, (shape[1], shape[0]))
+        check_files(record, shape)
 
     def contents(self, record: FrameRecord, shape: tuple[int, int], spec: TaskSpec) -> Contents:
         metres = read_metres(record, shape)
@@ -104,7 +84,7 @@ class DepthArrays(TaskArrays):
         """Depth that the network cannot express; what is only known to be far is not meant."""
         pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
         values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
-        unmarked = _unmarked([record for record, _ in files])
+        unmarked = unmarked_files([record for record, _ in files])
         if not len(values):
             return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
@@ -204,22 +184,6 @@ class DepthArrays(TaskArrays):
         return found
 
 
-def read_metres(record: FrameRecord, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Metres `[H,W]` at the size of the picture, 0 = invalid, infinite where it is only known to be far."""
-    if record.depth is not None:
-        depth = same_size(read_depth(record.depth), shape, record.depth)
-        clip = read_depth_clip(record.depth)
-        # At the clip the true depth is unknown but far: it must stay far under any zoom, and no metric may count it.
-        return depth if clip is None else np.where(depth >= clip - CLIP_TOLERANCE_M, np.float32(np.inf), depth)
-    assert record.disparity is not None and record.frame is not None
-    disparity, valid = record.layout.read_disparity(record.disparity)
-    same_size(disparity, shape, record.disparity)
-    # The disparity is in pixels of the stored picture, as the camera's focal length is: neither is scaled.
-    camera = record.layout.read_camera(record.frame, (shape[1], shape[0]))
-    # Not clipped here: metrics mask by the true depth, and training clips after the zoom.
-    return disparity_to_depth(disparity, valid, camera, max_depth_m=np.inf)
-
-
 @lru_cache(maxsize=4)
 def _turbo() -> RGB:
     # Reversed, near is red and far is blue; without the map's dark ends, which look like invalid (black).
@@ -278,16 +242,3 @@ def _thicken(depth_m: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 ARRAYS = DepthArrays()
-
-
-def _unmarked(records: Sequence[FrameRecord]) -> list[str]:
-    """A line where depth of a stereo set, which `preprocess` should have written, does not say that it did."""
-    made = [record.depth for record in records if record.frame is not None and record.depth == record.frame.depth]
-    paths = [path for path in made[:: max(1, len(made) // _MARKS)] if path is not None]
-    without = [path for path in paths if read_depth_clip(path) is None]
-    if not without:
-        return []
-    return [
-        f"{without[0]}: does not say that preprocess wrote it, and is read as metres x {DEPTH_SCALE}; is it of another "
-        "scale? preprocess --out writes depth elsewhere"
-    ]

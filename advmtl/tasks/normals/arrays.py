@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
-from advmtl.tasks.depth.arrays import read_metres
+from advmtl.tasks.depth.files import read_metres
 from advmtl.tasks.pictures import CAPTION_HEIGHT, MARGIN, ROW, dark, footer_strip, footer_text, panel
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec

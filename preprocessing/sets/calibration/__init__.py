@@ -5,7 +5,6 @@ from preprocessing.sets.calibration.calibration import (
     MAX_BASELINE_M,
     UNITS_M,
     Calibration,
-    Codec,
     of_pairs,
     of_rectification,
 )
@@ -17,6 +16,7 @@ from preprocessing.sets.calibration.formats import (
     format_of,
     read_calibration,
     read_camera,
+    unknown_beside,
 )
 from preprocessing.sets.calibration.geometry import ALPHA, Maps, maps_of, rectify, undistorted
 from preprocessing.sets.calibration.own import RECORD

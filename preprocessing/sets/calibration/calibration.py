@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from preprocessing.ground import Camera, InputError
-from preprocessing.sets.calibration.cameras import RawPair, Rectification
+import numpy as np
+
+from preprocessing.ground import Camera, InputError, MapCodec
+from preprocessing.sets.calibration.cameras import RawPair, Rectification, Rows
 from preprocessing.sets.calibration.geometry import rectify
 
-Codec = Literal["kitti", "cityscapes"]
 EXAMPLE = '{"baseline_m": 0.12, "fx_px": 700.0}'
 MAX_BASELINE_M = 10.0
 """A longer baseline is taken for millimetres."""
@@ -20,6 +21,8 @@ UNITS_M: dict[str, float] = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in":
 # A rectified view of more than 157 degrees: the focal length is not in pixels, or of another size.
 _LEAST_FOCAL_PER_WIDTH = 0.1
 _ASPECT_TOLERANCE = 0.01
+# Projections of a rectified pair agree by more digits than files have.
+_ALIKE_PX = 0.5
 
 REQUIRED = ("baseline_m", "fx_px")
 OPTIONAL = ("fy_px", "cx_px", "cy_px", "doffs_px", "width_px", "height_px")
@@ -34,7 +37,8 @@ class Calibration:
         path: The file.
         camera: Of the rectified pictures, at `size`, or at the images' own size where that is None.
         size: (width, height) [px] that the camera is for.
-        codec: How the set's own disparity is stored: "kitti" = p / 256, "cityscapes" = (p - 1) / 256, 0 = invalid.
+        codec: How the set's own disparity is stored; None where the file does not say.
+        depth_codec: How a sensor's own depth/ is stored; None where the file does not say.
         pairs: The cameras before rectification, one for each size of the file; () where it tells the rectified alone.
         pictures: What the pictures are, where the file says so: "raw" or "rectified"; None = to be seen.
     """
@@ -42,7 +46,8 @@ class Calibration:
     path: Path
     camera: Camera
     size: tuple[int, int] | None = None
-    codec: Codec = "kitti"
+    codec: MapCodec | None = None
+    depth_codec: MapCodec | None = None
     pairs: tuple[RawPair, ...] = ()
     pictures: Literal["raw", "rectified"] | None = None
 
@@ -99,7 +104,7 @@ def camera_of(pair: RawPair) -> Camera:
     return (pair.stated or rectify(pair)).camera()
 
 
-def of_values(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Calibration:
+def of_values(path: Path, values: dict[str, Any]) -> Calibration:
     """Build a calibration from the keys of calibration.json; every reader of a rectified pair comes through here."""
     for key in REQUIRED:
         if key not in values:
@@ -118,7 +123,7 @@ def of_values(path: Path, values: dict[str, Any], codec: Codec = "kitti") -> Cal
         doffs_px=numbers.get("doffs_px", 0.0),
     )
     size = None if sizes[0] is None or sizes[1] is None else (round(sizes[0]), round(sizes[1]))
-    return Calibration(path, camera, size, codec)
+    return Calibration(path, camera, size)
 
 
 def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
@@ -126,6 +131,9 @@ def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
     for pair in pairs:
         x, y, z = pair.translation_m
         check_baseline(path, key, math.hypot(x, y, z))
+        turns = [pair.rotation] if pair.stated is None else [pair.rotation, pair.stated.r1, pair.stated.r2]
+        if not all(is_rotation(turn) for turn in turns):
+            raise InputError(f"{path}: a rotation beside {key} is none: its rows are no unit vectors at right angles")
         if pair.left.model != pair.right.model:
             raise InputError(f"{path}: one camera is {pair.left.model}, the other {pair.right.model}; both must be one")
         if pair.left.size != pair.right.size:
@@ -141,7 +149,7 @@ def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
     camera = camera_of(pairs[0])
     if not (camera.baseline_m > 0 and camera.fx_px > 0):
         raise InputError(f"{path}: these cameras cannot be rectified: their common view has no focal length")
-    return Calibration(path, camera, pairs[0].left.size, "kitti", pairs)
+    return Calibration(path, camera, pairs[0].left.size, pairs=pairs)
 
 
 def of_rectification(
@@ -169,6 +177,19 @@ def check_projections(path: Path, names: tuple[str, str], found: Rectification) 
             "right swapped" + (", or one above the other?" if baseline == 0 else "?")
         )
     check_baseline(path, "baseline_m", baseline)
+    fy, cy = found.p1[1][1], found.p1[1][2]
+    fx2, fy2, cy2 = found.p2[0][0], found.p2[1][1], found.p2[1][2]
+    if max(abs(fx2 - fx), abs(fy2 - fy), abs(cy2 - cy)) > _ALIKE_PX:
+        raise InputError(
+            f"{path}: {names[0]} and {names[1]} are of no rectified pair: fx {fx:g} and {fx2:g}, cy {cy:g} and {cy2:g} "
+            "must be alike; calibrate the two cameras together"
+        )
+
+
+def is_rotation(rows: Rows) -> bool:
+    """Whether a matrix [3, 3] turns and does nothing else; to a thousandth, for numbers are rounded in files."""
+    found = np.array(rows)
+    return bool(np.abs(found @ found.T - np.eye(3)).max() < 1e-3 and np.linalg.det(found) > 0)
 
 
 def check_baseline(path: Path, key: str, baseline_m: float) -> None:

@@ -16,7 +16,7 @@ from preprocessing.sets.calibration.kitti import is_kitti, kitti_camera, read_ki
 from preprocessing.sets.calibration.middlebury import is_middlebury, middlebury_camera, read_middlebury
 from preprocessing.sets.calibration.oak import is_oak, oak_camera, read_oak
 from preprocessing.sets.calibration.opencv import companion, is_opencv, opencv_camera, read_opencv
-from preprocessing.sets.calibration.own import codec_of, elsewhere, is_elsewhere, own_camera, read_own
+from preprocessing.sets.calibration.own import codecs_of, elsewhere, is_elsewhere, own_camera, read_own
 from preprocessing.sets.calibration.ros import is_ros, partner_of, read_ros, ros_camera
 from preprocessing.sets.calibration.zed import is_zed, read_zed, zed_camera
 
@@ -96,7 +96,8 @@ def _read(path: Path, stamps: tuple[tuple[str, int, int], ...], asked: Asked) ->
     pictures = content.get("pictures")
     if pictures == "raw" and not found.pairs:
         raise InputError(f"{path}: pictures are raw, but {other} tells of the rectified camera alone")
-    return replace(found, codec=codec_of(path, content), pictures=pictures)
+    disparity, depth = codecs_of(path, content)
+    return replace(found, codec=disparity, depth_codec=depth, pictures=pictures)
 
 
 def read_camera(path: Path) -> CameraModel:
@@ -149,6 +150,16 @@ def find_calibration(folder: Path) -> Path | None:
             f'calibration.json, {{"from": "{alone[0].name}"}}'
         )
     return alone[0] if alone else None
+
+
+def unknown_beside(folder: Path) -> str:
+    """What to say of files of a folder that look like calibrations and are of no known format; "" where none is."""
+    names = sorted(name for name in names_in(folder) or () if Path(name).suffix.lower() in _ENDINGS[:3])
+    if not names:
+        return ""
+    return (
+        f" ({', '.join(names[:3])} beside it: in none of the formats {', '.join(one.name for one in FORMATS.values())})"
+    )
 
 
 def _is_calibration(path: Path) -> bool:

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, MapCodec, MapKind, codec_of
 from preprocessing.sets.calibration.calibration import (
     EXAMPLE,
     OPTIONAL,
     REQUIRED,
     UNITS_M,
     Calibration,
-    Codec,
     of_values,
 )
 from preprocessing.sets.calibration.cameras import CameraModel, camera_model
@@ -23,6 +23,8 @@ from preprocessing.sets.calibration.format import Asked
 
 RECORD = "rectification"
 """Key under which `advmtl rectify` notes how the pictures came about; nobody reads it back but people."""
+CODECS: dict[str, MapKind] = {"disparity_codec": "disparity", "depth_codec": "depth"}
+"""How maps that came with the set are stored."""
 _ELSEWHERE = ("from", "unit", "cameras", "pictures")
 
 
@@ -42,21 +44,26 @@ def read_own(document: Document, asked: Asked) -> Calibration:
     """Read the keys of calibration.json."""
     path, content = document.path, content_of(document)
     content.pop(RECORD, None)
-    known = (*REQUIRED, *OPTIONAL, "disparity_codec")
+    known = (*REQUIRED, *OPTIONAL, *CODECS)
     unknown = sorted(set(content) - set(known))
     if unknown:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
     if asked.baseline_m is not None:
         content.setdefault("baseline_m", asked.baseline_m)
-    return of_values(path, content, codec_of(path, content))
+    disparity, depth = codecs_of(path, content)
+    return replace(of_values(path, content), codec=disparity, depth_codec=depth)
 
 
-def codec_of(path: Path, content: dict[str, Any]) -> Codec:
-    """Take the key `disparity_codec` out of a content."""
-    codec = content.pop("disparity_codec", "kitti")
-    if codec not in get_args(Codec):
-        raise InputError(f"{path}: disparity_codec is {codec!r}; offered: {', '.join(get_args(Codec))}")
-    return codec
+def codecs_of(path: Path, content: dict[str, Any]) -> tuple[MapCodec | None, MapCodec | None]:
+    """Take `disparity_codec` and `depth_codec` out of a content. Raises: InputError naming file and key."""
+    found: list[MapCodec | None] = []
+    for key, kind in CODECS.items():
+        try:
+            found.append(codec_of(content.pop(key), kind) if key in content else None)
+        except InputError as error:
+            joint = " " if str(error).startswith("is ") else ": "
+            raise InputError(f"{path}: {key}{joint}{error}") from None
+    return found[0], found[1]
 
 
 def own_camera(document: Document, asked: Asked) -> CameraModel:
@@ -75,7 +82,7 @@ def is_elsewhere(document: Document) -> bool:
 def elsewhere(document: Document) -> tuple[Path, Callable[[Asked], Asked], dict[str, Any]]:
     """The file that is named, what is said of it, and the other keys. Raises: InputError naming file and key."""
     path, content = document.path, content_of(document)
-    unknown = sorted(set(content) - {*_ELSEWHERE, "disparity_codec"})
+    unknown = sorted(set(content) - {*_ELSEWHERE, *CODECS})
     if unknown:
         raise InputError(f'{path}: unknown key {unknown[0]!r} beside "from"; known: {", ".join(_ELSEWHERE)}')
     name, unit, pictures = content["from"], content.get("unit"), content.get("pictures")
