@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED, told_label_set
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED
 
 _LISTED = 20
 
@@ -120,6 +120,7 @@ def preprocess(
 
     torchrun --nproc-per-node 8 -m advmtl preprocess cityscapes --matcher crestereo --weights crestereo_eth3d.pth
     """
+    from preprocessing.ground import told_label_set
     from preprocessing.job import (
         AskedTopics,
         BagSettings,

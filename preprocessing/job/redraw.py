@@ -29,6 +29,7 @@ MARK = "rectified"
 """Key of the text in a PNG that says of what and how it was drawn."""
 VOID = 255
 """Id of a label pixel of which the raw picture shows nothing."""
+_LEAST_VALID = 0.99
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,20 @@ def _write_labels(source: Path, found: Maps, drawing: Drawing, target: Path) -> 
         raise InputError(f"{source}: not a readable image ({error}); replace the file") from None
     _checked_size(source, ids, drawing)
     if drawing.labels_on == "left":
-        ids = found.nearest(ids, VOID if ids.ndim == 2 else 0)
+        ids = found.nearest(ids, VOID) if ids.ndim == 2 else _colours(source, ids, found)
     _save_labels(target, ids, palette if mode == "P" else None, mark)
     return True
+
+
+def _colours(source: Path, colours: Any, found: Maps) -> Any:
+    """Labels in colours have none that means nothing: the few pixels at the edge take that of their neighbour."""
+    if found.valid.mean() < _LEAST_VALID:
+        raise InputError(
+            f"{source}: labels are colours, of which none is for what the raw picture does not show: --alpha 0, or "
+            "--labels-on none"
+        )
+    everywhere = Maps(found.x, found.y, np.ones_like(found.valid))
+    return everywhere.nearest(colours, 0)
 
 
 def _save_labels(target: Path, ids: Any, palette: list[int] | None, mark: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preprocessing.ground import PICTURE_KINDS, Camera, Frame, InputError, Listing, Reading, find_bits
-from preprocessing.sets.calibration import EXAMPLE, read_calibration
+from preprocessing.sets.calibration import EXAMPLE, read_calibration, unknown_beside
 from preprocessing.sets.frame_list import listed_pairs, pick_listed
 from preprocessing.sets.pairing import partner_hint
 from preprocessing.sets.rig_file import RIG_FILE, read_rig_file
@@ -129,7 +129,7 @@ def read_camera(rig: Rig, frame: Frame, size: tuple[int, int]) -> Camera:
         depth = len(Path(rig.left).parts) + len(Path(frame.city).parts)
         raise InputError(
             f"{frame.left}: no calibration for it; write {frame.left.parents[depth] / 'calibration.json'} such as "
-            f"{EXAMPLE}, in metres and pixels"
+            f"{EXAMPLE}, in metres and pixels{unknown_beside(frame.left.parents[depth])}"
         )
     return read_calibration(frame.camera, rig.cameras).at(size)
 

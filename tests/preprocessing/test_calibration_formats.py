@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocessing.ground import InputError
+from preprocessing.ground import InputError, write_png
+from preprocessing.job import preprocess
 from preprocessing.sets import find_calibration, format_of, read_calibration, read_lens
 from preprocessing.sets.calibration import FORMATS, files_with
 from preprocessing.sets.calibration.document import number
@@ -178,6 +179,14 @@ def test_a_file_that_no_format_knows_says_which_were_tried(tmp_path: Path) -> No
     assert all(one.name in str(caught.value) and one.mark in str(caught.value) for one in FORMATS.values())
 
 
+def test_a_rig_whose_calibration_nobody_knows_names_the_file(tmp_path: Path) -> None:
+    for side in ("left", "right"):
+        write_png(tmp_path / side / "0.png", np.zeros((40, 60, 3), np.uint8))
+    written.put(tmp_path / "camera.yaml", "name: front\nfocal: 700\n")
+    with pytest.raises(InputError, match=r"write .*calibration\.json .*camera\.yaml beside it: in none.*ROS"):
+        preprocess(tmp_path)
+
+
 @pytest.mark.parametrize(("writer", "second"), [(written.ros, "right.yaml"), (written.euroc, "cam1/sensor.yaml")])
 def test_a_missing_right_camera_is_named(tmp_path: Path, writer: Callable[[Path], Path], second: str) -> None:
     path = writer(tmp_path)
@@ -190,6 +199,21 @@ def test_cameras_above_each_other_are_refused(tmp_path: Path) -> None:
     content = {"M1": written.K1, "M2": written.K2, "R": np.eye(3), "T": np.array([[0.01], [-0.12], [0.0]])}
     with pytest.raises(InputError, match="T puts one camera above the other"):
         read_calibration(written.storage(tmp_path / "stereo.yml", content))
+
+
+def test_what_is_no_rotation_is_refused(tmp_path: Path) -> None:
+    content = {"M1": written.K1, "M2": written.K2, "R": np.diag([1.0, 1.0, -1.0]), "T": written.T[:, None]}
+    with pytest.raises(InputError, match="a rotation beside T is none"):
+        read_calibration(written.storage(tmp_path / "stereo.yml", content))
+
+
+def test_projections_of_two_cameras_calibrated_alone_are_no_pair(tmp_path: Path) -> None:
+    path = written.ros(tmp_path)
+    right = tmp_path / "right.yaml"
+    _, _, _, p2 = written.rectification()
+    right.write_text(right.read_text().replace(repr(float(p2[1, 2])), repr(float(p2[1, 2] + 7))))
+    with pytest.raises(InputError, match=r"left\.yaml: .* are of no rectified pair: .*cy 200\.915 and 207\.915"):
+        read_calibration(path)
 
 
 def test_a_changed_right_file_is_read_anew(tmp_path: Path) -> None:

@@ -193,3 +193,19 @@ def test_a_vehicle_needs_no_yaml_to_know_a_set() -> None:
         "assert label_set_of(['a', 'sky'], 'file').sky == (1,)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_camvid_as_cityscapes_as_far_as_its_classes_are_parts_of_those() -> None:
+    """pole, car, … by name; pavement, tree, pedestrian as the set says; signs and bicyclists are more."""
+    how = translation("camvid", "cityscapes19")
+    assert how.table[[4, 5, 9, 2]].tolist() == [1, 8, 11, 5]
+    assert how.ignored == ("sign symbol", "bicyclist")
+
+
+def test_the_files_in_the_docs_are_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "label_sets.md").read_text()
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    yard, comma = (read_label_set(written(tmp_path, block)) for block in blocks[:2])
+    assert yard.ids == ((7, 8), (20,), (21,), (23,)) and yard.sky == (3,) and yard.ego_ids == (1,)
+    assert yard.colours == ((), (), ((255, 0, 0),), ()) and yard.ignore_ids == (0, 1, 255)
+    assert comma.colours[4] == ((204, 0, 255),) and comma.groups[:3] == ("road", "road", "undrivable")

@@ -120,6 +120,20 @@ def test_alpha_0_shows_nothing_that_one_camera_does_not_see(model: str) -> None:
     assert min(narrow) > 0.999 and max(wide) < 0.97
 
 
+@pytest.mark.parametrize("focal_px", [240.0, 150.0, 110.0])
+def test_fisheyes_beyond_half_a_sphere_are_rectified(focal_px: float) -> None:
+    """480 px at 150 px a radian see 183 degrees from side to side; a plane of about 150 is drawn of it."""
+    camera = CameraModel(focal_px, focal_px, 245.0, 147.0, LENSES["equidistant"][0], "equidistant", SIZE)
+    pair = raw_pair_of(camera, camera, TURNS, B)
+    for alpha in (0.0, 1.0):
+        found = rectify(pair, alpha)
+        seen = found.camera()
+        assert abs(seen.u0_px - 240) < 48 and abs(seen.v0_px - 150) < 48
+        assert 2 * np.degrees(np.arctan(240 / seen.fx_px)) < (150 if alpha == 0 else 165)
+        shares = [maps.valid.mean() for maps in maps_of(pair, found)]
+        assert min(shares) > (0.99 if alpha == 0 else 0.5)
+
+
 def test_what_a_lens_folds_back_is_not_valid() -> None:
     """r (1 - 0.4 r^2) rises to r = 0.91 and falls again: what lies beyond comes back into the picture."""
     camera = CameraModel(150.0, 150.0, 239.5, 149.5, (-0.4, 0.0, 0.0, 0.0), "radtan", SIZE)
@@ -295,6 +309,17 @@ def test_labels_keep_their_kind(raw: Path, tmp_path: Path) -> None:
         assert image.mode == "P" and image.getpalette()[9:12] == [3, 252, 7]
     wide = read_grey_or_index(tmp_path / "out" / "labels" / "b.png")
     assert wide.dtype == np.uint16 and np.median(wide) == 4000
+
+
+def test_labels_in_colours_have_none_for_nothing(raw: Path, tmp_path: Path) -> None:
+    root = tmp_path / "rig"
+    shutil.copytree(raw, root)
+    write_png(root / "labels" / "a.png", np.full((SIZE[1], SIZE[0], 3), (128, 64, 32), np.uint8))
+    assert rectify_set(root, RectifySettings(tmp_path / "out")).skipped == []
+    found = read_image(tmp_path / "out" / "labels" / "a.png")
+    assert (found == (128, 64, 32)).all()  # no colour that no set knows
+    report = rectify_set(root, RectifySettings(tmp_path / "wide", alpha=1.0))
+    assert [name for name, _ in report.skipped] == ["a"] and "--labels-on none" in report.skipped[0][1]
 
 
 def test_measured_depth_moves_with_the_camera() -> None:

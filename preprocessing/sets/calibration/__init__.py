@@ -16,6 +16,7 @@ from preprocessing.sets.calibration.formats import (
     format_of,
     read_calibration,
     read_camera,
+    unknown_beside,
 )
 from preprocessing.sets.calibration.geometry import ALPHA, Maps, maps_of, rectify, undistorted
 from preprocessing.sets.calibration.own import RECORD

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from preprocessing.ground import Camera, InputError, MapCodec
-from preprocessing.sets.calibration.cameras import RawPair, Rectification
+from preprocessing.sets.calibration.cameras import RawPair, Rectification, Rows
 from preprocessing.sets.calibration.geometry import rectify
 
 EXAMPLE = '{"baseline_m": 0.12, "fx_px": 700.0}'
@@ -19,6 +21,8 @@ UNITS_M: dict[str, float] = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in":
 # A rectified view of more than 157 degrees: the focal length is not in pixels, or of another size.
 _LEAST_FOCAL_PER_WIDTH = 0.1
 _ASPECT_TOLERANCE = 0.01
+# Projections of a rectified pair agree by more digits than files have.
+_ALIKE_PX = 0.5
 
 REQUIRED = ("baseline_m", "fx_px")
 OPTIONAL = ("fy_px", "cx_px", "cy_px", "doffs_px", "width_px", "height_px")
@@ -127,6 +131,9 @@ def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
     for pair in pairs:
         x, y, z = pair.translation_m
         check_baseline(path, key, math.hypot(x, y, z))
+        turns = [pair.rotation] if pair.stated is None else [pair.rotation, pair.stated.r1, pair.stated.r2]
+        if not all(is_rotation(turn) for turn in turns):
+            raise InputError(f"{path}: a rotation beside {key} is none: its rows are no unit vectors at right angles")
         if pair.left.model != pair.right.model:
             raise InputError(f"{path}: one camera is {pair.left.model}, the other {pair.right.model}; both must be one")
         if pair.left.size != pair.right.size:
@@ -170,6 +177,19 @@ def check_projections(path: Path, names: tuple[str, str], found: Rectification) 
             "right swapped" + (", or one above the other?" if baseline == 0 else "?")
         )
     check_baseline(path, "baseline_m", baseline)
+    fy, cy = found.p1[1][1], found.p1[1][2]
+    fx2, fy2, cy2 = found.p2[0][0], found.p2[1][1], found.p2[1][2]
+    if max(abs(fx2 - fx), abs(fy2 - fy), abs(cy2 - cy)) > _ALIKE_PX:
+        raise InputError(
+            f"{path}: {names[0]} and {names[1]} are of no rectified pair: fx {fx:g} and {fx2:g}, cy {cy:g} and {cy2:g} "
+            "must be alike; calibrate the two cameras together"
+        )
+
+
+def is_rotation(rows: Rows) -> bool:
+    """Whether a matrix [3, 3] turns and does nothing else; to a thousandth, for numbers are rounded in files."""
+    found = np.array(rows)
+    return bool(np.abs(found @ found.T - np.eye(3)).max() < 1e-3 and np.linalg.det(found) > 0)
 
 
 def check_baseline(path: Path, key: str, baseline_m: float) -> None:

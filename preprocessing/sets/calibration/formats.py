@@ -152,6 +152,16 @@ def find_calibration(folder: Path) -> Path | None:
     return alone[0] if alone else None
 
 
+def unknown_beside(folder: Path) -> str:
+    """What to say of files of a folder that look like calibrations and are of no known format; "" where none is."""
+    names = sorted(name for name in names_in(folder) or () if Path(name).suffix.lower() in _ENDINGS[:3])
+    if not names:
+        return ""
+    return (
+        f" ({', '.join(names[:3])} beside it: in none of the formats {', '.join(one.name for one in FORMATS.values())})"
+    )
+
+
 def _is_calibration(path: Path) -> bool:
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_BYTES // 16:

@@ -18,7 +18,7 @@ ALPHA = 0.0
 # Of version 4 only `undistortPointsIter` takes criteria, which version 5 has no more.
 _iterated = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
 _STEP = 8
-_WIDEST = 3.73  # tangent of 75 degrees
+_WIDEST = np.deg2rad(75.0)  # from the axis; what is farther out is no plane any more
 
 
 def rectify(pair: RawPair, alpha: float = ALPHA) -> Rectification:
@@ -40,7 +40,8 @@ def rectify(pair: RawPair, alpha: float = ALPHA) -> Rectification:
 def _fisheye(pair: RawPair, size: tuple[int, int], alpha: float) -> Rectification:
     """Rotations as of any pair; the projection by what the borders of both pictures show.
 
-    `cv2.fisheye.stereoRectify` takes its focal length from the middles of the four edges, at any balance.
+    `cv2.fisheye.stereoRectify` looks at the middles of the four edges alone, so that balance 0 still shows borders, and
+    for lenses of 180 degrees and more its principal point lies 10,000 px beside the picture.
     """
     pinhole = np.array([[100.0, 0, 0], [0, 100.0, 0], [0, 0, 1]])
     rotation, translation = np.array(pair.rotation, np.float64), np.array(pair.translation_m, np.float64)[:, None]
@@ -80,8 +81,20 @@ def _shown(camera: CameraModel, rotation: Matrix, size: tuple[int, int]) -> list
         np.column_stack([np.full(65, size[0] - 1.0), ys]),
         np.column_stack([xs, np.full(65, size[1] - 1.0)]),
     ]
-    # A view beyond _WIDEST is no plane any more; OpenCV gives -1e6 where there is no direction.
-    return [np.clip(undistorted(camera, edge, rotation), -_WIDEST, _WIDEST) for edge in edges]
+    return [_directions(camera, edge, rotation) for edge in edges]
+
+
+def _directions(camera: CameraModel, points: Matrix, rotation: Matrix) -> Matrix:
+    """(x/z, y/z) of pixels as a turned camera sees them, none farther from its axis than `_WIDEST`: float64 [N, 2]."""
+    centred = (points - (camera.cx_px, camera.cy_px)) / (camera.fx_px, camera.fy_px)
+    outward = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    # tan of the angle to the axis: negative from 90 degrees on, about -1e6 where OpenCV finds no angle.
+    tangent = (undistorted(camera, points) * outward).sum(axis=1)
+    angle = np.arctan(tangent) + np.where(tangent < 0, np.pi, 0)
+    rays = np.column_stack([np.sin(angle)[:, None] * outward, np.cos(angle)]) @ rotation.T
+    beside = np.linalg.norm(rays[:, :2], axis=1)
+    kept = np.minimum(np.arctan2(beside, rays[:, 2]), _WIDEST)
+    return np.asarray(rays[:, :2] / np.maximum(beside, 1e-12)[:, None] * np.tan(kept)[:, None])
 
 
 def undistorted(camera: CameraModel, points: Matrix, rotation: Matrix | None = None) -> Matrix:
