@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import PICTURE_KINDS, InputError, Lens, Listing, find_bits, list_files, read_picture
+from preprocessing.ground import PICTURE_KINDS, InputError, Lens, Listing, find_bits, kinds_of, list_files, read_picture
 from preprocessing.ground import Reading as HowRead
 
 # For sources that name no rate of their own.
@@ -122,7 +122,8 @@ def find_images(folder: Path) -> list[Path]:
 
     Hidden files are not looked at. Raises: InputError where there are none.
     """
-    return sorted(_listed(folder).files.values())
+    found = _listed(folder)
+    return sorted([*found.files.values(), *found.hidden])  # nothing is joined by name here: a.jpg is none of a.png's
 
 
 def _listed(folder: Path) -> Listing:
@@ -139,11 +140,13 @@ def _folder(folder: Path, description: str, without: Sequence[Path]) -> Source:
     """Frames are named by their path below the folder: two drives may have equal names."""
     listing = _listed(folder)
     left_out = [one.absolute() for one in without if one.absolute() != folder.absolute()]
-    named = sorted((path, name) for name, path in listing.files.items())
-    kept = [(name, path) for path, name in named if not any(path.absolute().is_relative_to(one) for one in left_out)]
+    paths = sorted([*listing.files.values(), *listing.hidden])
+    named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+    kept = [(name, path) for name, path in named if not any(path.absolute().is_relative_to(one) for one in left_out)]
     if not kept:
         raise InputError(f"{folder}: no pictures but those of the output; give another --out")
-    return _pictures(kept, description, listing.unread())
+    unread = f"{folder}: {kinds_of(listing.others)} not read" if listing.others else ""
+    return _pictures(kept, description, unread)
 
 
 def _pictures(paths: Sequence[tuple[str, Path]], description: str, unread: str = "") -> Source:

@@ -82,10 +82,10 @@ def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: P
         for name in names:
             paths.append(path_of(name))
             paths[-1].touch()
-        return [path.name for path in paths]
+        return [path.relative_to(tmp_path).as_posix() for path in paths]
 
     # The number is that of the frame, or the next one that is free.
-    assert write(["a", "a_000002", "a", "b/c"]) == ["a.png", "a_000002.png", "a_000003.png", "b_c.png"]
+    assert write(["a", "a_000002", "a", "b/c"]) == ["a.png", "a_000002.png", "a_000003.png", "b/c.png"]
     assert write(["a", "a", "a"]) == ["a.png", "a_000001.png", "a_000002.png"]
 
 

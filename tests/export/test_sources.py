@@ -180,3 +180,29 @@ def test_real_pictures() -> None:
     first = next(source.frames())
     assert isinstance(first, Loaded) and first.image.ndim == 3
     assert source.total == len(find_images(folder)) > 50
+
+
+def test_folders_in_a_folder_are_read_and_keep_their_names(tmp_path: Path) -> None:
+    """Two drives with equal names; results that go into the folder are no frames of it."""
+    for name in ("a/0.png", "b/0.png", "1.webp", "results/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / name)
+    (tmp_path / "a/2.heic").touch()
+    frames = list(open_source(tmp_path, without=[tmp_path / "results"]).frames())
+    assert [frame.name for frame in frames if isinstance(frame, Loaded)] == ["1", "a/0", "b/0"]
+    assert [frame.text for frame in frames if isinstance(frame, Notice)] == [
+        f"{tmp_path}: 1 file of another kind (.heic) is not read"
+    ]
+
+
+def test_bits_and_orientation_of_a_folder(tmp_path: Path) -> None:
+    """1023 of 10 bits is white; a picture stored 40×30 with orientation 6 is 30×40 upright."""
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((30, 40), 1023, np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "1.jpg", exif=exif.tobytes())
+    frames = list(open_source(tmp_path).frames())
+    images = [frame.image for frame in frames if isinstance(frame, Loaded)]
+    assert images[0].max() == 255 and images[1].shape == (40, 30, 3)
+    notes = " ".join(frame.text for frame in frames if isinstance(frame, Notice))
+    assert "the upper 8 of 10 are used" in notes and "turned by its EXIF orientation 6" in notes

@@ -81,7 +81,7 @@ def test_lidar_decides_the_rank_where_there_is_any(root: Path, monkeypatch: pyte
     def find(root: Path, split: str | None) -> list[Frame]:
         return [replace(f, lidar=lidar if f.name == "dots_0_2" else None) for f in find_frames(root, split)]
 
-    monkeypatch.setattr(quality, "detect_layout", lambda root: replace(CITYSCAPES, find_frames=find))
+    monkeypatch.setattr(quality, "detect_layout", lambda root, tolerance_s: replace(CITYSCAPES, find_frames=find))
     report = check_quality(root)
     assert report.metrics["truth"]["lidar"]["frames"] == 1
     assert report.metrics["truth"]["disparity"]["frames"] == 3
