@@ -94,7 +94,7 @@ def _judge(job: Job, settings: OnnxSettings, frame: Frame, lines: list[str]) -> 
     try:
         if frame.right is None:
             return None
-        left, right = read_image(frame.left), read_image(frame.right)
+        left, right = read_image(frame.left, frame.reading), read_image(frame.right, frame.right_reading)
         check_size(frame.right, right, left)
         size = (left.shape[1], left.shape[0])
         camera = job.layout.camera(frame, size)
