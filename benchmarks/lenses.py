@@ -34,6 +34,7 @@ ROWS: dict[str, list[str]] = {
     "canonical, every 4th step small": ["train.small_every=4"],
     "both": ["data.augment.zoom=[1.0,1.7]", "train.small_every=4"],
     "canonical, zooms from 0.6 to 1.7": ["data.augment.zoom=[0.6,1.7]"],
+    "canonical, zooms from 0.6 to 2.2": ["data.augment.zoom=[0.6,2.2]"],
     "canonical, trained at other heights and pitches": [],
 }
 TRAINING_SETS: dict[str, list[str]] = {
