@@ -57,7 +57,8 @@ class Frame:
         disparity: The set's own disparity, in its layout's codec.
         camera: The calibration file that holds for this frame.
         depth: What `preprocess` wrote.
-        lidar: Measured depth, uint16 = metres * 256, 0 = invalid; a truth to measure against, never an input.
+        lidar: Depth that came with the set, measured or rendered, in its layout's codec (uint16 = metres * 256, 0 =
+            invalid, where it has none of its own); a truth to measure against, never an input.
         right_camera: The file that is read with `camera`: that of the right camera, or the one that it names.
         mask, right_mask: What of the pictures of the whole set shows no scene is 0 there.
         reading: How the left picture is read.

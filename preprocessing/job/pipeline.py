@@ -94,6 +94,8 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     """
     root, shard = Path(root), shard or Shard()
     layout = detect_layout(root, settings.pair_tolerance_s)
+    if settings.classes == PreprocessSettings.classes:  # nobody says otherwise: what the set has
+        settings = replace(settings, classes=layout.classes)
     frames = layout.find_frames(root, settings.split)
     if settings.bits is not None:
         frames = [replace(one, reading=replace(one.reading, bits=settings.bits)) for one in frames]

@@ -110,7 +110,7 @@ def _raw_calibrations(root: Path) -> list[Calibration]:
 
 def _frames(root: Path) -> list[Frame]:
     layout = detect_layout(root)
-    return [] if layout.name == "cityscapes" else layout.find_frames(root, None)
+    return [] if layout.rectified else layout.find_frames(root, None)
 
 
 def beside(root: Path) -> Path:

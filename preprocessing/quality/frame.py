@@ -20,6 +20,7 @@ from preprocessing.ground import (
     read_depth_clip,
     read_grey_or_index,
     read_image,
+    read_map,
     read_own_disparity,
 )
 from preprocessing.quality.metrics import (
@@ -163,7 +164,7 @@ def _truths(job: FrameJob, left: UInt8, camera: Camera) -> dict[str, Truth]:
         depth_m = disparity_to_depth(disparity, valid, camera, epsilon=0, max_depth_m=np.inf)
         truths["disparity"] = Truth(disparity, depth_m, depth_m > 0)  # what is infinitely far has no depth
     if frame.lidar is not None:
-        depth_m = read_depth(frame.lidar)
+        depth_m, _ = job.layout.truth.decode(read_map(frame.lidar))
         check_size(frame.lidar, depth_m, left)
         disparity, valid = depth_to_disparity(depth_m, camera)
         truths["lidar"] = Truth(disparity, depth_m, valid)

@@ -1,62 +1,19 @@
-"""Layouts of sets on disk: finding frames, reading the set's own files, naming outputs."""
+"""The layouts of stereo sets that are known, and which one a folder has."""
 
-import difflib
-import os
-import re
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError, MapCodec
+from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError
 from preprocessing.sets import cityscapes, rigs
-from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import files_with, find_calibration
+from preprocessing.sets.kinds import describe, kind_of, sets_near
+from preprocessing.sets.kitti360 import KITTI360
+from preprocessing.sets.layout import Layout
 from preprocessing.sets.rig_files import LABELS, TRUTH
-from preprocessing.sets.rigs import find_rig
-from preprocessing.sets.strays import FindStrays, cityscapes_strays, rig_strays
+from preprocessing.sets.strays import cityscapes_strays, rig_strays
 from preprocessing.sets.truth import depth_codec, read_disparity_map, read_truth
-
-
-def _no_codec(frame: Frame) -> MapCodec | None:
-    """Of a layout whose calibration says nothing of depth."""
-    return None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One way of laying out a stereo set, as a value.
-
-    Attributes:
-        name: What messages call it.
-        find_frames: (root, split or None) -> frames sorted by split and name. Raises InputError where there are none.
-        read_camera: (frame, (width, height) of its left image [px]) -> its camera at that size. Raises InputError
-            naming a garbled file, or a missing one where there is no default camera.
-        read_disparity: Reads a frame's own disparity, `Frame.disparity`, in the codec of its set or its sequence:
-            float32 [H, W] px, bool [H, W] validity.
-        output_path: (out, kind, frame) -> where a map belongs; the kinds are depth, disparity_<matcher>,
-            confidence_<matcher>.
-        inputs: Folders and files of the root that another output root needs links to, to be a set of its own; those
-            that are there.
-        find_strays: Looks for files that nobody reads.
-        depth_codec: How a frame's depth/ is stored where `preprocess` did not write it; None where nobody says.
-    """
-
-    name: str
-    find_frames: Callable[[Path, str | None], list[Frame]]
-    read_camera: Callable[[Frame, tuple[int, int]], Camera]
-    read_disparity: Callable[[Frame], tuple[Float32, Bool]]
-    output_path: Callable[[Path, str, Frame], Path]
-    inputs: tuple[str, ...]
-    find_strays: FindStrays
-    depth_codec: Callable[[Frame], MapCodec | None] = _no_codec
-
-    def camera(self, frame: Frame, size: tuple[int, int]) -> Camera:
-        """`read_camera` without its warning, for callers that report frames without a camera file themselves."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return self.read_camera(frame, size)
+from preprocessing.sets.vkitti2 import VKITTI2
 
 
 def _cityscapes_camera(frame: Frame, size: tuple[int, int]) -> Camera:
@@ -85,6 +42,7 @@ def _cityscapes_disparity(frame: Frame) -> tuple[Float32, Bool]:
 
 CITYSCAPES = Layout(
     name="cityscapes",
+    rectified=True,
     find_frames=_cityscapes_frames,
     read_camera=_cityscapes_camera,
     read_disparity=_cityscapes_disparity,
@@ -98,6 +56,10 @@ CITYSCAPES = Layout(
 )
 
 
+PUBLISHED: dict[str, Layout] = {"vkitti2": VKITTI2, "kitti360": KITTI360}
+"""Sets with a layout of their own, by format of a data source."""
+
+
 def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     """Detect the layout of the set under `root` by its folders; the value holds for this root only.
 
@@ -108,6 +70,8 @@ def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     try:
         if (root / "leftImg8bit").is_dir():
             return CITYSCAPES
+        if (kind := kind_of(root)) in PUBLISHED:
+            return PUBLISHED[kind]
         rig = rigs.find_rig(root)
     except OSError as error:
         raise InputError(f"{root}: {error.strerror or error}") from None
@@ -146,97 +110,3 @@ def _rig_layout(root: Path, rig: rigs.Rig) -> Layout:
         find_strays=partial(rig_strays, rig, LABELS + TRUTH + ("depth", "lidar")),
         depth_codec=partial(depth_codec, root),
     )
-
-
-_LISTED = 6
-
-
-def is_windows_path(text: str) -> bool:
-    """Whether a path starts with a drive letter."""
-    return re.match(r"[A-Za-z]:[\\/]", text) is not None
-
-
-Kind = Callable[[Path], str | None]
-"""(folder) -> what the set in it is called in a hint, None where it holds none of this kind."""
-
-
-def _cityscapes(folder: Path) -> str | None:
-    return "Cityscapes' layout" if (folder / "leftImg8bit").is_dir() else None
-
-
-def _rig(folder: Path) -> str | None:
-    rig = find_rig(folder)
-    return None if rig is None else "a folder pair" if rig.cameras is None else "KITTI's layout"
-
-
-def _camvid(folder: Path) -> str | None:
-    return "images/ and labels/" if (folder / "images").is_dir() and (folder / "labels").is_dir() else None
-
-
-def _folder(folder: Path) -> str | None:
-    return "images/" if (folder / "images").is_dir() else None
-
-
-KINDS: dict[str, Kind] = {"cityscapes": _cityscapes, "rig": _rig, "camvid": _camvid, "folder": _folder}
-"""By format of a data source; the first that a folder is one of counts."""
-
-
-def kind_of(folder: Path, kinds: Mapping[str, Kind] = KINDS) -> str | None:
-    """Format of a data source that `folder` would do for, or None."""
-    try:
-        return next((name for name, kind in kinds.items() if kind(folder) is not None), None)
-    except OSError:
-        return None
-
-
-def sets_near(folder: Path, kinds: Mapping[str, Kind] = KINDS) -> list[tuple[str, Path]]:
-    """(format, root) of sets in the folder itself, in its parent where it is a part of one, and one level below."""
-    above = [folder.parent] if folder.name and folder.is_dir() else []
-    candidates = [folder, *above, *_folders(folder)]
-    return [(kind, one) for one in candidates if (kind := kind_of(one, kinds)) is not None]
-
-
-def describe(root: Path, *, as_source: bool = False, kinds: Mapping[str, Kind] = KINDS) -> str:
-    """What is there instead of a set, and what to write, in half a sentence; as a data source or as a folder."""
-    if is_windows_path(str(root)) and os.name != "nt":
-        drive, rest = str(root)[0].lower(), str(root)[3:].replace("\\", "/")
-        return f"is a Windows path, and this is no Windows; under WSL write /mnt/{drive}/{rest}"
-    if not root.exists():
-        return f"no such folder; {_siblings(root)}"
-    if not root.is_dir():
-        if is_bag(root):
-            return f"is a bag; advmtl preprocess {root} --out FOLDER makes a set of it"
-        return "is a file; give the folder of the set"
-    near = sets_near(root, kinds)
-    if near:
-        return "found " + ", ".join(
-            f"{kinds[name](one)}: write {name}:{one}" if as_source else f"{kinds[name](one)} in {one}"
-            for name, one in near[:_LISTED]
-        )
-    names = [one.name + "/" if one.is_dir() else one.name for one in _entries(root)]
-    return f"it holds {_listed(names)}" if names else "it is empty"
-
-
-def _siblings(path: Path) -> str:
-    there = next((one for one in path.parents if one.is_dir()), Path("."))
-    names = [one.name for one in _folders(there)]
-    wanted = path.relative_to(there).parts[0] if path.is_relative_to(there) else path.name
-    close = difflib.get_close_matches(wanted, names, 1)
-    if close:
-        return f"did you mean {there / close[0]}?"
-    return f"{there.resolve()} has {_listed(names)}" if names else f"{there.resolve()} has no folders"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
-    except OSError:
-        return []
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [one for one in _entries(folder) if one.is_dir()]

@@ -62,7 +62,7 @@ def test_hints_know_a_callers_format(shots: Path) -> None:
 def test_an_unknown_format_names_what_there_is() -> None:
     with pytest.raises(InputError, match="'cityscape:x': format: no such format; did you mean cityscapes"):
         format_of(Source.parse("cityscape:x"))
-    with pytest.raises(InputError, match="formats are cityscapes, rig, camvid and folder"):
+    with pytest.raises(InputError, match=r"formats are cityscapes, .*, camvid and folder$"):
         train_loader(config(["wrong:x"]))
 
 

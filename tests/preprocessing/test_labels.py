@@ -79,7 +79,7 @@ def test_categories_of_agrees_with_the_direct_way() -> None:
     by_train_id = label_set("cityscapes19").group_table[lookup_table("cityscapes", "cityscapes19")]
     assert direct.tolist() == by_train_id.tolist()
     assert label_set("categories7").group_table[:7].tolist() == list(range(7))
-    assert [label_set(name).group_table[IGNORE] for name in LABEL_SET_NAMES] == [IGNORE] * 3
+    assert {label_set(name).group_table[IGNORE] for name in LABEL_SET_NAMES} == {IGNORE}
 
 
 @pytest.mark.parametrize("pair", [("cityscapes", "ade20k"), ("voc", "camvid11")])

@@ -16,7 +16,8 @@ from preprocessing.ground.frame import Camera, Frame
 from preprocessing.quality.frame import FrameJob, measure
 from preprocessing.quality.metrics import BANDS_M, FrameSums, metrics_of
 from preprocessing.sets.cityscapes import frame_path
-from preprocessing.sets.layouts import CITYSCAPES, Layout
+from preprocessing.sets.layout import Layout
+from preprocessing.sets.layouts import CITYSCAPES
 from preprocessing.stereo.census import census
 from preprocessing.stereo.cleaning import CleanSettings, clean
 

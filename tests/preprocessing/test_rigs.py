@@ -16,7 +16,8 @@ from preprocessing.ground.disparity import write_disparity
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image, write_png
 from preprocessing.ground.frame import Camera, Frame
-from preprocessing.sets.layouts import Layout, detect_layout
+from preprocessing.sets.layout import Layout
+from preprocessing.sets.layouts import detect_layout
 
 CALIBRATION = {"baseline_m": CAMERA.baseline_m, "fx_px": CAMERA.fx_px}
 

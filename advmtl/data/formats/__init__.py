@@ -9,10 +9,19 @@ from advmtl.data.formats.cityscapes import CITYSCAPES
 from advmtl.data.formats.folder import FOLDER
 from advmtl.data.formats.format import Format as Format
 from advmtl.data.formats.format import Role as Role
+from advmtl.data.formats.kitti360 import KITTI360
 from advmtl.data.formats.rig import RIG
+from advmtl.data.formats.vkitti2 import VKITTI2
 from preprocessing.ground import InputError
 
-FORMATS: dict[str, Format] = {"cityscapes": CITYSCAPES, "rig": RIG, "camvid": CAMVID, "folder": FOLDER}
+FORMATS: dict[str, Format] = {
+    "cityscapes": CITYSCAPES,
+    "vkitti2": VKITTI2,
+    "kitti360": KITTI360,
+    "rig": RIG,
+    "camvid": CAMVID,
+    "folder": FOLDER,
+}
 """By the name that a source is written with, `format:root[:split]`. Hints name the first that a folder is one of."""
 
 

@@ -26,10 +26,10 @@ def stereo_record(frame: Frame, layout: Layout, rule: str, classes: str | LabelS
     return FrameRecord(
         name=frame.name if layout is LAYOUT else frame.key,
         image=frame.left,
-        ids="cityscapes",
+        ids="cityscapes" if layout.classes == "cityscapes19" else layout.classes,
         classes=classes,
         labels=frame.labels,
-        depth=prepared or (lidar if own is None else None),  # lidar is stored as depth is
+        depth=prepared or (lidar if own is None else None),
         disparity=own,
         instances=frame.instances,
         frame=frame,

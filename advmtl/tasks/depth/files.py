@@ -54,11 +54,14 @@ def _check_type(path: Path, what: str, stored: str, free: bool) -> None:
 
 
 def depth_codec(record: FrameRecord) -> tuple[MapCodec, bool]:
-    """What the numbers in a frame's depth file mean, and whether somebody states it: the source, or the calibration of
-    a rig for a sensor's own depth/. Otherwise metres × 256, or metres in files of floats.
+    """What the numbers in a frame's depth file mean, and whether somebody states it: the source, the set's layout for
+    the depth that it is published with, or the calibration of a rig for a sensor's own depth/. Otherwise metres × 256,
+    or metres in files of floats.
     """
     if record.depth_codec is not None:
         return record.depth_codec, True
+    if record.frame is not None and record.depth is not None and record.depth == record.frame.lidar:
+        return record.layout.truth, record.layout.truth != _OURS
     if record.frame is not None and record.depth is not None and record.depth == record.frame.depth:
         told = record.layout.depth_codec(record.frame)
         if told is not None:

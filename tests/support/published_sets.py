@@ -1,0 +1,114 @@
+"""Small sets in the layouts of their publishers, folder for folder and name for name; pictures of noise."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from preprocessing.ground.files import write_png
+
+SIZE = (96, 48)  # width, height
+
+
+def noise(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """RGB uint8 [H,W,3]."""
+    return np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+
+
+def shifted(seed: int, disparity: int, size: tuple[int, int] = SIZE) -> tuple[np.ndarray, np.ndarray]:
+    """A left and a right picture of a wall at one disparity [px]."""
+    wide = noise(seed, (size[0] + disparity, size[1]))
+    return wide[:, : size[0]], wide[:, disparity:]
+
+
+def write_jpeg(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
+
+
+def halves(left: object, right: object, dtype: type = np.uint8) -> np.ndarray:
+    """A map [H,W] or [H,W,3] of two values, left and right."""
+    rows = np.empty((SIZE[1], SIZE[0], *np.shape(left)), dtype)
+    rows[:, : SIZE[0] // 2], rows[:, SIZE[0] // 2 :] = left, right
+    return rows
+
+
+VKITTI2_FX, VKITTI2_BASELINE = 100.0, 0.532725
+_COLORS = """Category r g b
+Terrain 210 0 200
+Sky 90 200 255
+Tree 0 199 0
+Vegetation 90 240 0
+Building 140 140 140
+Road 100 60 100
+GuardRail 250 100 255
+TrafficSign 255 255 0
+TrafficLight 200 200 0
+Pole 255 130 0
+Misc 80 80 80
+Truck 160 60 60
+Car 255 127 80
+Van 0 139 139
+"""
+
+
+def write_vkitti2(root: Path, sequences: tuple[str, ...] = ("Scene01/clone", "Scene02/15-deg-left")) -> None:
+    """Two frames each: left half van at 12.5 m, right half sky."""
+    angle = 0.3
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    for place, sequence in enumerate(sequences):
+        folder = root / sequence
+        for frame in range(2):
+            name = f"{frame:05d}"
+            for camera, picture in enumerate(shifted(10 * place + frame, 4)):
+                write_jpeg(folder / f"frames/rgb/Camera_{camera}/rgb_{name}.jpg", picture)
+                depth = halves(1250, 65535, np.uint16)
+                write_png(folder / f"frames/depth/Camera_{camera}/depth_{name}.png", depth)
+                classes = halves((0, 139, 139), (90, 200, 255))
+                write_png(folder / f"frames/classSegmentation/Camera_{camera}/classgt_{name}.png", classes)
+        intrinsic = ["frame cameraID K[0,0] K[1,1] K[0,2] K[1,2]"]
+        extrinsic = ["frame cameraID r1,1 r1,2 r1,3 t1 r2,1 r2,2 r2,3 t2 r3,1 r3,2 r3,3 t3 0 0 0 1"]
+        for frame in range(2):
+            for camera in range(2):
+                intrinsic.append(f"{frame} {camera} {VKITTI2_FX} {VKITTI2_FX} 48.0 24.0")
+                moved = np.eye(4)
+                moved[:3, :3], moved[:3, 3] = turn, [7.5 + frame - camera * VKITTI2_BASELINE, -1.5, 20.25]
+                extrinsic.append(f"{frame} {camera} " + " ".join(f"{value:.9g}" for value in moved.ravel()))
+        (folder / "intrinsic.txt").write_text("\n".join(intrinsic) + "\n")
+        (folder / "extrinsic.txt").write_text("\n".join(extrinsic) + "\n")
+        (folder / "colors.txt").write_text(_COLORS)
+
+
+KITTI360_DRIVES = ("2013_05_28_drive_0000_sync", "2013_05_28_drive_0002_sync")
+
+
+def write_kitti360(root: Path) -> None:
+    """Two drives of three frames, labels for all but the first: left half garage, right half lamp. Drive 2 is val."""
+    lists: dict[str, list[str]] = {"train": [], "val": []}
+    for place, drive in enumerate(KITTI360_DRIVES):
+        for frame in range(3):
+            name = f"{frame:010d}.png"
+            for camera, picture in enumerate(shifted(10 * place + frame, 6)):
+                write_png(root / f"data_2d_raw/{drive}/image_{camera:02d}/data_rect/{name}", picture)
+            if frame:
+                for camera in ("image_00", "image_01"):
+                    folder = root / f"data_2d_semantics/train/{drive}/{camera}"
+                    write_png(folder / "semantic" / name, halves(34, 38))
+                    write_png(folder / "instance" / name, halves(34001, 38000, np.uint16))
+                    write_png(folder / "semantic_rgb" / name, halves((64, 128, 128), (0, 64, 64)))
+                lists[("train", "val")[place]].append(
+                    f"data_2d_raw/{drive}/image_00/data_rect/{name} "
+                    f"data_2d_semantics/train/{drive}/image_00/semantic/{name}"
+                )
+    for split, lines in lists.items():
+        path = root / f"data_2d_semantics/train/2013_05_28_drive_{split}_frames.txt"
+        path.write_text("\n".join(lines) + "\n")
+    calibration = root / "calibration" / "perspective.txt"
+    calibration.parent.mkdir()
+    turn = "R_rect_0{0}: 0.999974 -0.007141 -0.000089 0.007141 0.999969 -0.003247 0.000112 0.003247 0.999995"
+    lines = ["calib_time: 01-Jan-2013 00:00:00", "corner_dist: 0.000000"]
+    for camera, shift in ((0, 0.0), (1, -60.0)):
+        lines += [f"S_0{camera}: 110.0 60.0", f"K_0{camera}: 120.0 0.0 55.0 0.0 120.0 30.0 0.0 0.0 1.0"]
+        lines += [turn.format(camera), f"S_rect_0{camera}: {SIZE[0]}.0 {SIZE[1]}.0"]
+        lines += [f"P_rect_0{camera}: 100.0 0.0 47.0 {shift} 0.0 100.0 23.0 0.0 0.0 0.0 1.0 0.0"]
+    calibration.write_text("\n".join(lines) + "\n")
