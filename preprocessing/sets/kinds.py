@@ -48,10 +48,15 @@ def _kitti360(folder: Path) -> str | None:
     return "KITTI-360" if is_kitti360(folder) else None
 
 
+def _comma10k(folder: Path) -> str | None:
+    return "comma10k" if (folder / "imgs").is_dir() and (folder / "masks").is_dir() else None
+
+
 KINDS: dict[str, Kind] = {
     "cityscapes": _cityscapes,
     "vkitti2": _vkitti2,
     "kitti360": _kitti360,
+    "comma10k": _comma10k,
     "rig": _rig,
     "camvid": _camvid,
     "folder": _folder,

@@ -81,8 +81,15 @@ def test_names_of_files_and_of_sets(tmp_path: Path) -> None:
 
 def test_the_sets_of_the_package_are_files_of_the_same_kind() -> None:
     counts = {name: len(label_set(name).names) for name in LABEL_SET_NAMES}
-    assert counts == {"cityscapes19": 19, "categories7": 7, "camvid11": 11, "vkitti2": 14, "kitti360": 19}
-    assert [label_set(name).sky for name in LABEL_SET_NAMES] == [(10,), (4,), (0,), (1,), (10,)]
+    assert counts == {
+        "cityscapes19": 19,
+        "categories7": 7,
+        "camvid11": 11,
+        "vkitti2": 14,
+        "kitti360": 19,
+        "comma10k": 5,
+    }
+    assert [label_set(name).sky for name in LABEL_SET_NAMES] == [(10,), (4,), (0,), (1,), (10,), ()]
     assert label_set("cityscapes19").things == tuple(range(11, 19))
     assert label_set("cityscapes19").ego_ids == (1, 2, 3)
     assert not any(label_set(name).own for name in LABEL_SET_NAMES)

@@ -112,3 +112,15 @@ def write_kitti360(root: Path) -> None:
         lines += [turn.format(camera), f"S_rect_0{camera}: {SIZE[0]}.0 {SIZE[1]}.0"]
         lines += [f"P_rect_0{camera}: 100.0 0.0 47.0 {shift} 0.0 100.0 23.0 0.0 0.0 0.0 1.0 0.0"]
     calibration.write_text("\n".join(lines) + "\n")
+
+
+def write_comma10k(root: Path) -> list[str]:
+    """Pictures 0..11 with masks: left half road, right half movable, and one row of each other class. Their names."""
+    names = []
+    for number in range(12):
+        names.append(f"{number:04d}_a1b2c3d4e5f60718_2018-08-{number + 1:02d}--13-26-08_11_{860 + number}")
+        mask = halves((64, 32, 32), (0, 255, 102))
+        mask[0], mask[1], mask[2] = (255, 0, 0), (128, 128, 96), (204, 0, 255)
+        write_png(root / "imgs" / f"{names[-1]}.png", noise(number))
+        write_png(root / "masks" / f"{names[-1]}.png", mask)
+    return names

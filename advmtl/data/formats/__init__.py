@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from advmtl.config import Source
 from advmtl.data.formats.camvid import CAMVID
 from advmtl.data.formats.cityscapes import CITYSCAPES
+from advmtl.data.formats.comma10k import COMMA10K
 from advmtl.data.formats.folder import FOLDER
 from advmtl.data.formats.format import Format as Format
 from advmtl.data.formats.format import Role as Role
@@ -18,6 +19,7 @@ FORMATS: dict[str, Format] = {
     "cityscapes": CITYSCAPES,
     "vkitti2": VKITTI2,
     "kitti360": KITTI360,
+    "comma10k": COMMA10K,
     "rig": RIG,
     "camvid": CAMVID,
     "folder": FOLDER,

@@ -10,7 +10,7 @@ from preprocessing.ground.labels.label_set import TRAIN_IDS, LabelSet
 from preprocessing.ground.labels.marked_yaml import read_marked
 from preprocessing.ground.labels.reading import label_set_of, read_label_set
 
-LABEL_SET_NAMES = ("cityscapes19", "categories7", "camvid11", "vkitti2", "kitti360")
+LABEL_SET_NAMES = ("cityscapes19", "categories7", "camvid11", "vkitti2", "kitti360", "comma10k")
 """Sets whose file is in the package."""
 _FOLDER = Path(__file__).parent / "sets"
 _SUFFIXES = (".yaml", ".yml", ".json")
