@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from advmtl.data.looks import Look
 from advmtl.tasks import TASKS, Contents, FrameRecord, Task, TaskSpec
 from advmtl.version import __version__
-from preprocessing.ground import Lens, atomic_write
+from preprocessing.ground import InputError, Lens, atomic_write, file_status
 
 LEAST_FRAMES = 2000
 """A smaller source is looked at in a second or two."""
@@ -71,8 +71,8 @@ def cache_path(
 def _state(path: Path) -> str:
     text = str(path)
     try:
-        status = os.stat(text)
-    except OSError:
+        status = file_status(path)
+    except (OSError, InputError):
         return f"{text}-"
     return f"{text}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}|{status.st_dev}"
 

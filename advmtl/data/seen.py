@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from advmtl.tasks import FrameRecord, Task
+from preprocessing.ground import InputError, file_status
 
 _LABELS = ("labels", "depth", "disparity", "instances")
 _EXAMPLES = 2
@@ -104,8 +105,8 @@ def _read_by(record: FrameRecord, tasks: Mapping[str, Task]) -> list[str]:
 
 def _size(path: Path) -> str:
     try:
-        return str(path.stat().st_size)
-    except OSError:  # frames of a caller's own need no files
+        return str(file_status(path).st_size)
+    except (OSError, InputError):  # frames of a caller's own need no files
         return "-"
 
 

@@ -5,6 +5,7 @@ Each name is imported with its module when it is first asked for: who needs `Inp
 
 TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares the two
+    from preprocessing.ground.archives import file_status, is_folder
     from preprocessing.ground.bits import (
         find_bits,
     )
@@ -57,6 +58,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         decode_picture,
         encode_png,
         names_in,
+        read_content,
         read_grey_or_index,
         read_image,
         read_json,
@@ -139,8 +141,8 @@ _NAMES = {
     "read_depth_clip resize_disparity to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
-    "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_grey_or_index read_image "
-    "read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
+    "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "
+    "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
     "label_files": "LabelMap read_label_map",
@@ -158,6 +160,7 @@ _NAMES = {
     "listing": "MAP_KINDS NOTES PICTURE_KINDS Listing kinds_of list_files nearest_name",
     "maps": "map_header read_map",
     "reading": "AS_STORED Reading exif_orientation turned",
+    "archives": "file_status is_folder",
     "bits": "find_bits",
     "workers": "WorkerDied worker_pool",
 }

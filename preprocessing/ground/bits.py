@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.ground import archives
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import decode_picture
 
@@ -39,6 +40,11 @@ def _may_be_deep(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(32)
+    except NotADirectoryError:
+        found = archives.member_of(path)
+        if found is None:
+            return False
+        head = archives.read_member(*found, path, 4096)
     except OSError:
         return False
     return not head.startswith(b"\x89PNG") or head[24:25] == b"\x10"

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.ground.archives import member_of, names_through, read_member
 from preprocessing.ground.colour import WrongColour, to_rgb
 from preprocessing.ground.errors import InputError, first_line
 from preprocessing.ground.reading import AS_STORED, Reading, exif_orientation
@@ -93,8 +94,10 @@ def names_in(folder: Path) -> frozenset[str] | None:
     """
     try:
         return frozenset(name for name in os.listdir(folder) if not name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return frozenset()
+    except NotADirectoryError:
+        return names_through(folder)
     except OSError:
         return None
 
@@ -122,6 +125,8 @@ def sha256_of(path: Path | str) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except NotADirectoryError:
+        return hashlib.sha256(read_content(path)).hexdigest()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
@@ -137,6 +142,11 @@ def read_content(path: Path | str) -> bytes:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except NotADirectoryError as error:
+        found = member_of(path)
+        if found is None:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        return read_member(*found, path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
@@ -335,8 +345,6 @@ def write_json(path: Path | str, value: Any) -> None:
 def read_json(path: Path | str) -> Any:
     """Read a JSON file. Raises: InputError naming the file where it is missing or garbled."""
     try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        return json.loads(read_content(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None

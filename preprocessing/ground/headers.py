@@ -1,11 +1,13 @@
 """Size and kind of a picture file from its first and last bytes, without decoding it."""
 
+import io
 import os
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocessing.ground import archives
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import TRAILERS
 from preprocessing.ground.reading import exif_orientation
@@ -44,6 +46,8 @@ def read_header(path: Path) -> Header:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except NotADirectoryError as error:
+        return _in_archive(path, error)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     try:
@@ -62,6 +66,21 @@ def read_header(path: Path) -> Header:
     return Header(*found, exif_orientation(head) if b"eXIf" in head else 1, status)
 
 
+def _in_archive(path: Path, error: OSError) -> Header:
+    """Of a file in a zip, whose last bytes are not looked at: they may have to be unpacked with all before, and a cut
+    archive is none.
+    """
+    found = archives.member_of(path)
+    if found is None:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    status = archives.status_of(*found)
+    head = archives.read_member(*found, path, _HEAD)
+    png = _png(head)
+    if png is not None:
+        return Header(*png, exif_orientation(head) if b"eXIf" in head else 1, status)
+    return _by_pillow(path, status, b"", archives.read_member(*found, path))
+
+
 def _png(head: bytes) -> tuple[tuple[int, int], str] | None:
     """Shape and mode; None where it is no PNG, or an odd one."""
     if not head.startswith(_PNG) or head[12:16] != b"IHDR" or len(head) < 33:
@@ -74,11 +93,12 @@ def _png(head: bytes) -> tuple[tuple[int, int], str] | None:
     return (height, width), mode
 
 
-def _by_pillow(path: Path, status: os.stat_result, tail: bytes) -> Header:
+def _by_pillow(path: Path, status: os.stat_result, tail: bytes, whole: bytes | None = None) -> Header:
+    """Of any picture; `whole`: its bytes, where it is no file of its own."""
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if whole is None else io.BytesIO(whole)) as image:
             (width, height), mode, trailer = image.size, image.mode, TRAILERS.get(image.format or "", b"")
             exif = "exif" in image.info and image.format in ("PNG", "JPEG", "MPO", "WEBP")
     except FileNotFoundError:
@@ -86,7 +106,7 @@ def _by_pillow(path: Path, status: os.stat_result, tail: bytes) -> Header:
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a readable image ({error}); replace the file") from None
     # A JPEG may carry a camera's own data behind its end.
-    content = path.read_bytes() if exif or trailer not in tail else b""
+    content = whole or (path.read_bytes() if exif or trailer not in tail else b"")
     if trailer not in tail and (path.suffix.lower() == ".png" or trailer not in content):
         raise InputError(f"{path}: the file is truncated; replace it")
     return Header((height, width), mode, exif_orientation(content) if exif else 1, status)

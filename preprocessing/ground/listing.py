@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from preprocessing.ground import archives
+
 # Of two files of one name the first ending here is taken: without loss before with.
 PICTURE_KINDS = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".webp", ".jpg", ".jpeg")
 """Endings of pictures and of class maps."""
@@ -113,7 +115,8 @@ def list_files(folder: Path, kinds: Sequence[str] = PICTURE_KINDS) -> Listing:
 
 def _walk(root: str, unreadable: set[str]) -> "list[tuple[str, list[str]]]":
     """(path below the root, names of its files) of every folder; links are followed, but never in circles."""
-    found, waiting = [], [("", frozenset[tuple[int, int]]())]
+    found: list[tuple[str, list[str]]] = []
+    waiting = [("", frozenset[tuple[int, int]]())]
     while waiting:
         below, above = waiting.pop()
         path = f"{root}/{below}" if below else root
@@ -121,7 +124,10 @@ def _walk(root: str, unreadable: set[str]) -> "list[tuple[str, list[str]]]":
             status = os.stat(path)
             with os.scandir(path) as entries:
                 listed = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            found += archives.walk(path)
             continue
         except OSError:
             unreadable.add(below)

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import decode_picture, read_grey_or_index
+from preprocessing.ground.files import decode_picture, read_content, read_grey_or_index
 from preprocessing.ground.listing import MAP_KINDS
 
 NO_OPENEXR = "EXR needs the package OpenEXR: pip install 'advmtl[exr]'; or convert the file to TIFF or NPY"
@@ -103,10 +103,7 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
     """Portable float map: rows from the bottom up; of the scale in its header the sign alone counts (little-endian
     where negative). OpenCV divides by it, so Middlebury's disparities would be 255 times too large.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    content = read_content(path)
     parts = content.split(maxsplit=4)[:4] if content[:2] in (b"Pf", b"PF") else []
     try:
         kind, width, height, scale = parts[0], int(parts[1]), int(parts[2]), float(parts[3])

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from preprocessing.ground import Frame, InputError, remove_leftovers, sha256_of
+from preprocessing.ground import Frame, InputError, file_status, remove_leftovers, sha256_of
 from preprocessing.job.manifest import Row, append_row
 from preprocessing.job.settings import PreprocessSettings
 from preprocessing.sets import Layout
@@ -65,7 +65,7 @@ def input_state(job: Job, frame: Frame) -> dict[str, dict[str, Any]]:
         if path is None:
             continue
         try:
-            status = path.stat()
+            status = file_status(path)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
         named = path.relative_to(job.root).as_posix() if path.is_relative_to(job.root) else str(path)

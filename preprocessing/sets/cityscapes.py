@@ -12,8 +12,10 @@ from preprocessing.ground import (
     Frame,
     InputError,
     Listing,
+    is_folder,
     list_files,
     names_in,
+    read_content,
     write_json,
 )
 
@@ -38,6 +40,8 @@ _COARSE: dict[str, tuple[str, str]] = {
     "labels": ("gtCoarse", "_gtCoarse_labelIds.png"),
     "instances": ("gtCoarse", "_gtCoarse_instanceIds.png"),
 }
+ARCHIVES = ("_trainvaltest.zip", "_trainextra.zip", ".zip")
+"""What follows a folder's name in that of the archive that holds it; gtCoarse.zip has no more."""
 MASKS = ("mask.png", "mask_right.png")
 """Beside the folders: what of all left, and of all right pictures shows no scene is 0 there."""
 
@@ -67,9 +71,13 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
         InputError: `root` or the split is missing or holds no left image; names what exists.
     """
     folder = root / KINDS["left"][0]
-    if not folder.is_dir():
-        raise InputError(f"{root}: no folder {folder.name}/ in it; give the root of a set in the Cityscapes layout")
-    splits = sorted(p.name for p in _folders(folder))
+    parts = parts_of(root, folder.name)
+    if not parts:
+        raise InputError(
+            f"{root}: no folder {folder.name}/ in it, nor {folder.name}_trainvaltest.zip; give the root of a set in "
+            "the Cityscapes layout"
+        )
+    splits = sorted({one.name for part in parts for one in _folders(part)})
     if split is not None and split not in splits:
         raise InputError(f"{folder}: no split {split!r}; there are: {', '.join(splits) or 'none'}")
     frames = [frame for one in splits if split in (None, one) for frame in _frames_of(root, one)]
@@ -80,6 +88,27 @@ def find_frames(root: Path, split: str | None = None) -> list[Frame]:
             + f"; {others}" * bool(others)
         )
     return frames
+
+
+def parts_of(root: Path, folder: str) -> list[Path]:
+    """Where a folder of the set is: itself, and inside the published archives, leftImg8bit_trainvaltest.zip, …
+
+    Raises: InputError naming a broken archive.
+    """
+    inside = [root / f"{folder}{ending}" / folder for ending in ARCHIVES]
+    return [one for one in (root / folder, *inside) if is_folder(one)]
+
+
+def split_folder(root: Path, folder: str, split: str) -> Path:
+    """Where a split of a folder is; the folder itself goes first, and is the answer where it is nowhere."""
+    parts = [part / split for part in parts_of(root, folder)]
+    return next((one for one in parts if is_folder(one)), root / folder / split)
+
+
+def is_cityscapes(root: Path) -> bool:
+    """Whether a folder holds left pictures of this layout, or an archive of them."""
+    left = KINDS["left"][0]
+    return (root / left).is_dir() or any((root / f"{left}{ending}").is_file() for ending in ARCHIVES)
 
 
 def _frames_of(root: Path, split: str) -> list[Frame]:
@@ -104,7 +133,7 @@ def _folders(folder: Path) -> list[Path]:
     names = names_in(folder)
     if names is None:
         raise InputError(f"{folder}: not readable; set its permissions")
-    return [folder / name for name in names if (folder / name).is_dir()]
+    return [folder / name for name in names if is_folder(folder / name)]
 
 
 class _Listings:
@@ -117,7 +146,7 @@ class _Listings:
 
     def of(self, folder: str, kinds: tuple[str, ...] = PICTURE_KINDS) -> Listing:
         if folder not in self._listings:
-            self._listings[folder] = list_files(self.root / folder / self.split, kinds)
+            self._listings[folder] = list_files(split_folder(self.root, folder, self.split), kinds)
         return self._listings[folder]
 
     def _find(self, kind: str, name: str) -> Path | None:
@@ -168,7 +197,7 @@ def read_camera(path: Path | None) -> Camera:
         )
         return DEFAULT_CAMERA
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_content(path).decode("utf-8"))
         intrinsic = content["intrinsic"]
         fx = float(intrinsic["fx"])
         numbers = (

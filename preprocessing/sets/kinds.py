@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from preprocessing.sets.bags import is_bag
+from preprocessing.sets.cityscapes import is_cityscapes
 from preprocessing.sets.kitti360 import is_kitti360
 from preprocessing.sets.rigs import find_rig
 from preprocessing.sets.vkitti2 import is_vkitti2
@@ -24,7 +25,7 @@ Kind = Callable[[Path], str | None]
 
 
 def _cityscapes(folder: Path) -> str | None:
-    return "Cityscapes' layout" if (folder / "leftImg8bit").is_dir() else None
+    return "Cityscapes' layout" if is_cityscapes(folder) else None
 
 
 def _rig(folder: Path) -> str | None:

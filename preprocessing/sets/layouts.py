@@ -40,6 +40,8 @@ def _cityscapes_disparity(frame: Frame) -> tuple[Float32, Bool]:
     return read_disparity_map(frame.disparity, CITYSCAPES_DISPARITY)
 
 
+_FOLDERS = ("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity")
+
 CITYSCAPES = Layout(
     name="cityscapes",
     rectified=True,
@@ -47,7 +49,7 @@ CITYSCAPES = Layout(
     read_camera=_cityscapes_camera,
     read_disparity=_cityscapes_disparity,
     output_path=_cityscapes_output,
-    inputs=("leftImg8bit", "rightImg8bit", "gtFine", "gtCoarse", "camera", "disparity", *cityscapes.MASKS),
+    inputs=(*_FOLDERS, *(f"{one}{ending}" for one in _FOLDERS for ending in cityscapes.ARCHIVES), *cityscapes.MASKS),
     find_strays=partial(
         cityscapes_strays,
         [cityscapes.KINDS[k] for k in ("labels", "instances", "disparity", "depth")],
@@ -68,7 +70,7 @@ def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     Raises: InputError naming what was looked for.
     """
     try:
-        if (root / "leftImg8bit").is_dir():
+        if cityscapes.is_cityscapes(root):
             return CITYSCAPES
         if (kind := kind_of(root)) in PUBLISHED:
             return PUBLISHED[kind]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocessing.ground import NOTES, Frame, Listing, list_files, names_in
+from preprocessing.sets.cityscapes import split_folder
 from preprocessing.sets.rig_files import Rig, RigFiles
 
 
@@ -74,7 +75,7 @@ def cityscapes_strays(
     found = bits_said(frames)
     for folder, ending in pictures:
         for split in splits:
-            listing = list_files(root / folder / split)
+            listing = list_files(split_folder(root, folder, split))
             odd = [name for name in listing.names if not name.endswith(ending.partition(".")[0])]
             found += unread(listing)
             if odd:
@@ -84,9 +85,10 @@ def cityscapes_strays(
                 found.append(Strays(listing.folder, tuple(odd), text + listing.files[odd[0]].name))
     for kind, ending in kinds:
         for split in splits:
-            for city in sorted(names_in(root / kind / split) or ()):
+            below = split_folder(root, kind, split)
+            for city in sorted(names_in(below) or ()):
                 own = known.get((split, city), set())
-                found += strays_in(root / kind / split / city, own, ending.partition(".")[0])
+                found += strays_in(below / city, own, ending.partition(".")[0])
     return found
 
 

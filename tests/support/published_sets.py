@@ -1,5 +1,6 @@
 """Small sets in the layouts of their publishers, folder for folder and name for name; pictures of noise."""
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -124,3 +125,15 @@ def write_comma10k(root: Path) -> list[str]:
         write_png(root / "imgs" / f"{names[-1]}.png", noise(number))
         write_png(root / "masks" / f"{names[-1]}.png", mask)
     return names
+
+
+def zip_cityscapes(root: Path, out: Path, *, deflated: bool = False) -> None:
+    """The published archives of a set in Cityscapes' layout: a folder each, beside its licence."""
+    method = zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED
+    out.mkdir(parents=True, exist_ok=True)
+    for folder in sorted(one for one in root.iterdir() if one.is_dir() and one.name != "depth"):
+        with zipfile.ZipFile(out / f"{folder.name}_trainvaltest.zip", "w", method) as archive:
+            archive.writestr("README", "of the publisher")
+            archive.writestr("license.txt", "of the publisher")
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(root))

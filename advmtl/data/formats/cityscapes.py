@@ -1,4 +1,4 @@
-"""Cityscapes' folders: leftImg8bit/, gtFine/, camera/, disparity/, and depth/ as `preprocess` writes it."""
+"""Cityscapes' folders leftImg8bit/, gtFine/, camera/, disparity/, or their zips, and depth/ as `preprocess` writes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,10 +46,10 @@ def stereo_strays(source: Source, records: Sequence[FrameRecord]) -> list[Strays
 
 CITYSCAPES = Format(
     index=_index,
-    is_one=lambda root: (root / "leftImg8bit").is_dir(),
+    is_one=lambda root: KINDS["cityscapes"](root) is not None,
     needs="leftImg8bit/",
     kind=KINDS["cityscapes"],
-    holds="leftImg8bit/ gtFine/, and depth/ or disparity/",
+    holds="leftImg8bit/ gtFine/ (or the published zips), and depth/ or disparity/",
     ids="cityscapes",
     stereo=True,
     labels_apart=True,
