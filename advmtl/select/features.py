@@ -20,8 +20,8 @@ from advmtl.config import Config, Source
 from advmtl.data import (
     BadFrame,
     check_frames,
-    format_of,
     frame_loader,
+    ids_of,
     index_source,
     look_at,
     source_name,
@@ -95,7 +95,7 @@ def find_frames(
     for number in [*range(len(sources), len(everything)), *range(len(sources))]:
         source = everything[number]
         # As its own set, which may have nothing of the network's: only whether a frame has labels is asked here.
-        classes = source_set(source.classes or format_of(source).ids, config.data.classes)
+        classes = source_set(source.classes or ids_of(source, "train"), config.data.classes)
         records = index_source(source.model_copy(update={"depth": "none", "map": {}}), classes, "train", number)
         chosen_from = number < len(sources)
         for record, has in zip(

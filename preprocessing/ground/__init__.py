@@ -142,7 +142,8 @@ _NAMES = {
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
     "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "
-    "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json write_png",
+    "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json "
+    "write_png",
     "frame": "Camera Frame",
     "framing": "FITS Fit Framing",
     "label_files": "LabelMap read_label_map",

@@ -53,11 +53,29 @@ def _comma10k(folder: Path) -> str | None:
     return "comma10k" if (folder / "imgs").is_dir() and (folder / "masks").is_dir() else None
 
 
+def _vistas(folder: Path) -> str | None:
+    has = any((folder / name).is_file() for name in ("config.json", "config_v1.2.json", "config_v2.0.json"))
+    split = any((folder / split / "images").is_dir() for split in ("training", "validation"))
+    return "Mapillary Vistas" if has and split else None
+
+
+def _bdd100k(folder: Path) -> str | None:
+    return "BDD100K" if (folder / "images" / "10k").is_dir() else None
+
+
+def _kitti_semantics(folder: Path) -> str | None:
+    parts = (folder / "training" / part for part in ("image_2", "semantic"))
+    return "KITTI's semantics" if all(part.is_dir() for part in parts) else None
+
+
 KINDS: dict[str, Kind] = {
     "cityscapes": _cityscapes,
     "vkitti2": _vkitti2,
     "kitti360": _kitti360,
     "comma10k": _comma10k,
+    "vistas": _vistas,
+    "bdd100k": _bdd100k,
+    "kitti_semantics": _kitti_semantics,
     "rig": _rig,
     "camvid": _camvid,
     "folder": _folder,

@@ -1,10 +1,12 @@
 """Small sets in the layouts of their publishers, folder for folder and name for name; pictures of noise."""
 
+import json
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from preprocessing.ground.files import write_png
 
@@ -137,3 +139,82 @@ def zip_cityscapes(root: Path, out: Path, *, deflated: bool = False) -> None:
             archive.writestr("license.txt", "of the publisher")
             for path in sorted(folder.rglob("*")):
                 archive.write(path, path.relative_to(root))
+
+
+_VISTAS = (  # name, readable, colour, evaluate
+    ("animal--bird", "Bird", [165, 42, 42], True),
+    ("construction--barrier--curb", "Curb", [196, 196, 196], True),
+    ("construction--flat--road", "Road", [128, 64, 128], True),
+    ("marking--general", "Lane Marking - General", [255, 255, 255], True),
+    ("nature--sky", "Sky", [70, 130, 180], True),
+    ("object--vehicle--car", "Car", [0, 0, 142], True),
+    ("object--vehicle--vehicle-group", "Vehicle Group", [0, 0, 142], True),
+    ("void--ego-vehicle", "Ego Vehicle", [120, 10, 10], True),
+    ("void--unlabeled", "Unlabeled", [0, 0, 0], False),
+)
+
+
+def _vistas_config(entries: tuple, version: str) -> str:
+    labels = [
+        {"color": colour, "instances": False, "readable": readable, "name": name, "evaluate": evaluate}
+        for name, readable, colour, evaluate in entries
+    ]
+    folders = "{split}/{content}/{key:.22}.{extension}"
+    content = {"labels": labels, "version": version, "mapping": "public", "folder_structure": folders}
+    return json.dumps(content, indent="\t")
+
+
+def write_vistas(root: Path, version: str = "1.2") -> None:
+    """Three pictures in training, one in validation: left half class 5, right half class 8, one row each of the others.
+
+    Version 2.0 has a second list of classes, in which all are one later, behind a class of its own.
+    """
+    more = (("animal--mammal", "Mammal", [1, 2, 3], True), *_VISTAS)
+    if version == "1.2":
+        lists = {"labels": (_VISTAS, "config.json")}
+    else:
+        lists = {"v1.2/labels": (_VISTAS, "config_v1.2.json"), "v2.0/labels": (more, "config_v2.0.json")}
+    for folder, (entries, name) in lists.items():
+        root.mkdir(exist_ok=True)
+        (root / name).write_text(_vistas_config(entries, version))
+        first = len(entries) - len(_VISTAS)
+        for split, keys in {"training": ("a1B2", "c-3_D", "e5F6"), "validation": ("g7H8",)}.items():
+            for number, key in enumerate(keys):
+                write_jpeg(root / split / "images" / f"{key}.jpg", noise(number))
+                stored = halves(first + 5, first + 8)
+                stored[:8] = first + np.arange(8, dtype=np.uint8)[:, None]
+                path = root / split / folder / f"{key}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture = Image.fromarray(stored, "P")
+                picture.putpalette([part for _, _, colour, _ in entries for part in colour])
+                picture.save(path)
+
+
+def write_bdd100k(root: Path) -> None:
+    """Two pictures of train, one of val with masks of train ids: left half car, 13, right half unknown; one of test."""
+    for split, names in {"train": ("0004a4c0-d4dff0ad", "00054602-3bf57337"), "val": ("7d06fefd-f7be05a6",)}.items():
+        for number, name in enumerate(names):
+            write_jpeg(root / "images/10k" / split / f"{name}.jpg", noise(number))
+            write_png(root / "labels/sem_seg/masks" / split / f"{name}.png", halves(13, 255))
+            write_png(root / "labels/sem_seg/colormaps" / split / f"{name}.png", halves((0, 0, 142), (0, 0, 0)))
+    write_jpeg(root / "images/10k/test/ac2ea3ae-ff8a5b0d.jpg", noise(9))
+    write_jpeg(root / "images/100k/train/0000f77c-6257be58.jpg", noise(8))
+
+
+def write_kitti_semantics(root: Path, *, cameras: bool = False) -> None:
+    """Three pictures of training: left half road (7), right half car (26); one of testing."""
+    for number in range(3):
+        name = f"{number:06d}_10"
+        write_png(root / "training/image_2" / f"{name}.png", noise(number))
+        write_png(root / "training/semantic" / f"{name}.png", halves(7, 26))
+        write_png(root / "training/instance" / f"{name}.png", halves(7 * 256, 26 * 256 + 1, np.uint16))
+        write_png(root / "training/semantic_rgb" / f"{name}.png", halves((128, 64, 128), (0, 0, 142)))
+        if cameras:
+            path = root / "training/calib_cam_to_cam" / f"{number:06d}.txt"
+            path.parent.mkdir(exist_ok=True)
+            rows = [
+                f"P_rect_0{one}: {90.0 + number} 0.0 47.0 {shift} 0.0 {90.0 + number} 23.0 0.0 0.0 0.0 1.0 0.0"
+                for one, shift in ((2, 0.0), (3, -48.0))
+            ]
+            path.write_text("\n".join(rows) + "\n")
+    write_png(root / "testing/image_2/000000_10.png", noise(7))

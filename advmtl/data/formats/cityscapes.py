@@ -1,4 +1,4 @@
-"""Cityscapes' folders leftImg8bit/, gtFine/, camera/, disparity/, or their zips, and depth/ as `preprocess` writes it."""
+"""Cityscapes' folders leftImg8bit/, gtFine/, camera/, disparity/, or their zips, and depth/ by `preprocess`."""
 
 from collections.abc import Sequence
 from pathlib import Path

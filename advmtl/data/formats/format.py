@@ -30,7 +30,8 @@ class Format:
         kind: (root) -> what such a set is called in a hint to a user who has given another path; None where there is
             none. Formats are asked in the order of their table.
         holds: the folders of a set, for the help of the command line.
-        ids: the ids of its class maps, as `preprocessing.ground.source_set` names them.
+        ids: the ids of its class maps, as `preprocessing.ground.source_set` names them; (source) -> them where a set
+            tells its own. Ask `ids_at`.
         splits: whether frames are split into folders for training and validation, so that a source without a split
             means that of its role.
         split_word: what a split is called in the help.
@@ -44,9 +45,13 @@ class Format:
     needs: str
     kind: Callable[[Path], str | None]
     holds: str
-    ids: str | LabelSet
+    ids: str | LabelSet | Callable[[Source], LabelSet]
     splits: bool = True
     split_word: str = "SPLIT"
     stereo: bool = False
     labels_apart: bool = False
     strays: Callable[[Source, Sequence[FrameRecord]], list[Strays]] = no_strays
+
+    def ids_at(self, source: Source) -> str | LabelSet:
+        """The ids of the class maps of a source. Raises: InputError where its set tells none."""
+        return self.ids(source) if callable(self.ids) else self.ids

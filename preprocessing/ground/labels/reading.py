@@ -18,12 +18,16 @@ from preprocessing.ground.labels.fields import (
 )
 from preprocessing.ground.labels.label_set import IGNORE, LabelSet
 from preprocessing.ground.labels.marked_yaml import Marked, read_marked
+from preprocessing.ground.labels.vistas import vistas_set
 
 _KEYS = ("name", "classes", "colours", "ignore", "ego")
 
 
 def read_label_set(path: Path | str) -> LabelSet:
-    """Read a label set from a YAML file (docs/label_sets.md). Raises: InputError naming the file and the line."""
+    """Read a label set from a YAML file (docs/label_sets.md), or from Mapillary Vistas' config.json.
+
+    Raises: InputError naming the file and the line.
+    """
     path = Path(path).expanduser()
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -31,6 +35,8 @@ def read_label_set(path: Path | str) -> LabelSet:
         raise InputError(f"{path}: not text in UTF-8; a label set is a YAML file") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
+    if path.suffix == ".json" and (values := vistas_set(text)) is not None:
+        return _label_set(Marked(values, str(path)), f"vistas {path.stem.removeprefix('config').strip('_')}".strip())
     return _label_set(read_marked(text, str(path)), path.stem)
 
 
