@@ -44,6 +44,6 @@ def format_of(source: Source, formats: Mapping[str, Format] = FORMATS) -> Format
 
 
 def ids_of(source: Source, role: Role, formats: Mapping[str, Format] = FORMATS) -> str | LabelSet:
-    """The ids of a source's class maps by its format, `role` being its split where it names none. Raises: InputError."""
+    """The ids of a source's class maps by its format; `role` is its split where it names none. Raises: InputError."""
     own = format_of(source, formats)
     return own.ids_at(source.model_copy(update={"split": role}) if source.split is None and own.splits else source)

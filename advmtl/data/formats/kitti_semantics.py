@@ -1,4 +1,4 @@
-"""KITTI's 200 pictures with semantic labels: Cityscapes' labelIds; cameras where stereo 2015's calibration lies beside."""
+"""KITTI's 200 pictures with Cityscapes' labelIds; cameras where stereo 2015's calibration lies beside."""
 
 from collections.abc import Sequence
 from pathlib import Path
