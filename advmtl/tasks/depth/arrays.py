@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
+from advmtl.tasks.depth.doubts import read_as, scale_doubts, upside_down
 from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
 from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
 from advmtl.tasks.pictures import (
@@ -28,7 +29,6 @@ from advmtl.tasks.pictures import (
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
-    DEPTH_SCALE,
     DEPTH_TEXT,
     resize_nearest,
     to_stored,
@@ -84,12 +84,13 @@ class DepthArrays(TaskArrays):
         """Depth that the network cannot express; what is only known to be far is not meant."""
         pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
         values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
-        unmarked = unmarked_files([record for record, _ in files])
+        unmarked = unmarked_files([record for record, _ in files]) or scale_doubts(files)
+        unmarked += upside_down(files)
         if not len(values):
             return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
         return unmarked + [
-            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
+            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as {read_as(files[0][0])})"
             for what, limit, outside in sides
             if outside.mean() > _OUTSIDE
         ]
