@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.config import Config, Source, load_config
-from advmtl.data import FORMATS, Format, Line, Survey, format_of, survey_data, survey_lines
+from advmtl.data import FORMATS, Format, Line, Survey, ids_of, survey_data, survey_lines
 from advmtl.inspection.asked import Asked, Named, ask
 from advmtl.inspection.figures import Figures, figures_of
 from advmtl.inspection.files import Inventory, inventory
@@ -125,7 +125,10 @@ def _together(
 
 
 def _own_classes(source: Source, formats: Mapping[str, Format]) -> str | LabelSet:
-    own = source.classes or format_of(source, formats).ids
+    try:
+        own = source.classes or ids_of(source, "train", formats)
+    except InputError:  # a set that does not say its classes is told of where it is read
+        return "cityscapes19"
     if isinstance(own, LabelSet):
         return own
     own = _IDS.get(own, own)
