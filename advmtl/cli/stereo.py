@@ -105,7 +105,10 @@ def preprocess(
     right: Annotated[str | None, typer.Option(help="A bag's topic of right pictures.")] = None,
     left_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the left camera.")] = None,
     right_info: Annotated[str | None, typer.Option(help="A bag's CameraInfo of the right camera.")] = None,
-    truth: Annotated[str | None, typer.Option(help="A bag's depth topic to measure against.")] = None,
+    truth: Annotated[str | None, typer.Option(help="A bag's topic of depth or lidar to measure against.")] = None,
+    lidar_to_camera: Annotated[
+        Path | None, typer.Option(help="JSON: how a lidar stands to the left camera, instead of the bag's /tf.")
+    ] = None,
     calibration: Annotated[Path | None, typer.Option(help="Calibration file instead of a CameraInfo.")] = None,
     pair_tolerance_s: PairTolerance = None,
 ) -> None:
@@ -171,7 +174,9 @@ def preprocess(
         rectify=rectify,  # type: ignore[arg-type]
         alpha=alpha,
         labels_on=labels_on,  # type: ignore[arg-type]
-        bag=BagSettings(AskedTopics(left, right, left_info, right_info, truth), calibration, pair_tolerance_s),
+        bag=BagSettings(
+            AskedTopics(left, right, left_info, right_info, truth), calibration, pair_tolerance_s, lidar_to_camera
+        ),
     )
     if dry_run:
         if current_shard().index == 0:

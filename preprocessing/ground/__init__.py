@@ -126,6 +126,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         resize_nearest,
         same_size,
     )
+    from preprocessing.ground.points import draw_points
     from preprocessing.ground.progress_bar import Bar, progress, track
     from preprocessing.ground.reading import (
         AS_STORED,
@@ -155,6 +156,7 @@ _NAMES = {
     "page": "Headline Picture Section Table render",
     "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
     "resize_image resize_nearest same_size",
+    "points": "draw_points",
     "progress_bar": "Bar progress track",
     "signals": "handled ignore stop_requests",
     "codec": "CITYSCAPES_DISPARITY CODEC_KEYS KITTI_DISPARITY NAMED_DISPARITY PER_METRE MapCodec MapKind codec_of",

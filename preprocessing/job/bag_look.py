@@ -14,13 +14,10 @@ from preprocessing.job.recording import (
     default_out,
     own_stamp,
     plan_recording,
-    recording_lines,
-    topic_lines,
 )
+from preprocessing.job.recording_lines import recording_lines, topic_lines, truth_offers
 from preprocessing.sets import inspect_pair
 from preprocessing.sets.bags import depth_of, open_bag, picture_of, rgb_of, scan
-
-_DEPTH = ("16UC1", "32FC1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +64,7 @@ def look_at_bag(path: Path, count: int = 6) -> BagLook:
     lines = [line for line in recording_lines(found) if line not in notes and line not in found.pairs.alone]
     doubts = [*found.bag.cut, *found.pairs.doubts, *found.pairs.alone[:3], *_odd(found, frames)]
     faulty = len(found.pairs.alone) + len(found.bag.cut)
-    lines += [f"{name} may hold depth: --truth {name}" for name in _depth_topics(found)]
+    lines += truth_offers(found)
     lines.append(f"next: advmtl preprocess {path} --out {default_out(path).name}")
     return BagLook(path, topic_lines(found), lines, doubts, faulty, frames)
 
@@ -78,12 +75,6 @@ def _topics(path: Path) -> list[str]:
         return [f"  {topic.describe()}" for topic in scan(open_bag(path)).values()]
     except InputError:
         return []
-
-
-def _depth_topics(found: Recording) -> list[str]:
-    """A truth must be named, for such a topic may hold what the camera's own stereo has guessed."""
-    headers = {name: topic.header for name, topic in found.topics.items() if name != found.chosen.truth}
-    return [name for name, header in headers.items() if header is not None and header.encoding in _DEPTH]
 
 
 def _odd(found: Recording, frames: Sequence[BagFrame]) -> list[str]:
@@ -115,7 +106,8 @@ def _frames(found: Recording, count: int) -> list[BagFrame]:
             place, kind = place_kind
             try:
                 if kind == "depth":
-                    seen[place][kind] = depth_of(message).astype(np.float32) / np.float32(DEPTH_SCALE)
+                    stored = depth_of(message) if found.lidar is None else found.lidar.draw(message, found.truth[stamp])
+                    seen[place][kind] = stored.astype(np.float32) / np.float32(DEPTH_SCALE)
                 else:
                     seen[place][kind] = rgb_of(picture_of(message), message.topic)
             except InputError:  # `preprocess` leaves it out, and says so

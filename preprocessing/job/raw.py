@@ -7,7 +7,8 @@ import numpy as np
 
 from preprocessing.ground import Frame, InputError, UInt8, read_image
 from preprocessing.job.manifest import Shard
-from preprocessing.job.recording import default_out, plan_recording, recording_lines, topic_lines
+from preprocessing.job.recording import default_out, plan_recording
+from preprocessing.job.recording_lines import recording_lines, topic_lines, truth_offers
 from preprocessing.job.rectify import RawSet, RectifySettings, find_raw, lines, rectify_set
 from preprocessing.job.redraw import draw_pair
 from preprocessing.job.rows import Rows, rows_off
@@ -162,7 +163,7 @@ def dry_run_lines(root: Path, settings: PreprocessSettings) -> tuple[list[str], 
     if is_bag(root):
         found = plan_recording(root, settings.bag, settings.rectify, settings.alpha)
         would = f"would be written into {settings.out or default_out(root)}"
-        return [*topic_lines(found), *recording_lines(found), would], True
+        return [*topic_lines(found), *recording_lines(found), *truth_offers(found), would], True
     decision = decide(root, settings)
     if decision.raw is None or decision.settings is None:
         return decision.notes, False

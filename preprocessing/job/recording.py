@@ -1,34 +1,45 @@
-"""A bag written as a folder pair: left/, right/, calibration.json, lidar/ of a depth topic; rectified on the way."""
+"""A bag to be written as a folder pair: left/, right/, calibration.json, lidar/ of depth or clouds; rectified."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from preprocessing.ground import Camera, InputError
 from preprocessing.job.redraw import Drawing, draw_pair, drawing_of
 from preprocessing.job.rows import Rows, rows_off
 from preprocessing.sets import Calibration, pair_of_infos, read_calibration
+from preprocessing.sets import rectify as rectified
 from preprocessing.sets.bags import (
-    ALONE_LISTED,
     AskedTopics,
     Bag,
     Chosen,
+    Lidar,
     Message,
     Pairs,
     Topic,
+    Transforms,
     choose,
+    first_look,
+    frame_of,
     info_of,
+    interval_ns,
     is_rectified_name,
     open_bag,
     pair_up,
     picture_of,
+    read_mount,
     rgb_of,
     scan,
     stamp_of,
+    transforms_in,
     truth_of,
+    turned,
 )
 
+_NO_TURN = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _LOOKED_AT, _APART = 4, 10
 """So many pairs are looked at before writing, every tenth: they lie at the beginning, for a bag is read in order."""
 
@@ -41,11 +52,13 @@ class BagSettings:
         topics: Topics that are named; the others are guessed.
         calibration: A calibration file of any format, in place of the bag's CameraInfo.
         pair_tolerance_s: Greatest distance of two stamps [s]; None = half of the time between pictures.
+        lidar_to_camera: A file with the transform of a truth of clouds; None = the bag's /tf_static and /tf say it.
     """
 
     topics: AskedTopics = field(default_factory=AskedTopics)
     calibration: Path | None = None
     pair_tolerance_s: float | None = None
+    lidar_to_camera: Path | None = None
 
     def __post_init__(self) -> None:
         if self.pair_tolerance_s is not None and not 0 <= self.pair_tolerance_s < 1e6:
@@ -61,8 +74,9 @@ class Recording:
         size: (width, height) of the pictures [px].
         camera: Of the pictures that are written.
         drawing: How they are rectified; None = written as they are.
-        truth: Stamp of a depth picture -> stamp of its left one.
+        truth: Stamp of a depth picture or cloud -> stamp of its left picture.
         notes: What a user should know, one line each.
+        lidar: How clouds are drawn; None where the truth is none.
     """
 
     bag: Bag
@@ -74,6 +88,7 @@ class Recording:
     drawing: Drawing | None
     truth: dict[int, int]
     notes: list[str]
+    lidar: Lidar | None = None
 
 
 def plan_recording(
@@ -95,11 +110,50 @@ def plan_recording(
     size = (looks[0][0].shape[1], looks[0][0].shape[0])
     drawing, notes = _drawing(calibration, looks, chosen, rectify, alpha)
     camera = calibration.at(size) if drawing is None else drawing.found.camera()
-    truth = {}
-    if chosen.truth is not None:
-        truth = truth_of(pairs, topics[chosen.truth], settings.pair_tolerance_s)
-        notes.append(f"{chosen.truth}: {len(truth)} of {len(pairs.left_ns)} pairs have a depth picture")
-    return Recording(bag, topics, chosen, pairs, size, camera, drawing, truth, [*bag.cut, *pairs.doubts, *notes])
+    notes = [*bag.cut, *pairs.doubts, *notes]
+    found = Recording(bag, topics, chosen, pairs, size, camera, drawing, {}, notes)
+    return _with_truth(found, settings, calibration)
+
+
+def _with_truth(found: Recording, settings: BagSettings, calibration: Calibration) -> Recording:
+    name, pairs = found.chosen.truth, found.pairs
+    if settings.lidar_to_camera is not None and (name is None or not found.topics[name].is_cloud):
+        raise InputError("--lidar-to-camera: goes with --truth TOPIC of clouds (sensor_msgs/PointCloud2)")
+    if name is None:
+        return found
+    topic = found.topics[name]
+    truth = truth_of(pairs, topic, settings.pair_tolerance_s)
+    said = f"{name}: {len(truth)} of {len(pairs.left_ns)} pairs have a {'cloud' if topic.is_cloud else 'depth picture'}"
+    if not topic.is_cloud:
+        return replace(found, truth=truth, notes=[*found.notes, said])
+    gaps = [abs(left - stamp) / 1e6 for stamp, left in truth.items()]
+    if gaps:
+        said += (
+            f" within {interval_ns(pairs, topic) / 2e6:.4g} ms, half of its interval; {float(np.median(gaps)):.1f} ms "
+            "apart in the median, which nothing is compensated for"
+        )
+    lidar, notes = _lidar(found, topic, settings, calibration)
+    if topic.first is not None:
+        stamp = own_stamp(topic.first, pairs)
+        notes = [first_look(lidar, topic.first, truth.get(stamp, stamp)), *notes]
+    return replace(found, truth=truth, lidar=lidar, notes=[*found.notes, said, *notes])
+
+
+def _lidar(found: Recording, topic: Topic, settings: BagSettings, calibration: Calibration) -> tuple[Lidar, list[str]]:
+    if not (found.camera.u0_px or found.camera.v0_px):
+        raise InputError(f"{calibration.path}: tells no principal point (cx_px, cy_px), by which points are drawn")
+    mount = None if settings.lidar_to_camera is None else read_mount(settings.lidar_to_camera)
+    transforms = Transforms() if mount is not None else transforms_in(found.bag, found.topics)
+    if found.drawing is not None:
+        rectifying = found.drawing.found.r1
+    elif calibration.pairs:
+        pair = calibration.pair_at(found.size)
+        rectifying = (pair.stated or rectified(pair)).r1
+    else:
+        rectifying = _NO_TURN
+    turn, notes = turned(found.drawing is not None, rectifying, mount)
+    target = frame_of(found.topics, (found.chosen.left, found.chosen.left_info), transforms)
+    return Lidar(topic.name, target, mount, transforms, turn, found.camera, found.size), notes
 
 
 def _calibration(path: Path, topics: Mapping[str, Topic], chosen: Chosen, file: Path | None) -> Calibration:
@@ -177,27 +231,3 @@ def default_out(path: Path) -> Path:
     """Where the set goes if nobody says: a folder beside the bag."""
     full = path.absolute()
     return full.with_name(f"{full.stem}_stereo")
-
-
-def recording_lines(found: Recording) -> list[str]:
-    """What was found, one line each."""
-    camera = found.camera
-    rectified = "" if found.drawing is None else f"; rectified from {found.drawing.pair.describe()}"
-    alone = found.pairs.alone
-    more = [f"… and {len(alone) - ALONE_LISTED} more without a partner"] if len(alone) > ALONE_LISTED else []
-    return [
-        f"{found.bag.path}: {found.bag.kind}, {len(found.pairs.left_ns)} pairs of {found.chosen.left} and "
-        f"{found.chosen.right}, {found.size[0]}x{found.size[1]}",
-        f"baseline {camera.baseline_m:.6g} m, focal length {camera.fx_px:.2f} px{rectified}",
-        *found.notes,
-        *alone[:ALONE_LISTED],
-        *more,
-    ]
-
-
-def topic_lines(found: Recording) -> list[str]:
-    """Every topic of the bag, one line each; what is taken is marked."""
-    chosen = found.chosen
-    marks = {chosen.left: "left", chosen.right: "right", chosen.left_info: "left-info"}
-    marks |= {chosen.right_info: "right-info", chosen.truth: "truth"}
-    return [f"  {marks.get(name, ''):<10} {topic.describe()}" for name, topic in found.topics.items()]

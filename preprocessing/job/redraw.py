@@ -18,6 +18,7 @@ from preprocessing.ground import (
     Reading,
     UInt8,
     atomic_write,
+    draw_points,
     read_grey_or_index,
     read_image,
     write_png,
@@ -207,13 +208,4 @@ def move_depth(stored: Any, drawing: Drawing) -> Any:
     ys, xs = np.nonzero(stored)
     rays = np.column_stack([undistorted(drawing.pair.left, np.column_stack([xs, ys])), np.ones(len(xs))])
     points = (rays * (stored[ys, xs, None] / DEPTH_SCALE)) @ np.array(drawing.found.r1).T
-    points = points[points[:, 2] > 0]
-    p1 = np.array(drawing.found.p1)
-    u = np.rint(points[:, 0] / points[:, 2] * p1[0, 0] + p1[0, 2]).astype(int)
-    v = np.rint(points[:, 1] / points[:, 2] * p1[1, 1] + p1[1, 2]).astype(int)
-    values = np.rint(points[:, 2] * DEPTH_SCALE)
-    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (values >= 1) & (values <= 65535)
-    order = np.argsort(-values[inside], kind="stable")  # the nearest is written last
-    drawn = np.zeros((height, width), np.uint16)
-    drawn[v[inside][order], u[inside][order]] = values[inside][order].astype(np.uint16)
-    return drawn
+    return draw_points(points, drawing.found.camera(), (width, height))

@@ -64,6 +64,10 @@ def name_of(stamp_ns: int) -> str:
 
 
 def _write(message: Message, target: Path, found: Recording) -> None:
+    if target.parent.name == "lidar" and found.lidar is not None:
+        left_ns = found.truth[own_stamp(message, found.pairs)]
+        write_png(_png(target), found.lidar.draw(message, left_ns))
+        return
     if target.parent.name == "lidar":
         depth = depth_of(message)
         _check_size(depth, message, found)
@@ -102,7 +106,8 @@ def _camera_content(found: Recording) -> dict[str, Any]:
 def _note(found: Recording) -> dict[str, Any]:
     topics = {"left": found.chosen.left, "right": found.chosen.right, "truth": found.chosen.truth}
     drawn = None if found.drawing is None else found.drawing.key
-    return {"bag": found.bag.state(), "topics": topics, "rectified": drawn}
+    note = {"bag": found.bag.state(), "topics": topics, "rectified": drawn}
+    return note if found.lidar is None else {**note, "lidar": found.lidar.key}
 
 
 def _check_out(out: Path, note: dict[str, Any]) -> None:
@@ -113,4 +118,6 @@ def _check_out(out: Path, note: dict[str, Any]) -> None:
     if not (out / NOTE).is_file():
         raise InputError(f"{out}: is not empty, and was not made of a bag; give another --out")
     if read_json(out / NOTE) != note:
-        raise InputError(f"{out}: was made of another bag, or by other topics or cameras; give another --out")
+        raise InputError(
+            f"{out}: was made of another bag, or by other topics, cameras or transforms; give another --out"
+        )

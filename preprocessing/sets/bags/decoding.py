@@ -14,11 +14,15 @@ from preprocessing.sets.calibration.ros import MODELS
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-_WITH_HEADER = (IMAGE, COMPRESSED, CAMERA_INFO)
+CLOUD = "sensor_msgs/msg/PointCloud2"
+_TRANSFORMS = "tf2_msgs/msg/TFMessage"
+TRANSFORMS = (_TRANSFORMS, "tf/msg/tfMessage")
+"""What /tf and /tf_static hold; the latter name is of ROS 1 before tf2, with the same fields."""
+_READ = (IMAGE, COMPRESSED, CAMERA_INFO, CLOUD, *TRANSFORMS)
 
 
 def stamp_of(message: Message) -> int:
-    """The header's stamp of a message of pictures or cameras [ns]; its header comes first, so nothing else is read.
+    """The header's stamp of a picture, a camera or a cloud [ns]; its header comes first, so nothing else is read.
 
     Raises: InputError where the message is too short for one.
     """
@@ -35,27 +39,30 @@ def stamp_of(message: Message) -> int:
 
 @cache
 def _store(encoding: Encoding) -> Any:
-    from rosbags.typesys import Stores, get_typestore
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    # Image, CompressedImage and CameraInfo are the same in all distributions of ROS 2.
-    return get_typestore(Stores.ROS1_NOETIC if encoding == "ros1" else Stores.ROS2_HUMBLE)
+    # All that is read here is the same in all distributions of ROS 2.
+    store = get_typestore(Stores.ROS1_NOETIC if encoding == "ros1" else Stores.ROS2_HUMBLE)
+    if _TRANSFORMS not in store.types:  # rosbags 0.10 has it of ROS 2 alone
+        store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", _TRANSFORMS))
+    return store
 
 
 def decode(message: Message) -> Any:
     """The message with its fields. Raises: InputError naming the topic where it is garbled."""
-    assert message.type in _WITH_HEADER
-    store = _store(message.encoding)
+    assert message.type in _READ
+    store, kind = _store(message.encoding), _TRANSFORMS if message.type in TRANSFORMS else message.type
     try:
         if message.encoding == "ros1":
-            return store.deserialize_ros1(message.data, message.type)
-        return store.deserialize_cdr(message.data, message.type)
+            return store.deserialize_ros1(message.data, kind)
+        return store.deserialize_cdr(message.data, kind)
     except Exception as error:  # rosbags raises whatever the bytes lead to
         raise InputError(f"{message.topic}: a message is garbled ({first_line(error)})") from None
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a topic of pictures has, by its first message: size, and how its pictures are written."""
+    """What a topic of pictures or points has, by its first message: size, how they are written, and in which frame."""
 
     size: tuple[int, int] | None
     encoding: str
@@ -65,9 +72,20 @@ class Header:
 def header_of(message: Message) -> Header:
     """Read it. Raises: InputError naming the topic."""
     fields = decode(message)
+    frame = plain_frame(fields.header.frame_id)
     if message.type == COMPRESSED:
-        return Header(None, str(fields.format), str(fields.header.frame_id))
-    return Header((int(fields.width), int(fields.height)), str(fields.encoding), str(fields.header.frame_id))
+        return Header(None, str(fields.format), frame)
+    if message.type == CLOUD:
+        names = " ".join(str(one.name) for one in fields.fields)
+        return Header(None, f"{int(fields.width) * int(fields.height)} points of {names} in {frame}", frame)
+    if message.type == CAMERA_INFO:
+        return Header((int(fields.width), int(fields.height)), "", frame)
+    return Header((int(fields.width), int(fields.height)), str(fields.encoding), frame)
+
+
+def plain_frame(frame_id: object) -> str:
+    """A frame's name: before tf2 some had a slash in front."""
+    return str(frame_id).lstrip("/")
 
 
 def info_of(path: Path, message: Message) -> dict[str, Any]:

@@ -100,12 +100,30 @@ def seconds(time_ns: int) -> str:
 
 
 def truth_of(pairs: Pairs, truth: Topic, tolerance_s: float | None) -> dict[int, int]:
-    """Stamp of a depth picture -> stamp of the left picture that it goes with [ns]."""
-    times = np.unique(np.array(truth.times_ns if pairs.by_recording else truth.stamps_ns, np.int64))
+    """Stamp of a depth picture or cloud -> stamp of the left picture that it goes with [ns]: each with its nearest.
+
+    Args:
+        pairs: The pairs.
+        truth: The topic.
+        tolerance_s: As of `pair_up`, for depth pictures; clouds, whose sensor runs by a clock of its own, may be half
+            of their own median interval away.
+    """
+    times = _times(pairs, truth)
     if not len(times):
         return {}
     limit = round(tolerance_s * 1e9) if tolerance_s is not None else _half_interval(pairs.left_ns)
+    limit = interval_ns(pairs, truth) // 2 if truth.is_cloud else limit
     partner = nearest(pairs.left_ns, times)
     back = nearest(times, pairs.left_ns)
     kept = (back[partner] == np.arange(len(pairs.left_ns))) & (np.abs(times[partner] - pairs.left_ns) <= limit)
     return dict(zip(times[partner[kept]].tolist(), pairs.left_ns[kept].tolist(), strict=True))
+
+
+def interval_ns(pairs: Pairs, topic: Topic) -> int:
+    """The median time between messages of a topic; of a single one, that between left pictures."""
+    times = _times(pairs, topic)
+    return 2 * _half_interval(times if len(times) > 1 else pairs.left_ns)
+
+
+def _times(pairs: Pairs, topic: Topic) -> Times:
+    return np.unique(np.array(topic.times_ns if pairs.by_recording else topic.stamps_ns, np.int64))

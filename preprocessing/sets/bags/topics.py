@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from preprocessing.ground import InputError, progress
 from preprocessing.sets.bags.bag import Bag
-from preprocessing.sets.bags.decoding import CAMERA_INFO, COMPRESSED, IMAGE, Header, header_of, stamp_of
+from preprocessing.sets.bags.decoding import CAMERA_INFO, CLOUD, COMPRESSED, IMAGE, Header, header_of, stamp_of
 from preprocessing.sets.bags.message import Message
 
 # Words for left and right in the names of topics; the first that a name has counts.
@@ -33,10 +33,10 @@ class Topic:
     Attributes:
         name, type: As in the bag; ROS 1's types under their names in ROS 2.
         count: Messages.
-        stamps_ns: The header's stamp of each picture, in the order of the file; [] of other types.
+        stamps_ns: The header's stamp of each picture or cloud, in the order of the file; [] of other types.
         times_ns: When each was recorded.
-        first: Its first message, of pictures and cameras.
-        header: What that says of all its pictures; None where it cannot be read.
+        first: Its first message, of pictures, clouds and cameras.
+        header: What that says of all of them; None where it cannot be read.
     """
 
     name: str
@@ -51,6 +51,11 @@ class Topic:
     def is_picture(self) -> bool:
         """Whether it holds pictures, of a camera or of depth."""
         return self.type in (IMAGE, COMPRESSED)
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether it holds points in space, as of a lidar."""
+        return self.type == CLOUD
 
     @property
     def is_depth(self) -> bool:
@@ -79,7 +84,7 @@ def scan(bag: Bag) -> dict[str, Topic]:
         for message in bag.messages():
             topic = found.setdefault(message.topic, Topic(message.topic, message.type))
             topic.count += 1
-            if message.type in (IMAGE, COMPRESSED, CAMERA_INFO):
+            if message.type in (IMAGE, COMPRESSED, CAMERA_INFO, CLOUD):
                 _note(topic, message)
             bar.advance()
     if not found:
@@ -89,12 +94,12 @@ def scan(bag: Bag) -> dict[str, Topic]:
 
 def _note(topic: Topic, message: Message) -> None:
     try:
-        if topic.is_picture:
+        if topic.type != CAMERA_INFO:
             topic.stamps_ns.append(stamp_of(message))
             topic.times_ns.append(message.time_ns)
         if topic.first is None:
             topic.first = Message(message.topic, message.type, message.encoding, message.time_ns, bytes(message.data))
-            topic.header = header_of(topic.first) if topic.is_picture else None
+            topic.header = header_of(topic.first)
     except InputError:  # who asks for the topic hears of it
         return
 
@@ -130,7 +135,7 @@ def choose(topics: Mapping[str, Topic], asked: AskedTopics, bag: str) -> Chosen:
     for name, option, allowed in (
         (asked.left, "--left", pictures),
         (asked.right, "--right", pictures),
-        (asked.truth, "--truth", pictures),
+        (asked.truth, "--truth", [*pictures, *(name for name, topic in topics.items() if topic.is_cloud)]),
         (asked.left_info, "--left-info", _infos(topics)),
         (asked.right_info, "--right-info", _infos(topics)),
     ):
