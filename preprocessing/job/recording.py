@@ -22,10 +22,10 @@ from preprocessing.sets.bags import (
     Topic,
     Transforms,
     choose,
+    cloud_tolerance_ns,
     first_look,
     frame_of,
     info_of,
-    interval_ns,
     is_rectified_name,
     open_bag,
     pair_up,
@@ -129,7 +129,7 @@ def _with_truth(found: Recording, settings: BagSettings, calibration: Calibratio
     gaps = [abs(left - stamp) / 1e6 for stamp, left in truth.items()]
     if gaps:
         said += (
-            f" within {interval_ns(pairs, topic) / 2e6:.4g} ms, half of its interval; {float(np.median(gaps)):.1f} ms "
+            f" within {cloud_tolerance_ns(pairs, topic) / 1e6:.4g} ms, half of its interval; {np.median(gaps):.1f} ms "
             "apart in the median, which nothing is compensated for"
         )
     lidar, notes = _lidar(found, topic, settings, calibration)

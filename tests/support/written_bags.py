@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as Writer2
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 Kind = Literal["mcap", "sqlite", "ros1"]
 KINDS: tuple[Kind, ...] = ("mcap", "sqlite", "ros1")
@@ -65,6 +65,30 @@ def rectified_infos(size: tuple[int, int], fx: float, cx: float, cy: float, base
     return found
 
 
+POINT_KINDS = {"u1": 2, "i2": 3, "u2": 4, "i4": 5, "f4": 7, "f8": 8}
+"""dtype -> `datatype` of a PointField."""
+
+
+def cloud(topic: str, stamp_ns: int, records: Array, frame_id: str, *, row_pad: int = 0) -> Said:
+    """A sensor_msgs/PointCloud2 of records [H, W] or [W], whose dtype says fields, offsets, step and byte order."""
+    rows = np.ascontiguousarray(np.atleast_2d(records))
+    (height, width), dtype = rows.shape, records.dtype
+    used = width * dtype.itemsize
+    padded = np.full((height, used + row_pad), 77, np.uint8)
+    padded[:, :used] = rows.view(np.uint8).reshape(height, used)
+    known = dtype.fields or {}
+    fields: dict[str, Any] = {"height": height, "width": width, "point_step": dtype.itemsize, "is_dense": False}
+    fields["fields"] = [(name, offset, POINT_KINDS[kind.str[1:]], 1) for name, (kind, offset, *_) in known.items()]
+    fields["is_bigendian"] = any(kind.str[0] == ">" for kind, *_ in known.values())
+    fields |= {"row_step": used + row_pad, "data": padded.ravel()}
+    return Said(topic, "sensor_msgs/msg/PointCloud2", stamp_ns, fields, frame_id)
+
+
+def transforms(topic: str, stamp_ns: int, *edges: tuple[str, str, Sequence[float], Sequence[float]]) -> Said:
+    """A tf2_msgs/TFMessage of (parent, child, translation [m], quaternion x y z w)."""
+    return Said(topic, "tf2_msgs/msg/TFMessage", stamp_ns, {"edges": edges})
+
+
 def write_bag(path: Path, kind: Kind, messages: Sequence[Said], late_ns: int = 7_000_000) -> Path:
     """Write messages in their order, each recorded `late_ns` after its stamp; returns what a user would give."""
     store = get_typestore(Stores.ROS1_NOETIC if kind == "ros1" else Stores.ROS2_HUMBLE)
@@ -75,6 +99,8 @@ def write_bag(path: Path, kind: Kind, messages: Sequence[Said], late_ns: int = 7
         writer = Writer2(
             path, version=9, storage_plugin=StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
         )
+    if kind == "ros1":  # rosbags has it of ROS 2 alone
+        store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
     connections: dict[str, Any] = {}
     with writer:
         for said in messages:
@@ -90,15 +116,33 @@ def write_bag(path: Path, kind: Kind, messages: Sequence[Said], late_ns: int = 7
 
 
 def _message(store: Any, said: Said, kind: Kind) -> Any:
-    stamp = store.types["builtin_interfaces/msg/Time"](said.stamp_ns // 10**9, said.stamp_ns % 10**9)
-    head = {"seq": 0} if kind == "ros1" else {}
-    header = store.types["std_msgs/msg/Header"](**head, stamp=stamp, frame_id=said.frame_id)
+    if said.type.endswith("TFMessage"):
+        made = [_transform(store, said, kind, *edge) for edge in said.fields["edges"]]
+        return store.types[said.type](transforms=made)
     fields = dict(said.fields)
     if said.type.endswith("CameraInfo"):
         fields["roi"] = store.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
         for name in "dkrp":
             fields[name.upper() if kind == "ros1" else name] = np.ravel(fields.pop(name))
-    return store.types[said.type](header=header, **fields)
+    if said.type.endswith("PointCloud2"):
+        fields["fields"] = [store.types["sensor_msgs/msg/PointField"](*one) for one in fields["fields"]]
+    return store.types[said.type](header=_header(store, said, kind, said.frame_id), **fields)
+
+
+def _header(store: Any, said: Said, kind: Kind, frame_id: str) -> Any:
+    stamp = store.types["builtin_interfaces/msg/Time"](said.stamp_ns // 10**9, said.stamp_ns % 10**9)
+    head = {"seq": 0} if kind == "ros1" else {}
+    return store.types["std_msgs/msg/Header"](**head, stamp=stamp, frame_id=frame_id)
+
+
+def _transform(
+    store: Any, said: Said, kind: Kind, parent: str, child: str, shift: Sequence[float], turn: Sequence[float]
+) -> Any:
+    vector = store.types["geometry_msgs/msg/Vector3"](*map(float, shift))
+    quaternion = store.types["geometry_msgs/msg/Quaternion"](*map(float, turn))
+    made = store.types["geometry_msgs/msg/Transform"](translation=vector, rotation=quaternion)
+    header = _header(store, said, kind, parent)
+    return store.types["geometry_msgs/msg/TransformStamped"](header=header, child_frame_id=child, transform=made)
 
 
 def with_checksums(path: Path) -> Path:

@@ -5,7 +5,7 @@ from preprocessing.sets.bags.decoding import info_of, stamp_of
 from preprocessing.sets.bags.lidar import Lidar, first_look, frame_of, transforms_in, turned
 from preprocessing.sets.bags.message import Message
 from preprocessing.sets.bags.mount import read_mount
-from preprocessing.sets.bags.pairs import ALONE_LISTED, Pairs, interval_ns, pair_up, seconds, truth_of
+from preprocessing.sets.bags.pairs import ALONE_LISTED, Pairs, cloud_tolerance_ns, pair_up, seconds, truth_of
 from preprocessing.sets.bags.pictures import ENCODINGS, depth_of, encoded_of, picture_of, rgb_of
 from preprocessing.sets.bags.topics import AskedTopics, Chosen, Topic, choose, is_rectified_name, scan
 from preprocessing.sets.bags.transforms import Transforms

@@ -10,6 +10,8 @@ from preprocessing.sets.bags.topics import Topic
 
 Times = npt.NDArray[np.int64]
 ALONE_LISTED = 20
+_LIDAR_NS = 10**8
+"""Of a single cloud: most lidars turn ten times a second."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,17 @@ def truth_of(pairs: Pairs, truth: Topic, tolerance_s: float | None) -> dict[int,
     if not len(times):
         return {}
     limit = round(tolerance_s * 1e9) if tolerance_s is not None else _half_interval(pairs.left_ns)
-    limit = interval_ns(pairs, truth) // 2 if truth.is_cloud else limit
+    limit = cloud_tolerance_ns(pairs, truth) if truth.is_cloud else limit
     partner = nearest(pairs.left_ns, times)
     back = nearest(times, pairs.left_ns)
     kept = (back[partner] == np.arange(len(pairs.left_ns))) & (np.abs(times[partner] - pairs.left_ns) <= limit)
     return dict(zip(times[partner[kept]].tolist(), pairs.left_ns[kept].tolist(), strict=True))
 
 
-def interval_ns(pairs: Pairs, topic: Topic) -> int:
-    """The median time between messages of a topic; of a single one, that between left pictures."""
-    times = _times(pairs, topic)
-    return 2 * _half_interval(times if len(times) > 1 else pairs.left_ns)
+def cloud_tolerance_ns(pairs: Pairs, clouds: Topic) -> int:
+    """Half of the median time between clouds."""
+    times = _times(pairs, clouds)
+    return _half_interval(times) if len(times) > 1 else _LIDAR_NS // 2
 
 
 def _times(pairs: Pairs, topic: Topic) -> Times:
