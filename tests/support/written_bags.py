@@ -76,7 +76,7 @@ def cloud(topic: str, stamp_ns: int, records: Array, frame_id: str, *, row_pad: 
     used = width * dtype.itemsize
     padded = np.full((height, used + row_pad), 77, np.uint8)
     padded[:, :used] = rows.view(np.uint8).reshape(height, used)
-    known = dtype.fields or {}
+    known: Any = dtype.fields or {}
     fields: dict[str, Any] = {"height": height, "width": width, "point_step": dtype.itemsize, "is_dense": False}
     fields["fields"] = [(name, offset, POINT_KINDS[kind.str[1:]], 1) for name, (kind, offset, *_) in known.items()]
     fields["is_bigendian"] = any(kind.str[0] == ">" for kind, *_ in known.values())
