@@ -26,6 +26,7 @@ FLOORS = {
         "balancing",
         "evaluation",
         "drawing",
+        "inspection",
         "terms",
         "training",
         "compare",

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from advmtl.cli.affinity import affinity
 from advmtl.cli.calibrate import calibrate
 from advmtl.cli.deploy import export, predict
+from advmtl.cli.inspect import inspect
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
 from advmtl.cli.measure import evaluate
@@ -134,6 +135,7 @@ def _advmtl(
     First steps, in the order in which data flows:
       advmtl doctor                              what this machine can run, and the next steps
       advmtl synth data/synth --scenes 200       a generated set; or use your own recordings
+      advmtl inspect data/synth                  what is there, what will be read as what, what is doubtful
       advmtl preprocess data/synth               stereo pairs to depth [m]
       advmtl train model3 --data cityscapes:data/synth
       advmtl evaluate runs/model3                metrics with their units
@@ -155,6 +157,7 @@ def _advmtl(
 
 
 app.command(short_help="Generate a stereo data set with exact labels.")(synth)
+app.command(short_help="Say what a set or bag holds, and what is read as what.")(inspect)
 app.command(short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
 app.command(short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)
 app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from advmtl.data.augment import LUMA, draw_jitter, jitter_matrix
 from advmtl.data.findings import Line, check_measurable, source_lines, survey_lines, void_labels
 from advmtl.data.formats import FORMATS, Format, Role, format_of, ids_of
-from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, load_frame, look_at, without_void
-from advmtl.data.index import index_source, missing_label, source_name
+from advmtl.data.frames import Arrays, BadFrame, Look, check_frames, fault_of, load_frame, look_at, without_void
+from advmtl.data.index import index_source, index_with_strays, missing_label, source_name
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.lenses import Lenses, doubt_lenses, doubt_untold, shown_lenses
 from advmtl.data.rare_frames import class_probabilities, class_shares

@@ -19,14 +19,21 @@ _OTHER_SCALE = 3.0  # between the medians of training and validation
 
 @dataclass(frozen=True)
 class Line:
-    """One finding in words; `doubtful`: it can hardly be meant so."""
+    """One finding in words.
+
+    Attributes:
+        text: the words.
+        doubtful: it can hardly be meant so.
+        figures: it sums up what was counted; who shows the counts themselves needs no such line.
+    """
 
     text: str
     doubtful: bool = False
+    figures: bool = False
 
 
 def survey_lines(survey: Survey, config: Config) -> list[Line]:
-    """All findings, each one line; the doubtful ones first."""
+    """All findings, each one line; the doubtful ones first. Of a role without frames nothing is said."""
     lines = [
         *(Line(one.words, one.doubtful) for one in survey.strays),
         *turned_lines(survey.looks),
@@ -37,7 +44,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
     for task in config.tasks:
         train, val = survey.train[task], survey.val[task]
         lines += [*_void(task, train, "training"), *_void(task, val, "validation")]
-        if not val.labelled:
+        if val.frames and not val.labelled:
             text = "no validation frame has this label; it is not measured and does not choose the best state"
             lines.append(Line(f"tasks.{task}: {text}", doubtful=True))
         lines += [Line(doubt, doubtful=True) for doubt in dict.fromkeys((*train.doubts, *val.doubts))]
@@ -140,7 +147,7 @@ def _classes(task: str, train: Labels, val: Labels) -> list[Line]:
         lines.append(Line(f"{task}: {len(absent)} of {len(names)} classes occur nowhere: {_listed(absent)}"))
     order = [place for place in np.argsort(-pixels, kind="stable") if pixels[place]]
     shares = ", ".join(f"{names[place]} {_percent(pixels[place] / pixels.sum())}" for place in order)
-    return [*lines, Line(f"{task}: pixels of training: {shares}")]
+    return [*lines, Line(f"{task}: pixels of training: {shares}", figures=True)]
 
 
 def _quantity(task: str, train: Labels, val: Labels) -> list[Line]:
@@ -152,7 +159,7 @@ def _quantity(task: str, train: Labels, val: Labels) -> list[Line]:
     ]
     if not parts:
         return []
-    lines = [Line(f"{task}: 5, 50 and 95 % of the valid pixels: {'; '.join(parts)}")]
+    lines = [Line(f"{task}: 5, 50 and 95 % of the valid pixels: {'; '.join(parts)}", figures=True)]
     medians = [one.quantiles[1] for one in (train, val) if one.quantiles]
     if len(medians) == 2 and np.isfinite(medians).all() and max(medians) > _OTHER_SCALE * min(medians):
         text = f"{task}: the median is {medians[0]:.3g} {train.unit} in training and {medians[1]:.3g} in validation"
@@ -164,7 +171,7 @@ def _sampled(task: str, train: Labels, val: Labels) -> list[Line]:
     counted, files = train.counted + val.counted, train.files + val.files
     if not counted or counted == files:
         return []
-    return [Line(f"{task}: {counted} of {files} label files were counted, evenly over the frames")]
+    return [Line(f"{task}: {counted} of {files} label files were counted, evenly over the frames", figures=True)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, T
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.arrays import ARRAYS as DEPTH
 from advmtl.tasks.depth.arrays import color_depth, depth_legend
-from advmtl.tasks.depth.files import read_metres
+from advmtl.tasks.depth.doubts import says_what_it_is
+from advmtl.tasks.depth.files import depth_codec, read_metres
 from advmtl.tasks.figure_path import FigurePath, figure_at
 from advmtl.tasks.instance.arrays import ARRAYS as INSTANCE
 from advmtl.tasks.instance.grouping import thing_classes

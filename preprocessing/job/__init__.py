@@ -1,5 +1,6 @@
 """One preprocessing run over a set: settings, plan, frames, manifest, sharding over processes."""
 
+from preprocessing.job.bag_look import BagFrame, BagLook, look_at_bag
 from preprocessing.job.convert import run as convert_frames
 from preprocessing.job.inspection import Inspection, inspect
 from preprocessing.job.manifest import Row, Shard, asked_matcher, current_shard, maps_name, read_manifest

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
+from advmtl.tasks.depth.doubts import says_what_it_is, scale_doubts, upside_down
 from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
-from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
+from advmtl.tasks.depth.files import check_files, depth_codec, read_metres, unmarked_files
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -84,12 +85,13 @@ class DepthArrays(TaskArrays):
         """Depth that the network cannot express; what is only known to be far is not meant."""
         pooled = np.concatenate([contents.values for _, contents in files] or [np.zeros(0, np.float32)])
         values, (low, high) = pooled[np.isfinite(pooled)], spec.depth_range_m
-        unmarked = unmarked_files([record for record, _ in files])
+        unmarked = unmarked_files([record for record, _ in files]) or scale_doubts(files)
+        unmarked += upside_down(files)
         if not len(values):
             return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
         return unmarked + [
-            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as metres x {DEPTH_SCALE})"
+            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as {_read_as(files)})"
             for what, limit, outside in sides
             if outside.mean() > _OUTSIDE
         ]
@@ -182,6 +184,19 @@ class DepthArrays(TaskArrays):
             # Where there is no distance, there is none to be wrong.
             found[DEPTH_ERROR] = MapFile(error_code(np.where(known > 0, outputs[DEPTH_ERROR], np.nan)), ERROR_TEXT)
         return found
+
+
+def _read_as(files: Sequence[tuple[FrameRecord, Contents]]) -> str:
+    """How the first of them is read, and how to say otherwise where nobody states it."""
+    record = files[0][0]
+    if record.depth is None:
+        return "disparities behind their camera"
+    codec, stated = depth_codec(record)
+    if stated:
+        return f"{codec.words}, as stated"
+    if says_what_it_is(record):
+        return f"metres x {DEPTH_SCALE}" if record.depth.suffix == ".png" else "metres"
+    return f"metres x {DEPTH_SCALE}; depth.unit or depth.scale of the source states another"
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,115 @@
+"""The format of a folder that nobody names: by its folders, and by what its label files hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advmtl.config import Source
+from advmtl.data import Format
+from preprocessing.ground import (
+    LABEL_SET_NAMES,
+    TRAIN_IDS,
+    UNKNOWN,
+    InputError,
+    read_image,
+    list_files,
+    read_grey_or_index,
+    translation,
+)
+from preprocessing.sets import describe
+
+_FILES = 8
+_VOID = 255
+_COLOURS = 12
+
+
+def guess_source(root: Path, formats: Mapping[str, Format]) -> tuple[Source, str]:
+    """The source that a folder is, and how that was found out. Raises: InputError where it is none."""
+    kinds = {name: one.kind for name, one in formats.items()}
+    fitting = [name for name, kind in kinds.items() if _is(kind, root)]
+    if not fitting:
+        raise InputError(f"{root}: {describe(root, as_source=True, kinds=kinds)}")
+    name, why = fitting[0], kinds[fitting[0]](root)
+    if {"camvid", "folder"} <= set(fitting) and name in ("camvid", "folder"):
+        name, why = _of_labels(root)
+    others = [one for one in fitting if one != name]
+    more = f"; it could be read as {', '.join(f'{one}:{root}' for one in others)}, too" if others else ""
+    return Source(format=name, root=str(root)), f"taken for {name}:{root} ({why}){more}"
+
+
+def _is(kind: Any, root: Path) -> bool:
+    try:
+        return kind(root) is not None
+    except OSError:
+        return False
+
+
+def _of_labels(root: Path) -> tuple[str, str]:
+    """Three folders of CamVid's form have CamVid's ids where its void, 11, is the last of them and 255 is none."""
+    ids = ids_in(list(list_files(root / "labels").files.values()))
+    if ids and max(ids) == 11 and len(ids) > 4:
+        return "camvid", "images/ and labels/, whose last id is 11, CamVid's void"
+    return "folder", "images/ and labels/"
+
+
+def _some(paths: Sequence[Path]) -> list[Path]:
+    picked = np.linspace(0, len(paths) - 1, min(_FILES, len(paths))).round().astype(int).tolist()
+    return [paths[place] for place in sorted(set(picked))]
+
+
+def _stored(paths: Sequence[Path]) -> Iterator[Any]:
+    for path in _some(paths):
+        try:
+            yield read_grey_or_index(path)
+        except InputError:
+            try:
+                yield read_image(path)
+            except InputError:
+                continue
+
+
+def ids_in(paths: Sequence[Path]) -> set[int]:
+    """The ids in some of these label files, evenly spaced; those of one channel alone."""
+    return {int(one) for values in _stored(paths) if values.ndim == 2 for one in np.unique(values)}
+
+
+def label_hint(paths: Sequence[Path], source: Source) -> str:
+    """What label files of a source hold where they are not what it takes them for: a half sentence; "" where nobody
+    knows.
+    """
+    ids, colours = set[int](), dict[tuple[int, ...], int]()
+    for values in _stored(paths):
+        if values.ndim == 2:
+            ids |= {int(one) for one in np.unique(values)}
+        else:
+            found, counts = np.unique(values.reshape(-1, 3), axis=0, return_counts=True)
+            if len(found) > 256:
+                return "these are pictures of many colours, no class maps"
+            for colour, count in zip(found.tolist(), counts.tolist(), strict=True):
+                colours[tuple(colour)] = colours.get(tuple(colour), 0) + count
+    if colours:
+        total = sum(colours.values())
+        common = sorted(colours.items(), key=lambda one: -one[1])
+        shown = ", ".join(f"{list(colour)} {count / total:.0%}" for colour, count in common[:_COLOURS])
+        more = f" and {len(common) - _COLOURS} more" if len(common) > _COLOURS else ""
+        return f"they hold colours: {shown}{more}; name these in a label set: classes=FILE.yaml of the source"
+    fits = [name for name in _named_sets() if ids and _knows(name, ids)]
+    told = ", ".join(map(str, sorted(ids)[:16])) + (" …" if len(ids) > 16 else "")
+    if fits:
+        return f"they hold {told}, which are ids of {fits[0]}: write {_written(source)},classes={fits[0]}"
+    return f"they hold {told}; name these in a label set: classes=FILE.yaml of the source" if ids else ""
+
+
+def _written(source: Source) -> str:
+    return ":".join(part for part in (source.format, source.root, source.split) if part)
+
+
+def _named_sets() -> list[str]:
+    return [name + end for name in LABEL_SET_NAMES for end in ("", TRAIN_IDS)]
+
+
+def _knows(name: str, ids: set[int]) -> bool:
+    table = translation(name, name).table
+    return all(one < len(table) and (table[one] != UNKNOWN or one == _VOID) for one in ids)

@@ -1,0 +1,75 @@
+"""What `preprocess --dry-run` says of a stereo set, of some of its frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advmtl.inspection.look import Looked, spread
+from preprocessing.ground import InputError
+from preprocessing.job import Plan, PreprocessSettings, dry_run_lines, inspect, make_plan
+
+FRAMES = 1000
+"""Of so many frames, evenly, cameras and heads of pictures are read."""
+
+
+@dataclass(frozen=True)
+class Stereo:
+    """A set as `preprocess` would take it.
+
+    Attributes:
+        root: of the set.
+        lines: cameras, pairs, what would be rectified.
+        doubts: what can hardly be right.
+        problems: what ends single frames, naming the file.
+        faulty: how many of the frames looked at have one.
+        seen: how many were looked at.
+    """
+
+    root: Path
+    lines: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    problems: Sequence[str] = ()
+    faulty: int = 0
+    seen: int = 0
+
+
+def look_at_pairs(looked: Sequence[Looked]) -> list[Stereo]:
+    """Each stereo set behind these sources once; those without a single right picture are left out: they are what they
+    are, and nothing that `preprocess` could take.
+    """
+    splits: dict[Path, set[str | None]] = {}
+    for one in looked:
+        if any(record.frame is not None and record.frame.right is not None for record in one.records):
+            splits.setdefault(Path(one.source.root).expanduser(), set()).add(one.source.split)
+    return [_look(root, next(iter(own)) if len(own) == 1 else None) for root, own in splits.items()]
+
+
+def _look(root: Path, split: str | None) -> Stereo:
+    # Their labels are looked at as the source says what they are.
+    settings = PreprocessSettings(split=split, labels="none")
+    try:
+        lines, whole = dry_run_lines(root, settings)
+        if whole:
+            problems = [line.removeprefix("problem: ") for line in lines if line.startswith("problem: ")]
+            said = [line for line in lines if not line.startswith("problem: ")]
+            return Stereo(root, said, problems=problems, faulty=len(problems), seen=max(1, len(problems)))
+        plan = make_plan(root, settings)
+        some = replace(plan, tasks=[plan.tasks[place] for place in spread(len(plan.tasks), FRAMES)])
+        return _of_plan(root, some, lines)
+    except InputError as error:
+        return Stereo(root, doubts=[f"preprocess: {error}"])
+
+
+def _of_plan(root: Path, plan: Plan, lines: Sequence[str]) -> Stereo:
+    found = inspect(plan)
+    told = [*lines, *found.cameras, found.reach, *(f"pair {name}: {line}" for name, line in found.pairs)]
+    if len(found.pairs) > 3:
+        told = [*lines, *found.cameras, found.reach, *_summed(found.pairs)]
+    return Stereo(root, told, found.doubts, found.problems, found.faulty, found.frames)
+
+
+def _summed(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Good pairs in one line, the others each."""
+    good = [line for _, line in pairs if line.endswith("looks rectified")]
+    odd = [f"pair {name}: {line}" for name, line in pairs if not line.endswith("looks rectified")]
+    return [f"{len(good)} of {len(pairs)} pairs look rectified, e.g. {good[0]}", *odd] if good else odd

@@ -1,0 +1,68 @@
+"""What of a source's depth files can hardly be meant so: another unit, disparities, depth of nobody knows whom."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from advmtl.tasks.contents import Contents
+from advmtl.tasks.depth.files import depth_codec, read_metres
+from advmtl.tasks.record import FrameRecord
+from preprocessing.ground import DEPTH_SCALE, InputError, map_header, read_depth_clip
+
+_MAPS = 4  # so many maps are read whole
+_FIRST_M = 12.0
+"""The road before a vehicle is nearer than that."""
+_NEAREST = 0.05  # of the pixels
+_UPSIDE = 1.5  # times as far at the bottom as at the top
+_LEAST = 0.02  # of a third of a map must be valid
+
+
+def scale_doubts(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
+    """A line where nothing is near, as of millimetres read as metres x 256 whose scale nobody states."""
+    unstated = [(record, found) for record, found in files if record.depth is not None and not depth_codec(record)[1]]
+    picked = unstated[:: max(1, len(unstated) // _MAPS)]
+    if not picked or any(says_what_it_is(record) for record, _ in picked):
+        return []
+    values = np.concatenate([found.values for _, found in unstated])
+    if not len(values):
+        return []
+    nearest = float(np.quantile(values, _NEAREST, method="nearest"))
+    if not _FIRST_M < nearest < np.inf:
+        return []
+    return [
+        f"nothing is nearer than {nearest:.3g} m (5 % of the pixels), read as metres x {DEPTH_SCALE}, which nobody "
+        f"states; as millimetres it would be {nearest * DEPTH_SCALE / 1000:.3g} m: if so, write depth.unit=mm of the "
+        "source"
+    ]
+
+
+def says_what_it_is(record: FrameRecord) -> bool:
+    """Files of floats are metres, and what `preprocess` wrote says so."""
+    assert record.depth is not None
+    try:
+        return map_header(record.depth)[1].startswith("float") or read_depth_clip(record.depth) is not None
+    except (InputError, OSError):  # its frame says so
+        return True
+
+
+def upside_down(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
+    """A line where the lower part of every map is farther than the upper one, as of disparities read as depth."""
+    ratios = []
+    for record, _ in files[:: max(1, len(files) // _MAPS)][:_MAPS]:
+        if record.depth is None:
+            continue
+        try:
+            metres = read_metres(record, map_header(record.depth)[0])
+        except InputError:  # its frame says so
+            continue
+        third = len(metres) // 3
+        top, bottom = (part[(part > 0) & np.isfinite(part)] for part in (metres[:third], metres[-third:]))
+        if min(len(top), len(bottom)) > _LEAST * third * metres.shape[1]:
+            ratios.append((float(np.median(top)), float(np.median(bottom))))
+    if not ratios or not all(bottom > _UPSIDE * top for top, bottom in ratios):
+        return []
+    top, bottom = ratios[0]
+    return [
+        f"the lowest third of the pictures is farther than the highest, {bottom:.3g} m and {top:.3g} m; no road is: are "
+        "these disparities? Then write depth.kind=disparity of the source"
+    ]
