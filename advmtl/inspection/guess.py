@@ -13,6 +13,7 @@ from preprocessing.ground import (
     TRAIN_IDS,
     UNKNOWN,
     InputError,
+    Translation,
     read_image,
     list_files,
     read_grey_or_index,
@@ -21,7 +22,7 @@ from preprocessing.ground import (
 from preprocessing.sets import describe
 
 _FILES = 8
-_VOID = 255
+_VOID, _CAMVID_VOID = 255, 11
 _COLOURS = 12
 
 
@@ -33,7 +34,7 @@ def guess_source(root: Path, formats: Mapping[str, Format]) -> tuple[Source, str
         raise InputError(f"{root}: {describe(root, as_source=True, kinds=kinds)}")
     name, why = fitting[0], kinds[fitting[0]](root)
     if {"camvid", "folder"} <= set(fitting) and name in ("camvid", "folder"):
-        name, why = _of_labels(root)
+        name, why, fitting = _of_labels(root, fitting)
     others = [one for one in fitting if one != name]
     more = f"; it could be read as {', '.join(f'{one}:{root}' for one in others)}, too" if others else ""
     return Source(format=name, root=str(root)), f"taken for {name}:{root} ({why}){more}"
@@ -46,12 +47,16 @@ def _is(kind: Any, root: Path) -> bool:
         return False
 
 
-def _of_labels(root: Path) -> tuple[str, str]:
-    """Three folders of CamVid's form have CamVid's ids where its void, 11, is the last of them and 255 is none."""
+def _of_labels(root: Path, fitting: list[str]) -> tuple[str, str, list[str]]:
+    """Three folders of CamVid's form have CamVid's ids where its void, 11, is the last of them and 255 is none.
+
+    Returns: the format, why, and the formats that are left to choose from.
+    """
     ids = ids_in(list(list_files(root / "labels").files.values()))
-    if ids and max(ids) == 11 and len(ids) > 4:
-        return "camvid", "images/ and labels/, whose last id is 11, CamVid's void"
-    return "folder", "images/ and labels/"
+    if ids and max(ids) == _CAMVID_VOID and len(ids) > 4:
+        return "camvid", "images/ and labels/, whose last id is 11, CamVid's void", fitting
+    possible = ids and ids <= {*range(_CAMVID_VOID + 1)}
+    return "folder", "images/ and labels/", [one for one in fitting if one != "camvid" or possible]
 
 
 def _some(paths: Sequence[Path]) -> list[Path]:
@@ -75,9 +80,9 @@ def ids_in(paths: Sequence[Path]) -> set[int]:
     return {int(one) for values in _stored(paths) if values.ndim == 2 for one in np.unique(values)}
 
 
-def label_hint(paths: Sequence[Path], source: Source) -> str:
-    """What label files of a source hold where they are not what it takes them for: a half sentence; "" where nobody
-    knows.
+def label_hint(paths: Sequence[Path], source: Source, how: Translation) -> str:
+    """What label files of a source hold where they are not what it takes them for (`how`): a half sentence; "" where
+    nobody knows.
     """
     ids, colours = set[int](), dict[tuple[int, ...], int]()
     for values in _stored(paths):
@@ -95,11 +100,13 @@ def label_hint(paths: Sequence[Path], source: Source) -> str:
         shown = ", ".join(f"{list(colour)} {count / total:.0%}" for colour, count in common[:_COLOURS])
         more = f" and {len(common) - _COLOURS} more" if len(common) > _COLOURS else ""
         return f"they hold colours: {shown}{more}; name these in a label set: classes=FILE.yaml of the source"
-    fits = [name for name in _named_sets() if ids and _knows(name, ids)]
+    if not ids or _known(how, ids):
+        return ""
+    fits = [name for name in _named_sets() if _known(translation(name, name), ids)]
     told = ", ".join(map(str, sorted(ids)[:16])) + (" …" if len(ids) > 16 else "")
     if fits:
         return f"they hold {told}, which are ids of {fits[0]}: write {_written(source)},classes={fits[0]}"
-    return f"they hold {told}; name these in a label set: classes=FILE.yaml of the source" if ids else ""
+    return f"they hold {told}; name these in a label set: classes=FILE.yaml of the source"
 
 
 def _written(source: Source) -> str:
@@ -110,6 +117,6 @@ def _named_sets() -> list[str]:
     return [name + end for name in LABEL_SET_NAMES for end in ("", TRAIN_IDS)]
 
 
-def _knows(name: str, ids: set[int]) -> bool:
-    table = translation(name, name).table
+def _known(how: Translation, ids: set[int]) -> bool:
+    table = how.table
     return all(one < len(table) and (table[one] != UNKNOWN or one == _VOID) for one in ids)

@@ -166,4 +166,4 @@ def _hint(source: Source, config: Config, records: Sequence[FrameRecord], looks:
     bad = [r for r, look in zip(records, looks, strict=True) if task in look.faults and r.labels]
     good = sum(task in look.contents for look in looks)
     paths = [one.labels for one in bad if one.labels is not None]
-    return label_hint(paths, source) if paths and len(paths) >= good else ""
+    return label_hint(paths, source, bad[0].translation) if paths and len(paths) >= good else ""

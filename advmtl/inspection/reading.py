@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from advmtl.config import Config
-from advmtl.inspection.figures import Figures
+from advmtl.inspection.figures import PERCENT, Figures
 from advmtl.inspection.files import kinds_text
 from advmtl.inspection.look import HEADS, Looked
+from advmtl.inspection.report import Group
 from advmtl.tasks import FrameRecord, depth_codec, says_what_it_is
-from preprocessing.ground import InputError
+from preprocessing.ground import DEPTH_SCALE, InputError
 
 T = TypeVar("T")
 
@@ -29,6 +30,31 @@ def reading_lines(looked: Looked, figures: Figures, config: Config) -> list[str]
         f"  depth     {_depth(looked)}",
         *(f"  {line}" for line in _lens(figures, config)),
     ]
+
+
+def unstated_lines(group: Group) -> list[str]:
+    """How depth is read whose scale nobody states, beside what it would be in millimetres; nothing where a training
+    doubts it, too.
+    """
+    found = []
+    for one, figures in zip(group.looked, group.figures, strict=True):
+        first = next((record for record in one.records if record.depth is not None), None)
+        if first is None or depth_codec(first)[1] or says_what_it_is(first):
+            continue
+        if any(
+            line.doubtful and line.text.startswith(one.name) and "read as metres" in line.text for line in group.lines
+        ):
+            continue
+        for name, (unit, values) in figures.values.items():
+            if unit == "m" and values:
+                low, middle = values[1], values[PERCENT.index(50)]
+                found.append(
+                    f"{one.name}: {name} is read as metres x {DEPTH_SCALE}, which nobody states: 5 % and half of the "
+                    f"pixels are nearer than {low:.3g} and {middle:.3g} m; in millimetres it would be "
+                    f"{low * DEPTH_SCALE / 1000:.3g} and {middle * DEPTH_SCALE / 1000:.3g} m: then write depth.unit=mm "
+                    f"of the source, else depth.scale={DEPTH_SCALE}"
+                )
+    return found
 
 
 def _pictures(looked: Looked) -> str:

@@ -8,6 +8,7 @@ from advmtl.inspection.look import Looked, spread
 from preprocessing.ground import InputError
 from preprocessing.job import Plan, PreprocessSettings, dry_run_lines, inspect, make_plan
 
+_NOWHERE = Path("no_such_folder_of_depth")  # a dry run writes nothing
 FRAMES = 1000
 """Of so many frames, evenly, cameras and heads of pictures are read."""
 
@@ -53,9 +54,13 @@ def _look(root: Path, split: str | None) -> Stereo:
             problems = [line.removeprefix("problem: ") for line in lines if line.startswith("problem: ")]
             said = [line for line in lines if not line.startswith("problem: ")]
             return Stereo(root, said, problems=problems, faulty=len(problems), seen=max(1, len(problems)))
-        plan = make_plan(root, settings)
+        try:
+            plan, said = make_plan(root, settings), []
+        except InputError as error:  # depth of somebody else is in the way, of nothing but the output
+            plan, said = make_plan(root, replace(settings, out=_NOWHERE)), [f"preprocess: {error}"]
         some = replace(plan, tasks=[plan.tasks[place] for place in spread(len(plan.tasks), FRAMES)])
-        return _of_plan(root, some, lines)
+        found = _of_plan(root, some, lines)
+        return replace(found, doubts=[*said, *found.doubts])
     except InputError as error:
         return Stereo(root, doubts=[f"preprocess: {error}"])
 

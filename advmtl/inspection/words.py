@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from advmtl.inspection.figures import PERCENT
 from advmtl.inspection.look import Looked
-from advmtl.inspection.reading import reading_lines
+from advmtl.inspection.reading import reading_lines, unstated_lines
 from advmtl.inspection.report import Group, Report
 from preprocessing.job import BagLook
 
 _BAR = 24
 _FILES = 12  # folders that are listed
 _SHOWN = 3  # of faults alike
+_DIFFERS = re.compile(r"\d[\d.,]*|training|validation|\b(train|val)\b")
 
 
 class Said(NamedTuple):
@@ -41,13 +42,35 @@ def doubts_of(report: Report) -> list[Said]:
         for stereo in group.stereo:
             own = [line for line in stereo.problems if line not in known]
             problems += alike(own, stereo.seen, "frames")
-            warnings += stereo.doubts
-        warnings += [line.text for line in group.lines if line.doubtful]
+            harmless = {stray.words for one in group.looked for stray in one.strays if not stray.doubtful}
+            warnings += [line for line in stereo.doubts if line not in harmless]
+        doubtful = [line.text for line in group.lines if line.doubtful]
+        warnings += [*unstated_lines(group), *doubtful]
     for bag in report.bags:
         problems += [] if bag.error is None else [bag.error]
         warnings += bag.doubts
-    found = [Said("problem", text) for text in problems] + [Said("warning", text) for text in warnings]
-    return list(dict.fromkeys(found))
+    names = [one.name for group in report.groups for one in group.looked]
+    # What is said of lenses holds for most sets, what is said of their files for this one.
+    warnings.sort(key=lambda line: line.startswith("lens:"))
+    return [Said("problem", text) for text in merged(problems, names)] + [
+        Said("warning", text) for text in merged(warnings, names)
+    ]
+
+
+def merged(lines: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Lines that differ by source, role and numbers alone as the first of them, with the other sources' names."""
+    kinds: dict[str, list[str]] = {}
+    for line in dict.fromkeys(lines):
+        key = line
+        for name in names:
+            key = key.replace(name, "#")
+        kinds.setdefault(_DIFFERS.sub("#", key), []).append(line)
+    found = []
+    for own in kinds.values():
+        others = [name for line in own[1:] for name in names if name in line and name not in own[0]]
+        alike = f" ({', '.join(dict.fromkeys(others))} alike)" if others else ""
+        found += [own[0] + alike] if len(own) == 1 or others else own
+    return found
 
 
 def fault_lines(looked: Looked) -> list[str]:
@@ -105,13 +128,12 @@ def _classes(group: Group) -> list[str]:
         total = max(int(pixels.sum()), 1)
         columns = "  ".join(f"{one.source.split or one.role:>8}" for one, _ in own[:4])
         width = max(map(len, names))
-        lines.append(f"{task}: pixels by class {'':{max(0, width + _BAR - len(task) - 15)}}{columns}")
+        heading = f"{task}: share of the pixels with a class"
+        lines.append(f"{heading:<{width + _BAR + 3}} {columns}")
         for place in sorted(range(len(names)), key=lambda place: -pixels[place]):
             if pixels[place]:
-                bar = "█" * max(1, round(_BAR * pixels[place] / total))
-                shares = "  ".join(
-                    f"{counts[place] / max(int(counts.sum()), 1):8.2%}" for _, (_, counts) in own[:4]
-                )
+                bar = "█" * round(_BAR * pixels[place] / total) or "▏"
+                shares = "  ".join(f"{counts[place] / max(int(counts.sum()), 1):8.2%}" for _, (_, counts) in own[:4])
                 lines.append(f"  {names[place]:<{width}} {bar:<{_BAR}} {shares}")
     return lines
 

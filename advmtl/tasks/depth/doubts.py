@@ -14,7 +14,7 @@ _FIRST_M = 12.0
 """The road before a vehicle is nearer than that."""
 _NEAREST = 0.05  # of the pixels
 _UPSIDE = 1.5  # times as far at the bottom as at the top
-_LEAST = 0.02  # of a third of a map must be valid
+_LEAST = 100  # valid pixels in each third
 
 
 def scale_doubts(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
@@ -55,14 +55,16 @@ def upside_down(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
             metres = read_metres(record, map_header(record.depth)[0])
         except InputError:  # its frame says so
             continue
-        third = len(metres) // 3
-        top, bottom = (part[(part > 0) & np.isfinite(part)] for part in (metres[:third], metres[-third:]))
-        if min(len(top), len(bottom)) > _LEAST * third * metres.shape[1]:
-            ratios.append((float(np.median(top)), float(np.median(bottom))))
+        # In the order of rows. The sky has no value, so these are thirds of what has one.
+        values = metres[(metres > 0) & np.isfinite(metres)]
+        if len(values) < 3 * _LEAST:
+            continue
+        third = len(values) // 3
+        ratios.append((float(np.median(values[:third])), float(np.median(values[-third:]))))
     if not ratios or not all(bottom > _UPSIDE * top for top, bottom in ratios):
         return []
     top, bottom = ratios[0]
     return [
-        f"the lowest third of the pictures is farther than the highest, {bottom:.3g} m and {top:.3g} m; no road is: are "
-        "these disparities? Then write depth.kind=disparity of the source"
+        f"the lowest third of the depths is farther than the highest, {bottom:.3g} m below and {top:.3g} m above, as no "
+        "road is: are these disparities? Then write depth.kind=disparity of the source"
     ]
