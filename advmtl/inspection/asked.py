@@ -35,6 +35,7 @@ class Asked:
         notes: how a format was guessed, and which splits are left out.
         bag: the bag.
         config: the configuration that has the sources; None where they were named themselves.
+        error: why it names nothing that could be looked at.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Asked:
     notes: tuple[str, ...] = ()
     bag: Path | None = None
     config: Config | None = None
+    error: str | None = None
 
 
 def ask(text: str, formats: Mapping[str, Format] = FORMATS) -> Asked:

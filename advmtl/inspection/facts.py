@@ -17,7 +17,7 @@ def facts_of(report: Report) -> dict[str, Any]:
         "kind": KIND,
         "exit_code": report.exit_code,
         "doubts": [{"kind": one.kind, "text": one.text} for one in doubts_of(report)],
-        "asked": [{"text": one.text, "notes": list(one.notes)} for one in report.asked],
+        "asked": [{"text": one.text, "notes": list(one.notes), "error": one.error} for one in report.asked],
         "files": {
             str(root): {name: dict(kinds) for name, kinds in own.folders.items()} for root, own in report.files.items()
         },

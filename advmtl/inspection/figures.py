@@ -47,7 +47,7 @@ def figures_of(looked: Looked, tasks: Mapping[str, Task], spec: TaskSpec) -> Fig
         void[name] = 1 - sum(one.measured for one in found) / max(pixels, 1)
         names = task.class_names(spec)
         if names:
-            classes[name] = names, np.sum([one.classes for one in found], axis=0, dtype=np.int64)
+            classes[name] = names, np.stack([one.classes for one in found]).sum(0)
         if task.arrays.value_unit:
             values[name] = task.arrays.value_unit, _percentiles(np.concatenate([one.values for one in found]))
     lenses = [look.lens for look in looked.looks if look.lens is not None]

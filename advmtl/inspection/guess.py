@@ -8,22 +8,24 @@ import numpy as np
 
 from advmtl.config import Source
 from advmtl.data import Format
+from advmtl.inspection.files import inventory
 from preprocessing.ground import (
     LABEL_SET_NAMES,
     TRAIN_IDS,
     UNKNOWN,
     InputError,
     Translation,
-    read_image,
     list_files,
     read_grey_or_index,
+    read_image,
     translation,
 )
-from preprocessing.sets import describe
+from preprocessing.sets import describe, sets_near
 
 _FILES = 8
 _VOID, _CAMVID_VOID = 255, 11
 _COLOURS = 12
+_LISTED = 6
 
 
 def guess_source(root: Path, formats: Mapping[str, Format]) -> tuple[Source, str]:
@@ -31,13 +33,26 @@ def guess_source(root: Path, formats: Mapping[str, Format]) -> tuple[Source, str
     kinds = {name: one.kind for name, one in formats.items()}
     fitting = [name for name, kind in kinds.items() if _is(kind, root)]
     if not fitting:
-        raise InputError(f"{root}: {describe(root, as_source=True, kinds=kinds)}")
+        raise InputError(f"{root}: {_no_set(root, formats)}")
     name, why = fitting[0], kinds[fitting[0]](root)
     if {"camvid", "folder"} <= set(fitting) and name in ("camvid", "folder"):
         name, why, fitting = _of_labels(root, fitting)
     others = [one for one in fitting if one != name]
     more = f"; it could be read as {', '.join(f'{one}:{root}' for one in others)}, too" if others else ""
     return Source(format=name, root=str(root)), f"taken for {name}:{root} ({why}){more}"
+
+
+def _no_set(root: Path, formats: Mapping[str, Format]) -> str:
+    """What is there instead of a set, and what one has."""
+    kinds = {name: one.kind for name, one in formats.items()}
+    if sets_near(root, kinds):
+        return describe(root, as_source=True, kinds=kinds)
+    there = "; ".join(inventory(root).lines[:_LISTED]) or "nothing"
+    needs: dict[str, list[str]] = {}
+    for name, one in formats.items():
+        needs.setdefault(one.needs, []).append(name)
+    known = ", ".join(f"{what} ({' or '.join(names)})" for what, names in needs.items())
+    return f"no set that is read; it holds {there}. A set has {known}; a folder of pictures alone is moved to images/"
 
 
 def _is(kind: Any, root: Path) -> bool:

@@ -99,7 +99,7 @@ def _labels(looked: Looked, figures: Figures, config: Config) -> str:
     read = f"{_files(own, looked)} ({kinds_text(kinds)}), as {how.source.name}"
     read += "" if how.target.name == how.source.name else f" for classes of {how.target.name}"
     task = config.classes_task
-    if task in figures.void:
+    if task is not None and task in figures.void:
         counted = sum(task in look.contents for look in looked.looks)
         read += f"; {counted} decoded, {figures.void[task]:.1%} of their pixels have no class"
     return read + (f"; instances of {instances}" if instances else "")

@@ -75,6 +75,7 @@ class Report:
         """0; 3 where frames have faults; 2 where nothing can be read."""
         looked = [one for group in self.groups for one in group.looked]
         bad = [one.all_bad for one in looked] + [bag.error is not None for bag in self.bags]
+        bad += [True for one in self.asked if one.error is not None]
         if all(bad):
             return EXIT_BAD_INPUT
         faults = any(one.faults for one in looked) or any(one.faulty for group in self.groups for one in group.stereo)
@@ -87,28 +88,40 @@ def inspect_sources(
     """Look at all that is named; writes nothing.
 
     Args:
-        texts: what to look at, see `ask`.
+        texts: what to look at, see `ask`. Splits of one root are looked at together, as those of one training; all
+            sources are where `classes` are given.
         classes: the classes of the network that the sources are meant for; None: those that their label files have.
         formats: a table with the formats of all sources.
-    Raises: InputError where one of the texts names nothing that could be looked at.
+    Raises: InputError where not one of the texts names anything that could be looked at.
     """
-    asked = [ask(text, formats) for text in texts]
+    asked = [_ask(text, formats) for text in texts]
+    if all(one.error is not None for one in asked):
+        raise InputError("; ".join(one.error or "" for one in asked))
     groups = [_group(one.named, one.config) for one in asked if one.config is not None]
-    for own, named in _by_classes([n for one in asked if one.config is None for n in one.named], classes, formats):
+    for own, named in _together([n for one in asked if one.config is None for n in one.named], classes, formats):
         groups.append(_group(named, None, own))
     bags = [look_at_bag(one.bag) for one in asked if one.bag is not None]
     roots = dict.fromkeys(Path(one.source.root).expanduser() for group in groups for one in group.looked)
     return Report(asked, groups, bags, {root: inventory(root) for root in roots if root.is_dir()})
 
 
-def _by_classes(
+def _ask(text: str, formats: Mapping[str, Format]) -> Asked:
+    try:
+        return ask(text, formats)
+    except InputError as error:
+        return Asked(text, error=str(error))
+
+
+def _together(
     named: Sequence[Named], classes: str | LabelSet | None, formats: Mapping[str, Format]
 ) -> list[tuple[str | LabelSet, list[Named]]]:
-    """Sources by the classes that they are looked at with: the ones asked for, or their own."""
-    found: dict[str | LabelSet, list[Named]] = {}
+    """Sources that are looked at together, with the classes that they are looked at with."""
+    if classes is not None:
+        return [(classes, list(named))] if named else []
+    found: dict[tuple[str | LabelSet, str], list[Named]] = {}
     for one in named:
-        found.setdefault(classes or _own_classes(one.source, formats), []).append(one)
-    return list(found.items())
+        found.setdefault((_own_classes(one.source, formats), one.source.root), []).append(one)
+    return [(own, sources) for (own, _), sources in found.items()]
 
 
 def _own_classes(source: Source, formats: Mapping[str, Format]) -> str | LabelSet:
@@ -146,8 +159,7 @@ def _group(named: Sequence[Named], config: Config | None, classes: str | LabelSe
 
 def _config(classes: str | LabelSet, sources: Mapping[str, list[Source]], tasks: Sequence[str]) -> Config:
     values: dict[str, Any] = {"name": "inspect", "tasks": {name: _TASKS[name] for name in tasks}}
-    own: Any = classes if isinstance(classes, str) else classes
-    values["data"] = {"classes": own, "train": sources["train"], "val": sources["val"]}
+    values["data"] = {"classes": classes, "train": sources["train"], "val": sources["val"]}
     return load_config(values)
 
 

@@ -9,6 +9,7 @@ from preprocessing.ground import InputError
 from preprocessing.job import Plan, PreprocessSettings, dry_run_lines, inspect, make_plan
 
 _NOWHERE = Path("no_such_folder_of_depth")  # a dry run writes nothing
+_CAMERAS = 5
 FRAMES = 1000
 """Of so many frames, evenly, cameras and heads of pictures are read."""
 
@@ -67,9 +68,9 @@ def _look(root: Path, split: str | None) -> Stereo:
 
 def _of_plan(root: Path, plan: Plan, lines: Sequence[str]) -> Stereo:
     found = inspect(plan)
-    told = [*lines, *found.cameras, found.reach, *(f"pair {name}: {line}" for name, line in found.pairs)]
-    if len(found.pairs) > 3:
-        told = [*lines, *found.cameras, found.reach, *_summed(found.pairs)]
+    rest = len(found.cameras) - _CAMERAS
+    more = [f"and {rest} more cameras"] if rest > 0 else []
+    told = [*lines, *found.cameras[:_CAMERAS], *more, found.reach, *_summed(found.pairs)]
     return Stereo(root, told, found.doubts, found.problems, found.faulty, found.frames)
 
 

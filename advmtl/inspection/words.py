@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from advmtl.inspection.figures import PERCENT
 from advmtl.inspection.look import Looked
 from advmtl.inspection.reading import reading_lines, unstated_lines
@@ -13,6 +15,7 @@ from preprocessing.job import BagLook
 _BAR = 24
 _FILES = 12  # folders that are listed
 _SHOWN = 3  # of faults alike
+_MOST = 6  # columns
 _DIFFERS = re.compile(r"\d[\d.,]*|training|validation|\b(train|val)\b")
 
 
@@ -32,7 +35,7 @@ def report_lines(report: Report) -> list[Said]:
 
 def doubts_of(report: Report) -> list[Said]:
     """What ends frames, and what can hardly be meant so; each once."""
-    problems: list[str] = []
+    problems = [one.error for one in report.asked if one.error is not None]
     warnings: list[str] = []
     for group in report.groups:
         problems += [one.error or "" for one in group.looked if one.error is not None]
@@ -119,23 +122,34 @@ def _group(group: Group) -> list[str]:
     return lines
 
 
+def _columns(looked: Sequence[Looked]) -> list[str]:
+    """Short names of sources: their splits, where these tell them apart."""
+    splits = [one.source.split or one.name for one in looked]
+    return splits if len(set(splits)) == len(splits) else [one.name for one in looked]
+
+
 def _classes(group: Group) -> list[str]:
     """A table a task with classes: a bar for all sources, a share for each."""
     lines: list[str] = []
     for task in dict.fromkeys(name for figures in group.figures for name in figures.classes):
-        own = [(one, f.classes[task]) for one, f in zip(group.looked, group.figures, strict=True) if task in f.classes]
-        names, pixels = own[0][1][0], sum(counts for _, (_, counts) in own)
-        total = max(int(pixels.sum()), 1)
-        columns = "  ".join(f"{one.source.split or one.role:>8}" for one, _ in own[:4])
-        width = max(map(len, names))
+        pairs = zip(group.looked, group.figures, strict=True)
+        own = [(one, figures.classes[task]) for one, figures in pairs if task in figures.classes]
+        names, pixels = own[0][1][0], np.stack([counts for _, (_, counts) in own])
+        sums, total = pixels.sum(0), max(int(pixels.sum()), 1)
+        shares = pixels / np.maximum(pixels.sum(1, keepdims=True), 1)
+        heads = _columns([one for one, _ in own])[:_MOST]
+        width, wide = max(map(len, names)), [max(8, len(head)) for head in heads]
         heading = f"{task}: share of the pixels with a class"
-        lines.append(f"{heading:<{width + _BAR + 3}} {columns}")
-        for place in sorted(range(len(names)), key=lambda place: -pixels[place]):
-            if pixels[place]:
-                bar = "█" * round(_BAR * pixels[place] / total) or "▏"
-                shares = "  ".join(f"{counts[place] / max(int(counts.sum()), 1):8.2%}" for _, (_, counts) in own[:4])
-                lines.append(f"  {names[place]:<{width}} {bar:<{_BAR}} {shares}")
+        lines.append(f"{heading:<{width + _BAR + 3}} {_row(heads, wide)}")
+        for place in sorted(np.flatnonzero(sums).tolist(), key=lambda place: -sums[place]):
+            bar = "█" * round(_BAR * int(sums[place]) / total) or "▏"
+            cells = _row([f"{own[place]:.2%}" for own in shares[:_MOST]], wide)
+            lines.append(f"  {names[place]:<{width}} {bar:<{_BAR}} {cells}")
     return lines
+
+
+def _row(cells: Sequence[str], wide: Sequence[int]) -> str:
+    return "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, wide, strict=False))
 
 
 def _values(group: Group) -> list[str]:
@@ -143,8 +157,7 @@ def _values(group: Group) -> list[str]:
     heading = "  ".join(f"{one:>6} %" for one in PERCENT)
     lines: list[str] = []
     rows: dict[str, list[tuple[str, tuple[float, ...]]]] = {}
-    for one, figures in zip(group.looked, group.figures, strict=True):
-        where = one.source.split or one.name
+    for where, figures in zip(_columns(group.looked), group.figures, strict=True):
         for task, (unit, values) in figures.values.items():
             if values:
                 rows.setdefault(f"{task} [{unit}]", []).append((where, values))

@@ -65,6 +65,6 @@ def upside_down(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
         return []
     top, bottom = ratios[0]
     return [
-        f"the lowest third of the depths is farther than the highest, {bottom:.3g} m below and {top:.3g} m above, as no "
-        "road is: are these disparities? Then write depth.kind=disparity of the source"
+        f"the lowest third of the depths is farther than the highest, {bottom:.3g} m below and {top:.3g} m above, as "
+        "no road is: are these disparities? Then write depth.kind=disparity of the source"
     ]
