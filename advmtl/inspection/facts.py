@@ -43,16 +43,16 @@ def facts_of(report: Report) -> dict[str, Any]:
 
 
 def _source(looked: Looked, figures: Figures, group: Group) -> dict[str, Any]:
-    records = looked.records
     return {
         "source": looked.name,
         "role": looked.role,
         "error": looked.error,
         "classes": str(group.config.data.classes),
         "frames": looked.frames,
-        "opened": len(records),
+        "opened": len(looked.records),
         "decoded": looked.counted,
-        "with": {name: sum(task.has(one) for one in records) for name, task in group.tasks.items()},
+        "having": dict(looked.having),
+        "sequences": dict(looked.sequences),
         "sizes_px": [[*size, count] for size, count in looked.heads.sizes.most_common()],
         "pictures": dict(looked.heads.kinds),
         "bits_used": looked.heads.bits,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DEPTH = 2
+_BESIDE = 6  # so many folders beside each other are named
 _MOST = 400_000
 """So many files are counted; of more the count is a least one."""
 
@@ -26,8 +27,17 @@ class Inventory:
 
     @property
     def lines(self) -> list[str]:
-        """A line a folder."""
-        found = [f"{name or '.'}: {kinds_text(kinds)}" for name, kinds in sorted(self.folders.items())]
+        """A line a folder; many beside each other are summed."""
+        beside: dict[str, list[str]] = {}
+        for name in sorted(self.folders):
+            beside.setdefault(name.partition("/")[0] if "/" in name else name + "/", []).append(name)
+        found = []
+        for above, names in beside.items():
+            if len(names) > _BESIDE:
+                kinds = sum((self.folders[name] for name in names), Counter[str]())
+                found.append(f"{above}/ in {len(names)} folders: {kinds_text(kinds)}")
+            else:
+                found += [f"{name or '.'}: {kinds_text(self.folders[name])}" for name in names]
         return found if self.whole else [*found, f"and more: {self.total} files were counted"]
 
 

@@ -19,6 +19,7 @@ HEADS = 4000
 _DECODED_PX, _DECODED_LEAST, _DECODED_MOST = 2**27, 24, 600
 """Label files are decoded up to so many pixels, but of at least and at most so many frames."""
 _CHUNK = 64
+HAVING = ("labels", "depth", "disparity", "instances")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Looked:
         strays: files that nobody reads.
         heads: what its pictures are.
         faults: frames that cannot be read, with the reason.
+        sequences: frames by folder, of all.
+        having: frames by what they have, labels, depth, disparity, instances, of all.
         hint: what its label files hold where they are not what they are taken for.
         error: why nothing of it can be read.
     """
@@ -61,6 +64,8 @@ class Looked:
     strays: Sequence[Strays] = ()
     heads: Heads = field(default_factory=Heads)
     faults: Sequence[BadFrame] = ()
+    sequences: Counter[str] = field(default_factory=Counter)
+    having: Counter[str] = field(default_factory=Counter)
     hint: str = ""
     error: str | None = None
 
@@ -94,8 +99,12 @@ def look_at_source(source: Source, role: Role, number: int, config: Config, task
         for record, look in zip(records, looks, strict=True)
         if (fault := fault_of(record, look, own)) is not None
     ]
+    hint = _hint(source, config, records, looks)
     return Looked(
-        source, role, len(every), records, looks, counted, strays, heads, faults, _hint(source, config, records, looks)
+        *(source, role, len(every), records, looks, counted, strays, heads, faults),
+        sequences=Counter(one.frame.city if one.frame is not None else one.name.rpartition("/")[0] for one in every),
+        having=Counter(kind for one in every for kind in HAVING if getattr(one, kind) is not None),
+        hint=hint,
     )
 
 

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from advmtl.config import Config
 from advmtl.inspection.figures import PERCENT, Figures
-from advmtl.inspection.files import kinds_text
 from advmtl.inspection.look import HEADS, Looked
 from advmtl.inspection.report import Group
 from advmtl.tasks import FrameRecord, depth_codec, says_what_it_is
@@ -25,7 +24,7 @@ def reading_lines(looked: Looked, figures: Figures, config: Config) -> list[str]
     return [
         f"{looked.name}: {looked.frames} frames, {role}{opened}",
         f"  pictures  {_pictures(looked)}",
-        *(f"  {line}" for line in _sequences(looked.records)),
+        *(f"  {line}" for line in _sequences(looked.sequences)),
         f"  labels    {_labels(looked, figures, config)}",
         f"  depth     {_depth(looked)}",
         *(f"  {line}" for line in _lens(figures, config)),
@@ -75,28 +74,25 @@ def _times(count: int, every: Counter[T]) -> str:
     return f" ({count})" if len(every) > 1 else ""
 
 
-def _sequences(records: Sequence[FrameRecord]) -> list[str]:
+def _sequences(found: Counter[str]) -> list[str]:
     """Folders of frames, where there are several."""
-    found = Counter(
-        record.frame.city if record.frame is not None else record.name.rpartition("/")[0] for record in records
-    )
     if len(found) < 2:
         return []
-    named = ", ".join(f"{name or '.'} {count}" for name, count in found.most_common(5))
+    named = ", ".join(f"{name or '.'} {count}" for name, count in list(found.items())[:5])
     return [f"sequences {len(found)}: {named}" + (" …" if len(found) > 5 else "")]
 
 
 def _labels(looked: Looked, figures: Figures, config: Config) -> str:
     own = [record for record in looked.records if record.labels is not None]
-    instances = sum(record.instances is not None for record in looked.records)
+    instances = looked.having["instances"]
     if not own:
         return "none"
     try:
         how = own[0].translation
     except InputError as error:
         return str(error)
-    kinds = Counter(record.labels.suffix.lower() for record in own if record.labels is not None)
-    read = f"{_files(own, looked)} ({kinds_text(kinds)}), as {how.source.name}"
+    kinds = ", ".join(sorted({one.labels.suffix.lower() for one in own if one.labels is not None}))
+    read = f"{_of(looked.having['labels'], looked)} ({kinds}), as {how.source.name}"
     read += "" if how.target.name == how.source.name else f" for classes of {how.target.name}"
     task = config.classes_task
     if task is not None and task in figures.void:
@@ -105,19 +101,19 @@ def _labels(looked: Looked, figures: Figures, config: Config) -> str:
     return read + (f"; instances of {instances}" if instances else "")
 
 
-def _files(own: Sequence[FrameRecord], looked: Looked) -> str:
-    return f"of {len(own)} frames" if len(own) < len(looked.records) else "of all frames"
+def _of(count: int, looked: Looked) -> str:
+    return f"of {count} frames" if count < looked.frames else "of all frames"
 
 
 def _depth(looked: Looked) -> str:
     parts = []
-    depth = [record for record in looked.records if record.depth is not None]
-    disparity = [record for record in looked.records if record.depth is None and record.disparity is not None]
-    if depth:
-        parts.append(f"{_files(depth, looked)}, {_folder(depth[0].depth, depth[0])}: {_scale(depth[0])}")
-    if disparity:
-        first = disparity[0]
-        parts.append(f"{_files(disparity, looked)}, of {_folder(first.disparity, first)} behind their cameras")
+    depth = next((record for record in looked.records if record.depth is not None), None)
+    disparity = next((one for one in looked.records if one.depth is None and one.disparity is not None), None)
+    if depth is not None:
+        parts.append(f"{_of(looked.having['depth'], looked)}, {_folder(depth.depth, depth)}: {_scale(depth)}")
+    if disparity is not None:
+        folder = _folder(disparity.disparity, disparity)
+        parts.append(f"{_of(looked.having['disparity'], looked)}, of {folder} behind their cameras")
     truth = _truth(looked.records)
     return "; ".join(parts or ["none"]) + truth
 
