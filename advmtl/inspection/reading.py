@@ -13,6 +13,8 @@ from advmtl.tasks import FrameRecord, depth_codec, says_what_it_is
 from preprocessing.ground import DEPTH_SCALE, InputError
 
 T = TypeVar("T")
+_NEAREST_M = (1.5, 12.0)
+"""Between these lies the road before a vehicle, 5 % of the pixels."""
 
 
 def reading_lines(looked: Looked, figures: Figures, config: Config) -> list[str]:
@@ -33,7 +35,7 @@ def reading_lines(looked: Looked, figures: Figures, config: Config) -> list[str]
 
 def unstated_lines(group: Group) -> list[str]:
     """How depth is read whose scale nobody states, beside what it would be in millimetres; nothing where a training
-    doubts it, too.
+    doubts it, too, or where these millimetres would be of no street.
     """
     found = []
     for one, figures in zip(group.looked, group.figures, strict=True):
@@ -46,7 +48,9 @@ def unstated_lines(group: Group) -> list[str]:
             continue
         for name, (unit, values) in figures.values.items():
             if unit == "m" and values:
-                low, middle = values[1], values[PERCENT.index(50)]
+                low, middle = values[PERCENT.index(5)], values[PERCENT.index(50)]
+                if low < _NEAREST_M[1] and low * DEPTH_SCALE / 1000 < _NEAREST_M[0]:
+                    continue
                 found.append(
                     f"{one.name}: {name} is read as metres x {DEPTH_SCALE}, which nobody states: 5 % and half of the "
                     f"pixels are nearer than {low:.3g} and {middle:.3g} m; in millimetres it would be "
@@ -131,7 +135,7 @@ def _scale(record: FrameRecord) -> str:
         return f"{codec.words}, as stated"
     if says_what_it_is(record):
         own = record.depth is not None and record.depth.suffix == ".png"
-        return "metres x 256, as preprocess wrote it" if own else "floats, metres"
+        return "metres x 256, as the files say" if own else "floats, metres"
     return "metres x 256, which nobody states"
 
 

@@ -148,12 +148,15 @@ def _group(named: Sequence[Named], config: Config | None, classes: str | LabelSe
         for number, source in enumerate(sources[role])
     ]
     good = [one for one in looked if one.error is None]
+    has: list[str] = list(used.tasks)
     if config is None:  # tasks without any label are none of what was found
         has = [n for n, task in table.items() if any(task.has(record) for one in good for record in one.records)]
         used = _config(classes, sources, has or list(_TASKS)[:1])
     figures = [figures_of(one, {name: used.task_table[name] for name in used.tasks}, used.spec) for one in looked]
     survey = _survey(used, good) if good else None
     lines = [] if survey is None else survey_lines(survey, used)
+    if not has:  # a set without labels is no mistake
+        lines = [line for line in lines if not line.text.startswith("tasks.")]
     return Group(used, config is not None, looked, figures, survey, lines, look_at_pairs(good))
 
 

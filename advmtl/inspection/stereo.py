@@ -71,6 +71,8 @@ def _of_plan(root: Path, plan: Plan, lines: Sequence[str]) -> Stereo:
     rest = len(found.cameras) - _CAMERAS
     more = [f"and {rest} more cameras"] if rest > 0 else []
     told = [*lines, *found.cameras[:_CAMERAS], *more, found.reach, *_summed(found.pairs)]
+    if found.todo:
+        told.append(f"next: advmtl preprocess {root} makes depth of {'them' if found.frames > 1 else 'it'}")
     return Stereo(root, told, found.doubts, found.problems, found.faulty, found.frames)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advmtl.inspection.cameras import camera_lines
 from advmtl.inspection.figures import PERCENT
 from advmtl.inspection.look import Looked
 from advmtl.inspection.reading import reading_lines, unstated_lines
@@ -54,6 +55,7 @@ def doubts_of(report: Report) -> list[Said]:
         warnings += bag.doubts
     names = [one.name for group in report.groups for one in group.looked]
     # What is said of lenses holds for most sets, what is said of their files for this one.
+    warnings += [line for group in report.groups for line in camera_lines(group)]
     warnings.sort(key=lambda line: line.startswith("lens:"))
     return [Said("problem", text) for text in merged(problems, names)] + [
         Said("warning", text) for text in merged(warnings, names)

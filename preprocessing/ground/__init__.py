@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         read_depth,
         read_depth_clip,
         resize_disparity,
+        tells_scale,
         to_stored,
         write_depth,
     )
@@ -138,7 +139,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
 _NAMES = {
     "colour": "WrongColour to_rgb",
     "depth": "DEPTH_SCALE DEPTH_TEXT MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth "
-    "read_depth_clip resize_disparity to_stored write_depth",
+    "read_depth_clip resize_disparity tells_scale to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
     "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
     "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "

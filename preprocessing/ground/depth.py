@@ -102,6 +102,17 @@ def read_depth_clip(path: Path) -> float | None:
         return None
 
 
+def tells_scale(path: Path) -> bool:
+    """Whether a depth PNG says of itself what `DEPTH_TEXT` says. Reads the header only."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return all(image.info.get(key) == value for key, value in DEPTH_TEXT.items())
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
 DEPTH_TEXT = {"unit": "metre", "scale": str(DEPTH_SCALE), "invalid": "0"}
 """What a depth PNG says of itself, in text chunks."""
 

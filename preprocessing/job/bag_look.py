@@ -20,6 +20,8 @@ from preprocessing.job.recording import (
 from preprocessing.sets import inspect_pair
 from preprocessing.sets.bags import depth_of, open_bag, picture_of, rgb_of, scan
 
+_DEPTH = ("16UC1", "32FC1")
+
 
 @dataclass(frozen=True, eq=False)
 class BagFrame:
@@ -68,8 +70,15 @@ def look_at_bag(path: Path, count: int = 6) -> BagLook:
     lines = [line for line in recording_lines(found) if line not in notes and line not in found.pairs.alone]
     doubts = [*found.bag.cut, *found.pairs.doubts, *found.pairs.alone[:3], *_odd(found, frames)]
     faulty = len(found.pairs.alone) + len(found.bag.cut)
+    lines += [f"{name} may hold depth: --truth {name}" for name in _depth_topics(found)]
     lines.append(f"next: advmtl preprocess {path} --out {default_out(path).name}")
     return BagLook(path, topic_lines(found), lines, doubts, faulty, frames)
+
+
+def _depth_topics(found: Recording) -> list[str]:
+    """A truth must be named, for such a topic may hold what the camera's own stereo has guessed."""
+    headers = {name: topic.header for name, topic in found.topics.items() if name != found.chosen.truth}
+    return [name for name, header in headers.items() if header is not None and header.encoding in _DEPTH]
 
 
 def _odd(found: Recording, frames: Sequence[BagFrame]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from advmtl.tasks.contents import Contents
 from advmtl.tasks.depth.files import depth_codec, read_metres
 from advmtl.tasks.record import FrameRecord
-from preprocessing.ground import DEPTH_SCALE, InputError, map_header, read_depth_clip
+from preprocessing.ground import DEPTH_SCALE, InputError, map_header, tells_scale
 
 _MAPS = 4  # so many maps are read whole
 _FIRST_M = 12.0
@@ -37,10 +37,10 @@ def scale_doubts(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
 
 
 def says_what_it_is(record: FrameRecord) -> bool:
-    """Files of floats are metres, and what `preprocess` wrote says so."""
+    """Whether a frame's depth file tells its scale: floats are metres, and a PNG may say so (`DEPTH_TEXT`)."""
     assert record.depth is not None
     try:
-        return map_header(record.depth)[1].startswith("float") or read_depth_clip(record.depth) is not None
+        return map_header(record.depth)[1].startswith("float") or tells_scale(record.depth)
     except (InputError, OSError):  # its frame says so
         return True
 
