@@ -103,6 +103,13 @@ def _in(source: Source, split: str) -> Source:
     return source.model_copy(update=changes)
 
 
+def _has(source: Source, own: Format, split: Role) -> bool:
+    try:
+        return bool(own.index(_in(source, split), "cityscapes19", split))
+    except InputError:
+        return False
+
+
 def splits_of(source: Source, own: Format) -> list[str]:
     """The splits of a set by the names of its folders, training first; [] where it has none."""
     root = Path(source.root).expanduser()
@@ -114,5 +121,7 @@ def splits_of(source: Source, own: Format) -> list[str]:
     else:
         parts = [root / one for one in names_in(root) or () if (root / one).is_dir()]
         found = {one for part in parts for one in usual if (part / one).is_dir()}
+    if not found and own.splits:  # of a format that keeps them otherwise than in folders
+        found = {one for one in ("train", "val") if _has(source, own, one)}
     order = {name: place for place, name in enumerate(usual)}
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))

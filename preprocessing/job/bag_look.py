@@ -57,14 +57,11 @@ class BagLook:
 
 
 def look_at_bag(path: Path, count: int = 6) -> BagLook:
-    """Look into a bag and decode `count` pairs of it; where these are none, its topics are still listed. Raises:
-    InputError where it is no bag that can be opened.
-    """
+    """Look into a bag and decode `count` pairs of it; where these are none, its topics are still listed."""
     try:
         found = plan_recording(path, BagSettings())
     except InputError as error:
-        topics = scan(open_bag(path))
-        return BagLook(path, [f"  {topic.describe()}" for topic in topics.values()], error=str(error))
+        return BagLook(path, _topics(path), error=str(error))
     frames = _frames(found, count)
     notes = {*found.bag.cut, *found.pairs.doubts}
     lines = [line for line in recording_lines(found) if line not in notes and line not in found.pairs.alone]
@@ -73,6 +70,14 @@ def look_at_bag(path: Path, count: int = 6) -> BagLook:
     lines += [f"{name} may hold depth: --truth {name}" for name in _depth_topics(found)]
     lines.append(f"next: advmtl preprocess {path} --out {default_out(path).name}")
     return BagLook(path, topic_lines(found), lines, doubts, faulty, frames)
+
+
+def _topics(path: Path) -> list[str]:
+    """All topics of a bag that no set can be made of; none where it cannot be opened, which was said already."""
+    try:
+        return [f"  {topic.describe()}" for topic in scan(open_bag(path)).values()]
+    except InputError:
+        return []
 
 
 def _depth_topics(found: Recording) -> list[str]:
