@@ -24,7 +24,7 @@ def reading_lines(looked: Looked, figures: Figures, config: Config) -> list[str]
         return [f"{looked.name}: cannot be read"]
     opened = "" if looked.frames <= HEADS else f", {len(looked.records)} of them opened, evenly"
     return [
-        f"{looked.name}: {looked.frames} frames, {role}{opened}",
+        f"{looked.name}: {looked.frames} frame{'s' * (looked.frames != 1)}, {role}{opened}",
         f"  pictures  {_pictures(looked)}",
         *(f"  {line}" for line in _sequences(looked.sequences)),
         f"  labels    {_labels(looked, figures, config)}",

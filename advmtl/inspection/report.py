@@ -51,7 +51,7 @@ class Group:
     def tasks(self) -> Mapping[str, Task]:
         """Those that its sources have labels of, by name."""
         table = {name: self.config.task_table[name] for name in self.config.tasks}
-        return {n: t for n, t in table.items() if any(n in look.contents for one in self.looked for look in one.looks)}
+        return {n: task for n, task in table.items() if any(task.has(r) for one in self.looked for r in one.records)}
 
 
 @dataclass(frozen=True, eq=False)

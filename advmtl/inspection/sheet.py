@@ -65,7 +65,8 @@ def _row(looked: Looked, place: int, tasks: Mapping[str, Task], spec: TaskSpec) 
             try:
                 stored = load_frame(record, size, {name: task}, spec).labels[name]
                 drawn = task.arrays.picture(task.arrays.target(stored, spec, training=False), spec)
-                field, words = (field if drawn is None else drawn), name
+                unit = f" [{task.arrays.value_unit}]" if task.arrays.value_unit else ""
+                field, words = (field if drawn is None else drawn), name + unit
             except InputError as error:
                 words = f"{name}: {look.faults.get(name, str(error))}"
         pictures.append(caption(field, _ascii(words)))

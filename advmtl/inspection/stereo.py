@@ -1,5 +1,6 @@
 """What `preprocess --dry-run` says of a stereo set, of some of its frames."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,21 +41,26 @@ def look_at_pairs(looked: Sequence[Looked]) -> list[Stereo]:
     are, and nothing that `preprocess` could take.
     """
     splits: dict[Path, set[str | None]] = {}
+    frames: Counter[Path] = Counter()
     for one in looked:
         if any(record.frame is not None and record.frame.right is not None for record in one.records):
-            splits.setdefault(Path(one.source.root).expanduser(), set()).add(one.source.split)
-    return [_look(root, next(iter(own)) if len(own) == 1 else None) for root, own in splits.items()]
+            root = Path(one.source.root).expanduser()
+            splits.setdefault(root, set()).add(one.source.split)
+            frames[root] += one.frames
+    return [_look(root, next(iter(own)) if len(own) == 1 else None, frames[root]) for root, own in splits.items()]
 
 
-def _look(root: Path, split: str | None) -> Stereo:
+def _look(root: Path, split: str | None, frames: int) -> Stereo:
+    """`frames`: how many it has."""
     # Their labels are looked at as the source says what they are.
     settings = PreprocessSettings(split=split, labels="none")
     try:
         lines, whole = dry_run_lines(root, settings)
         if whole:
             problems = [line.removeprefix("problem: ") for line in lines if line.startswith("problem: ")]
-            said = [line for line in lines if not line.startswith("problem: ")]
-            return Stereo(root, said, problems=problems, faulty=len(problems), seen=max(1, len(problems)))
+            told = [line for line in lines if not line.startswith("problem: ")]
+            told.append(f"next: advmtl preprocess {root} rectifies them and makes depth of them")
+            return Stereo(root, told, problems=problems, faulty=len(problems), seen=frames)
         try:
             plan, said = make_plan(root, settings), []
         except InputError as error:  # depth of somebody else is in the way, of nothing but the output
@@ -63,7 +69,7 @@ def _look(root: Path, split: str | None) -> Stereo:
         found = _of_plan(root, some, lines)
         return replace(found, doubts=[*said, *found.doubts])
     except InputError as error:
-        return Stereo(root, doubts=[f"preprocess: {error}"])
+        return Stereo(root, problems=[f"preprocess: {error}"], faulty=frames, seen=frames)
 
 
 def _of_plan(root: Path, plan: Plan, lines: Sequence[str]) -> Stereo:

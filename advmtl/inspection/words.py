@@ -119,7 +119,7 @@ def _group(group: Group) -> list[str]:
     lines += [*_classes(group), *_values(group)]
     lines += [line.text for line in group.lines if not (line.doubtful or line.figures)]
     for stereo in group.stereo:
-        lines.append(f"stereo set {stereo.root}, as preprocess takes it ({stereo.seen} frames looked at):")
+        lines.append(f"stereo set {stereo.root}, as preprocess takes it, {_frames(stereo.seen)} looked at:")
         lines += [f"  {line}" for line in stereo.lines]
     return lines
 
@@ -170,6 +170,10 @@ def _values(group: Group) -> list[str]:
         lines.append(f"{title:<{width}} {heading}")
         lines += [f"{'  ' + where:<{width}} {'  '.join(f'{_number(v):>8}' for v in values)}" for where, values in own]
     return lines
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _number(value: float) -> str:

@@ -194,6 +194,27 @@ def metres_of_80() -> np.ndarray:
     return np.full((HEIGHT, WIDTH), 79.0, np.float32)
 
 
+def test_a_sheet_says_why_a_map_is_missing(tmp_path: Path) -> None:
+    """A grey field, not black, which would be void."""
+    root = write_streets(tmp_path / "set", table=label_ids(), splits=("train",), frames=1)
+    advmtl("inspect", root, "--pictures", tmp_path / "sheets")
+    (path,) = (tmp_path / "sheets").iterdir()
+    assert read_image(path)[100, 402 + 200].tolist() == [60, 60, 60]
+
+
+def test_a_calibration_that_cannot_be_of_these_pictures(tmp_path: Path) -> None:
+    """Of cameras turned against each other, where rows agree as they are: what `preprocess` refuses is said."""
+    root = write_rig(tmp_path / "raw")
+    (root / "calibration.json").unlink()
+    turned = "[[1, 0, 0, -0.2], [0, 0.99875, 0.05, 0], [0, -0.05, 0.99875, 0], [0, 0, 0, 1]]"
+    camera = "camera_model: pinhole, distortion_model: radtan, distortion_coeffs: [-0.2, 0.03, 0, 0]"
+    camera += ", intrinsics: [200, 200, 120, 70], resolution: [240, 140]"
+    (root / "camchain.yaml").write_text(f"cam0: {{{camera}}}\ncam1: {{{camera}, T_cn_cnm1: {turned}}}\n")
+    result = advmtl("inspect", root)
+    assert result.exit_code == 3 and "is of raw cameras, but the pictures look rectified" in first(result)
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
 def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
     root = write_streets(tmp_path / "set", splits=("train",))
     own = tmp_path / "own.json"
