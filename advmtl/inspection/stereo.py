@@ -11,6 +11,8 @@ from preprocessing.job import Plan, PreprocessSettings, dry_run_lines, inspect, 
 
 _NOWHERE = Path("no_such_folder_of_depth")  # a dry run writes nothing
 _CAMERAS = 5
+_SAME_SCALE = 0.25, 2.0
+"""Corners are rare on the road, so half of them lie farther than half of the pixels."""
 FRAMES = 1000
 """Of so many frames, evenly, cameras and heads of pictures are read."""
 
@@ -26,6 +28,7 @@ class Stereo:
         problems: what ends single frames, naming the file.
         faulty: how many of the frames looked at have one.
         seen: how many were looked at.
+        median_m: distance of half of the corners in its pairs [m].
     """
 
     root: Path
@@ -34,6 +37,7 @@ class Stereo:
     problems: Sequence[str] = ()
     faulty: int = 0
     seen: int = 0
+    median_m: float | None = None
 
 
 def look_at_pairs(looked: Sequence[Looked]) -> list[Stereo]:
@@ -79,7 +83,24 @@ def _of_plan(root: Path, plan: Plan, lines: Sequence[str]) -> Stereo:
     told = [*lines, *found.cameras[:_CAMERAS], *more, found.reach, *_summed(found.pairs)]
     if found.todo:
         told.append(f"next: advmtl preprocess {root} makes depth of {'them' if found.frames > 1 else 'it'}")
-    return Stereo(root, told, found.doubts, found.problems, found.faulty, found.frames)
+    return Stereo(root, told, found.doubts, found.problems, found.faulty, found.frames, found.median_m)
+
+
+def against_pairs(stereo: Stereo, looked: Looked, median_m: float) -> list[str]:
+    """A line where half of a source's depth [m] is nearer than `median_m` that is another scale than that of corners
+    followed in the pairs.
+    """
+    pairs = stereo.median_m
+    if pairs is None or Path(looked.source.root).expanduser() != stereo.root:
+        return []
+    ratio = median_m / pairs
+    if _SAME_SCALE[0] < ratio < _SAME_SCALE[1]:
+        return []
+    return [
+        f"{looked.name}: half of the depth in its files is nearer than {median_m:.3g} m, half of the corners that were "
+        f"followed from left to right than {pairs:.3g} m, {ratio:.3g} times: state what the files hold (depth_codec or "
+        "disparity_codec in calibration.json, depth.unit of the source)"
+    ]
 
 
 def _summed(pairs: Sequence[tuple[str, str]]) -> list[str]:

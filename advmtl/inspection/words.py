@@ -11,9 +11,10 @@ from advmtl.inspection.figures import PERCENT
 from advmtl.inspection.look import Looked
 from advmtl.inspection.reading import reading_lines, unstated_lines
 from advmtl.inspection.report import Group, Report
+from advmtl.inspection.stereo import against_pairs
 from preprocessing.job import BagLook
 
-_BAR = 24
+_BAR, _HALF = 24, PERCENT.index(50)
 _FILES = 12  # folders that are listed
 _SHOWN = 3  # of faults alike
 _MOST = 6  # columns
@@ -48,6 +49,10 @@ def doubts_of(report: Report) -> list[Said]:
             problems += alike(own, stereo.seen, "frames")
             harmless = {stray.words for one in group.looked for stray in one.strays if not stray.doubtful}
             warnings += [line for line in stereo.doubts if line not in harmless]
+        for stereo in group.stereo:
+            for one, figures in zip(group.looked, group.figures, strict=True):
+                medians = [own[_HALF] for unit, own in figures.values.values() if unit == "m" and own]
+                warnings += [line for median in medians for line in against_pairs(stereo, one, median)]
         doubtful = [line.text for line in group.lines if line.doubtful]
         warnings += [*unstated_lines(group), *doubtful]
     for bag in report.bags:

@@ -42,6 +42,7 @@ class Inspection:
         pairs: (frame, one line about its rectification) of up to `PAIRS` frames, evenly spaced.
         doubts: One line for each thing that is possible but hardly right of the whole set.
         needed_bytes, free_bytes: Estimated space that is still to be written, and what the disk has.
+        median_m: Distance of half of the corners that were followed in the pairs [m]; None where none were.
     """
 
     layout: str
@@ -56,6 +57,7 @@ class Inspection:
     doubts: list[str]
     needed_bytes: float
     free_bytes: int
+    median_m: float | None = None
 
 
 def inspect(plan: Plan) -> Inspection:
@@ -92,6 +94,7 @@ def inspect(plan: Plan) -> Inspection:
             problems.setdefault(frame.key, str(error))
     trial = try_network(plan.job, plan.todo or plan.tasks)
     todo = [sizes[task.frame.key] or (0, 0) for task in plan.todo]
+    median_m = _median([look.median_m for look in looks if look.median_m is not None])
     folder = next(path for path in (plan.job.out, *plan.job.out.absolute().parents) if path.is_dir())
     return Inspection(
         layout=plan.job.layout.name,
@@ -106,13 +109,14 @@ def inspect(plan: Plan) -> Inspection:
         doubts=[
             *trial.doubts,
             *camera_doubts(seen),
-            *_distances(looks, plan.job.settings.max_depth_m),
+            *([] if median_m is None else depth_doubts(median_m, plan.job.settings.max_depth_m)),
             *pair_doubts([look.finding for look in looks], len(looks)),
             *label_doubts(frames, plan.job.settings.classes),
             *set_remarks(plan.job, frames),
         ],
         needed_bytes=sum(width * height for width, height in todo) * BYTES_PER_PIXEL,
         free_bytes=shutil.disk_usage(folder).free,
+        median_m=median_m,
     )
 
 
@@ -155,10 +159,9 @@ def _median_m(report: PairReport, camera: Camera) -> float:
     return camera.baseline_m * camera.fx_px / max(report.median_px, 1e-6)
 
 
-def _distances(looks: list[_Look], max_depth_m: float) -> list[str]:
+def _median(known: list[float]) -> float | None:
     """Corners stand for the depth that is not made yet; a street has more of them near than far."""
-    known = [look.median_m for look in looks if look.median_m is not None]
-    return depth_doubts(float(np.median(known)), max_depth_m) if known else []
+    return float(np.median(known)) if known else None
 
 
 def _describe(camera: Camera, size: tuple[int, int], matcher: MatcherSettings) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from advmtl.tasks.arrays import RGB, Array, DataSource, MapFile, Output, Size, TaskArrays, Window, warp_nearest
 from advmtl.tasks.contents import Contents
-from advmtl.tasks.depth.doubts import says_what_it_is, scale_doubts, upside_down
+from advmtl.tasks.depth.doubts import read_as, scale_doubts, upside_down
 from advmtl.tasks.depth.error_pictures import ERROR_TEXT, color_error, error_code, error_row
-from advmtl.tasks.depth.files import check_files, depth_codec, read_metres, unmarked_files
+from advmtl.tasks.depth.files import check_files, read_metres, unmarked_files
 from advmtl.tasks.pictures import (
     CAPTION_HEIGHT,
     MARGIN,
@@ -29,7 +29,6 @@ from advmtl.tasks.pictures import (
 from advmtl.tasks.record import FrameRecord
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import (
-    DEPTH_SCALE,
     DEPTH_TEXT,
     resize_nearest,
     to_stored,
@@ -91,7 +90,7 @@ class DepthArrays(TaskArrays):
             return unmarked
         sides = (("nearer than depth.min_m", low, values < low), ("farther than depth.max_m", high, values > high))
         return unmarked + [
-            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as {_read_as(files)})"
+            f"{outside.mean():.0%} of the pixels are {what}, {limit:g} m (files are read as {read_as(files[0][0])})"
             for what, limit, outside in sides
             if outside.mean() > _OUTSIDE
         ]
@@ -184,19 +183,6 @@ class DepthArrays(TaskArrays):
             # Where there is no distance, there is none to be wrong.
             found[DEPTH_ERROR] = MapFile(error_code(np.where(known > 0, outputs[DEPTH_ERROR], np.nan)), ERROR_TEXT)
         return found
-
-
-def _read_as(files: Sequence[tuple[FrameRecord, Contents]]) -> str:
-    """How the first of them is read, and how to say otherwise where nobody states it."""
-    record = files[0][0]
-    if record.depth is None:
-        return "disparities behind their camera"
-    codec, stated = depth_codec(record)
-    if stated:
-        return f"{codec.words}, as stated"
-    if says_what_it_is(record):
-        return f"metres x {DEPTH_SCALE}" if record.depth.suffix == ".png" else "metres"
-    return f"metres x {DEPTH_SCALE}; depth.unit or depth.scale of the source states another"
 
 
 @lru_cache(maxsize=4)

@@ -45,6 +45,18 @@ def says_what_it_is(record: FrameRecord) -> bool:
         return True
 
 
+def read_as(record: FrameRecord) -> str:
+    """How a frame's depth is read, and how to say otherwise where nobody states it."""
+    if record.depth is None:
+        return "disparities behind their camera"
+    codec, stated = depth_codec(record)
+    if stated:
+        return f"{codec.words}, as stated"
+    if says_what_it_is(record):
+        return f"metres x {DEPTH_SCALE}" if record.depth.suffix == ".png" else "metres"
+    return f"metres x {DEPTH_SCALE}; depth.unit or depth.scale of the source states another"
+
+
 def upside_down(files: Sequence[tuple[FrameRecord, Contents]]) -> list[str]:
     """A line where the lower part of every map is farther than the upper one, as of disparities read as depth."""
     ratios = []
