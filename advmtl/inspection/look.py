@@ -11,7 +11,7 @@ from advmtl.config import Config, Source
 from advmtl.data import BadFrame, Look, Role, fault_of, index_with_strays, look_at, source_name
 from advmtl.inspection.guess import label_hint
 from advmtl.tasks import FrameRecord, Task
-from preprocessing.ground import InputError, find_bits, read_header, track
+from preprocessing.ground import InputError, find_bits, may_be_deep, read_header, track
 from preprocessing.sets import Strays
 
 HEADS = 4000
@@ -159,14 +159,9 @@ def _head(record: FrameRecord) -> tuple[tuple[int, int], str] | None:
     except InputError:  # the frame's own fault says so
         return None
     mode = _MODES.get(header.mode, header.mode)
-    if header.mode == "RGB" and record.image.suffix == ".png" and _is_deep_png(record):
+    if header.mode == "RGB" and record.image.suffix == ".png" and may_be_deep(record.image):
         mode = "16-bit RGB"
     return (width, height), f"{mode} {record.image.suffix.lower()}"
-
-
-def _is_deep_png(record: FrameRecord) -> bool:
-    with record.image.open("rb") as file:
-        return file.read(25)[24:25] == b"\x10"
 
 
 def _hint(source: Source, config: Config, records: Sequence[FrameRecord], looks: Sequence[Look]) -> str:

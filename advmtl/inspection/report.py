@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from advmtl.config import Config, Source, load_config
-from advmtl.data import FORMATS, Format, Line, Survey, format_of, survey_data, survey_lines
+from advmtl.data import FORMATS, Format, Line, Survey, ids_of, survey_data, survey_lines
 from advmtl.inspection.asked import Asked, Named, ask
 from advmtl.inspection.figures import Figures, figures_of
 from advmtl.inspection.files import Inventory, inventory
@@ -120,20 +120,17 @@ def _together(
         return [(classes, list(named))] if named else []
     found: dict[tuple[str | LabelSet, str], list[Named]] = {}
     for one in named:
-        found.setdefault((_own_classes(one.source, formats), one.source.root), []).append(one)
+        found.setdefault((_own_classes(one, formats), one.source.root), []).append(one)
     return [(own, sources) for (own, _), sources in found.items()]
 
 
-def _own_classes(source: Source, formats: Mapping[str, Format]) -> str | LabelSet:
-    own = source.classes or format_of(source, formats).ids
-    if isinstance(own, LabelSet):
-        return own
-    own = _IDS.get(own, own)
+def _own_classes(one: Named, formats: Mapping[str, Format]) -> str | LabelSet:
+    """The classes that a source's label files have."""
     try:
-        plain = label_set(own)
-    except InputError:
-        return "cityscapes19"
-    return own if plain.names else "cityscapes19"
+        own = one.source.classes or ids_of(one.source, one.role, formats)
+        return own if isinstance(own, LabelSet) else label_set(_IDS.get(own, own)).name
+    except InputError:  # listing its frames says so
+        return _IDS["train"]
 
 
 def _group(named: Sequence[Named], config: Config | None, classes: str | LabelSet = "cityscapes19") -> Group:

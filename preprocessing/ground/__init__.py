@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
     from preprocessing.ground.archives import file_status, is_folder
     from preprocessing.ground.bits import (
         find_bits,
+        may_be_deep,
     )
     from preprocessing.ground.codec import (
         CITYSCAPES_DISPARITY,
@@ -163,7 +164,7 @@ _NAMES = {
     "maps": "map_header read_map",
     "reading": "AS_STORED Reading exif_orientation turned",
     "archives": "file_status is_folder",
-    "bits": "find_bits",
+    "bits": "find_bits may_be_deep",
     "workers": "WorkerDied worker_pool",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

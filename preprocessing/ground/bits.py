@@ -22,7 +22,7 @@ def find_bits(paths: Sequence[Path]) -> int:
     picked = sorted(set(np.linspace(0, len(paths) - 1, min(_LOOKED_AT, len(paths))).round().astype(int).tolist()))
     largest = 0
     for path in (paths[place] for place in picked):
-        if not _may_be_deep(path):
+        if not may_be_deep(path):
             continue
         try:
             picture, _ = decode_picture(path)
@@ -34,7 +34,8 @@ def find_bits(paths: Sequence[Path]) -> int:
     return next(bits for bits in _USUAL if largest < 2**bits) if largest else 16
 
 
-def _may_be_deep(path: Path) -> bool:
+def may_be_deep(path: Path) -> bool:
+    """Whether a picture may have more than 8 bits, by its first bytes."""
     if path.suffix.lower() not in _DEEP:
         return False
     try:
