@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from preprocessing.ground import InputError, told_label_set
+from preprocessing.ground import InputError
 
 
 def inspect(
@@ -39,7 +39,7 @@ def inspect(
       advmtl inspect my_configuration.yaml
     """
     from advmtl.inspection import facts_of, inspect_sources, report_lines, write_sheets
-    from preprocessing.ground import write_json
+    from preprocessing.ground import told_label_set, write_json
 
     if json is not None:
         _check_own(json)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advmtl.config import Config, Source
-from advmtl.data import BadFrame, Look, Role, fault_of, index_with_strays, look_at, source_name
+from advmtl.data import FORMATS, BadFrame, Format, Look, Role, fault_of, index_with_strays, look_at, source_name
+from advmtl.inspection.asked import Named
 from advmtl.inspection.guess import label_hint
 from advmtl.tasks import FrameRecord, Task
 from preprocessing.ground import InputError, find_bits, may_be_deep, read_header, track
@@ -80,10 +81,14 @@ class Looked:
         return self.error is not None or len(self.faults) >= len(self.records)
 
 
-def look_at_source(source: Source, role: Role, number: int, config: Config, tasks: Mapping[str, Task]) -> Looked:
-    """List a source and look at its files; an error that ends a training is kept in `error`."""
+def look_at_source(named: Named, number: int, config: Config, formats: Mapping[str, Format] = FORMATS) -> Looked:
+    """List a source and look at its files; `number` is its place among those of its role. An error that would end a
+    training is kept in `error`.
+    """
+    source, role = named.source, named.role
+    tasks = {name: config.task_table[name] for name in config.tasks}
     try:
-        every, strays = index_with_strays(source, config.data.classes, role, number)
+        every, strays = index_with_strays(source, config.data.classes, role, number, formats)
         labelled = next((one for one in every if one.labels is not None), None)
         if labelled is not None:
             _ = labelled.translation

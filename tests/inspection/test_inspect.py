@@ -1,10 +1,12 @@
 """`advmtl inspect`: what is wrong is said first, with its remedy; what is right is said by its figures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import published_sets
 import pytest
 from command_line import advmtl
 from inspected_sets import CAR, HEIGHT, ROAD, SKY, WIDTH, dots, street, write_rig, write_streets
@@ -261,6 +263,39 @@ def test_a_configuration_and_its_roles(tmp_path: Path) -> None:
     )
     screen = first(advmtl("inspect", config))
     assert "validation; have the files one scale?" in screen and "depth in mm, as stated" in screen
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "classes", "frames"),
+    [
+        (published_sets.write_vkitti2, "vkitti2", "vkitti2", [4]),
+        (published_sets.write_kitti360, "kitti360", "kitti360", [2, 2]),
+        (published_sets.write_comma10k, "comma10k", "comma10k", [11, 1]),
+        (published_sets.write_vistas, "vistas", "vistas", [3, 1]),
+        (published_sets.write_bdd100k, "bdd100k", "cityscapes19-train-ids", [2, 1]),
+        (published_sets.write_kitti_semantics, "kitti_semantics", "cityscapes19", [3]),
+    ],
+)
+def test_published_sets_are_known(
+    write: Callable[[Path], object], name: str, classes: str, frames: list[int], tmp_path: Path
+) -> None:
+    write(tmp_path / "set")
+    result = advmtl("inspect", tmp_path / "set", "--json", tmp_path / "found.json")
+    assert result.exit_code == 0 and f"taken for {name}:" in result.stdout, result.output
+    found = json.loads((tmp_path / "found.json").read_text())["sources"]
+    assert [one["frames"] for one in found] == frames
+    assert f"as {classes}" in result.stdout and all(one["decoded"] == one["frames"] for one in found)
+
+
+def test_zips_are_looked_into(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path / "city", frames=2)
+    write_cityscapes(tmp_path / "city", "val", frames=1)
+    published_sets.zip_cityscapes(tmp_path / "city", tmp_path / "zips")
+    report = inspect_sources([str(tmp_path / "zips")])
+    assert [(one.role, one.frames, len(one.faults)) for one in report.groups[0].looked] == [
+        ("train", 2, 0),
+        ("val", 1, 0),
+    ]
 
 
 def test_camvid_is_known_by_its_void(tmp_path: Path) -> None:
