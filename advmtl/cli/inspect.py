@@ -43,6 +43,8 @@ def inspect(
 
     if json is not None:
         _check_own(json)
+    if pictures is not None and pictures.exists() and not pictures.is_dir():
+        raise InputError(f"--pictures {pictures}: is a file; give a folder")
     report = inspect_sources(sources, None if classes is None else told_label_set(classes, "--classes"))
     console = Console(soft_wrap=True, emoji=False)
     for kind, text in report_lines(report):

@@ -118,6 +118,7 @@ def label_hint(paths: Sequence[Path], source: Source, how: Translation) -> str:
     if not ids or _known(how, ids):
         return ""
     fits = [name for name in _named_sets() if _known(translation(name, name), ids)]
+    fits.sort(key=lambda name: -_as_classes(translation(name, name), ids))
     told = ", ".join(map(str, sorted(ids)[:16])) + (" …" if len(ids) > 16 else "")
     if fits:
         return f"they hold {told}, which are ids of {fits[0]}: write {_written(source)},classes={fits[0]}"
@@ -130,6 +131,11 @@ def _written(source: Source) -> str:
 
 def _named_sets() -> list[str]:
     return [name + end for name in LABEL_SET_NAMES for end in ("", TRAIN_IDS)]
+
+
+def _as_classes(how: Translation, ids: set[int]) -> int:
+    """How many of the ids are classes, not void: of sets that know them all the one of most is meant."""
+    return sum(int(how.table[one]) < UNKNOWN for one in ids)
 
 
 def _known(how: Translation, ids: set[int]) -> bool:

@@ -95,6 +95,10 @@ def test_label_ids_in_the_place_of_train_ids(tmp_path: Path) -> None:
     assert f"write folder:{root}:train,classes=cityscapes19" in first(result)
     assert len(json.loads((tmp_path / "x.json").read_text())["sources"][0]["faults"]) == 3
     assert advmtl("inspect", f"folder:{root}:train,classes=cityscapes19").exit_code == 0
+    # 0, 2, 10 and 13 are known to cityscapes19, too, where three of them are void.
+    plain = write_streets(tmp_path / "plain", splits=("train",))
+    screen = first(advmtl("inspect", f"folder:{plain}:train,classes=camvid11"))
+    assert f"write folder:{plain}:train,classes=cityscapes19-train-ids" in screen
 
 
 def test_colours_are_listed_with_their_shares(tmp_path: Path) -> None:
@@ -233,6 +237,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
     root = write_streets(tmp_path / "set", splits=("train",))
     own = tmp_path / "own.json"
     own.write_text("{}")
+    assert advmtl("inspect", root, "--pictures", own).exit_code == 2
     result = advmtl("inspect", root, "--json", own)
     assert result.exit_code == 2 and own.read_text() == "{}"
     for _ in range(2):  # its own it writes again
