@@ -52,18 +52,20 @@ def through(path: Path | str) -> tuple[Archive, str] | None:
 
     Raises: InputError naming an archive that cannot be read.
     """
-    text = os.fspath(path)
-    place = text.lower().find(_SUFFIX + "/")
-    if place < 0 and not text.lower().endswith(_SUFFIX):
-        return None
-    end = len(text) if place < 0 else place + len(_SUFFIX)
-    try:
-        status = os.stat(text[:end])
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return _opened(text[:end], status.st_size, status.st_mtime_ns, status.st_ino), text[end + 1 :].strip("/")
+    text = os.fspath(path).replace(os.sep, "/")
+    lower, end = text.lower(), -1
+    while (end := lower.find(_SUFFIX, end + 1)) >= 0:
+        stop = end + len(_SUFFIX)
+        if stop < len(text) and text[stop] != "/":
+            continue
+        try:
+            status = os.stat(text[:stop])
+        except OSError:
+            return None
+        if stat.S_ISREG(status.st_mode):  # else a folder that is called so
+            rest = text[stop + 1 :].strip("/")
+            return _opened(text[:stop], status.st_size, status.st_mtime_ns, status.st_ino), rest
+    return None
 
 
 @lru_cache(maxsize=32)

@@ -60,6 +60,14 @@ def test_two_files_of_an_archive_are_no_one_file(archive: Path) -> None:
     assert states[0].st_ino != states[1].st_ino and states[0].st_mtime_ns == archive.stat().st_mtime_ns
 
 
+def test_a_folder_may_be_called_like_an_archive(archive: Path) -> None:
+    folder = archive.with_name("unpacked.zip")
+    folder.mkdir()
+    archive.rename(folder / "set.zip")
+    assert len(list_files(folder / "set.zip" / "left").names) == 3
+    assert own.through(folder) is None and own.through(folder / "set.zipped" / "a") is None
+
+
 def test_what_is_not_there_is_named(archive: Path) -> None:
     with pytest.raises(InputError, match=r"set.zip/left/none.png: Not a directory"):
         read_image(archive / "left/none.png")

@@ -7,7 +7,7 @@ from advmtl.data.formats.cityscapes import stereo_record, stereo_strays
 from advmtl.data.formats.format import Format, Role
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import LabelSet
-from preprocessing.sets import KINDS, detect_layout, in_split, kind_of
+from preprocessing.sets import KINDS, detect_layout, in_split
 
 
 def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRecord]:
@@ -22,7 +22,8 @@ def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRec
 
 RIG = Format(
     index=_index,
-    is_one=lambda root: kind_of(root) in ("rig", "cityscapes"),  # the layout is detected, and Cityscapes' is one
+    # The layout is detected, and Cityscapes' is one.
+    is_one=lambda root: KINDS["rig"](root) is not None or KINDS["cityscapes"](root) is not None,
     needs="left/ and right/, or KITTI's folders",
     kind=KINDS["rig"],
     holds="left/ right/ calibration.json or KITTI's folders, and depth/",
