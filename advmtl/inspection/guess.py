@@ -15,6 +15,7 @@ from preprocessing.ground import (
     UNKNOWN,
     InputError,
     Translation,
+    label_set,
     list_files,
     read_grey_or_index,
     read_image,
@@ -114,6 +115,9 @@ def label_hint(paths: Sequence[Path], source: Source, how: Translation) -> str:
         common = sorted(colours.items(), key=lambda one: -one[1])
         shown = ", ".join(f"{list(colour)} {count / total:.0%}" for colour, count in common[:_COLOURS])
         more = f" and {len(common) - _COLOURS} more" if len(common) > _COLOURS else ""
+        fit = next((name for name in LABEL_SET_NAMES if set(colours) <= _colours_of(name)), None)
+        if fit is not None:
+            return f"they hold colours, which are those of {fit}: write {_written(source)},classes={fit}"
         return f"they hold colours: {shown}{more}; name these in a label set: classes=FILE.yaml of the source"
     if not ids or _known(how, ids):
         return ""
@@ -131,6 +135,11 @@ def _written(source: Source) -> str:
 
 def _named_sets() -> list[str]:
     return [name + end for name in LABEL_SET_NAMES for end in ("", TRAIN_IDS)]
+
+
+def _colours_of(name: str) -> set[tuple[int, ...]]:
+    labels = label_set(name)
+    return {tuple(one) for own in (*labels.colours, labels.ignore_colours, labels.ego_colours) for one in own}
 
 
 def _as_classes(how: Translation, ids: set[int]) -> int:

@@ -107,6 +107,9 @@ def test_colours_are_listed_with_their_shares(tmp_path: Path) -> None:
     root = write_streets(tmp_path / "set", table=table, splits=("train",))
     result = advmtl("inspect", root)
     assert result.exit_code == 2 and f"[1, 2, 3] {15 / HEIGHT:.0%}" in first(result)
+    table[[ROAD, 2, SKY, CAR]] = [64, 32, 32], [128, 128, 96], [128, 128, 96], [0, 255, 102]
+    known = write_streets(tmp_path / "known", table=table, splits=("train",))
+    assert f"write folder:{known}:train,classes=comma10k" in first(advmtl("inspect", known))
 
 
 def test_names_that_differ_frames_that_are_shared_and_files_that_nobody_reads(tmp_path: Path) -> None:
