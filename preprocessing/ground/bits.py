@@ -31,6 +31,11 @@ def find_bits(paths: Sequence[Path]) -> int:
         if picture.dtype == np.uint16 and picture.size:
             colours = picture[..., :3] if picture.ndim == 3 else picture  # transparency is full, whatever the bits
             largest = max(largest, int(colours.max()))
+    return bits_up_to(largest)
+
+
+def bits_up_to(largest: int) -> int:
+    """The bits that 16-bit pictures use, 8, 10, 12, 14 or 16, by the largest value in some of them; of 0, 16."""
     return next(bits for bits in _USUAL if largest < 2**bits) if largest else 16
 
 

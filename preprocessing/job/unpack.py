@@ -77,9 +77,9 @@ def _write(message: Message, target: Path, found: Recording) -> None:
     _check_size(picture, message, found)
     if found.drawing is not None:
         side = 0 if target.parent.name == "left" else 1
-        picture = maps(found.drawing)[side].picture(rgb_of(picture, message.topic))
+        picture = maps(found.drawing)[side].picture(rgb_of(picture, message.topic, found.bits))
     if picture.dtype == np.uint16 and picture.ndim == 3:
-        picture = rgb_of(picture, message.topic)  # no writer here has 16 bits of colour
+        picture = rgb_of(picture, message.topic, found.bits)  # no writer here has 16 bits of colour
     write_png(_png(target), picture)
 
 
@@ -102,7 +102,8 @@ def _camera_content(found: Recording) -> dict[str, Any]:
 def _note(found: Recording) -> dict[str, Any]:
     topics = {"left": found.chosen.left, "right": found.chosen.right, "truth": found.chosen.truth}
     drawn = None if found.drawing is None else found.drawing.key
-    return {"bag": found.bag.state(), "topics": topics, "rectified": drawn}
+    bits = {} if found.bits == 16 else {"bits": found.bits}
+    return {"bag": found.bag.state(), "topics": topics, "rectified": drawn, **bits}
 
 
 def _check_out(out: Path, note: dict[str, Any]) -> None:
@@ -113,4 +114,4 @@ def _check_out(out: Path, note: dict[str, Any]) -> None:
     if not (out / NOTE).is_file():
         raise InputError(f"{out}: is not empty, and was not made of a bag; give another --out")
     if read_json(out / NOTE) != note:
-        raise InputError(f"{out}: was made of another bag, or by other topics or cameras; give another --out")
+        raise InputError(f"{out}: was made of another bag, or by other topics, cameras or bits; give another --out")
