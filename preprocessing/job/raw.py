@@ -120,6 +120,16 @@ def _frames(root: Path) -> list[Frame]:
     return [] if layout.rectified else layout.find_frames(root, None)
 
 
+def check_matchable(root: Path) -> None:
+    """Raise InputError where the pairs of a set cannot be matched as they are, with the command that makes them so."""
+    raw = None if is_bag(root) else decide(root, PreprocessSettings()).raw  # of a bag, finding frames says it
+    if raw is not None:
+        raise InputError(
+            f"{root}: its pairs are as raw cameras took them; rectify them and give that set: advmtl rectify {root} "
+            f"--out {beside(root)}"
+        )
+
+
 def beside(root: Path) -> Path:
     """Where the rectified set goes if nobody says: a folder beside the raw one."""
     full = root.absolute()

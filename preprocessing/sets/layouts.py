@@ -83,6 +83,8 @@ def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in own_first)
     if not root.is_dir():
         raise InputError(f"{root}: {describe(root)}")
+    if is_bag(root):
+        raise InputError(f"{root}: {describe(root)}")
     if sets_near(root):
         raise InputError(f"{root}: no set in a known layout; {describe(root)}")
     raise InputError(

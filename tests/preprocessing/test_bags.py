@@ -509,3 +509,5 @@ def test_a_right_camera_calibrated_alone_is_said(tmp_path: Path) -> None:
 def test_a_bag_given_as_a_set_is_called_one(tmp_path: Path) -> None:
     path = written.write_bag(tmp_path / "drive", "mcap", messages(pictures(1)))
     assert path.is_dir() and "is a bag; advmtl preprocess" in describe(path, as_source=True)
+    measured = advmtl("quality", path)
+    assert measured.exit_code == 2 and "is a bag; advmtl preprocess" in measured.output

@@ -17,7 +17,14 @@ from raw_pairs import raw_pair_of, raw_picture
 from textured_planes import planes
 
 from preprocessing.ground import InputError, read_depth, read_grey_or_index, read_image, write_json, write_png
-from preprocessing.job import PreprocessSettings, RectifySettings, preprocess, read_manifest, rectify_set
+from preprocessing.job import (
+    PreprocessSettings,
+    RectifySettings,
+    check_matchable,
+    preprocess,
+    read_manifest,
+    rectify_set,
+)
 from preprocessing.job.redraw import drawing_of, move_depth
 from preprocessing.sets import CameraModel, RawPair, maps_of, read_calibration, rectify
 
@@ -466,3 +473,14 @@ def test_a_key_that_a_format_does_not_take_is_refused(tmp_path: Path) -> None:
     write_json(root / "calibration.json", {"from": "opencv.json", "cameras": [1, 0]})
     with pytest.raises(InputError, match=r"cameras says nothing of a file of OpenCV"):
         read_calibration(root / "calibration.json")
+
+
+def test_raw_pairs_are_not_taken_for_rectified_ones(tmp_path: Path) -> None:
+    """Neither does `calibrate --stereo` match them, nor `quality` leave the user without a way."""
+    root = write_raw(tmp_path / "rig")
+    with pytest.raises(InputError, match=r"as raw cameras took them.* advmtl rectify .*rig --out .*rig_rectified"):
+        check_matchable(root)
+    report = preprocess(root)
+    check_matchable(report.root)
+    measured = advmtl("quality", root)
+    assert measured.exit_code == 2 and f"advmtl quality {report.root}" in measured.output
