@@ -6,6 +6,7 @@ from pathlib import Path
 
 from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError
 from preprocessing.sets import cityscapes, rigs
+from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import files_with, find_calibration
 from preprocessing.sets.kinds import describe, kind_of, sets_near
 from preprocessing.sets.kitti360 import KITTI360
