@@ -28,7 +28,7 @@ from preprocessing.ground import (
 from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
-from preprocessing.job.outside import check_outside
+from preprocessing.job.outside import check_outside, check_writable
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, settings_mark, sweep
 from preprocessing.job.raw import ready
 from preprocessing.job.settings import PreprocessSettings, settings_key
@@ -151,6 +151,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
             fold(folder)
         shard.gather(None)  # the parts of a run that was cut off are folded before anybody appends
         plan = make_plan(root, settings, shard)
+        if plan.todo:
+            check_writable(folder, f"write elsewhere: --out FOLDER makes a set with links to the pictures of {root}")
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
         if plan.todo:

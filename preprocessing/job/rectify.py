@@ -19,7 +19,7 @@ from preprocessing.ground import (
 )
 from preprocessing.job.besides import write_calibrations, write_masks, write_other
 from preprocessing.job.manifest import Shard
-from preprocessing.job.outside import check_outside
+from preprocessing.job.outside import check_outside, check_writable
 from preprocessing.job.redraw import Drawing, LabelsOn, Redrawn, drawing_of, maps, redraw
 from preprocessing.sets import (
     Calibration,
@@ -188,6 +188,7 @@ def _redrawn(share: list[tuple[Frame, Drawing]], settings: RectifySettings) -> I
 def _check_out(root: Path, out: Path) -> None:
     """Raise InputError where a folder holds what is not the rectified set of this root."""
     check_outside(root, out, detect_layout(root))
+    check_writable(out, "give another --out")
     if out.resolve() == root.resolve():
         raise InputError(f"{out}: the rectified set needs a folder of its own; give another --out")
     if out.exists() and not out.is_dir():

@@ -7,6 +7,7 @@ import numpy as np
 
 from preprocessing.ground import InputError, names_in, progress, read_json, write_bytes, write_png
 from preprocessing.job.besides import calibration_content, write_masks, write_other
+from preprocessing.job.outside import check_writable
 from preprocessing.job.recording import Recording, own_stamp
 from preprocessing.job.redraw import maps, move_depth
 from preprocessing.sets.bags import Message, depth_of, encoded_of, picture_of, rgb_of
@@ -107,6 +108,7 @@ def _note(found: Recording) -> dict[str, Any]:
 
 
 def _check_out(out: Path, note: dict[str, Any]) -> None:
+    check_writable(out, "give another --out")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give another --out")
     if not names_in(out):

@@ -1,6 +1,7 @@
 """Raw pairs: rows that agree once rectified, depth that stays, and the set that is written."""
 
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -484,3 +485,17 @@ def test_raw_pairs_are_not_taken_for_rectified_ones(tmp_path: Path) -> None:
     check_matchable(report.root)
     measured = advmtl("quality", root)
     assert measured.exit_code == 2 and f"advmtl quality {report.root}" in measured.output
+
+
+@pytest.mark.parametrize("what", ["folder", "raw", "rectify"])
+def test_what_cannot_be_written_is_said_before_anything_is_matched(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_raw(tmp_path / "rig")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(InputError, match=r"nothing can be written there .*--out"):
+        if what == "rectify":
+            rectify_set(root, RectifySettings(tmp_path / "out" / "deep"))
+        else:
+            preprocess(root, PreprocessSettings(rectify="never" if what == "folder" else "auto"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rig"] and not (root / "depth").exists()
