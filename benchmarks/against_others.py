@@ -115,8 +115,8 @@ class Classes(nn.Module):
 def plain_loss(maps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
     """Cross entropy, and L1 of log depth."""
     loss = F.cross_entropy(maps["segmentation"], targets["segmentation"], ignore_index=255)
-    if "depth" in maps:
-        known = targets["depth"] > 0
+    known = targets["depth"] > 0
+    if "depth" in maps and bool(known.any()):
         loss = loss + (maps["depth"][known].log() - targets["depth"][known].clamp(1, 80).log()).abs().mean()
     return loss
 
@@ -143,7 +143,8 @@ class Frames:
 
     def _shown(self, frame: Any, rng: np.random.Generator) -> tuple[Any, Any, Any]:
         width, height = self.size
-        maps = [frame.image, frame.labels["segmentation"], frame.labels["depth"]]
+        blank = np.zeros(frame.image.shape[:2], np.float32)
+        maps = [frame.image, frame.labels["segmentation"], frame.labels.get("depth", blank)]
         if rng.random() < 0.5:
             maps = [one[:, ::-1] for one in maps]
         zoom = rng.uniform(1, 1.6)

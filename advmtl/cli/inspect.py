@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from preprocessing.ground import InputError, told_label_set
+from preprocessing.ground import InputError
 
 
 def inspect(
@@ -39,10 +39,12 @@ def inspect(
       advmtl inspect my_configuration.yaml
     """
     from advmtl.inspection import facts_of, inspect_sources, report_lines, write_sheets
-    from preprocessing.ground import write_json
+    from preprocessing.ground import told_label_set, write_json
 
     if json is not None:
         _check_own(json)
+    if pictures is not None and pictures.exists() and not pictures.is_dir():
+        raise InputError(f"--pictures {pictures}: is a file; give a folder")
     report = inspect_sources(sources, None if classes is None else told_label_set(classes, "--classes"))
     console = Console(soft_wrap=True, emoji=False)
     for kind, text in report_lines(report):

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from advmtl.config import Config, Source
 from advmtl.data.frames import Look
 from advmtl.data.index import source_name
 from advmtl.tasks import LENS_SPAN, FrameRecord, Task
-from preprocessing.ground import Framing
+from preprocessing.ground import Framing, InputError
+from preprocessing.sets import read_calibration
 
 _BEYOND = 1.1
 """A lens so many times longer or shorter than any in training is another one."""
@@ -58,6 +60,7 @@ def lenses_of(frames: Sequence[tuple[FrameRecord, Look]], config: Config, role: 
     found: list[float] = []
     untold: list[FrameRecord] = []
     doubts: dict[str, str] = {}
+    cameras: dict[Path, str | None] = {}
     for record, look in frames:
         if look.fault is not None or not any(task.has(record) for task in tasks.values()):
             continue
@@ -68,6 +71,11 @@ def lenses_of(frames: Sequence[tuple[FrameRecord, Look]], config: Config, role: 
         found.append(framing.lens(look.lens).f_px)
         for doubt in look.lens.doubts():
             doubts.setdefault(_name(sources, record.source, role), f"{record.name}: {doubt}")
+        if record.told_lens is None and record.frame is not None and (path := record.frame.camera) is not None:
+            if path not in cameras:
+                cameras[path] = _doubt_raw(path, look.lens.fx_px) if record.layout.name == "folder pair" else None
+            if (raw := cameras[path]) is not None:
+                doubts.setdefault(_name(sources, record.source, role), raw)
     found.sort()
     return Lenses(
         fx_px=(found[0], found[len(found) // 2], found[-1]) if found else (),
@@ -75,6 +83,21 @@ def lenses_of(frames: Sequence[tuple[FrameRecord, Look]], config: Config, role: 
         untold=len(untold),
         untold_in=tuple(dict.fromkeys(_name(sources, one.source, role) for one in untold)),
         doubts=tuple(f"{source}: {doubt}" for source, doubt in doubts.items()),
+    )
+
+
+def _doubt_raw(path: Path, fx_px: float) -> str | None:
+    """Why the lens of a stereo set is not that of its pictures, which nobody rectified; None where nothing says so."""
+    try:
+        found = read_calibration(path)
+    except InputError:  # its frames are bad, and say so
+        return None
+    # ROS and OpenCV write one file for raw and for rectified pictures, and which these are, their rows tell alone.
+    if not found.is_raw or found.pictures == "rectified" or found.pairs[0].stated is not None:
+        return None
+    return (
+        f"{path}: is of raw cameras, and pictures are taken as they are, with the lens that they have once rectified, "
+        f"{fx_px:.4g} px: rectify them (advmtl rectify), or say camera={path} of the source"
     )
 
 

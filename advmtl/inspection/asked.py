@@ -103,25 +103,23 @@ def _in(source: Source, split: str) -> Source:
     return source.model_copy(update=changes)
 
 
-def _has(source: Source, own: Format, split: Role) -> bool:
+def _has(source: Source, own: Format, split: str) -> bool:
     try:
-        return bool(own.index(_in(source, split), "cityscapes19", split))
+        return bool(own.index(_in(source, split), "cityscapes19", _role(split)))
     except InputError:
         return False
 
 
 def splits_of(source: Source, own: Format) -> list[str]:
-    """The splits of a set by the names of its folders, training first; [] where it has none."""
+    """The splits of a set, training first, by the names of its folders or as its format has them; [] where it has none:
+    the splits of a rig are its sequences, and all of them are looked at.
+    """
     root = Path(source.root).expanduser()
     usual = (*TRAIN, *VAL, *OTHER)
-    if (root / "leftImg8bit").is_dir() and own.stereo:
-        found = {one for one in names_in(root / "leftImg8bit") or () if (root / "leftImg8bit" / one).is_dir()}
-    elif own.stereo:
-        return []  # the splits of a rig are its sequences: all of them are looked at
-    else:
-        parts = [root / one for one in names_in(root) or () if (root / one).is_dir()]
-        found = {one for part in parts for one in usual if (part / one).is_dir()}
-    if not found and own.splits:  # of a format that keeps them otherwise than in folders
-        found = {one for one in ("train", "val") if _has(source, own, one)}
+    found = {one for one in usual if not own.stereo and (root / "images" / one).is_dir()}
+    if own.splits:
+        city = root / "leftImg8bit"
+        found |= {one for one in names_in(city) or () if own.stereo and (city / one).is_dir()}
+        found = found or {one for one in ("train", "val") if _has(source, own, one)}
     order = {name: place for place, name in enumerate(usual)}
     return sorted(found, key=lambda name: (order.get(name, len(order)), name))

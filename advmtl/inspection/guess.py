@@ -15,6 +15,7 @@ from preprocessing.ground import (
     UNKNOWN,
     InputError,
     Translation,
+    label_set,
     list_files,
     read_grey_or_index,
     read_image,
@@ -25,6 +26,7 @@ from preprocessing.sets import describe, sets_near
 _FILES = 8
 _VOID, _CAMVID_VOID = 255, 11
 _COLOURS = 12
+_MANY = 256  # colours; no class map has more
 _LISTED = 6
 
 
@@ -104,20 +106,18 @@ def label_hint(paths: Sequence[Path], source: Source, how: Translation) -> str:
         if values.ndim == 2:
             ids |= {int(one) for one in np.unique(values)}
         else:
-            found, counts = np.unique(values.reshape(-1, 3), axis=0, return_counts=True)
-            if len(found) > 256:
+            found, counts = np.unique(values @ np.array([65536, 256, 1]), return_counts=True)  # a colour as one number
+            if len(found) > _MANY:
                 return "these are pictures of many colours, no class maps"
-            for colour, count in zip(found.tolist(), counts.tolist(), strict=True):
-                colours[tuple(colour)] = colours.get(tuple(colour), 0) + count
+            for key, count in zip(found.tolist(), counts.tolist(), strict=True):
+                colour = (key >> 16, key >> 8 & 255, key & 255)
+                colours[colour] = colours.get(colour, 0) + count
     if colours:
-        total = sum(colours.values())
-        common = sorted(colours.items(), key=lambda one: -one[1])
-        shown = ", ".join(f"{list(colour)} {count / total:.0%}" for colour, count in common[:_COLOURS])
-        more = f" and {len(common) - _COLOURS} more" if len(common) > _COLOURS else ""
-        return f"they hold colours: {shown}{more}; name these in a label set: classes=FILE.yaml of the source"
+        return _of_colours(colours, source)
     if not ids or _known(how, ids):
         return ""
     fits = [name for name in _named_sets() if _known(translation(name, name), ids)]
+    fits.sort(key=lambda name: -_as_classes(translation(name, name), ids))
     told = ", ".join(map(str, sorted(ids)[:16])) + (" …" if len(ids) > 16 else "")
     if fits:
         return f"they hold {told}, which are ids of {fits[0]}: write {_written(source)},classes={fits[0]}"
@@ -130,6 +130,27 @@ def _written(source: Source) -> str:
 
 def _named_sets() -> list[str]:
     return [name + end for name in LABEL_SET_NAMES for end in ("", TRAIN_IDS)]
+
+
+def _of_colours(colours: Mapping[tuple[int, ...], int], source: Source) -> str:
+    """The set that has these colours, or their shares of the pixels."""
+    fit = next((name for name in LABEL_SET_NAMES if set(colours) <= _colours_of(name)), None)
+    if fit is not None:
+        return f"they hold colours, which are those of {fit}: write {_written(source)},classes={fit}"
+    total, common = sum(colours.values()), sorted(colours.items(), key=lambda one: -one[1])
+    shown = ", ".join(f"{list(colour)} {count / total:.0%}" for colour, count in common[:_COLOURS])
+    more = f" and {len(common) - _COLOURS} more" if len(common) > _COLOURS else ""
+    return f"they hold colours: {shown}{more}; name these in a label set: classes=FILE.yaml of the source"
+
+
+def _colours_of(name: str) -> set[tuple[int, ...]]:
+    labels = label_set(name)
+    return {tuple(one) for own in (*labels.colours, labels.ignore_colours, labels.ego_colours) for one in own}
+
+
+def _as_classes(how: Translation, ids: set[int]) -> int:
+    """How many of the ids are classes, not void: of sets that know them all the one of most is meant."""
+    return sum(int(how.table[one]) < UNKNOWN for one in ids)
 
 
 def _known(how: Translation, ids: set[int]) -> bool:

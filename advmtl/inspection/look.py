@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advmtl.config import Config, Source
-from advmtl.data import BadFrame, Look, Role, fault_of, index_with_strays, look_at, source_name
+from advmtl.data import FORMATS, BadFrame, Format, Look, Role, fault_of, index_with_strays, look_at, source_name
+from advmtl.inspection.asked import Named
 from advmtl.inspection.guess import label_hint
 from advmtl.tasks import FrameRecord, Task
-from preprocessing.ground import InputError, find_bits, read_header, track
+from preprocessing.ground import InputError, find_bits, may_be_deep, read_header, track
 from preprocessing.sets import Strays
 
 HEADS = 4000
@@ -80,10 +81,14 @@ class Looked:
         return self.error is not None or len(self.faults) >= len(self.records)
 
 
-def look_at_source(source: Source, role: Role, number: int, config: Config, tasks: Mapping[str, Task]) -> Looked:
-    """List a source and look at its files; an error that ends a training is kept in `error`."""
+def look_at_source(named: Named, number: int, config: Config, formats: Mapping[str, Format] = FORMATS) -> Looked:
+    """List a source and look at its files; `number` is its place among those of its role. An error that would end a
+    training is kept in `error`.
+    """
+    source, role = named.source, named.role
+    tasks = {name: config.task_table[name] for name in config.tasks}
     try:
-        every, strays = index_with_strays(source, config.data.classes, role, number)
+        every, strays = index_with_strays(source, config.data.classes, role, number, formats)
         labelled = next((one for one in every if one.labels is not None), None)
         if labelled is not None:
             _ = labelled.translation
@@ -159,14 +164,9 @@ def _head(record: FrameRecord) -> tuple[tuple[int, int], str] | None:
     except InputError:  # the frame's own fault says so
         return None
     mode = _MODES.get(header.mode, header.mode)
-    if header.mode == "RGB" and record.image.suffix == ".png" and _is_deep_png(record):
+    if header.mode == "RGB" and record.image.suffix == ".png" and may_be_deep(record.image):
         mode = "16-bit RGB"
     return (width, height), f"{mode} {record.image.suffix.lower()}"
-
-
-def _is_deep_png(record: FrameRecord) -> bool:
-    with record.image.open("rb") as file:
-        return file.read(25)[24:25] == b"\x10"
 
 
 def _hint(source: Source, config: Config, records: Sequence[FrameRecord], looks: Sequence[Look]) -> str:

@@ -97,9 +97,9 @@ def inspect_sources(
     asked = [_ask(text, formats) for text in texts]
     if all(one.error is not None for one in asked):
         raise InputError("; ".join(one.error or "" for one in asked))
-    groups = [_group(one.named, one.config) for one in asked if one.config is not None]
+    groups = [_group(one.named, one.config, formats) for one in asked if one.config is not None]
     for own, named in _together([n for one in asked if one.config is None for n in one.named], classes, formats):
-        groups.append(_group(named, None, own))
+        groups.append(_group(named, None, formats, own))
     bags = [look_at_bag(one.bag) for one in asked if one.bag is not None]
     roots = dict.fromkeys(Path(one.source.root).expanduser() for group in groups for one in group.looked)
     return Report(asked, groups, bags, {root: inventory(root) for root in roots if root.is_dir()})
@@ -120,36 +120,32 @@ def _together(
         return [(classes, list(named))] if named else []
     found: dict[tuple[str | LabelSet, str], list[Named]] = {}
     for one in named:
-        found.setdefault((_own_classes(one.source, formats), one.source.root), []).append(one)
+        found.setdefault((_own_classes(one, formats), one.source.root), []).append(one)
     return [(own, sources) for (own, _), sources in found.items()]
 
 
-def _own_classes(source: Source, formats: Mapping[str, Format]) -> str | LabelSet:
+def _own_classes(one: Named, formats: Mapping[str, Format]) -> str | LabelSet:
+    """The classes that a source's label files have."""
     try:
-        own = source.classes or ids_of(source, "train", formats)
-    except InputError:  # a set that does not say its classes is told of where it is read
-        return "cityscapes19"
-    if isinstance(own, LabelSet):
-        return own
-    own = _IDS.get(own, own)
-    try:
-        plain = label_set(own)
-    except InputError:
-        return "cityscapes19"
-    return own if plain.names else "cityscapes19"
+        own = one.source.classes or ids_of(one.source, one.role, formats)
+        return own if isinstance(own, LabelSet) else label_set(_IDS.get(own, own)).name
+    except InputError:  # listing its frames says so
+        return _IDS["train"]
 
 
-def _group(named: Sequence[Named], config: Config | None, classes: str | LabelSet = "cityscapes19") -> Group:
+def _group(
+    named: Sequence[Named],
+    config: Config | None,
+    formats: Mapping[str, Format],
+    classes: str | LabelSet = "cityscapes19",
+) -> Group:
     sources: dict[str, list[Source]] = {"train": [], "val": []}
     for one in named:
         sources[one.role].append(one.source)
     used = config or _config(classes, sources, list(_TASKS))
     table = {name: used.task_table[name] for name in used.tasks}
-    looked = [
-        look_at_source(source, role, number, used, table)
-        for role in ("train", "val")
-        for number, source in enumerate(sources[role])
-    ]
+    ordered = [[one for one in named if one.role == role] for role in ("train", "val")]
+    looked = [look_at_source(one, place, used, formats) for own in ordered for place, one in enumerate(own)]
     good = [one for one in looked if one.error is None]
     has: list[str] = list(used.tasks)
     if config is None:  # tasks without any label are none of what was found

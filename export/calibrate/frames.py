@@ -84,11 +84,12 @@ def of_stereo(root: Path, limit: int) -> tuple[int, Frames]:
     """How many pairs of a stereo set, and at most `limit` of them, evenly spaced, matched as `preprocess` does.
 
     Only what the matcher found by itself is believed, not what was filled, and only `LEAST_DISPARITY_PX` and more.
-    Nothing is written into the set. Raises: InputError where it is none.
+    Nothing is written into the set. Raises: InputError where it is none, or must be rectified first.
     """
-    from preprocessing.job import PreprocessSettings, convert_frames, make_plan
+    from preprocessing.job import PreprocessSettings, check_matchable, convert_frames, make_plan
     from preprocessing.stereo import MATCHED_FROM
 
+    check_matchable(root)
     tasks = _spread(make_plan(root, PreprocessSettings(out=Path(tempfile.gettempdir()), pictures=0)).tasks, limit)
 
     def frames() -> Frames:

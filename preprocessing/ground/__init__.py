@@ -7,7 +7,9 @@ TYPE_CHECKING = False  # as in `typing`, which takes longer to import than all o
 if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares the two
     from preprocessing.ground.archives import file_status, is_folder
     from preprocessing.ground.bits import (
+        bits_up_to,
         find_bits,
+        may_be_deep,
     )
     from preprocessing.ground.codec import (
         CITYSCAPES_DISPARITY,
@@ -72,13 +74,13 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         write_json,
         write_png,
     )
-    from preprocessing.ground.frame import Camera, Frame
+    from preprocessing.ground.frame import Camera, Frame, stated_bits
     from preprocessing.ground.framing import FITS, Fit, Framing
     from preprocessing.ground.headers import (
         Header,
         read_header,
     )
-    from preprocessing.ground.label_files import LabelMap, read_label_map
+    from preprocessing.ground.label_files import LabelMap, read_label_map, stored_labels
     from preprocessing.ground.labels import (
         IGNORE,
         LABEL_SET_NAMES,
@@ -146,9 +148,9 @@ _NAMES = {
     "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "
     "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json "
     "write_png",
-    "frame": "Camera Frame",
+    "frame": "Camera Frame stated_bits",
     "framing": "FITS Fit Framing",
-    "label_files": "LabelMap read_label_map",
+    "label_files": "LabelMap read_label_map stored_labels",
     "labels": "IGNORE LABEL_SET_NAMES TRAIN_IDS UNKNOWN LabelSet Translation UInt8 as_plain colorize count_labels "
     "label_set label_set_of lookup_table map_labels read_label_set sky_classes source_set told_label_set translation",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
@@ -165,7 +167,7 @@ _NAMES = {
     "maps": "map_header read_map",
     "reading": "AS_STORED Reading exif_orientation turned",
     "archives": "file_status is_folder",
-    "bits": "find_bits",
+    "bits": "bits_up_to find_bits may_be_deep",
     "workers": "WorkerDied worker_pool",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

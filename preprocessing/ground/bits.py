@@ -22,7 +22,7 @@ def find_bits(paths: Sequence[Path]) -> int:
     picked = sorted(set(np.linspace(0, len(paths) - 1, min(_LOOKED_AT, len(paths))).round().astype(int).tolist()))
     largest = 0
     for path in (paths[place] for place in picked):
-        if not _may_be_deep(path):
+        if not may_be_deep(path):
             continue
         try:
             picture, _ = decode_picture(path)
@@ -31,10 +31,16 @@ def find_bits(paths: Sequence[Path]) -> int:
         if picture.dtype == np.uint16 and picture.size:
             colours = picture[..., :3] if picture.ndim == 3 else picture  # transparency is full, whatever the bits
             largest = max(largest, int(colours.max()))
+    return bits_up_to(largest)
+
+
+def bits_up_to(largest: int) -> int:
+    """The bits that 16-bit pictures use, 8, 10, 12, 14 or 16, by the largest value in some of them; of 0, 16."""
     return next(bits for bits in _USUAL if largest < 2**bits) if largest else 16
 
 
-def _may_be_deep(path: Path) -> bool:
+def may_be_deep(path: Path) -> bool:
+    """Whether a picture may have more than 8 bits, by its first bytes."""
     if path.suffix.lower() not in _DEEP:
         return False
     try:

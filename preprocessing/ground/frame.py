@@ -91,3 +91,8 @@ class Frame:
     def key(self) -> str:
         """Split, folder and name: unique in the set."""
         return "/".join(part for part in (self.split, self.city, self.name) if part)
+
+
+def stated_bits(frames: list[Frame], bits: int | None) -> list[Frame]:
+    """The frames, their pictures read with so many of 16 bits; None: as they are."""
+    return frames if bits is None else [replace(one, reading=replace(one.reading, bits=bits)) for one in frames]

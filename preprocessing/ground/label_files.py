@@ -70,10 +70,8 @@ def read_label_map(path: Path, how: Translation, remedy: str = IN_SOURCES) -> La
     channels are colours, and so are palettes whose colours it has.
     Raises: InputError naming the file that is missing, broken, lossy, or of several channels without colours.
     """
-    content = read_content(path)
-    _refuse_lossy(content, path)
     source = how.source
-    array, palette = decoded(content, path)
+    array, palette = stored_labels(path)
     if array.ndim == 3 and not source.has_colours:
         raise InputError(
             f"{path}: has {array.shape[-1]} channels where one is expected (ids); a label set that tells the colours "
@@ -86,6 +84,16 @@ def read_label_map(path: Path, how: Translation, remedy: str = IN_SOURCES) -> La
     else:
         values = _of_grey(array, how, path)
     return LabelMap(values, path, remedy)
+
+
+def stored_labels(path: Path) -> tuple[npt.NDArray[Any], UInt8 | None]:
+    """A label file as it is stored, [H, W] or [H, W, C], and its palette [n, 3] where it has one.
+
+    Raises: InputError naming the file that is missing, broken or lossy.
+    """
+    content = read_content(path)
+    _refuse_lossy(content, path)
+    return decoded(content, path)
 
 
 def _of_grey(array: npt.NDArray[Any], how: Translation, path: Path) -> npt.NDArray[np.unsignedinteger]:

@@ -15,10 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from preprocessing.ground import AS_STORED, DEPTH_SCALE, Frame, InputError, progress, remove_leftovers, write_json
+from preprocessing.ground import (
+    AS_STORED,
+    DEPTH_SCALE,
+    Frame,
+    InputError,
+    progress,
+    remove_leftovers,
+    stated_bits,
+    write_json,
+)
 from preprocessing.job.convert import PERCENTILES, run
 from preprocessing.job.doubts import set_doubts
 from preprocessing.job.manifest import Row, Shard, current_shard, fold, journal_path, maps_name, read_manifest
+from preprocessing.job.outside import check_outside, check_writable
 from preprocessing.job.plan import FrameTask, Job, Outcome, plan_frame, settings_mark, sweep
 from preprocessing.job.raw import ready
 from preprocessing.job.settings import PreprocessSettings, settings_key
@@ -96,9 +106,7 @@ def make_plan(root: Path, settings: PreprocessSettings, shard: Shard | None = No
     layout = detect_layout(root, settings.pair_tolerance_s)
     if settings.classes == PreprocessSettings.classes:  # nobody says otherwise: what the set has
         settings = replace(settings, classes=layout.classes)
-    frames = layout.find_frames(root, settings.split)
-    if settings.bits is not None:
-        frames = [replace(one, reading=replace(one.reading, bits=settings.bits)) for one in frames]
+    frames = stated_bits(layout.find_frames(root, settings.split), settings.bits)
     if settings.labels == "none":
         frames = [replace(frame, labels=None) for frame in frames]
     out = root if settings.out is None else Path(settings.out)
@@ -143,6 +151,8 @@ def preprocess(root: Path, settings: PreprocessSettings | None = None) -> Report
             fold(folder)
         shard.gather(None)  # the parts of a run that was cut off are folded before anybody appends
         plan = make_plan(root, settings, shard)
+        if plan.todo:
+            check_writable(folder, f"write elsewhere: --out FOLDER makes a set with links to the pictures of {root}")
         if plan.job.out != plan.job.root and shard.index == 0:
             _link_inputs(plan.job.root, plan.job.out, plan.job.layout)
         if plan.todo:
@@ -247,6 +257,7 @@ def _check_out(root: Path, out: Path, layout: Layout) -> None:
     for path in (out, out / "depth"):
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: is a file; a folder of this name is needed: move it, or give another --out")
+    check_outside(root, out, layout)
     for name in layout.inputs if out != root else ():
         link, source = out / name, root / name
         if link.is_symlink() and link.exists() and source.exists() and link.resolve() != source.resolve():

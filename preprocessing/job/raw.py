@@ -46,11 +46,15 @@ def _read(frame: Frame) -> tuple[UInt8, UInt8] | None:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a set is to be rectified, into what, and what is said about it."""
+    """Whether a set is to be rectified, into what, and what is said about it.
+
+    `unknown`: why not one calibration of the set can be read, "" where one can.
+    """
 
     raw: RawSet | None
     settings: RectifySettings | None
     notes: list[str]
+    unknown: str = ""
 
 
 def decide(root: Path, settings: PreprocessSettings) -> Decision:
@@ -68,12 +72,13 @@ def decide(root: Path, settings: PreprocessSettings) -> Decision:
         settings.labels_on,
         workers=settings.workers,
         pair_tolerance_s=settings.pair_tolerance_s,
+        bits=settings.bits,
     )
     if settings.rectify == "always" or settings.alpha is not None:
         return Decision(find_raw(root, made), made, [])
-    calibrations = _raw_calibrations(root)
+    calibrations, unknown = _raw_calibrations(root)
     if not any(one.is_raw for one in calibrations) or all(one.pictures == "rectified" for one in calibrations):
-        return Decision(None, None, [])
+        return Decision(None, None, [], "" if calibrations else unknown)
     raw = find_raw(root, made)
     rows = rows_of_set(raw)
     if rows.are_raw is False and not any(one.pictures == "raw" for one in calibrations):
@@ -98,20 +103,32 @@ def _already(raw: RawSet, rows: Rows) -> str:
     return f"{path}: the pictures are rectified already: {rows.text()}; its projections are taken"
 
 
-def _raw_calibrations(root: Path) -> list[Calibration]:
-    """The calibrations of a set's frames that can be read; the others are each frame's problem."""
-    found = []
+def _raw_calibrations(root: Path) -> tuple[list[Calibration], str]:
+    """The calibrations of a set's frames that can be read, and why the first of the others cannot: those are each
+    frame's problem.
+    """
+    found, unknown = [], ""
     for path in dict.fromkeys(frame.camera for frame in _frames(root)):
         try:
             found += [read_calibration(path)] if path is not None else []
-        except InputError:
-            continue
-    return found
+        except InputError as error:
+            unknown = unknown or str(error)
+    return found, unknown
 
 
 def _frames(root: Path) -> list[Frame]:
     layout = detect_layout(root)
     return [] if layout.rectified else layout.find_frames(root, None)
+
+
+def check_matchable(root: Path) -> None:
+    """Raise InputError where the pairs of a set cannot be matched as they are, with the command that makes them so."""
+    raw = None if is_bag(root) else decide(root, PreprocessSettings()).raw  # of a bag, finding frames says it
+    if raw is not None:
+        raise InputError(
+            f"{root}: its pairs are as raw cameras took them; rectify them and give that set: advmtl rectify {root} "
+            f"--out {beside(root)}"
+        )
 
 
 def beside(root: Path) -> Path:
@@ -138,6 +155,9 @@ def ready(root: Path, settings: PreprocessSettings, shard: Shard) -> Ready:
     if is_bag(root):
         return _from_bag(root, settings, shard)
     decision = decide(root, settings)
+    if decision.unknown and settings.out is not None and settings.out.resolve() != root.resolve():
+        # Before the set is linked into a folder that a rectified one may have to go to, once the camera is known.
+        raise InputError(f"{decision.unknown}; nothing is written into {settings.out}")
     if decision.raw is None or decision.settings is None:
         return Ready(root, settings, decision.notes)
     report = rectify_set(root, decision.settings, shard)
@@ -149,7 +169,7 @@ def _from_bag(path: Path, settings: PreprocessSettings, shard: Shard) -> Ready:
     """A bag is one stream: the first process reads it, the others wait."""
     out, notes, skipped = settings.out or default_out(path), [], []
     if shard.index == 0:
-        found = plan_recording(path, settings.bag, settings.rectify, settings.alpha)
+        found = plan_recording(path, settings.bag, settings.rectify, settings.alpha, settings.bits)
         skipped = [*write_recording(found, out), *((path.name, line) for line in found.bag.cut)]
         notes = [*recording_lines(found), f"the pairs are in {out}; train and measure on that folder"]
     shard.gather(None)
@@ -161,7 +181,7 @@ def dry_run_lines(root: Path, settings: PreprocessSettings) -> tuple[list[str], 
     the set that depth is made of is not there yet.
     """
     if is_bag(root):
-        found = plan_recording(root, settings.bag, settings.rectify, settings.alpha)
+        found = plan_recording(root, settings.bag, settings.rectify, settings.alpha, settings.bits)
         would = f"would be written into {settings.out or default_out(root)}"
         return [*topic_lines(found), *recording_lines(found), *truth_offers(found), would], True
     decision = decide(root, settings)

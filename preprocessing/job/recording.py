@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from preprocessing.ground import Camera, InputError
+from preprocessing.ground import Camera, InputError, UInt8, bits_up_to
 from preprocessing.job.redraw import Drawing, draw_pair, drawing_of
 from preprocessing.job.rows import Rows, rows_off
 from preprocessing.sets import Calibration, pair_of_infos, read_calibration
@@ -75,6 +75,7 @@ class Recording:
         camera: Of the pictures that are written.
         drawing: How they are rectified; None = written as they are.
         truth: Stamp of a depth picture or cloud -> stamp of its left picture.
+        bits: So many of the 16 bits of 16-bit pictures are used.
         notes: What a user should know, one line each.
         lidar: How clouds are drawn; None where the truth is none.
     """
@@ -87,14 +88,20 @@ class Recording:
     camera: Camera
     drawing: Drawing | None
     truth: dict[int, int]
+    bits: int
     notes: list[str]
     lidar: Lidar | None = None
 
 
 def plan_recording(
-    path: Path, settings: BagSettings, rectify: Literal["auto", "always", "never"] = "auto", alpha: float | None = None
+    path: Path,
+    settings: BagSettings,
+    rectify: Literal["auto", "always", "never"] = "auto",
+    alpha: float | None = None,
+    bits: int | None = None,
 ) -> Recording:
-    """Look into a bag, choose topics, pair pictures, read the camera; writes nothing.
+    """Look into a bag, choose topics, pair pictures, read the camera; writes nothing. `bits`: see `Recording`; None:
+    by the largest value of the pairs that are looked at.
 
     Raises: InputError naming a topic that is not there with the nearest, or what of the camera is missing.
     """
@@ -106,12 +113,14 @@ def plan_recording(
     except InputError as error:
         raise InputError("; ".join([str(error), *bag.cut])) from None
     calibration = _calibration(path, topics, chosen, settings.calibration)
-    looks = _look(bag, chosen, pairs)
+    looks, bits, colour = _look(bag, chosen, pairs, bits)
     size = (looks[0][0].shape[1], looks[0][0].shape[0])
     drawing, notes = _drawing(calibration, looks, chosen, rectify, alpha)
     camera = calibration.at(size) if drawing is None else drawing.found.camera()
+    if bits != 16 and (drawing is not None or colour):  # grey ones keep their 16 bits, and are looked at as any set's
+        notes.append(f"{chosen.left}: pictures use {bits} of 16 bits; --bits 16 reads them as full")
     notes = [*bag.cut, *pairs.doubts, *notes]
-    found = Recording(bag, topics, chosen, pairs, size, camera, drawing, {}, notes)
+    found = Recording(bag, topics, chosen, pairs, size, camera, drawing, {}, bits, notes)
     return _with_truth(found, settings, calibration)
 
 
@@ -176,8 +185,30 @@ def own_stamp(message: Message, pairs: Pairs) -> int:
     return message.time_ns if pairs.by_recording else stamp_of(message)
 
 
-def _look(bag: Bag, chosen: Chosen, pairs: Pairs) -> list[tuple[Any, Any]]:
-    """The first pairs as 8-bit RGB: at least one. Raises: InputError where none can be read."""
+def _look(bag: Bag, chosen: Chosen, pairs: Pairs, bits: int | None) -> tuple[list[tuple[UInt8, UInt8]], int, bool]:
+    """The first pairs as 8-bit RGB: at least one; the bits in use, and whether they are of 16-bit colours.
+
+    Raises: InputError where none can be read.
+    """
+    seen = _first_pairs(bag, chosen, pairs)
+    looks = [(one[0], one[1]) for one in seen.values() if len(one) == 2]
+    if not looks:
+        raise InputError(f"{bag.path}: not one of the first pairs can be read")
+    left, right = looks[0]
+    if left.shape[:2] != right.shape[:2]:
+        raise InputError(
+            f"{bag.path}: {chosen.left} is {left.shape[1]}x{left.shape[0]}, {chosen.right} {right.shape[1]}x"
+            f"{right.shape[0]}; both must have one size"
+        )
+    deep = [picture for look in looks for picture in look if picture.dtype == np.uint16]
+    bits = bits or bits_up_to(max((int(picture.max()) for picture in deep), default=0))
+    topics = chosen.left, chosen.right
+    read = [(rgb_of(one, topics[0], bits), rgb_of(other, topics[1], bits)) for one, other in looks]
+    return read, bits, any(picture.ndim == 3 for picture in deep)
+
+
+def _first_pairs(bag: Bag, chosen: Chosen, pairs: Pairs) -> dict[int, dict[int, Any]]:
+    """Number of a pair -> side (0 = left, 1 = right) -> its picture as it was sent."""
     count = len(pairs.left_ns)
     picked = sorted({min(index * _APART, count - 1) for index in range(_LOOKED_AT)})
     wanted = {(chosen.left, int(pairs.left_ns[index])): (index, 0) for index in picked}
@@ -186,19 +217,10 @@ def _look(bag: Bag, chosen: Chosen, pairs: Pairs) -> list[tuple[Any, Any]]:
     for message in bag.messages({chosen.left, chosen.right}):
         place = wanted.pop((message.topic, own_stamp(message, pairs)), None)
         if place is not None:
-            seen.setdefault(place[0], {})[place[1]] = rgb_of(picture_of(message), message.topic)
+            seen.setdefault(place[0], {})[place[1]] = picture_of(message)
         if not wanted:
             break
-    looks = [(one[0], one[1]) for one in seen.values() if len(one) == 2]
-    if not looks:
-        raise InputError(f"{bag.path}: not one of the first pairs can be read")
-    left, right = looks[0]
-    if left.shape != right.shape:
-        raise InputError(
-            f"{bag.path}: {chosen.left} is {left.shape[1]}x{left.shape[0]}, {chosen.right} {right.shape[1]}x"
-            f"{right.shape[0]}; both must have one size"
-        )
-    return looks
+    return seen
 
 
 def _drawing(

@@ -14,10 +14,12 @@ from preprocessing.ground import (
     progress,
     read_header,
     read_json,
+    stated_bits,
     worker_pool,
 )
 from preprocessing.job.besides import write_calibrations, write_masks, write_other
 from preprocessing.job.manifest import Shard
+from preprocessing.job.outside import check_outside, check_writable
 from preprocessing.job.redraw import Drawing, LabelsOn, Redrawn, drawing_of, maps, redraw
 from preprocessing.sets import (
     Calibration,
@@ -41,6 +43,7 @@ class RectifySettings:
         calibration: In place of the set's own.
         workers: Processes.
         pair_tolerance_s: Seconds that the time stamps in the names of a pair may be apart; None: as `rig.json` says.
+        bits: So many of 16 bits of the pictures are used; None: to be found out.
     """
 
     out: Path
@@ -49,6 +52,7 @@ class RectifySettings:
     calibration: Path | None = None
     workers: int = 1
     pair_tolerance_s: float | None = None
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.alpha is not None and not 0 <= self.alpha <= 1:
@@ -86,7 +90,7 @@ def find_raw(root: Path, settings: RectifySettings) -> RawSet:
     problems: list[tuple[str, str]] = []
     sources: dict[Drawing, Path] = {}
     known: dict[tuple[Path, tuple[int, int]], Drawing] = {}
-    for frame in layout.find_frames(root, None):
+    for frame in stated_bits(layout.find_frames(root, None), settings.bits):
         try:
             path, size = settings.calibration or frame.camera, _size(frame)
             if path is None:
@@ -163,6 +167,11 @@ def lines(raw: RawSet) -> list[str]:
         )
     if any(frame.disparity is not None for frame, _ in raw.frames):
         found.append(f"{raw.root}: its own disparity is left out: it is not that of the rectified pictures")
+    if any(frame.depth is not None for frame, _ in raw.frames):
+        found.append(
+            f"{raw.root}: its own depth/ is left out; what a sensor measured on the raw left pictures belongs into "
+            "lidar/, in metres x 256, and is moved"
+        )
     return found
 
 
@@ -178,6 +187,8 @@ def _redrawn(share: list[tuple[Frame, Drawing]], settings: RectifySettings) -> I
 
 def _check_out(root: Path, out: Path) -> None:
     """Raise InputError where a folder holds what is not the rectified set of this root."""
+    check_outside(root, out, detect_layout(root))
+    check_writable(out, "give another --out")
     if out.resolve() == root.resolve():
         raise InputError(f"{out}: the rectified set needs a folder of its own; give another --out")
     if out.exists() and not out.is_dir():

@@ -21,6 +21,7 @@ from preprocessing.ground import (
     draw_points,
     read_grey_or_index,
     read_image,
+    stored_labels,
     write_png,
 )
 from preprocessing.sets import Maps, RawPair, Rectification, maps_of, rectify, undistorted
@@ -152,16 +153,11 @@ def _write_labels(source: Path, found: Maps, drawing: Drawing, target: Path) -> 
     mark = _mark(source, drawing)
     if is_current(target, mark):
         return False
-    try:
-        with Image.open(source) as image:
-            palette, mode = image.getpalette(), image.mode
-            ids = np.array(image).astype(np.uint8) if mode == "1" else np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{source}: not a readable image ({error}); replace the file") from None
+    ids, palette = stored_labels(source)
     _checked_size(source, ids, drawing)
     if drawing.labels_on == "left":
         ids = found.nearest(ids, VOID) if ids.ndim == 2 else _colours(source, ids, found)
-    _save_labels(target, ids, palette if mode == "P" else None, mark)
+    _save_labels(target, ids, palette, mark)
     return True
 
 
@@ -176,14 +172,14 @@ def _colours(source: Path, colours: Any, found: Maps) -> Any:
     return everywhere.nearest(colours, 0)
 
 
-def _save_labels(target: Path, ids: Any, palette: list[int] | None, mark: str) -> None:
+def _save_labels(target: Path, ids: Any, palette: UInt8 | None, mark: str) -> None:
     if palette is None:
-        write_png(target, ids.astype(np.uint16) if ids.dtype == np.int32 else ids, {MARK: mark})
+        write_png(target, ids, {MARK: mark})
         return
     from PIL import PngImagePlugin
 
     image, text = Image.fromarray(ids, mode="L"), PngImagePlugin.PngInfo()
-    image.putpalette(palette)
+    image.putpalette(palette.tobytes())
     text.add_text(MARK, mark)
     with atomic_write(target) as temporary:
         image.save(temporary, format="PNG", pnginfo=text)

@@ -7,6 +7,7 @@ import numpy as np
 
 from preprocessing.ground import InputError, names_in, progress, read_json, write_bytes, write_png
 from preprocessing.job.besides import calibration_content, write_masks, write_other
+from preprocessing.job.outside import check_writable
 from preprocessing.job.recording import Recording, own_stamp
 from preprocessing.job.redraw import maps, move_depth
 from preprocessing.sets.bags import Message, depth_of, encoded_of, picture_of, rgb_of
@@ -81,9 +82,9 @@ def _write(message: Message, target: Path, found: Recording) -> None:
     _check_size(picture, message, found)
     if found.drawing is not None:
         side = 0 if target.parent.name == "left" else 1
-        picture = maps(found.drawing)[side].picture(rgb_of(picture, message.topic))
+        picture = maps(found.drawing)[side].picture(rgb_of(picture, message.topic, found.bits))
     if picture.dtype == np.uint16 and picture.ndim == 3:
-        picture = rgb_of(picture, message.topic)  # no writer here has 16 bits of colour
+        picture = rgb_of(picture, message.topic, found.bits)  # no writer here has 16 bits of colour
     write_png(_png(target), picture)
 
 
@@ -106,11 +107,13 @@ def _camera_content(found: Recording) -> dict[str, Any]:
 def _note(found: Recording) -> dict[str, Any]:
     topics = {"left": found.chosen.left, "right": found.chosen.right, "truth": found.chosen.truth}
     drawn = None if found.drawing is None else found.drawing.key
-    note = {"bag": found.bag.state(), "topics": topics, "rectified": drawn}
-    return note if found.lidar is None else {**note, "lidar": found.lidar.key}
+    bits = {} if found.bits == 16 else {"bits": found.bits}
+    lidar = {} if found.lidar is None else {"lidar": found.lidar.key}
+    return {"bag": found.bag.state(), "topics": topics, "rectified": drawn, **bits, **lidar}
 
 
 def _check_out(out: Path, note: dict[str, Any]) -> None:
+    check_writable(out, "give another --out")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give another --out")
     if not names_in(out):
@@ -119,5 +122,5 @@ def _check_out(out: Path, note: dict[str, Any]) -> None:
         raise InputError(f"{out}: is not empty, and was not made of a bag; give another --out")
     if read_json(out / NOTE) != note:
         raise InputError(
-            f"{out}: was made of another bag, or by other topics, cameras or transforms; give another --out"
+            f"{out}: was made of another bag, or by other topics, cameras, bits or transforms; give another --out"
         )

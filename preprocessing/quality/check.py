@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from preprocessing.ground import InputError, atomic_write, progress, worker_pool, write_json
-from preprocessing.job import asked_matcher, maps_name, read_manifest
+from preprocessing.job import asked_matcher, beside, maps_name, read_manifest
 from preprocessing.quality.frame import FrameJob, measure, read_maps
 from preprocessing.quality.metrics import BANDS_M, FrameSums, metrics_of, pooled
 from preprocessing.quality.page import Subject, page
@@ -108,7 +108,9 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
             bar.advance(note=f"{len(skipped)} skipped" if skipped else "")
     if total is None:
         name, reason = skipped[0]
-        raise InputError(f"{out}: none of {len(jobs)} frames could be measured; the first, {name}: {reason}")
+        made_of = beside(root)  # where `preprocess` puts the rectified set of raw pictures
+        hint = f"; there is {made_of}: advmtl quality {made_of}" if (made_of / "depth").is_dir() else ""
+        raise InputError(f"{out}: none of {len(jobs)} frames could be measured; the first, {name}: {reason}{hint}")
     rows.sort(key=lambda row: (-row["rank"], row["frame"]))
     report = QualityReport(
         json=out / "depth" / "quality.json",

@@ -115,6 +115,8 @@ def describe(root: Path, *, as_source: bool = False, kinds: Mapping[str, Kind] =
             f"{kinds[name](one)}: write {name}:{one}" if as_source else f"{kinds[name](one)} in {one}"
             for name, one in near[:_LISTED]
         )
+    if is_bag(root):
+        return f"is a bag; advmtl preprocess {root} --out FOLDER makes a set of it"
     names = [one.name + "/" if one.is_dir() else one.name for one in _entries(root)]
     return f"it holds {_listed(names)}" if names else "it is empty"
 

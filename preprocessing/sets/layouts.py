@@ -6,6 +6,7 @@ from pathlib import Path
 
 from preprocessing.ground import CITYSCAPES_DISPARITY, Bool, Camera, Float32, Frame, InputError
 from preprocessing.sets import cityscapes, rigs
+from preprocessing.sets.bags import is_bag
 from preprocessing.sets.calibration import files_with, find_calibration
 from preprocessing.sets.kinds import describe, kind_of, sets_near
 from preprocessing.sets.kitti360 import KITTI360
@@ -82,6 +83,8 @@ def detect_layout(root: Path, tolerance_s: float | None = None) -> Layout:
     own_first = sorted(rigs.RIGS, key=lambda rig: (rig.cameras is not None, rig.left != "left"))
     pairs = ", ".join(f"{rig.left}/ and {rig.right}/" for rig in own_first)
     if not root.is_dir():
+        raise InputError(f"{root}: {describe(root)}")
+    if is_bag(root):
         raise InputError(f"{root}: {describe(root)}")
     if sets_near(root):
         raise InputError(f"{root}: no set in a known layout; {describe(root)}")

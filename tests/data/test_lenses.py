@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import advmtl
 from advmtl.config import Config
 from advmtl.data import doubt_lenses, doubt_untold, shown_lenses, survey_data, survey_lines, train_loader, val_loaders
-from preprocessing.ground import write_json
+from preprocessing.ground import write_json, write_png
 from tests.data.test_frame_lenses import HEIGHT, WIDTH, scene, settings, source
 
 
@@ -51,6 +52,24 @@ def test_a_principal_point_of_another_size_is_doubted(tmp_path: Path) -> None:
     write_json(camera, {"fx_px": 100.0, "cx_px": WIDTH / 2 / 0.6, "cy_px": HEIGHT / 2 / 0.6})
     lines = lines_of(settings(source(scene(tmp_path, 100.0), camera=str(camera))))
     assert any("pictures of about 160x80" in line and doubtful for line, doubtful in lines.items())
+
+
+def test_the_lens_of_raw_pictures_is_doubted(tmp_path: Path) -> None:
+    """A camchain tells the lens that comes out of rectification, and these pictures are as the camera took them."""
+    root = tmp_path / "rig"
+    for side in ("left", "right"):
+        write_png(root / side / "0.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    write_png(root / "depth" / "0.png", np.full((HEIGHT, WIDTH), 9 * 256, np.uint16))
+    camera = f"  distortion_coeffs: [-0.2, 0, 0, 0]\n  intrinsics: [90, 90, {WIDTH / 2}, {HEIGHT / 2}]\n"
+    camera += f"  camera_model: pinhole\n  distortion_model: radtan\n  resolution: [{WIDTH}, {HEIGHT}]\n"
+    between = "  T_cn_cnm1: [[1, 0, 0, -0.2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n"
+    chain = root / "camchain.yaml"
+    chain.write_text(f"cam0:\n{camera}cam1:\n{camera}{between}")
+    (doubt,) = (line for line in lines_of(settings({"format": "rig", "root": str(root)})) if "of raw cameras" in line)
+    assert str(chain) in doubt and "advmtl rectify" in doubt
+    own = lines_of(settings({"format": "rig", "root": str(root), "camera": str(chain)}))  # as they were taken
+    assert not any("of raw cameras" in line for line in own)
+    assert any("training frames have 90 px" in line for line in own)
 
 
 def test_a_run_remembers_its_lenses(tmp_path: Path) -> None:

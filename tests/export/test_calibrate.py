@@ -169,6 +169,19 @@ def test_a_stereo_set(tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["calibration.json", "left", "right"]
 
 
+def test_a_raw_stereo_set_is_refused(tmp_path: Path) -> None:
+    """Rows do not agree: what is matched there is no distance."""
+    texture = np.random.default_rng(0).integers(0, 256, (64, 160, 3), dtype=np.uint8)
+    for side in ("left", "right"):
+        write_png(tmp_path / "rig" / side / "0.png", texture)
+    camera = "  camera_model: pinhole\n  distortion_model: radtan\n  distortion_coeffs: [-0.2, 0, 0, 0]\n"
+    camera += "  intrinsics: [80, 80, 80, 32]\n  resolution: [160, 64]\n"
+    between = "  T_cn_cnm1: [[1, 0, 0, -0.2], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]\n"
+    (tmp_path / "rig" / "camchain.yaml").write_text(f"cam0:\n{camera}cam1:\n{camera}{between}")
+    with pytest.raises(InputError, match="advmtl rectify"):
+        calibrate(write_bright(tmp_path / "model.onnx"), Given(stereo=tmp_path / "rig"), provider="cpu")
+
+
 def test_no_torch(tmp_path: Path) -> None:
     model, points = write_bright(tmp_path / "model.onnx"), points_of(tmp_path, 0.57)
     code = f"""

@@ -1,10 +1,12 @@
 """`advmtl inspect`: what is wrong is said first, with its remedy; what is right is said by its figures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import published_sets
 import pytest
 from command_line import advmtl
 from inspected_sets import CAR, HEIGHT, ROAD, SKY, WIDTH, dots, street, write_rig, write_streets
@@ -93,6 +95,10 @@ def test_label_ids_in_the_place_of_train_ids(tmp_path: Path) -> None:
     assert f"write folder:{root}:train,classes=cityscapes19" in first(result)
     assert len(json.loads((tmp_path / "x.json").read_text())["sources"][0]["faults"]) == 3
     assert advmtl("inspect", f"folder:{root}:train,classes=cityscapes19").exit_code == 0
+    # 0, 2, 10 and 13 are known to cityscapes19, too, where three of them are void.
+    plain = write_streets(tmp_path / "plain", splits=("train",))
+    screen = first(advmtl("inspect", f"folder:{plain}:train,classes=camvid11"))
+    assert f"write folder:{plain}:train,classes=cityscapes19-train-ids" in screen
 
 
 def test_colours_are_listed_with_their_shares(tmp_path: Path) -> None:
@@ -101,6 +107,9 @@ def test_colours_are_listed_with_their_shares(tmp_path: Path) -> None:
     root = write_streets(tmp_path / "set", table=table, splits=("train",))
     result = advmtl("inspect", root)
     assert result.exit_code == 2 and f"[1, 2, 3] {15 / HEIGHT:.0%}" in first(result)
+    table[[ROAD, 2, SKY, CAR]] = [64, 32, 32], [128, 128, 96], [128, 128, 96], [0, 255, 102]
+    known = write_streets(tmp_path / "known", table=table, splits=("train",))
+    assert f"write folder:{known}:train,classes=comma10k" in first(advmtl("inspect", known))
 
 
 def test_names_that_differ_frames_that_are_shared_and_files_that_nobody_reads(tmp_path: Path) -> None:
@@ -231,6 +240,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
     root = write_streets(tmp_path / "set", splits=("train",))
     own = tmp_path / "own.json"
     own.write_text("{}")
+    assert advmtl("inspect", root, "--pictures", own).exit_code == 2
     result = advmtl("inspect", root, "--json", own)
     assert result.exit_code == 2 and own.read_text() == "{}"
     for _ in range(2):  # its own it writes again
@@ -261,6 +271,39 @@ def test_a_configuration_and_its_roles(tmp_path: Path) -> None:
     )
     screen = first(advmtl("inspect", config))
     assert "validation; have the files one scale?" in screen and "depth in mm, as stated" in screen
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "classes", "frames"),
+    [
+        (published_sets.write_vkitti2, "vkitti2", "vkitti2", [4]),
+        (published_sets.write_kitti360, "kitti360", "kitti360", [2, 2]),
+        (published_sets.write_comma10k, "comma10k", "comma10k", [11, 1]),
+        (published_sets.write_vistas, "vistas", "vistas", [3, 1]),
+        (published_sets.write_bdd100k, "bdd100k", "cityscapes19-train-ids", [2, 1]),
+        (published_sets.write_kitti_semantics, "kitti_semantics", "cityscapes19", [3]),
+    ],
+)
+def test_published_sets_are_known(
+    write: Callable[[Path], object], name: str, classes: str, frames: list[int], tmp_path: Path
+) -> None:
+    write(tmp_path / "set")
+    result = advmtl("inspect", tmp_path / "set", "--json", tmp_path / "found.json")
+    assert result.exit_code == 0 and f"taken for {name}:" in result.stdout, result.output
+    found = json.loads((tmp_path / "found.json").read_text())["sources"]
+    assert [one["frames"] for one in found] == frames
+    assert f"as {classes}" in result.stdout and all(one["decoded"] == one["frames"] for one in found)
+
+
+def test_zips_are_looked_into(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path / "city", frames=2)
+    write_cityscapes(tmp_path / "city", "val", frames=1)
+    published_sets.zip_cityscapes(tmp_path / "city", tmp_path / "zips")
+    report = inspect_sources([str(tmp_path / "zips")])
+    assert [(one.role, one.frames, len(one.faults)) for one in report.groups[0].looked] == [
+        ("train", 2, 0),
+        ("val", 1, 0),
+    ]
 
 
 def test_camvid_is_known_by_its_void(tmp_path: Path) -> None:

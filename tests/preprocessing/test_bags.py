@@ -22,7 +22,7 @@ from preprocessing.ground import InputError, read_grey_or_index, read_image, wri
 from preprocessing.job import AskedTopics, BagSettings, PreprocessSettings, preprocess
 from preprocessing.job.recording import plan_recording
 from preprocessing.job.unpack import name_of, write_recording
-from preprocessing.sets import CameraModel, is_bag, read_calibration, rectify
+from preprocessing.sets import CameraModel, describe, is_bag, read_calibration, rectify
 from preprocessing.sets.bags import open_bag, scan
 
 SIZE = (96, 60)
@@ -472,3 +472,42 @@ def test_commands_list_the_topics(bag: Path, tmp_path: Path) -> None:
     assert wrong.exit_code == 2 and f"did you mean {LEFT}?" in wrong.output
     done = advmtl("preprocess", bag, "--left", LEFT, "--right", RIGHT, "--out", tmp_path / "out", "--workers", 1)
     assert done.exit_code == 0 and "3 frames with depth" in done.output
+
+
+def test_pictures_of_12_bits_are_as_bright_as_of_8(tmp_path: Path) -> None:
+    """A camera's 12 bits lie in the lower ones of 16: rectified or of colours, the upper 8 of the 12 are written."""
+    said, _ = raw_messages((480, 300))
+    grey = []
+    for one in said:
+        if "encoding" in one.fields:
+            picture = cv2.cvtColor(one.fields["data"].reshape(300, 480, 3), cv2.COLOR_BGR2GRAY)
+            one = written.raw(one.topic, one.stamp_ns, picture.astype(np.uint16) * 16, "mono16")
+        grey.append(one)
+    eight = preprocess(written.write_bag(tmp_path / "eight", "mcap", said))
+    path = written.write_bag(tmp_path / "twelve", "mcap", grey)
+    twelve = preprocess(path)
+    assert any("use 12 of 16 bits" in note for note in twelve.notes)
+    left = [read_image(report.root / "left" / f"{START_NS}.png").astype(int) for report in (eight, twelve)]
+    assert np.abs(left[0] - left[1]).max() <= 1
+    preprocess(path, PreprocessSettings(out=tmp_path / "full", bits=16))
+    assert (
+        read_image(tmp_path / "full" / "left" / f"{START_NS}.png").max() == 255 * 16 // 256 + 1
+    )  # the cubic overshoots
+    colours = [(left.astype(np.uint16) * 16, right.astype(np.uint16) * 16) for left, right in pictures(1)]
+    path = written.write_bag(tmp_path / "colours", "mcap", messages(colours, "rgb16"))
+    write_recording(plan_recording(path, BagSettings()), tmp_path / "colours_out")
+    assert np.array_equal(read_image(tmp_path / "colours_out" / "left" / f"{START_NS}.png"), pictures(1)[0][0])
+
+
+def test_a_right_camera_calibrated_alone_is_said(tmp_path: Path) -> None:
+    said = written.rectified_infos(SIZE, FX, CX, CY, 0.0) + messages(pictures(1))[2:]
+    path = written.write_bag(tmp_path / "alone", "mcap", said)
+    with pytest.raises(InputError, match=r"0 where the camera was calibrated alone"):
+        plan_recording(path, BagSettings())
+
+
+def test_a_bag_given_as_a_set_is_called_one(tmp_path: Path) -> None:
+    path = written.write_bag(tmp_path / "drive", "mcap", messages(pictures(1)))
+    assert path.is_dir() and "is a bag; advmtl preprocess" in describe(path, as_source=True)
+    measured = advmtl("quality", path)
+    assert measured.exit_code == 2 and "is a bag; advmtl preprocess" in measured.output

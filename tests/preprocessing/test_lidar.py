@@ -244,7 +244,7 @@ def test_a_file_says_what_the_bag_does_not(form: str, tmp_path: Path) -> None:
     assert np.array_equal(found, expected)
     matrix[2, 3] += 1.0
     path.write_text(json.dumps(matrix.tolist()))
-    with pytest.raises(InputError, match="made of another bag, or by other topics, cameras or transforms"):
+    with pytest.raises(InputError, match="made of another bag, or by other topics, cameras, bits or transforms"):
         write_recording(plan_recording(tmp_path / "drive", settings), tmp_path / "out")
 
 

@@ -1,7 +1,10 @@
 """Raw pairs: rows that agree once rectified, depth that stays, and the set that is written."""
 
 import json
+import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,14 @@ from raw_pairs import raw_pair_of, raw_picture
 from textured_planes import planes
 
 from preprocessing.ground import InputError, read_depth, read_grey_or_index, read_image, write_json, write_png
-from preprocessing.job import PreprocessSettings, RectifySettings, preprocess, read_manifest, rectify_set
+from preprocessing.job import (
+    PreprocessSettings,
+    RectifySettings,
+    check_matchable,
+    preprocess,
+    read_manifest,
+    rectify_set,
+)
 from preprocessing.job.redraw import drawing_of, move_depth
 from preprocessing.sets import CameraModel, RawPair, maps_of, read_calibration, rectify
 
@@ -395,3 +405,97 @@ def test_two_cameras_in_one_set_have_a_file_for_each_frame(raw: Path, tmp_path: 
     assert [path.name for path in files] == ["a.json", "b.json"]
     focal = [read_calibration(path).camera.fx_px for path in files]
     assert focal == pytest.approx([rectify(raw_cameras(m)).camera().fx_px for m in ("radtan", "equidistant")])
+
+
+def write_two_bits(path: Path, ids: Any) -> None:
+    """A grey PNG of two bits a pixel, as annotation tools write up to four classes."""
+    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], 2, 0, 0, 0, 0)
+    packed = ids.reshape(len(ids), -1, 4)
+    rows = packed[..., 0] << 6 | packed[..., 1] << 4 | packed[..., 2] << 2 | packed[..., 3]
+    data = zlib.compress(np.column_stack([np.zeros(len(rows), np.uint8), rows]).tobytes())
+    parts = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def test_labels_of_few_bits_stay_ids_and_lossy_ones_are_refused(tmp_path: Path) -> None:
+    root = write_raw(tmp_path / "rig")
+    ids = np.tile(np.repeat(np.arange(4, dtype=np.uint8), SIZE[0] // 4), (SIZE[1], 1))
+    (root / "labels").mkdir()
+    write_two_bits(root / "labels" / "a.png", ids)
+    report = rectify_set(root, RectifySettings(tmp_path / "out"))
+    assert not report.skipped
+    found = np.unique(read_grey_or_index(tmp_path / "out" / "labels" / "a.png"))
+    assert set(found.tolist()) - {255} == {0, 1, 2, 3}
+    (root / "labels" / "a.png").unlink()
+    Image.fromarray(ids).save(root / "labels" / "a.jpg")
+    with pytest.raises(InputError, match=r"labels/a\.jpg: labels in JPEG"):
+        rectify_set(root, RectifySettings(tmp_path / "other"))
+
+
+def test_stated_bits_hold_for_raw_pictures_too(tmp_path: Path) -> None:
+    root = write_raw(tmp_path / "rig")
+    for side in ("left", "right"):
+        grey = cv2.imread(str(root / side / "a.png"), cv2.IMREAD_GRAYSCALE)
+        write_png(root / side / "a.png", grey.astype(np.uint16) * 4)  # 10 bits
+    preprocess(root, PreprocessSettings(out=tmp_path / "found"))
+    preprocess(root, PreprocessSettings(out=tmp_path / "stated", bits=12))
+    brightest = [read_image(tmp_path / out / "left" / "a.png").max() for out in ("found", "stated")]
+    assert brightest[0] == 255 and brightest[1] < 80  # a quarter, and what cubic interpolation adds
+
+
+def test_nothing_is_written_among_the_pictures_or_without_a_camera(tmp_path: Path) -> None:
+    root = write_raw(tmp_path / "rig")
+    write_png(root / "depth" / "a.png", np.full((SIZE[1], SIZE[0]), 8000, np.uint16))
+    for out in (root / "left" / "new", root / "right"):
+        with pytest.raises(InputError, match=r"whose pictures are frames"):
+            rectify_set(root, RectifySettings(out))
+        with pytest.raises(InputError, match=r"whose pictures are frames"):
+            preprocess(root, PreprocessSettings(out=out, rectify="never"))
+    pair = raw_cameras("radtan")
+    rotation = np.array(pair.rotation).T
+    x, y, z = (float(value) for value in -rotation @ np.array(pair.translation_m))
+    turned = tuple(tuple(map(float, row)) for row in rotation)
+    camchain(root / "camchain.yaml", RawPair(pair.right, pair.left, turned, (x, y, z)))
+    settings = PreprocessSettings(out=tmp_path / "out")
+    with pytest.raises(InputError, match=r'"cameras": \[1, 0\]\} into a calibration\.json.*nothing is written'):
+        preprocess(root, settings)
+    assert not (tmp_path / "out").exists()
+    write_json(root / "calibration.json", {"from": "camchain.yaml", "cameras": [1, 0]})
+    report = preprocess(root, settings)
+    assert report.done == 1 and any("its own depth/ is left out" in note for note in report.notes)
+    depth = read_depth(tmp_path / "out" / "depth" / "a.png")
+    assert np.median(depth[depth > 0]) == pytest.approx(WALL_M, rel=0.01)
+
+
+def test_a_key_that_a_format_does_not_take_is_refused(tmp_path: Path) -> None:
+    root = write_raw(tmp_path / "rig")
+    write_json(root / "opencv.json", {"P1": np.eye(3, 4).tolist(), "P2": np.eye(3, 4).tolist()})
+    write_json(root / "calibration.json", {"from": "opencv.json", "cameras": [1, 0]})
+    with pytest.raises(InputError, match=r"cameras says nothing of a file of OpenCV"):
+        read_calibration(root / "calibration.json")
+
+
+def test_raw_pairs_are_not_taken_for_rectified_ones(tmp_path: Path) -> None:
+    """Neither does `calibrate --stereo` match them, nor `quality` leave the user without a way."""
+    root = write_raw(tmp_path / "rig")
+    with pytest.raises(InputError, match=r"as raw cameras took them.* advmtl rectify .*rig --out .*rig_rectified"):
+        check_matchable(root)
+    report = preprocess(root)
+    check_matchable(report.root)
+    measured = advmtl("quality", root)
+    assert measured.exit_code == 2 and f"advmtl quality {report.root}" in measured.output
+
+
+@pytest.mark.parametrize("what", ["folder", "raw", "rectify"])
+def test_what_cannot_be_written_is_said_before_anything_is_matched(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_raw(tmp_path / "rig")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(InputError, match=r"nothing can be written there .*--out"):
+        if what == "rectify":
+            rectify_set(root, RectifySettings(tmp_path / "out" / "deep"))
+        else:
+            preprocess(root, PreprocessSettings(rectify="never" if what == "folder" else "auto"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rig"] and not (root / "depth").exists()

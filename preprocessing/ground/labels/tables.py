@@ -104,7 +104,8 @@ def _translation(ids: str | LabelSet, classes: str | LabelSet, renamed: Renamed)
     if all(place == IGNORE for place in places):
         raise InputError(
             f"labels: no class of {source.name} ({_few(source.names)}) is one of {target.name} "
-            f"({_few(target.names)}); say which is which with the source's key map, e.g. "
+            f"({_few(target.names)}); say what its files hold with the source's key classes, or which class is which "
+            "with map, e.g. "
             f"map: {{{source.names[0]}: {target.names[0]}}}"
         )
     return Translation(source, target, places)

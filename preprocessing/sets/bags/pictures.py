@@ -158,10 +158,10 @@ def _stored(values: npt.NDArray[Any], units: float) -> npt.NDArray[np.uint16]:
     return np.where((stored >= 1) & (stored <= 65535), stored, 0).astype(np.uint16)
 
 
-def rgb_of(picture: Pixels, topic: str) -> npt.NDArray[np.uint8]:
-    """8-bit RGB [H, W, 3] of a picture. Raises: InputError naming the topic."""
+def rgb_of(picture: Pixels, topic: str, bits: int = 16) -> npt.NDArray[np.uint8]:
+    """8-bit RGB [H, W, 3] of a picture, the upper 8 of the lower `bits` of 16. Raises: InputError naming the topic."""
     bgr = picture[..., ::-1] if picture.ndim == 3 else picture
     try:
-        return to_rgb(np.ascontiguousarray(bgr))[0]
+        return to_rgb(np.ascontiguousarray(bgr), bits)[0]
     except WrongColour as error:
         raise InputError(f"{topic}: {error}") from None

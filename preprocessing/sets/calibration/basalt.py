@@ -73,7 +73,7 @@ def read_basalt(document: Document, asked: Asked) -> Calibration:
     left, right = asked.cameras or (0, 1)
     between = np.linalg.inv(_pose(document, right)) @ _pose(document, left)
     cameras = _camera(document, left), _camera(document, right)
-    return of_pairs(document.path, "T_imu_cam", (pair_of(*cameras, between, asked.unit_m),))
+    return of_pairs(document.path, "T_imu_cam", (pair_of(*cameras, between, asked.unit_m),), (right, left))
 
 
 def basalt_camera(document: Document, asked: Asked) -> CameraModel:

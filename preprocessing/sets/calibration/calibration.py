@@ -126,8 +126,11 @@ def of_values(path: Path, values: dict[str, Any]) -> Calibration:
     return Calibration(path, camera, size)
 
 
-def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
-    """Build a calibration from raw cameras, for one size or several. Raises: InputError naming file and key."""
+def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...], swapped: tuple[int, int] | None = None) -> Calibration:
+    """Build a calibration from raw cameras, for one size or several. Raises: InputError naming file and key.
+
+    `swapped`: of a file of several cameras, the numbers of these two, the right one first.
+    """
     for pair in pairs:
         x, y, z = pair.translation_m
         check_baseline(path, key, math.hypot(x, y, z))
@@ -143,7 +146,11 @@ def of_pairs(path: Path, key: str, pairs: tuple[RawPair, ...]) -> Calibration:
         if abs(y) > abs(x):
             raise InputError(f"{path}: {key} puts one camera above the other; only side by side is matched")
         if x > 0:
-            raise InputError(f"{path}: {key} puts the right camera left of the left one: swap the two")
+            remedy = "swap the two folders, or the two cameras in it"
+            if swapped is not None:
+                keys = f'{{"from": "{path.name}", "cameras": {list(swapped)}}}'
+                remedy = f"swap the two folders, or write {keys} into a calibration.json beside it"
+            raise InputError(f"{path}: {key} puts the right camera left of the left one: {remedy}")
         if pair.stated is not None:
             check_projections(path, ("its left", "its right projection"), pair.stated)
     camera = camera_of(pairs[0])
@@ -172,9 +179,14 @@ def check_projections(path: Path, names: tuple[str, str], found: Rectification) 
         raise InputError(f"{path}: {names[0]} has the focal length {fx:g}; it must be positive")
     baseline = found.camera().baseline_m
     if not baseline > 0:
+        why = "are left and right swapped?"
+        if baseline == 0:
+            why = (
+                f"[0, 3] of {names[1]} is -fx * baseline, and 0 where the camera was calibrated alone; give a "
+                "calibration of both"
+            )
         raise InputError(
-            f"{path}: {names[0]} and {names[1]} give the baseline {baseline:g} m; it must be positive: are left and "
-            "right swapped" + (", or one above the other?" if baseline == 0 else "?")
+            f"{path}: {names[0]} and {names[1]} give the baseline {baseline:g} m; it must be positive: {why}"
         )
     check_baseline(path, "baseline_m", baseline)
     fy, cy = found.p1[1][1], found.p1[1][2]

@@ -33,6 +33,7 @@ class Format:
         recognises: Whether a file is of this format, by its content.
         read: The pair that it holds. Raises InputError naming file and key.
         camera: One camera of it, the left one where there are two. Raises InputError.
+        takes: What a calibration.json that leads to such a file can say of it: "unit", "cameras".
     """
 
     name: str
@@ -40,3 +41,4 @@ class Format:
     recognises: Callable[[Document], bool]
     read: Callable[[Document, Asked], Calibration]
     camera: Callable[[Document, Asked], CameraModel]
+    takes: tuple[str, ...] = ()

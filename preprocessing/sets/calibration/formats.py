@@ -24,13 +24,13 @@ OWN = Format("calibration.json", "baseline_m, fx_px", lambda document: document.
 FORMATS: dict[str, Format] = {
     "middlebury": Format("Middlebury", "cam0=[...]", is_middlebury, read_middlebury, middlebury_camera),
     "zed": Format("ZED", "[LEFT_CAM_HD] and [STEREO]", is_zed, read_zed, zed_camera),
-    "kitti": Format("KITTI", "P0: or P_rect_00:", is_kitti, read_kitti, kitti_camera),
-    "oak": Format("OAK", "cameraData", is_oak, read_oak, oak_camera),
-    "basalt": Format("Basalt", "value0.intrinsics", is_basalt, read_basalt, basalt_camera),
-    "kalibr": Format("Kalibr", "cam0.intrinsics", is_kalibr, read_kalibr, kalibr_camera),
-    "euroc": Format("EuRoC", "T_BS and intrinsics", is_euroc, read_euroc, euroc_camera),
+    "kitti": Format("KITTI", "P0: or P_rect_00:", is_kitti, read_kitti, kitti_camera, ("cameras",)),
+    "oak": Format("OAK", "cameraData", is_oak, read_oak, oak_camera, ("cameras",)),
+    "basalt": Format("Basalt", "value0.intrinsics", is_basalt, read_basalt, basalt_camera, ("unit", "cameras")),
+    "kalibr": Format("Kalibr", "cam0.intrinsics", is_kalibr, read_kalibr, kalibr_camera, ("unit", "cameras")),
+    "euroc": Format("EuRoC", "T_BS and intrinsics", is_euroc, read_euroc, euroc_camera, ("unit",)),
     "ros": Format("ROS", "camera_matrix, projection_matrix and image_width", is_ros, read_ros, ros_camera),
-    "opencv": Format("OpenCV", "M1, K1, cameraMatrix1 or P1", is_opencv, read_opencv, opencv_camera),
+    "opencv": Format("OpenCV", "M1, K1, cameraMatrix1 or P1", is_opencv, read_opencv, opencv_camera, ("unit",)),
 }
 """The first that recognises a file counts; a JSON file that none knows is our own."""
 _ENDINGS = (".yaml", ".yml", ".xml", ".json", ".conf", ".txt")
@@ -92,7 +92,11 @@ def _read(path: Path, stamps: tuple[tuple[str, int, int], ...], asked: Asked) ->
     inner = read_document(other)
     if is_elsewhere(inner):
         raise InputError(f"{path}: leads to {other}, which leads on; name the calibration itself")
-    found = _format(inner).read(inner, told(asked))
+    kind = _format(inner)
+    for key in ("unit", "cameras"):
+        if key in content and key not in kind.takes:
+            raise InputError(f"{path}: {key} says nothing of a file of {kind.name}, {other.name}; leave it out")
+    found = kind.read(inner, told(asked))
     pictures = content.get("pictures")
     if pictures == "raw" and not found.pairs:
         raise InputError(f"{path}: pictures are raw, but {other} tells of the rectified camera alone")

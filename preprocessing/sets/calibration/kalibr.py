@@ -65,7 +65,7 @@ def read_kalibr(document: Document, asked: Asked) -> Calibration:
     left, right = asked.cameras or (0, 1)
     cameras = _camera(document, left), _camera(document, right)
     between = _from_first(document, right) @ np.linalg.inv(_from_first(document, left))
-    return of_pairs(document.path, "T_cn_cnm1", (pair_of(*cameras, between, asked.unit_m),))
+    return of_pairs(document.path, "T_cn_cnm1", (pair_of(*cameras, between, asked.unit_m),), (right, left))
 
 
 def pair_of(left: CameraModel, right: CameraModel, between: Matrix, unit_m: float) -> RawPair:

@@ -89,7 +89,9 @@ def read_oak(document: Document, asked: Asked) -> Calibration:
     """Read the stereo pair of a device."""
     left, right = _sockets(document, asked)
     cameras = _camera(document, left), _camera(document, right)
-    return of_pairs(document.path, "extrinsics", (pair_of(*cameras, _between(document, left, right), _CM),))
+    return of_pairs(
+        document.path, "extrinsics", (pair_of(*cameras, _between(document, left, right), _CM),), (right, left)
+    )
 
 
 def oak_camera(document: Document, asked: Asked) -> CameraModel:
