@@ -22,9 +22,9 @@ from preprocessing.sets.bags import (
     Topic,
     Transforms,
     choose,
-    cloud_tolerance_ns,
+    far_off,
     first_look,
-    frame_of,
+    frames_in,
     info_of,
     is_rectified_name,
     open_bag,
@@ -34,8 +34,8 @@ from preprocessing.sets.bags import (
     rgb_of,
     scan,
     stamp_of,
-    transforms_in,
     truth_of,
+    truth_text,
     turned,
 )
 
@@ -132,15 +132,11 @@ def _with_truth(found: Recording, settings: BagSettings, calibration: Calibratio
         return found
     topic = found.topics[name]
     truth = truth_of(pairs, topic, settings.pair_tolerance_s)
-    said = f"{name}: {len(truth)} of {len(pairs.left_ns)} pairs have a {'cloud' if topic.is_cloud else 'depth picture'}"
+    if not truth:
+        raise InputError(f"{found.bag.path}: {far_off(pairs, topic)}")
+    said = truth_text(pairs, topic, truth)
     if not topic.is_cloud:
         return replace(found, truth=truth, notes=[*found.notes, said])
-    gaps = [abs(left - stamp) / 1e6 for stamp, left in truth.items()]
-    if gaps:
-        said += (
-            f" within {cloud_tolerance_ns(pairs, topic) / 1e6:.4g} ms, half of its interval; {np.median(gaps):.1f} ms "
-            "apart in the median, which nothing is compensated for"
-        )
     lidar, notes = _lidar(found, topic, settings, calibration)
     if topic.first is not None:
         stamp = own_stamp(topic.first, pairs)
@@ -152,7 +148,10 @@ def _lidar(found: Recording, topic: Topic, settings: BagSettings, calibration: C
     if not (found.camera.u0_px or found.camera.v0_px):
         raise InputError(f"{calibration.path}: tells no principal point (cx_px, cy_px), by which points are drawn")
     mount = None if settings.lidar_to_camera is None else read_mount(settings.lidar_to_camera)
-    transforms = Transforms() if mount is not None else transforms_in(found.bag, found.topics)
+    transforms, target = Transforms(), ""
+    if mount is None:
+        source = topic.header.frame_id if topic.header is not None else ""
+        transforms, target = frames_in(found.bag, found.topics, source, (found.chosen.left, found.chosen.left_info))
     if found.drawing is not None:
         rectifying = found.drawing.found.r1
     elif calibration.pairs:
@@ -161,7 +160,6 @@ def _lidar(found: Recording, topic: Topic, settings: BagSettings, calibration: C
     else:
         rectifying = _NO_TURN
     turn, notes = turned(found.drawing is not None, rectifying, mount)
-    target = frame_of(found.topics, (found.chosen.left, found.chosen.left_info), transforms)
     return Lidar(topic.name, target, mount, transforms, turn, found.camera, found.size), notes
 
 

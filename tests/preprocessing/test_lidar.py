@@ -185,6 +185,33 @@ def test_of_tf_the_latest_at_or_before_the_picture_counts(tmp_path: Path) -> Non
 CXI, CYI = round(CX), round(CY)
 
 
+def test_tf_of_ros_1_before_tf2_is_read(tmp_path: Path) -> None:
+    """Its /tf repeats what stands still, under another type and with a slash before each frame."""
+    points, expected = scene()
+    old = [(f"/{parent}", f"/{child}", shift, turn) for parent, child, shift, turn in STATIC]
+    repeated = written.transforms("/tf", START_NS - STEP_NS, *old)
+    cloud = written.cloud(LIDAR, START_NS, records_of(to_lidar(points)), "/velodyne")
+    said = [*stereo(), Said("/tf", "tf/msg/tfMessage", repeated.stamp_ns, repeated.fields), cloud]
+    (found,) = lidar_of(planned(tmp_path, said, kind="ros1"), tmp_path / "out")
+    assert np.array_equal(found, expected)
+
+
+def test_where_tf_does_not_know_the_pictures_frame_that_of_camera_info_is_taken(tmp_path: Path) -> None:
+    points, expected = scene()
+    renamed = [(parent, child.replace("left_optical", "camera"), *rest) for parent, child, *rest in STATIC]
+    said = [*stereo(), written.transforms("/robot/tf_static", START_NS, *renamed)]
+    said.append(written.cloud(LIDAR, START_NS, records_of(to_lidar(points)), "velodyne"))
+    (found,) = lidar_of(planned(tmp_path, said), tmp_path / "out")
+    assert np.array_equal(found, expected)
+
+
+def test_a_lidar_of_another_clock_is_named(tmp_path: Path) -> None:
+    said = [*stereo(), written.transforms("/tf_static", START_NS, *STATIC)]
+    said.append(written.cloud(LIDAR, START_NS + 5 * 10**9, np.ones(4, PLAIN), "velodyne"))
+    with pytest.raises(InputError, match=f"{LIDAR}: its stamp nearest to a left picture's is 5 s away; was it recorde"):
+        planned(tmp_path, said)
+
+
 def test_transforms_of_another_time_leave_a_frame_out(tmp_path: Path) -> None:
     points, _ = scene()
     base, mast, optical = STATIC

@@ -100,7 +100,8 @@ def write_bag(path: Path, kind: Kind, messages: Sequence[Said], late_ns: int = 7
             path, version=9, storage_plugin=StoragePlugin.MCAP if kind == "mcap" else StoragePlugin.SQLITE3
         )
     if kind == "ros1":  # rosbags has it of ROS 2 alone
-        store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", "tf2_msgs/msg/TFMessage"))
+        for name in ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"):
+            store.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", name))
     connections: dict[str, Any] = {}
     with writer:
         for said in messages:
@@ -116,7 +117,7 @@ def write_bag(path: Path, kind: Kind, messages: Sequence[Said], late_ns: int = 7
 
 
 def _message(store: Any, said: Said, kind: Kind) -> Any:
-    if said.type.endswith("TFMessage"):
+    if said.type.lower().endswith("tfmessage"):
         made = [_transform(store, said, kind, *edge) for edge in said.fields["edges"]]
         return store.types[said.type](transforms=made)
     fields = dict(said.fields)

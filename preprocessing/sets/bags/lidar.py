@@ -13,8 +13,8 @@ from preprocessing.sets.bags.clouds import points_of
 from preprocessing.sets.bags.decoding import TRANSFORMS
 from preprocessing.sets.bags.message import Message
 from preprocessing.sets.bags.mount import Mount, Sight
-from preprocessing.sets.bags.topics import Topic
-from preprocessing.sets.bags.transforms import Transforms, read_transforms
+from preprocessing.sets.bags.topics import Topic, is_static
+from preprocessing.sets.bags.transforms import Transforms
 from preprocessing.sets.calibration.cameras import Rows, rows_of
 
 LEAST_M = 0.5
@@ -114,14 +114,27 @@ def _degrees(rotation: Rows) -> float:
     return float(np.degrees(np.arcsin(min(1.0, float(np.linalg.norm(skew)) / np.sqrt(8)))))
 
 
-def transforms_in(bag: Bag, topics: Mapping[str, Topic]) -> Transforms:
-    """What the bag says of its frames; it is read through once more."""
-    holding = [name for name, topic in topics.items() if topic.type in TRANSFORMS]
-    return read_transforms(bag, holding) if holding else Transforms()
+def frames_in(
+    bag: Bag, topics: Mapping[str, Topic], source: str, pictures: tuple[str | None, ...]
+) -> tuple[Transforms, str]:
+    """What the bag says of its frames, and which of them is the left camera's.
+
+    Args:
+        bag, topics: The bag. It is read through once more only where /tf_static does not lead to the camera.
+        source: The frame that is to be led from.
+        pictures: Topics of the left camera: the frame is that of the first one that is known, else of the first.
+    """
+    found = Transforms()
+    found.read_fixed(one for topic in topics.values() for one in topic.kept)
+    target = _frame_of(topics, pictures, found)
+    moving = {name for name, topic in topics.items() if topic.type in TRANSFORMS and not is_static(topic)}
+    if moving and found.way(source, target) is None:
+        found.read_moving(bag.messages(moving))
+        target = _frame_of(topics, pictures, found)
+    return found, target
 
 
-def frame_of(topics: Mapping[str, Topic], names: tuple[str | None, ...], known: Transforms) -> str:
-    """The frame that one of these topics names: the first that is known, else the first; "" where none does."""
+def _frame_of(topics: Mapping[str, Topic], names: tuple[str | None, ...], known: Transforms) -> str:
     headers = [topics[name].header for name in names if name is not None]
     found = [header.frame_id for header in headers if header is not None and header.frame_id]
     return next((one for one in found if one in known.frames), found[0] if found else "")

@@ -1,5 +1,6 @@
 """Which pictures belong together: by the stamps in their headers, each with its nearest, one to one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +126,30 @@ def cloud_tolerance_ns(pairs: Pairs, clouds: Topic) -> int:
     """Half of the median time between clouds."""
     times = _times(pairs, clouds)
     return _half_interval(times) if len(times) > 1 else _LIDAR_NS // 2
+
+
+def truth_text(pairs: Pairs, topic: Topic, truth: Mapping[int, int]) -> str:
+    """What is said of a truth: how many pairs have it, and how far it is from them in time."""
+    of = f"{topic.name}: {len(truth)} of {len(pairs.left_ns)} pairs have a"
+    if not topic.is_cloud:
+        return f"{of} depth picture"
+    apart_ms = float(np.median([abs(left - stamp) for stamp, left in truth.items()])) / 1e6
+    return (
+        f"{of} cloud within {cloud_tolerance_ns(pairs, topic) / 1e6:.4g} ms, half of its interval; {apart_ms:.1f} ms "
+        "apart in the median, which nothing is compensated for"
+    )
+
+
+def far_off(pairs: Pairs, topic: Topic) -> str:
+    """What is said of a truth that no left picture has."""
+    times = _times(pairs, topic)
+    if not len(times):
+        return f"{topic.name}: no message of it can be read"
+    gap_s = np.abs(times[nearest(pairs.left_ns, times)] - pairs.left_ns).min() / 1e9
+    return (
+        f"{topic.name}: its stamp nearest to a left picture's is {gap_s:.4g} s away; was it recorded by another clock? "
+        "Leave --truth out, or name another topic"
+    )
 
 
 def _times(pairs: Pairs, topic: Topic) -> Times:

@@ -2,15 +2,15 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from preprocessing.ground import InputError
-from preprocessing.sets.bags.bag import Bag
 from preprocessing.sets.bags.decoding import decode, plain_frame
+from preprocessing.sets.bags.message import Message
 
 Matrix = npt.NDArray[np.float64]
 Edge = tuple[str, str]
@@ -121,27 +121,30 @@ class Transforms:
             raise InputError(f"/tf has {child} in {parent} last {age_ns / 1e9:.3f} s before the picture")
         return known.values[index]
 
+    def read_fixed(self, messages: Iterable[Message]) -> None:
+        """Take in /tf_static. Raises: InputError where a message is garbled."""
+        for message in messages:
+            for edge, _, values in _read(message):
+                self.fixed[edge] = values
 
-def read_transforms(bag: Bag, topics: Iterable[str]) -> Transforms:
-    """Read the topics of a bag that hold transforms. Raises: InputError where a message is garbled."""
-    found = Transforms()
-    for message in bag.messages(set(topics)):
-        is_fixed = message.topic.rstrip("/").endswith("static")
-        for one in decode(message).transforms:
-            edge = (plain_frame(one.header.frame_id), plain_frame(one.child_frame_id))
-            t, q = one.transform.translation, one.transform.rotation
-            values = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
-            if is_fixed:
-                found.fixed[edge] = values
-                continue
-            stamp_ns = int(one.header.stamp.sec) * 10**9 + int(one.header.stamp.nanosec) or message.time_ns
-            stamped = found.moving.setdefault(edge, _Stamped())
-            stamped.stamps_ns.append(stamp_ns)
-            stamped.values.append(values)
-    found.moving = {edge: one for edge, one in found.moving.items() if edge not in found.fixed}
-    for one in found.moving.values():
-        one.sort()
-    return found
+    def read_moving(self, messages: Iterable[Message]) -> None:
+        """Take in /tf, but for what /tf_static has. Raises: InputError where a message is garbled."""
+        for message in messages:
+            for edge, stamp_ns, values in _read(message):
+                if edge not in self.fixed:
+                    stamped = self.moving.setdefault(edge, _Stamped())
+                    stamped.stamps_ns.append(stamp_ns)
+                    stamped.values.append(values)
+        for one in self.moving.values():
+            one.sort()
+
+
+def _read(message: Message) -> Iterator[tuple[Edge, int, Sequence[float]]]:
+    for one in decode(message).transforms:
+        stamp_ns = int(one.header.stamp.sec) * 10**9 + int(one.header.stamp.nanosec) or message.time_ns
+        t, q = one.transform.translation, one.transform.rotation
+        edge = (plain_frame(one.header.frame_id), plain_frame(one.child_frame_id))
+        yield edge, stamp_ns, (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
 
 
 def matrix_of(values: Sequence[float], what: str) -> Matrix:
