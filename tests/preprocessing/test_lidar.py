@@ -328,38 +328,53 @@ def test_one_point_a_pixel_the_nearest() -> None:
     assert draw_points(points[:0], camera, (6, 3)).shape == (3, 6)
 
 
-@pytest.mark.parametrize("sight", ["raw", "rectified"])
-def test_of_a_raw_pair_the_rectified_picture_is_drawn_on(sight: str, tmp_path: Path) -> None:
-    """A plane square to the rectified camera, 12 m away, seen by a camera that is turned and has a lens."""
-    size = (480, 300)
+WIDE = (480, 300)
+
+
+def lensed(raw: bool) -> tuple[list[Said], Any]:
+    """A pair of turned cameras with lenses: their CameraInfo, and their pictures, raw or rectified before recording."""
     turns = [turn_x(0.02), turn_x(-0.01)]
-    left = CameraModel(400.0, 402.0, 236.0, 152.0, (-0.2, 0.05, 0.001, -0.001), "radtan", size)
-    right = CameraModel(405.0, 401.0, 242.0, 148.0, (-0.22, 0.06, 0.0, 0.001), "radtan", size)
+    left = CameraModel(400.0, 402.0, 236.0, 152.0, (-0.2, 0.05, 0.001, -0.001), "radtan", WIDE)
+    right = CameraModel(405.0, 401.0, 242.0, 148.0, (-0.22, 0.06, 0.0, 0.001), "radtan", WIDE)
     found = rectify(raw_pair_of(left, right, (turns[0], turns[1]), B))
     said = []
-    parts = zip(("left", "right"), planes(size, 12.0), (left, right), turns, (0, 1), strict=True)
+    parts = zip(("left", "right"), planes(WIDE, 12.0), (left, right), turns, (0, 1), strict=True)
     for side, picture, camera, turn, index in parts:
         r, p = (found.r1, found.p1) if index == 0 else (found.r2, found.p2)
-        drawn = raw_picture(picture, 420.0, 240.0, 150.0, camera, turn)
+        drawn = raw_picture(picture, 420.0, 240.0, 150.0, camera, turn) if raw else picture
         d = np.append(camera.coefficients, 0.0)
-        info = written.info(f"/cam/{side}/camera_info", START_NS, size, camera.matrix, d, np.array(r), np.array(p))
+        info = written.info(f"/cam/{side}/camera_info", START_NS, WIDE, camera.matrix, d, np.array(r), np.array(p))
         said += [info, written.raw(f"/cam/{side}/image_raw", START_NS, drawn, "bgr8")]
+    return said, found
+
+
+@pytest.mark.parametrize(
+    ("raw", "said", "led_to"),
+    [(True, None, "raw"), (True, "rectified", "rectified"), (False, None, "rectified"), (False, "raw", "raw")],
+)
+def test_truth_lies_on_the_rectified_picture(raw: bool, said: str | None, led_to: str, tmp_path: Path) -> None:
+    """A plane square to the rectified camera, 12 m away: a point on every 7th row and 5th column.
+
+    A transform leads to the camera of the pictures in the bag, unless its file says to which.
+    """
+    messages, found = lensed(raw)
     p1 = np.array(found.p1)
-    vs, us = (one.ravel() for one in np.mgrid[0 : size[1] : 7, 0 : size[0] : 5].astype(float))
+    vs, us = (one.ravel() for one in np.mgrid[0 : WIDE[1] : 7, 0 : WIDE[0] : 5].astype(float))
     ideal = np.column_stack([(us - p1[0, 2]) / p1[0, 0], (vs - p1[1, 2]) / p1[1, 1], np.ones(us.size)]) * 12.0
-    points = ideal @ np.array(found.r1) if sight == "raw" else ideal  # what R takes to the rectified camera
+    points = ideal @ np.array(found.r1) if led_to == "raw" else ideal  # what R takes to the rectified camera
     mount = tmp_path / "mount.json"
-    write_json(mount, {"matrix": np.eye(4).tolist(), **({} if sight == "raw" else {"camera": "rectified"})})
-    said.append(written.cloud(LIDAR, START_NS, records_of(points), "velodyne"))
-    settings = BagSettings(AskedTopics(truth=LIDAR), lidar_to_camera=mount)
-    plan = planned(tmp_path, said, settings)
-    assert plan.drawing is not None
+    write_json(mount, {"matrix": np.eye(4).tolist(), **({} if said is None else {"camera": said})})
+    messages.append(written.cloud(LIDAR, START_NS, records_of(points), "velodyne"))
+    plan = planned(tmp_path, messages, BagSettings(AskedTopics(truth=LIDAR), lidar_to_camera=mount))
+    assert (plan.drawing is not None) == raw
     (stored,) = lidar_of(plan, tmp_path / "out")
-    expected = np.zeros((size[1], size[0]), np.uint16)
+    expected = np.zeros((WIDE[1], WIDE[0]), np.uint16)
     expected[0::7, 0::5] = 12 * 256
     assert np.array_equal(stored, expected)
-    doubts = [note for note in plan.notes if "taken as one to the raw left camera" in note]
-    assert len(doubts) == (sight == "raw")
+    doubts = [note for note in plan.notes if f"taken as one to the {led_to} left camera" in note]
+    assert len(doubts) == (said is None)
+    degrees = math.degrees(math.acos((np.trace(np.array(found.r1)) - 1) / 2))
+    assert not doubts or f"turned by {degrees:.2f} degrees" in doubts[0]
 
 
 def turn_x(angle: float) -> Any:
