@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from preprocessing.ground import InputError, progress
+from preprocessing.ground import InputError
 from preprocessing.sets.bags.bag import Bag
 from preprocessing.sets.bags.decoding import (
     CAMERA_INFO,
@@ -74,6 +74,8 @@ def scan(bag: Bag) -> dict[str, Topic]:
 
     Raises: InputError where there is no message.
     """
+    from preprocessing.ground import progress  # a vehicle has no rich
+
     found: dict[str, Topic] = {}
     with progress("looking into the bag", None, "messages") as bar:
         for message in bag.messages():
