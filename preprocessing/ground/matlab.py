@@ -131,5 +131,7 @@ def read_table(path: Path) -> dict[str, Any]:
         return dict(loadmat(path, squeeze_me=True, struct_as_record=False))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError, LookupError, EOFError) as error:
+    except NotImplementedError:
+        raise InputError(f"{path}: is a .mat file of version 7.3; a small table, of version 5, is expected") from None
+    except (MatReadError, OSError, ValueError, TypeError, LookupError, EOFError) as error:
         raise InputError(f"{path}: not a readable .mat file ({first_line(error)}); download it again") from None

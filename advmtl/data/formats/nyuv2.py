@@ -65,9 +65,13 @@ def _index(source: Source, classes: str | LabelSet, role: Role) -> list[FrameRec
 
 
 def label_set_at(source: Source) -> LabelSet:
-    """The 40 classes where their table lies beside, else the file's own names. Raises: InputError naming the file."""
+    """The 40 classes. Raises: InputError where their table does not lie beside: the names are more than a network's
+    classes may be.
+    """
     table = _file(source).with_name(_CLASSES)
-    return read_label_set(table) if table.is_file() else nyu_names(_file(source))
+    if not table.is_file():
+        raise InputError(f"{table}: no such file; put the table there, or say which classes with the key classes")
+    return read_label_set(table)
 
 
 def _strays(source: Source, records: Sequence[FrameRecord]) -> list[Strays]:

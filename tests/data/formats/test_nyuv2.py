@@ -1,5 +1,6 @@
 """NYU Depth V2's labelled set, read out of its file as MATLAB wrote it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from published_sets import NYU_NAMES, NYU_SIZE, nyu_arrays, write_nyuv2
 from street_set import PLAIN, config
 
 from advmtl.config.data import Source
+from advmtl.data.formats import ids_of
 from advmtl.data.index import index_with_strays
 from advmtl.data.loading import train_loader
 from advmtl.tasks.depth.files import check_files, read_metres
@@ -70,11 +72,15 @@ def test_a_set_of_ones_own_takes_names_or_classes_of_the_40(root: Path) -> None:
     own.write_text("classes: [wall, otherprop, air duct]")
     how = records(f"nyuv2:{root}", classes=read_label_set(own))[0].translation
     assert how.places == (IGNORE, 0, 1, IGNORE, 2, IGNORE) and how.source.names == NYU_NAMES
+    told = records(f"nyuv2:{root}:train,classes={root}/class13Mapping.mat", classes=read_label_set(own))[0].translation
+    assert told.source.names == ("books", "floor", "objects", "wall") and told.places == (IGNORE, IGNORE, IGNORE, 0)
     for name in ("classMapping40.mat", "class13Mapping.mat"):
         (root / name).unlink()
     found, strays = index_with_strays(Source.parse(f"nyuv2:{root}"), read_label_set(own), "train")
     assert found[0].translation.places == (IGNORE, 0, IGNORE, IGNORE, 2, IGNORE)
     assert "put classMapping40.mat beside" in strays[0].words
+    with pytest.raises(InputError, match=r"classMapping40.mat: no such file; put the table there"):
+        ids_of(Source.parse(f"nyuv2:{root}"), "train")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -123,6 +129,32 @@ def test_missing_and_wrong_files_are_named(root: Path, tmp_path: Path) -> None:
     (root / "classMapping40.mat").write_bytes(b"MATLAB 5.0")
     with pytest.raises(InputError, match=r"classMapping40.mat: not a readable .mat file"):
         records(f"nyuv2:{root}:all")
+
+
+def test_what_is_no_table_of_classes_is_named(root: Path) -> None:
+    for name, words in {
+        "splits.mat": "holds trainNdxs, testNdxs; of .mat files classMapping40.mat and class13Mapping.mat are",
+        "nyu_depth_v2_labeled.mat": "is a .mat file of version 7.3; a small table, of version 5, is expected",
+    }.items():
+        with pytest.raises(InputError, match=f"{name}: {words}"):
+            read_label_set(root / name)
+    (root / "classMapping40.mat").unlink()
+    with pytest.raises(InputError, match=r"classMapping40.mat: no such file; class13Mapping.mat is for the 40 classes"):
+        read_label_set(root / "class13Mapping.mat")
+
+
+def test_without_h5py_the_extra_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match=r"labeled.mat: a .mat file of version 7.3 needs .*'advmtl\[nyu\]'"):
+        records(f"nyuv2:{root}")
+
+
+def test_a_file_that_was_replaced_is_read_anew(root: Path) -> None:
+    assert len(records(f"nyuv2:{root}:all")) == 5
+    write_nyuv2(root.parent / "other", 7)
+    (root.parent / "other" / "nyu_depth_v2_labeled.mat").replace(root / "nyu_depth_v2_labeled.mat")
+    found = records(f"nyuv2:{root}:all")
+    assert len(found) == 7 and (found[6].picture() == nyu_arrays(6)[0]).all()
 
 
 def test_a_cut_or_another_file_is_named(root: Path) -> None:
