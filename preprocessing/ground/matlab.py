@@ -30,8 +30,11 @@ def opened(path: str, size: int, changed: int, number: int) -> Archive | None:
 
     Raises: InputError naming a file that is not whole, or whose arrays are none of frames; or that h5py is missing.
     """
-    with open(path, "rb") as file:
-        head = file.read(_PLACES[-1] + len(_SIGNATURE))
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_PLACES[-1] + len(_SIGNATURE))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
     if not any(head.startswith(_SIGNATURE, place) for place in _PLACES):
         return None
     status = os.stat(path)
