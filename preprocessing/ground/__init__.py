@@ -96,6 +96,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         label_set_of,
         lookup_table,
         map_labels,
+        nyu_names,
         read_label_set,
         sky_classes,
         source_set,
@@ -117,6 +118,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         map_header,
         read_map,
     )
+    from preprocessing.ground.matlab import read_table
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
@@ -152,7 +154,8 @@ _NAMES = {
     "framing": "FITS Fit Framing",
     "label_files": "LabelMap read_label_map stored_labels",
     "labels": "IGNORE LABEL_SET_NAMES TRAIN_IDS UNKNOWN LabelSet Translation UInt8 as_plain colorize count_labels "
-    "label_set label_set_of lookup_table map_labels read_label_set sky_classes source_set told_label_set translation",
+    "label_set label_set_of lookup_table map_labels nyu_names read_label_set sky_classes source_set told_label_set "
+    "translation",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
     "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
     "page": "Headline Picture Section Table render",
@@ -167,6 +170,7 @@ _NAMES = {
     "maps": "map_header read_map",
     "reading": "AS_STORED Reading exif_orientation turned",
     "archives": "file_status is_folder",
+    "matlab": "read_table",
     "bits": "bits_up_to find_bits may_be_deep",
     "workers": "WorkerDied worker_pool",
 }

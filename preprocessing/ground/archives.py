@@ -1,4 +1,5 @@
-"""Files inside zip archives, by paths that lead through them: SET/gtFine_trainvaltest.zip/gtFine/train/a.png.
+"""Files inside zip archives, by paths that lead through them: SET/gtFine_trainvaltest.zip/gtFine/train/a.png; and the
+arrays of a file of MATLAB's (`matlab`) in the same way.
 
 Such a path is a plain one: it can be compared, joined, and sent to another process. Opening it fails as a path through
 a file does, and who reads files asks here then; folders cost nothing. An archive's list of files is read once; its
@@ -6,45 +7,26 @@ bytes are read where they lie, with `pread`, by a handle that each process opens
 """
 
 import os
+import re
 import stat
 import struct
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from preprocessing.ground import matlab
 from preprocessing.ground.errors import InputError
+from preprocessing.ground.members import Archive, Member, folders_of
+from preprocessing.ground.members import status_of as status_of
 
-_SUFFIX = ".zip"
+_SUFFIX = re.compile(r"\.(zip|mat)(?=/|$)", re.IGNORECASE)
 _LOCAL, _LOCAL_SIZE = b"PK\x03\x04", 30
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _ENCRYPTED = 1  # of a member's flags
 _REMEDY = "download the archive again, or unpack it"
-
-
-@dataclass(frozen=True)
-class Member:
-    """One file of an archive: where its local header begins, its size here and unpacked, its kind and checksum."""
-
-    offset: int
-    packed: int
-    size: int
-    method: int
-    flags: int
-    crc: int
-
-
-@dataclass(frozen=True)
-class Archive:
-    """The files of an archive by name, and the names in each of its folders; `status`: of the archive itself."""
-
-    path: Path
-    status: os.stat_result
-    members: dict[str, Member] = field(repr=False)
-    folders: dict[str, tuple[str, ...]] = field(repr=False)
 
 
 def through(path: Path | str) -> tuple[Archive, str] | None:
@@ -53,18 +35,18 @@ def through(path: Path | str) -> tuple[Archive, str] | None:
     Raises: InputError naming an archive that cannot be read.
     """
     text = os.fspath(path).replace(os.sep, "/")
-    lower, end = text.lower(), -1
-    while (end := lower.find(_SUFFIX, end + 1)) >= 0:
-        stop = end + len(_SUFFIX)
-        if stop < len(text) and text[stop] != "/":
-            continue
+    for found in _SUFFIX.finditer(text):
+        stop = found.end()
         try:
             status = os.stat(text[:stop])
         except OSError:
             return None
-        if stat.S_ISREG(status.st_mode):  # else a folder that is called so
-            rest = text[stop + 1 :].strip("/")
-            return _opened(text[:stop], status.st_size, status.st_mtime_ns, status.st_ino), rest
+        if not stat.S_ISREG(status.st_mode):  # a folder that is called so
+            continue
+        opened = _opened if found[1].lower() == "zip" else matlab.opened
+        archive = opened(text[:stop], status.st_size, status.st_mtime_ns, status.st_ino)
+        if archive is not None:
+            return archive, text[stop + 1 :].strip("/")
     return None
 
 
@@ -84,16 +66,7 @@ def _opened(path: str, size: int, changed: int, number: int) -> Archive:
         for one in entries
         if not one.is_dir()
     }
-    below: dict[str, dict[str, None]] = {"": {}}
-    for name in members:
-        while name:
-            parent, _, last = name.rpartition("/")
-            known = parent in below and last in below[parent]
-            below.setdefault(parent, {})[last] = None
-            if known:
-                break
-            name = parent
-    return Archive(Path(path), status, members, {name: tuple(files) for name, files in below.items()})
+    return Archive(Path(path), status, members, folders_of(members))
 
 
 def is_folder(path: Path) -> bool:
@@ -134,16 +107,6 @@ def member_of(path: Path | str) -> tuple[Archive, Member] | None:
     return found[0], found[0].members[found[1]]
 
 
-def status_of(archive: Archive, member: Member) -> os.stat_result:
-    """As `os.stat` has it of a file: changed when its archive was, with a number of its own."""
-    own = archive.status
-    number = (own.st_ino * 1_000_003 + member.offset) % 2**62
-    return os.stat_result(
-        (stat.S_IFREG | 0o444, number, own.st_dev, 1, own.st_uid, own.st_gid, member.size, 0, int(own.st_mtime), 0),
-        {"st_mtime_ns": own.st_mtime_ns, "st_mtime": own.st_mtime},
-    )
-
-
 def file_status(path: Path) -> os.stat_result:
     """`path.stat()`, of files in archives, too. Raises: OSError, InputError: a broken archive."""
     try:
@@ -160,6 +123,8 @@ def read_member(archive: Archive, member: Member, path: Path | str, first: int |
 
     Raises: InputError naming the path where the archive is damaged there, or packed in a way that is not read.
     """
+    if archive.path.suffix.lower() != ".zip":
+        return matlab.read_member(archive, member, path, first)
     if member.flags & _ENCRYPTED or member.method not in (_STORED, _DEFLATED):
         how = "encrypted" if member.flags & _ENCRYPTED else f"packed by method {member.method}"
         raise InputError(f"{path}: is {how}, and stored and deflated files are read; unpack the archive")

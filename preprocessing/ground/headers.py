@@ -75,9 +75,9 @@ def _in_archive(path: Path, error: OSError) -> Header:
         raise InputError(f"{path}: {error.strerror or error}") from None
     status = archives.status_of(*found)
     head = archives.read_member(*found, path, _HEAD)
-    png = _png(head)
-    if png is not None:
-        return Header(*png, exif_orientation(head) if b"eXIf" in head else 1, status)
+    plain = _png(head) or _netpbm(head)
+    if plain is not None:
+        return Header(*plain, exif_orientation(head) if b"eXIf" in head else 1, status)
     return _by_pillow(path, status, b"", archives.read_member(*found, path))
 
 
@@ -91,6 +91,15 @@ def _png(head: bytes) -> tuple[tuple[int, int], str] | None:
     if mode is None or not width or not height or zlib.crc32(head[12:29]) != checksum:
         return None
     return (height, width), mode
+
+
+def _netpbm(head: bytes) -> tuple[tuple[int, int], str] | None:
+    """Shape and mode of PGM and PPM; None where it is none, or has a comment."""
+    magic, *numbers = head.split(maxsplit=4)[:4] or [b""]
+    if magic not in (b"P5", b"P6") or len(numbers) != 3 or not all(one.isdigit() for one in numbers):
+        return None
+    width, height, most = (int(one) for one in numbers)
+    return (height, width), "RGB" if magic == b"P6" else "L" if most < 256 else "I;16"
 
 
 def _by_pillow(path: Path, status: os.stat_result, tail: bytes, whole: bytes | None = None) -> Header:

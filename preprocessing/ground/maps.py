@@ -9,11 +9,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from preprocessing.ground.archives import member_of, read_member
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import decode_picture, read_content, read_grey_or_index
 from preprocessing.ground.listing import MAP_KINDS
 
 NO_OPENEXR = "EXR needs the package OpenEXR: pip install 'advmtl[exr]'; or convert the file to TIFF or NPY"
+_PFM_HEAD = 256
 _ARRAYS = ("depth", "disparity", "arr_0")  # of an NPZ with several arrays
 _CHANNELS = ("Z", "Y", "V", "depth", "R")  # of an EXR with several channels; R: a depth repeated in colours
 
@@ -51,6 +53,9 @@ def map_header(path: Path) -> tuple[tuple[int, int], str]:
     from preprocessing.ground.headers import read_header
 
     kind = path.suffix.lower()
+    if kind == ".pfm" and (found := member_of(path)) is not None:
+        (width, height), _ = _pfm_size(read_member(*found, path, _PFM_HEAD), path)
+        return (height, width), "float32"
     if kind == ".png":
         header = read_header(path)
         return header.shape, {"I;16": "uint16", "1": "uint8", "L": "uint8", "P": "uint8"}.get(header.mode, header.mode)
@@ -104,13 +109,8 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
     where negative). OpenCV divides by it, so Middlebury's disparities would be 255 times too large.
     """
     content = read_content(path)
-    parts = content.split(maxsplit=4)[:4] if content[:2] in (b"Pf", b"PF") else []
-    try:
-        kind, width, height, scale = parts[0], int(parts[1]), int(parts[2]), float(parts[3])
-        begins = _header_end(content)
-    except (IndexError, ValueError):
-        raise InputError(f"{path}: not a PFM file (Pf, width and height, scale)") from None
-    channels = 3 if kind == b"PF" else 1
+    (width, height), scale = _pfm_size(content, path)
+    begins, channels = _header_end(content), 3 if content.startswith(b"PF") else 1
     need = 4 * width * height * channels
     if width < 1 or height < 1 or len(content) - begins < need:
         raise InputError(f"{path}: the file is truncated; replace it")
@@ -119,6 +119,15 @@ def _read_pfm(path: Path) -> NDArray[np.float32]:
     if channels == 3 and not (np.array_equal(rows[..., 0], rows[..., 1], equal_nan=True)):
         raise InputError(f"{path}: has three different channels where one is expected")
     return np.ascontiguousarray(rows[..., 0]).astype(np.float32, copy=False)
+
+
+def _pfm_size(content: bytes, path: Path) -> tuple[tuple[int, int], float]:
+    """(width, height), and the scale, from a PFM's first bytes. Raises: InputError where it is none."""
+    parts = content[:_PFM_HEAD].split(maxsplit=4)[:4] if content[:2] in (b"Pf", b"PF") else []
+    try:
+        return (int(parts[1]), int(parts[2])), float(parts[3])
+    except (IndexError, ValueError):
+        raise InputError(f"{path}: not a PFM file (Pf, width and height, scale)") from None
 
 
 def _header_end(content: bytes) -> int:

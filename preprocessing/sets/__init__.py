@@ -28,7 +28,7 @@ from preprocessing.sets.cityscapes import (
     write_camera,
 )
 from preprocessing.sets.frame_list import pick
-from preprocessing.sets.kinds import KINDS, describe, kind_of, sets_near
+from preprocessing.sets.kinds import KINDS, NYUV2_FILE, describe, kind_of, sets_near
 from preprocessing.sets.layout import Layout
 from preprocessing.sets.layouts import CITYSCAPES, PUBLISHED, detect_layout
 from preprocessing.sets.lens_file import ToldLens, read_lens

@@ -13,6 +13,7 @@ from preprocessing.sets.rigs import find_rig
 from preprocessing.sets.vkitti2 import is_vkitti2
 
 _LISTED = 6
+NYUV2_FILE = "nyu_depth_v2_labeled.mat"
 
 
 def is_windows_path(text: str) -> bool:
@@ -68,6 +69,10 @@ def _kitti_semantics(folder: Path) -> str | None:
     return "KITTI's semantics" if all(part.is_dir() for part in parts) else None
 
 
+def _nyuv2(folder: Path) -> str | None:
+    return "NYU Depth V2" if (folder / NYUV2_FILE).is_file() else None
+
+
 KINDS: dict[str, Kind] = {
     "cityscapes": _cityscapes,
     "vkitti2": _vkitti2,
@@ -76,6 +81,7 @@ KINDS: dict[str, Kind] = {
     "vistas": _vistas,
     "bdd100k": _bdd100k,
     "kitti_semantics": _kitti_semantics,
+    "nyuv2": _nyuv2,
     "rig": _rig,
     "camvid": _camvid,
     "folder": _folder,

@@ -1,7 +1,7 @@
 """The lens that somebody tells of pictures: a calibration file, a focal length, or a field of view."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from preprocessing.ground import Camera, InputError, Lens
@@ -11,7 +11,8 @@ from preprocessing.sets.calibration import Calibration, read_camera
 
 @dataclass(frozen=True)
 class ToldLens:
-    """One of a calibration file, a focal length in pixels of the pictures, and their horizontal field of view.
+    """One of a calibration file, a focal length in pixels of the pictures, their horizontal field of view, and what the
+    publisher of a set says of its camera.
 
     Raises: InputError where more than one is given, or none.
     """
@@ -19,9 +20,10 @@ class ToldLens:
     camera: Path | None = None
     fx_px: float | None = None
     hfov_deg: float | None = None
+    published: Calibration | None = None
 
     def __post_init__(self) -> None:
-        told = [name for name in ("camera", "fx_px", "hfov_deg") if getattr(self, name) is not None]
+        told = [one.name for one in fields(self) if getattr(self, one.name) is not None]
         if len(told) != 1:
             raise InputError(f"lens: give one of camera, fx_px and hfov_deg, not {' and '.join(told) or 'none'}")
 
@@ -29,6 +31,8 @@ class ToldLens:
         """The lens of pictures of `size`, (width, height). Raises: InputError naming what cannot be theirs."""
         if self.camera is not None:
             return read_lens(self.camera, size)
+        if self.published is not None:
+            return Lens.of_camera(self.published.at(size), size)
         if self.fx_px is not None:
             return Lens.of_fx(self.fx_px, size)
         assert self.hfov_deg is not None

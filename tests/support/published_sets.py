@@ -218,3 +218,54 @@ def write_kitti_semantics(root: Path, *, cameras: bool = False) -> None:
             ]
             path.write_text("\n".join(rows) + "\n")
     write_png(root / "testing/image_2/000000_10.png", noise(7))
+
+
+NYU_SIZE = (64, 48)  # of the shape of the real pictures, 640x480
+NYU_NAMES = ("book", "wall", "night stand", "lamp", "air duct", "floor")
+_NYU_40 = (("wall", "floor", "books", "lamp", "otherprop"), (3, 1, 5, 4, 5, 2))  # for the ids 1..6
+_NYU_13 = (("books", "floor", "objects", "wall"), (4, 2, 1, 3, 3))  # for the numbers 1..5
+
+
+def nyu_arrays(frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RGB [H,W,3], ids [H,W], metres [H,W] of a frame counted from 0: no two rows or columns alike."""
+    width, height = NYU_SIZE
+    ids = np.zeros((height, width), np.uint16)
+    ids[:, 1:], ids[1:, : width // 2], ids[:5, width // 2 :] = 2, 1 + frame % 6, 6
+    rows, columns = np.mgrid[:height, :width]
+    metres = (1 + frame + rows / 16 + columns / 64).astype(np.float32)
+    metres[:, -3:] = 0
+    return noise(frame, NYU_SIZE), ids, metres
+
+
+def write_nyuv2(root: Path, frames: int = 5, *, maps: bool = True) -> None:
+    """nyu_depth_v2_labeled.mat as MATLAB writes it, frames 1, 3 and 4 of 5 for training, and the two tables."""
+    import h5py
+    from scipy.io import savemat
+
+    pictures, ids, metres = (np.stack(one) for one in zip(*map(nyu_arrays, range(frames)), strict=True))
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / "nyu_depth_v2_labeled.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in (
+            ("images", pictures.transpose(0, 3, 2, 1)),
+            ("labels", ids.transpose(0, 2, 1)),
+            ("depths", metres.transpose(0, 2, 1)),
+            ("rawDepths", metres.transpose(0, 2, 1)),
+        ):
+            file.create_dataset(name, data=array, chunks=(1, *array.shape[1:-1], 16), compression="gzip")
+        references = []
+        for place, name in enumerate(NYU_NAMES):
+            one = file.create_dataset(f"#refs#/{place}", data=np.array([[ord(letter)] for letter in name], np.uint16))
+            references.append(one.ref)
+        file.create_dataset("names", data=np.array([references], dtype=h5py.ref_dtype), dtype=h5py.ref_dtype)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    column = np.array([[1], [3], [4]], np.uint16)
+    rest = np.array([[one] for one in range(1, frames + 1) if one not in column], np.uint16)
+    savemat(root / "splits.mat", {"trainNdxs": column, "testNdxs": rest})
+    if maps:
+        (names, places), (few, numbers) = _NYU_40, _NYU_13
+        table = {"mapClass": np.array([places], np.uint8), "className": np.array([names], object)}
+        savemat(root / "classMapping40.mat", table | {"allClassName": np.array([NYU_NAMES], object)})
+        table = {"labels13": np.array([numbers], np.uint8), "classNames": np.array([few], object)}
+        savemat(root / "class13Mapping.mat", {"classMapping13": table})

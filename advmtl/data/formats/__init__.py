@@ -13,6 +13,7 @@ from advmtl.data.formats.format import Format as Format
 from advmtl.data.formats.format import Role as Role
 from advmtl.data.formats.kitti360 import KITTI360
 from advmtl.data.formats.kitti_semantics import KITTI_SEMANTICS
+from advmtl.data.formats.nyuv2 import NYUV2
 from advmtl.data.formats.rig import RIG
 from advmtl.data.formats.vistas import VISTAS
 from advmtl.data.formats.vkitti2 import VKITTI2
@@ -26,6 +27,7 @@ FORMATS: dict[str, Format] = {
     "vistas": VISTAS,
     "bdd100k": BDD100K,
     "kitti_semantics": KITTI_SEMANTICS,
+    "nyuv2": NYUV2,
     "rig": RIG,
     "camvid": CAMVID,
     "folder": FOLDER,

@@ -11,6 +11,7 @@ from preprocessing.ground.labels.label_set import (
     sky_classes,
 )
 from preprocessing.ground.labels.named import LABEL_SET_NAMES, label_set, told_label_set
+from preprocessing.ground.labels.nyu import nyu_names
 from preprocessing.ground.labels.reading import as_plain, label_set_of, read_label_set
 from preprocessing.ground.labels.tables import (
     Translation,

@@ -18,17 +18,21 @@ from preprocessing.ground.labels.fields import (
 )
 from preprocessing.ground.labels.label_set import IGNORE, LabelSet
 from preprocessing.ground.labels.marked_yaml import Marked, read_marked
+from preprocessing.ground.labels.nyu import nyu_set
 from preprocessing.ground.labels.vistas import vistas_set
 
 _KEYS = ("name", "classes", "colours", "ignore", "ego")
 
 
 def read_label_set(path: Path | str) -> LabelSet:
-    """Read a label set from a YAML file (docs/label_sets.md), or from Mapillary Vistas' config.json.
+    """Read a label set from a YAML file (docs/label_sets.md), from Mapillary Vistas' config.json, or from the tables of
+    NYU Depth V2, classMapping40.mat and class13Mapping.mat.
 
     Raises: InputError naming the file and the line.
     """
     path = Path(path).expanduser()
+    if path.suffix == ".mat":
+        return _label_set(Marked(nyu_set(path), str(path)), "nyu")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
