@@ -17,6 +17,7 @@ from preprocessing.ground import (
     read_header,
 )
 from preprocessing.job.manifest import Row
+from preprocessing.job.own_disparity import own_disparity_doubts
 from preprocessing.job.plan import FrameTask, Job
 from preprocessing.stereo import measurable_m
 
@@ -152,12 +153,14 @@ def set_doubts(job: Job, tasks: list[FrameTask], rows: list[Row], skipped: Seque
         for row in rows
     ]
     medians = [row["depth_percentiles_m"]["50"] for row in rows]
+    from_set = job.settings.matcher.name == "dataset"
     said = [note.partition(": ")[2] for row in rows for note in row["warnings"] if "right" in note]
     return [
         *camera_doubts(seen),
         *(depth_doubts(float(np.median(medians)), job.settings.max_depth_m) if medians else []),
         *pair_doubts([*said, *(reason.partition(": ")[2] for reason in skipped)], len(rows) + len(skipped)),
         *label_doubts([task.frame for task in tasks], job.settings.classes),
+        *(own_disparity_doubts(job.layout, [task.frame for task in tasks]) if from_set else []),
         *set_remarks(job, [task.frame for task in tasks]),
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from preprocessing.ground import Camera, Frame, InputError, Lens, read_header, read_image, track
 from preprocessing.job.doubts import Seen, camera_doubts, depth_doubts, label_doubts, pair_doubts, set_remarks
+from preprocessing.job.own_disparity import own_disparity_doubts
 from preprocessing.job.pipeline import Plan
 from preprocessing.job.trial import try_network
 from preprocessing.sets import MIN_MATCHES, PairReport, inspect_pair
@@ -112,6 +113,7 @@ def inspect(plan: Plan) -> Inspection:
             *([] if median_m is None else depth_doubts(median_m, plan.job.settings.max_depth_m)),
             *pair_doubts([look.finding for look in looks], len(looks)),
             *label_doubts(frames, plan.job.settings.classes),
+            *own_disparity_doubts(plan.job.layout, frames),
             *set_remarks(plan.job, frames),
         ],
         needed_bytes=sum(width * height for width, height in todo) * BYTES_PER_PIXEL,

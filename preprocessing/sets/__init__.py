@@ -33,7 +33,7 @@ from preprocessing.sets.layout import Layout
 from preprocessing.sets.layouts import CITYSCAPES, PUBLISHED, detect_layout
 from preprocessing.sets.lens_file import ToldLens, read_lens
 from preprocessing.sets.pairing import read_lines
-from preprocessing.sets.rectification import MIN_MATCHES, PairReport, inspect_pair
+from preprocessing.sets.rectification import MIN_MATCHES, PairReport, corner_disparities, inspect_pair
 from preprocessing.sets.rigs import in_split
 from preprocessing.sets.strays import Strays, bits_text, strays_in, unread
 from preprocessing.sets.truth import read_disparity_map

@@ -139,6 +139,18 @@ def inspect_pair(left: UInt8, right: UInt8, doffs_px: float = 0.0) -> PairReport
     )
 
 
+def corner_disparities(left: UInt8, right: UInt8, doffs_px: float = 0.0) -> tuple[Float32, Float32]:
+    """Corners of the left RGB image that were followed into the right one: (x, y) [N, 2] and their disparity from
+    infinity on, d + doffs [N]; px of the images as they are. Rows that disagree are left out.
+    """
+    (left_grey, reduction), (right_grey, _) = _reduced(left), _reduced(right)
+    place, moved = _follow(left_grey, right_grey, _corners(left_grey))
+    level = np.abs(moved[:, 1]) <= max(MAX_OFFSET_PX / reduction, _RESOLUTION) if len(moved) else np.zeros(0, bool)
+    # The middle of a reduced pixel lies in the middle of those that it is the mean of.
+    own = (place[level] + np.float32(0.5)) * np.float32(reduction) - np.float32(0.5)
+    return own, moved[level, 0] * np.float32(reduction) + np.float32(doffs_px)
+
+
 def _linear_part(place: Float32, rows: Float32) -> float:
     """Root mean square, at the corners, of the plane over the image that fits the row offsets best."""
     terms = np.column_stack([np.ones(len(place)), place])
