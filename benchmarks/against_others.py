@@ -44,7 +44,7 @@ from advmtl.config import Config, Source, load_config
 from advmtl.data import train_loader, val_loaders
 from advmtl.evaluation import maps_of
 from advmtl.tasks import TASKS
-from advmtl.training import build, fit, train_step
+from advmtl.training import build, fit, settle_classes, train_step
 from preprocessing.ground import write_json
 
 CPU = torch.device("cpu")
@@ -276,6 +276,7 @@ def by_us(config: Config, seconds: float) -> tuple[nn.Module, int]:
     timed = config.train.model_copy(update={"max_steps": 1000})  # shares of the training become steps of so many
     state = build(config.model_copy(update={"train": timed}), CPU)
     loader = train_loader(config)
+    settle_classes(state, loader)
     batch = next(iter(loader))
     small = config.train.small_share
 
