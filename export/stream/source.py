@@ -129,11 +129,7 @@ def find_images(folder: Path) -> list[Path]:
 def _listed(folder: Path) -> Listing:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures")
-    found = list_files(folder)
-    if not found.names:
-        there = found.unread() or f"{folder}: no pictures in this folder"
-        raise InputError(f"{there}; looked for {', '.join(PICTURE_KINDS)}")
-    return found
+    return list_files(folder).require(PICTURE_KINDS, "no pictures in this folder")
 
 
 def _folder(folder: Path, description: str, without: Sequence[Path]) -> Source:

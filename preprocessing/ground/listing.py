@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from preprocessing.ground import archives
+from preprocessing.ground.errors import InputError
 
 # Of two files of one name the first ending here is taken: without loss before with.
 PICTURE_KINDS = (".png", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".webp", ".jpg", ".jpeg")
@@ -54,6 +55,12 @@ class Listing:
             if "" in self.unreadable or any((parent + "/").startswith(one + "/") for one in self.unreadable):
                 return self.folder / f"{name}.png"
         return None
+
+    def require(self, kinds: Sequence[str], empty: str) -> "Listing":
+        """Itself. Raises: InputError where it names no file: what is there instead, else `empty`, and what is read."""
+        if self.names:
+            return self
+        raise InputError(f"{self.unread() or f'{self.folder}: {empty}'}; looked for {', '.join(kinds)}")
 
     def unread(self) -> str:
         """What of the folder is not read, in words; "" where all is."""

@@ -86,6 +86,11 @@ class RawSet:
 def find_raw(root: Path, settings: RectifySettings) -> RawSet:
     """Read the calibrations of a set's frames. Raises: InputError where none of them can be rectified."""
     layout = detect_layout(root, settings.pair_tolerance_s)
+    if layout.rectified and settings.calibration is None:
+        raise InputError(
+            f"{root}: pictures in the layout of {layout.name} are rectified as they are; for raw ones in it "
+            "give --calibration FILE"
+        )
     frames: list[tuple[Frame, Drawing]] = []
     problems: list[tuple[str, str]] = []
     sources: dict[Drawing, Path] = {}

@@ -26,6 +26,7 @@ from preprocessing.job import (
     read_manifest,
     rectify_set,
 )
+from preprocessing.job.rectify import find_raw
 from preprocessing.job.redraw import drawing_of, move_depth
 from preprocessing.sets import CameraModel, RawPair, maps_of, read_calibration, rectify
 
@@ -499,3 +500,10 @@ def test_what_cannot_be_written_is_said_before_anything_is_matched(
         else:
             preprocess(root, PreprocessSettings(rectify="never" if what == "folder" else "auto"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rig"] and not (root / "depth").exists()
+
+
+def test_a_set_whose_layout_means_rectified_pictures_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "city" / "leftImg8bit").mkdir(parents=True)
+    with pytest.raises(InputError, match="city: pictures in the layout of cityscapes are rectified as they are"):
+        find_raw(tmp_path / "city", RectifySettings(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -73,11 +73,7 @@ def _images(root: Path, source: Source) -> Listing:
     if splits and not any(path.suffix.lower() in PICTURE_KINDS for path in _part_files(folder)):
         names = ", ".join(f"{source.format}:{source.root}:{name}" for name in splits)
         raise InputError(f"{folder}: its folders are {', '.join(below)}; name the split: {names}")
-    found = list_files(folder)
-    if not found.names:
-        there = found.unread() or f"{folder}: no frames found, it is empty"
-        raise InputError(f"{there}; pictures end in {', '.join(PICTURE_KINDS)}")
-    return found
+    return list_files(folder).require(PICTURE_KINDS, "no frames found, it is empty")
 
 
 def _folder(root: Path, kind: str, split: str | None) -> Path:
