@@ -76,7 +76,10 @@ LATER: dict[str, Any] = {
     "data.class_mix": None,
 }
 # The same of every source of data.
-LATER_OF_SOURCES: dict[str, Any] = {"classes": None, "map": {}, "camera": None, "fx_px": None, "hfov_deg": None}
+LATER_OF_SOURCES: dict[str, Any] = {
+    **{"classes": None, "map": {}, "camera": None, "fx_px": None, "hfov_deg": None},
+    **{"bits": None, "list": None, "part": None, "share": 0.2, "seed": 0},
+}
 # And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 

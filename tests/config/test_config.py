@@ -145,3 +145,20 @@ def test_options_that_were_written_as_null_are_not_given() -> None:
     assert first.computed()["tasks"]["depth"]["options"]["berhu"].keys() == {"space", "lam", "delta", "epsilon"}
     other = validate(Config, {"tasks": {"depth": {"losses": {"berhu": 1}}}}, "test")
     assert other.hash != then.hash
+
+
+def test_a_hash_still_names_the_runs_of_before() -> None:
+    """Both are of the version before sources could say more: a new key at its default must not rename runs."""
+    sources = [
+        "data.train=[{format: cityscapes, root: x, split: train, frames: [0, 5], hfov_deg: 50}]",
+        "data.val=[{format: folder, root: y, depth: prepared}]",
+    ]
+    assert load_config("demo", sources).hash == "0fe97c7742c4"
+    assert load_config("model3", sources).hash == "1da8cda3fbbe"
+
+
+def test_what_a_source_says_changes_the_hash() -> None:
+    plain = "{format: folder, root: y"
+    said = ["", ", bits: 12", ", list: a.txt", ", part: val", ", depth: {unit: mm}", ", classes: camvid11"]
+    hashes = {load_config("demo", [f"data.train=[{plain}{more}}}]"]).hash for more in said}
+    assert len(hashes) == len(said)
