@@ -53,7 +53,8 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
             console.print(f"no engine: {error}", highlight=False, markup=False)
     if refused is not None:
         raise ParityError(refused)
-    console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)
+    if metadata.batch == 1:
+        console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all
@@ -64,7 +65,8 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     console = console or Console(emoji=False)
     reference = report.models[0].figures
     width, height = report.metadata.size
-    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
+    several = "" if report.metadata.batch == 1 else f", {report.metadata.batch} at a time"
+    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU{several}")
     table.add_column("")
     # A column a model, so that the table fits into a narrow terminal.
     for one in report.models:

@@ -148,6 +148,12 @@ def compare(
     return ParityReport(len(pairs), found)
 
 
+def _groups(frames: Sequence[NDArray[np.uint8]], size: int) -> list[list[NDArray[np.uint8]]]:
+    """Frames by `size`, different ones as far as there are so many; the last is filled up from the first on."""
+    count = -(-len(frames) // size) * size
+    return [[frames[(first + i) % len(frames)] for i in range(size)] for first in range(0, count, size)]
+
+
 def check_parity(
     generator: nn.Module, path: Path, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
 ) -> ParityReport:
@@ -155,20 +161,24 @@ def check_parity(
 
     Raises: ParityError where a bound does not hold or an output is not finite.
     """
-    session = open_session(path, "cpu")
+    session = open_session(path, "cpu", batches=True)
     metadata = session.metadata
     model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
     pairs: list[tuple[Outputs, Outputs]] = []
-    for frame in frames:
-        image = prepare(frame, metadata.size, metadata.fit)
+    other = metadata.zoom * np.linspace(ANOTHER, 1, metadata.batch, dtype=np.float32)  # one lens a frame
+    for group in _groups(frames, metadata.batch):
+        images = [prepare(frame, metadata.size, metadata.fit) for frame in group]
         # Once behind the lens that is baked in, once behind another one, where there can be one.
-        for zoom in (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]:
-            with torch.no_grad():
-                factor = None if zoom is None else torch.full((1,), zoom, device=device)
-                outputs = model(torch.from_numpy(image).to(device), factor)
-            pairs.append((session.infer(image, zoom), {name: value.cpu().numpy() for name, value in outputs.items()}))
+        for zooms in (None, other)[: 1 + (session.takes_zoom and not pairs)]:
+            wanted = []
+            for i, image in enumerate(images):  # the checkpoint, one by one: what frames of a batch do is not taken
+                factor = None if zooms is None else torch.full((1,), float(zooms[i]), device=device)
+                with torch.no_grad():
+                    wanted.append(model(torch.from_numpy(image).to(device), factor))
+            joined = {name: torch.cat([one[name] for one in wanted]).cpu().numpy() for name in wanted[0]}
+            pairs.append((session.infer(np.concatenate(images), zooms), joined))
     report = compare(pairs, tasks, metadata.sky)
     if reason := report.shortfall():
         raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")

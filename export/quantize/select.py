@@ -28,7 +28,7 @@ from export.quantize.fp16 import to_half
 from export.quantize.int8 import Target
 from export.quantize.sensitivity import Calibration, Quantisation, open_to_measure, to_integers
 from export.quantize.weights import overflowing
-from export.session import Processor, Session, open_session, this_processor
+from export.session import Processor, Session, filled, open_session, this_processor
 from export.stream import Skipped
 from preprocessing.ground import Fit, InputError, Lens, atomic_write
 from preprocessing.sets import ToldLens
@@ -48,6 +48,7 @@ class Options:
     lens: ToldLens | Lens | None = None
     fit: Fit | None = None
     sky: str = "infinite"
+    batch: int = 1
     calibration_frames: int = 100
     calibration: str = "minmax"
     bounds: Bounds = field(default_factory=Bounds)
@@ -58,13 +59,15 @@ class Options:
         if unknown or not self.precisions:
             raise InputError(f"precision {', '.join(unknown) or 'none'}: choose of {', '.join(PRECISIONS)}")
         self.where  # noqa: B018 it refuses what there is not
+        if self.batch > 1 and "int8" in self.precisions:
+            raise InputError(f"batch {self.batch} in int8: 8 bits are calibrated of one frame; choose fp32 or fp16")
         if self.calibration not in METHODS:
             raise InputError(f"calibration {self.calibration!r}: choose of {', '.join(METHODS)}")
 
     @property
     def where(self) -> Deployment:
         """Where the models will run. Raises: InputError."""
-        return Deployment(self.size, self.target, self.lens, self.fit, self.sky)
+        return Deployment(self.size, self.target, self.lens, self.fit, self.sky, self.batch)
 
 
 @dataclass(frozen=True)
@@ -165,9 +168,8 @@ def export_precisions(
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name
         parity = export_checked(generator, metadata, path, pictures, options.target, config.task_table).parity
-        truth = check_truth(
-            open_session(path, "cpu", tasks=config.task_table), generator, config, count, trained.lenses
-        )
+        session = filled(open_session(path, "cpu", tasks=config.task_table, batches=True))
+        truth = check_truth(session, generator, config, count, trained.lenses)
         # Frames are shown as the files say, which need not be as they were in training.
         config = config.model_copy(update={"data": config.data.model_copy(update={"fit": metadata.fit})})
         if options.target == "gpu":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from export.graph import INPUT, ZOOM, from_properties
 from export.session.cuda_driver import load_driver
 from export.session.processor import integers_here, this_processor, threads_here
-from export.session.session import Session
+from export.session.session import Session, Zoom
 from preprocessing.ground import InputError, first_line
 
 # Tried in this order by "auto".
@@ -112,7 +112,7 @@ def open_onnx(path: Path, provider: str, options: Any) -> Session:
     metadata = from_properties(properties, path)
     width, height = metadata.size
     inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]
-    if inputs != [(INPUT, [1, height, width, 3], "tensor(uint8)")]:
+    if inputs != [(INPUT, [metadata.batch, height, width, 3], "tensor(uint8)")]:
         raise InputError(f"{path}: its input {inputs} is not the one its metadata describe; export it again")
     names = [value.name for value in session.get_outputs()]
     if tuple(names) != metadata.outputs:
@@ -120,10 +120,10 @@ def open_onnx(path: Path, provider: str, options: Any) -> Session:
 
     takes_zoom = any(value.name == ZOOM for value in session.get_overridable_initializers())
 
-    def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+    def network(image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
         given: dict[str, NDArray[Any]] = {INPUT: image}
         if zoom is not None:
-            given[ZOOM] = np.array([zoom], np.float32)
+            given[ZOOM] = np.full(metadata.batch, zoom, np.float32)
         return dict(zip(names, session.run(names, given), strict=True))
 
     runs_on = session.get_providers()[0]

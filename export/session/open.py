@@ -26,6 +26,7 @@ def open_session(
     tasks: Mapping[str, Task] = TASKS,
     lens: ToldLens | Lens | None = None,
     fit: Fit | None = None,
+    batches: bool = False,
 ) -> Session:
     """Open an exported `.onnx` file, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
@@ -35,7 +36,7 @@ def open_session(
     of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
     else to do. tasks: a table with those that the model has learnt. lens: of the frames as they are, where they bring
     none (`told_lens`); None: the model's own. fit: crop, pad or stretch frames of another aspect; None: as the model
-    says.
+    says. batches: a file of several frames at a time will do, too, for `Session.run_batch`.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
     """
     path = Path(path)
@@ -53,4 +54,9 @@ def open_session(
         session = replace(open_engine(path), tasks=tasks)
     else:
         raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")
+    if session.metadata.batch != 1 and not batches:
+        raise InputError(
+            f"{path}: takes {session.metadata.batch} frames at a time (export --batch) and is given one here; export "
+            "it without --batch, or see docs/deployed_file.md#several-cameras-at-a-time for a program of your own"
+        )
     return replace(session, lens=lens, fit=fit)
