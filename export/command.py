@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from export.convert import ParityError, in_unit, outputs_of, print_export, print_truth
+from export.card import Card, FileFacts, card_path, write_card
+from export.convert import ExportReport, ParityError, in_unit, outputs_of, print_export, print_truth
 from export.graph import view_of
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
 from export.session import build_engines
@@ -27,6 +28,7 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
         print_export(single)
         metadata = single.metadata
         write_json(out.with_suffix(".json"), single.to_dict())
+        _write_card(run, single, FileFacts(out, single.megabytes, "fp32", options.target), console)
         written, refused = [out], None
     else:
         report = export_precisions(run, out, options, frames=frames, count=count)
@@ -40,6 +42,7 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
                 own = {**one.to_dict(), "quantisation": found}
                 own |= {name: values[name] for name in ("metadata", "processor")}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
+                _write_card(run, report, _facts(one, report), console)
         written, refused = [one.path for one in report.models if one.path is not None], refusal(report, out)
     if options.lens is not None and metadata.lens is not None:  # baked in: nothing at run time would say it
         for doubt in view_of(metadata, metadata.lens.size, options.lens).doubts():
@@ -55,6 +58,26 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
         raise ParityError(refused)
     if metadata.batch == 1:
         console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)
+
+
+def _write_card(run: Path, report: ExportReport | PrecisionReport, facts: FileFacts, console: Console) -> None:
+    """The card beside an exported file, with the report's figures, and a line that names it."""
+    if report.config is None:
+        return
+    path = write_card(Card(facts, report.config, report.metadata, report.parity, report.truth, run))
+    edited = ", since the one that is there was edited" if path != card_path(facts.path) else ""
+    console.print(f"model card: {path}{edited}", highlight=False, markup=False)
+
+
+def _facts(one: Candidate, report: PrecisionReport) -> FileFacts:
+    """What a card says of one precision: figures beside float32's where it is another."""
+    reference, rows = report.models[0], []
+    if one.precision != reference.precision:
+        rows = [[name.strip(), cells[1], cells[0]] for name, cells in _rows([reference, one], reference.figures)]
+    assert one.path is not None
+    return FileFacts(
+        one.path, one.megabytes, one.precision, report.target, report.processor.description, compared=rows
+    )
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all

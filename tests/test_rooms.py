@@ -47,6 +47,7 @@ FLOORS = {
         "measure",
         "predict",
         "calibrate",
+        "card",
         "command",
     ],
 }

@@ -97,7 +97,7 @@ SKIES = ("infinite", "far")
 @dataclass(frozen=True)
 class ExportReport:
     """What `export_run` wrote, how close it is to the checkpoint and to truth (None where no validation frame has
-    depth), and the frames that could not be compared.
+    depth), and the frames that could not be compared. config: what the network was trained by, for its card.
     """
 
     path: Path
@@ -106,6 +106,7 @@ class ExportReport:
     parity: ParityReport
     truth: TruthReport | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    config: Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -287,7 +288,7 @@ def export_model(
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
         session = filled(open_session(temporary, "cpu", tasks=tasks, batches=True))
         truth = check_truth(session, generator, config, count, lenses)
-    return replace(report, path=out, truth=truth, skipped=skipped)
+    return replace(report, path=out, truth=truth, skipped=skipped, config=config)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:

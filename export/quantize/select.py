@@ -96,6 +96,7 @@ class PrecisionReport:
 
     failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
     processor: the one that all were measured on. truth: float32's metres against it, None where there is none.
+    config: what the network was trained by, for its card.
     """
 
     models: list[Candidate]
@@ -108,6 +109,7 @@ class PrecisionReport:
     processor: Processor = field(default_factory=this_processor)
     target: Target = "cpu"
     truth: TruthReport | None = None
+    config: Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -180,7 +182,16 @@ def export_precisions(
         written = [_write(one, path_of(one.precision, out), made[0], options) for one in made]
     names = [f"{source.format}:{source.root}" for source in config.data.val]
     return PrecisionReport(
-        written, parity, metadata, names, quantisation, failed, skipped, target=options.target, truth=truth
+        written,
+        parity,
+        metadata,
+        names,
+        quantisation,
+        failed,
+        skipped,
+        target=options.target,
+        truth=truth,
+        config=trained.config,
     )
 
 
