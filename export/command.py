@@ -75,9 +75,7 @@ def _facts(one: Candidate, report: PrecisionReport) -> FileFacts:
     if one.precision != reference.precision:
         rows = [[name.strip(), cells[1], cells[0]] for name, cells in _rows([reference, one], reference.figures)]
     assert one.path is not None
-    return FileFacts(
-        one.path, one.megabytes, one.precision, report.target, report.processor.description, compared=rows
-    )
+    return FileFacts(one.path, one.megabytes, one.precision, report.target, report.processor.description, compared=rows)
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all

@@ -12,7 +12,6 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -29,6 +28,8 @@ using json = nlohmann::json;
 
 static const std::string kResize = "by area where both sides shrink, else bilinear";
 static const int kFormat = 2;  // of the metadata; a later one may mean something else
+
+[[noreturn]] void fail(const std::string& reason) { throw std::runtime_error(reason); }
 
 // A frame resized to `scaled`; the network sees `taken` of it, which lies at `shown` of its input.
 struct Framing {
@@ -72,11 +73,13 @@ cv::Mat prepare(const cv::Mat& bgr, const Framing& framing, cv::Size net) {
 double number_of(const std::string& option, const std::string& text) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end || !(value > 0)) throw std::runtime_error(option + " " + text + ": not a number above 0");
+  if (text.empty() || *end || !(value > 0)) fail(option + " " + text + ": not a number above 0");
   return value;
 }
 
-double number(const json& meta, const char* key) { return meta.contains(key) && meta[key].is_number() ? meta[key].get<double>() : 0; }
+double number(const json& meta, const char* key) {
+  return meta.contains(key) && meta[key].is_number() ? meta[key].get<double>() : 0;
+}
 
 // The focal length that the network sees over the one that depth was learnt for; nothing where the file's own holds.
 std::optional<float> lens_zoom(const json& meta, cv::Size frame, const Framing& framing, double fx) {
@@ -88,11 +91,12 @@ std::optional<float> lens_zoom(const json& meta, cv::Size frame, const Framing& 
     fx = lens["fx_px"].get<double>() * wide;
     fy = lens["fy_px"].get<double>() * std::max(1.0, std::nearbyint(height * wide)) / height;
   }
-  const double learnt = number(meta, "canonical_fx_px") > 0 ? number(meta, "canonical_fx_px") : number(meta, "trained_fx_px");
-  if (learnt <= 0) throw std::runtime_error("this file does not tell the lens it was trained behind; leave --fx out");
+  const double canonical = number(meta, "canonical_fx_px"), trained = number(meta, "trained_fx_px");
+  const double learnt = canonical > 0 ? canonical : trained;
+  if (learnt <= 0) fail("this file does not tell the lens it was trained behind; leave --fx out");
   const double x = double(framing.scaled.width) / frame.width, y = double(framing.scaled.height) / frame.height;
   const double zoom = std::sqrt(fx * x * fy * y) / learnt;
-  if (zoom < 0.25 || zoom > 4) throw std::runtime_error("--fx is that of a lens more than 4 times as long or short as the trained one");
+  if (zoom < 0.25 || zoom > 4) fail("--fx: more than 4 times as long or short as the lens that depth was learnt for");
   return float(zoom);
 }
 
@@ -107,36 +111,43 @@ void write_npy(const fs::path& path, const Map& map) {
   const cv::Mat& first = map.planes[0];
   std::string shape = map.planes.size() > 1 ? std::to_string(map.planes.size()) + ", " : "";
   shape += std::to_string(first.rows) + ", " + std::to_string(first.cols);
-  std::string head = std::string("{'descr': '") + (map.bytes ? "|u1" : "<f4") + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  const std::string type = map.bytes ? "|u1" : "<f4";
+  std::string head = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
   head.append((64 - (10 + head.size() + 1) % 64) % 64, ' ').push_back('\n');
   std::ofstream file(path, std::ios::binary);
   const unsigned length = unsigned(head.size());
   file << "\x93NUMPY\x01" << '\0' << char(length & 255) << char(length >> 8) << head;
   for (const cv::Mat& plane : map.planes)
-    for (int row = 0; row < plane.rows; ++row) file.write(plane.ptr<char>(row), std::streamsize(plane.cols * plane.elemSize()));
-  if (!file) throw std::runtime_error("cannot write " + path.string());
+    for (int row = 0; row < plane.rows; ++row)
+      file.write(plane.ptr<char>(row), std::streamsize(plane.cols * plane.elemSize()));
+  if (!file) fail("cannot write " + path.string());
 }
 
 // As `advmtl predict --raw`: classes as ids, depth as metres * 256 in 16 bits, 0 where there is none.
 void write_png(const fs::path& path, const cv::Mat& plane) {
   cv::Mat content = plane;
   if (plane.type() == CV_32F) {
-    cv::Mat known = plane.clone();
-    known.setTo(0, (plane != plane) | (plane > 255.99f));
-    known.convertTo(content, CV_16U, 256);
+    content = cv::Mat(plane.size(), CV_16U);
+    for (int row = 0; row < plane.rows; ++row)
+      for (int column = 0; column < plane.cols; ++column) {
+        const float metres = plane.at<float>(row, column);
+        content.at<uint16_t>(row, column) = metres >= 0 && metres < 256 ? cv::saturate_cast<uint16_t>(metres * 256) : 0;
+      }
   }
-  if (!cv::imwrite(path.string(), content)) throw std::runtime_error("cannot write " + path.string());
+  if (!cv::imwrite(path.string(), content)) fail("cannot write " + path.string());
 }
 
 // Whether an output means nothing: classes are 255 everywhere, or a number is NaN, or infinite where it is not the sky.
-bool faulty(const Map& map, const cv::Mat& classes, const json& sky) {
+bool faulty(const Map& map, const cv::Mat& classes, const std::set<int>& sky) {
   if (map.bytes) return map.name == "classes" && cv::countNonZero(classes == 255) > 0;
-  for (const cv::Mat& plane : map.planes) {
-    cv::Mat odd = (plane != plane) | (cv::abs(plane) == std::numeric_limits<float>::infinity());
-    if (!classes.empty())
-      for (const json& one : sky) odd.setTo(0, (classes == one.get<int>()) & (plane == std::numeric_limits<float>::infinity()));
-    if (cv::countNonZero(odd)) return true;
-  }
+  for (const cv::Mat& plane : map.planes)
+    for (int row = 0; row < plane.rows; ++row)
+      for (int column = 0; column < plane.cols; ++column) {
+        const float value = plane.at<float>(row, column);
+        const bool no_distance = !classes.empty() && sky.count(classes.at<uint8_t>(row, column));
+        const bool endless = std::isinf(value) && value > 0 && no_distance;
+        if (!std::isfinite(value) && !endless) return true;
+      }
   return false;
 }
 
@@ -147,7 +158,8 @@ Next open_source(const std::string& source) {
   if (!fs::is_directory(source)) {
     auto capture = std::make_shared<cv::VideoCapture>();
     const bool camera = std::all_of(source.begin(), source.end(), ::isdigit);
-    if (!(camera ? capture->open(std::stoi(source)) : capture->open(source))) throw std::runtime_error("cannot open " + source);
+    const bool opened = camera ? capture->open(std::stoi(source)) : capture->open(source);
+    if (!opened) fail("cannot open " + source);
     return [capture, count = 0](std::string& name, cv::Mat& frame) mutable {
       char text[16];
       std::snprintf(text, sizeof text, "%06d", count++);
@@ -159,14 +171,14 @@ Next open_source(const std::string& source) {
   for (const auto& entry : fs::directory_iterator(source))
     if (entry.is_regular_file() && cv::haveImageReader(entry.path().string())) paths->push_back(entry.path());
   std::sort(paths->begin(), paths->end());
-  if (paths->empty()) throw std::runtime_error("no picture in " + source);
+  if (paths->empty()) fail("no picture in " + source);
   std::set<fs::path> stems;
   for (const fs::path& path : *paths)
-    if (!stems.insert(path.stem()).second) throw std::runtime_error("two pictures are called " + path.stem().string());
+    if (!stems.insert(path.stem()).second) fail("two pictures are called " + path.stem().string());
   return [paths, at = size_t(0)](std::string& name, cv::Mat& frame) mutable {
     if (at == paths->size()) return false;
     frame = cv::imread((*paths)[at].string(), cv::IMREAD_COLOR);
-    if (frame.empty()) throw std::runtime_error("cannot read " + (*paths)[at].string());
+    if (frame.empty()) fail("cannot read " + (*paths)[at].string());
     name = (*paths)[at++].stem().string();
     return true;
   };
@@ -187,20 +199,23 @@ int run(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const bool option = word.rfind("--", 0) == 0;
-    if (option && i + 1 == argc) throw std::runtime_error(word + " needs a value");
+    if (option && i + 1 == argc) fail(word + " needs a value");
     if (word == "--out") out = argv[++i];
     else if (word == "--arrays") arrays = argv[++i];
     else if (word == "--fx") fx = number_of(word, argv[i + 1]), ++i;
     else if (word == "--fit") fit = argv[++i];
     else if (word == "--threads") threads = int(number_of(word, argv[i + 1])), ++i;
-    else if (option) throw std::runtime_error("no option " + word);
+    else if (option) fail("no option " + word);
     else (model.empty() ? model : source) = word;
   }
-  if (source.empty()) throw std::runtime_error("usage: run_model MODEL.onnx FOLDER|VIDEO|CAMERA [--out DIR] [--arrays DIR] [--fx PIXELS] [--fit crop|pad|stretch] [--threads N]");
+  if (source.empty())
+    fail("usage: run_model MODEL.onnx FOLDER|VIDEO|CAMERA [--out DIR] [--arrays DIR] [--fx PIXELS]"
+         " [--fit crop|pad|stretch] [--threads N]");
   for (const fs::path& folder : {out, arrays})
     if (!folder.empty()) {
       fs::create_directories(folder);
-      if (fs::is_directory(source) && fs::equivalent(folder, source)) throw std::runtime_error("results need a folder of their own");
+      if (fs::is_directory(source) && fs::equivalent(folder, source))
+        fail("results need a folder of their own");
     }
 
   Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "advmtl");  // a warning about lens_zoom, which is meant so, is not shown
@@ -210,19 +225,20 @@ int run(int argc, char** argv) {
   Ort::Session session(env, fs::path(model).c_str(), options);
   Ort::AllocatorWithDefaultOptions allocator;
   const auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("advmtl", allocator);
-  if (!text) throw std::runtime_error(model + ": no advmtl metadata; make the file with `advmtl export`");
+  if (!text) fail(model + ": no advmtl metadata; make the file with `advmtl export`");
   const json meta = json::parse(text.get());
-  if (meta.value("format_version", 0) != kFormat) throw std::runtime_error(model + ": metadata of another format than 2");
-  if (meta["resize"] != kResize) throw std::runtime_error(model + ": an unknown resize rule, " + meta["resize"].dump());
-  if (meta.value("batch", 1) != 1) throw std::runtime_error(model + ": takes several frames at a time; this program gives one");
+  if (meta.value("format_version", 0) != kFormat) fail(model + ": metadata of another format than 2");
+  if (meta["resize"] != kResize) fail(model + ": an unknown resize rule, " + meta["resize"].dump());
+  if (meta.value("batch", 1) != 1) fail(model + ": takes several frames at a time; this program gives one");
   if (fit.empty()) fit = meta["fit"];
-  if (fit != "crop" && fit != "pad" && fit != "stretch") throw std::runtime_error("fit " + fit + ": crop, pad or stretch");
+  if (fit != "crop" && fit != "pad" && fit != "stretch") fail("fit " + fit + ": crop, pad or stretch");
   const cv::Size net(meta["size"][0], meta["size"][1]);
   const bool of_lens = session.GetOverridableInitializerCount() > 0;  // lens_zoom, of files that need it
   std::vector<std::string> names = meta["outputs"];
   std::vector<const char*> wanted;
   for (const auto& name : names) wanted.push_back(name.c_str());
 
+  const std::set<int> sky = meta["sky"];
   const Next next = open_source(source);
   const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   const std::vector<int64_t> shape = {1, net.height, net.width, 3}, one = {1};
@@ -237,14 +253,16 @@ int run(int argc, char** argv) {
     cv::Mat image = prepare(frame, framing, net);
     std::vector<Ort::Value> inputs;
     std::vector<const char*> given = {"image"};
-    inputs.push_back(Ort::Value::CreateTensor<uint8_t>(memory, image.data, image.total() * 3, shape.data(), shape.size()));
+    inputs.push_back(
+        Ort::Value::CreateTensor<uint8_t>(memory, image.data, image.total() * 3, shape.data(), shape.size()));
     std::optional<float> zoom = of_lens ? lens_zoom(meta, frame.size(), framing, fx) : std::nullopt;
     if (zoom) {
       given.push_back("lens_zoom");
       inputs.push_back(Ort::Value::CreateTensor<float>(memory, &*zoom, 1, one.data(), 1));
     }
     const auto ready = Clock::now();
-    auto values = session.Run(Ort::RunOptions{nullptr}, given.data(), inputs.data(), inputs.size(), wanted.data(), wanted.size());
+    auto values = session.Run(Ort::RunOptions{nullptr}, given.data(), inputs.data(), inputs.size(), wanted.data(),
+                              wanted.size());
     const auto done = Clock::now();
     const auto ms = [](auto from, auto to) { return std::chrono::duration<double, std::milli>(to - from).count(); };
     before.push_back(ms(start, ready)), inside.push_back(ms(ready, done)), total.push_back(ms(start, done));
@@ -256,21 +274,25 @@ int run(int argc, char** argv) {
       const bool bytes = info.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
       const size_t size = size_t(net.area()) * (bytes ? 1 : 4), count = info.GetElementCount() / size_t(net.area());
       Map map{names[i], bytes, {}};
+      uint8_t* content = values[i].GetTensorMutableData<uint8_t>();
       for (size_t plane = 0; plane < count; ++plane)
-        map.planes.push_back(cv::Mat(net, bytes ? CV_8U : CV_32F, values[i].GetTensorMutableData<uint8_t>() + plane * size)(framing.shown));
+        map.planes.push_back(cv::Mat(net, bytes ? CV_8U : CV_32F, content + plane * size)(framing.shown));
       if (map.name == "classes") classes = map.planes[0];
       maps.push_back(map);
     }
     bool bad = false;
     for (const Map& map : maps) {
-      bad = bad || faulty(map, classes, meta["sky"]);
+      bad = bad || faulty(map, classes, sky);
       if (!arrays.empty()) write_npy(arrays / (name + "_" + map.name + ".npy"), map);
-      if (!out.empty() && (map.name == "classes" || map.name == "depth_m")) write_png(out / (name + (map.bytes ? "_classes.png" : "_depth.png")), map.planes[0]);
+      if (out.empty()) continue;
+      if (map.name == "classes") write_png(out / (name + "_classes.png"), map.planes[0]);
+      if (map.name == "depth_m") write_png(out / (name + "_depth.png"), map.planes[0]);
     }
     if (bad) ++faults, std::cerr << "invalid outputs on " << name << "\n";
   }
-  std::printf("%zu frames at %dx%d, %s, %d with invalid outputs\n", total.size(), net.width, net.height, fit.c_str(), faults);
-  if (total.empty()) throw std::runtime_error("no frame in " + source);
+  std::printf("%zu frames at %dx%d, %s, %d with invalid outputs\n", total.size(), net.width, net.height, fit.c_str(),
+              faults);
+  if (total.empty()) fail("no frame in " + source);
   print("prepare", before), print("net", inside), print("total", total);
   return faults ? 3 : 0;
 }

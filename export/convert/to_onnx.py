@@ -309,7 +309,9 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
     lens = report.metadata.lens
     several = f", {report.metadata.batch} frames at a time" if report.metadata.batch > 1 else ""
-    console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}{several}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}{several}", highlight=False, soft_wrap=True
+    )
     console.print(table)
     print_truth(report.truth, console)
     if report.metadata.size_factor != 1:

@@ -148,9 +148,7 @@ class Session:
         lenses = [None] * len(frames) if lenses is None else lenses
         if len(frames) != count or len(lenses) != count:
             raise InputError(f"{len(frames)} frames, {len(lenses)} lenses: this model takes {count} at a time")
-        views = [
-            self.view((frame.shape[1], frame.shape[0]), lens) for frame, lens in zip(frames, lenses, strict=True)
-        ]
+        views = [self.view((frame.shape[1], frame.shape[0]), lens) for frame, lens in zip(frames, lenses, strict=True)]
         images = np.stack([view.framing.picture(frame) for view, frame in zip(views, frames, strict=True)])
         outputs = self.infer(images, np.array([view.zoom for view in views], np.float32))
         singles = [{name: value[i : i + 1] for name, value in outputs.items()} for i in range(count)]

@@ -68,7 +68,9 @@ def test_a_frame_without_numbers_leaves_the_others_alone() -> None:
 
 def test_the_file_says_how_many_and_refuses_one(paths: tuple[Path, Path], tmp_path: Path) -> None:
     model = onnx.load(paths[1])
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*model.graph.input, *model.graph.output]}
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*model.graph.input, *model.graph.output]
+    }
     assert shapes == {"image": [3, 96, 160, 3], "lens_zoom": [3], "classes": [3, 96, 160], "depth_m": [3, 96, 160]}
     properties = {entry.key: entry.value for entry in model.metadata_props}
     assert from_properties(properties, paths[1]).batch == 3
@@ -114,7 +116,9 @@ def test_half_precision_and_tensorrt_take_it(paths: tuple[Path, Path], tmp_path:
     model = fit_types(onnx.load(paths[1]))
     assert unsupported(model) == []
     onnx.save(to_half(model), tmp_path / "half.onnx")
-    half, full = (open_session(path, "cpu", batches=True).run_batch(FRAMES) for path in (tmp_path / "half.onnx", paths[1]))
+    half, full = (
+        open_session(path, "cpu", batches=True).run_batch(FRAMES) for path in (tmp_path / "half.onnx", paths[1])
+    )
     for one, two in zip(half, full, strict=True):
         assert one.depth_m is not None and two.depth_m is not None
         both = np.isfinite(one.depth_m) & np.isfinite(two.depth_m)
