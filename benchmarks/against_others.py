@@ -245,7 +245,9 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
 
         def process_preds(self, preds: dict[str, Tensor], task_name: str | None = None) -> dict[str, Tensor]:
             del task_name
-            return {task: F.interpolate(one, shown[0], mode="bilinear", align_corners=True) for task, one in preds.items()}
+            return {
+                task: F.interpolate(one, shown[0], mode="bilinear", align_corners=True) for task, one in preds.items()
+            }
 
     def head(channels: int) -> nn.Module:  # atrous pyramid of rates 12, 24, 36, as DeepLab has it
         return torchvision.models.segmentation.deeplabv3.DeepLabHead(2048, channels)
@@ -397,7 +399,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="format:root with the splits train and val; without, the sources that --config names")
+    parser.add_argument(
+        "--data", help="format:root with the splits train and val; without, the sources that --config names"
+    )
     parser.add_argument("--config", default="demo")
     parser.add_argument("--set", nargs="*", default=[], help="key=value for ours")
     parser.add_argument("--seconds", type=float, default=200)
