@@ -58,9 +58,10 @@ class Metadata:
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
     `size` is (width, height) of the network, `trained_size` that of its training. `batch` is how many frames it takes
-    at a time, each with a zoom of its own. `outputs` are what `layouts` describes. `camera` is the camera of the training data, if it is known, in pixels of pictures of `camera_size`, the
-    training size; None in files without it. `things` are the classes that have instances; elsewhere an offset means
-    nothing. `own_classes`: the content of a label set that is none of advmtl's own, by which label files can be read.
+    at a time, each with a zoom of its own. `outputs` are what `layouts` describes. `camera` is the camera of the
+    training data, if it is known, in pixels of pictures of `camera_size`, the training size; None in files without it.
+    `things` are the classes that have instances; elsewhere an offset means nothing. `own_classes`: the content of a
+    label set that is none of advmtl's own, by which label files can be read.
     `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
 
     A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes
@@ -337,8 +338,8 @@ def _of_frames(metadata: Metadata) -> dict[str, str]:
         )
     if metadata.of_lens and metadata.learnt_fx_px is not None:
         told[f"{KEY}.{ZOOM}"] = (
-            f"{ZOOM}: float32 [{metadata.batch}], optional, {metadata.zoom:g} where it is not given: the frame's focal length in "
-            f"pixels of what the network sees, over {metadata.learnt_fx_px:g}"
+            f"{ZOOM}: float32 [{metadata.batch}], optional, {metadata.zoom:g} where it is not given: the frame's "
+            f"focal length in pixels of what the network sees, over {metadata.learnt_fx_px:g}"
         )
     return told
 

@@ -15,7 +15,6 @@ from export.graph import CLASSES, DEPTH, DEPTH_ERROR, IGNORED_CLASS, Metadata, V
 from preprocessing.ground import Fit, Framing, InputError, LabelSet, Lens
 from preprocessing.sets import ToldLens
 
-
 Zoom = float | NDArray[np.float32]
 """The factor of the lens of all frames of a batch, or float32 `[N]`, one each."""
 

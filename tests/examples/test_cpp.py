@@ -58,7 +58,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network(metadata: Metadata, path: Path) -> Path:
-    """An ONNX file of the contract whose outputs move with every pixel: class by colour, metres by the mean of three."""
+    """An ONNX file of the contract: the class is the strongest colour, metres follow the mean of the three."""
     from onnx import TensorProto, helper
 
     height, width = metadata.size[1], metadata.size[0]

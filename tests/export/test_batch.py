@@ -18,7 +18,6 @@ from export.graph.tensorrt_edits import fit_types, unsupported
 from export.quantize.fp16 import to_half
 from export.quantize.select import Options
 from export.session import filled, open_session
-from export.stream import infer
 from preprocessing.ground import InputError, Lens
 
 FRAMES = [make_frame(i, size) for i, size in enumerate(((200, 120), (160, 96), (131, 217)))]
