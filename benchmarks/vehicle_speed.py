@@ -76,7 +76,7 @@ def rows_of(name: str, network: Generator, frames: list[Frame], folder: Path, op
         outputs=(CLASSES, DEPTH),
         class_names=tuple(map(str, range(classes))),
         palette=((0, 0, 0),) * classes,
-        depth_range_m=(network.depth.min_m, network.depth.max_m),
+        depth_range_m=network.spec.depth_range_m,
     )
     parameters, gmacs = count(network, (width, height))
     border = border_share(network, frames)

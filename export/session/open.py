@@ -11,7 +11,9 @@ from advmtl.tasks import TASKS, Task
 from export.session.checkpoint import open_checkpoint
 from export.session.engine import open_engine
 from export.session.onnx_runtime import PROVIDERS, open_onnx, session_options
+from export.session.processor import threads_here
 from export.session.session import Session
+from export.session.waiting import MeasuredWaiting
 from preprocessing.ground import FITS, Fit, InputError, Lens
 from preprocessing.sets import ToldLens
 
@@ -22,7 +24,7 @@ def open_session(
     threads: int = 0,
     *,
     optimise: bool = True,
-    spin: bool = False,
+    spin: bool | None = False,
     tasks: Mapping[str, Task] = TASKS,
     lens: ToldLens | Lens | None = None,
     fit: Fit | None = None,
@@ -33,7 +35,7 @@ def open_session(
     takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process
     may use. optimise: False lets ONNX Runtime run an ONNX graph as written, to measure what another runtime will make
     of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
-    else to do. tasks: a table with those that the model has learnt. lens: of the frames as they are, where they bring
+    else to do; None: as proves faster on the first frames (`MeasuredWaiting`). tasks: a table with those that the model has learnt. lens: of the frames as they are, where they bring
     none (`told_lens`); None: the model's own. fit: crop, pad or stretch frames of another aspect; None: as the model
     says.
     Raises: InputError, one line, for a missing file, a model that is not ours, or a provider this machine lacks.
@@ -46,7 +48,10 @@ def open_session(
     if not path.exists():
         raise InputError(f"{path}: no such model; give an exported .onnx file, a run folder or a .pt checkpoint")
     if path.suffix == ".onnx":
-        session = replace(open_onnx(path, provider, session_options(threads, optimise, spin)), tasks=tasks)
+        session = replace(open_onnx(path, provider, session_options(threads, optimise, bool(spin))), tasks=tasks)
+        if spin is None and session.provider == PROVIDERS["cpu"] and (threads or threads_here()) > 1:
+            other = open_onnx(path, "cpu", session_options(threads, optimise, spin=True))
+            session = replace(session, network=MeasuredWaiting(session.network, other.network))  # type: ignore[arg-type]
     elif path.is_dir() or path.suffix == ".pt":
         session = open_checkpoint(path, provider, threads, tasks)
     elif path.suffix == ".engine":

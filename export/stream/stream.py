@@ -12,7 +12,7 @@ from typing import Any
 
 from advmtl.infer_options import InferOptions
 from export.graph import told_lens
-from export.session import WARM_UP, Session, open_session
+from export.session import WARM_UP, Session, open_session, spinning
 from export.stream.outputs import Outputs, grouped, open_outputs
 from export.stream.pipeline import RECORD_VERSION, OnFrame, StreamState, overlap
 from export.stream.queue import session_threads
@@ -76,7 +76,8 @@ def infer_from(options: InferOptions) -> StreamReport:
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
-    session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    spin = spinning(options.waiting, options.in_flight)
+    session = open_session(options.model, options.provider, threads, spin=spin, lens=lens, fit=options.fit)  # type: ignore[arg-type]
     return infer(session, options.source, outputs, reading)
 
 
@@ -104,7 +105,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         source=run.source.description,
         out=[str(path) for path in out if path is not None],
         provider=session.provider,
-        note=session.note,
+        note=session.told,
         model_size=session.metadata.size,
         policy="latest" if run.reading.takes_latest(run.source) else "every",
         frames=frames,
