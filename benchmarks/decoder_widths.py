@@ -25,7 +25,7 @@ from against_others import FIGURES, config_of, mean_and_deviation, measured
 from advmtl.config import Config
 from advmtl.data import Batch, train_loader
 from advmtl.training import build, settle_classes, train_step
-from advmtl.training.optimizers import set_learning_rate
+from advmtl.training.loop import set_learning_rate
 from advmtl.training.state import State
 from preprocessing.ground import write_json
 

@@ -21,18 +21,24 @@ class ChainedResidualPooling(nn.Module):
 
     RefineNet (Lin et al. 2017), in the light-weight form of Nekrasov et al. 2018 with 1x1 convolutions; the
     "Conditional Refinement Pooling" of the system paper (docs/method.md).
+
+    Attributes:
+        windows: what maxima are taken over, one after the other; the maxima of columns and then of rows are the same.
     """
 
     def __init__(self, channels: int, stages: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(stages))
+        self.windows: tuple[tuple[int, int], ...] = ((5, 5),)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine `x`."""
         x = F.relu(x)
         top = x
         for convolution in self.convolutions:
-            top = convolution(F.max_pool2d(top, 5, stride=1, padding=2))
+            for height, width in self.windows:
+                top = F.max_pool2d(top, (height, width), stride=1, padding=(height // 2, width // 2))
+            top = convolution(top)
             x = x + top
         return x
 
