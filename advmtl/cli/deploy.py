@@ -79,7 +79,8 @@ def export(
     ] = "infinite",
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
     verify: Annotated[
-        list[str] | None, typer.Option(help="Also run what was written in onnxruntime or openvino, and compare; repeatable.")
+        list[str] | None,
+        typer.Option(help="Also run what was written in onnxruntime or openvino; repeatable."),
     ] = None,
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.

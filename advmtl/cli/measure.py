@@ -154,7 +154,9 @@ def _opened(
 
         kind, _, number = device.partition(":")
         if number not in ("", "0"):
-            raise InputError(f"--device {device}: a file runs on the first GPU; CUDA_VISIBLE_DEVICES={number} makes it that")
+            raise InputError(
+                f"--device {device}: a file runs on the first GPU; CUDA_VISIBLE_DEVICES={number} makes it that"
+            )
         session = open_session(model, kind)
         config = file_config(session.metadata)
         return Deployed(session), config, file_loaders(model, config, data, manner), "cpu", {}

@@ -204,6 +204,6 @@ def _pairs(
     for frame in frames:
         image = prepare(frame, metadata.size, metadata.fit)
         # Once behind the lens that is baked in, once behind another one, where there can be one.
-        for zoom in (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]:
-            pairs.append((session.infer(image, zoom), wanted(image, zoom)))
+        zooms = (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]
+        pairs += [(session.infer(image, zoom), wanted(image, zoom)) for zoom in zooms]
     return pairs

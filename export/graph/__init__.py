@@ -50,8 +50,8 @@ _NAMES = {
     "description": "describe",
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
     "lens_input": "fix_zoom offer_zoom",
-    "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY MEASURED OFFSETS PRECISION SAFE_INTEGERS ZOOM "
-    "Metadata from_json from_properties to_properties",
+    "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY MEASURED OFFSETS PRECISION SAFE_INTEGERS "
+    "ZOOM Metadata from_json from_properties to_properties",
     "properties": "read_properties",
     "tensorrt_edits": "fit_types unsupported",
     "view": "MAX_ZOOM View own_lens told_lens view_of",

@@ -1,4 +1,4 @@
-"""The properties of an `.onnx` file, read past its weights: a vehicle has no onnx, and a runtime loads the whole file."""
+"""The properties of an `.onnx` file, read past its weights: a vehicle has no onnx, and a runtime loads all of it."""
 
 import io
 from collections.abc import Iterator

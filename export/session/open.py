@@ -9,8 +9,8 @@ from pathlib import Path
 
 from advmtl.tasks import TASKS, Task
 from export.session.checkpoint import open_checkpoint
-from export.session.engine import open_engine
 from export.session.choice import is_export, suited
+from export.session.engine import open_engine
 from export.session.onnx_runtime import PROVIDERS, has_cuda_driver
 from export.session.runtimes import RUNTIMES, Asked, Runtime, runtime_of
 from export.session.session import Session

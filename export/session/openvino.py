@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import CLASSES, DEPTH_ERROR, IGNORED_CLASS, INPUT, ZOOM, from_properties
+from export.graph import CLASSES, DEPTH_ERROR, IGNORED_CLASS, INPUT, ZOOM, from_properties, read_properties
 from export.session.onnx_runtime import check_described
 from export.session.processor import threads_here
 from export.session.session import Session
@@ -56,9 +56,7 @@ def open_openvino(path: Path, asked: "Asked") -> Session:
         model = core.read_model(str(path))
     except Exception as error:  # its exceptions share no other parent
         raise InputError(f"{path}: OpenVINO cannot read it ({first_line(error)})") from None
-    told = model.get_rt_info()
-    properties = dict(told["framework"].astype(dict)) if "framework" in told else {}
-    metadata = from_properties({name: str(value) for name, value in properties.items()}, path)
+    metadata = from_properties(read_properties(path), path)
     width, height = metadata.size
     names = [value.get_any_name() for value in model.outputs]
     inputs = [(one.get_any_name(), list(one.get_shape()), one.get_element_type()) for one in model.inputs]
@@ -66,7 +64,7 @@ def open_openvino(path: Path, asked: "Asked") -> Session:
     _check_weights(path, model)
     takes_zoom = _offer_zoom(ov, model)
     network = _Network(ov, core, model, asked.threads or threads_here(), metadata.zoom if takes_zoom else None)
-    note = f"OpenVINO {openvino_version()}; every {CHECKED_EVERY}th frame is looked at for NaN"
+    note = f"OpenVINO {openvino_version()}; one frame in {CHECKED_EVERY} is looked at for NaN"
     return Session(metadata, "OpenVINO CPU", note, network, concurrent=False, takes_zoom=takes_zoom)
 
 
