@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from standins import make_config, make_frame, make_generator, trained
 
 from export.command import export_all
-from export.convert import to_onnx
-from export.convert import verify as verification
+from export.convert import to_onnx, verification
 from export.convert.parity import ParityError
-from export.convert.verify import verify
+from export.convert.verification import verify
 from export.quantize.select import Options
 from export.session import Asked, Session
 from export.session.runtimes import RUNTIMES, Runtime
