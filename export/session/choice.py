@@ -37,6 +37,7 @@ def suited(folder: Path, gpu: bool, processor: Processor | None = None) -> tuple
         files[precision], properties[precision] = path, told
     if not files:
         raise InputError(f"{folder}: holds no .onnx file of advmtl's; make one with `advmtl export`")
+    order: tuple[str, ...]
     if gpu:
         order, why = ("fp16", "fp32", "int8"), "a GPU runs it"
     else:
