@@ -108,7 +108,9 @@ def main() -> None:
     parser.add_argument("--channels", nargs="+", default=["64", "32,64,64,64"])
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--measures", type=int, default=3, help="how often, at equal distances, the last step among them")
+    parser.add_argument(
+        "--measures", type=int, default=3, help="how often, at equal distances, the last step among them"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/decoder_widths.json"))
     args = parser.parse_args()
     torch.set_num_threads(1)

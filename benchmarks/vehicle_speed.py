@@ -121,7 +121,9 @@ def pictures(folder: Path | None, size: tuple[int, int], limit: int = 4) -> list
 def main() -> None:
     """Build, export, run in turn, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", nargs="*", default=["baseline", "fast", "nano"], help="configurations, with random weights")
+    parser.add_argument(
+        "--config", nargs="*", default=["baseline", "fast", "nano"], help="configurations, with random weights"
+    )
     parser.add_argument("--run", nargs="*", type=Path, default=[], help="trained runs of ours")
     parser.add_argument(
         "--model", nargs="*", type=Path, default=[], help="exported .onnx files, e.g. of another precision"

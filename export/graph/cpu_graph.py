@@ -286,8 +286,8 @@ class BorderClasses(nn.Module):
         """Take logits [1,K,h,w]; return the classes, uint8 [1,4h,4w]."""
         classes = logits.shape[1]
         pixels = logits.permute(0, 2, 3, 1).reshape(-1, classes)
-        # Of a matrix's rows: a transposition alone ONNX Runtime pushes through the arg max, which then runs across memory
-        # and takes four times as long (findings/ort_arg_max_transposed.sh).
+        # Of a matrix's rows: a transposition alone ONNX Runtime pushes through the arg max, which then runs across
+        # memory and takes four times as long (findings/ort_arg_max_transposed.sh).
         best = pixels.argmax(1).float().view(1, 1, self.height, self.width)  # torch pads no integers by the edge
         best = F.pad(best, (1, 1, 1, 1), mode="replicate")[0, 0]
         first = best[:-1, :-1]

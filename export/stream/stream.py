@@ -13,12 +13,12 @@ from typing import Any
 from advmtl.infer_options import InferOptions
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session, spinning
-from export.stream.outputs import Outputs, grouped, open_outputs
-from export.stream.pipeline import RECORD_VERSION, OnFrame, StreamState, overlap
+from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
+from export.sources import CameraSettings, Preparing, Reading, Source, crop_of
+from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from export.stream.source import Reading, Source
-from preprocessing.ground import stop_requests
+from preprocessing.ground import InputError, stop_requests
 
 
 def run(
@@ -38,9 +38,13 @@ def run(
     """
     reading = reading or Reading()
     shared = StreamState(reading.open(source), reading, asked=stop)
-    take = None if on_frame is None else grouped([on_frame], session.metadata, session.tasks)
+
+    def take(frame: Inferred) -> None:
+        if on_frame is not None:
+            on_frame(completed(frame, session.metadata, session.tasks))
+
     started = time.perf_counter()
-    overlap(shared, session, take, None, _nobody)
+    overlap(shared, session, None if on_frame is None else take, None, _nobody)
     return _report(shared, session, [], started)
 
 
@@ -57,13 +61,11 @@ def infer(
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
     results = [path for path in (outputs.out, outputs.arrays) if path is not None]
     shared = StreamState(reading.open(source, results), reading)
+    setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
     started = time.perf_counter()
     with (
         stop_requests(shared.interrupt),
-        open_outputs(outputs, session.metadata, shared.source.fps, shared.enough.set, session.tasks) as (
-            take,
-            record,
-        ),
+        open_outputs(outputs, setting, shared.enough.set) as (take, record),
         _progress(shared) as bar,
     ):
         overlap(shared, session, take, record, bar.advance if bar is not None else _nobody)
@@ -72,12 +74,35 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
-    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
+    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
+    if options.undistort and options.camera is None:
+        raise InputError("--undistort: tell the camera's calibration with --camera FILE")
+    preparing = Preparing(options.camera if options.undistort else None, crop_of(options.crop), lens)
+    reading = Reading(
+        options.policy,
+        options.limit,
+        options.loop,
+        options.reconnect_seconds,
+        options.in_flight,
+        camera=CameraSettings.of(
+            options.camera_size, options.camera_fps, options.camera_format, options.camera_exposure
+        ),
+        live=options.live,
+        preparing=None if preparing.nothing else preparing,
+    )
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
-    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
-    spin = spinning(options.waiting, options.in_flight)
-    session = open_session(options.model, options.provider, threads, spin=spin, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    if preparing.undistort is not None:  # each frame brings the lens that it was drawn for
+        lens = None
+    session = open_session(
+        options.model,
+        options.provider,
+        threads,
+        spin=spinning(options.waiting, options.in_flight),
+        lens=lens,
+        fit=options.fit,  # type: ignore[arg-type]
+        runtime=options.runtime,
+    )
     return infer(session, options.source, outputs, reading)
 
 
@@ -116,6 +141,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         faulty=run.faulty.first,
         notices=run.notices,
         interrupted=run.interrupted,
+        lost=run.lost,
         warm_up=warm_up,
         frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},

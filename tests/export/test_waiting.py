@@ -25,7 +25,7 @@ class Stream:
         ways = [self.network(way) for way in ("sleep", "spin")]
         self.chooser = MeasuredWaiting(*ways, clock=lambda: self.now)
 
-    def network(self, way: str):  # noqa: ANN201
+    def network(self, way: str):
         def run(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray]:
             del zoom
             self.ran.append(way)
@@ -134,7 +134,7 @@ def test_the_report_says_what_was_chosen(tmp_path: Path) -> None:
     class Telling:
         told = "threads sleep: 2.0 ms in the network asleep, 3.0 spinning"
 
-        def __init__(self, network) -> None:  # noqa: ANN001
+        def __init__(self, network) -> None:
             self.network = network
 
         def __call__(self, image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray]:
