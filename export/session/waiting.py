@@ -15,9 +15,7 @@ from preprocessing.ground import InputError
 
 WAYS = ("sleep", "spin")
 WARM = 3  # first frames of each way: allocation and thread start
-BLOCK = (
-    5  # frames of one way in a row; the first one, whose data the other way has pushed out of the caches, is not timed
-)
+BLOCK = 5  # frames of one way in a row; the first one, whose data are not in the caches, is not timed
 BLOCKS = 4  # of each way
 GAIN, LOSS = 0.95, 1.03  # of the frame in the network, and of the time from one frame to the next
 

@@ -1,11 +1,12 @@
 """export.session.waiting: sleeping or spinning threads, chosen by what the frames take."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from standins import make_frame, make_session
+from standins import make_frame, make_session, make_source
 
 from export.session.open import open_session
 from export.session.waiting import BLOCK, BLOCKS, WARM, MeasuredWaiting, spinning
@@ -139,10 +140,6 @@ def test_the_report_says_what_was_chosen(tmp_path: Path) -> None:
 
         def __call__(self, image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray]:
             return self.network(image)
-
-    from dataclasses import replace
-
-    from standins import make_source
 
     session = make_session()
     session = replace(session, note="a note", network=Telling(session.network))
