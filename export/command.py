@@ -10,8 +10,8 @@ from rich.table import Table
 from export.convert import ParityError, in_unit, outputs_of, print_export, print_truth
 from export.graph import view_of
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
-from export.session import build_engines
-from preprocessing.ground import InputError, write_json
+from export.session import ENGINE_FILE, build_engines
+from preprocessing.ground import MODEL_FILE, InputError, Output, check_outputs, json_kind, write_json
 
 
 def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, count: int, engine: bool) -> None:
@@ -20,6 +20,7 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
     Raises: InputError; ParityError for a model that differs or loses too much, after all others are written.
     """
     console = Console(soft_wrap=True, emoji=False)
+    check_outputs(_files(out, options.precisions, engine=engine))
     if engine:
         options = replace(options, target="gpu")
     if set(options.precisions) == {"fp32"}:
@@ -54,6 +55,20 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
     if refused is not None:
         raise ParityError(refused)
     console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)
+
+
+REPORT = json_kind("a report of export", "metadata", "megabytes", either=("metadata", "models"))
+
+
+def _files(out: Path, precisions: Sequence[str], *, engine: bool) -> Iterator[Output]:
+    """All that an export to `out` writes."""
+    if set(precisions) != {"fp32"}:
+        yield Output("--out", out.parent / "export_report.json", REPORT, beside=True)
+    for path in dict.fromkeys(path_of(precision, out) for precision in precisions):
+        yield Output("--out", path, MODEL_FILE, beside=path != out)
+        yield Output("--out", path.with_suffix(".json"), REPORT, beside=True)
+        if engine:
+            yield Output("--out", path.with_suffix(".engine"), ENGINE_FILE, beside=True)
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all

@@ -19,7 +19,18 @@ from export.graph import Metadata
 from export.session import complete
 from export.stream.draw import Painter
 from export.stream.pipeline import RECORD_VERSION, Inferred, OnFrame, Record
-from preprocessing.ground import InputError, atomic_write, write_bytes
+from preprocessing.ground import (
+    ARRAYS,
+    DRAWN,
+    PICTURE,
+    InputError,
+    Kind,
+    atomic_write,
+    is_free,
+    mark_film,
+    with_text,
+    write_bytes,
+)
 
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 
@@ -69,6 +80,7 @@ def _video(path: Path, fps: float) -> Iterator[Write]:
                 writer.release()
         if writer is None:
             raise InputError(f"{path}: no frame to write")
+        mark_film(temporary, path.suffix)
         _verify(temporary, path, count)
 
 
@@ -93,14 +105,14 @@ def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> 
     return unique
 
 
-def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
+def new_paths(folder: Path, ending: str, kind: Kind) -> Callable[[str], Path]:
     """Return what gives a frame's name its path in `folder`, with a number where this stream has written that name. A
     name with folders, as those of a source's sub-folders, has the same ones there.
 
-    The folder itself shows what was written, so a stream of any length takes no more memory. Files that are there
-    already, of a former stream, are overwritten.
+    The folder itself shows what was written, so a stream of any length takes no more memory. Files of this kind that
+    are there already, of a former stream, are overwritten; those of anybody else stay, and the frame gets a number.
     """
-    former = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}")}
+    former = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}") if is_free(path, kind)}
     count = 0
 
     def path_of(name: str) -> Path:
@@ -121,13 +133,13 @@ def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
 @contextmanager
 def _folder(path: Path) -> Iterator[Write]:
     path.mkdir(parents=True, exist_ok=True)
-    path_of = new_paths(path, ".png")
+    path_of = new_paths(path, ".png", PICTURE)
 
     def write(name: str, picture: NDArray[np.uint8]) -> None:
         good, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), PNG_OPTIONS)
         if not good:
             raise OSError(f"{path}: OpenCV cannot encode a PNG of {picture.shape}")
-        write_bytes(path_of(name), content.tobytes())
+        write_bytes(path_of(name), with_text(content.tobytes(), DRAWN))
 
     yield write
 
@@ -175,7 +187,7 @@ def open_npz_sink(folder: Path) -> Callable[[Inferred], None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path_of = new_paths(folder, ".npz")
+        path_of = new_paths(folder, ".npz", ARRAYS)
     except OSError as error:
         raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
 

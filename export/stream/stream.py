@@ -10,15 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from advmtl.infer_options import InferOptions
+from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.stream.outputs import Outputs, grouped, open_outputs
 from export.stream.pipeline import RECORD_VERSION, OnFrame, StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from export.stream.source import Reading, Source
-from preprocessing.ground import stop_requests
+from export.stream.source import Reading, Source, find_images
+from preprocessing.ground import PICTURE, check_among, inputs_in, stop_requests
 
 
 def run(
@@ -55,6 +55,7 @@ def infer(
     """
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+    check_own(source, outputs)
     results = [path for path in (outputs.out, outputs.arrays) if path is not None]
     shared = StreamState(reading.open(source, results), reading)
     started = time.perf_counter()
@@ -72,12 +73,26 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
+    check_files(options)
     reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
     session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
     return infer(session, options.source, outputs, reading)
+
+
+def check_own(source: Source | str | Path, outputs: Outputs) -> None:
+    """Raise InputError where an output would replace the source, lie among its pictures or be another output."""
+    if isinstance(source, Source):
+        check_places(vars(outputs))
+        return
+    check_places(vars(outputs), inputs_in("the source", source))
+    folder = Path(source).expanduser()
+    if outputs.out is not None and outputs.out.is_dir() and folder.is_dir():
+        paths = find_images(folder)
+        read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+        check_among("--out", outputs.out, folder, read, PICTURE)
 
 
 def _nobody() -> None:

@@ -8,6 +8,7 @@ from standins import make_frame
 
 from export.stream import outputs as sinks
 from export.stream.outputs import new_paths, open_sink, unique_name
+from preprocessing.ground import PICTURE
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image
 
@@ -78,7 +79,7 @@ def test_unique_names_never_meet_one_that_is_taken() -> None:
 
 def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: Path) -> None:
     def write(names: list[str]) -> list[str]:
-        path_of, paths = new_paths(tmp_path, ".png"), []
+        path_of, paths = new_paths(tmp_path, ".png", PICTURE), []
         for name in names:
             paths.append(path_of(name))
             paths[-1].touch()
@@ -89,8 +90,20 @@ def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: P
     assert write(["a", "a", "a"]) == ["a.png", "a_000001.png", "a_000002.png"]
 
 
+def test_a_file_of_the_user_s_stays_and_the_frame_gets_a_number(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"the user's")
+    for _ in range(2):  # the second stream replaces what the first one wrote
+        with open_sink(tmp_path, 8.0) as write:
+            assert write is not None
+            write("a", make_frame(0))
+            write("b", make_frame(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_000000.png", "b.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"the user's"
+    assert np.array_equal(read_image(tmp_path / "b.png"), make_frame(1))
+
+
 def test_the_names_of_a_long_stream_take_no_memory(tmp_path: Path) -> None:
-    path_of = new_paths(tmp_path, ".png")
+    path_of = new_paths(tmp_path, ".png", PICTURE)
     tracemalloc.start()
     try:
         for i in range(3000):
