@@ -6,6 +6,7 @@ alone, or where it is empty; how an earlier result is known says its `Kind`.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,8 +92,7 @@ def check_among(option: str, out: Path, folder: Path, read: Sequence[tuple[str, 
     for _, path in read if inside else ():
         if path.resolve().is_relative_to(real) and not is_free(path, kind):
             raise InputError(
-                f"{option} {out}: holds {path.name}, which is one of the pictures of {folder} and not {kind.name}; give "
-                "another folder"
+                f"{option} {out}: holds {path.name}, a picture of {folder} and not {kind.name}; give another folder"
             )
 
 
@@ -202,17 +202,21 @@ def named_paths(text: str | Path) -> Iterator[Path]:
         return
     if isinstance(text, Path) or len(text) > _LONGEST:
         return
-    first = text.removeprefix("file://").partition(":")[2]
-    parts = [text.removeprefix("file://"), first, first.rpartition(":")[0], text.rpartition("#")[0], text]
-    for sign in ",= \n\t\"'[]{}!;":
-        parts = [piece for part in parts for piece in (part, *part.split(sign))]
+    parts = [text.removeprefix("file://"), *_KEYS.split(text)]
+    for sign in _SIGNS:
+        parts = [piece for part in parts for piece in dict.fromkeys((part, *part.split(sign)))]
     for part in dict.fromkeys(parts):
-        colons = part.split(":")
-        for one in {part, ":".join(colons[1:]), ":".join(colons[1:-1])}:
-            if one.strip() and one not in (".", "..") and identity(path := Path(one.strip()).expanduser()) is not None:
+        colons = part.split(":")  # FORMAT:ROOT, FORMAT:ROOT:SPLIT, KEY:VALUE; a root may have one, too
+        for one in dict.fromkeys((part, ":".join(colons[1:]), ":".join(colons[1:-1]))):
+            path = Path(one.strip()).expanduser()
+            if one.strip() not in _NO_NAMES and identity(path) is not None:
                 yield path
 
 
+_KEYS = re.compile(r",(?=[a-z_]+(?:\.[a-z_]+)?=)")
+"""Before the keys that are written after a source."""
+_SIGNS = ",= \n\t\"'[]{}!;"
+_NO_NAMES = ("", ".", "..")
 _LONGEST = 4000  # of a text in which paths are looked for
 
 
