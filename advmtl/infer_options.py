@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple, get_args
 from preprocessing.ground import (
     FILM,
     Input,
-    Kind,
     Output,
+    beginning_kind,
     check_outputs,
     inputs_in,
     json_kind,
@@ -80,14 +80,15 @@ OPTIONS = {one.name: _option(one.name, one.type, one.default) for one in fields(
 REPORT = json_kind("a report of infer", "source", "provider", "frames", "stages")
 LOG = lines_kind("a log of infer", "frame", "name", "net_ms")
 FILES = {".mp4": FILM, ".mkv": FILM}
-"""By the ending of `out`: how an earlier result is known. A file of any other ending is never replaced."""
-_FOREIGN = Kind("a result of infer", lambda path: False)
+"""By the ending of `out`: how an earlier result is known."""
+_OTHER = beginning_kind("a result of infer", b"advmtl")
+"""Of any other ending: it says in its first 4096 bytes whose it is."""
 
 
 def _out(option: str, path: Path) -> list[Output]:
     if path.is_dir() or not path.suffix:
-        return [Output(option, path, folder=not path.is_file(), kind=_FOREIGN, endings=(".png",))]
-    return [Output(option, path, FILES.get(path.suffix.lower(), _FOREIGN))]
+        return [Output(option, path, folder=not path.is_file(), kind=_OTHER, endings=(".png",))]
+    return [Output(option, path, FILES.get(path.suffix.lower(), _OTHER))]
 
 
 WRITES: dict[str, Callable[[str, Path], list[Output]]] = {

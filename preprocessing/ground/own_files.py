@@ -83,17 +83,20 @@ def check_among(option: str, out: Path, folder: Path, read: Sequence[tuple[str, 
     Raises: InputError where a result of that name would replace one of them, or where `out` lies in `folder` and holds
     files that are read and are no results: they would be passed over as if they were.
     """
-    known = {found: path for _, path in read if (found := identity(path)) is not None}
+    real = _resolved(out)
+    inside = out.is_dir() and _resolved(folder) in real.parents
+    known: dict[tuple[int, int], Path] = {}
+    for _, path in read:
+        if inside and _resolved(path).is_relative_to(real):
+            if not is_free(path, kind):
+                raise InputError(
+                    f"{option} {out}: holds {path.name}, a picture of {folder} and not {kind.name}; give another folder"
+                )
+        elif (found := identity(path)) is not None:
+            known[found] = path
     for name, _ in read:
-        target = out / f"{name}.png"
-        if (found := identity(target)) is not None and found in known:
+        if (found := identity(target := out / f"{name}.png")) is not None and found in known:
             raise InputError(f"{option} {target}: is {known[found]}, which is read; give another folder")
-    real, inside = _resolved(out), out.is_dir() and _resolved(folder) in _resolved(out).parents
-    for _, path in read if inside else ():
-        if path.resolve().is_relative_to(real) and not is_free(path, kind):
-            raise InputError(
-                f"{option} {out}: holds {path.name}, a picture of {folder} and not {kind.name}; give another folder"
-            )
 
 
 def _check_kind(output: Output) -> None:
