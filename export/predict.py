@@ -112,7 +112,9 @@ def _check_place(source: str, out: Path) -> None:
     """Raise InputError where panels would come to lie among the pictures of `source`, or replace one of them."""
     check_outputs([Output("--out", out, folder=True, endings=(".png",))], inputs_in("SOURCE", source))
     folder = Path(source)
-    if folder.is_dir():
+    if folder.is_file():
+        check_among("--out", out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
         paths = find_images(folder)
         read = [(path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"), path) for path in paths]
         check_among("--out", out, folder, read, PICTURE)

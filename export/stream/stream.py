@@ -91,7 +91,11 @@ def check_own(source: Source | str | Path, outputs: Outputs) -> None:
         return
     check_places(vars(outputs), inputs_in("the source", source))
     folder = Path(source).expanduser()
-    if outputs.out is not None and outputs.out.is_dir() and folder.is_dir():
+    if outputs.out is None or not outputs.out.is_dir():
+        return
+    if folder.is_file():
+        check_among("--out", outputs.out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
         paths = find_images(folder)
         read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
         check_among("--out", outputs.out, folder, read, PICTURE)

@@ -147,6 +147,12 @@ def test_the_python_doors_refuse_alike(picture_folder: Pictures, tmp_path: Path)
             infer(make_session(), source, outputs)
     with pytest.raises(InputError, match="is read"):
         predict(make_session(), str(own), own)
+    for run in (
+        lambda: predict(make_session(), str(own / "000.png"), own),
+        lambda: infer(make_session(), own / "000.png", own),
+    ):
+        with pytest.raises(InputError, match=r"000\.png: is .*which is read"):
+            run()
     assert lying_in(tmp_path) == before
 
 
