@@ -1,6 +1,6 @@
 """The options of `advmtl infer` and `python -m export`, in one place: a board has neither typer nor rich."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args
@@ -91,7 +91,7 @@ def _out(option: str, path: Path) -> list[Output]:
     return [Output(option, path, FILES.get(path.suffix.lower(), _OTHER))]
 
 
-WRITES: dict[str, Callable[[str, Path], list[Output]]] = {
+WRITES: dict[str, Callable[[str, Path], Iterable[Output]]] = {
     "out": _out,
     "arrays": lambda option, path: [Output(option, path, folder=True, endings=(".npz",))],
     "log": lambda option, path: [Output(option, path, LOG, stream=True)],
