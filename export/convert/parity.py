@@ -1,6 +1,6 @@
 """Parity: the outputs of an exported file against those of the checkpoint."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from torch import nn
 from advmtl.tasks import TASKS, Task
 from advmtl.tasks import outputs_of as outputs_of
 from export.graph import CLASSES, IGNORED_CLASS, Deployable
-from export.session import open_session, prepare
+from export.session import Session, open_session, prepare
 from preprocessing.ground import InputError
 
 Comparison = Literal["agreement", "relative", "absolute", "angle"]
@@ -161,25 +161,58 @@ def check_parity(
 
     Raises: ParityError where a bound does not hold or an output is not finite.
     """
-    session = open_session(path, "cpu", batches=True)
+    report = parity_of(open_session(path, "cpu", batches=True), generator, frames, tasks)
+    if reason := report.shortfall():
+        raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
+    return report
+
+
+def parity_of(
+    session: Session, generator: nn.Module, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
+) -> ParityReport:
+    """Compare a session of the exported file, of any runtime, with the checkpoint; see `check_parity`.
+
+    Raises: ParityError where an output is not finite.
+    """
     metadata = session.metadata
     model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
+
+    def wanted(images: NDArray[np.uint8], zooms: NDArray[np.float32] | None) -> Outputs:
+        found = []
+        for i in range(len(images)):  # one by one: nothing of a batch is taken for granted
+            factor = None if zooms is None else torch.from_numpy(zooms[i : i + 1]).to(device)
+            with torch.no_grad():
+                found.append(model(torch.from_numpy(images[i : i + 1]).to(device), factor))
+        return {name: torch.cat([one[name] for one in found]).cpu().numpy() for name in found[0]}
+
+    return replace(compare(_pairs(session, wanted, frames), tasks, metadata.sky), frames=len(frames))
+
+
+def runtimes_parity(
+    session: Session, reference: Session, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
+) -> ParityReport:
+    """Compare one file in two runtimes; `checkpoint` in a fault's text means the `reference`.
+
+    Raises: ParityError where an output is not finite.
+    """
+    pairs = _pairs(session, reference.infer, frames)
+    return replace(compare(pairs, tasks, session.metadata.sky), frames=len(frames))
+
+
+def _pairs(
+    session: Session,
+    wanted: Callable[[NDArray[np.uint8], NDArray[np.float32] | None], Outputs],
+    frames: Sequence[NDArray[np.uint8]],
+) -> list[tuple[Outputs, Outputs]]:
+    """Outputs of both on every frame; on the first one once more behind another lens, where there can be one."""
+    metadata = session.metadata
+    other = metadata.zoom * np.linspace(ANOTHER, 1, metadata.batch, dtype=np.float32)  # of each frame of a batch
     pairs: list[tuple[Outputs, Outputs]] = []
-    other = metadata.zoom * np.linspace(ANOTHER, 1, metadata.batch, dtype=np.float32)  # one lens a frame
     for group in _groups(frames, metadata.batch):
-        images = [prepare(frame, metadata.size, metadata.fit) for frame in group]
+        images = np.concatenate([prepare(frame, metadata.size, metadata.fit) for frame in group])
         # Once behind the lens that is baked in, once behind another one, where there can be one.
-        for zooms in (None, other)[: 1 + (session.takes_zoom and not pairs)]:
-            wanted = []
-            for i, image in enumerate(images):  # the checkpoint, one by one: what frames of a batch do is not taken
-                factor = None if zooms is None else torch.full((1,), float(zooms[i]), device=device)
-                with torch.no_grad():
-                    wanted.append(model(torch.from_numpy(image).to(device), factor))
-            joined = {name: torch.cat([one[name] for one in wanted]).cpu().numpy() for name in wanted[0]}
-            pairs.append((session.infer(np.concatenate(images), zooms), joined))
-    report = compare(pairs, tasks, metadata.sky)
-    if reason := report.shortfall():
-        raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
-    return replace(report, frames=len(frames))
+        zooms = (None, other)[: 1 + (session.takes_zoom and not pairs)]
+        pairs += [(session.infer(images, zoom), wanted(images, zoom)) for zoom in zooms]
+    return pairs
