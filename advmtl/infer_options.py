@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 
 class Help(NamedTuple):
@@ -29,7 +29,14 @@ class InferOptions:
     fit: Annotated[
         str | None, Help("Frames of another aspect: crop, pad or stretch; default: as the model was trained.")
     ] = None
-    out: Annotated[Path | None, Help("A .mp4 or .mkv file or a folder for pictures.")] = None
+    out: Annotated[
+        tuple[Path, ...],
+        Help("A .mp4 or .mkv film, a folder for pictures, a .rrd recording, points as .ply; may be repeated."),
+    ] = ()
+    raw: Annotated[Path | None, Help("Folder for maps: classes and 16-bit depth as PNG.")] = None
+    raw_size: Annotated[str, Help("Size of these maps and of the depth video: network or frame.")] = "network"
+    depth_video: Annotated[Path | None, Help("A .mkv file for depth, 16-bit grey without loss.")] = None
+    clouds: Annotated[Path | None, Help("Folder for points with class and colour, one .ply a frame.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None
     show: Annotated[bool, Help("Show the frames in a window.")] = False
@@ -37,7 +44,8 @@ class InferOptions:
     limit: Annotated[int | None, Help("Frames at most.", 1)] = None
     loop: Annotated[int, Help("How often a file or folder is repeated; 0 = for ever.", 0)] = 1
     reconnect_seconds: Annotated[float, Help("How long a lost camera or stream is tried again [s].", 0)] = 30.0
-    fps: Annotated[float, Help("Rate of the written video; 0 = that of the source.", 0)] = 0.0
+    fps: Annotated[float, Help("A constant rate of written films; 0 = the times of the source.", 0)] = 0.0
+    codec: Annotated[str, Help("Of written films: auto, h264, hevc or mpeg4.")] = "auto"
     threads: Annotated[
         int, Help("CPU threads that a frame in the network may use; 0 = all cores, shared by the frames in flight.", 0)
     ] = 0
@@ -55,6 +63,11 @@ class Option(NamedTuple):
     type: Any
     default: Any
     help: Help
+
+    @property
+    def several(self) -> Any | None:
+        """Of an option that may be repeated the type of each value, else None."""
+        return get_args(self.type)[0] if get_origin(self.type) is tuple else None
 
 
 def _option(name: str, annotation: Any, default: Any) -> Option:

@@ -22,5 +22,6 @@ from export.session.session import (
     prepare,
     spec_of,
     uncropped,
+    unknown,
     unpack,
 )
