@@ -55,6 +55,9 @@ class InferOptions:
     provider: Annotated[str, Help("auto, tensorrt, cuda or cpu.")] = "auto"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", (self.out,) if isinstance(self.out, Path) else tuple(self.out))
+
 
 class Option(NamedTuple):
     """A field of `InferOptions`; `default` is `MISSING` for an argument."""
