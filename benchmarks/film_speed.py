@@ -26,7 +26,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent.parent
 RUN = """
-import json, sys
+import json, logging, sys
+logging.disable()
 from pathlib import Path
 from export.session import open_session
 from export.stream import Outputs, Reading, infer

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -100,10 +100,8 @@ class VideoFile:
         if self._container is not None:
             av, container, self._container = import_av(), self._container, None
             assert av is not None
-            try:
+            with suppress(av.error.FFmpegError, OSError):  # the error that led here is the one to be told
                 container.close()
-            except (av.error.FFmpegError, OSError):  # the error that led here is the one to be told
-                pass
 
     def _encode(self, picture: NDArray[Any], time: int) -> None:
         with self._failing() as av:

@@ -132,7 +132,11 @@ def test_what_a_depth_video_cannot_be(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"reaches 300 m, 16-bit files hold 255\.996 m"):
             infer(model(depth_range_m=(1.0, 300.0)), drive(), outputs)
     classes_alone = replace(make_session(), metadata=make_metadata(outputs=(CLASSES,)))
-    for outputs in (Outputs(clouds=tmp_path / "c"), Outputs(tmp_path / "a.ply"), Outputs(depth_video=tmp_path / "a.mkv")):
+    for outputs in (
+        Outputs(clouds=tmp_path / "c"),
+        Outputs(tmp_path / "a.ply"),
+        Outputs(depth_video=tmp_path / "a.mkv"),
+    ):
         with pytest.raises(InputError, match="this model gives no depth"):
             infer(classes_alone, drive(), outputs)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -180,7 +184,7 @@ def test_other_programs_read_the_points(tmp_path: Path) -> None:
 def test_a_ply_file_is_of_one_frame_and_needs_a_lens(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds the points of one frame; for all give --clouds FOLDER"):
         infer(model(), drive(), tmp_path / "a.ply")
-    with pytest.raises(InputError, match="points need the lens.* give --camera, --fx-px or --hfov-deg"):
+    with pytest.raises(InputError, match=r"points need the lens.* give --camera, --fx-px or --hfov-deg"):
         infer(make_session(), drive(1, SIZE, None), tmp_path / "a.ply")
     assert not list(tmp_path.iterdir())
 
