@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from export.graph import CLASSES, IGNORED_CLASS, Metadata
 from export.sinks.inferred import Delivery, Inferred, Sink
 from export.sinks.maps import check_depth, write_unsynced
-from export.sinks.names import new_paths
+from export.sinks.names import WRITTEN, new_paths
 from export.sinks.setting import Setting
 from preprocessing.ground import InputError, Lens, atomic_write
 
@@ -69,7 +69,7 @@ def ply_of(frame: Inferred, metadata: Metadata) -> bytes:
     lines = [
         "ply",
         "format binary_little_endian 1.0",
-        "comment camera axes: x right, y down, z forward, metres",
+        f"comment {WRITTEN}; camera axes: x right, y down, z forward, metres",
         *stamp,
         *(f"comment class {number} {name}" for number, name in enumerate(named)),
         f"element vertex {len(points)}",

@@ -13,7 +13,7 @@ from export.sinks.film_times import FilmTimes
 from export.sinks.inferred import Delivery, Sink
 from export.sinks.setting import Setting
 from export.sinks.video_file import Coding, has_encoder, import_av, open_video_file, plane
-from preprocessing.ground import InputError, atomic_write, usable_cores
+from preprocessing.ground import InputError, atomic_write, mark_film, usable_cores
 
 INSTALL = "pip install 'advmtl[video]'"
 START = "advmtl_zero_ns"
@@ -126,6 +126,7 @@ def _by_opencv(path: Path, setting: Setting) -> Iterator[Sink]:
                 writer.release()
         if writer is None:
             raise InputError(f"{path}: no frame to write")
+        mark_film(temporary, path.suffix)
         _verify(temporary, path, count)
 
 

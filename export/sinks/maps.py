@@ -14,7 +14,7 @@ from export.session import Result, fit, uncropped, unknown
 from export.sinks.inferred import Delivery, Inferred, Sink
 from export.sinks.names import new_paths
 from export.sinks.setting import MAP_SIZES, Setting
-from preprocessing.ground import MAX_STORED_DEPTH_M, InputError, encode_png
+from preprocessing.ground import DRAWN, MAX_STORED_DEPTH_M, PICTURE, InputError, encode_png, is_free
 
 
 def map_files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
@@ -84,6 +84,9 @@ def open_maps(folder: Path, setting: Setting) -> Iterator[Sink]:
         raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
     tasks, path_of, first = setting.tasks, None, ""
 
+    def beside(path: Path, ending: str) -> Path:
+        return path.with_name(f"{path.name.removesuffix(first)}_{ending}.png")
+
     def write(delivery: Delivery) -> None:
         nonlocal path_of, first
         frame = delivery.frame
@@ -93,11 +96,12 @@ def open_maps(folder: Path, setting: Setting) -> Iterator[Sink]:
         if path_of is None:
             first = f"_{next(iter(files))}.png"
             path_of = new_paths(folder, first)
-        # One number for all files of a frame, found by the first of them.
-        path = path_of(frame.name)
-        stem = path.name.removesuffix(first)
+        # One number for all files of a frame, found by the first of them; what no stream wrote stays.
+        path, number = path_of(frame.name), 0
+        while not all(is_free(beside(path, ending), PICTURE) for ending in files):
+            path, number = path_of(f"{frame.name}_{number:06d}"), number + 1
         for ending, file in files.items():
-            write_unsynced(path.with_name(f"{stem}_{ending}.png"), encode_png(file.array, file.text))
+            write_unsynced(beside(path, ending), encode_png(file.array, {**DRAWN, **file.text}))
 
     yield write
 

@@ -104,9 +104,9 @@ def open_outputs(
         ]
         # Files of the whole stream last, so that they are closed first: an incomplete one is reported with all else
         # in place.
-        for kind, path in (*maps, *kinds):
+        for opened, path in (*maps, *kinds):
             if path is not None:
-                sinks.append(stack.enter_context(kind(path, setting)))
+                sinks.append(stack.enter_context(opened(path, setting)))
         yield (_shared(sinks, setting) if sinks else None), record
 
 

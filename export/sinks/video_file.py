@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.ground import InputError, atomic_write
+from preprocessing.ground import InputError, atomic_write, mark_film
 
 AHEAD = 2  # pictures that wait for the encoder: drawing the next one overlaps, and a slow disk is felt soon
 _SECONDS_OFF = 0.001  # of the last frame, read back; Matroska counts milliseconds
@@ -174,6 +174,7 @@ def open_video_file(path: Path, coding: Coding, fps: float, threads: int) -> Ite
             if not video.count:
                 raise InputError(f"{path}: no frame to write")
             video.finish()
+            mark_film(temporary, path.suffix)
         finally:
             video.abandon()
 
