@@ -86,9 +86,6 @@ def open_outputs(
     `stop` is called when the user closes the window. Raises: InputError for what cannot be written or shown.
     """
     kinds = [(sink_of(path), path) for path in outputs.outs]
-    for path in outputs.outs:
-        if outputs.outs.count(path) > 1:
-            raise InputError(f"--out {path}: given more than once; give each a name of its own")
     with ExitStack() as stack:
         sinks: list[Sink] = []
         if outputs.show:

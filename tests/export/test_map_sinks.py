@@ -194,15 +194,32 @@ def test_several_results_of_one_run(tmp_path: Path) -> None:
     report = infer(model(), drive(), Outputs(outs, clouds=tmp_path / "points"))
     assert report.out == [*map(str, outs), str(tmp_path / "points")]
     assert outs[0].stat().st_size and outs[1].stat().st_size and len(list(outs[2].iterdir())) == 3
-    with pytest.raises(InputError, match=r"a\.mkv: given more than once"):
+    with pytest.raises(InputError, match=r"a\.mkv: are one; give each a name of its own"):
         infer(model(), drive(), [outs[0], outs[0]])
+
+
+def test_a_second_run_replaces_its_own_files_and_no_others(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "a.ply", raw=tmp_path / "raw", clouds=tmp_path / "raw")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "f0_depth.png").write_bytes(b"somebody's own")
+    (tmp_path / "raw" / "f0.ply").write_bytes(b"ply\nformat ascii 1.0\n")
+    names: list[list[str]] = []
+    for _ in range(2):
+        infer(model(), drive(1), outputs)
+        names.append(sorted(path.name for path in (tmp_path / "raw").iterdir()))
+    kept = ["f0.ply", "f0_depth.png"]
+    assert (tmp_path / "raw" / kept[1]).read_bytes() == b"somebody's own" and names[0] == names[1]
+    assert names[0] == sorted([*kept, "f0_000000.ply", "f0_000000_classes.png", "f0_000000_depth.png"])
+    with pytest.raises(InputError, match=r"f0\.ply: is there, and is not"):
+        infer(model(), drive(1), tmp_path / "raw" / "f0.ply")
 
 
 def test_a_recording_for_rerun(tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="the Rerun SDK is not installed")
     from rerun.chunk import RrdReader
 
-    infer(model(), drive(), tmp_path / "a.rrd")
+    for _ in range(2):  # the second one replaces the first
+        infer(model(), drive(), tmp_path / "a.rrd")
     assert [path.name for path in tmp_path.iterdir()] == ["a.rrd"]
     seen: dict[str, int] = {}
     stamps, texts = set[int](), ""
