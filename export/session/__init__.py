@@ -25,6 +25,7 @@ from export.session.session import (
     prepare,
     spec_of,
     uncropped,
+    unknown,
     unpack,
 )
 from export.session.waiting import MeasuredWaiting, spinning
