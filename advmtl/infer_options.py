@@ -20,7 +20,8 @@ class InferOptions:
     """
 
     model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
-    source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    source: Annotated[str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    topic: Annotated[str | None, Help("Of a bag, the topic of pictures; default: its only one.")] = None
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
     ] = None
@@ -29,7 +30,7 @@ class InferOptions:
     fit: Annotated[
         str | None, Help("Frames of another aspect: crop, pad or stretch; default: as the model was trained.")
     ] = None
-    out: Annotated[Path | None, Help("A .mp4 or .mkv file or a folder for pictures.")] = None
+    out: Annotated[Path | None, Help("A .mp4 or .mkv file, a .mcap bag, or a folder for pictures.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None
     show: Annotated[bool, Help("Show the frames in a window.")] = False

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from export.sinks.arrays import open_arrays
+from export.sinks.bag import open_bag_sink
 from export.sinks.draw import Painter
 from export.sinks.film import open_film
 from export.sinks.inferred import Delivery, Inferred, OnFrame, Record, Sink, completed
@@ -18,7 +19,7 @@ from preprocessing.ground import InputError
 
 OpenSink = Callable[[Path, Setting], AbstractContextManager[Sink]]
 
-SINKS: dict[str, OpenSink] = {"": open_pictures, ".mp4": open_film, ".mkv": open_film}
+SINKS: dict[str, OpenSink] = {"": open_pictures, ".mp4": open_film, ".mkv": open_film, ".mcap": open_bag_sink}
 """By the ending of `--out`; the empty one is a folder."""
 
 

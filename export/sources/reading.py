@@ -20,6 +20,7 @@ class Reading:
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
     live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only: of `latest` there
     is never more than one in it, and a session opened for several would be slower for it.
+    topic: of a bag, the pictures that are read; None = its only one.
     Raises: InputError for values that cannot be.
     """
 
@@ -28,6 +29,7 @@ class Reading:
     loop: int = 1
     reconnect_s: float = 30.0
     in_flight: int = 1
+    topic: str | None = None
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -44,7 +46,7 @@ class Reading:
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without)
+        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without, self.topic)
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"

@@ -74,7 +74,9 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
-    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
+    reading = Reading(
+        options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight, options.topic
+    )
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from preprocessing.ground import first_line
-from preprocessing.sets.bags.message import CutOff, Encoding, Message, full_type
+from preprocessing.sets.bags.message import CutOff, Encoding, Held, Message, full_type
 
 MAGIC = b"\x89MCAP0\r\n"
 _ENCODINGS: dict[str, Encoding] = {"cdr": "cdr", "ros1": "ros1"}
@@ -42,6 +42,27 @@ def read_mcap(path: Path, topics: Set[str] | None) -> Iterator[Message]:
             if type(error).__module__.split(".")[0] != "zstandard":
                 raise
             raise CutOff(f"{path}: is damaged before byte {file.tell()} ({_said(error)})") from None
+
+
+def list_mcap(path: Path) -> dict[str, Held] | None:
+    """The topics of a file by the summary at its end; None where it has none, as one that was cut off."""
+    from mcap.exceptions import McapError
+    from mcap.reader import SeekingReader
+
+    try:
+        with open(path, "rb") as file:
+            summary = SeekingReader(file, record_size_limit=_LARGEST_RECORD).get_summary()
+    except (McapError, ValueError, struct.error, EOFError, MemoryError, OSError):
+        return None
+    if summary is None or summary.statistics is None or not summary.channels:
+        return None
+    found: dict[str, Held] = {}
+    for number, channel in summary.channels.items():
+        if channel.message_encoding in _ENCODINGS and channel.schema_id in summary.schemas:
+            kind = full_type(summary.schemas[channel.schema_id].name)
+            count = summary.statistics.channel_message_counts.get(number, 0)
+            found[channel.topic] = Held(kind, count + (found[channel.topic].count if channel.topic in found else 0))
+    return found
 
 
 def _said(error: Exception) -> str:

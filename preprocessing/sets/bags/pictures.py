@@ -160,8 +160,15 @@ def _stored(values: npt.NDArray[Any], units: float) -> npt.NDArray[np.uint16]:
 
 def rgb_of(picture: Pixels, topic: str, bits: int = 16) -> npt.NDArray[np.uint8]:
     """8-bit RGB [H, W, 3] of a picture, the upper 8 of the lower `bits` of 16. Raises: InputError naming the topic."""
+    return rgb_and_note(picture, topic, bits)[0]
+
+
+def rgb_and_note(picture: Pixels, topic: str, bits: int = 16) -> tuple[npt.NDArray[np.uint8], str]:
+    """The same, and a note on what had to be changed, "" for 8-bit colour."""
+    if picture.ndim == 3 and picture.dtype == np.uint8:
+        return np.asarray(picture, np.uint8), ""
     bgr = picture[..., ::-1] if picture.ndim == 3 else picture
     try:
-        return to_rgb(np.ascontiguousarray(bgr), bits)[0]
+        return to_rgb(np.ascontiguousarray(bgr), bits)
     except WrongColour as error:
         raise InputError(f"{topic}: {error}") from None
