@@ -20,7 +20,9 @@ class InferOptions:
     """
 
     model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
-    source: Annotated[str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    source: Annotated[
+        str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")
+    ]
     topic: Annotated[str | None, Help("Of a bag, the topic of pictures; default: its only one.")] = None
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")

@@ -130,9 +130,7 @@ class Messages:
     def _overlay(self, frame: Inferred, header: Any) -> Any:
         """The frame under its first task's colours, of the maps' size: the camera is that of the maps."""
         tasks = self.setting.tasks.values()
-        first = next(
-            one for one in tasks if any(output.name in frame.result.outputs for output in one.arrays.outputs)
-        )
+        first = next(one for one in tasks if any(output.name in frame.result.outputs for output in one.arrays.outputs))
         picture = first.arrays.paint(frame.image, frame.result.outputs, spec_of(self.setting.metadata))
         good, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
         if not good:

@@ -7,7 +7,15 @@ from preprocessing.sets.bags.lidar import Lidar, first_look, frames_in, turned
 from preprocessing.sets.bags.message import Held, Message
 from preprocessing.sets.bags.mount import read_mount
 from preprocessing.sets.bags.pairs import ALONE_LISTED, Pairs, far_off, pair_up, seconds, truth_of, truth_text
-from preprocessing.sets.bags.picture_camera import PictureCamera, picture_camera
-from preprocessing.sets.bags.pictures import ENCODINGS, depth_of, encoded_of, picture_of, rgb_and_note, rgb_of
+from preprocessing.sets.bags.picture_camera import PictureCamera, camera_of, picture_camera
+from preprocessing.sets.bags.pictures import (
+    ENCODINGS,
+    depth_of,
+    encoded_of,
+    picture_of,
+    pixels_of,
+    rgb_and_note,
+    rgb_of,
+)
 from preprocessing.sets.bags.topics import Topic, scan
 from preprocessing.sets.bags.transforms import Transforms

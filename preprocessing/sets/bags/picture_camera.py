@@ -1,6 +1,7 @@
 """What a CameraInfo says of the pictures beside it: their lens, and how it bends, in their own pixels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,22 +30,26 @@ class PictureCamera:
 
 
 def picture_camera(message: Message, is_rectified: bool, size: tuple[int, int]) -> PictureCamera:
+    """The camera of a picture of `size`, see `camera_of`. Raises: InputError naming the topic where it is garbled."""
+    return camera_of(decode(message), message.topic, is_rectified, size)
+
+
+def camera_of(fields: Any, topic: str, is_rectified: bool, size: tuple[int, int]) -> PictureCamera:
     """The camera of a picture of `size` (width, height): of a rectified one P, of a raw one K with D.
 
-    A region of interest and binning are taken into account; a picture of another size but the camera's shape is taken
-    as resized. Raises: InputError naming the topic where the message is garbled.
+    fields: of a sensor_msgs/CameraInfo, of `rosbags` or of rclpy. A region of interest and binning are taken into
+    account; a picture of another size but the camera's shape is taken as resized.
     """
-    fields = decode(message)
     matrices = camera_fields(fields)
     k, p = matrices["k"].reshape(3, 3), matrices["p"].reshape(3, 4)
     bends = bool(np.any(matrices["d"])) and not is_rectified and k[0, 0] > 0
     name, matrix = ("P", p) if (is_rectified and p[0, 0] > 0) or not k[0, 0] > 0 else ("K", k)
     if not matrix[0, 0] > 0:
-        return PictureCamera(None, "", (), f"{message.topic}: K and P are 0, the camera was never calibrated")
+        return PictureCamera(None, "", (), f"{topic}: K and P are 0, the camera was never calibrated")
     whole = int(fields.width) or size[0], int(fields.height) or size[1]
     fy = float(matrix[1, 1]) if matrix[1, 1] > 0 else float(matrix[0, 0])
     lens = _of_picture(Lens(float(matrix[0, 0]), fy, float(matrix[0, 2]), float(matrix[1, 2]), whole), fields)
-    note = f"{message.topic}: its {name} tells the lens of the pictures"
+    note = f"{topic}: its {name} tells the lens of the pictures"
     if lens.size != size and abs(lens.size[0] * size[1] - lens.size[1] * size[0]) <= _SAME_ASPECT * size[0] * size[1]:
         note += f", brought from {lens.size[0]}x{lens.size[1]} to {size[0]}x{size[1]}"
         lens = lens.resized(size)
