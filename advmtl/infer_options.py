@@ -19,7 +19,7 @@ class InferOptions:
     A field with a default is an option of its name, the others are arguments.
     """
 
-    model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
+    model: Annotated[Path, Help("Exported .onnx, a folder of them, run folder or .pt checkpoint.")]
     source: Annotated[
         str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")
     ]
@@ -32,6 +32,13 @@ class InferOptions:
     fit: Annotated[
         str | None, Help("Frames of another aspect: crop, pad or stretch; default: as the model was trained.")
     ] = None
+    undistort: Annotated[bool, Help("Draw the frames anew without the distortion that --camera tells.")] = False
+    crop: Annotated[str | None, Help("Part of the frames, LEFT,TOP,WIDTH,HEIGHT in pixels.")] = None
+    camera_size: Annotated[str | None, Help("Frame size asked of a camera, WIDTHxHEIGHT.")] = None
+    camera_fps: Annotated[float | None, Help("Frames a second asked of a camera.", 0)] = None
+    camera_format: Annotated[str | None, Help("Pixel format asked of a camera: MJPG, YUYV.")] = None
+    camera_exposure: Annotated[float | None, Help("Exposure asked of a camera [ms]; 0 = automatic.", 0)] = None
+    live: Annotated[str, Help("yes or no for a URL or pipe that does not say; auto: by what it announces.")] = "auto"
     out: Annotated[Path | None, Help("A .mp4 or .mkv file, a .mcap bag, or a folder for pictures.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None
@@ -47,7 +54,8 @@ class InferOptions:
     in_flight: Annotated[
         int, Help("Frames in the network at once, of every frame only: more frames/s, each takes longer.", 1)
     ] = 1
-    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu.")] = "auto"
+    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu; one that is named runs, or it is an error.")] = "auto"
+    runtime: Annotated[str, Help("What runs an .onnx file: onnxruntime or openvino.")] = "onnxruntime"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None
 
 

@@ -30,9 +30,9 @@ class Loaded:
 
     timestamp_ns: its time in the video [ns]; of a message that of its header, to the nanosecond; of a live source that
     of the clock (Unix time) when it arrived; None where there is none. arrived: when it arrived on
-    `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it, and distortion: how
-    it departs from it; None where it does not, or nobody says so. frame_id: the coordinate frame that a message names,
-    handed through.
+    `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it, and
+    distortion: how it departs from it; None where it does not, or nobody says so. frame_id: the coordinate frame that a
+    message names, handed through.
     """
 
     name: str
@@ -59,6 +59,11 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class Lost(Notice):
+    """The last of a live source, which ended by itself and did not come back."""
+
+
 Frames = Generator[Loaded | Skipped | Notice, None, None]
 
 
@@ -74,6 +79,17 @@ class Source:
     total: int | None
     fps: float
     live: bool = False
+
+
+def without_lens(source: Source) -> Source:
+    """The source with no lens of its own: a user has told another."""
+
+    def frames() -> Frames:
+        with closing(source.frames()) as taken:
+            for frame in taken:
+                yield replace(frame, lens=None) if isinstance(frame, Loaded) else frame
+
+    return replace(source, frames=frames)
 
 
 def looped(source: Source, times: int) -> Source:

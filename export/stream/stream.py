@@ -14,11 +14,11 @@ from advmtl.infer_options import InferOptions
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import Reading, Source
+from export.sources import CameraSettings, Preparing, Reading, Source, crop_of
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from preprocessing.ground import stop_requests
+from preprocessing.ground import InputError, stop_requests
 
 
 def run(
@@ -74,13 +74,36 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
+    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
+    if options.undistort and options.camera is None:
+        raise InputError("--undistort: tell the camera's calibration with --camera FILE")
+    preparing = Preparing(options.camera if options.undistort else None, crop_of(options.crop), lens)
     reading = Reading(
-        options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight, options.topic
+        options.policy,
+        options.limit,
+        options.loop,
+        options.reconnect_seconds,
+        options.in_flight,
+        camera=CameraSettings.of(
+            options.camera_size, options.camera_fps, options.camera_format, options.camera_exposure
+        ),
+        live=options.live,
+        preparing=None if preparing.nothing else preparing,
+        topic=options.topic,
+        own_lens=lens is None,
     )
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
-    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
-    session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    if preparing.undistort is not None:  # each frame brings the lens that it was drawn for
+        lens = None
+    session = open_session(
+        options.model,
+        options.provider,
+        threads,
+        lens=lens,
+        fit=options.fit,  # type: ignore[arg-type]
+        runtime=options.runtime,
+    )
     return infer(session, options.source, outputs, reading)
 
 
@@ -119,6 +142,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         faulty=run.faulty.first,
         notices=run.notices,
         interrupted=run.interrupted,
+        lost=run.lost,
         warm_up=warm_up,
         frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},

@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         EXIT_BAD_INPUT,
         EXIT_FAILED,
         EXIT_INTERRUPTED,
+        EXIT_LOST,
         EXIT_PREEMPTED,
         EXIT_SKIPPED,
         FailedRun,
@@ -146,7 +147,8 @@ _NAMES = {
     "depth": "DEPTH_SCALE DEPTH_TEXT MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth "
     "read_depth_clip resize_disparity tells_scale to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
-    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
+    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_LOST EXIT_PREEMPTED EXIT_SKIPPED FailedRun "
+    "InputError first_line",
     "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "
     "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json "
     "write_png",

@@ -225,8 +225,9 @@ def of_lens(fit: str = "pad") -> Session:
 
 def test_a_lens_that_is_told_goes_before_the_bag_s(tmp_path: Path) -> None:
     bag = written.write_bag(tmp_path / "drive", "mcap", pictures())
-    for session, fx in ((of_lens(), 150.0), (replace(of_lens(), lens=Lens.of_fx(200.0, SIZE)), 200.0)):
-        infer(session, bag, Outputs(log=tmp_path / "log.jsonl"))
+    for reading, fx in ((Reading(), 150.0), (Reading(own_lens=False), 200.0)):
+        session = replace(of_lens(), lens=Lens.of_fx(200.0, SIZE))
+        infer(session, bag, Outputs(log=tmp_path / "log.jsonl"), reading)
         records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
         assert [one["lens"]["fx_px"] for one in records] == [fx] * 3
 
