@@ -56,7 +56,7 @@ def camera_of(fields: Any, topic: str, is_rectified: bool, size: tuple[int, int]
     if not bends:
         return PictureCamera(lens, "", (), note)
     model = str(fields.distortion_model) or "plumb_bob"
-    note += f"; they are raw ({model}), bent towards the edges, and taken as they are; --undistort with --camera draws them straight"
+    note += f"; they are raw ({model}) and taken as they are; --undistort with --camera FILE draws them straight"
     return PictureCamera(lens, model, tuple(float(one) for one in matrices["d"]), note)
 
 
