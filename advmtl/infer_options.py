@@ -1,8 +1,20 @@
 """The options of `advmtl infer` and `python -m export`, in one place: a board has neither typer nor rich."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args
+
+from preprocessing.ground import (
+    FILM,
+    Input,
+    Output,
+    beginning_kind,
+    check_outputs,
+    inputs_in,
+    json_kind,
+    lines_kind,
+)
 
 
 class Help(NamedTuple):
@@ -74,3 +86,49 @@ def _option(name: str, annotation: Any, default: Any) -> Option:
 
 
 OPTIONS = {one.name: _option(one.name, one.type, one.default) for one in fields(InferOptions)}
+
+
+REPORT = json_kind("a report of infer", "source", "provider", "frames", "stages")
+LOG = lines_kind("a log of infer", "frame", "name", "net_ms")
+FILES = {".mp4": FILM, ".mkv": FILM}
+"""By the ending of `out`: how an earlier result is known."""
+_OTHER = beginning_kind("a result of infer", b"advmtl")
+"""Of any other ending: it says in its first 4096 bytes whose it is."""
+
+
+def _out(option: str, path: Path) -> list[Output]:
+    if path.is_dir() or not path.suffix:
+        return [Output(option, path, folder=not path.is_file(), kind=_OTHER, endings=(".png",))]
+    return [Output(option, path, FILES.get(path.suffix.lower(), _OTHER))]
+
+
+WRITES: dict[str, Callable[[str, Path], Iterable[Output]]] = {
+    "out": _out,
+    "arrays": lambda option, path: [Output(option, path, folder=True, endings=(".npz",))],
+    "log": lambda option, path: [Output(option, path, LOG, stream=True)],
+    "report": lambda option, path: [Output(option, path, REPORT)],
+}
+"""Fields that name what is written, each with what its value stands for."""
+READS = ("model", "source", "camera")
+"""Fields that name what is read."""
+
+
+def check_files(options: InferOptions) -> None:
+    """Raise InputError where a result would replace what is read, another result, or a file that is none."""
+    given = vars(options)
+    check_places(given, [one for name in READS for one in inputs_in(_called(name), given[name])])
+
+
+def check_places(given: Mapping[str, Any], read: Sequence[Input] = ()) -> None:
+    """The same of values by name; those that name nothing that is written are passed over."""
+    outputs = [
+        output
+        for name, written in WRITES.items()
+        if given.get(name) is not None
+        for output in written(f"--{name.replace('_', '-')}", Path(given[name]))
+    ]
+    check_outputs(outputs, read)
+
+
+def _called(name: str) -> str:
+    return f"--{name}" if name == "camera" else name.upper()

@@ -21,8 +21,8 @@ from export.convert import (
 )
 from export.graph import view_of
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
-from export.session import build_engines
-from preprocessing.ground import InputError, write_json
+from export.session import ENGINE_FILE, build_engines
+from preprocessing.ground import MODEL_FILE, InputError, Output, check_outputs, json_kind, write_json
 
 
 def export_all(
@@ -44,6 +44,7 @@ def export_all(
     check_runtimes(verify)
     console = Console(soft_wrap=True, emoji=False)
     found: list[Verified] = []
+    check_outputs(_files(out, options.precisions, engine=engine))
     if engine:
         options = replace(options, target="gpu")
     if set(options.precisions) == {"fp32"}:
@@ -105,6 +106,20 @@ def _quicker(report: PrecisionReport) -> Path | None:
     if report.target == "cpu":
         return min(models, key=lambda one: one.figures.latency.p50_ms).path
     return models[-1].path
+
+
+REPORT = json_kind("a report of export", "metadata", "megabytes", either=("metadata", "models"))
+
+
+def _files(out: Path, precisions: Sequence[str], *, engine: bool) -> Iterator[Output]:
+    """All that an export to `out` writes."""
+    if set(precisions) != {"fp32"}:
+        yield Output("--out", out.parent / "export_report.json", REPORT, beside=True)
+    for path in dict.fromkeys(path_of(precision, out) for precision in precisions):
+        yield Output("--out", path, MODEL_FILE, beside=path != out)
+        yield Output("--out", path.with_suffix(".json"), REPORT, beside=True)
+        if engine:
+            yield Output("--out", path.with_suffix(".engine"), ENGINE_FILE, beside=True)
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all

@@ -10,15 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from advmtl.infer_options import InferOptions
+from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import CameraSettings, Preparing, Reading, Source, crop_of
+from export.sources import CameraSettings, Preparing, Reading, Source, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from preprocessing.ground import InputError, stop_requests
+from preprocessing.ground import PICTURE, InputError, check_among, inputs_in, stop_requests
 
 
 def run(
@@ -59,6 +59,7 @@ def infer(
     """
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+    check_own(source, outputs)
     results = [path for path in (outputs.out, outputs.arrays) if path is not None]
     shared = StreamState(reading.open(source, results), reading)
     setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
@@ -74,6 +75,7 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
+    check_files(options)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
     if options.undistort and options.camera is None:
         raise InputError("--undistort: tell the camera's calibration with --camera FILE")
@@ -105,6 +107,23 @@ def infer_from(options: InferOptions) -> StreamReport:
         runtime=options.runtime,
     )
     return infer(session, options.source, outputs, reading)
+
+
+def check_own(source: Source | str | Path, outputs: Outputs) -> None:
+    """Raise InputError where an output would replace the source, lie among its pictures or be another output."""
+    if isinstance(source, Source):
+        check_places(vars(outputs))
+        return
+    check_places(vars(outputs), inputs_in("the source", source))
+    folder = Path(source).expanduser()
+    if outputs.out is None or not outputs.out.is_dir():
+        return
+    if folder.is_file():
+        check_among("--out", outputs.out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
+        paths = find_images(folder)
+        read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+        check_among("--out", outputs.out, folder, read, PICTURE)
 
 
 def _nobody() -> None:
