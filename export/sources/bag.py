@@ -17,6 +17,7 @@ from preprocessing.sets.bags import (
     choose_picture,
     frame_id_of,
     info_beside,
+    is_bag,
     is_rectified_name,
     open_bag,
     picture_camera,
@@ -46,6 +47,14 @@ def split_topic(text: str, topic: str | None) -> tuple[Path, str | None]:
     if topic is not None and topic.lstrip("/") != named.lstrip("/"):
         raise InputError(f"{text}: names the topic {named}, --topic {topic}; give one of them")
     return Path(path).expanduser(), named
+
+
+def bag_of(text: str | Path) -> Path | None:
+    """The bag that a source names, as a path or as `bag:PATH:/topic`; None where it names none."""
+    path = Path(text).expanduser()
+    if str(text).startswith(PREFIX) and not path.exists():
+        return split_topic(str(text), None)[0]
+    return path if path.exists() and is_bag(path) else None
 
 
 def open_bag_topic(path: Path, topic: str | None = None) -> Source:

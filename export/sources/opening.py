@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.sources.bag import PREFIX, open_bag_topic, split_topic
+from export.sources.bag import bag_of, open_bag_topic, split_topic
 from export.sources.camera_settings import CameraSettings
 from export.sources.capture import open_camera, open_pipe, open_pipeline, open_url, open_video
 from export.sources.frames import Source
 from export.sources.pictures import open_folder, open_pictures
 from preprocessing.ground import PICTURE_KINDS, InputError
-from preprocessing.sets import is_bag
 
 LIVE = ("auto", "yes", "no")
 
@@ -42,10 +41,8 @@ def open_source(
     if device is not None:
         return open_camera(device, reconnect_s, camera)
     path = Path(text).expanduser()
-    if text.startswith(PREFIX) and not path.exists():
-        return open_bag_topic(*split_topic(text, topic))
-    if " ! " not in text and "://" not in text and path.exists() and is_bag(path):
-        return open_bag_topic(path, topic)
+    if " ! " not in text and "://" not in text and (bag := bag_of(text)) is not None:
+        return open_bag_topic(bag, topic if bag == path else split_topic(text, topic)[1])
     if topic is not None:
         raise InputError(f"{text}: --topic {topic} is for ROS bags, and this is none")
     if " ! " in text:

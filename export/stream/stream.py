@@ -14,7 +14,7 @@ from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import CameraSettings, Preparing, Reading, Source, crop_of, find_images
+from export.sources import CameraSettings, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
@@ -116,7 +116,13 @@ def check_own(source: Source | str | Path, outputs: Outputs) -> None:
         return
     check_places(vars(outputs), inputs_in("the source", source))
     folder = Path(source).expanduser()
-    if outputs.out is None or not outputs.out.is_dir():
+    if outputs.out is None:
+        return
+    if (bag := bag_of(source)) is not None:
+        if bag.is_dir() and outputs.out.resolve().parent == bag.resolve():
+            raise InputError(f"--out {outputs.out}: lies in the bag {bag}, as one of its files; give a place beside it")
+        return
+    if not outputs.out.is_dir():
         return
     if folder.is_file():
         check_among("--out", outputs.out, folder.parent, [(folder.stem, folder)], PICTURE)

@@ -323,6 +323,24 @@ def test_an_error_leaves_no_bag(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_bag_itself_is_never_replaced(model_path: Path, tmp_path: Path) -> None:
+    bag = written.write_bag(tmp_path / "drive", "mcap", pictures())
+    before = {path.name: path.read_bytes() for path in bag.iterdir()}
+    (tmp_path / "drawn").mkdir()
+    for source, out, message in (
+        (file_in(bag), file_in(bag), "--out"),
+        (f"bag:{bag}:{TOPIC}", file_in(bag), "--out"),
+        (bag, bag / "result.mcap", "lies in the bag"),
+    ):
+        result = advmtl("infer", model_path, source, "--out", out)
+        assert result.exit_code == 2 and message in result.stderr, result.output
+    assert {path.name: path.read_bytes() for path in bag.iterdir()} == before
+    assert advmtl("infer", model_path, bag, "--out", tmp_path / "drawn").exit_code == 0
+    for _ in range(2):  # an earlier result is replaced
+        assert advmtl("infer", model_path, bag, "--out", tmp_path / "result.mcap").exit_code == 0
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 3
+
+
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("export.sinks.bag.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs rosbags and mcap: pip install 'advmtl\[bags\]'"):
