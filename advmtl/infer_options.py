@@ -66,6 +66,13 @@ class InferOptions:
     in_flight: Annotated[
         int, Help("Frames in the network at once, of every frame only: more frames/s, each takes longer.", 1)
     ] = 1
+    waiting: Annotated[
+        str,
+        Help(
+            "How the network's threads wait for each other within a frame: sleep, spin, or auto: the faster of both, "
+            "measured on the first frames; with frames in flight they sleep."
+        ),
+    ] = "auto"
     provider: Annotated[str, Help("auto, tensorrt, cuda or cpu; one that is named runs, or it is an error.")] = "auto"
     runtime: Annotated[str, Help("What runs an .onnx file: onnxruntime or openvino.")] = "onnxruntime"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None

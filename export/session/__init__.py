@@ -26,3 +26,4 @@ from export.session.session import (
     uncropped,
     unpack,
 )
+from export.session.waiting import MeasuredWaiting, spinning

@@ -24,7 +24,7 @@ def open_session(
     threads: int = 0,
     *,
     optimise: bool = True,
-    spin: bool = False,
+    spin: bool | None = False,
     tasks: Mapping[str, Task] = TASKS,
     lens: ToldLens | Lens | None = None,
     fit: Fit | None = None,
@@ -39,9 +39,10 @@ def open_session(
     takes the first that starts. threads: CPU threads of the network, 0 = one for each core that this process
     may use. optimise: False lets ONNX Runtime run an ONNX graph as written, to measure what another runtime will make
     of it. spin: ONNX Runtime's threads wait for each other without sleeping within a frame; for cores that have nothing
-    else to do. tasks: a table with those that the model has learnt. lens: of the frames as they are, where they bring
-    none (`told_lens`); None: the model's own. fit: crop, pad or stretch frames of another aspect; None: as the model
-    says. runtime: a name of `runtimes`, what runs an `.onnx` file; onnxruntime and openvino.
+    else to do; None: as proves faster on the first frames (`MeasuredWaiting`). tasks: a table with those that the model
+    has learnt. lens: of the frames as they are, where they bring none (`told_lens`); None: the model's own. fit: crop,
+    pad or stretch frames of another aspect; None: as the model says. runtime: a name of `runtimes`, what runs an
+    `.onnx` file; onnxruntime and openvino.
     Raises: InputError, one line, for a missing file, a model that is not ours, a runtime or provider this machine
     lacks. A provider that is asked for runs, or it is an error; nothing falls back, at run time either.
     """

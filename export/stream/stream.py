@@ -12,7 +12,7 @@ from typing import Any
 
 from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
-from export.session import WARM_UP, Session, open_session
+from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
 from export.sources import CameraSettings, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
@@ -102,6 +102,7 @@ def infer_from(options: InferOptions) -> StreamReport:
         options.model,
         options.provider,
         threads,
+        spin=spinning(options.waiting, options.in_flight),
         lens=lens,
         fit=options.fit,  # type: ignore[arg-type]
         runtime=options.runtime,
@@ -156,7 +157,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         source=run.source.description,
         out=[str(path) for path in out if path is not None],
         provider=session.provider,
-        note=session.note,
+        note=session.told,
         model_size=session.metadata.size,
         policy="latest" if run.reading.takes_latest(run.source) else "every",
         frames=frames,
