@@ -9,3 +9,4 @@ from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, 
 from export.sources.opening import open_source
 from export.sources.pictures import find_images
 from export.sources.reading import Reading
+from export.sources.video import Film

@@ -21,7 +21,7 @@ class Loaded:
     timestamp_ns: its time in the video [ns]; of a message that of its header, to the nanosecond; of a live source that
     of the clock (Unix time) when it arrived; None where there is none. arrived: when it arrived on
     `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it. frame_id: the
-    coordinate frame that a message names, handed through.
+    coordinate frame that a message names, handed through. damage: why it is not whole, "" where it is or nobody knows.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Loaded:
     arrived: float | None = None
     lens: Lens | None = None
     frame_id: str = ""
+    damage: str = ""
 
 
 @dataclass(frozen=True)

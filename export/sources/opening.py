@@ -6,14 +6,18 @@ from pathlib import Path
 from export.sources.capture import open_camera, open_pipeline, open_url, open_video
 from export.sources.frames import Source
 from export.sources.pictures import open_folder, open_pictures
+from export.sources.video import Film, available, by_opencv, is_film, open_film
 from preprocessing.ground import PICTURE_KINDS, InputError
 
 
-def open_source(text: str | Path, reconnect_s: float = 0.0, without: Sequence[Path] = ()) -> Source:
+def open_source(
+    text: str | Path, reconnect_s: float = 0.0, without: Sequence[Path] = (), film: Film | None = None
+) -> Source:
     """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`), a URL or a GStreamer pipeline.
 
     A pipeline is recognised by its ` ! ` and ends in `appsink`. reconnect_s: how long a lost live source is tried again
-    before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results.
+    before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results. film: how a video
+    file is read. Where PyAV is not installed, OpenCV reads it.
     Raises: InputError, one line, where there is nothing to read, it cannot be opened, or this OpenCV lacks what it
     needs.
     """
@@ -22,6 +26,8 @@ def open_source(text: str | Path, reconnect_s: float = 0.0, without: Sequence[Pa
         return open_pipeline(text, reconnect_s)
     if text.isdigit() or (text.startswith("/dev/video") and text[10:].isdigit()):
         return open_camera(text, reconnect_s)
+    if is_film(text) and available():
+        return open_film(text, film)
     if "://" in text:
         return open_url(text, reconnect_s)
     path = Path(text).expanduser()
@@ -33,4 +39,4 @@ def open_source(text: str | Path, reconnect_s: float = 0.0, without: Sequence[Pa
         )
     if path.suffix.lower() in PICTURE_KINDS:
         return open_pictures([(path.stem, path)], text)
-    return open_video(path)
+    return open_film(str(path), film) if available() else by_opencv(open_video(path))

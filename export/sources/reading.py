@@ -1,11 +1,12 @@
 """How a source is read: every frame or the latest, how many, how often, and how long a lost one is tried again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.sources.frames import Source, looped
 from export.sources.opening import open_source
+from export.sources.video import Film
 from preprocessing.ground import InputError
 
 POLICIES = ("auto", "every", "latest")
@@ -19,7 +20,8 @@ class Reading:
     results are taken, are dropped and counted, and a file is played at its own rate; `auto` is latest for live sources,
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
     live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only: of `latest` there
-    is never more than one in it, and a session opened for several would be slower for it.
+    is never more than one in it, and a session opened for several would be slower for it. film: how video files are
+    read.
     Raises: InputError for values that cannot be.
     """
 
@@ -28,6 +30,7 @@ class Reading:
     loop: int = 1
     reconnect_s: float = 30.0
     in_flight: int = 1
+    film: Film = field(default_factory=Film)
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -44,7 +47,9 @@ class Reading:
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without)
+        opened = source if isinstance(source, Source) else open_source(
+            source, self.reconnect_s, without, self.film
+        )
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"
