@@ -28,7 +28,7 @@ class Inferred:
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
     wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
     flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
-    in it say; None where it is sound.
+    in it say; None where it is sound. damage: of the frame itself, see `Loaded`.
     """
 
     index: int
@@ -46,6 +46,7 @@ class Inferred:
     turn_ms: float | None = None
     fault: str | None = None
     frame_id: str = ""
+    damage: str = ""
 
     @property
     def timestamp_s(self) -> float | None:
@@ -76,6 +77,7 @@ class Inferred:
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
             "fault": self.fault,
+            "damage": self.damage or None,
             **self._stated(),
         }
 

@@ -22,7 +22,8 @@ class Pictures:
         """uint8 `[H, W, 3]`, upright by the frame's display matrix, converted by the matrix (BT.601, 709, 2020) and range
         that the film states; BT.601 where it states none, as FFmpeg and OpenCV do.
         """
-        converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        # Bicubic, as FFmpeg and OpenCV: it matters for chroma of more than 8 bits only.
+        converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
         image = converted.to_ndarray()
         turn, mirrored = orientation(frame)
         if mirrored:

@@ -10,6 +10,10 @@ from typing import Any
 
 from export.sources.nal import Facts
 
+# Damage is found out late: of packets hurt near each other the decoder takes the first ones without a word, and where one
+# is missing the end of that before it may be. So many before such a one are doubted too, if decoding does not begin anew
+# between.
+BEFORE_COMPLAINT, BEFORE_GAP = 2, 1
 # A packet that has given no frame when so many later ones have gives none: H.264 and H.265 hold back 16 at most.
 REORDER = 17
 
@@ -23,6 +27,7 @@ class _Packet:
     frame: bool = False
     overtaken: int = 0
     failed: bool = False
+    late: int = 0  # so many packets before it may be hurt, too
 
 
 @dataclass
@@ -47,14 +52,15 @@ class Ledger:
 
     def packet(self, facts: Facts, pts: int | None, damage: str = "", silent: bool = False) -> int:
         """Note a packet, in the order of decoding; returns its number."""
-        self._open[self._count] = _Packet(facts, pts, damage or facts.fault, silent)
+        self._open[self._count] = _Packet(facts, pts, damage or facts.fault, silent, late=BEFORE_GAP if facts.fault else 0)
         self._count += 1
         return self._count - 1
 
     def failed(self, number: int, reason: str) -> None:
         """The decoder refused this packet."""
         if (found := self._open.get(number)) is not None:
-            found.damage, found.failed = found.damage or reason, True
+            found.failed = True
+            self._complain(found, reason)
 
     def frame(self, number: int | None, frame: Any, corrupt: bool) -> None:
         """Note a decoded frame of packet `number`; `corrupt`: what the decoder itself says."""
@@ -64,7 +70,7 @@ class Ledger:
         else:
             found.frame = True
             if corrupt:
-                found.damage = found.damage or "data are missing or wrong"
+                self._complain(found, "data are missing or wrong")
             for earlier, one in self._open.items():
                 one.overtaken += earlier < number
         self._waiting.append((number, frame))
@@ -81,13 +87,29 @@ class Ledger:
         return found
 
     def _judge(self, ended: bool = False) -> None:
-        for number, one in list(self._open.items()):
-            if not (one.frame or one.failed or ended or one.overtaken >= (1 if one.silent else REORDER)):
+        for number in list(self._open):
+            following = [self._open.get(number + i) for i in range(BEFORE_COMPLAINT + 1)]
+            if not ended and not all(one is not None and self._settled(one) for one in following):
                 return
+            one, *behind = (one for one in following if one is not None)
+            for distance, later in enumerate(behind, 1):
+                if later.facts.restart:
+                    break
+                if later.late >= distance:
+                    one.damage = one.damage or f"stands just before one of which {later.damage}"
             verdict = self._verdict(one)
             del self._open[number]
             if one.frame:
                 self._verdicts[number] = verdict
+
+    @staticmethod
+    def _complain(found: _Packet, reason: str) -> None:
+        if not found.damage:  # else the container has told where it begins
+            found.damage, found.late = reason, BEFORE_COMPLAINT
+
+    def _settled(self, one: _Packet) -> bool:
+        """Whether all is known of a packet by itself."""
+        return one.frame or one.failed or one.overtaken >= (1 if one.silent else REORDER)
 
     def _verdict(self, one: _Packet) -> str:
         """What is wrong with the next packet in decoding order, after which those behind it are judged by it."""

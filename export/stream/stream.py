@@ -14,7 +14,7 @@ from advmtl.infer_options import InferOptions
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import Reading, Source
+from export.sources import Film, Reading, Source
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
@@ -74,7 +74,8 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
-    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
+    film = Film(options.damaged, options.fps)
+    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight, film)
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
@@ -115,6 +116,8 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         skipped=run.skipped.first,
         faulty_frames=run.faulty.count,
         faulty=run.faulty.first,
+        damaged_frames=run.damaged.count,
+        damaged=run.damaged.first,
         notices=run.notices,
         interrupted=run.interrupted,
         warm_up=warm_up,
