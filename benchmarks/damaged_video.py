@@ -22,7 +22,11 @@ from numpy.typing import NDArray
 from export.sources import Film, Loaded, Skipped, open_source
 from preprocessing.ground import list_files, read_picture, write_json
 
-KINDS = {".ts": ("packets", "sector", "bursts", "bytes"), ".mp4": ("sector", "bursts", "bytes"), ".mkv": ("sector", "bursts", "bytes")}
+KINDS = {
+    ".ts": ("packets", "sector", "bursts", "bytes"),
+    ".mp4": ("sector", "bursts", "bytes"),
+    ".mkv": ("sector", "bursts", "bytes"),
+}
 PACKET = 188
 
 
@@ -36,7 +40,9 @@ def made_pictures(count: int, size: tuple[int, int] = (320, 192)) -> list[NDArra
     return [one.clip(0, 255).astype(np.uint8) for one in shown]
 
 
-def write_film(path: Path, pictures: list[NDArray[np.uint8]], codec: str = "libx264", fps: int = 25, **options: str) -> Path:
+def write_film(
+    path: Path, pictures: list[NDArray[np.uint8]], codec: str = "libx264", fps: int = 25, **options: str
+) -> Path:
     """The pictures as a film of the container that the name says, with B frames."""
     import av
 
@@ -94,7 +100,9 @@ class Count:
 def read(path: Path) -> tuple[dict[int, Loaded], int]:
     """Frames by time, and how many things were told as skipped."""
     found = list(open_source(path, film=Film("keep")).frames())
-    return {one.timestamp_ns or 0: one for one in found if isinstance(one, Loaded)}, sum(isinstance(one, Skipped) for one in found)
+    return {one.timestamp_ns or 0: one for one in found if isinstance(one, Loaded)}, sum(
+        isinstance(one, Skipped) for one in found
+    )
 
 
 def judge(path: Path, whole: dict[int, Loaded], count: Count) -> None:

@@ -52,10 +52,10 @@ def orientation(frame: Any) -> tuple[int, bool]:
     return (3 if b > 0 else 1), mirrored
 
 
-def notes(frame: Any, aspect: Any) -> Iterator[str]:
-    """What is to be said once of a film, by its frame and its pixels' aspect."""
+def notes(frame: Any, transfer: int, aspect: Any) -> Iterator[str]:
+    """What is to be said once of a film, by its frame, its transfer characteristics (H.273) and its pixels' aspect."""
     depth = max(component.bits for component in frame.format.components)
-    curve = HDR.get(int(frame.color_trc))
+    curve = HDR.get(transfer)
     if curve is not None:
         yield (
             f"high dynamic range ({curve}, {depth} bits), which is not mapped to that of a usual picture: darker and paler"

@@ -52,7 +52,9 @@ class Ledger:
 
     def packet(self, facts: Facts, pts: int | None, damage: str = "", silent: bool = False) -> int:
         """Note a packet, in the order of decoding; returns its number."""
-        self._open[self._count] = _Packet(facts, pts, damage or facts.fault, silent, late=BEFORE_GAP if facts.fault else 0)
+        self._open[self._count] = _Packet(
+            facts, pts, damage or facts.fault, silent, late=BEFORE_GAP if facts.fault else 0
+        )
         self._count += 1
         return self._count - 1
 

@@ -47,9 +47,7 @@ class Reading:
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(
-            source, self.reconnect_s, without, self.film
-        )
+        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without, self.film)
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"

@@ -117,8 +117,7 @@ class _Opened:
         context = best.codec_context
         context.copy_opaque = True  # frames tell the packet that they are of
         context.flags |= av.codec.context.Flags.output_corrupt
-        # One thread: with several, whether a fault is told with its frame is a matter of chance (finding
-        # ffmpeg_frame_threads), and the network needs the other cores.
+        # One thread: what fails is then raised for the very packet, and the network needs the other cores.
         context.thread_count = 1
 
     @property
@@ -155,6 +154,7 @@ class _Opened:
 
 def _read(opened: _Opened, how: Film) -> Frames:
     pictures, times, told = Pictures(), _Times(opened, how), set[str]()
+    context = opened.stream.codec_context
     count = 0
     if opened.raw:
         yield Notice(f"{opened.text}: holds no times; {times.said}")
@@ -165,7 +165,7 @@ def _read(opened: _Opened, how: Film) -> Frames:
             yield Skipped(name, f"{name}: {found}")
             continue
         stamp = times.of(found)
-        for note in (*times.notes(name), *notes(found, opened.stream.sample_aspect_ratio)):
+        for note in (*times.notes(name), *notes(found, int(context.color_trc), opened.stream.sample_aspect_ratio)):
             if (kind := note.split(" at ")[0]) not in told:
                 told.add(kind)
                 yield Notice(f"{name}: {note}")

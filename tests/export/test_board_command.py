@@ -28,7 +28,7 @@ def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
 LINE = ["m.onnx", "drive.mp4", "--out", "o.mkv", "--arrays", "a", "--log", "l.jsonl", "--show", "--policy", "every"]
 LINE += ["--limit", "7", "--loop", "2", "--reconnect-seconds", "1.5", "--fps", "12.5", "--threads", "3"]
 LINE += ["--in-flight", "4", "--provider", "cpu", "--report", "r.json", "--camera", "c.json", "--fx-px", "700"]
-LINE += ["--hfov-deg", "60", "--fit", "crop"]
+LINE += ["--hfov-deg", "60", "--fit", "crop", "--damaged", "keep"]
 
 
 @pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])
