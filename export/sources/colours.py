@@ -19,8 +19,8 @@ class Pictures:
         self._reformatter = VideoReformatter()  # kept: making one costs more than a frame's conversion
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
-        """uint8 `[H, W, 3]`, upright by the frame's display matrix, converted by the matrix (BT.601, 709, 2020) and range
-        that the film states; BT.601 where it states none, as FFmpeg and OpenCV do.
+        """uint8 `[H, W, 3]`, upright by the frame's display matrix, converted by the matrix (BT.601, 709, 2020) and
+        range that the film states; BT.601 where it states none, as FFmpeg and OpenCV do.
         """
         # Bicubic, as FFmpeg and OpenCV: it matters for chroma of more than 8 bits only.
         converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
@@ -58,8 +58,8 @@ def notes(frame: Any, transfer: int, aspect: Any) -> Iterator[str]:
     curve = HDR.get(transfer)
     if curve is not None:
         yield (
-            f"high dynamic range ({curve}, {depth} bits), which is not mapped to that of a usual picture: darker and paler"
-            " than the model was trained on"
+            f"high dynamic range ({curve}, {depth} bits), which is not mapped to that of a usual picture: darker and"
+            " paler than the model was trained on"
         )
     elif depth > 8:
         yield f"{depth} bits a channel, the upper 8 are used"

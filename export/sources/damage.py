@@ -10,9 +10,9 @@ from typing import Any
 
 from export.sources.nal import Facts
 
-# Damage is found out late: of packets hurt near each other the decoder takes the first ones without a word, and where one
-# is missing the end of that before it may be. So many before such a one are doubted too, if decoding does not begin anew
-# between.
+# Damage is found out late: of packets hurt near each other the decoder takes the first ones without a word, and where
+# one is missing the end of that before it may be. So many before such a one are doubted too, if decoding does not begin
+# anew between.
 BEFORE_COMPLAINT, BEFORE_GAP = 2, 1
 # A packet that has given no frame when so many later ones have gives none: H.264 and H.265 hold back 16 at most.
 REORDER = 17

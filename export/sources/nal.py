@@ -81,9 +81,7 @@ class H264:
 
     def __init__(self, extradata: bytes | None) -> None:
         self._length = length_size("h264", extradata)
-        self._sets: dict[
-            int, tuple[int, bool]
-        ] = {}  # by the id of a sequence parameter set: bits of frame_num, checked
+        self._sets: dict[int, tuple[int, bool]] = {}  # by sequence parameter set: bits of frame_num, whether checked
         self._of: dict[int, int] = {}  # the sequence parameter set of a picture parameter set
         self._last: int | None = None  # frame_num of the last reference picture
         if self._length and extradata:

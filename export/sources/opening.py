@@ -16,8 +16,8 @@ def open_source(
     """Open a folder, an image, a video file, a camera (`0` or `/dev/video0`), a URL or a GStreamer pipeline.
 
     A pipeline is recognised by its ` ! ` and ends in `appsink`. reconnect_s: how long a lost live source is tried again
-    before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results. film: how a video
-    file is read. Where PyAV is not installed, OpenCV reads it.
+    before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results. film: how
+    a video file is read; without PyAV OpenCV reads it.
     Raises: InputError, one line, where there is nothing to read, it cannot be opened, or this OpenCV lacks what it
     needs.
     """

@@ -11,6 +11,7 @@ from export.sources.colours import Pictures, notes
 from export.sources.damage import Ledger
 from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
 from export.sources.nal import follow
+from export.sources.times import Times
 from preprocessing.ground import InputError
 
 INSTALL = "pip install 'advmtl[video]'"
@@ -26,16 +27,14 @@ NO_RATE = Fraction(7919, 1000)
 PARSED = {"mpegts", "mpeg"}
 # Of codecs that give one frame a packet.
 COMPLETE = {"h264", "hevc"}
-# A film is cut off where it ends by more than this before its announced end [s], or by two of its longest intervals.
-SHORT_S = 0.25
 # A server is lost when it is silent for so long [s].
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 20.0
 
 
 @dataclass(frozen=True)
 class Film:
-    """How films are read. damaged: frames that are not whole are skipped and listed, or kept and told (`keep`). fps: the
-    rate of films without times, 0 = what they state. Raises: InputError for another word.
+    """How films are read. damaged: frames that are not whole are skipped and listed, or kept and told (`keep`). fps:
+    the rate of films without times, 0 = what they state. Raises: InputError for another word.
     """
 
     damaged: str = "skip"
@@ -125,13 +124,20 @@ class _Opened:
         """Whether it has no times."""
         return self.container.format.name in RAW
 
+    def times(self, how: Film) -> Times:
+        """What tells the time of its frames."""
+        asked = "as asked" if how.fps else "as nothing else is known" if self._stated() is None else "as it states"
+        return Times(self.stream.time_base, self.rate(how), asked, self.raw, self.announced_s())
+
+    def _stated(self) -> Fraction | None:
+        """The rate in a stream without times."""
+        stated = self.stream.codec_context.framerate
+        return Fraction(stated) if stated and stated != NO_RATE and 0 < stated <= 1000 else None
+
     def rate(self, how: Film) -> Fraction:
         """Frames/s: of a film without times what is asked for or what it states."""
         if self.raw:
-            stated = self.stream.codec_context.framerate
-            if how.fps:
-                return Fraction(how.fps).limit_denominator(100_000)
-            return Fraction(stated) if stated and stated != NO_RATE and 0 < stated <= 1000 else RAW_FPS
+            return Fraction(how.fps).limit_denominator(100_000) if how.fps else self._stated() or RAW_FPS
         for rate in (self.stream.average_rate, self.stream.guessed_rate):
             if rate and 0 < rate <= 1000:
                 return Fraction(rate)
@@ -153,11 +159,11 @@ class _Opened:
 
 
 def _read(opened: _Opened, how: Film) -> Frames:
-    pictures, times, told = Pictures(), _Times(opened, how), set[str]()
+    pictures, times, told = Pictures(), opened.times(how), set[str]()
     context = opened.stream.codec_context
     count = 0
     if opened.raw:
-        yield Notice(f"{opened.text}: holds no times; {times.said}")
+        yield Notice(f"{opened.text}: {times.counted()}")
     for found, damage in _judged(opened):
         name = f"frame_{count:06d}"
         count += 1
@@ -229,50 +235,3 @@ def _judged(opened: _Opened) -> Iterator[tuple[Any, str]]:
 
 def _number(frame: Any) -> int | None:
     return frame.opaque[0] if frame.opaque is not None else None
-
-
-class _Times:
-    """The time of each frame [ns] as its file gives it, counted where it gives none."""
-
-    def __init__(self, opened: _Opened, how: Film) -> None:
-        self._opened, self._rate, self._raw = opened, opened.rate(how), opened.raw
-        self._base = opened.stream.time_base
-        self._count, self._last, self._end, self._longest = 0, None, 0, 0
-        self._back = False
-        asked = "as asked" if how.fps else "as it states" if self._rate_stated() else "as nothing else is known"
-        self.said = f"frames are timed by {float(self._rate):g}/s, {asked}"
-        self._last: int | None
-
-    def _rate_stated(self) -> bool:
-        stated = self._opened.stream.codec_context.framerate
-        return bool(stated and stated != NO_RATE)
-
-    def of(self, frame: Any) -> int:
-        """The time of the next frame [ns]."""
-        ticks = frame.pts if frame.pts is not None else frame.dts
-        if self._raw or ticks is None:
-            stamp = round(Fraction(self._count * 10**9) / self._rate)
-        else:
-            stamp = round(ticks * self._base * 10**9)
-        self._count += 1
-        self._back = self._last is not None and stamp <= self._last
-        if self._last is not None:
-            self._longest = max(self._longest, stamp - self._last)
-        length = round((frame.duration or 0) * self._base * 10**9)
-        self._last, self._end = stamp, max(self._end, stamp + length)
-        return stamp
-
-    def notes(self, name: str) -> Iterator[str]:
-        """What is to be said of the time just given."""
-        if self._back:
-            yield f"its time is not behind that of the frame before at {name}; times are kept as they are"
-
-    def missing(self) -> str | None:
-        """Why the end is missing, None where it is not."""
-        announced = self._opened.announced_s()
-        if self._raw or announced is None or self._last is None:
-            return None
-        lacking = announced - self._end / 1e9
-        if lacking <= max(SHORT_S, 2e-9 * self._longest):
-            return None
-        return f"cut off: the last frame ends at {self._end / 1e9:.3f} s of the {announced:.3f} s announced"

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Listed:
-    """Frames that are skipped, have invalid outputs or are not whole; `word` names the kind in the log. One thread adds them."""
+    """Frames that are skipped, have invalid outputs or are not whole; `word` names the kind in the log. One thread adds
+    them.
+    """
 
     word: str
     count: int = 0
@@ -53,8 +55,9 @@ class StreamReport:
     frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
     too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
     `skipped_frames`; faulty: the same of those whose result means nothing, NaN in it say, among `frames` and handed on
-    with the others; damaged: the same of those that are not whole and are kept; notices: what else happened to the source, the first of them, and whose lens the metres are of.
-    view: how the first frame was shown (`View.facts`), None without a frame. version: of what its values mean.
+    with the others; damaged: the same of those that are not whole and are kept; notices: what else happened to the
+    source, the first of them, and whose lens the metres are of. view: how the first frame was shown (`View.facts`),
+    None without a frame. version: of what its values mean.
     """
 
     source: str

@@ -62,7 +62,7 @@ def test_the_end_of_what_stands_before_a_gap_may_be_missing() -> None:
 
 
 def test_a_packet_without_a_frame_is_a_loss() -> None:
-    """The second P, refused by the decoder, which may be late, or silently left out; not where pictures may be hidden."""
+    """The second P, refused by the decoder, which may be late, or left out; not where pictures may be hidden."""
     found = judge(GROUPS, {4: "refused"}, SHOWN)
     assert [time for time, text in found.items() if text] == [1, 2, 4, 5]
     left_out = [number for number in SHOWN if number != 4]
