@@ -1,8 +1,20 @@
 """The options of `advmtl infer` and `python -m export`, in one place: a board has neither typer nor rich."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args
+
+from preprocessing.ground import (
+    FILM,
+    Input,
+    Output,
+    beginning_kind,
+    check_outputs,
+    inputs_in,
+    json_kind,
+    lines_kind,
+)
 
 
 class Help(NamedTuple):
@@ -19,7 +31,7 @@ class InferOptions:
     A field with a default is an option of its name, the others are arguments.
     """
 
-    model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
+    model: Annotated[Path, Help("Exported .onnx, a folder of them, run folder or .pt checkpoint.")]
     source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
@@ -29,6 +41,13 @@ class InferOptions:
     fit: Annotated[
         str | None, Help("Frames of another aspect: crop, pad or stretch; default: as the model was trained.")
     ] = None
+    undistort: Annotated[bool, Help("Draw the frames anew without the distortion that --camera tells.")] = False
+    crop: Annotated[str | None, Help("Part of the frames, LEFT,TOP,WIDTH,HEIGHT in pixels.")] = None
+    camera_size: Annotated[str | None, Help("Frame size asked of a camera, WIDTHxHEIGHT.")] = None
+    camera_fps: Annotated[float | None, Help("Frames a second asked of a camera.", 0)] = None
+    camera_format: Annotated[str | None, Help("Pixel format asked of a camera: MJPG, YUYV.")] = None
+    camera_exposure: Annotated[float | None, Help("Exposure asked of a camera [ms]; 0 = automatic.", 0)] = None
+    live: Annotated[str, Help("yes or no for a URL or pipe that does not say; auto: by what it announces.")] = "auto"
     out: Annotated[Path | None, Help("A .mp4 or .mkv file or a folder for pictures.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None
@@ -47,7 +66,15 @@ class InferOptions:
     in_flight: Annotated[
         int, Help("Frames in the network at once, of every frame only: more frames/s, each takes longer.", 1)
     ] = 1
-    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu.")] = "auto"
+    waiting: Annotated[
+        str,
+        Help(
+            "How the network's threads wait for each other within a frame: sleep, spin, or auto: the faster of both, "
+            "measured on the first frames; with frames in flight they sleep."
+        ),
+    ] = "auto"
+    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu; one that is named runs, or it is an error.")] = "auto"
+    runtime: Annotated[str, Help("What runs an .onnx file: onnxruntime or openvino.")] = "onnxruntime"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None
 
 
@@ -66,3 +93,49 @@ def _option(name: str, annotation: Any, default: Any) -> Option:
 
 
 OPTIONS = {one.name: _option(one.name, one.type, one.default) for one in fields(InferOptions)}
+
+
+REPORT = json_kind("a report of infer", "source", "provider", "frames", "stages")
+LOG = lines_kind("a log of infer", "frame", "name", "net_ms")
+FILES = {".mp4": FILM, ".mkv": FILM}
+"""By the ending of `out`: how an earlier result is known."""
+_OTHER = beginning_kind("a result of infer", b"advmtl")
+"""Of any other ending: it says in its first 4096 bytes whose it is."""
+
+
+def _out(option: str, path: Path) -> list[Output]:
+    if path.is_dir() or not path.suffix:
+        return [Output(option, path, folder=not path.is_file(), kind=_OTHER, endings=(".png",))]
+    return [Output(option, path, FILES.get(path.suffix.lower(), _OTHER))]
+
+
+WRITES: dict[str, Callable[[str, Path], Iterable[Output]]] = {
+    "out": _out,
+    "arrays": lambda option, path: [Output(option, path, folder=True, endings=(".npz",))],
+    "log": lambda option, path: [Output(option, path, LOG, stream=True)],
+    "report": lambda option, path: [Output(option, path, REPORT)],
+}
+"""Fields that name what is written, each with what its value stands for."""
+READS = ("model", "source", "camera")
+"""Fields that name what is read."""
+
+
+def check_files(options: InferOptions) -> None:
+    """Raise InputError where a result would replace what is read, another result, or a file that is none."""
+    given = vars(options)
+    check_places(given, [one for name in READS for one in inputs_in(_called(name), given[name])])
+
+
+def check_places(given: Mapping[str, Any], read: Sequence[Input] = ()) -> None:
+    """The same of values by name; those that name nothing that is written are passed over."""
+    outputs = [
+        output
+        for name, written in WRITES.items()
+        if given.get(name) is not None
+        for output in written(f"--{name.replace('_', '-')}", Path(given[name]))
+    ]
+    check_outputs(outputs, read)
+
+
+def _called(name: str) -> str:
+    return f"--{name}" if name == "camera" else name.upper()

@@ -13,7 +13,21 @@ from advmtl.tasks import FrameRecord, MapFile, Task, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
 from export.stream import Loaded, Skipped, Views, find_images, unique_name
-from preprocessing.ground import InputError, Reading, find_bits, progress, read_image, write_png
+from preprocessing.ground import (
+    DRAWN,
+    PICTURE,
+    InputError,
+    Output,
+    Reading,
+    check_among,
+    check_outputs,
+    find_bits,
+    inputs_in,
+    is_free,
+    progress,
+    read_image,
+    write_png,
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,18 @@ def _result(session: Session, picture: _Picture) -> Result:
     return complete(unpack(outputs, picture.view.framing), session.metadata, session.tasks)
 
 
+def _check_place(source: str, out: Path) -> None:
+    """Raise InputError where panels would come to lie among the pictures of `source`, or replace one of them."""
+    check_outputs([Output("--out", out, folder=True, endings=(".png",))], inputs_in("SOURCE", source))
+    folder = Path(source)
+    if folder.is_file():
+        check_among("--out", out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
+        paths = find_images(folder)
+        read = [(path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"), path) for path in paths]
+        check_among("--out", out, folder, read, PICTURE)
+
+
 def _unheard(text: str) -> None:
     """The default where nobody wants to be told."""
 
@@ -125,10 +151,13 @@ def predict(
     Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
+    _check_place(source, out)
     everything, pictures = _open(source, session, Views(session, notice))
     spec, tasks = spec_of(session.metadata), tasks_of(session.metadata.outputs, session.tasks)
     total = min(len(everything), limit or len(everything))
-    done, skipped, used = 0, [], set[str]()
+    done, skipped = 0, list[Skipped]()
+    # Pictures that are not ours stay: a panel of their name gets a number.
+    used = {path.stem for path in out.glob("*.png") if not is_free(path, PICTURE)}
     with progress("predict", total, "pictures") as bar:
         for picture in pictures:
             if done == total:
@@ -146,9 +175,9 @@ def predict(
             panel = result_panel(image, result.outputs, truth, spec, tasks)
             files = _files(picture.name, tasks, result.outputs) if raw else {}
             name = unique_name(picture.name.replace("/", "_"), used, ("", *(f"_{ending}" for ending in files)))
-            write_png(out / f"{name}.png", panel)
+            write_png(out / f"{name}.png", panel, DRAWN)
             for ending, file in files.items():
-                write_png(out / f"{name}_{ending}.png", file.array, file.text)
+                write_png(out / f"{name}_{ending}.png", file.array, {**DRAWN, **file.text})
             done += 1
             bar.advance()
     if not done:

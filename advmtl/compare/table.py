@@ -221,6 +221,6 @@ def _spread_dict(value: Spread | None) -> dict[str, Any] | None:
 
 def write_tables(comparison: Comparison, out: Path) -> None:
     """Write `table.md` and `comparison.json` into `out`."""
+    write_json(out / "comparison.json", to_dict(comparison))  # first: by it a later call knows all for results
     with atomic_write(out / "table.md") as temporary:
         temporary.write_text(markdown(comparison))
-    write_json(out / "comparison.json", to_dict(comparison))

@@ -21,7 +21,7 @@ _LARGEST = 65504.0
 
 
 def are_numbers(logits: Tensor) -> Tensor:
-    """Whether all logits [N,K,h,w] are numbers, one bool.
+    """Whether all logits, of any shape, are numbers, one bool.
 
     Arg max compares, and what it makes of NaN depends on who computes it: ONNX Runtime says class 0, road. One NaN or
     infinity makes the mean one, and the comparison is false for both, in every precision.

@@ -37,7 +37,18 @@ from export.graph import (
 )
 from export.session import open_session
 from export.stream import Skipped, find_images
-from preprocessing.ground import FITS, Fit, InputError, Lens, atomic_write, read_image
+from preprocessing.ground import (
+    FITS,
+    MODEL_FILE,
+    Fit,
+    InputError,
+    Lens,
+    Output,
+    atomic_write,
+    check_outputs,
+    inputs_in,
+    read_image,
+)
 from preprocessing.sets import ToldLens
 
 # Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
@@ -263,6 +274,8 @@ def export_model(
     Raises: InputError; ParityError, and `out` is left as it was.
     """
     _refuse_unable(out)
+    read = inputs_in("frames", frames) if isinstance(frames, Path) else []
+    check_outputs([Output("export to", out, MODEL_FILE)], read)
     where = where or Deployment()
     if count < 1 or (frames is not None and not isinstance(frames, Path) and not len(frames)):
         raise InputError(f"{count if count < 1 else 0} frames: parity needs at least one")

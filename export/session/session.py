@@ -101,6 +101,11 @@ class Session:
     fit: Fit | None = None
 
     @property
+    def told(self) -> str:
+        """The note, and what the network has to say of how it has run."""
+        return "; ".join(part for part in (self.note, getattr(self.network, "told", "")) if part)
+
+    @property
     def shown_as(self) -> Fit:
         """How frames of another aspect are shown."""
         return self.metadata.fit if self.fit is None else self.fit

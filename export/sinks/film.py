@@ -8,7 +8,7 @@ import cv2
 
 from export.sinks.inferred import Delivery, Sink
 from export.sinks.setting import Setting
-from preprocessing.ground import InputError, atomic_write
+from preprocessing.ground import InputError, atomic_write, mark_film
 
 
 @contextmanager
@@ -38,6 +38,7 @@ def open_film(path: Path, setting: Setting) -> Iterator[Sink]:
                 writer.release()
         if writer is None:
             raise InputError(f"{path}: no frame to write")
+        mark_film(temporary, path.suffix)
         _verify(temporary, path, count)
 
 

@@ -5,8 +5,10 @@ for frame in open_source("drive.mp4").frames():  # Loaded, Skipped or Notice
     ...
 """
 
-from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source, looped
+from export.sources.camera_settings import CameraSettings
+from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Lost, Notice, Skipped, Source, looped
 from export.sources.opening import open_source
 from export.sources.pictures import find_images
+from export.sources.preparing import Preparing, crop_of
 from export.sources.reading import Reading
 from export.sources.video import Film

@@ -48,6 +48,11 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class Lost(Notice):
+    """The last of a live source, which ended by itself and did not come back."""
+
+
 Frames = Generator[Loaded | Skipped | Notice, None, None]
 
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from export.sources.camera_settings import CameraSettings
 from export.sources.frames import Source, looped
 from export.sources.opening import open_source
+from export.sources.preparing import Preparing
 from export.sources.video import Film
 from preprocessing.ground import InputError
 
@@ -20,8 +22,9 @@ class Reading:
     results are taken, are dropped and counted, and a file is played at its own rate; `auto` is latest for live sources,
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
     live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only: of `latest` there
-    is never more than one in it, and a session opened for several would be slower for it. film: how video files are
-    read.
+    is never more than one in it, and a session opened for several would be slower for it.
+    camera: what is asked of a camera. live: yes or no says whether a URL or pipe is live; auto: by what it announces.
+    preparing: what is done to each frame before it is shown. film: how video files are read.
     Raises: InputError for values that cannot be.
     """
 
@@ -30,6 +33,9 @@ class Reading:
     loop: int = 1
     reconnect_s: float = 30.0
     in_flight: int = 1
+    camera: CameraSettings | None = None
+    live: str = "auto"
+    preparing: Preparing | None = None
     film: Film = field(default_factory=Film)
 
     def __post_init__(self) -> None:
@@ -47,7 +53,12 @@ class Reading:
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without, self.film)
+        if isinstance(source, Source):
+            opened = source
+        else:
+            opened = open_source(source, self.reconnect_s, without, camera=self.camera, live=self.live, film=self.film)
+        if self.preparing is not None:
+            opened = self.preparing.of(opened)
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export.graph import View
 from export.session import WARM_UP, Session, Timer, fault_of, unpack
 from export.sinks import Inferred, OnFrame, Record
-from export.sources import Loaded, Notice, Reading, Skipped, Source
+from export.sources import Loaded, Lost, Notice, Reading, Skipped, Source
 from export.stream.queue import LATEST, LENGTH, InFlight, Queue
 from export.stream.report import KEPT, Listed
 from export.stream.views import Views
@@ -61,6 +61,7 @@ class StreamState:
     notices: list[str] = field(default_factory=list)
     dropped: int = 0
     interrupted: bool = False
+    lost: bool = False  # a live source ended by itself
 
     def ending(self) -> bool:
         """Whether no more frames are wanted."""
@@ -101,6 +102,7 @@ def _decode(run: StreamState, session: Session, jobs: Queue[_Job]) -> None:
             if frame is None:
                 break
             if isinstance(frame, Notice):
+                run.lost = run.lost or isinstance(frame, Lost)
                 if frame.text:
                     run.notice(frame.text)
                 continue

@@ -10,15 +10,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from advmtl.infer_options import InferOptions
+from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
-from export.session import WARM_UP, Session, open_session
+from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import Film, Reading, Source
+from export.sources import CameraSettings, Film, Preparing, Reading, Source, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from preprocessing.ground import stop_requests
+from preprocessing.ground import PICTURE, InputError, check_among, inputs_in, stop_requests
 
 
 def run(
@@ -59,6 +59,7 @@ def infer(
     """
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+    check_own(source, outputs)
     results = [path for path in (outputs.out, outputs.arrays) if path is not None]
     shared = StreamState(reading.open(source, results), reading)
     setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
@@ -74,13 +75,55 @@ def infer(
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
-    film = Film(options.damaged, options.fps)
-    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight, film)
+    check_files(options)
+    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
+    if options.undistort and options.camera is None:
+        raise InputError("--undistort: tell the camera's calibration with --camera FILE")
+    preparing = Preparing(options.camera if options.undistort else None, crop_of(options.crop), lens)
+    reading = Reading(
+        options.policy,
+        options.limit,
+        options.loop,
+        options.reconnect_seconds,
+        options.in_flight,
+        camera=CameraSettings.of(
+            options.camera_size, options.camera_fps, options.camera_format, options.camera_exposure
+        ),
+        live=options.live,
+        preparing=None if preparing.nothing else preparing,
+        film=Film(options.damaged, options.fps),
+    )
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
-    lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
-    session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    if preparing.undistort is not None:  # each frame brings the lens that it was drawn for
+        lens = None
+    session = open_session(
+        options.model,
+        options.provider,
+        threads,
+        spin=spinning(options.waiting, options.in_flight),
+        lens=lens,
+        fit=options.fit,  # type: ignore[arg-type]
+        runtime=options.runtime,
+    )
     return infer(session, options.source, outputs, reading)
+
+
+def check_own(source: Source | str | Path, outputs: Outputs) -> None:
+    """Raise InputError where an output would replace the source, lie among its pictures or be another output."""
+    if isinstance(source, Source):
+        check_places(vars(outputs))
+        return
+    check_places(vars(outputs), inputs_in("the source", source))
+    folder = Path(source).expanduser()
+    if outputs.out is None or not outputs.out.is_dir():
+        return
+    if folder.is_file():
+        check_among("--out", outputs.out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
+        paths = find_images(folder)
+        read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+        check_among("--out", outputs.out, folder, read, PICTURE)
 
 
 def _nobody() -> None:
@@ -107,7 +150,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         source=run.source.description,
         out=[str(path) for path in out if path is not None],
         provider=session.provider,
-        note=session.note,
+        note=session.told,
         model_size=session.metadata.size,
         policy="latest" if run.reading.takes_latest(run.source) else "every",
         frames=frames,
@@ -120,6 +163,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         damaged=run.damaged.first,
         notices=run.notices,
         interrupted=run.interrupted,
+        lost=run.lost,
         warm_up=warm_up,
         frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},

@@ -97,6 +97,17 @@ def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: P
     assert write(["a", "a", "a"]) == ["a.png", "a_000001.png", "a_000002.png"]
 
 
+def test_a_file_of_the_user_s_stays_and_the_frame_gets_a_number(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"the user's")
+    for _ in range(2):  # the second stream replaces what the first one wrote
+        with open_sink(tmp_path) as write:
+            write(drawn("a", make_frame(0)))
+            write(drawn("b", make_frame(1)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_000000.png", "b.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"the user's"
+    assert np.array_equal(read_image(tmp_path / "b.png"), make_frame(1))
+
+
 def test_the_names_of_a_long_stream_take_no_memory(tmp_path: Path) -> None:
     path_of = new_paths(tmp_path, ".png")
     tracemalloc.start()
