@@ -27,8 +27,8 @@ def open_source(
 
     A pipeline is recognised by its ` ! ` and ends in `appsink`. reconnect_s: how long a lost live source is tried again
     before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results. camera:
-    what is asked of a camera. live: whether a URL or a pipe is, where the scheme or what it announces does not say. film:
-    how a video file is read; without PyAV OpenCV reads it.
+    what is asked of a camera. live: whether a URL or a pipe is, where the scheme or what it announces does not say.
+    film: how a video file is read; without PyAV OpenCV reads it.
     Raises: InputError, one line, where there is nothing to read, it cannot be opened, or this OpenCV lacks what it
     needs.
     """
