@@ -32,7 +32,10 @@ class InferOptions:
     """
 
     model: Annotated[Path, Help("Exported .onnx, a folder of them, run folder or .pt checkpoint.")]
-    source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    source: Annotated[
+        str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")
+    ]
+    topic: Annotated[str | None, Help("Of a bag, the topic of pictures; default: its only one.")] = None
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
     ] = None
@@ -50,7 +53,7 @@ class InferOptions:
     live: Annotated[str, Help("yes or no for a URL or pipe that does not say; auto: by what it announces.")] = "auto"
     out: Annotated[
         tuple[Path, ...],
-        Help("A .mp4 or .mkv film, a folder for pictures, a .rrd recording, points as .ply; may be repeated."),
+        Help("A .mp4 or .mkv film, a folder for pictures, a .mcap bag, a .rrd recording, points as .ply; may repeat."),
     ] = ()
     raw: Annotated[Path | None, Help("Folder for maps: classes and 16-bit depth as PNG.")] = None
     raw_size: Annotated[str, Help("Size of these maps and of the depth video: network or frame.")] = "network"

@@ -20,6 +20,7 @@ from export.session.session import (
     Session,
     complete,
     fault_of,
+    filled,
     fit,
     prepare,
     spec_of,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.graph import CLASSES, IGNORED_CLASS, Metadata
-from export.sinks.inferred import Delivery, Inferred, Sink
+from export.sinks.inferred import Delivery, Inferred, Sink, lens_of_maps
 from export.sinks.maps import check_depth, write_unsynced
 from export.sinks.names import WRITTEN, new_paths
 from export.sinks.setting import Setting
@@ -18,17 +18,14 @@ _POINT = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1
 _NAMES = {"<f4": "float", "u1": "uchar"}
 
 
-def lens_of_maps(frame: Inferred) -> Lens:
-    """The pinhole of a result's maps, in their pixels. Raises: InputError where nobody tells the lens."""
-    view = frame.view
-    if view.lens is None:
+def _lens(frame: Inferred) -> Lens:
+    lens = lens_of_maps(frame)
+    if lens is None:
         raise InputError(
             f"{frame.name}: points need the lens, which neither the model nor anybody tells; give --camera, --fx-px or"
             " --hfov-deg"
         )
-    rows, columns = view.framing.shown  # maps of a padded frame are of these alone
-    size = columns.stop - columns.start, rows.stop - rows.start
-    return view.framing.lens(view.lens).cropped(columns.start, rows.start, size)
+    return lens
 
 
 def points_of(frame: Inferred, metadata: Metadata) -> NDArray[np.void]:
@@ -37,7 +34,7 @@ def points_of(frame: Inferred, metadata: Metadata) -> NDArray[np.void]:
 
     Raises: InputError where the lens is unknown.
     """
-    lens, depth, classes = lens_of_maps(frame), frame.result.depth_m, frame.result.classes
+    lens, depth, classes = _lens(frame), frame.result.depth_m, frame.result.classes
     assert depth is not None
     seen = np.isfinite(depth) & (depth > 0)
     if frame.fault is not None:  # its numbers mean nothing

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from export.sinks.arrays import open_arrays
+from export.sinks.bag import open_bag_sink
 from export.sinks.clouds import open_cloud, open_clouds
 from export.sinks.depth_video import open_depth_video
 from export.sinks.draw import Painter
@@ -26,6 +27,7 @@ SINKS: dict[str, OpenSink] = {
     "": open_pictures,
     ".mp4": open_film,
     ".mkv": open_film,
+    ".mcap": open_bag_sink,
     ".ply": open_cloud,
     ".rrd": open_rerun,
 }

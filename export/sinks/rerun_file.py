@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from export.graph import CLASSES, DEPTH
-from export.sinks.clouds import lens_of_maps
 from export.sinks.film_times import CLOCK_NS
-from export.sinks.inferred import Delivery, Inferred, Sink
+from export.sinks.inferred import Delivery, Inferred, Sink, lens_of_maps
 from export.sinks.setting import Setting
 from preprocessing.ground import InputError, atomic_write
 
@@ -82,8 +81,8 @@ def _log(rerun: Any, recording: Any, frame: Inferred, setting: Setting) -> None:
         recording.set_time("time", timestamp=np.datetime64(frame.timestamp_ns, "ns"))
     else:
         recording.set_time("time", duration=np.timedelta64(frame.timestamp_ns, "ns"))
-    if frame.view.lens is not None:
-        lens = lens_of_maps(frame)
+    lens = lens_of_maps(frame)
+    if lens is not None:
         pinhole = rerun.Pinhole(
             focal_length=(lens.fx_px, lens.fy_px),
             principal_point=(lens.cx_px, lens.cy_px),

@@ -172,6 +172,8 @@ def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
         frame_size=(width, height),
         timestamp_ns=job.frame.timestamp_ns,
         frame_id=job.frame.frame_id,
+        lens=job.frame.lens,
+        distortion=job.frame.distortion,
         started=job.started,
         view=job.view,
         dropped=run.dropped,

@@ -16,7 +16,7 @@ from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import CameraSettings, Preparing, Reading, Source, crop_of, find_images
+from export.sources import CameraSettings, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
@@ -103,6 +103,8 @@ def infer_from(options: InferOptions) -> StreamReport:
         ),
         live=options.live,
         preparing=None if preparing.nothing else preparing,
+        topic=options.topic,
+        own_lens=lens is None,
     )
     outputs = Outputs(**{one.name: getattr(options, one.name) for one in fields(Outputs)})
     threads = session_threads(options.model, options.threads, options.in_flight)
@@ -127,7 +129,12 @@ def check_own(source: Source | str | Path, outputs: Outputs) -> None:
         return
     check_places(vars(outputs), inputs_in("the source", source))
     folder = Path(source).expanduser()
+    bag = bag_of(source)
     for out in outputs.outs:
+        if bag is not None:
+            if bag.is_dir() and out.resolve().parent == bag.resolve():
+                raise InputError(f"--out {out}: lies in the bag {bag}, as one of its files; give a place beside it")
+            continue
         if not out.is_dir():
             continue
         if folder.is_file():

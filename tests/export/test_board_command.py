@@ -32,6 +32,7 @@ LINE += ["--hfov-deg", "60", "--fit", "crop", "--runtime", "openvino", "--undist
 LINE += ["--camera-size", "640x480", "--camera-fps", "15", "--camera-format", "MJPG", "--camera-exposure", "4"]
 LINE += ["--live", "yes", "--waiting", "spin", "--out", "o.rrd", "--raw", "w", "--raw-size", "frame"]
 LINE += ["--clouds", "c", "--depth-video", "d.mkv", "--codec", "hevc"]
+LINE += ["--topic", "/camera/image_raw"]
 
 
 @pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])
