@@ -39,6 +39,7 @@ PLAIN = {
         "camera_format",
         "live",
         "raw_size",
+        "waiting",
         "codec",
     ),
 }
