@@ -40,6 +40,8 @@ PLAIN = {
         "live",
         "raw_size",
         "waiting",
+        "damaged",
+        "topic",
         "codec",
     ),
 }
