@@ -2,13 +2,14 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any, get_args
 
 from advmtl.infer_options import OPTIONS, InferOptions
 from export.stream import StreamReport, infer_from
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, write_json
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, first_line, write_json
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(flag, action="store_true", help=text)
         else:
             parser.add_argument(flag, type=_at_least(kind, one.help.least), default=one.default, help=text)
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error that is a defect.")
     return parser
 
 
@@ -51,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames skipped or with invalid outputs, 4 a camera or
     live stream was lost, 130 interrupted.
     """
-    options = InferOptions(**vars(_parser().parse_args(arguments)))
+    given = vars(_parser().parse_args(arguments))
+    debug, options = given.pop("debug"), InferOptions(**given)
     try:
         report = infer_from(options)
         _print(report)
@@ -67,6 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Exception as error:  # a defect, or a library that was never tried: still one line
+        if debug:
+            traceback.print_exc()
+        print(f"error: {type(error).__name__}: {first_line(error)} (--debug shows more)", file=sys.stderr)
+        return EXIT_FAILED
     return report.exit_code
 
 

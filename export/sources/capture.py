@@ -128,12 +128,12 @@ def _retrieve(capture: Any, name: str, seen: set[str], live: bool) -> Generator[
     timestamp = time.time_ns() if live else round(1e6 * capture.get(cv2.CAP_PROP_POS_MSEC))
     good, picture = capture.retrieve()
     if not good or picture is None:
-        yield Skipped(name, f"{name}: could not be decoded")
+        yield Skipped(name, "could not be decoded")
         return
     try:
         image, note = to_rgb(picture)
     except WrongColour as error:
-        yield Skipped(name, f"{name}: {error}")
+        yield Skipped(name, str(error))
         return
     if note not in seen:
         seen.add(note)

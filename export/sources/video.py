@@ -168,7 +168,7 @@ def _read(opened: _Opened, how: Film) -> Frames:
         name = f"frame_{count:06d}"
         count += 1
         if isinstance(found, str):  # no frame came of a packet
-            yield Skipped(name, f"{name}: {found}")
+            yield Skipped(name, found)
             continue
         stamp = times.of(found)
         for note in (*times.notes(name), *notes(found, int(context.color_trc), opened.stream.sample_aspect_ratio)):
@@ -176,7 +176,7 @@ def _read(opened: _Opened, how: Film) -> Frames:
                 told.add(kind)
                 yield Notice(f"{name}: {note}")
         if damage and how.damaged == "skip":
-            yield Skipped(name, f"{name}: at {stamp / 1e9:.3f} s: {damage}")
+            yield Skipped(name, f"at {stamp / 1e9:.3f} s: {damage}")
             continue
         yield Loaded(name, pictures.rgb(found), stamp, damage=damage)
     if (missing := times.missing()) is not None:

@@ -113,6 +113,7 @@ class StreamReport:
     def summary(self) -> list[str]:
         """The lines below the latencies."""
         left_out = f"; {self.dropped} dropped" if self.dropped else ""
+        left_out += f"; {self.skipped_frames} skipped" if self.skipped_frames else ""
         left_out += f"; {self.faulty_frames} with invalid outputs" if self.faulty_frames else ""
         left_out += f"; {self.damaged_frames} not whole" if self.damaged_frames else ""
         return [

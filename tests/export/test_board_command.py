@@ -90,3 +90,17 @@ def test_an_early_end_and_what_is_not_listed_are_told(
         *("invalid outputs on c: not finite", "and 1 more with invalid outputs"),
         "stopped early; finished frames are written",
     ]
+
+
+def test_a_defect_is_one_line_and_a_traceback_where_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(options: InferOptions) -> None:
+        raise AttributeError("module 'cv2.utils' has no attribute 'logging'\nand more")
+
+    monkeypatch.setattr(command, "infer_from", fail)
+    assert command.main(LINE[:2]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == "error: AttributeError: module 'cv2.utils' has no attribute 'logging' (--debug shows more)"
+    assert command.main([*LINE[:2], "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
