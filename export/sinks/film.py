@@ -1,5 +1,6 @@
 """Drawn frames as a film: by PyAV with the source's times, or by OpenCV, which has a rate alone."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -136,4 +137,4 @@ def _verify(temporary: Path, path: Path, count: int) -> None:
     held = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
     if held != count:
-        raise OSError(f"{path}: holds {held} of {count} frames after writing; is the disk full?")
+        raise OSError(errno.EIO, f"holds {held} of {count} frames after writing; is the disk full?", str(path))

@@ -19,6 +19,7 @@ from export.sinks.pictures import open_pictures
 from export.sinks.rerun_file import open_rerun
 from export.sinks.setting import MapSize, Setting
 from export.sinks.window import Window
+from export.sources import check_fps
 from preprocessing.ground import InputError
 
 OpenSink = Callable[[Path, Setting], AbstractContextManager[Sink]]
@@ -52,6 +53,7 @@ class Outputs:
     frame. show: a live window. raw: folder for the maps of each frame as PNG (see `open_maps`); raw_size: whether these
     and the depth video have the network's size or the frame's. depth_video: file for depth (see `open_depth_video`).
     clouds: folder for points (see `open_clouds`). codec: of films, `auto` or of `CODECS`.
+    Raises: InputError for a rate that no film has.
     """
 
     out: Path | Sequence[Path] | None = None
@@ -64,6 +66,9 @@ class Outputs:
     depth_video: Path | None = None
     clouds: Path | None = None
     codec: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_fps(self.fps)
 
     @property
     def outs(self) -> tuple[Path, ...]:

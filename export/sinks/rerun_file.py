@@ -1,5 +1,6 @@
 """A recording for the Rerun viewer: pictures, classes, depth and the camera over the source's times."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ def _flush(recording: Any, path: Path) -> None:
     try:
         recording.flush(timeout_sec=_FLUSH_S)
     except (RuntimeError, ValueError) as error:
-        raise OSError(f"{path}: could not be written whole ({error}); is the disk full?") from None
+        raise OSError(errno.EIO, f"could not be written whole ({error}); is the disk full?", str(path)) from None
 
 
 def _log_classes(rerun: Any, recording: Any, setting: Setting) -> None:

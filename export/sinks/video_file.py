@@ -1,5 +1,6 @@
 """A video file by PyAV: encoded in a thread of its own, with a time for every frame, looked at when it is whole."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -154,9 +155,12 @@ class VideoFile:
                 if packet.size and packet.pts is not None:
                     held, last = held + 1, max(last, float(packet.pts * packet.time_base))
         if held != self.count:
-            raise OSError(f"{self._name}: holds {held} of {self.count} frames after writing; is the disk full?")
+            raise self._unlike(f"holds {held} of {self.count} frames after writing; is the disk full?")
         if abs(last - self._last / self._coding.ticks) > _SECONDS_OFF:
-            raise OSError(f"{self._name}: ends at {last:.3f} s instead of {self._last / self._coding.ticks:.3f} s")
+            raise self._unlike(f"ends at {last:.3f} s instead of {self._last / self._coding.ticks:.3f} s")
+
+    def _unlike(self, how: str) -> OSError:
+        return OSError(errno.EIO, how, str(self._name))
 
 
 @contextmanager

@@ -8,7 +8,18 @@ for frame in open_source("drive.mp4").frames():  # Loaded, Skipped or Notice
 
 from export.sources.bag import bag_of
 from export.sources.camera_settings import CameraSettings
-from export.sources.frames import DEFAULT_FPS, Distortion, Frames, Loaded, Lost, Notice, Skipped, Source, looped
+from export.sources.frames import (
+    DEFAULT_FPS,
+    Distortion,
+    Frames,
+    Loaded,
+    Lost,
+    Notice,
+    Skipped,
+    Source,
+    check_fps,
+    looped,
+)
 from export.sources.opening import open_source
 from export.sources.pictures import find_images
 from export.sources.preparing import Preparing, crop_of

@@ -117,7 +117,7 @@ def _open(address: _Address, reconnect_s: float) -> Source:
             raise InputError(f"{address.description}: cannot be opened again ({address.hint})")
         if address.live:
             return _read_live(address, capture, reconnect_s, told)
-        return _read_file(address, capture, total)
+        return _read_file(address, capture, total, timed=total is not None or _has_times(address))
 
     return Source(address.description, frames, total, float(fps), bool(address.live))
 
@@ -141,11 +141,25 @@ def _retrieve(capture: Any, name: str, seen: set[str], live: bool) -> Generator[
     yield Loaded(name, image, timestamp, arrived if live else None)
 
 
-def _read_file(address: _Address, capture: Any, total: int | None) -> Frames:
+def _has_times(address: _Address) -> bool:
+    """Whether the second frame has one; of raw streams OpenCV says 0 for every frame."""
+    capture = address.open()
+    if capture is None:
+        return True
+    try:
+        return not (capture.grab() and capture.grab()) or capture.get(cv2.CAP_PROP_POS_MSEC) > 0
+    finally:
+        capture.release()
+
+
+def _read_file(address: _Address, capture: Any, total: int | None, timed: bool) -> Frames:
     count, seen = 0, {""}
+    if not timed:
+        yield Notice(f"{address.description}: holds no times that OpenCV reads; its frames have none")
     try:
         while capture.grab():
-            yield from _retrieve(capture, f"frame_{count:06d}", seen, live=False)
+            for one in _retrieve(capture, f"frame_{count:06d}", seen, live=False):
+                yield replace(one, timestamp_ns=None) if isinstance(one, Loaded) and not timed else one
             count += 1
     finally:
         capture.release()

@@ -12,6 +12,13 @@ from preprocessing.ground import InputError, Lens
 
 # For sources that name no rate of their own.
 DEFAULT_FPS = 10.0
+_FPS = (0.001, 1000.0)  # of a film
+
+
+def check_fps(fps: float) -> None:
+    """Raise InputError for a rate that no film has [frames/s]; 0: none is asked for."""
+    if fps and not _FPS[0] <= fps <= _FPS[1]:
+        raise InputError(f"--fps {fps:g}: give frames a second, {_FPS[0]:g} to {_FPS[1]:g}, or 0")
 
 
 @dataclass(frozen=True)
@@ -104,11 +111,16 @@ def looped(source: Source, times: int) -> Source:
         raise InputError(f"{source.description}: --loop is for files; a camera cannot begin again")
 
     def frames() -> Frames:
+        told = set[str]()  # a stream may go round for weeks
         for _ in range(times) if times else count():
             found = False
             with closing(source.frames()) as one_round:
                 for frame in one_round:
                     found = found or isinstance(frame, Loaded)
+                    if isinstance(frame, Notice) and frame.text:
+                        if frame.text in told:
+                            continue
+                        told.add(frame.text)
                     yield frame
             if not found:  # for ever would be without a frame
                 return

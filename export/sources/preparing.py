@@ -40,8 +40,16 @@ class Preparing:
     def __post_init__(self) -> None:
         if self.crop is not None and (min(self.crop[:2]) < 0 or min(self.crop[2:]) < 1):
             raise InputError(f"--crop {','.join(map(str, self.crop))}: give LEFT,TOP,WIDTH,HEIGHT in pixels")
-        if self.undistort is not None and not read_camera(self.undistort, raw=True).distorts:
+        if self.undistort is not None and not self._bent(self.undistort):
             raise InputError(f"{self.undistort}: tells no distortion; leave --undistort out")
+
+    def _bent(self, path: Path) -> bool:
+        try:
+            return read_camera(path, raw=True).distorts
+        except InputError:
+            if self.lens is not None and self.lens.camera == path:  # of a kind that tells a lens alone, as Cityscapes'
+                return False
+            raise
 
     @property
     def nothing(self) -> bool:

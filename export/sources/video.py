@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from export.sources.colours import Pictures, notes
 from export.sources.damage import Ledger
-from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
+from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source, check_fps
 from export.sources.nal import follow
 from export.sources.times import Times
 from preprocessing.ground import InputError
@@ -34,7 +34,7 @@ OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 20.0
 @dataclass(frozen=True)
 class Film:
     """How films are read. damaged: frames that are not whole are skipped and listed, or kept and told (`keep`). fps:
-    the rate of films without times, 0 = what they state. Raises: InputError for another word.
+    the rate of films without times, 0 = what they state. Raises: InputError for another word or a rate of no film.
     """
 
     damaged: str = "skip"
@@ -43,6 +43,7 @@ class Film:
     def __post_init__(self) -> None:
         if self.damaged not in DAMAGED:
             raise InputError(f"--damaged {self.damaged}: choose {' or '.join(DAMAGED)}")
+        check_fps(self.fps)
 
 
 def available() -> bool:

@@ -66,7 +66,10 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.close(descriptor)
         temporary.replace(path)
     except OSError as error:
-        # The temporary name, or none at all, would lead astray.
+        # The temporary name, or none at all, would lead astray; so would this one for an error of another file, of two
+        # outputs the one on the full disk.
+        if error.filename is not None and os.fspath(error.filename) != str(temporary):
+            raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
