@@ -73,6 +73,9 @@ def export(
     sky: Annotated[
         str, typer.Option(help="infinite: no distance where the class is sky, +Inf; far: what the network says.")
     ] = "infinite",
+    ir_version: Annotated[
+        int, typer.Option(help="IR version of the file: ONNX Runtime 1.16 and 1.17 read up to 9, newer ones more.")
+    ] = 8,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
@@ -102,6 +105,7 @@ def export(
         lens=told_lens(camera, fx_px, hfov_deg),
         fit=fit,  # type: ignore[arg-type]
         sky=sky,
+        ir_version=ir_version,
         calibration_frames=calibration_frames,
         calibration=calibration,
         bounds=Bounds({"miou": max_miou_loss, "abs_rel": max_absrel_loss, "offset_rmse_px": max_offset_loss}),

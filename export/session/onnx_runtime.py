@@ -1,6 +1,7 @@
 """Running an exported `.onnx` file with one of ONNX Runtime's providers: TensorRT, CUDA, the CPU."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,20 @@ def session_options(threads: int, optimise: bool, spin: bool) -> Any:
     return options
 
 
+_TOO_NEW = re.compile(r"model IR version: (\d+), max supported IR version: (\d+)")
+
+
+def _unreadable(path: Path, error: Exception, version: str) -> str:
+    """One line on a file that ONNX Runtime refuses; where its IR is too new, how to get one that is not."""
+    if found := _TOO_NEW.search(str(error)):
+        theirs, ours = found.groups()
+        return (
+            f"{path}: its IR version is {theirs}, ONNX Runtime {version} reads up to {ours}; "
+            f"export it again with `advmtl export --ir-version {ours}`"
+        )
+    return f"{path}: ONNX Runtime cannot read it ({first_line(error)})"
+
+
 def _start(path: Path, provider: str, options: Any) -> tuple[Any, str]:
     import onnxruntime as ort
 
@@ -92,7 +107,7 @@ def _start(path: Path, provider: str, options: Any) -> tuple[Any, str]:
             )
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             if name == "cpu":
-                raise InputError(f"{path}: ONNX Runtime cannot read it ({first_line(error)})") from None
+                raise InputError(_unreadable(path, error, ort.__version__)) from None
             tried.append(f"{name}: did not start")
             continue
         # A provider whose libraries are missing is left out silently, and the CPU would run under its name.
