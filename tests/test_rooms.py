@@ -40,6 +40,8 @@ FLOORS = {
     "export": [
         "graph",
         "session",
+        "sources",
+        "sinks",
         "stream",
         "convert",
         "quantize",

@@ -7,11 +7,9 @@
 NumPy, OpenCV and what runs the model are all that it needs.
 """
 
-from export.stream.draw import Painter
-from export.stream.outputs import Outputs, unique_name
-from export.stream.pipeline import Inferred, OnFrame, Record
+from export.sinks import Inferred, OnFrame, Outputs, Painter, Record, unique_name
+from export.sources import Frames, Loaded, Notice, Reading, Skipped, Source, find_images, looped, open_source
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport, print_report
-from export.stream.source import Frames, Loaded, Notice, Reading, Skipped, Source, find_images, looped, open_source
 from export.stream.stream import infer, infer_from, run
 from export.stream.views import Views

@@ -5,7 +5,6 @@ the main thread.
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,87 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import DEPTH_ERROR, View
-from export.session import WARM_UP, Result, Session, Timer, fault_of, unpack
+from export.graph import View
+from export.session import WARM_UP, Session, Timer, fault_of, unpack
+from export.sinks import Inferred, OnFrame, Record
+from export.sources import Loaded, Notice, Reading, Skipped, Source
 from export.stream.queue import LATEST, LENGTH, InFlight, Queue
 from export.stream.report import KEPT, Listed
-from export.stream.source import Loaded, Notice, Reading, Skipped, Source
 from export.stream.views import Views
 from preprocessing.ground import InputError
 
 # Where the time of a frame goes, in order: turn with several in flight, draw where there are outputs.
 STAGES = ("decode", "wait", "net", "turn", "draw")
-
-Record = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """A frame with its result, as delivered; the arrays are this frame's own and are not written to again.
-
-    index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
-    RGB at the network's size, without what stands beside a padded frame. frame_size: (width, height) in the source
-    [px]. view: how it was shown, and whose lens its metres are of. timestamp_s: see `source.Loaded`.
-    started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
-    wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
-    flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
-    in it say; None where it is sound.
-    """
-
-    index: int
-    name: str
-    image: NDArray[np.uint8]
-    result: Result
-    frame_size: tuple[int, int]
-    timestamp_s: float | None
-    started: float
-    view: View
-    dropped: int
-    decode_ms: float
-    wait_ms: float
-    net_ms: float
-    turn_ms: float | None = None
-    fault: str | None = None
-
-    @property
-    def age_ms(self) -> float:
-        """How long ago the frame was there [ms]."""
-        return 1e3 * (time.perf_counter() - self.started)
-
-    def record(self, draw_ms: float | None) -> dict[str, Any]:
-        """Its times as plain values for JSON; total_ms is the frame's age now."""
-        times = {"decode_ms": self.decode_ms, "wait_ms": self.wait_ms, "net_ms": self.net_ms}
-        if self.turn_ms is not None:
-            times["turn_ms"] = self.turn_ms
-        if draw_ms is not None:
-            times["draw_ms"] = draw_ms
-        times["total_ms"] = self.age_ms
-        return {
-            "version": RECORD_VERSION,
-            "frame": self.index,
-            "name": self.name,
-            "timestamp_s": self.timestamp_s,
-            "size": list(self.frame_size),
-            **self.view.facts(),
-            **{name: round(value, 3) for name, value in times.items()},
-            "dropped": self.dropped,
-            "fault": self.fault,
-            **self._stated(),
-        }
-
-    def _stated(self) -> dict[str, Any]:
-        """The mean expected error of its depth, where the model gives one; null where that is no number."""
-        error = self.result.outputs.get(DEPTH_ERROR)
-        if error is None:
-            return {}
-        mean = float(error.mean())
-        return {DEPTH_ERROR: round(mean, 4) if math.isfinite(mean) else None}
-
-
-RECORD_VERSION = 2
-"""Of records, arrays and reports; 1 had none, metres of the training lens, frames stretched, and the sky finite."""
-
-OnFrame = Callable[[Inferred], None]
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +168,8 @@ def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
         image=job.image[0][job.view.framing.shown],
         result=result,
         frame_size=(width, height),
-        timestamp_s=job.frame.timestamp_s,
+        timestamp_ns=job.frame.timestamp_ns,
+        frame_id=job.frame.frame_id,
         started=job.started,
         view=job.view,
         dropped=run.dropped,

@@ -13,11 +13,11 @@ from typing import Any
 from advmtl.infer_options import InferOptions
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session
-from export.stream.outputs import Outputs, grouped, open_outputs
-from export.stream.pipeline import RECORD_VERSION, OnFrame, StreamState, overlap
+from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
+from export.sources import Reading, Source
+from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from export.stream.source import Reading, Source
 from preprocessing.ground import stop_requests
 
 
@@ -38,9 +38,13 @@ def run(
     """
     reading = reading or Reading()
     shared = StreamState(reading.open(source), reading, asked=stop)
-    take = None if on_frame is None else grouped([on_frame], session.metadata, session.tasks)
+
+    def take(frame: Inferred) -> None:
+        if on_frame is not None:
+            on_frame(completed(frame, session.metadata, session.tasks))
+
     started = time.perf_counter()
-    overlap(shared, session, take, None, _nobody)
+    overlap(shared, session, None if on_frame is None else take, None, _nobody)
     return _report(shared, session, [], started)
 
 
@@ -57,13 +61,11 @@ def infer(
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
     results = [path for path in (outputs.out, outputs.arrays) if path is not None]
     shared = StreamState(reading.open(source, results), reading)
+    setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
     started = time.perf_counter()
     with (
         stop_requests(shared.interrupt),
-        open_outputs(outputs, session.metadata, shared.source.fps, shared.enough.set, session.tasks) as (
-            take,
-            record,
-        ),
+        open_outputs(outputs, setting, shared.enough.set) as (take, record),
         _progress(shared) as bar,
     ):
         overlap(shared, session, take, record, bar.advance if bar is not None else _nobody)

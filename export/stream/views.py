@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from export.graph import View
 from export.session import Session
+from export.sources import Loaded
 from export.stream.report import KEPT
-from export.stream.source import Loaded
 from preprocessing.ground import Lens
 
 

@@ -14,7 +14,7 @@ from advmtl.config.experiment import Config
 from advmtl.training.checkpoint import Trained
 from export.graph.metadata import CLASSES, DEPTH, OFFSETS, Metadata
 from export.session.session import Result, Session
-from export.stream.source import Frames, Loaded, Source
+from export.sources import Frames, Loaded, Source
 
 SIZE = (160, 96)
 NAMES = ("road", "building", "sky", "car", "person")
@@ -115,7 +115,7 @@ def make_source(
     def frames() -> Frames:
         for i in range(count):
             before(i)
-            yield Loaded(f"{i:03d}", PICTURES[i % 7], i / fps, time.perf_counter() if live else None)
+            yield Loaded(f"{i:03d}", PICTURES[i % 7], round(1e9 * i / fps), time.perf_counter() if live else None)
         before(count)
 
     return Source("made", frames, count, fps, live)

@@ -5,7 +5,7 @@ from standins import NAMES, PALETTE, made, make_frame, make_metadata
 from advmtl.tasks.depth.arrays import depth_footer
 from advmtl.tasks.segmentation.arrays import class_footer
 from export.session.session import Result
-from export.stream.draw import Painter
+from export.sinks import Painter
 from preprocessing.ground.labels import LabelSet
 
 SIZE = (512, 130)

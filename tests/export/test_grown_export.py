@@ -24,7 +24,7 @@ from export.quantize.int8 import Target, prepare_quantizer
 from export.quantize.sensitivity import open_to_measure, session_of
 from export.session.open import open_session
 from export.session.session import prepare as fit_frame
-from export.stream.pipeline import Inferred
+from export.sinks import Inferred
 from export.stream.stream import Reading, run
 
 PLACES = [

@@ -14,8 +14,8 @@ from standins import make_frame, make_session, make_source, threads_of_ours
 
 from export.session.open import open_session
 from export.session.session import Session
+from export.sinks import Inferred
 from export.stream import queue as in_flight_module
-from export.stream.pipeline import Inferred
 from export.stream.queue import session_threads
 from export.stream.stream import Outputs, Reading, infer, run
 from preprocessing.ground.errors import InputError

@@ -23,7 +23,7 @@ from export.graph.metadata import CLASSES, DEPTH, LAYOUTS, OFFSETS, Metadata, fr
 from export.predict import predict
 from export.session.open import open_session
 from export.session.session import Result, Session, complete, fit
-from export.stream.draw import Painter
+from export.sinks import Painter
 from preprocessing.ground.files import read_grey_or_index, read_image
 
 ALL = (CLASSES, DEPTH, OFFSETS)

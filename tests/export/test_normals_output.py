@@ -21,7 +21,7 @@ from export.predict import predict
 from export.quantize.weights import give_biases
 from export.session.open import open_session
 from export.session.session import Session, fit
-from export.stream.draw import Painter
+from export.sinks import Painter
 from preprocessing.ground.files import read_image, write_png
 from preprocessing.ground.frame import Camera
 

@@ -14,10 +14,8 @@ from export.convert.parity import ParityError, compare, differences
 from export.graph.metadata import CLASSES, DEPTH
 from export.predict import predict
 from export.session.session import Session, fault_of, fit, uncropped
-from export.stream.draw import Painter
-from export.stream.outputs import Outputs
-from export.stream.pipeline import Inferred
-from export.stream.source import Loaded, Source
+from export.sinks import Inferred, Outputs, Painter
+from export.sources import Loaded, Source
 from export.stream.stream import infer, run
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_grey_or_index, write_png

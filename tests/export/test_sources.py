@@ -9,7 +9,7 @@ from PIL import Image
 from shared_files import shared_file
 from standins import make_frame
 
-from export.stream.source import Loaded, Notice, Skipped, find_images, looped, open_source
+from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image, read_picture
 
@@ -111,7 +111,8 @@ def test_an_endless_loop_over_nothing_ends(tmp_path: Path) -> None:
 
 def test_a_video_tells_the_time_of_its_frames(tmp_path: Path) -> None:
     frames = list(open_source(write_video(tmp_path / "v.mp4", 4)).frames())
-    assert [frame.timestamp_s for frame in frames if isinstance(frame, Loaded)] == pytest.approx([0, 0.08, 0.16, 0.24])
+    times = [frame.timestamp_ns for frame in frames if isinstance(frame, Loaded)]
+    assert times == [0, 80_000_000, 160_000_000, 240_000_000]
 
 
 def test_a_video_cut_off_in_the_middle_gives_what_is_there(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from standins import make_frame, make_session, threads_of_ours
 
 from export.session.open import open_session
 from export.session.session import Result
-from export.stream import outputs
+from export.sinks import outputs
+from export.sources import Frames, Loaded, Skipped, Source, open_source
 from export.stream.report import print_report
-from export.stream.source import Frames, Loaded, Skipped, Source, open_source
 from export.stream.stream import Outputs, Reading, infer
 from preprocessing.ground.errors import InputError
 

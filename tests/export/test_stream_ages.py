@@ -7,8 +7,8 @@ import time
 import pytest
 from standins import make_session, make_source
 
-from export.stream.pipeline import Inferred
-from export.stream.source import Frames, Notice, Skipped, Source
+from export.sinks import Inferred
+from export.sources import Frames, Notice, Skipped, Source
 from export.stream.stream import Reading, run
 from preprocessing.ground.errors import InputError
 

@@ -17,11 +17,11 @@ import pytest
 from standins import NAMES, make_frame, make_session, make_source
 
 from export.session.session import Session
+from export.sinks import Inferred
+from export.sources import Frames, Loaded, Notice, Skipped, Source
 from export.stream import pipeline as stages
 from export.stream import report as listed
-from export.stream.pipeline import Inferred
 from export.stream.queue import Queue
-from export.stream.source import Frames, Loaded, Notice, Skipped, Source
 from export.stream.stream import Outputs, Reading, infer, run
 from preprocessing.ground.errors import InputError
 
@@ -180,7 +180,7 @@ def test_arrays_and_records_of_every_frame(tmp_path: Path) -> None:
         with np.load(tmp_path / "arrays" / f"{i:03d}.npz") as arrays:
             np.testing.assert_array_equal(arrays["classes"], make_frame(i)[..., 0] % len(NAMES))
             assert arrays["depth_m"].dtype == np.float32 and arrays["depth_m"].shape == (96, 160)
-            assert (arrays["index"], arrays["timestamp_s"], arrays["frame_size"].tolist()) == (i, i / 100, [160, 96])
+            assert (arrays["index"], arrays["timestamp_ns"], arrays["frame_size"].tolist()) == (i, i * 10**7, [160, 96])
     assert not [path for path in (tmp_path / "arrays").iterdir() if path.name.startswith(".")]
     lines = [json.loads(line) for line in (tmp_path / "log" / "frames.jsonl").read_text().splitlines()]
     assert [line["frame"] for line in lines] == [0, 1, 2, 3]

@@ -17,7 +17,7 @@ from export.convert.to_onnx import Deployment, export_checked, export_onnx, expo
 from export.graph.deployable import Deployable
 from export.graph.metadata import KEY
 from export.session.session import prepare
-from export.stream.source import find_images
+from export.sources import find_images
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image
 

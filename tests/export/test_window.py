@@ -3,8 +3,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.stream import outputs as window
-from export.stream.outputs import Window
+from export.sinks import window
+from export.sinks.window import Window
 from preprocessing.ground.errors import InputError
 
 

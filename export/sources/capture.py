@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from export.stream.source import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
+from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
 from preprocessing.ground import InputError, WrongColour, silence_opencv, to_rgb
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp")
@@ -105,7 +105,7 @@ def _open(address: _Address, reconnect_s: float) -> Source:
 def _retrieve(capture: Any, name: str, seen: set[str], live: bool) -> Generator[Loaded | Skipped | Notice, None, None]:
     """The frame that was just grabbed, after a notice where its colours are new and not 8-bit RGB."""
     arrived = time.perf_counter()
-    timestamp = time.time() if live else capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+    timestamp = time.time_ns() if live else round(1e6 * capture.get(cv2.CAP_PROP_POS_MSEC))
     good, picture = capture.retrieve()
     if not good or picture is None:
         yield Skipped(name, f"{name}: could not be decoded")

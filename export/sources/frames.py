@@ -1,0 +1,86 @@
+"""Frames as sources give them: what was read, what could not be, and what is to be said of the source."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.ground import InputError, Lens
+
+# For sources that name no rate of their own.
+DEFAULT_FPS = 10.0
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One decoded frame, uint8 `[H, W, 3]` RGB.
+
+    timestamp_ns: its time in the video [ns]; of a message that of its header, to the nanosecond; of a live source that
+    of the clock (Unix time) when it arrived; None where there is none. arrived: when it arrived on
+    `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it. frame_id: the
+    coordinate frame that a message names, handed through.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    timestamp_ns: int | None = None
+    arrived: float | None = None
+    lens: Lens | None = None
+    frame_id: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A frame that could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notice about the source; without text: still waiting for it."""
+
+    text: str
+
+
+Frames = Generator[Loaded | Skipped | Notice, None, None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames to be read from the beginning at each call of `frames`.
+
+    `total` is None where unknown; a `live` source waits for no slow reader and has only one beginning.
+    """
+
+    description: str
+    frames: Callable[[], Frames]
+    total: int | None
+    fps: float
+    live: bool = False
+
+
+def looped(source: Source, times: int) -> Source:
+    """The source `times` times over, 0 = for ever. Raises: InputError for a live one, which cannot begin again."""
+    if times < 0:
+        raise InputError(f"--loop {times}: give a number of rounds, 0 for no end")
+    if times == 1:
+        return source
+    if source.live:
+        raise InputError(f"{source.description}: --loop is for files; a camera cannot begin again")
+
+    def frames() -> Frames:
+        for _ in range(times) if times else count():
+            found = False
+            with closing(source.frames()) as one_round:
+                for frame in one_round:
+                    found = found or isinstance(frame, Loaded)
+                    yield frame
+            if not found:  # for ever would be without a frame
+                return
+
+    return replace(source, frames=frames, total=source.total * times if times and source.total is not None else None)
