@@ -1,7 +1,7 @@
 """What a board is tried with, and whether its results are those of the training environment.
 
-    python .ci/board_check.py make FOLDER          # in the training environment: a file, pictures, a film, results
-    python .ci/board_check.py compare FOLDER       # anywhere with NumPy: FOLDER/board_* against FOLDER/here_*
+python .ci/board_check.py make FOLDER          # in the training environment: a file, pictures, a film, results
+python .ci/board_check.py compare FOLDER       # anywhere with NumPy: FOLDER/board_* against FOLDER/here_*
 """
 
 import sys

@@ -10,6 +10,8 @@ ROOMS = (
     "preprocessing/sets",
     "advmtl/tasks",
     "export/session",
+    "export/sources",
+    "export/sinks",
     "export/stream",
 )
 FILES = (
@@ -22,7 +24,7 @@ FILES = (
     "export/graph/metadata.py",
     "export/graph/view.py",
 )
-TRAINING_ONLY = {"torch", "torchvision", "pydantic", "onnx", "rich", "typer"}
+TRAINING_ONLY = {"torch", "torchvision", "pydantic", "onnx", "rich", "typer", "jinja2"}
 
 
 def chosen(root: Path) -> list[str]:

@@ -51,8 +51,14 @@ def _provider_options(name: str, path: Path) -> dict[str, str]:
 
 
 def session_options(threads: int, optimise: bool, spin: bool) -> Any:
-    """ONNX Runtime's `SessionOptions`, as `open_session` describes these arguments."""
-    import onnxruntime as ort
+    """ONNX Runtime's `SessionOptions`, as `open_session` describes these arguments.
+
+    Raises: InputError where it is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ModuleNotFoundError:
+        raise InputError("ONNX Runtime is not installed here: pip install onnxruntime (or onnxruntime-gpu)") from None
 
     options = ort.SessionOptions()
     # Left to count for itself, ONNX Runtime pins a thread to each core of the machine, also to those that this process
