@@ -14,7 +14,7 @@ LARGEST = 1e-5  # relative difference of depth
 
 
 def make(folder: Path) -> None:
-    """Write model.onnx (all outputs of an untrained `three_tasks`), pictures/ and film.avi (lossless: decoders differ)."""
+    """Write model.onnx (an untrained `three_tasks`), pictures/ and film.avi (lossless: decoders differ)."""
     import cv2
     import torch
 

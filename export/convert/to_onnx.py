@@ -42,8 +42,8 @@ from preprocessing.sets import ToldLens
 
 # Every provider of ONNX Runtime 1.16 and TensorRT 10 has all of opset 18's operators that appear here.
 OPSET = 18
-# The container's version, as old as the opset allows: a newer one adds nothing to these graphs, and ONNX Runtime refuses
-# what is newer than itself (1.16 and 1.17 read 9 at most).
+# The container's version, as old as the opset allows: a newer one adds nothing to these graphs, and ONNX Runtime
+# refuses what is newer than itself (1.16 and 1.17 read 9 at most).
 IR_VERSION = 8
 
 
@@ -71,8 +71,8 @@ class Deployment:
     def __post_init__(self) -> None:
         if not IR_VERSION <= self.ir_version <= onnx.IR_VERSION:
             raise InputError(
-                f"ir_version {self.ir_version}: opset {OPSET} needs {IR_VERSION}, the onnx {onnx.__version__} installed "
-                f"here writes up to {onnx.IR_VERSION}; give {IR_VERSION} to {onnx.IR_VERSION}"
+                f"ir_version {self.ir_version}: opset {OPSET} needs {IR_VERSION}, the installed onnx {onnx.__version__} "
+                f"writes up to {onnx.IR_VERSION}; give {IR_VERSION} to {onnx.IR_VERSION}"
             )
         if self.target not in TARGETS:
             raise InputError(f"target {self.target!r}: choose {' or '.join(TARGETS)}")

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from standins import make_session
 
-from export.sources import Loaded, Notice, Skipped, open_source
-from export.sources import capture
+from export.sources import Loaded, Notice, Skipped, capture, open_source
 from export.stream.stream import Reading, infer, run
 from preprocessing.ground.errors import InputError
 
