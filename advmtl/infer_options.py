@@ -19,7 +19,7 @@ class InferOptions:
     A field with a default is an option of its name, the others are arguments.
     """
 
-    model: Annotated[Path, Help("Exported .onnx, run folder or .pt checkpoint.")]
+    model: Annotated[Path, Help("Exported .onnx, a folder of them, run folder or .pt checkpoint.")]
     source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
@@ -44,7 +44,8 @@ class InferOptions:
     in_flight: Annotated[
         int, Help("Frames in the network at once, of every frame only: more frames/s, each takes longer.", 1)
     ] = 1
-    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu.")] = "auto"
+    provider: Annotated[str, Help("auto, tensorrt, cuda or cpu; one that is named runs, or it is an error.")] = "auto"
+    runtime: Annotated[str, Help("What runs an .onnx file: onnxruntime or openvino.")] = "onnxruntime"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None
 
 

@@ -112,9 +112,16 @@ class Classes(nn.Module):
         return {"segmentation": self.network(image)}
 
 
+def class_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy; 0 where a batch has no pixel with a class, which would be NaN."""
+    if bool((classes != 255).any()):
+        return F.cross_entropy(logits, classes, ignore_index=255)
+    return 0 * logits.sum()
+
+
 def plain_loss(maps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
     """Cross entropy, and L1 of log depth."""
-    loss = F.cross_entropy(maps["segmentation"], targets["segmentation"], ignore_index=255)
+    loss = class_loss(maps["segmentation"], targets["segmentation"])
     known = targets["depth"] > 0
     if "depth" in maps and bool(known.any()):
         loss = loss + (maps["depth"][known].log() - targets["depth"][known].clamp(1, 80).log()).abs().mean()
@@ -122,16 +129,20 @@ def plain_loss(maps: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Ten
 
 
 class Frames:
-    """The training frames in memory at the network's size, drawn and augmented in a few lines."""
+    """The training frames in memory at their sources' sizes, drawn by their sources' weights, cut to the network's crop
+    and augmented in a few lines. A label that a frame lacks is unknown everywhere.
+    """
 
     def __init__(self, config: Config) -> None:
         self.data = train_loader(config).dataset
-        self.size = config.data.size
+        self.size = config.data.crop or config.data.size
         self.frames = [self.data._load(place)[0] for place in range(len(self.data))]  # type: ignore[attr-defined]
+        weights = [config.data.train[record.source].weight for record in self.data.records]
+        self.chances = None if len(set(weights)) == 1 else np.array(weights) / sum(weights)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """A batch: normalised pictures, targets."""
-        shown = [self._shown(self.frames[int(place)], rng) for place in rng.integers(len(self.frames), size=BATCH)]
+        shown = [self._shown(self.frames[int(place)], rng) for place in self._places(rng)]
         scale = torch.tensor([0.229, 0.224, 0.225]) * 255
         shift = torch.tensor([0.485, 0.456, 0.406]) * 255
         images = (torch.from_numpy(np.stack([one[0] for one in shown])) - shift) / scale
@@ -141,15 +152,21 @@ class Frames:
             "depth": torch.from_numpy(np.stack([one[2] for one in shown]))[:, None],
         }
 
+    def _places(self, rng: np.random.Generator) -> Any:
+        if self.chances is None:
+            return rng.integers(len(self.frames), size=BATCH)
+        return rng.choice(len(self.frames), size=BATCH, p=self.chances)
+
     def _shown(self, frame: Any, rng: np.random.Generator) -> tuple[Any, Any, Any]:
         width, height = self.size
-        blank = np.zeros(frame.image.shape[:2], np.float32)
-        maps = [frame.image, frame.labels["segmentation"], frame.labels.get("depth", blank)]
+        whole = frame.image.shape[:2]
+        unknown = {"segmentation": np.full(whole, 255, np.uint8), "depth": np.zeros(whole, np.float32)}
+        maps = [frame.image, *(frame.labels.get(name, blank) for name, blank in unknown.items())]
         if rng.random() < 0.5:
             maps = [one[:, ::-1] for one in maps]
         zoom = rng.uniform(1, 1.6)
-        h, w = int(height / zoom), int(width / zoom)
-        top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+        h, w = min(whole[0], int(height / zoom)), min(whole[1], int(width / zoom))
+        top, left = rng.integers(whole[0] - h + 1), rng.integers(whole[1] - w + 1)
         cut = [np.ascontiguousarray(one[top : top + h, left : left + w]) for one in maps]
         image, classes, depth = (
             cv2.resize(one, self.size, interpolation=cv2.INTER_LINEAR if one is cut[0] else cv2.INTER_NEAREST)
@@ -208,8 +225,10 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
                 if clock.share >= 1:
                     raise OutOfTime
                 count[0] += 1
-                return F.cross_entropy(pred, gt, ignore_index=255)
+                return class_loss(pred, gt)
             known = gt > 0
+            if not bool(known.any()):
+                return 0 * pred.sum()
             return (pred[known] - gt[known].clamp(1, 80).log()).abs().mean()
 
     class Nothing(AbsMetric):  # type: ignore[misc]
@@ -226,13 +245,14 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
 
         def process_preds(self, preds: dict[str, Tensor], task_name: str | None = None) -> dict[str, Tensor]:
             del task_name
-            size = (config.data.size[1], config.data.size[0])
-            return {task: F.interpolate(one, size, mode="bilinear", align_corners=True) for task, one in preds.items()}
+            return {
+                task: F.interpolate(one, shown[0], mode="bilinear", align_corners=True) for task, one in preds.items()
+            }
 
     def head(channels: int) -> nn.Module:  # atrous pyramid of rates 12, 24, 36, as DeepLab has it
         return torchvision.models.segmentation.deeplabv3.DeepLabHead(2048, channels)
 
-    frames = Frames(config)
+    frames, shown = Frames(config), [(0, 0)]  # the size of the pictures that the network is given
 
     class Batches:
         def __len__(self) -> int:
@@ -240,7 +260,9 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
 
         def __iter__(self) -> Any:
             while True:
-                yield frames.draw(rng)
+                image, targets = frames.draw(rng)
+                shown[0] = (image.shape[-2], image.shape[-1])
+                yield image, targets
 
     names = {"segmentation": classes, "depth": 1}
     trainer = OnCpu(
@@ -265,6 +287,7 @@ def by_libmtl(config: Config, seconds: float, seed: int, classes: int) -> tuple[
             self.model = trainer.model
 
         def forward(self, image: Tensor) -> dict[str, Tensor]:
+            shown[0] = (image.shape[-2], image.shape[-1])
             maps = trainer.process_preds(self.model(image))
             return {"segmentation": maps["segmentation"], "depth": maps["depth"].clamp(-4, 6).exp()}
 
@@ -343,6 +366,8 @@ def _smp(classes: int) -> nn.Module:
 def config_of(args: argparse.Namespace) -> Config:
     """Ours on the benchmark's data."""
     config = load_config(args.config, ["data.workers=0", *args.set])
+    if args.data is None:
+        return config
     sources = {role: [Source.parse(f"{args.data}:{role}")] for role in ("train", "val")}
     return config.model_copy(update={"data": config.data.model_copy(update=sources)})
 
@@ -374,7 +399,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="format:root with the splits train and val")
+    parser.add_argument(
+        "--data", help="format:root with the splits train and val; without, the sources that --config names"
+    )
     parser.add_argument("--config", default="demo")
     parser.add_argument("--set", nargs="*", default=[], help="key=value for ours")
     parser.add_argument("--seconds", type=float, default=200)

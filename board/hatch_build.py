@@ -22,6 +22,7 @@ FILES = (
     "export/__main__.py",
     "export/graph/__init__.py",
     "export/graph/metadata.py",
+    "export/graph/properties.py",
     "export/graph/view.py",
 )
 TRAINING_ONLY = {"torch", "torchvision", "pydantic", "onnx", "rich", "typer", "jinja2"}

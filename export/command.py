@@ -3,44 +3,72 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from export.convert import ParityError, in_unit, outputs_of, print_export, print_truth
+from export.convert import (
+    ParityError,
+    Verified,
+    check_runtimes,
+    in_unit,
+    outputs_of,
+    print_export,
+    print_truth,
+    print_verified,
+    verify_run,
+)
 from export.graph import view_of
 from export.quantize import Candidate, ModelMetrics, Options, PrecisionReport, export_float, export_precisions, path_of
 from export.session import build_engines
 from preprocessing.ground import InputError, write_json
 
 
-def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, count: int, engine: bool) -> None:
+def export_all(
+    run: Path,
+    out: Path,
+    options: Options,
+    *,
+    frames: Path | None,
+    count: int,
+    engine: bool,
+    verify: Sequence[str] = (),
+) -> None:
     """Export, print, and write `out`'s JSON, `export_report.json` and that of the int8 model beside it.
 
-    Raises: InputError; ParityError for a model that differs or loses too much, after all others are written.
+    verify: runtimes that what was written is then run in.
+    Raises: InputError; ParityError for a model that differs or loses too much, after all others are written, and for
+    one that a runtime of `verify` does not run right, which stays.
     """
+    check_runtimes(verify)
     console = Console(soft_wrap=True, emoji=False)
+    found: list[Verified] = []
     if engine:
         options = replace(options, target="gpu")
     if set(options.precisions) == {"fp32"}:
         single = export_float(run, out, options, frames=frames, count=count)
         print_export(single)
         metadata = single.metadata
-        write_json(out.with_suffix(".json"), single.to_dict())
-        written, refused = [out], None
+        written, refused, following = [out], None, out
+        write_json(out.with_suffix(".json"), single.to_dict() | _verified(run, written, verify, frames, count, found))
     else:
         report = export_precisions(run, out, options, frames=frames, count=count)
         print_precisions(report)
         metadata = report.metadata
-        values = report.to_dict()
+        written = [one.path for one in report.models if one.path is not None]
+        following = _quicker(report) or out
+        values = report.to_dict() | _verified(run, written, verify, frames, count, found)
         write_json(out.parent / "export_report.json", values)
         for one in report.models:
             if one.path is not None:
-                found = values["quantisation"] if one.precision == "int8" else None
-                own = {**one.to_dict(), "quantisation": found}
+                steps = values["quantisation"] if one.precision == "int8" else None
+                own = {**one.to_dict(), "quantisation": steps}
                 own |= {name: values[name] for name in ("metadata", "processor")}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
-        written, refused = [one.path for one in report.models if one.path is not None], refusal(report, out)
+        refused = refusal(report, out)
+    if found:
+        print_verified(found, console)
     if options.lens is not None and metadata.lens is not None:  # baked in: nothing at run time would say it
         for doubt in view_of(metadata, metadata.lens.size, options.lens).doubts():
             console.print(f"warning: {doubt}", highlight=False, markup=False, emoji=False)
@@ -51,9 +79,32 @@ def export_all(run: Path, out: Path, options: Options, *, frames: Path | None, c
             if refused is None:
                 raise
             console.print(f"no engine: {error}", highlight=False, markup=False)
+    wrong = [f"{one.path.name} in {one.runtime} {one.version}: {one.shortfall}" for one in found if one.shortfall]
+    if wrong:
+        refused = "; ".join([*([refused] if refused else []), *wrong, "what was written stays"])
     if refused is not None:
         raise ParityError(refused)
-    console.print(f"next: advmtl infer {written[-1]} VIDEO --out result.mp4", highlight=False)
+    console.print(f"next: advmtl infer {following} VIDEO --out result.mp4", highlight=False)
+
+
+def _verified(
+    run: Path, written: Sequence[Path], runtimes: Sequence[str], frames: Path | None, count: int, found: list[Verified]
+) -> dict[str, Any]:
+    """The entry of a report for `--verify`, where it was asked for; what was found is also added to `found`."""
+    if not runtimes or not written:
+        return {}
+    found += verify_run(run, written, runtimes, frames, count)
+    return {"verified": [one.to_dict() for one in found]}
+
+
+def _quicker(report: PrecisionReport) -> Path | None:
+    """Of what was written, the file to run next: for a processor the one that was measured as the quickest here."""
+    models = [one for one in report.models if one.path is not None]
+    if not models:
+        return None
+    if report.target == "cpu":
+        return min(models, key=lambda one: one.figures.latency.p50_ms).path
+    return models[-1].path
 
 
 SHOWN = 12  # layers of the sensitivity table; the JSON has all

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, size_of
+from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, Runtime, size_of
 from preprocessing.ground import EXIT_SKIPPED
 
 
@@ -17,6 +17,7 @@ def predict(
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also write each task's map as PNG.")] = False,
     provider: Provider = "auto",
+    runtime: Runtime = "onnxruntime",
     camera: CameraFile = None,
     fx_px: FxPx = None,
     hfov_deg: HfovDeg = None,
@@ -41,7 +42,10 @@ def predict(
     def notice(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    session = open_session(model, provider, lens=told_lens(camera, fx_px, hfov_deg), fit=fit)  # type: ignore[arg-type]
+    lens = told_lens(camera, fx_px, hfov_deg)
+    session = open_session(model, provider, lens=lens, fit=fit, runtime=runtime)  # type: ignore[arg-type]
+    if session.note:
+        notice(session.note)
     done, skipped = draw(session, source, out, limit=limit, raw=raw, notice=notice)
     for one in skipped:
         console.print(f"skipped {one.name}: {one.reason}", markup=False, highlight=False)
@@ -77,6 +81,10 @@ def export(
         int, typer.Option(help="IR version of the file: ONNX Runtime 1.16 and 1.17 read up to 9, newer ones more.")
     ] = 8,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
+    verify: Annotated[
+        list[str] | None,
+        typer.Option(help="Also run what was written in onnxruntime or openvino; repeatable."),
+    ] = None,
 ) -> None:
     """Write one ONNX file, frame in, classes, metres and instance offsets out, and check it against the checkpoint.
 
@@ -93,6 +101,7 @@ def export(
       advmtl export runs/model3 --camera calibration.json --out vehicle.onnx
       advmtl export runs/model3 --precision fp32 --precision int8
       advmtl export runs/model3 --precision fp16 --target gpu --engine
+      advmtl export runs/model3 --verify openvino
     """
     from export.command import export_all
     from export.graph import told_lens
@@ -112,4 +121,4 @@ def export(
         force=force,
     )
     out = out or (run if run.is_dir() else run.parent) / "model.onnx"
-    export_all(run, out, options, frames=frames, count=count, engine=engine)
+    export_all(run, out, options, frames=frames, count=count, engine=engine, verify=verify or ())

@@ -152,7 +152,12 @@ def _opened(
         from export.measure import Deployed, file_config, file_loaders
         from export.session import open_session
 
-        session = open_session(model, "auto" if device == "auto" else device.partition(":")[0])
+        kind, _, number = device.partition(":")
+        if number not in ("", "0"):
+            raise InputError(
+                f"--device {device}: a file runs on the first GPU; CUDA_VISIBLE_DEVICES={number} makes it that"
+            )
+        session = open_session(model, kind)
         config = file_config(session.metadata)
         return Deployed(session), config, file_loaders(model, config, data, manner), "cpu", {}
     trained = load_trained(model)

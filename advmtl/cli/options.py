@@ -8,7 +8,8 @@ import typer
 from preprocessing.ground import InputError
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")]
-Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu.")]
+Provider = Annotated[str, typer.Option(help="auto, tensorrt, cuda or cpu; one that is named runs, or it is an error.")]
+Runtime = Annotated[str, typer.Option(help="What runs an .onnx file: onnxruntime or openvino.")]
 CameraFile = Annotated[
     Path | None,
     typer.Option("--camera", help="Calibration file of the frames as they are; default: the model's own lens."),

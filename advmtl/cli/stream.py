@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, size_of
+from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, Runtime, size_of
 from advmtl.infer_options import OPTIONS, InferOptions, Option
 from preprocessing.ground import EXIT_SKIPPED
 
@@ -52,6 +52,7 @@ def benchmark(
     warm_up: Annotated[int, typer.Option(min=0, help="Warm-up frames, not timed.")] = 10,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = one per core.")] = 0,
     provider: Provider = "auto",
+    runtime: Runtime = "onnxruntime",
     camera: CameraFile = None,
     fx_px: FxPx = None,
     hfov_deg: HfovDeg = None,
@@ -70,7 +71,7 @@ def benchmark(
 
     frame_size = size_of(size) if size else None
     lens = told_lens(camera, fx_px, hfov_deg)
-    sessions, facts = open_models(models, provider, threads, lens, fit)  # type: ignore[arg-type]
+    sessions, facts = open_models(models, provider, threads, lens, fit, runtime)  # type: ignore[arg-type]
     reports = in_turn(sessions, frame_size=frame_size, warm_up=warm_up, iterations=iterations)
     reports = [add_facts(one, known) for one, known in zip(reports, facts, strict=True)]
     for one in reports:

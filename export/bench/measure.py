@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from export.bench.graph_cost import cost_of
 from export.bench.meters import Meter, gpu_mib, open_meters, resident_mib
-from export.session import Latency, Session, complete, fit, open_session, print_latencies, summarise, unpack
+from export.session import Latency, Session, complete, file_of, fit, open_session, print_latencies, summarise, unpack
 from preprocessing.ground import Fit, InputError
 from preprocessing.sets import ToldLens
 
@@ -65,23 +65,25 @@ def open_models(
     threads: int = 0,
     lens: ToldLens | None = None,
     fit: Fit | None = None,
+    runtime: str = "onnxruntime",
 ) -> tuple[list[Session], list[dict[str, Any]]]:
     """Open every model, and give for each what a report adds to its times: memory, cost, precision.
 
-    lens, fit: of the frames, as `open_session` takes them.
+    lens, fit: of the frames, as `open_session` takes them. Of a folder of exported files the one that runs is named.
 
     Raises: InputError as `open_session` does.
     """
     sessions, facts = [], []
     for path in models:
         before = resident_mib()
-        sessions.append(open_session(path, provider, threads, lens=lens, fit=fit))
+        sessions.append(open_session(path, provider, threads, lens=lens, fit=fit, runtime=runtime))
         after = resident_mib()
         facts.append({"model": str(path), "memory_mib": None if before is None or after is None else after - before})
     # Counted when all are open: reading a graph takes memory of its own.
-    for path, known in zip(models, facts, strict=True):
-        cost = cost_of(path)
-        known |= {"precision": cost.precision, "gmacs": cost.gmacs, "parameters": cost.parameters}
+    for path, session, known in zip(models, sessions, facts, strict=True):
+        model = file_of(path, session)
+        cost = cost_of(model)
+        known |= {"model": str(model), "precision": cost.precision, "gmacs": cost.gmacs, "parameters": cost.parameters}
     return sessions, facts
 
 

@@ -15,3 +15,4 @@ from export.convert.to_onnx import (
     print_truth,
 )
 from export.convert.truth import Truth, TruthReport, check_truth, told_zoom
+from export.convert.verification import Verified, check_runtimes, print_verified, verify, verify_run

@@ -1,6 +1,6 @@
 """Parity: the outputs of an exported file against those of the checkpoint."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from torch import nn
 from advmtl.tasks import TASKS, Task
 from advmtl.tasks import outputs_of as outputs_of
 from export.graph import CLASSES, IGNORED_CLASS, Deployable
-from export.session import open_session, prepare
+from export.session import Session, open_session, prepare
 from preprocessing.ground import InputError
 
 Comparison = Literal["agreement", "relative", "absolute", "angle"]
@@ -155,21 +155,55 @@ def check_parity(
 
     Raises: ParityError where a bound does not hold or an output is not finite.
     """
-    session = open_session(path, "cpu")
+    report = parity_of(open_session(path, "cpu"), generator, frames, tasks)
+    if reason := report.shortfall():
+        raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
+    return report
+
+
+def parity_of(
+    session: Session, generator: nn.Module, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
+) -> ParityReport:
+    """Compare a session of the exported file, of any runtime, with the checkpoint; see `check_parity`.
+
+    Raises: ParityError where an output is not finite.
+    """
     metadata = session.metadata
     model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor).eval()
     device = next(iter(generator.parameters())).device
     model.to(device)
+
+    def wanted(image: NDArray[np.uint8], zoom: float | None) -> Outputs:
+        with torch.no_grad():
+            factor = None if zoom is None else torch.full((1,), zoom, device=device)
+            outputs = model(torch.from_numpy(image).to(device), factor)
+        return {name: value.cpu().numpy() for name, value in outputs.items()}
+
+    return replace(compare(_pairs(session, wanted, frames), tasks, metadata.sky), frames=len(frames))
+
+
+def runtimes_parity(
+    session: Session, reference: Session, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
+) -> ParityReport:
+    """Compare one file in two runtimes; `checkpoint` in a fault's text means the `reference`.
+
+    Raises: ParityError where an output is not finite.
+    """
+    pairs = _pairs(session, reference.infer, frames)
+    return replace(compare(pairs, tasks, session.metadata.sky), frames=len(frames))
+
+
+def _pairs(
+    session: Session,
+    wanted: Callable[[NDArray[np.uint8], float | None], Outputs],
+    frames: Sequence[NDArray[np.uint8]],
+) -> list[tuple[Outputs, Outputs]]:
+    """Outputs of both on every frame; on the first one once more behind another lens, where there can be one."""
+    metadata = session.metadata
     pairs: list[tuple[Outputs, Outputs]] = []
     for frame in frames:
         image = prepare(frame, metadata.size, metadata.fit)
         # Once behind the lens that is baked in, once behind another one, where there can be one.
-        for zoom in (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]:
-            with torch.no_grad():
-                factor = None if zoom is None else torch.full((1,), zoom, device=device)
-                outputs = model(torch.from_numpy(image).to(device), factor)
-            pairs.append((session.infer(image, zoom), {name: value.cpu().numpy() for name, value in outputs.items()}))
-    report = compare(pairs, tasks, metadata.sky)
-    if reason := report.shortfall():
-        raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
-    return replace(report, frames=len(frames))
+        zooms = (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]
+        pairs += [(session.infer(image, zoom), wanted(image, zoom)) for zoom in zooms]
+    return pairs

@@ -71,7 +71,7 @@ class Deployment:
     def __post_init__(self) -> None:
         if not IR_VERSION <= self.ir_version <= onnx.IR_VERSION:
             raise InputError(
-                f"ir_version {self.ir_version}: opset {OPSET} needs {IR_VERSION}, the installed onnx {onnx.__version__} "
+                f"ir_version {self.ir_version}: opset {OPSET} needs {IR_VERSION}, onnx {onnx.__version__} here "
                 f"writes up to {onnx.IR_VERSION}; give {IR_VERSION} to {onnx.IR_VERSION}"
             )
         if self.target not in TARGETS:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         INPUT,
         JUDGED,
         KEY,
+        MEASURED,
         OFFSETS,
         PRECISION,
         SAFE_INTEGERS,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         from_properties,
         to_properties,
     )
+    from export.graph.properties import read_properties
     from export.graph.tensorrt_edits import fit_types, unsupported
     from export.graph.view import MAX_ZOOM, View, own_lens, told_lens, view_of
 
@@ -48,8 +50,9 @@ _NAMES = {
     "description": "describe",
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
     "lens_input": "fix_zoom offer_zoom",
-    "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY OFFSETS PRECISION SAFE_INTEGERS ZOOM "
-    "Metadata from_json from_properties to_properties",
+    "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY MEASURED OFFSETS PRECISION SAFE_INTEGERS "
+    "ZOOM Metadata from_json from_properties to_properties",
+    "properties": "read_properties",
     "tensorrt_edits": "fit_types unsupported",
     "view": "MAX_ZOOM View own_lens told_lens view_of",
 }

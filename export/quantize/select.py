@@ -1,5 +1,6 @@
 """One run in several precisions, each measured against float32 before it is written."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +23,7 @@ from export.convert import (
     parity_frames,
     size_factor,
 )
-from export.graph import JUDGED, PRECISION, SAFE_INTEGERS, Metadata, fit_types, fix_zoom, offer_zoom
+from export.graph import JUDGED, MEASURED, PRECISION, SAFE_INTEGERS, Metadata, fit_types, fix_zoom, offer_zoom
 from export.quantize.accept import Bounds, Lost, ModelMetrics, accuracy_drop, compare_models, losses, validation_samples
 from export.quantize.calibrate import METHODS
 from export.quantize.fp16 import to_half
@@ -254,6 +255,7 @@ def _write(made: Candidate, target: Path, reference: Candidate, options: Options
     with atomic_write(target) as temporary:
         model = onnx.load(made.path)
         model.metadata_props.add(key=JUDGED, value=judgement(made, reference, this_processor()))
+        model.metadata_props.add(key=MEASURED, value=measured(made, reference, this_processor()))
         onnx.save(model, temporary)
         megabytes = round(temporary.stat().st_size / 1e6, 3)
     return replace(made, path=target, megabytes=megabytes)
@@ -268,3 +270,14 @@ def judgement(made: Candidate, reference: Candidate, processor: Processor) -> st
         f"{processor.description}: {ours.latency.p50_ms:.1f} ms a frame for float32's {theirs.latency.p50_ms:.1f},"
         f" {ours.cpu_ms:.1f} ms of processor time for {theirs.cpu_ms:.1f}"
     )
+
+
+def measured(made: Candidate, reference: Candidate, processor: Processor) -> str:
+    """The same as JSON, by which a folder's files are chosen from (`export.session.suited`)."""
+    ours, theirs = made.figures, reference.figures
+    values = {
+        "processor": processor.description,
+        "p50_ms": [ours.latency.p50_ms, theirs.latency.p50_ms],
+        "cpu_ms": [ours.cpu_ms, theirs.cpu_ms],
+    }
+    return json.dumps(values, separators=(",", ":"))

@@ -39,13 +39,25 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
     if provider == "tensorrt":
         raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")
     if provider == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{path}: provider cuda cannot run here (torch finds no GPU); try --provider auto")
+        raise InputError(f"{path}: provider cuda cannot run here; it takes {_cuda()}; --provider auto takes what runs")
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
     trained = load_trained(path, {} if tasks is TASKS else {"tasks": tasks})
     config = trained.config
-    return session_of_network(trained.generator, describe(config, lenses=trained.lenses), config.task_table, device)
+    session = session_of_network(trained.generator, describe(config, lenses=trained.lenses), config.task_table, device)
+    if provider == "auto" and device.type == "cpu":
+        session = replace(session, note=f"auto runs torch on the cpu; cuda would take {_cuda()}")
+    return session
+
+
+def _cuda() -> str:
+    """What torch would take to run on a GPU."""
+    import torch
+
+    if torch.version.cuda is None:
+        return f"a torch that is built with CUDA (this is {torch.__version__})"
+    return f"an NVIDIA GPU with a driver for CUDA {torch.version.cuda} (torch finds none)"
 
 
 def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str, Task], device: Any = None) -> Session:

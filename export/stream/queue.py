@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from export.session import threads_here
+from export.session import is_export, threads_here
 
 # Frames waiting between two stages: enough to hide one slow frame, few enough to stay fresh and small.
 LENGTH = 4
@@ -95,7 +95,7 @@ def session_threads(model: Path, threads: int, in_flight: int) -> int:
     """
     if in_flight == 1:
         return threads
-    if model.suffix == ".onnx":
+    if model.suffix == ".onnx" or is_export(model):
         return in_flight * (threads - 1) + 1 if threads else max(1, threads_here() - in_flight + 1)
     return threads or max(1, threads_here() // in_flight)
 

@@ -78,7 +78,14 @@ def infer_from(options: InferOptions) -> StreamReport:
     outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
     threads = session_threads(options.model, options.threads, options.in_flight)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
-    session = open_session(options.model, options.provider, threads, lens=lens, fit=options.fit)  # type: ignore[arg-type]
+    session = open_session(
+        options.model,
+        options.provider,
+        threads,
+        lens=lens,
+        fit=options.fit,  # type: ignore[arg-type]
+        runtime=options.runtime,
+    )
     return infer(session, options.source, outputs, reading)
 
 
