@@ -76,7 +76,7 @@ def rows_of(name: str, network: Generator, frames: list[Frame], folder: Path, op
         outputs=(CLASSES, DEPTH),
         class_names=tuple(map(str, range(classes))),
         palette=((0, 0, 0),) * classes,
-        depth_range_m=(network.depth.min_m, network.depth.max_m),
+        depth_range_m=network.spec.depth_range_m,
     )
     parameters, gmacs = count(network, (width, height))
     border = border_share(network, frames)
@@ -121,7 +121,9 @@ def pictures(folder: Path | None, size: tuple[int, int], limit: int = 4) -> list
 def main() -> None:
     """Build, export, run in turn, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", nargs="*", default=["baseline", "nano"], help="configurations, with random weights")
+    parser.add_argument(
+        "--config", nargs="*", default=["baseline", "fast", "nano"], help="configurations, with random weights"
+    )
     parser.add_argument("--run", nargs="*", type=Path, default=[], help="trained runs of ours")
     parser.add_argument(
         "--model", nargs="*", type=Path, default=[], help="exported .onnx files, e.g. of another precision"

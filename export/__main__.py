@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from advmtl.infer_options import OPTIONS, InferOptions
 from export.stream import StreamReport, infer_from
-from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SKIPPED, InputError, write_json
+from preprocessing.ground import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, InputError, write_json
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,6 +18,8 @@ def _parser() -> argparse.ArgumentParser:
         kind: Any = next(iter(get_args(one.type)), one.type)  # Path of Path | None
         if one.default is MISSING:
             parser.add_argument(one.name, type=kind, help=text)
+        elif one.several is not None:
+            parser.add_argument(flag, action="append", type=one.several, default=[], help=text)
         elif kind is bool:
             parser.add_argument(flag, action="store_true", help=text)
         else:
@@ -46,8 +48,8 @@ def _print(report: StreamReport) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the stream and return the exit code.
 
-    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames skipped or with invalid outputs, 130
-    interrupted.
+    0 done, 1 failed (a full disk, say), 2 bad input, 3 done but frames skipped or with invalid outputs, 4 a camera or
+    live stream was lost, 130 interrupted.
     """
     options = InferOptions(**vars(_parser().parse_args(arguments)))
     try:
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return 0 if report.complete else EXIT_SKIPPED
+    return report.exit_code
 
 
 if __name__ == "__main__":

@@ -9,11 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.drawing import result_panel
-from advmtl.tasks import FrameRecord, MapFile, Task, tasks_of
+from advmtl.tasks import FrameRecord, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
-from export.stream import Loaded, Skipped, Views, find_images, unique_name
-from preprocessing.ground import InputError, Reading, find_bits, progress, read_image, write_png
+from export.sinks import map_files
+from export.stream import Loaded, Skipped, Views, find_images, open_source, unique_name
+from preprocessing.ground import (
+    DRAWN,
+    PICTURE,
+    PICTURE_KINDS,
+    InputError,
+    Output,
+    Reading,
+    check_among,
+    check_outputs,
+    find_bits,
+    inputs_in,
+    is_free,
+    progress,
+    read_image,
+    write_png,
+)
 
 
 @dataclass(frozen=True)
@@ -75,23 +91,40 @@ def _open(text: str, session: Session, views: Views) -> tuple[Sequence[Any], Ite
     if path.is_dir():
         paths = find_images(path)
         return paths, _pictures(paths, path, views)
+    if path.suffix.lower() not in PICTURE_KINDS:
+        _refuse_video(path)
     return [path], _pictures([path], path.parent, views)
 
 
-def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
-    """The files written beside a panel, by the ending of their names."""
-    files: dict[str, MapFile] = {}
-    for which, task in tasks.items():
+def _refuse_video(path: Path) -> None:
+    """Raise InputError where a file is no picture but a video."""
+    try:
+        read_image(path)
+    except InputError:
         try:
-            files |= task.arrays.files(outputs)
-        except ValueError as error:  # clipping it would give a file of wrong values that looks right
-            raise InputError(f"--raw: the {which} of {name} cannot be written, {error}; leave --raw out") from None
-    return files
+            open_source(path)
+        except InputError:
+            return
+        raise InputError(
+            f"{path}: is a video, and predict takes pictures; for its maps: advmtl infer MODEL {path} --raw FOLDER"
+        ) from None
 
 
 def _result(session: Session, picture: _Picture) -> Result:
     outputs = session.infer(np.ascontiguousarray(picture.image)[None], picture.view.zoom)
     return complete(unpack(outputs, picture.view.framing), session.metadata, session.tasks)
+
+
+def _check_place(source: str, out: Path) -> None:
+    """Raise InputError where panels would come to lie among the pictures of `source`, or replace one of them."""
+    check_outputs([Output("--out", out, folder=True, endings=(".png",))], inputs_in("SOURCE", source))
+    folder = Path(source)
+    if folder.is_file():
+        check_among("--out", out, folder.parent, [(folder.stem, folder)], PICTURE)
+    elif folder.is_dir():
+        paths = find_images(folder)
+        read = [(path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"), path) for path in paths]
+        check_among("--out", out, folder, read, PICTURE)
 
 
 def _unheard(text: str) -> None:
@@ -125,10 +158,13 @@ def predict(
     Returns: how many were written, and what was skipped, unreadable or with invalid outputs (`fault_of`). Raises:
     InputError where nothing can be written, or where `raw` depth is beyond what its file can hold, 255.996 m.
     """
+    _check_place(source, out)
     everything, pictures = _open(source, session, Views(session, notice))
     spec, tasks = spec_of(session.metadata), tasks_of(session.metadata.outputs, session.tasks)
     total = min(len(everything), limit or len(everything))
-    done, skipped, used = 0, [], set[str]()
+    done, skipped = 0, list[Skipped]()
+    # Pictures that are not ours stay: a panel of their name gets a number.
+    used = {path.stem for path in out.glob("*.png") if not is_free(path, PICTURE)}
     with progress("predict", total, "pictures") as bar:
         for picture in pictures:
             if done == total:
@@ -144,11 +180,11 @@ def predict(
             truth = {name: np.ascontiguousarray(one[..., shown[0], shown[1]]) for name, one in picture.truth.items()}
             image = np.ascontiguousarray(picture.image[shown])
             panel = result_panel(image, result.outputs, truth, spec, tasks)
-            files = _files(picture.name, tasks, result.outputs) if raw else {}
+            files = map_files(picture.name, tasks, result.outputs) if raw else {}
             name = unique_name(picture.name.replace("/", "_"), used, ("", *(f"_{ending}" for ending in files)))
-            write_png(out / f"{name}.png", panel)
+            write_png(out / f"{name}.png", panel, DRAWN)
             for ending, file in files.items():
-                write_png(out / f"{name}_{ending}.png", file.array, file.text)
+                write_png(out / f"{name}_{ending}.png", file.array, {**DRAWN, **file.text})
             done += 1
             bar.advance()
     if not done:

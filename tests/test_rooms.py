@@ -49,6 +49,7 @@ FLOORS = {
         "measure",
         "predict",
         "calibrate",
+        "card",
         "command",
     ],
 }

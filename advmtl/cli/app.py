@@ -19,6 +19,7 @@ from advmtl.cli.inspect import inspect
 from advmtl.cli.labelling import select
 from advmtl.cli.machine import doctor
 from advmtl.cli.measure import evaluate
+from advmtl.cli.own_files import OwnFiles
 from advmtl.cli.rectify import rectify
 from advmtl.cli.report import report
 from advmtl.cli.stereo import preprocess, quality, synth
@@ -156,25 +157,25 @@ def _advmtl(
         let_threads_sleep()
 
 
-app.command(short_help="Generate a stereo data set with exact labels.")(synth)
-app.command(short_help="Say what a set or bag holds, and what is read as what.")(inspect)
-app.command(short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
-app.command(short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)
-app.command(short_help="Measure the accuracy of preprocessed depth.")(quality)
-app.command(short_help="Train a configuration into a run folder, or resume it.")(train)
-app.command(short_help="Evaluate a run: metrics with their units.")(evaluate)
-app.command(short_help="Train several configurations: one table, Δm, win rate.")(compare)
-app.command(short_help="Search settings: trials, tables, Pareto front.")(tune)
-app.command(short_help="Propose weights from gradients of some steps.")(probe)
-app.command(short_help="Show which tasks help each other, and what to train together.")(affinity)
-app.command(short_help="Write an HTML report about one or several runs.")(report)
-app.command(short_help="Select the frames most worth labelling.")(select)
-app.command(short_help="Draw image | ground truth | prediction panels.")(predict)
-app.command(short_help="Export one verified ONNX file.")(export)
-app.command(short_help="Set the scale of a finished model by known distances.")(calibrate)
-app.command(short_help="Run a model on a video, folder or camera.")(infer)
-app.command(short_help="Measure latency and throughput of a model.")(benchmark)
-app.command(short_help="Check what this machine can run; print the next steps.")(doctor)
+app.command(cls=OwnFiles, short_help="Generate a stereo data set with exact labels.")(synth)
+app.command(cls=OwnFiles, short_help="Say what a set or bag holds, and what is read as what.")(inspect)
+app.command(cls=OwnFiles, short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
+app.command(cls=OwnFiles, short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)
+app.command(cls=OwnFiles, short_help="Measure the accuracy of preprocessed depth.")(quality)
+app.command(cls=OwnFiles, short_help="Train a configuration into a run folder, or resume it.")(train)
+app.command(cls=OwnFiles, short_help="Evaluate a run: metrics with their units.")(evaluate)
+app.command(cls=OwnFiles, short_help="Train several configurations: one table, Δm, win rate.")(compare)
+app.command(cls=OwnFiles, short_help="Search settings: trials, tables, Pareto front.")(tune)
+app.command(cls=OwnFiles, short_help="Propose weights from gradients of some steps.")(probe)
+app.command(cls=OwnFiles, short_help="Show which tasks help each other, and what to train together.")(affinity)
+app.command(cls=OwnFiles, short_help="Write an HTML report about one or several runs.")(report)
+app.command(cls=OwnFiles, short_help="Select the frames most worth labelling.")(select)
+app.command(cls=OwnFiles, short_help="Draw image | ground truth | prediction panels.")(predict)
+app.command(cls=OwnFiles, short_help="Export one verified ONNX file.")(export)
+app.command(cls=OwnFiles, short_help="Set the scale of a finished model by known distances.")(calibrate)
+app.command(cls=OwnFiles, short_help="Run a model on a video, folder or camera.")(infer)
+app.command(cls=OwnFiles, short_help="Measure latency and throughput of a model.")(benchmark)
+app.command(cls=OwnFiles, short_help="Check what this machine can run; print the next steps.")(doctor)
 
 
 def main() -> None:

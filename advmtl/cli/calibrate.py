@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.cli.options import CameraFile, FxPx, HfovDeg, Provider
-from preprocessing.ground import EXIT_SKIPPED
+from advmtl.cli.own_files import CALIBRATION
+from preprocessing.ground import EXIT_SKIPPED, Output, check_outputs
 
 if TYPE_CHECKING:
     from export.calibrate import Calibrated
@@ -54,6 +55,8 @@ def calibrate(
     from export.graph import told_lens
     from preprocessing.ground import write_json
 
+    if report is None:
+        check_outputs([Output("--report", (out or default_out(model)).with_suffix(".json"), CALIBRATION)])
     given = Given(points, frames, data, stereo, limit)
     lens = told_lens(camera, fx_px, hfov_deg)
     found = run(model, given, out, lens=lens, provider=provider, overwrite=overwrite)

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from advmtl.cli.options import Device, device_of
-from preprocessing.ground import EXIT_SKIPPED, InputError
+from advmtl.cli.own_files import evaluation_files
+from preprocessing.ground import EXIT_SKIPPED, InputError, check_outputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +73,8 @@ def evaluate(
     if official:
         check_scripts()
     manner = _manner(size, input, flip, scales, sliding_window, stride, protocol, at_labels=bool(official or submit))
+    out = out or _place(model, manner, data or [])
+    check_outputs(evaluation_files("--out", out))  # before hours of measuring; of the default place, too
     network, config, loaders, target, chosen = _opened(model, data, manner, device, submit)
     _doubt(loaders, config, chosen.pop("lenses", {}))
     frames = FrameMetrics(config.spec, config.task_table)
@@ -98,7 +101,6 @@ def evaluate(
                 print_table({task: figures}, f"Predicting the {name} {task} everywhere", tasks=tasks)
     if submit is not None and files is not None:
         console.print(f"{len(files.pairs)} class maps in {submit}", highlight=False)
-    out = out or _place(model, manner, data or [])
     write_evaluation(out, metrics, frames.compute())
     console.print(f"written: {out}", highlight=False)
     if manner.size == "network" and measured:

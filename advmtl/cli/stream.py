@@ -9,14 +9,14 @@ import typer
 
 from advmtl.cli.options import CameraFile, FitRule, FxPx, HfovDeg, Provider, Runtime, size_of
 from advmtl.infer_options import OPTIONS, InferOptions, Option
-from preprocessing.ground import EXIT_SKIPPED
 
 
 def infer(**given: Any) -> None:
     """Run a model on a video, folder or camera: class overlay, depth in metres, instances, frames/s and latency.
 
     Ctrl-C or SIGTERM ends it with all files finished. Exit code 3 where frames could not be
-    read or the network gave no finite numbers for them; they are listed.
+    read or the network gave no finite numbers for them; they are listed. Exit code 4 where a
+    camera or a live stream was lost and did not come back.
 
     Example: advmtl infer runs/demo/model.onnx drive.mp4 --out drive_result.mp4
     """
@@ -28,8 +28,8 @@ def infer(**given: Any) -> None:
     print_report(result)
     if options.report is not None:
         write_json(options.report, result.to_dict())
-    if not result.complete:
-        raise typer.Exit(EXIT_SKIPPED)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def _parameter(one: Option) -> Parameter:
@@ -39,7 +39,8 @@ def _parameter(one: Option) -> Parameter:
     else:
         flags = ["--" + one.name] if one.type is bool else []  # else there would be a --no-show
         how, default = typer.Option(*flags, help=one.help.text, min=one.help.least), one.default
-    return Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[one.type, how])
+    kind = one.type if one.several is None else list[one.several]  # type: ignore[name-defined]
+    return Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 
 infer.__signature__ = Signature([_parameter(one) for one in OPTIONS.values()])  # type: ignore[attr-defined]

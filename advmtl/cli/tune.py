@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 
 from advmtl.cli.options import Device, device_of
+from advmtl.cli.own_files import probe_file
 from advmtl.cli.train import sources_of
-from preprocessing.ground import EXIT_FAILED, InputError
+from preprocessing.ground import EXIT_FAILED, InputError, check_outputs, inputs_in
 
 _UNITS = ("epochs", "steps", "seconds")
 
@@ -113,6 +114,9 @@ def probe(
     from preprocessing.ground import write_json
 
     settings = load_config(config, [*sources_of(data or [], val or []), *(overrides or [])])
+    name = re.sub(r"[^\w.+-]+", "-", settings.name)
+    out = out or Path("runs/probe") / f"{name}.json"
+    check_outputs(probe_file("--out", out), inputs_in("", settings.model_dump()))
     found = measure(settings, device_of(device), steps=steps, share=share)
     console = Console(soft_wrap=True, emoji=False)
     console.print(found.grid().rich())
@@ -123,7 +127,5 @@ def probe(
     )
     for line in found.doubts:
         console.print(f"[yellow]warning[/] {line}", highlight=False)
-    name = re.sub(r"[^\w.+-]+", "-", settings.name)
-    out = out or Path("runs/probe") / f"{name}.json"
     write_json(out, {"configuration": {"name": settings.name, "hash": settings.hash}, **found.to_dict()})
     console.print(f"written: {out}", highlight=False)

@@ -44,14 +44,22 @@ class EncoderConfig(Strict):
 
 
 class GeneratorConfig(Strict):
-    """Shared generator: width of z; stages of its pooling blocks, one number or one per level (finest first).
+    """Shared generator: its width and the stages of its pooling blocks, one number or one per level (finest first).
+
+    The shared representation z has the finest level's width. There, at stride 4, half of the deployed network's time is
+    spent: a level of half the width takes a third of it (docs/deployment_speed.md).
 
     A stage at stride 4 costs 64 times one at stride 32 and sees an eighth as far, so the default has few of them there
     (docs/results.md compares it with four at every level).
     """
 
-    channels: PositiveInt = 64
+    channels: PositiveInt | Annotated[list[PositiveInt], Field(min_length=4, max_length=4)] = 64
     crp_stages: NonNegativeInt | Annotated[list[NonNegativeInt], Field(min_length=4, max_length=4)] = [1, 2, 4, 4]
+
+    @property
+    def z_channels(self) -> int:
+        """Width of the shared representation."""
+        return self.channels if isinstance(self.channels, int) else self.channels[0]
 
 
 class TaskConfig(Strict):

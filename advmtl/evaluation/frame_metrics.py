@@ -80,6 +80,6 @@ def frames_file(evaluation: Path) -> Path:
 
 def write_evaluation(path: Path, metrics: Mapping[str, Any], frames: Sequence[Mapping[str, Any]]) -> None:
     """Write the metrics of a set as JSON, and beside it those of its frames, one line each."""
+    write_json(path, metrics)  # first: by it a later call knows both for results
     with atomic_write(frames_file(path)) as temporary:
         temporary.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in frames))
-    write_json(path, metrics)

@@ -10,7 +10,7 @@ from advmtl.networks.discriminator import (
     validity,
 )
 from advmtl.networks.encoders import ENCODERS, Build, Encoder, Growable, build_encoder, check_encoder, growable
-from advmtl.networks.generator import Generator, GrownFeatures, build_generator
+from advmtl.networks.generator import ChainedResidualPooling, Generator, GrownFeatures, build_generator
 from advmtl.networks.grown import Architecture, Kernels, architecture, grow, regrow
 from advmtl.networks.parts import modules_within, part_parameters, rate_factors
 from advmtl.networks.perceptual import Perceptual

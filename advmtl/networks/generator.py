@@ -21,18 +21,24 @@ class ChainedResidualPooling(nn.Module):
 
     RefineNet (Lin et al. 2017), in the light-weight form of Nekrasov et al. 2018 with 1x1 convolutions; the
     "Conditional Refinement Pooling" of the system paper (docs/method.md).
+
+    Attributes:
+        windows: what maxima are taken over, one after the other; the maxima of columns and then of rows are the same.
     """
 
     def __init__(self, channels: int, stages: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in range(stages))
+        self.windows: tuple[tuple[int, int], ...] = ((5, 5),)
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine `x`."""
         x = F.relu(x)
         top = x
         for convolution in self.convolutions:
-            top = convolution(F.max_pool2d(top, 5, stride=1, padding=2))
+            for height, width in self.windows:
+                top = F.max_pool2d(top, (height, width), stride=1, padding=(height // 2, width // 2))
+            top = convolution(top)
             x = x + top
         return x
 
@@ -42,19 +48,20 @@ class SharedGenerator(nn.Module):
 
     Args:
         in_channels: channels of the encoder's maps, finest first.
-        channels: width of the decoder and of z.
+        channels: width of the decoder, for all levels or per level (finest first); z has the finest level's.
         crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 64, crp_stages: int | Sequence[int] = 4) -> None:
+    def __init__(
+        self, in_channels: Sequence[int], channels: int | Sequence[int] = 64, crp_stages: int | Sequence[int] = 4
+    ) -> None:
         super().__init__()
-        stages = [crp_stages] * len(in_channels) if isinstance(crp_stages, int) else list(crp_stages)
-        if len(stages) != len(in_channels):
-            raise ValueError(f"{len(stages)} crp_stages for {len(in_channels)} levels")
-        self.laterals = nn.ModuleList(_lateral(inputs, channels) for inputs in in_channels)
-        self.pooling = nn.ModuleList(ChainedResidualPooling(channels, count) for count in stages)
-        self.adapters = nn.ModuleList(_lateral(channels, channels) for _ in in_channels[1:])
-        self.fuse = separable_convolution(channels, channels)
+        levels = len(in_channels)
+        widths, stages = _per_level("channels", channels, levels), _per_level("crp_stages", crp_stages, levels)
+        self.laterals = nn.ModuleList(map(_lateral, in_channels, widths))
+        self.pooling = nn.ModuleList(map(ChainedResidualPooling, widths, stages))
+        self.adapters = nn.ModuleList(map(_lateral, widths[1:], widths))
+        self.fuse = separable_convolution(widths[0], widths[0])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Fuse the encoder's maps, coarse to fine."""
@@ -196,7 +203,7 @@ def build_generator(
     encoder: Encoder,
     tasks: Mapping[str, Task],
     spec: TaskSpec,
-    channels: int = 64,
+    channels: int | Sequence[int] = 64,
     crp_stages: int | Sequence[int] = 4,
 ) -> Generator:
     """Put the deployed network together, in channels_last.
@@ -205,25 +212,38 @@ def build_generator(
         encoder: from `build_encoder`, or any module that gives what `Encoder` says.
         tasks: what it learns, by name: a head each.
         spec: what the tasks need to know.
-        channels: width of the shared representation.
+        channels: width of the decoder, for all levels or per level (finest first); z has the finest level's.
         crp_stages: stages of chained residual pooling, for all levels or per level (finest first).
 
     Raises: InputError naming the task or the encoder that breaks its contract.
     """
     check_encoder(encoder, type(encoder).__name__)
     shared = SharedGenerator(encoder.channels, channels, crp_stages)
+    width = z_channels(channels)
     heads = nn.ModuleDict()
     for name, task in tasks.items():
         count = task.learning.channels(spec)
         if not isinstance(count, int) or count < 1:
             raise InputError(f"task {name}: channels must be a whole number from 1, not {count!r}")
-        heads[name] = TaskGenerator(channels, count - task.learning.channels_aside(spec))
+        heads[name] = TaskGenerator(width, count - task.learning.channels_aside(spec))
     _initialise(nn.ModuleList([shared, heads]))
     for name, head in heads.items():
         _start_small(head, tasks[name].learning.initial_bias(spec))
         if aside := tasks[name].learning.channels_aside(spec):
             cast(TaskGenerator, head).add_aside(aside)
     return Generator(encoder, shared, heads, tasks, spec).to(memory_format=torch.channels_last)
+
+
+def z_channels(channels: int | Sequence[int]) -> int:
+    """Width of z: that of the finest level."""
+    return channels if isinstance(channels, int) else channels[0]
+
+
+def _per_level(name: str, given: int | Sequence[int], levels: int) -> list[int]:
+    values = [given] * levels if isinstance(given, int) else list(given)
+    if len(values) != levels:
+        raise ValueError(f"{len(values)} {name} for {levels} levels")
+    return values
 
 
 def separable_convolution(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -232,7 +232,7 @@ def measure_frames(
     Raises: InputError where no frame to choose from can be read.
     """
     networks = [network for network in (teacher, student) if network is not None]
-    width = GRID[0] * GRID[1] * config.generator.channels
+    width = GRID[0] * GRID[1] * config.generator.z_channels
     features = torch.empty(len(frames.records), width, device=device)
     gaps = torch.zeros(len(frames.records), device=device)
     places, bad, done = [], [], 0

@@ -78,8 +78,8 @@ def write_list(
         "mean_distance": [round(pick.mean, 6) for pick in picks],
         "skipped": [{"frame": one.name, "reason": one.reason} for one in frames.skipped],
     }
+    write_json(folder / "selection.json", content)  # first: by it a later call knows all for results
     write_bytes(folder / "selection.csv", text.getvalue().encode())
-    write_json(folder / "selection.json", content)
 
 
 def write_sheet(path: Path, picks: Sequence[Pick], rows: Sequence[dict[str, Any]], frames: Frames) -> None:

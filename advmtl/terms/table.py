@@ -36,7 +36,7 @@ def _consistency(config: Config, device: torch.device) -> dict[str, Term]:
     channels = {name: config.task_table[name].learning.encoded_channels(config.spec) for name in config.tasks}
     return {
         "partial/consistency": CrossTaskConsistency(
-            asked, channels, config.generator.channels, places(config.tasks, config.task_table)
+            asked, channels, config.generator.z_channels, places(config.tasks, config.task_table)
         ).to(device)
     }
 

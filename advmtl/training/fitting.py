@@ -29,14 +29,14 @@ from advmtl.training.loop import Loop, done_of, warn
 from advmtl.training.model import Model, device_named
 from advmtl.training.opening import Opening, open_run
 from advmtl.training.prepared import Prepared, first_line, prepare
-from advmtl.training.run_folder import Run, lock_run
+from advmtl.training.run_folder import Run, check_own, lock_run
 from advmtl.training.scores import checked
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
 from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.timing import Timing
-from preprocessing.ground import InputError, progress, write_json
+from preprocessing.ground import InputError, inputs_in, progress, write_json
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,10 @@ def _in_folder(
     prepared: Prepared, how: Part, device: torch.device, console: Console, processes: Processes, stack: ExitStack
 ) -> Fitted:
     config, data, run, told = prepared.config, prepared.data, Run(how.folder), partial(warn, console)
+    if not how.temporary:
+        read = inputs_in("", config.model_dump(exclude={"name"}))
+        own = partial(check_own, run, read, overwrite=how.opening.overwrite)
+        processes.raise_together(lambda: own() if processes.is_main else None)
     processes.raise_together(lambda: stack.enter_context(lock_run(how.folder)) if processes.is_main else None)
     tell = partial(console.print, markup=False, highlight=False)
     lenses = prepared.survey.lenses["train"].facts(config)

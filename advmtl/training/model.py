@@ -64,7 +64,7 @@ def generator_from(config: Config, *, pretrained: bool = True) -> Generator:
     generator = build_generator(encoder, own, config.spec, config.generator.channels, config.generator.crp_stages)
     if METHODS[config.balance.method].transforms_representation:  # the transforms are part of the network
         for name, head in generator.heads.items():
-            generator.heads[name] = RotatedHead(head, config.generator.channels)
+            generator.heads[name] = RotatedHead(head, config.generator.z_channels)
     return generator
 
 

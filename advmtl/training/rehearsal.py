@@ -25,12 +25,12 @@ from advmtl.training.foresight import Foresight, foresee, plan_of, small_steps
 from advmtl.training.loop import set_learning_rate, warn
 from advmtl.training.opening import Opening, find_run, tell_changes
 from advmtl.training.prepared import first_line, prepare
-from advmtl.training.run_folder import Run
+from advmtl.training.run_folder import Run, check_own
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from advmtl.training.threads import chosen_threads, computing_with
 from advmtl.training.validation_losses import ValidationLosses
-from preprocessing.ground import progress, write_png
+from preprocessing.ground import DRAWN, PICTURE, Output, check_outputs, inputs_in, progress, write_png
 
 _STEPS, _WARM_UP = 5, 2
 _LONG_S = 20.0
@@ -79,7 +79,9 @@ def dry_run(
     Args: as of `fit`. Returns: what is foreseen, JSON-able, with the times in seconds. Raises: as `fit` before its
         first step, also where the folder's run would be refused; NonFiniteLoss where a step ends in one.
     """
-    run = Run(folder)
+    run, picture = Run(folder), folder.parent / f"{folder.name}_dry_run.png"
+    if processes.is_main:
+        check_outputs([Output("--out", picture, PICTURE, beside=True)])
     prepared = prepare(config, processes, console)
     config, data = prepared.config, prepared.data
     warned, tell = partial(warn, console), partial(console.print, markup=False, highlight=False)
@@ -94,12 +96,12 @@ def dry_run(
         compile_networks(state, console)
     if device.type == "cpu":
         state.threads = chosen_threads(config.train.threads, state.threads, warned)
-    picture = folder.parent / f"{folder.name}_dry_run.png"
     with computing_with(state.threads):
         phases, first = _phases(state, plan, data.train)
         measured_s = _measurement(state, data)
     if processes.is_main:
-        write_png(picture, batch_picture(first, config.spec, {name: config.task_table[name] for name in config.tasks}))
+        tasks = {name: config.task_table[name] for name in config.tasks}
+        write_png(picture, batch_picture(first, config.spec, tasks), DRAWN)
     bad = [frame for loader in (data.train, *(loader for _, loader in data.val)) for frame in loader.dataset.bad_frames]
     facts = {
         **_facts(foresight, phases, measured_s, plan, device, state.threads or torch.get_num_threads()),
@@ -116,6 +118,7 @@ def _state(config: Config, run: Run, device: torch.device, how: Opening, process
     """As a training would begin or go on; of several processes only the first knows the folder."""
     if not processes.is_main:
         return build(config, device, pretrained=False, processes=processes)
+    check_own(run, inputs_in("", config.model_dump(exclude={"name"})), overwrite=how.overwrite)
     saved, changes = find_run(config, run, how)
     state = build(config, device, pretrained=saved is None, processes=processes)
     if saved is not None:

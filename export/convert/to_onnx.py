@@ -32,12 +32,24 @@ from export.graph import (
     deployable_for,
     describe,
     gmacs_of,
+    of_batch,
     offer_zoom,
     to_properties,
 )
-from export.session import open_session
+from export.session import filled, open_session
 from export.stream import Skipped, find_images
-from preprocessing.ground import FITS, Fit, InputError, Lens, atomic_write, read_image
+from preprocessing.ground import (
+    FITS,
+    MODEL_FILE,
+    Fit,
+    InputError,
+    Lens,
+    Output,
+    atomic_write,
+    check_outputs,
+    inputs_in,
+    read_image,
+)
 from preprocessing.sets import ToldLens
 
 # Every provider of ONNX Runtime 1.16 and TensorRT 10 has all of opset 18's operators that appear here.
@@ -57,6 +69,7 @@ class Deployment:
         lens: of the frames there, whose factor becomes the file's own; None: that of the training data.
         fit: how frames of another aspect are shown; None: as in training.
         sky: "infinite", the sky has no distance, or "far", as the network gives it.
+        batch: frames at a time, of as many cameras; more than 1 for "gpu" alone.
         ir_version: of the file, 8 to what the installed onnx knows; the oldest is read by every runtime.
     Raises: InputError for values that there are not.
     """
@@ -66,6 +79,7 @@ class Deployment:
     lens: ToldLens | Lens | None = None
     fit: Fit | None = None
     sky: str = "infinite"
+    batch: int = 1
     ir_version: int = IR_VERSION
 
     def __post_init__(self) -> None:
@@ -76,6 +90,13 @@ class Deployment:
             )
         if self.target not in TARGETS:
             raise InputError(f"target {self.target!r}: choose {' or '.join(TARGETS)}")
+        if self.batch < 1:
+            raise InputError(f"batch {self.batch}: a model takes at least one frame at a time")
+        if self.batch > 1 and self.target != "gpu":
+            raise InputError(
+                f"batch {self.batch} needs --target gpu: the graph for processors takes one frame, and runs them one "
+                "after another as fast"
+            )
         if self.sky not in SKIES:
             raise InputError(f"sky {self.sky!r}: choose {' or '.join(SKIES)}")
         if self.fit is not None and self.fit not in FITS:
@@ -87,7 +108,8 @@ class Deployment:
         Raises: InputError for a lens that such frames cannot have.
         """
         endless = self.sky == "infinite"
-        return describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
+        one = describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
+        return one if self.batch == 1 else of_batch(one, self.batch)
 
 
 SKIES = ("infinite", "far")
@@ -96,7 +118,7 @@ SKIES = ("infinite", "far")
 @dataclass(frozen=True)
 class ExportReport:
     """What `export_run` wrote, how close it is to the checkpoint and to truth (None where no validation frame has
-    depth), and the frames that could not be compared.
+    depth), and the frames that could not be compared. config: what the network was trained by, for its card.
     """
 
     path: Path
@@ -105,6 +127,7 @@ class ExportReport:
     parity: ParityReport
     truth: TruthReport | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    config: Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -151,9 +174,9 @@ def export_onnx(
     model = deployable_for(
         plain, metadata.size, target, tasks, metadata.zoom, metadata.sky, metadata.size_factor
     ).eval()
-    example: tuple[Tensor, ...] = (torch.zeros(1, height, width, 3, dtype=torch.uint8),)
+    example: tuple[Tensor, ...] = (torch.zeros(metadata.batch, height, width, 3, dtype=torch.uint8),)
     if metadata.of_lens:
-        example += (torch.full((1,), metadata.zoom),)
+        example += (torch.full((metadata.batch,), metadata.zoom),)
     with torch.no_grad():
         outputs = tuple(model(*example))
         if outputs != metadata.outputs:
@@ -281,6 +304,8 @@ def export_model(
     Raises: InputError; ParityError, and `out` is left as it was.
     """
     _refuse_unable(out)
+    read = inputs_in("frames", frames) if isinstance(frames, Path) else []
+    check_outputs([Output("export to", out, MODEL_FILE)], read)
     where = where or Deployment()
     if count < 1 or (frames is not None and not isinstance(frames, Path) and not len(frames)):
         raise InputError(f"{count if count < 1 else 0} frames: parity needs at least one")
@@ -292,8 +317,9 @@ def export_model(
     metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, lenses))
     with atomic_write(out) as temporary:
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks, where.ir_version)
-        truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
-    return replace(report, path=out, truth=truth, skipped=skipped)
+        session = filled(open_session(temporary, "cpu", tasks=tasks, batches=True))
+        truth = check_truth(session, generator, config, count, lenses)
+    return replace(report, path=out, truth=truth, skipped=skipped, config=config)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
@@ -313,7 +339,10 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         largest, bound = in_unit(name, one.comparison, one.largest, 5), in_unit(name, one.comparison, one.bound, 2)
         table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
     lens = report.metadata.lens
-    console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
+    several = f", {report.metadata.batch} frames at a time" if report.metadata.batch > 1 else ""
+    console.print(
+        f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}{several}", highlight=False, soft_wrap=True
+    )
     console.print(table)
     print_truth(report.truth, console)
     if report.metadata.size_factor != 1:

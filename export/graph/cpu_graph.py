@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advmtl.networks import Generator
+from advmtl.networks import ChainedResidualPooling, Generator
 from advmtl.tasks import TASKS, Task, are_numbers
 from export.graph.deployable import Deployable, Finish
 from preprocessing.ground import IGNORE, IMAGENET_MEAN, IMAGENET_STD
@@ -69,6 +69,9 @@ class CpuDeployable(nn.Module):
         width, height = size
         self.generator = copy.deepcopy(generator)
         rearrange_gates(self.generator)
+        for module in self.generator.modules():
+            if isinstance(module, ChainedResidualPooling):
+                module.windows = ((5, 1), (1, 5))  # equal maxima of 10 values instead of 25
         self.takes_pixels = take_pixels(self.generator.get_submodule("encoder"))
         mean = 255 * torch.tensor(IMAGENET_MEAN).repeat(width).view(1, 1, 1, 3 * width)
         self.register_buffer("mean", mean, persistent=False)
@@ -282,26 +285,27 @@ class BorderClasses(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         """Take logits [1,K,h,w]; return the classes, uint8 [1,4h,4w]."""
         classes = logits.shape[1]
-        best = logits.argmax(1, keepdim=True).float()  # float because torch pads no integers by the edge
+        pixels = logits.permute(0, 2, 3, 1).reshape(-1, classes)
+        # Of a matrix's rows: a transposition alone ONNX Runtime pushes through the arg max, which then runs across
+        # memory and takes four times as long (findings/ort_arg_max_transposed.sh).
+        best = pixels.argmax(1).float().view(1, 1, self.height, self.width)  # torch pads no integers by the edge
         best = F.pad(best, (1, 1, 1, 1), mode="replicate")[0, 0]
         first = best[:-1, :-1]
         differs = (first != best[:-1, 1:]) | (first != best[1:, :-1]) | (first != best[1:, 1:])
-        good = are_numbers(logits)
+        good = are_numbers(pixels)
         border = (differs & good).flatten().nonzero()[:, 0]
         # A row of 16 equal pixels per class: cells of one class are copied, not computed.
         rows = torch.where(good, torch.arange(classes), IGNORE).to(torch.uint8)[:, None].repeat(1, STRIDE**2)
         cells = rows.index_select(0, first.flatten().long())
-        cells = torch.index_put(cells, (border,), self._between(logits, border))
+        cells = torch.index_put(cells, (border,), self._between(pixels, border))
         full = cells.view(self.height + 1, self.width + 1, STRIDE, STRIDE).permute(0, 2, 1, 3)
         full = full.reshape(1, (self.height + 1) * STRIDE, (self.width + 1) * STRIDE)
         half = STRIDE // 2
         return full[:, half:-half, half:-half]
 
-    def _between(self, logits: Tensor, border: Tensor) -> Tensor:
-        """The classes of the pixels of the cells `border`, uint8 [cells, 16]."""
-        classes = logits.shape[1]
-        pixels = logits.permute(0, 2, 3, 1).reshape(-1, classes)
+    def _between(self, pixels: Tensor, border: Tensor) -> Tensor:
+        """The classes of the pixels of the cells `border`, uint8 [cells, 16], from the small map's logits [h·w, K]."""
+        classes = pixels.shape[1]
         near = pixels.index_select(0, self.corners.index_select(0, border).t().flatten())
-        # Classes stay last: brought to the middle and compared there, these steps took 1.05 to 1.24 times as long.
-        between = (self.weights @ near.view(4, -1)).view(STRIDE**2, -1, classes)
-        return between.argmax(2).to(torch.uint8).t()
+        between = (self.weights @ near.view(4, -1)).view(-1, classes)
+        return between.argmax(1).to(torch.uint8).view(STRIDE**2, -1).t()

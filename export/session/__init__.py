@@ -8,7 +8,7 @@ Nothing here imports torch or a runtime before a file asks for it.
 
 from export.session.checkpoint import predict_with, session_of_network
 from export.session.choice import is_export, suited
-from export.session.engine import EngineHeader, build_engines, open_engine, pack_engine, unpack_engine
+from export.session.engine import ENGINE_FILE, EngineHeader, build_engines, open_engine, pack_engine, unpack_engine
 from export.session.latency import WARM_UP, Latency, Timer, print_latencies, summarise
 from export.session.onnx_runtime import PROVIDERS, has_cuda_driver
 from export.session.open import file_of, on_gpu, open_session
@@ -20,9 +20,12 @@ from export.session.session import (
     Session,
     complete,
     fault_of,
+    filled,
     fit,
     prepare,
     spec_of,
     uncropped,
+    unknown,
     unpack,
 )
+from export.session.waiting import MeasuredWaiting, spinning

@@ -18,13 +18,14 @@ from export.graph import INPUT, KEY, Metadata, from_properties
 from export.graph import from_json as metadata_from_json
 from export.session.cuda_driver import Device, Gpu, first_gpu
 from export.session.session import Session
-from preprocessing.ground import InputError, sha256_of, write_bytes
+from preprocessing.ground import InputError, beginning_kind, sha256_of, write_bytes
 
 if TYPE_CHECKING:  # a vehicle opens engines and has no rich
     from rich.console import Console
 
 
 MAGIC = b"advmtl engine 1\n"
+ENGINE_FILE = beginning_kind("an engine that advmtl built", MAGIC)
 
 _TEXTS = ("precision", "tensorrt", "gpu", "onnx_sha256")
 

@@ -1,12 +1,14 @@
 """The runtimes that an exported `.onnx` file may run in, by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.session.onnx_runtime import open_onnx, session_options
+from export.session.onnx_runtime import PROVIDERS, open_onnx, session_options
 from export.session.openvino import open_openvino, openvino_version
+from export.session.processor import threads_here
 from export.session.session import Session
+from export.session.waiting import MeasuredWaiting
 from preprocessing.ground import InputError
 
 
@@ -17,7 +19,7 @@ class Asked:
     provider: str = "auto"
     threads: int = 0
     optimise: bool = True
-    spin: bool = False
+    spin: bool | None = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Runtime:
 
 
 def _onnx_runtime(path: Path, asked: Asked) -> Session:
-    return open_onnx(path, asked.provider, session_options(asked.threads, asked.optimise, asked.spin))
+    session = open_onnx(path, asked.provider, session_options(asked.threads, asked.optimise, bool(asked.spin)))
+    alone = (asked.threads or threads_here()) == 1
+    if asked.spin is not None or alone or session.provider != PROVIDERS["cpu"]:
+        return session
+    other = open_onnx(path, "cpu", session_options(asked.threads, asked.optimise, spin=True))
+    return replace(session, network=MeasuredWaiting(session.network, other.network))  # type: ignore[arg-type]
 
 
 def _onnx_runtime_version() -> str:

@@ -3,6 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from preprocessing.ground import ARRAYS, PICTURE, beginning_kind, is_free
+
+WRITTEN = "written by advmtl"
+"""Stands in the header of a file of points."""
+KINDS = {".png": PICTURE, ".npz": ARRAYS, ".ply": beginning_kind("points of infer", f"comment {WRITTEN}".encode())}
+"""By the ending of a file: how one of a former stream is known. Of any other, none is."""
+
 
 def unique_name(name: str, used: set[str], endings: tuple[str, ...] = ("",)) -> str:
     """`name`, or `name` with a number where a file of that name with one of `endings` is in `used`.
@@ -21,9 +28,11 @@ def new_paths(folder: Path, ending: str) -> Callable[[str], Path]:
     name with folders, as those of a source's sub-folders, has the same ones there.
 
     The folder itself shows what was written, so a stream of any length takes no more memory. Files that are there
-    already, of a former stream, are overwritten.
+    already, of a former stream, are overwritten; those that no stream wrote stay, and the frame gets a number.
     """
-    former = {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{ending}")}
+    kind = KINDS.get(ending[ending.rfind(".") :])
+    there = folder.rglob(f"*{ending}") if kind is not None else ()
+    former = {path.relative_to(folder).as_posix() for path in there if kind is not None and is_free(path, kind)}
     count = 0
 
     def path_of(name: str) -> Path:

@@ -5,13 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Notice, Skipped, Source
+from export.sources.camera_settings import CameraSettings
+from export.sources.frames import DEFAULT_FPS, Frames, Loaded, Lost, Notice, Skipped, Source
 from preprocessing.ground import InputError, WrongColour, silence_opencv, to_rgb
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "udp", "rtp", "srt", "tcp")
@@ -31,16 +32,20 @@ class _Address:
     backend: int
     description: str
     hint: str
-    live: bool
+    live: bool | None  # None: where no end is announced
     options: tuple[int, ...] = ()
+    settings: CameraSettings | None = None
 
-    def open(self) -> Any | None:
-        """The opened capture, or None."""
+    def open(self, told: list[str] | None = None) -> Any | None:
+        """The opened capture, or None; `told` is given what the camera did not take."""
         # FFmpeg's and V4L's own complaints would stand beside the one line that we raise.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         silence_opencv()
         capture = cv2.VideoCapture(self.target, self.backend, list(self.options))
         if capture.isOpened():
+            refused = self.settings.apply(capture) if self.settings is not None else []
+            if told is not None:
+                told += refused
             return capture
         capture.release()
         return None
@@ -51,20 +56,31 @@ def open_video(path: Path) -> Source:
     return _open(_Address(str(path), cv2.CAP_ANY, str(path), "is it a video, and whole?", live=False), 0.0)
 
 
-def open_camera(text: str, reconnect_s: float) -> Source:
+def open_camera(text: str, reconnect_s: float, settings: CameraSettings | None = None) -> Source:
     """A camera by index or `/dev/videoN`. Raises: InputError where it cannot be opened."""
     index = int(text.removeprefix("/dev/video"))
     name = f"camera {text}" if text.isdigit() else text
     backend = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
-    return _open(_Address(index, backend, name, "is the camera plugged in and free?", live=True), reconnect_s)
+    hint = "is the camera plugged in and free?"
+    return _open(_Address(index, backend, name, hint, live=True, settings=settings), reconnect_s)
 
 
-def open_url(text: str, reconnect_s: float) -> Source:
-    """A URL that FFmpeg reads; live where its scheme is. Raises: InputError where it cannot be opened."""
-    live = text.split("://")[0].lower() in LIVE_SCHEMES
+def open_pipe(path: Path, live: bool) -> Source:
+    """A named pipe, which has no second beginning. Raises: InputError where nothing that FFmpeg reads comes out."""
+    hint = "does somebody write a video or MPEG-TS into this pipe?"
+    return _open(_Address(str(path), cv2.CAP_FFMPEG, str(path), hint, live), 0.0)
+
+
+def open_url(text: str, reconnect_s: float, live: bool | None = None) -> Source:
+    """A URL that FFmpeg reads; live where its scheme is, or where it announces no end, as a camera's MJPEG over HTTP.
+
+    live: to say which. Raises: InputError where it cannot be opened.
+    """
+    if live is None and text.split("://")[0].lower() in LIVE_SCHEMES:
+        live = True
     options = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS)
     hint = "is the address right, and does it answer?"
-    return _open(_Address(text, cv2.CAP_FFMPEG, text, hint, live, options if live else ()), reconnect_s)
+    return _open(_Address(text, cv2.CAP_FFMPEG, text, hint, live, () if live is False else options), reconnect_s)
 
 
 def open_pipeline(text: str, reconnect_s: float) -> Source:
@@ -81,11 +97,15 @@ def open_pipeline(text: str, reconnect_s: float) -> Source:
 
 
 def _open(address: _Address, reconnect_s: float) -> Source:
-    first = address.open()
+    told: list[str] = []
+    first = address.open(told)
     if first is None:
         raise InputError(f"{address.description}: cannot be opened ({address.hint})")
     announced = first.get(cv2.CAP_PROP_FRAME_COUNT)
-    total = int(announced) if not address.live and math.isfinite(announced) and announced > 0 else None
+    ends = math.isfinite(announced) and announced > 0
+    if address.live is None:
+        address = replace(address, live=not ends)
+    total = int(announced) if not address.live and ends else None
     fps = first.get(cv2.CAP_PROP_FPS)
     if not (math.isfinite(fps) and 0 < fps <= 1000):
         fps = DEFAULT_FPS
@@ -96,10 +116,10 @@ def _open(address: _Address, reconnect_s: float) -> Source:
         if capture is None:
             raise InputError(f"{address.description}: cannot be opened again ({address.hint})")
         if address.live:
-            return _read_live(address, capture, reconnect_s)
+            return _read_live(address, capture, reconnect_s, told)
         return _read_file(address, capture, total)
 
-    return Source(address.description, frames, total, float(fps), address.live)
+    return Source(address.description, frames, total, float(fps), bool(address.live))
 
 
 def _retrieve(capture: Any, name: str, seen: set[str], live: bool) -> Generator[Loaded | Skipped | Notice, None, None]:
@@ -134,8 +154,10 @@ def _read_file(address: _Address, capture: Any, total: int | None) -> Frames:
         yield Skipped(f"frame_{count:06d}", reason)
 
 
-def _read_live(address: _Address, capture: Any, reconnect_s: float) -> Frames:
+def _read_live(address: _Address, capture: Any, reconnect_s: float, told: list[str]) -> Frames:
     count, seen = 0, {""}
+    for one in told:
+        yield Notice(f"{address.description}: {one}")
     grabbed = capture.grab()
     try:
         while True:
@@ -149,7 +171,8 @@ def _read_live(address: _Address, capture: Any, reconnect_s: float) -> Frames:
             found = yield from _reconnect(address, lost + reconnect_s)
             away = time.monotonic() - lost
             if found is None:
-                yield Notice(f"{address.description}: did not come back within {reconnect_s:g} s, the stream ends")
+                away_s = f"did not come back within {reconnect_s:g} s" if reconnect_s else "is not tried again"
+                yield Lost(f"{address.description}: {away_s}, the stream ends")
                 return
             yield Notice(f"{address.description}: back after {away:.1f} s")
             capture, grabbed = found, True

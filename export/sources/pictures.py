@@ -36,10 +36,11 @@ def open_folder(folder: Path, description: str, without: Sequence[Path]) -> Sour
     equal names. Raises: InputError where there are none.
     """
     listing = _listed(folder)
-    left_out = [one.absolute() for one in without if one.absolute() != folder.absolute()]
+    real = folder.resolve()  # of a folder above, or of this one, nothing is left out
+    left_out = [one.relative_to(real).as_posix() for one in map(Path.resolve, without) if real in one.parents]
     paths = sorted([*listing.files.values(), *listing.hidden])
     named = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
-    kept = [(name, path) for name, path in named if not any(path.absolute().is_relative_to(one) for one in left_out)]
+    kept = [(name, path) for name, path in named if not any(name.startswith(f"{one}/") for one in left_out)]
     if not kept:
         raise InputError(f"{folder}: no pictures but those of the output; give another --out")
     unread = f"{folder}: {kinds_of(listing.others)} not read" if listing.others else ""

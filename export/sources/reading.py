@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.sources.frames import Source, looped
+from export.sources.camera_settings import CameraSettings
+from export.sources.frames import Source, looped, without_lens
 from export.sources.opening import open_source
+from export.sources.preparing import Preparing
 from preprocessing.ground import InputError
 
 POLICIES = ("auto", "every", "latest")
@@ -20,6 +22,10 @@ class Reading:
     else every. limit: frames at most. loop: how often a file is repeated, 0 = for ever. reconnect_s: how long a lost
     live source is tried again [s]. in_flight: frames in the network at once, of `every` frame only: of `latest` there
     is never more than one in it, and a session opened for several would be slower for it.
+    camera: what is asked of a camera. live: yes or no says whether a URL or pipe is live; auto: by what it announces.
+    preparing: what is done to each frame before it is shown.
+    topic: of a bag, the pictures that are read; None = its only one. own_lens: False where a user tells another lens
+    than the source does.
     Raises: InputError for values that cannot be.
     """
 
@@ -28,6 +34,11 @@ class Reading:
     loop: int = 1
     reconnect_s: float = 30.0
     in_flight: int = 1
+    camera: CameraSettings | None = None
+    live: str = "auto"
+    preparing: Preparing | None = None
+    topic: str | None = None
+    own_lens: bool = True
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -44,7 +55,16 @@ class Reading:
 
         Raises: InputError where it cannot be, or is live, so that `auto` is latest, with several frames in flight.
         """
-        opened = source if isinstance(source, Source) else open_source(source, self.reconnect_s, without)
+        if isinstance(source, Source):
+            opened = source
+        else:
+            opened = open_source(
+                source, self.reconnect_s, without, camera=self.camera, live=self.live, topic=self.topic
+            )
+        if not self.own_lens:
+            opened = without_lens(opened)
+        if self.preparing is not None:
+            opened = self.preparing.of(opened)
         if self.in_flight > 1 and self.takes_latest(opened):
             raise InputError(
                 f"in flight: {opened.description} is live, so only its newest frame is in the network; give 1 or policy"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export.graph import View
 from export.session import WARM_UP, Session, Timer, fault_of, unpack
 from export.sinks import Inferred, OnFrame, Record
-from export.sources import Loaded, Notice, Reading, Skipped, Source
+from export.sources import Loaded, Lost, Notice, Reading, Skipped, Source
 from export.stream.queue import LATEST, LENGTH, InFlight, Queue
 from export.stream.report import KEPT, Listed
 from export.stream.views import Views
@@ -60,6 +60,7 @@ class StreamState:
     notices: list[str] = field(default_factory=list)
     dropped: int = 0
     interrupted: bool = False
+    lost: bool = False  # a live source ended by itself
 
     def ending(self) -> bool:
         """Whether no more frames are wanted."""
@@ -100,6 +101,7 @@ def _decode(run: StreamState, session: Session, jobs: Queue[_Job]) -> None:
             if frame is None:
                 break
             if isinstance(frame, Notice):
+                run.lost = run.lost or isinstance(frame, Lost)
                 if frame.text:
                     run.notice(frame.text)
                 continue
@@ -170,6 +172,8 @@ def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
         frame_size=(width, height),
         timestamp_ns=job.frame.timestamp_ns,
         frame_id=job.frame.frame_id,
+        lens=job.frame.lens,
+        distortion=job.frame.distortion,
         started=job.started,
         view=job.view,
         dropped=run.dropped,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from export.session import Latency, print_latencies
+from preprocessing.ground import EXIT_LOST, EXIT_SKIPPED
 
 if TYPE_CHECKING:  # a vehicle may have no rich
     from rich.console import Console
@@ -53,8 +54,9 @@ class StreamReport:
     frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
     too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
     `skipped_frames`; faulty: the same of those whose result means nothing, NaN in it say, among `frames` and handed on
-    with the others; notices: what else happened to the source, the first of them, and whose lens the metres are of.
-    view: how the first frame was shown (`View.facts`), None without a frame. version: of what its values mean.
+    with the others; lost: a live source ended by itself and stayed away; notices: what else happened to the source, the
+    first of them, and whose lens the metres are of. view: how the first frame was shown (`View.facts`), None without a
+    frame. version: of what its values mean.
     """
 
     source: str
@@ -71,6 +73,7 @@ class StreamReport:
     faulty: list[tuple[str, str]]
     notices: list[str]
     interrupted: bool
+    lost: bool
     warm_up: int
     frames_per_second: float
     stages: dict[str, Latency]
@@ -81,6 +84,13 @@ class StreamReport:
     def complete(self) -> bool:
         """Whether every frame could be read and has valid outputs."""
         return not self.skipped_frames and not self.faulty_frames
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 4 where a live source ended by itself, 3 where a frame is missing or invalid, else 0."""
+        if self.lost:
+            return EXIT_LOST
+        return 0 if self.complete else EXIT_SKIPPED
 
     def lost_lines(self) -> list[str]:
         """A line for every frame that was skipped or has invalid outputs."""

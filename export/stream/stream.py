@@ -6,19 +6,21 @@ publishes them.
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from advmtl.infer_options import InferOptions
+from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
-from export.session import WARM_UP, Session, open_session
+from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import Reading, Source
+from export.sources import CameraSettings, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
-from preprocessing.ground import stop_requests
+from preprocessing.ground import PICTURE, InputError, check_among, inputs_in, stop_requests
 
 
 def run(
@@ -49,9 +51,12 @@ def run(
 
 
 def infer(
-    session: Session, source: Source | str | Path, outputs: Outputs | Path | None = None, reading: Reading | None = None
+    session: Session,
+    source: Source | str | Path,
+    outputs: Outputs | Path | Sequence[Path] | None = None,
+    reading: Reading | None = None,
 ) -> StreamReport:
-    """Run `session` over `source` into `outputs`; a path alone is where the drawn frames go.
+    """Run `session` over `source` into `outputs`; paths alone are where the drawn frames go.
 
     A frame that cannot be read is listed and left out. The first Ctrl-C or SIGTERM ends the stream and finishes the
     files, the second, like any error, leaves no video behind.
@@ -59,9 +64,17 @@ def infer(
     """
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
-    results = [path for path in (outputs.out, outputs.arrays) if path is not None]
-    shared = StreamState(reading.open(source, results), reading)
-    setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
+    check_own(source, outputs)
+    shared = StreamState(reading.open(source, outputs.paths), reading)
+    setting = Setting(
+        session.metadata,
+        outputs.fps or shared.source.fps,
+        session.tasks,
+        constant=bool(outputs.fps),
+        codec=outputs.codec,
+        map_size=outputs.raw_size,
+        notice=shared.notice,
+    )
     started = time.perf_counter()
     with (
         stop_requests(shared.interrupt),
@@ -69,24 +82,67 @@ def infer(
         _progress(shared) as bar,
     ):
         overlap(shared, session, take, record, bar.advance if bar is not None else _nobody)
-    return _report(shared, session, [outputs.out, outputs.arrays, outputs.log], started)
+    return _report(shared, session, outputs.paths, started)
 
 
 def infer_from(options: InferOptions) -> StreamReport:
     """Open model and source and `infer`, as the options of a command ask for it. Raises: InputError."""
-    reading = Reading(options.policy, options.limit, options.loop, options.reconnect_seconds, options.in_flight)
-    outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
-    threads = session_threads(options.model, options.threads, options.in_flight)
+    check_files(options)
     lens = told_lens(options.camera, options.fx_px, options.hfov_deg)
+    if options.undistort and options.camera is None:
+        raise InputError("--undistort: tell the camera's calibration with --camera FILE")
+    preparing = Preparing(options.camera if options.undistort else None, crop_of(options.crop), lens)
+    reading = Reading(
+        options.policy,
+        options.limit,
+        options.loop,
+        options.reconnect_seconds,
+        options.in_flight,
+        camera=CameraSettings.of(
+            options.camera_size, options.camera_fps, options.camera_format, options.camera_exposure
+        ),
+        live=options.live,
+        preparing=None if preparing.nothing else preparing,
+        topic=options.topic,
+        own_lens=lens is None,
+    )
+    outputs = Outputs(**{one.name: getattr(options, one.name) for one in fields(Outputs)})
+    threads = session_threads(options.model, options.threads, options.in_flight)
+    if preparing.undistort is not None:  # each frame brings the lens that it was drawn for
+        lens = None
     session = open_session(
         options.model,
         options.provider,
         threads,
+        spin=spinning(options.waiting, options.in_flight),
         lens=lens,
         fit=options.fit,  # type: ignore[arg-type]
         runtime=options.runtime,
     )
     return infer(session, options.source, outputs, reading)
+
+
+def check_own(source: Source | str | Path, outputs: Outputs) -> None:
+    """Raise InputError where an output would replace the source, lie among its pictures or be another output."""
+    if isinstance(source, Source):
+        check_places(vars(outputs))
+        return
+    check_places(vars(outputs), inputs_in("the source", source))
+    folder = Path(source).expanduser()
+    bag = bag_of(source)
+    for out in outputs.outs:
+        if bag is not None:
+            if bag.is_dir() and out.resolve().parent == bag.resolve():
+                raise InputError(f"--out {out}: lies in the bag {bag}, as one of its files; give a place beside it")
+            continue
+        if not out.is_dir():
+            continue
+        if folder.is_file():
+            check_among("--out", out, folder.parent, [(folder.stem, folder)], PICTURE)
+        elif folder.is_dir():
+            paths = find_images(folder)
+            read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+            check_among("--out", out, folder, read, PICTURE)
 
 
 def _nobody() -> None:
@@ -104,16 +160,16 @@ def _progress(run: StreamState) -> AbstractContextManager[Any]:
     return progress("infer", total if limit is None else min(limit, total or limit))
 
 
-def _report(run: StreamState, session: Session, out: list[Path | None], started: float) -> StreamReport:
+def _report(run: StreamState, session: Session, out: list[Path], started: float) -> StreamReport:
     frames = run.total.count
     warm_up = max(0, min(WARM_UP, frames - 1))
     since = run.first_done[warm_up - 1] if warm_up else started
     timers = {**run.timers, "total": run.total}
     return StreamReport(
         source=run.source.description,
-        out=[str(path) for path in out if path is not None],
+        out=[str(path) for path in out],
         provider=session.provider,
-        note=session.note,
+        note=session.told,
         model_size=session.metadata.size,
         policy="latest" if run.reading.takes_latest(run.source) else "every",
         frames=frames,
@@ -124,6 +180,7 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         faulty=run.faulty.first,
         notices=run.notices,
         interrupted=run.interrupted,
+        lost=run.lost,
         warm_up=warm_up,
         frames_per_second=round((frames - warm_up) / (run.last_done - since), 2) if frames else 0.0,
         stages={name: timer.latency() for name, timer in timers.items() if timer.count},

@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         EXIT_BAD_INPUT,
         EXIT_FAILED,
         EXIT_INTERRUPTED,
+        EXIT_LOST,
         EXIT_PREEMPTED,
         EXIT_SKIPPED,
         FailedRun,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         sha256_of,
         silence_opencv,
         sync_folder,
+        with_text,
         write_bytes,
         write_json,
         write_png,
@@ -119,6 +121,31 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         read_map,
     )
     from preprocessing.ground.matlab import read_table
+    from preprocessing.ground.own_files import (
+        Input,
+        Kind,
+        Output,
+        check_among,
+        check_outputs,
+        identity,
+        inputs_in,
+        is_free,
+        is_ours,
+        named_paths,
+    )
+    from preprocessing.ground.own_marks import (
+        ARRAYS,
+        DRAWN,
+        FILM,
+        MODEL_FILE,
+        PICTURE,
+        beginning_kind,
+        json_kind,
+        lines_kind,
+        mark_film,
+        page_kind,
+        with_mark,
+    )
     from preprocessing.ground.page import Headline, Picture, Section, Table, render
     from preprocessing.ground.pictures import (
         IMAGENET_MEAN,
@@ -146,10 +173,11 @@ _NAMES = {
     "depth": "DEPTH_SCALE DEPTH_TEXT MAX_STORED_DEPTH_M depth_to_disparity disparity_to_depth read_depth "
     "read_depth_clip resize_disparity tells_scale to_stored write_depth",
     "disparity": "DISPARITY_SCALE MAX_STORED_PX Bool Float32 read_disparity read_own_disparity write_disparity",
-    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_PREEMPTED EXIT_SKIPPED FailedRun InputError first_line",
+    "errors": "EXIT_BAD_INPUT EXIT_FAILED EXIT_INTERRUPTED EXIT_LOST EXIT_PREEMPTED EXIT_SKIPPED FailedRun "
+    "InputError first_line",
     "files": "TRAILERS as_read atomic_write decode_picture encode_png names_in read_content read_grey_or_index "
-    "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder write_bytes write_json "
-    "write_png",
+    "read_image read_json read_picture remove_leftovers sha256_of silence_opencv sync_folder with_text write_bytes "
+    "write_json write_png",
     "frame": "Camera Frame stated_bits",
     "framing": "FITS Fit Framing",
     "label_files": "LabelMap read_label_map stored_labels",
@@ -158,6 +186,9 @@ _NAMES = {
     "translation",
     "lens": "MAX_HFOV_DEG MIN_HFOV_DEG Lens",
     "limits": "Memory idle_cores let_threads_sleep usable_cores usable_memory",
+    "own_files": "Input Kind Output check_among check_outputs identity inputs_in is_free is_ours named_paths",
+    "own_marks": "ARRAYS DRAWN FILM MODEL_FILE PICTURE beginning_kind json_kind lines_kind mark_film page_kind "
+    "with_mark",
     "page": "Headline Picture Section Table render",
     "pictures": "IMAGENET_MEAN IMAGENET_STD denormalize picture_header picture_shape "
     "resize_image resize_nearest same_size",

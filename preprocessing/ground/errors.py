@@ -1,6 +1,7 @@
 """The error class for bad input, one-line error texts, and the exit codes of all commands."""
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_SKIPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_LOST = 4  # a camera or a stream that is live ended by itself
 EXIT_PREEMPTED = 143  # 128 + SIGTERM, as a shell reports a process that the signal ended
 
 

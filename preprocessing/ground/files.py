@@ -305,8 +305,14 @@ def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> by
         done, content = cv2.imencode(".png", array, _MAP_OPTIONS)
         if not done:
             raise ValueError(f"a map of {array.dtype} {array.shape} cannot be a PNG")
-        return _with_text(content.tobytes(), text or {})
-    from PIL import Image, PngImagePlugin
+        return with_text(content.tobytes(), text or {})
+    try:
+        from PIL import Image, PngImagePlugin
+    except ModuleNotFoundError:  # a vehicle has none
+        good, content = cv2.imencode(".png", cv2.cvtColor(array, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if not good:
+            raise ValueError(f"a picture of {array.dtype} {array.shape} cannot be a PNG") from None
+        return with_text(content.tobytes(), text or {})
 
     information = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
@@ -317,8 +323,8 @@ def encode_png(array: NDArray[Any], text: Mapping[str, str] | None = None) -> by
     return buffer.getvalue()
 
 
-def _with_text(png: bytes, text: Mapping[str, str]) -> bytes:
-    """Put tEXt chunks behind the header, which OpenCV cannot write. Latin-1, as the format has it."""
+def with_text(png: bytes, text: Mapping[str, str]) -> bytes:
+    """A PNG with tEXt chunks behind its header, which OpenCV cannot write. Latin-1, as the format has it."""
     chunks = [b"tEXt" + key.encode("latin-1") + b"\0" + value.encode("latin-1") for key, value in text.items()]
     framed = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
     return png[:_PNG_HEADER] + b"".join(framed) + png[_PNG_HEADER:]

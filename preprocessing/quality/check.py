@@ -14,7 +14,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from preprocessing.ground import InputError, atomic_write, progress, worker_pool, write_json
+from preprocessing.ground import (
+    InputError,
+    Output,
+    atomic_write,
+    check_outputs,
+    json_kind,
+    progress,
+    with_mark,
+    worker_pool,
+    write_json,
+)
 from preprocessing.job import asked_matcher, beside, maps_name, read_manifest
 from preprocessing.quality.frame import FrameJob, measure, read_maps
 from preprocessing.quality.metrics import BANDS_M, FrameSums, metrics_of, pooled
@@ -22,6 +32,10 @@ from preprocessing.quality.page import Subject, page
 from preprocessing.quality.photometric import AGREE_PX, SHIFT_PX
 from preprocessing.quality.pictures import Panel, draw_panels
 from preprocessing.sets import CITYSCAPES, Layout, detect_layout
+
+_REPORT = json_kind("a report of quality", "matcher", "set", "frames")
+_JSON, _PAGE = "quality.json", "quality.html"
+_KINDS = {_JSON: _REPORT, _PAGE: with_mark("a page of quality", _JSON, _REPORT)}
 
 __all__ = ["QualityReport", "QualitySettings", "check_quality"]
 
@@ -95,6 +109,7 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
     made = read_manifest(out / "depth")
     settings = replace(settings, matcher=asked_matcher(made, settings.matcher))
     jobs = _jobs(root, out, detect_layout(root, settings.pair_tolerance_s), settings, maps_name(made, settings.matcher))
+    check_outputs(Output("--out", out / "depth" / name, kind, beside=True) for name, kind in _KINDS.items())
     total: FrameSums | None = None
     rows: list[dict[str, Any]] = []
     skipped: list[tuple[str, str]] = []
@@ -113,8 +128,8 @@ def check_quality(root: Path, settings: QualitySettings | None = None) -> Qualit
         raise InputError(f"{out}: none of {len(jobs)} frames could be measured; the first, {name}: {reason}{hint}")
     rows.sort(key=lambda row: (-row["rank"], row["frame"]))
     report = QualityReport(
-        json=out / "depth" / "quality.json",
-        page=out / "depth" / "quality.html",
+        json=out / "depth" / _JSON,
+        page=out / "depth" / _PAGE,
         metrics={"frames": total.frames, "frames_skipped": len(skipped), **metrics_of(total)},
         rows=rows,
         skipped=skipped,

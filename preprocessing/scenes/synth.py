@@ -192,6 +192,11 @@ def _claim_folder(out: Path, settings: dict[str, object]) -> str:
     """
     manifest = out / "synth.json"
     if not manifest.exists():
+        folders = {frame_path(out, kind, "train", "", "").relative_to(out).parts[0] for kind in _KINDS}
+        if foreign := sorted(name for name in folders if (out / name).exists()):
+            raise InputError(
+                f"{out}: holds {foreign[0]} and no synth.json, a set that synth did not make; choose another folder"
+            )
         write_json(manifest, {**settings, "opencv": str(cv2.__version__)})
         return str(cv2.__version__)
     found = read_json(manifest)

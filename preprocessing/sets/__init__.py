@@ -17,7 +17,9 @@ from preprocessing.sets.calibration import (
     of_pairs,
     pair_of_infos,
     read_calibration,
+    read_camera,
     rectify,
+    undistort,
     undistorted,
 )
 from preprocessing.sets.cityscapes import (

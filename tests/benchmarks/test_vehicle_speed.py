@@ -35,7 +35,9 @@ def test_the_rivals_load_is_the_published_one() -> None:
     assert maps["segmentation"].shape == (1, 11, 64, 96) and maps["depth"].shape == (1, 1, 64, 96)
 
 
-@pytest.mark.parametrize(("name", "millions", "gmacs"), [("baseline", 0.956, 0.342), ("nano", 0.28, 0.116)])
+@pytest.mark.parametrize(
+    ("name", "millions", "gmacs"), [("baseline", 0.956, 0.342), ("fast", 0.938, 0.22), ("nano", 0.28, 0.116)]
+)
 def test_our_loads(name: str, millions: float, gmacs: float) -> None:
     parameters, counted = count(ours(name), (512, 256))
     assert parameters / 1e6 == pytest.approx(millions, rel=0.01)

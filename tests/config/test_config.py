@@ -162,3 +162,14 @@ def test_what_a_source_says_changes_the_hash() -> None:
     said = ["", ", bits: 12", ", list: a.txt", ", part: val", ", depth: {unit: mm}", ", classes: camvid11"]
     hashes = {load_config("demo", [f"data.train=[{plain}{more}}}]"]).hash for more in said}
     assert len(hashes) == len(said)
+
+
+def test_a_width_for_each_level() -> None:
+    """Four numbers, finest first, of which z has the first; one number names the runs that it always named."""
+    levels = load_config("baseline", ["generator.channels=[32, 64, 64, 64]"])
+    assert (levels.generator.z_channels, load_config("baseline").generator.z_channels) == (32, 64)
+    assert levels.hash == load_config("fast").hash != load_config("baseline").hash
+    assert load_config("baseline", ["generator.channels=64"]).hash == load_config("baseline").hash
+    for wrong in ("[32, 64]", "[32, 64, 64, 0]"):
+        with pytest.raises(InputError, match=r"generator\.channels"):
+            load_config("baseline", [f"generator.channels={wrong}"])

@@ -28,7 +28,11 @@ def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
 LINE = ["m.onnx", "drive.mp4", "--out", "o.mkv", "--arrays", "a", "--log", "l.jsonl", "--show", "--policy", "every"]
 LINE += ["--limit", "7", "--loop", "2", "--reconnect-seconds", "1.5", "--fps", "12.5", "--threads", "3"]
 LINE += ["--in-flight", "4", "--provider", "cpu", "--report", "r.json", "--camera", "c.json", "--fx-px", "700"]
-LINE += ["--hfov-deg", "60", "--fit", "crop"]
+LINE += ["--hfov-deg", "60", "--fit", "crop", "--runtime", "openvino", "--undistort", "--crop", "0,8,64,32"]
+LINE += ["--camera-size", "640x480", "--camera-fps", "15", "--camera-format", "MJPG", "--camera-exposure", "4"]
+LINE += ["--live", "yes", "--waiting", "spin", "--out", "o.rrd", "--raw", "w", "--raw-size", "frame"]
+LINE += ["--clouds", "c", "--depth-video", "d.mkv", "--codec", "hevc"]
+LINE += ["--topic", "/camera/image_raw"]
 
 
 @pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])

@@ -1,7 +1,9 @@
 """Cameras and streams that fail: a fake camera behind OpenCV's interface, and a real stream that is cut."""
 
+import os
 import socket
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from standins import make_session
 
-from export.sources import Loaded, Notice, Skipped, capture, open_source
+from export.sources import CameraSettings, Loaded, Lost, Notice, Skipped, capture, open_source
 from export.stream.stream import Reading, infer, run
 from preprocessing.ground.errors import InputError
 
@@ -89,7 +91,7 @@ def test_a_camera_that_dies_comes_back_and_its_frames_go_on(monkeypatch: pytest.
 def test_without_patience_a_lost_camera_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     camera = plug_in(monkeypatch, [FRAME] * 2, [FRAME] * 2)
     names, notices, _ = read(0)
-    assert len(names) == 2 and "did not come back within 0 s" in notices[-1] and camera.opened == 1
+    assert len(names) == 2 and "is not tried again" in notices[-1] and camera.opened == 1
 
 
 def test_frames_of_wrong_colour_are_told_once_or_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +147,7 @@ def test_a_stream_that_is_cut_and_comes_back(tmp_path: Path) -> None:
     url = f"tcp://127.0.0.1:{server.getsockname()[1]}"
     report = infer(make_session(), url, tmp_path / "out.mp4", Reading("every", reconnect_s=0.3))
     assert (report.frames, report.dropped, report.skipped_frames) == (60, 0, 0)
+    assert report.lost and report.exit_code == 4
     told = [text.removeprefix(f"{url}: ") for text in of_the_camera(report.notices)]
     assert told[0] == "lost after 30 frames" and told[2] == "lost after 60 frames" and len(told) == 4
 
@@ -164,6 +167,121 @@ def test_gstreamer_that_is_missing_or_misused(monkeypatch: pytest.MonkeyPatch) -
     assert source.live and used[0][:2] == ("videotestsrc ! appsink drop=true", cv2.CAP_GSTREAMER)
 
 
+class Camera(FakeCamera):
+    """A camera that takes what `allowed` holds, and has 640x480 at 30 frames/s, YUYV, on automatic exposure."""
+
+    def __init__(self, **allowed: tuple[float, ...]) -> None:
+        super().__init__([np.zeros((48, 64, 3), np.uint8)])
+        self.values = {
+            cv2.CAP_PROP_FRAME_WIDTH: 640.0,
+            cv2.CAP_PROP_FRAME_HEIGHT: 480.0,
+            cv2.CAP_PROP_FPS: 30.0,
+            cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"YUYV")),
+            cv2.CAP_PROP_AUTO_EXPOSURE: 3.0,
+            cv2.CAP_PROP_EXPOSURE: 157.0,
+        }
+        self.allowed, self.set_in_order = {getattr(cv2, f"CAP_PROP_{k}"): v for k, v in allowed.items()}, []
+
+    def get(self, key: int) -> float:
+        return self.values.get(key, 0.0)
+
+    def set(self, key: int, value: float) -> bool:
+        self.set_in_order.append(key)
+        if value in self.allowed.get(key, (value,)):
+            self.values[key] = value
+        return True
+
+
+def asked(camera: Camera, monkeypatch: pytest.MonkeyPatch, **settings: object) -> list[str]:
+    monkeypatch.setattr(cv2, "VideoCapture", camera)
+    source = open_source("0", camera=CameraSettings(**settings))  # type: ignore[arg-type]
+    return [one.text.removeprefix("camera 0: ") for one in source.frames() if isinstance(one, Notice)][:-2]
+
+
+def test_a_camera_is_set_the_format_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    camera = Camera()
+    assert asked(camera, monkeypatch, size=(1280, 720), fps=60.0, format="MJPG", exposure_ms=4.0) == []
+    assert camera.set_in_order[0] == cv2.CAP_PROP_FOURCC
+    assert (camera.get(cv2.CAP_PROP_FRAME_WIDTH), camera.get(cv2.CAP_PROP_FPS)) == (1280, 60)
+    # V4L2 counts tenths of a millisecond, and takes them on manual exposure only.
+    assert (camera.get(cv2.CAP_PROP_EXPOSURE), camera.get(cv2.CAP_PROP_AUTO_EXPOSURE)) == (40, 1)
+
+
+def test_what_a_camera_does_not_take_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    stubborn = Camera(FRAME_WIDTH=(640,), FRAME_HEIGHT=(480,), FPS=(30,), FOURCC=(0,), EXPOSURE=(157,))
+    told = asked(stubborn, monkeypatch, size=(1280, 720), fps=60.0, format="MJPG", exposure_ms=4.0)
+    assert told == [
+        "--camera-format MJPG: the camera gives YUYV",
+        "--camera-size 1280x720: the camera gives 640x480",
+        "--camera-fps 60: the camera gives 30",
+        "--camera-exposure 4: the camera does not take it",
+    ]
+
+
+def test_settings_are_for_cameras(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--camera-size, --camera-fps: set a camera, and "):
+        open_source(tmp_path, camera=CameraSettings.of("640x480", 5.0, None, None))
+    for values in (("640", None, None, None), (None, 0.0, None, None), (None, None, "MJPEG", None)):
+        with pytest.raises(InputError, match="--camera-"):
+            CameraSettings.of(*values)
+    assert CameraSettings.of(None, None, None, None) is None
+
+
+def test_a_link_to_a_camera_is_one_and_another_device_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *address: used.append(address) or FakeCamera([FRAME])())
+    link = tmp_path / "usb-front-index0"
+    link.symlink_to("/dev/video7")
+    assert open_source(link).live and used[0][0] == 7
+    with pytest.raises(InputError, match="is a device, and no camera"):
+        open_source("/dev/null")
+
+
+def mjpeg_camera(count: int) -> str:
+    """The address of a camera that gives so many pictures by HTTP, as simple ones do, and is gone; one listener."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")
+        for i in range(count):
+            jpeg = cv2.imencode(".jpg", np.full((40, 60, 3), 8 * i, np.uint8))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            connection.sendall(head.encode() + jpeg + b"\r\n")
+        connection.close()
+        server.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{server.getsockname()[1]}/video.mjpg"
+
+
+def test_mjpeg_by_http_is_live_and_its_end_is_a_loss() -> None:
+    before = time.time_ns()
+    frames = list(open_source(source := mjpeg_camera(12)).frames())
+    loaded = [one for one in frames if isinstance(one, Loaded)]
+    assert len(loaded) >= 10 and all(one.timestamp_ns >= before and one.arrived for one in loaded)  # type: ignore[operator]
+    assert isinstance(frames[-1], Lost) and frames[-1].text.startswith(source)
+    report = run(make_session(), mjpeg_camera(12), reading=Reading(reconnect_s=0))
+    assert (report.policy, report.lost, report.exit_code) == ("latest", True, 4)
+    report = run(make_session(), mjpeg_camera(12), reading=Reading(live="no"))
+    assert (report.policy, report.lost) == ("every", False)
+
+
+def test_a_pipe_is_live_and_its_end_a_loss(tmp_path: Path) -> None:
+    pipe, video = tmp_path / "pipe", tmp_path / "v.mkv"
+    os.mkfifo(pipe)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 25, (60, 40))
+    for _ in range(9):
+        writer.write(FRAME)
+    writer.release()
+    threading.Thread(target=lambda: pipe.write_bytes(video.read_bytes()), daemon=True).start()
+    report = run(make_session(), str(pipe), reading=Reading("every"))
+    assert (report.frames, report.lost, report.exit_code) == (9, True, 4)
+
+
 def test_addresses_go_to_the_backend_that_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
     monkeypatch.setattr(cv2, "VideoCapture", lambda *address: used.append(address) or FakeCamera([FRAME])())
@@ -171,9 +289,9 @@ def test_addresses_go_to_the_backend_that_reads_them(monkeypatch: pytest.MonkeyP
         "2": (2, True),
         "/dev/video3": (3, True),
         "rtsp://a/b": ("rtsp://a/b", True),
-        "http://a/b.mp4": (None, False),
+        "http://a/b.mp4": (None, True),  # this one announces no end
     }
     for text, (target, live) in cases.items():
         assert open_source(text).live == live
         assert target is None or used[-1][0] == target
-    assert used[2][1] == cv2.CAP_FFMPEG and cv2.CAP_PROP_READ_TIMEOUT_MSEC in used[2][2] and not used[3][2]
+    assert used[2][1] == cv2.CAP_FFMPEG and cv2.CAP_PROP_READ_TIMEOUT_MSEC in used[2][2]

@@ -21,7 +21,7 @@ def open_sink(path: Path, fps: float = 8.0) -> AbstractContextManager[Sink]:
 
 
 def drawn(name: str, picture: np.ndarray) -> Delivery:
-    return cast(Delivery, SimpleNamespace(frame=SimpleNamespace(name=name), picture=picture))
+    return cast(Delivery, SimpleNamespace(frame=SimpleNamespace(name=name, timestamp_ns=None), picture=picture))
 
 
 def test_video_holds_what_was_written(tmp_path: Path) -> None:
@@ -60,6 +60,7 @@ def test_an_incomplete_video_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
             return getattr(self.writer, name)
 
     Forgetful.fourcc = real.fourcc  # type: ignore[attr-defined]
+    monkeypatch.setattr(film, "import_av", lambda: None)
     monkeypatch.setattr(film.cv2, "VideoWriter", Forgetful)
     with pytest.raises(OSError, match="holds 2 of 3 frames"), open_sink(tmp_path / "out.mp4", 8.0) as write:
         for i in range(3):
@@ -95,6 +96,17 @@ def test_a_former_stream_s_files_are_overwritten_and_one_s_own_never(tmp_path: P
     # The number is that of the frame, or the next one that is free.
     assert write(["a", "a_000002", "a", "b/c"]) == ["a.png", "a_000002.png", "a_000003.png", "b/c.png"]
     assert write(["a", "a", "a"]) == ["a.png", "a_000001.png", "a_000002.png"]
+
+
+def test_a_file_of_the_user_s_stays_and_the_frame_gets_a_number(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"the user's")
+    for _ in range(2):  # the second stream replaces what the first one wrote
+        with open_sink(tmp_path) as write:
+            write(drawn("a", make_frame(0)))
+            write(drawn("b", make_frame(1)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_000000.png", "b.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"the user's"
+    assert np.array_equal(read_image(tmp_path / "b.png"), make_frame(1))
 
 
 def test_the_names_of_a_long_stream_take_no_memory(tmp_path: Path) -> None:

@@ -89,6 +89,31 @@ def test_pooling_stages_may_differ_per_level():
         SharedGenerator((5, 6, 7), 8, (1, 1))
 
 
+def test_widths_may_differ_per_level():
+    """z has the finest level's; what a level hands on is brought to the next one's before it is upsampled."""
+    shared = SharedGenerator((5, 6, 7), (4, 8, 12), 1)
+    shapes = [tuple(lateral[0].weight.shape[:2]) for lateral in shared.laterals]
+    assert shapes == [(4, 5), (8, 6), (12, 7)]
+    assert [tuple(adapter[0].weight.shape[:2]) for adapter in shared.adapters] == [(4, 8), (8, 12)]
+    maps = [torch.randn(2, count, *size) for count, size in ((5, (12, 20)), (6, (6, 10)), (7, (3, 5)))]
+    assert shared(maps).shape == (2, 4, 12, 20)
+    with pytest.raises(ValueError, match="2 channels for 3 levels"):
+        SharedGenerator((5, 6, 7), (4, 8))
+    heads = generator_of(build_encoder(width=0.5), {"segmentation": 7, "depth": 1}, [8, 16, 16, 24], 1)
+    maps = heads(torch.randn(2, 3, 35, 50))
+    assert maps["segmentation"].shape == (2, 7, 35, 50) and maps["depth"].shape == (2, 1, 35, 50)
+
+
+def test_one_width_is_that_of_all_levels():
+    """The same random numbers, so the same network, as with a number for each."""
+    networks = []
+    for channels in (8, [8, 8, 8, 8]):
+        torch.manual_seed(5)
+        networks.append(generator_of(build_encoder(width=0.5), {"depth": 1}, channels, 1))
+    one, listed = (network.state_dict() for network in networks)
+    assert one.keys() == listed.keys() and all(torch.equal(one[name], listed[name]) for name in one)
+
+
 def test_no_level_drowns_another_at_the_start():
     """Blanking any one of the encoder's maps moves z by more than a tenth of its deviation."""
     torch.manual_seed(3)

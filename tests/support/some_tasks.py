@@ -19,7 +19,7 @@ def spec_of(classes: int = 19, min_m: float = 1.0, max_m: float = 80.0, width_px
 def generator_of(
     encoder: Encoder,
     task_channels: dict[str, int],
-    channels: int = 64,
+    channels: int | list[int] = 64,
     crp_stages: int | list[int] = 4,
     **spec: float,
 ) -> Generator:

@@ -228,10 +228,12 @@ class Depth(TaskLearning):
 
     def as_measured(self, output: Tensor, zoom: float | Tensor, pixels: tuple[float, float], spec: TaskSpec) -> Tensor:
         """Metres times the zoom, within the range: a picture shown z times as large is that of a lens z times as long,
-        and what was learnt says 1/z of the distance (Yin et al. 2023, section 3.2).
+        and what was learnt says 1/z of the distance (Yin et al. 2023, section 3.2). The map itself at a zoom of 1.
         """
+        if not isinstance(zoom, Tensor) and zoom == 1:
+            return output
         if spec.canonical_fx_px is None:
-            return output if not isinstance(zoom, Tensor) and zoom == 1 else with_metres(output, metres(output) * zoom)
+            return with_metres(output, metres(output) * zoom)
         return with_metres(output, (metres(output) * zoom).clamp(*spec.depth_range_m))
 
     def pseudo_label(self, plain: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,8 +272,9 @@ class Depth(TaskLearning):
 
     def deploy(self, output: Tensor) -> dict[str, Tensor]:
         """float32 [N,H,W] metres, and relative errors where there are some."""
-        found = {OUTPUT: output[:, 0].float()}
-        return found if output.shape[1] == 1 else {**found, DEPTH_ERROR: output[:, 1].float()}
+        if output.shape[1] == 1:
+            return {OUTPUT: output.flatten(0, 1).float()}  # a part of it would be a copy
+        return {OUTPUT: output[:, 0].float(), DEPTH_ERROR: output[:, 1].float()}
 
     def from_deployed(self, outputs: Mapping[str, Tensor], spec: TaskSpec) -> Tensor:
         """[N,1,H,W], [N,2,H,W] with errors; what has no distance, the sky, is as far as anything that is told."""

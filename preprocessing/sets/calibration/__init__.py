@@ -18,6 +18,6 @@ from preprocessing.sets.calibration.formats import (
     read_camera,
     unknown_beside,
 )
-from preprocessing.sets.calibration.geometry import ALPHA, Maps, maps_of, rectify, undistorted
+from preprocessing.sets.calibration.geometry import ALPHA, Maps, maps_of, rectify, undistort, undistorted
 from preprocessing.sets.calibration.own import RECORD
 from preprocessing.sets.calibration.ros import pair_of_infos

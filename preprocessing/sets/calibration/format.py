@@ -16,11 +16,13 @@ class Asked:
         cameras: Numbers of the left and the right camera in a file of several; None = as is usual there.
         baseline_m: Of a file that tells none, for who asks for the lens alone [m].
         unit_m: Metres in one unit of length of a file whose unit is that of its chessboard.
+        raw: For the camera as it was calibrated, with its distortion, also where the file tells the rectified one.
     """
 
     cameras: tuple[int, int] | None = None
     baseline_m: float | None = None
     unit_m: float = 1.0
+    raw: bool = False
 
 
 @dataclass(frozen=True)

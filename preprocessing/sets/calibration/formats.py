@@ -104,16 +104,16 @@ def _read(path: Path, stamps: tuple[tuple[str, int, int], ...], asked: Asked) ->
     return replace(found, codec=disparity, depth_codec=depth, pictures=pictures)
 
 
-def read_camera(path: Path) -> CameraModel:
+def read_camera(path: Path, raw: bool = False) -> CameraModel:
     """Read one camera of a file of any format, the left one where there are two: of the rectified pictures where the
-    file tells them, else as it was calibrated. Raises: InputError naming file and key.
+    file tells them, else, or where `raw` asks for it, as it was calibrated. Raises: InputError naming file and key.
     """
-    document = read_document(path)
+    document, asked = read_document(path), Asked(raw=raw)
     if not is_elsewhere(document):
-        return _format(document).camera(document, Asked())
+        return _format(document).camera(document, asked)
     other, told, _ = elsewhere(document)
     inner = read_document(other)
-    return _format(inner).camera(inner, told(Asked()))
+    return _format(inner).camera(inner, told(asked))
 
 
 def format_of(path: Path) -> str:

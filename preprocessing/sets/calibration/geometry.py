@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from preprocessing.ground import Lens
 from preprocessing.sets.calibration.cameras import CameraModel, RawPair, Rectification, Rows, rows_of
 from preprocessing.sets.calibration.document import Matrix
 
@@ -57,6 +58,20 @@ def _fisheye(pair: RawPair, size: tuple[int, int], alpha: float) -> Rectificatio
     p2 = p1.copy()
     p2[0, 3] = -focal * float(np.linalg.norm(translation))
     return Rectification(rows_of(r1), rows_of(r2), rows_of(p1), rows_of(p2))
+
+
+def undistort(camera: CameraModel) -> tuple["Maps", Lens]:
+    """Draw the pictures of one camera without distortion, square pixels, as large as leaves nothing black.
+
+    Returns: the maps at the camera's own size, which must be known, and the pinhole that sees the drawn picture.
+    """
+    assert camera.size is not None
+    size, eye = camera.size, np.eye(3)
+    left, top, right, bottom = bounds = _bounds([_shown(camera, eye, size)], np.max)
+    focal = max(_focals(bounds, size))
+    cx, cy = (size[0] - 1) / 2 - focal * (left + right) / 2, (size[1] - 1) / 2 - focal * (top + bottom) / 2
+    pinhole = ((focal, 0.0, cx, 0.0), (0.0, focal, cy, 0.0), (0.0, 0.0, 1.0, 0.0))
+    return _maps(camera, rows_of(eye), pinhole, size), Lens(focal, focal, cx, cy, size)
 
 
 def _focals(bounds: Matrix, size: tuple[int, int]) -> tuple[float, float]:

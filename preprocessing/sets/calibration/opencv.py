@@ -149,9 +149,9 @@ def _stated(content: _Content, unit_m: float) -> Rectification | None:
 
 
 def opencv_camera(document: Document, asked: Asked) -> CameraModel:
-    """The left camera: rectified where the file has P1, else as it was calibrated."""
+    """The left camera: rectified where the file has P1 and the raw one is not asked for, else as it was calibrated."""
     content = _Content(document)
-    if content.has("p1"):
+    if content.has("p1") and not (asked.raw and (content.has("k1") or content.has("k"))):
         p1 = content.matrix("p1", 3, 4)
         return camera_model(document.path, content.named["p1"][0], p1, np.zeros(0), size=content.size)
     return content.camera("k1", "d1") if content.has("k1") else content.camera("k", "d")

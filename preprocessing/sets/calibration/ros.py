@@ -96,9 +96,9 @@ def read_ros(document: Document, asked: Asked) -> Calibration:
 
 
 def ros_camera(document: Document, asked: Asked) -> CameraModel:
-    """The rectified camera, P; where it is empty, the raw one."""
+    """The rectified camera, P; where it is empty, or the raw one is asked for, that one."""
     info = camera_info(document.path, document.keys)
-    if info["p"][0, 0] > 0:
+    if info["p"][0, 0] > 0 and not asked.raw:
         return camera_model(document.path, "projection_matrix", info["p"], np.zeros(0), size=info["size"])
     return camera_model(document.path, "camera_matrix", info["k"], info["d"], info["model"], info["size"])
 
