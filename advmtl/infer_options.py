@@ -66,7 +66,10 @@ class InferOptions:
     limit: Annotated[int | None, Help("Frames at most.", 1)] = None
     loop: Annotated[int, Help("How often a file or folder is repeated; 0 = for ever.", 0)] = 1
     reconnect_seconds: Annotated[float, Help("How long a lost camera or stream is tried again [s].", 0)] = 30.0
-    fps: Annotated[float, Help("A constant rate of written films; 0 = the times of the source.", 0)] = 0.0
+    damaged: Annotated[str, Help("Frames of a damaged video: skip (and list them) or keep (and tell them).")] = "skip"
+    fps: Annotated[
+        float, Help("A constant rate of written films, and of a source without times; 0 = the times of the source.", 0)
+    ] = 0.0
     codec: Annotated[str, Help("Of written films: auto, h264, hevc or mpeg4.")] = "auto"
     threads: Annotated[
         int, Help("CPU threads that a frame in the network may use; 0 = all cores, shared by the frames in flight.", 0)

@@ -61,6 +61,7 @@ def make_film(path: Path, frames: int) -> None:
 def run(checkout: Path, args: argparse.Namespace, film: Path, limit: int) -> dict[str, float]:
     """One run of a checkout: frames/s of its report, and CPU seconds of its process."""
     out = film.with_name("result.mp4")
+    out.unlink(missing_ok=True)  # no checkout replaces what another one wrote
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", RUN.format(threads=args.threads), str(args.model), str(film), str(out), str(limit)],

@@ -31,7 +31,7 @@ class Inferred:
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
     wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
     flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
-    in it say; None where it is sound.
+    in it say; None where it is sound. damage: of the frame itself, see `Loaded`.
     """
 
     index: int
@@ -51,6 +51,7 @@ class Inferred:
     frame_id: str = ""
     lens: Lens | None = None
     distortion: Distortion | None = None
+    damage: str = ""
 
     @property
     def timestamp_s(self) -> float | None:
@@ -81,6 +82,7 @@ class Inferred:
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
             "fault": self.fault,
+            "damage": self.damage or None,
             **self._stated(),
         }
 

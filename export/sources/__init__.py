@@ -13,3 +13,4 @@ from export.sources.opening import open_source
 from export.sources.pictures import find_images
 from export.sources.preparing import Preparing, crop_of
 from export.sources.reading import Reading
+from export.sources.video import Film

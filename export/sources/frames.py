@@ -32,7 +32,8 @@ class Loaded:
     of the clock (Unix time) when it arrived; None where there is none. arrived: when it arrived on
     `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it, and
     distortion: how it departs from it; None where it does not, or nobody says so. frame_id: the coordinate frame that a
-    message names, handed through.
+    message names, handed through. damage: why it is not whole, "" where it is or nobody
+    knows.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Loaded:
     lens: Lens | None = None
     frame_id: str = ""
     distortion: Distortion | None = None
+    damage: str = ""
 
 
 @dataclass(frozen=True)

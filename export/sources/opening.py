@@ -8,6 +8,7 @@ from export.sources.camera_settings import CameraSettings
 from export.sources.capture import open_camera, open_pipe, open_pipeline, open_url, open_video
 from export.sources.frames import Source
 from export.sources.pictures import open_folder, open_pictures
+from export.sources.video import Film, available, by_opencv, is_film, open_film
 from preprocessing.ground import PICTURE_KINDS, InputError
 
 LIVE = ("auto", "yes", "no")
@@ -21,6 +22,7 @@ def open_source(
     camera: CameraSettings | None = None,
     live: str = "auto",
     topic: str | None = None,
+    film: Film | None = None,
 ) -> Source:
     """Open a folder, an image, a video file, a ROS bag, a camera (`0`, `/dev/video0` or a link to it), a pipe, a URL
     or a GStreamer pipeline.
@@ -29,6 +31,7 @@ def open_source(
     before the stream ends [s]. without: folders whose pictures are none of the source's, as those of results. camera:
     what is asked of a camera. live: whether a URL or a pipe is, where the scheme or what it announces does not say.
     topic: of a bag, which may also be written `bag:PATH:/topic`; None = its only one of pictures.
+    film: how a video file is read; without PyAV OpenCV reads it.
     Raises: InputError, one line, where there is nothing to read, it cannot be opened, or this OpenCV lacks what it
     needs.
     """
@@ -47,6 +50,8 @@ def open_source(
         raise InputError(f"{text}: --topic {topic} is for ROS bags, and this is none")
     if " ! " in text:
         return open_pipeline(text, reconnect_s)
+    if is_film(text) and said is not True and available():
+        return open_film(text, film)
     if "://" in text:
         return open_url(text, reconnect_s, said)
     if path.is_fifo():
@@ -60,7 +65,7 @@ def open_source(
         )
     if path.suffix.lower() in PICTURE_KINDS:
         return open_pictures([(path.stem, path)], text)
-    return open_video(path)
+    return open_film(str(path), film) if available() else by_opencv(open_video(path))
 
 
 def _camera_at(text: str) -> str | None:

@@ -16,7 +16,7 @@ from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import CameraSettings, Preparing, Reading, Source, bag_of, crop_of, find_images
+from export.sources import CameraSettings, Film, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
@@ -105,6 +105,7 @@ def infer_from(options: InferOptions) -> StreamReport:
         preparing=None if preparing.nothing else preparing,
         topic=options.topic,
         own_lens=lens is None,
+        film=Film(options.damaged, options.fps),
     )
     outputs = Outputs(**{one.name: getattr(options, one.name) for one in fields(Outputs)})
     threads = session_threads(options.model, options.threads, options.in_flight)
@@ -178,6 +179,8 @@ def _report(run: StreamState, session: Session, out: list[Path], started: float)
         skipped=run.skipped.first,
         faulty_frames=run.faulty.count,
         faulty=run.faulty.first,
+        damaged_frames=run.damaged.count,
+        damaged=run.damaged.first,
         notices=run.notices,
         interrupted=run.interrupted,
         lost=run.lost,

@@ -39,6 +39,9 @@ PLAIN = {
         "camera_format",
         "live",
         "raw_size",
+        "waiting",
+        "damaged",
+        "topic",
         "codec",
     ),
 }

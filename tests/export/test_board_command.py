@@ -33,6 +33,7 @@ LINE += ["--camera-size", "640x480", "--camera-fps", "15", "--camera-format", "M
 LINE += ["--live", "yes", "--waiting", "spin", "--out", "o.rrd", "--raw", "w", "--raw-size", "frame"]
 LINE += ["--clouds", "c", "--depth-video", "d.mkv", "--codec", "hevc"]
 LINE += ["--topic", "/camera/image_raw"]
+LINE += ["--damaged", "keep"]
 
 
 @pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])
