@@ -104,3 +104,11 @@ def test_a_defect_is_one_line_and_a_traceback_where_asked_for(
     assert said == "error: AttributeError: module 'cv2.utils' has no attribute 'logging' (--debug shows more)"
     assert command.main([*LINE[:2], "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "1e-9", "1e9"])
+def test_a_rate_that_no_film_has_is_bad_input(rate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "drive.mp4").touch()
+    for options in (["--out", str(tmp_path / "o.mp4")], []):  # of what is written, and of a source without times
+        assert command.main(["m.onnx", str(tmp_path / "drive.mp4"), "--fps", rate, *options]) == 2
+        assert f"--fps {float(rate):g}: give frames a second, 0.001 to 1000" in capsys.readouterr().err

@@ -295,3 +295,19 @@ def test_addresses_go_to_the_backend_that_reads_them(monkeypatch: pytest.MonkeyP
         assert open_source(text).live == live
         assert target is None or used[-1][0] == target
     assert used[2][1] == cv2.CAP_FFMPEG and cv2.CAP_PROP_READ_TIMEOUT_MSEC in used[2][2]
+
+
+def test_a_raw_stream_read_by_opencv_has_no_times_instead_of_zeros(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    for name in ("raw.h264", "timed.mkv"):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", rate=20, options={"bf": "0"})
+            stream.width, stream.height = 64, 48
+            for i in range(4):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * i, np.uint8))))
+            container.mux(stream.encode(None))
+    raw = list(capture.open_video(tmp_path / "raw.h264").frames())
+    assert [one.timestamp_ns for one in raw if isinstance(one, Loaded)] == [None] * 4
+    assert "holds no times that OpenCV reads" in next(one.text for one in raw if isinstance(one, Notice))
+    timed = [one.timestamp_ns for one in capture.open_video(tmp_path / "timed.mkv").frames() if isinstance(one, Loaded)]
+    assert timed == [0, 50_000_000, 100_000_000, 150_000_000]

@@ -102,7 +102,7 @@ def test_a_film_without_all_frames_gets_no_name(tmp_path: Path, monkeypatch: pyt
             real(self, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(VideoFile, "_encode", forgetful)
-    with pytest.raises(OSError, match=r"a\.mp4: holds 8 of 9 frames"):
+    with pytest.raises(OSError, match=r"holds 8 of 9 frames.*a\.mp4"):
         write_film(tmp_path / "a.mp4", STAMPS, setting())
     assert not list(tmp_path.iterdir())
 

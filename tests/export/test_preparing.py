@@ -166,3 +166,13 @@ def test_a_stream_is_inferred_as_it_was_made_ready(tmp_path: Path) -> None:
     reading = Reading(preparing=Preparing(crop=(20, 24, 160, 96)))
     report = run(make_session(), folder, seen.append, reading=reading)
     assert seen[0].frame_size == (160, 96) and any("cut to 160x96 at (20, 24)" in one for one in report.notices)
+
+
+def test_a_camera_file_without_distortion_is_said_to_have_none(tmp_path: Path) -> None:
+    path = tmp_path / "a_camera.json"  # as Cityscapes has them
+    path.write_text('{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 150, "fy": 150, "u0": 96, "v0": 63}}')
+    with pytest.raises(InputError, match="tells no distortion; leave --undistort out"):
+        Preparing(path, lens=ToldLens(camera=path))
+    (tmp_path / "odd.json").write_text('{"focal": 3}')
+    with pytest.raises(InputError, match="unknown key 'focal'"):  # nobody has read this one
+        Preparing(tmp_path / "odd.json", lens=ToldLens(camera=path))

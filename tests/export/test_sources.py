@@ -9,7 +9,7 @@ from PIL import Image
 from shared_files import shared_file
 from standins import make_frame
 
-from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source, opening
+from export.sources import Frames, Loaded, Notice, Skipped, Source, find_images, looped, open_source, opening
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image, read_picture
 
@@ -209,3 +209,13 @@ def test_bits_and_orientation_of_a_folder(tmp_path: Path) -> None:
     assert images[0].max() == 255 and images[1].shape == (40, 30, 3)
     notes = " ".join(frame.text for frame in frames if isinstance(frame, Notice))
     assert "the upper 8 of 10 are used" in notes and "turned by its EXIF orientation 6" in notes
+
+
+def test_what_a_loop_says_of_its_source_is_said_once() -> None:
+    def frames() -> Frames:
+        yield Notice("it is grey")
+        yield Loaded("a", np.zeros((4, 6, 3), np.uint8))
+        yield Notice("")  # still waiting, which must reach the reader each time
+
+    heard = [one.text for one in looped(Source("made", frames, 1, 10.0), 3).frames() if isinstance(one, Notice)]
+    assert heard == ["it is grey", "", "", ""]

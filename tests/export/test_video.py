@@ -206,6 +206,8 @@ def test_a_stream_lists_damaged_frames_or_keeps_and_tells_them(film: Path, tmp_p
     told = [one.index for one in kept if one.damage]
     assert set(told) <= set(range(12, 24)) and kept[told[0]].record(None)["damage"] == keep.damaged[0][1]
     assert kept[0].record(None)["damage"] is None and "s: " in skip.skipped[0][1]
+    line = skip.lost_lines()[0]
+    assert line.count("frame_0") == 1 and any(f"; {skip.skipped_frames} skipped" in one for one in skip.summary())
     assert any(line.startswith("not whole: frame_0000") for line in keep.lost_lines())
 
 

@@ -1,5 +1,6 @@
 """Reading pictures with errors that name them, and writing so that nothing half written stays."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -110,3 +111,13 @@ def test_lists_of_numbers_stand_on_one_line_and_texts_stay(tmp_path: Path) -> No
     text = (tmp_path / "a.json").read_text()
     assert json.loads(text) == value
     assert "[ 1, 2.5, null ]" in text and '"[ 1,  2 ]"' in text
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "film.mp4"):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "full" / "result.mcap"))
+    assert caught.value.filename == str(tmp_path / "full" / "result.mcap")
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "film.mp4") as temporary:
+        raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
+    assert caught.value.filename == str(tmp_path / "film.mp4")
+    assert not list(tmp_path.iterdir())
