@@ -13,7 +13,8 @@ SHORT_S = 0.25
 class Times:
     """Called with every frame in the order of showing. base: the unit of its stamps [s]. rate, reason: by which frames
     without times are counted [1/s], and why by it. raw: none has a time. announced_s: when the film should end, None
-    where nothing says so.
+    where nothing says so. by_decoding: the file tells when packets are decoded and not when frames are shown, as AVI;
+    FFmpeg's pts are out of order there where frames are, and the times of decoding go on.
     """
 
     base: Fraction
@@ -21,23 +22,28 @@ class Times:
     reason: str
     raw: bool
     announced_s: float | None
+    by_decoding: bool = False
     _count: int = 0
     _last: int | None = None
     _end: int = 0
     _longest: int = 0
+    _interval: int = 0
     _back: bool = False
 
     def of(self, frame: Any) -> int:
         """The time of the next frame [ns]."""
-        ticks = frame.pts if frame.pts is not None else frame.dts
-        if self.raw or ticks is None:
+        ticks = frame.dts if self.by_decoding or frame.pts is None else frame.pts
+        if self.by_decoding and ticks is None and self._interval > 0:  # what the decoder held back at the end
+            stamp = (self._last or 0) + self._interval
+        elif self.raw or ticks is None:
             stamp = round(Fraction(self._count * 10**9) / self.rate)
         else:
             stamp = round(ticks * self.base * 10**9)
         self._count += 1
         self._back = self._last is not None and stamp <= self._last
         if self._last is not None:
-            self._longest = max(self._longest, stamp - self._last)
+            self._interval = stamp - self._last
+            self._longest = max(self._longest, self._interval)
         self._last, self._end = stamp, max(self._end, stamp + round((frame.duration or 0) * self.base * 10**9))
         return stamp
 

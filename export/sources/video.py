@@ -128,7 +128,8 @@ class _Opened:
     def times(self, how: Film) -> Times:
         """What tells the time of its frames."""
         asked = "as asked" if how.fps else "as nothing else is known" if self._stated() is None else "as it states"
-        return Times(self.stream.time_base, self.rate(how), asked, self.raw, self.announced_s())
+        decoding = self.container.format.name == "avi"
+        return Times(self.stream.time_base, self.rate(how), asked, self.raw, self.announced_s(), decoding)
 
     def _stated(self) -> Fraction | None:
         """The rate in a stream without times."""
