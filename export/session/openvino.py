@@ -137,7 +137,7 @@ class _Network:
         request = self._summed if look else self._request
         given: dict[str, NDArray[Any]] = {INPUT: np.ascontiguousarray(image)}
         if self._zoom is not None:
-            given[ZOOM] = np.array([self._zoom if zoom is None else zoom], np.float32)
+            given[ZOOM] = np.asarray(self._zoom if zoom is None else zoom, np.float32).reshape(1)
         request.infer(given)
         # Copied: the tensors are the request's own, and the next frame overwrites them.
         outputs = {name: np.array(request.get_tensor(name).data) for name in self._names}

@@ -39,17 +39,21 @@ def open_arrays(folder: Path, _: Setting | None = None) -> Iterator[Sink]:
         path = path_of(frame.name)
         # Whole or not there; not synced, which on a memory card takes longer than the network.
         temporary = path.with_name(f".{path.name}")
-        with open(temporary, "wb") as file:
-            np.savez(
-                file,
-                index=frame.index,
-                timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
-                timestamp_ns=NO_TIME if frame.timestamp_ns is None else frame.timestamp_ns,
-                frame_size=frame.frame_size,
-                **_of_view(frame),
-                **maps,
-            )
-        temporary.replace(path)
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(
+                    file,
+                    index=frame.index,
+                    timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
+                    timestamp_ns=NO_TIME if frame.timestamp_ns is None else frame.timestamp_ns,
+                    frame_size=frame.frame_size,
+                    **_of_view(frame),
+                    **maps,
+                )
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
     yield write
 

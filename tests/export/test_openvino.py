@@ -15,6 +15,7 @@ from trained_looking import trained_looking
 
 from export import __main__ as board
 from export.convert.to_onnx import export_onnx
+from export.convert.verification import verify
 from export.session import openvino as ours
 from export.session.open import open_session
 from export.session.runtimes import RUNTIMES, Runtime, runtime_of
@@ -52,12 +53,18 @@ def test_the_same_as_onnx_runtime(network: Path) -> None:
     """On every frame, those with sums and those without; behind another lens, too."""
     theirs, found = open_session(network, "cpu", 1), open_session(network, "cpu", 1, runtime="openvino")
     assert found.provider == "OpenVINO CPU" and found.metadata == theirs.metadata and found.takes_zoom
-    for number, zoom in ((0, None), (1, None), (2, 1.3), (3, None)):
+    for number, zoom in ((0, None), (1, None), (2, 1.3), (3, None), (4, np.float32([1.3]))):
         image = make_frame(number)[None]
         a, b = found.infer(image, zoom), theirs.infer(image, zoom)
         assert set(a) == set(b) and all(a[name].dtype == b[name].dtype for name in a)
         assert np.mean(a["classes"] == b["classes"]) > 0.9995
         np.testing.assert_allclose(a["depth_m"], b["depth_m"], rtol=1e-4)
+
+
+@needs_openvino
+def test_export_verify_holds_it_against_the_reference_behind_another_lens_too(network: Path) -> None:
+    found = verify(network, "openvino", [make_frame(0), make_frame(1)])
+    assert (found.runtime, found.against, found.shortfall) == ("openvino", "onnxruntime", None)
 
 
 @needs_openvino

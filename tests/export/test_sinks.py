@@ -1,17 +1,20 @@
+import errno
 import tracemalloc
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import IO, cast
 
 import cv2
 import numpy as np
 import pytest
-from standins import make_frame
+from standins import make_frame, make_session, make_source
 
 from export.graph import Metadata
 from export.sinks import Delivery, Setting, film, new_paths, unique_name
+from export.sinks.log import open_frame_log
 from export.sinks.outputs import Sink, sink_of
+from export.stream.stream import Outputs, infer
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image
 
@@ -127,3 +130,25 @@ def test_wrong_names(tmp_path: Path) -> None:
     for path in (tmp_path / "out.avi", tmp_path / "file", tmp_path / "folder.mp4"):
         with pytest.raises(InputError, match=path.name), open_sink(path):
             pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_log_on_a_full_disk_is_named() -> None:
+    with pytest.raises(OSError, match="No space left") as caught, open_frame_log(Path("/dev/full")) as record:
+        assert record is not None
+        record({"frame": 0})
+    assert caught.value.filename == "/dev/full"
+
+
+def test_arrays_on_a_full_disk_are_named_and_nothing_half_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: IO[bytes], **_: object) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        infer(make_session(), make_source(1), Outputs(arrays=tmp_path / "a", out=tmp_path / "film.mp4"))
+    assert caught.value.filename == str(tmp_path / "a" / "000.npz")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -239,7 +239,9 @@ def test_frames_are_freed_as_they_are_dropped(film: Path) -> None:
 def test_an_avi_with_frames_out_of_order_goes_on_in_time(tmp_path: Path) -> None:
     """AVI has times of decoding alone: 8 frames at 25/s, of which every second refers to the one behind it."""
     with av.open(str(tmp_path / "b.avi"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "1", "b-adapt": "0", "x264-params": "scenecut=0"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"bf": "1", "b-adapt": "0", "x264-params": "scenecut=0"}
+        )
         stream.width, stream.height = 64, 48
         for i in range(8):
             picture = np.full((48, 64, 3), 25 * i, np.uint8)
