@@ -151,8 +151,7 @@ def _endless(loader: TrainLoader) -> Iterator[Batch]:
 
 
 def _clock(config: Config, device: torch.device) -> Callable[[], float]:
-    """Seconds: of this process's time on the processor where all the work is its own, shared by its threads; else of the
-    wall.
+    """Seconds: this process's own on the processor where it does all the work, shared by its threads; else of the wall.
 
     Ten trials beside other work were given 0.5 to 1.0 of their seconds by the wall, and the shortest seemed the worst.
     """
