@@ -180,7 +180,7 @@ def test_neither_a_folder_nor_a_device_is_a_file(command: str, option: str, tmp_
         assert path.is_dir() == (path == folder) and path.is_fifo() == (path != folder)
 
 
-@pytest.mark.parametrize(("command", "option"), [*FOLDERS, *SHARED])
+@pytest.mark.parametrize(("command", "option"), [*FOLDERS, *sorted(SHARED)])
 def test_a_file_is_no_folder(command: str, option: str, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_bytes(b"theirs")
     for given in (tmp_path / "theirs",):
