@@ -1,0 +1,281 @@
+"""The table of kinds of weather and of faults of cameras: what they do, what they need, five strengths of each."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.ground import InputError
+from preprocessing.weather import air, faults, night, rain, snow
+from preprocessing.weather.light import Floats, UInt8, encoded, linear
+from preprocessing.weather.scene import Bool, Scene
+
+HIDDEN_BELOW = 0.05
+"""Of light that comes through: a pixel with less does not show its street any more."""
+
+Effect = Callable[[Scene, Floats, Mapping[str, float], np.random.Generator], tuple[Floats, Floats | None]]
+"""(scene, linear light [H,W,3], parameters, draws) -> the light now, and the share of it [H,W] that comes through from
+the street (None: all). The scene's picture is the one before any effect."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of a kind: unit, the range that it is drawn from where nobody says, and what it may be."""
+
+    unit: str
+    usual: tuple[float, float]
+    limits: tuple[float, float]
+    what: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind.
+
+    Attributes:
+        effect: what it does.
+        what: in a few words.
+        parameters: by name.
+        strengths: five sets of parameters, from light to heavy, for `advmtl evaluate --corruptions`.
+        needs_depth: it cannot be done without distances; others do less without.
+        helped_by: what else it uses where it is there.
+    """
+
+    effect: Effect
+    what: str
+    parameters: Mapping[str, Parameter]
+    strengths: Sequence[Mapping[str, float]]
+    needs_depth: bool = False
+    helped_by: str = ""
+
+    def drawn(self, ranges: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
+        """Parameters drawn from ranges, evenly in their logarithm where they are positive; the same number of draws
+        whatever the ranges.
+        """
+        found = {}
+        for name, parameter in self.parameters.items():
+            low, high = ranges.get(name, parameter.usual)
+            share = rng.random()
+            found[name] = float(low * (high / low) ** share) if low > 0 else float(low + (high - low) * share)
+        return found
+
+
+def _five(**values: Sequence[float]) -> list[dict[str, float]]:
+    return [{name: float(steps[number]) for name, steps in values.items()} for number in range(5)]
+
+
+_VISIBILITY = Parameter("m", (30, 300), (5, 20000), "distance at which contrast is 2 %")
+_WETNESS = Parameter("1", (0.5, 1), (0, 1), "of the road: 0 dry, 1 with standing water")
+_LIGHT = "share of daylight after the camera has opened"
+_ELECTRONS = "that white gives: fewer are more noise"
+
+KINDS: dict[str, Kind] = {
+    "fog": Kind(
+        air.fog,
+        "fog by distance",
+        {"visibility_m": _VISIBILITY},
+        _five(visibility_m=(400, 200, 120, 70, 35)),
+        needs_depth=True,
+    ),
+    "haze": Kind(
+        air.fog,
+        "thin fog",
+        {"visibility_m": replace(_VISIBILITY, usual=(500, 2000))},
+        _five(visibility_m=(2000, 1400, 1000, 700, 500)),
+        needs_depth=True,
+    ),
+    "rain": Kind(
+        rain.rain,
+        "clouds, wet road, veil, streaks",
+        {
+            "rate_mm_h": Parameter("mm/h", (5, 80), (0.5, 300), "of rain"),
+            "wetness": _WETNESS,
+        },
+        _five(rate_mm_h=(5, 15, 35, 70, 120), wetness=(0.5, 0.7, 0.85, 1, 1)),
+        helped_by="classes (the wet road), depth (the veil)",
+    ),
+    "wet": Kind(
+        rain.wet,
+        "a wet road under the same sky",
+        {"wetness": _WETNESS},
+        _five(wetness=(0.3, 0.5, 0.7, 0.85, 1)),
+        helped_by="classes (the road)",
+    ),
+    "snow": Kind(
+        snow.snow,
+        "snow on what faces up, flakes, veil",
+        {
+            "cover": Parameter("1", (0.2, 0.9), (0, 1), "of what faces up"),
+            "visibility_m": replace(_VISIBILITY, usual=(120, 800)),
+            "flakes_per_m3": Parameter("1/m³", (10, 120), (0, 1000), "flakes in the air"),
+        },
+        _five(cover=(0.15, 0.35, 0.55, 0.75, 0.95), visibility_m=(800, 450, 280, 180, 110),
+              flakes_per_m3=(10, 25, 50, 90, 150)),
+        helped_by="classes and depth (where snow lies)",
+    ),
+    "dusk": Kind(
+        night.dark,
+        "dusk: a darker, bluer street, first lamps",
+        {
+            "light": Parameter("1", (0.12, 0.35), (0.001, 1), _LIGHT),
+            "electrons": Parameter("1", (2000, 10000), (20, 50000), _ELECTRONS),
+        },
+        _five(light=(0.35, 0.28, 0.22, 0.17, 0.12), electrons=(10000, 7000, 5000, 3500, 2000)),
+        helped_by="classes (lamps), depth (what they light)",
+    ),
+    "night": Kind(
+        night.dark,
+        "night: lamps, windows, the own headlights, noise",
+        {
+            "light": Parameter("1", (0.01, 0.08), (0.001, 1), _LIGHT),
+            "electrons": Parameter("1", (400, 3000), (20, 50000), _ELECTRONS),
+        },
+        _five(light=(0.08, 0.05, 0.03, 0.018, 0.01), electrons=(3000, 1900, 1200, 700, 400)),
+        helped_by="classes (lamps), depth (what they light)",
+    ),
+    "drops": Kind(
+        faults.drops,
+        "drops on the lens",
+        {"share": Parameter("1", (0.02, 0.15), (0, 0.8), "of the picture behind drops")},
+        _five(share=(0.02, 0.05, 0.09, 0.15, 0.25)),
+    ),
+    "dirt": Kind(
+        faults.dirt,
+        "dirt on the lens",
+        {"share": Parameter("1", (0.05, 0.3), (0, 0.9), "of the picture behind dirt")},
+        _five(share=(0.05, 0.1, 0.18, 0.28, 0.4)),
+    ),
+    "motion": Kind(
+        faults.motion,
+        "blur by the car's own motion",
+        {
+            "forward_m": Parameter("m", (0.05, 0.6), (0, 5), "driven during the exposure"),
+            "yaw_deg": Parameter("degrees", (0, 0.5), (0, 10), "turned during the exposure"),
+        },
+        _five(forward_m=(0.1, 0.2, 0.35, 0.55, 0.8), yaw_deg=(0.1, 0.2, 0.35, 0.6, 0.9)),
+        needs_depth=True,
+    ),
+    "defocus": Kind(
+        faults.defocus,
+        "out of focus",
+        {"disc_per_mille": Parameter("‰ of the width", (3, 12), (0, 60), "diameter of a point")},
+        _five(disc_per_mille=(4, 6, 9, 13, 18)),
+    ),
+    "noise": Kind(
+        faults.noise,
+        "sensor noise",
+        {"electrons": Parameter("1", (60, 800), (10, 50000), _ELECTRONS)},
+        _five(electrons=(600, 300, 150, 80, 45)),
+    ),
+    "jpeg": Kind(
+        faults.jpeg,
+        "JPEG",
+        {"quality": Parameter("1", (10, 50), (1, 100), "of libjpeg")},
+        _five(quality=(25, 18, 13, 9, 6)),
+    ),
+    "bright": Kind(
+        faults.exposure,
+        "exposed for too long",
+        {"stops": Parameter("stops", (0.5, 2), (-6, 6), "more light")},
+        _five(stops=(0.5, 0.9, 1.3, 1.7, 2.2)),
+    ),
+    "contrast": Kind(
+        faults.contrast,
+        "contrast lost",
+        {"factor": Parameter("1", (0.2, 0.7), (0.02, 1), "of the values' distance from their mean")},
+        _five(factor=(0.6, 0.45, 0.32, 0.2, 0.12)),
+    ),
+}
+"""By name. A caller's own go beside: KINDS | {"mine": Kind(…)}."""
+
+
+@dataclass(frozen=True)
+class Weathered:
+    """A picture now, and the share of light [H,W] that comes through from the street to it (None: all of it)."""
+
+    image: UInt8
+    share: NDArray[np.float32] | None
+
+    @property
+    def hidden(self) -> Bool:
+        """What does not show its street any more [H,W]."""
+        return np.zeros(self.image.shape[:2], np.bool_) if self.share is None else self.share < HIDDEN_BELOW
+
+
+def weathered(
+    scene: Scene,
+    kinds: Sequence[tuple[str, Mapping[str, float]]],
+    rng: np.random.Generator,
+    table: Mapping[str, Kind] = KINDS,
+) -> Weathered:
+    """The scene's picture under these kinds with all their parameters, one after another, in linear light.
+
+    The sky is never counted as hidden: it has nothing to hide. Raises: InputError naming a kind that needs depth where
+    the frame has none.
+    """
+    light, through = linear(scene.image), None
+    for name, given in kinds:
+        if lack := lacking(scene, name, table):
+            raise InputError(lack)
+        light, share = table[name].effect(scene, light, given, rng)
+        if share is not None:
+            through = share if through is None else through * share
+    if through is not None:
+        through = np.where(scene.sky, 1, through).astype(np.float32)
+    return Weathered(encoded(light), through)
+
+
+def lacking(scene: Scene, name: str, table: Mapping[str, Kind] = KINDS) -> str:
+    """Why a frame cannot be shown under this kind; "" where it can."""
+    if not table[name].needs_depth or scene.distance_m is not None:
+        return ""
+    how = "no class of it is a road or other ground" if scene.guess else "a flat street is assumed with guess_depth"
+    return f"weather {name}: needs depth, and the frame has none; {how}"
+
+
+def check_kind(name: str, given: Mapping[str, Any], table: Mapping[str, Kind] = KINDS) -> dict[str, tuple[float, float]]:
+    """Ranges of a kind's parameters as they are written, a number or [least, most]. Raises: ValueError, one line."""
+    if name not in table:
+        close = difflib.get_close_matches(name, table, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(table)}"
+        raise ValueError(f"no kind of weather {name!r}; {hint}")
+    found = {}
+    for key, value in given.items():
+        known = table[name].parameters
+        if key not in known:
+            raise ValueError(f"{name}.{key}: no such parameter; {name} has {', '.join(known)}")
+        pair = [value, value] if isinstance(value, int | float) else value
+        numbers = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(one, int | float) for one in pair)
+        if not numbers or isinstance(value, bool):
+            raise ValueError(f"{name}.{key}: {value!r}; write a number or [least, most] in {known[key].unit}")
+        low, high = (float(one) for one in pair)
+        least, most = known[key].limits
+        if not (least <= low <= high <= most):
+            raise ValueError(
+                f"{name}.{key}: {low:g} to {high:g} {known[key].unit}; it lies within {least:g} to {most:g}, the least first"
+            )
+        found[key] = (low, high)
+    return found
+
+
+def read_kind(text: str, table: Mapping[str, Kind] = KINDS) -> tuple[str, dict[str, tuple[float, float]]]:
+    """A kind as a command line has it: `fog`, `fog=visibility_m:60`, `rain=rate_mm_h:5..50,wetness:1`.
+
+    Raises: InputError.
+    """
+    name, _, rest = text.partition("=")
+    given: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition(":")
+        low, dots, high = value.partition("..")
+        try:
+            given[key.strip()] = [float(low), float(high if dots else low)]
+        except ValueError:
+            raise InputError(f"kind {text!r}: {part!r}; write KIND=NAME:NUMBER or NAME:LEAST..MOST") from None
+    try:
+        return name, check_kind(name, given, table)
+    except ValueError as error:
+        raise InputError(f"kind {text!r}: {error}") from None
