@@ -1,6 +1,6 @@
 """What weather needs to know of a picture: distances without holes, what each pixel is, the lens, which way it faces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -41,6 +41,7 @@ class Scene:
         depth_m: float32 `[H,W]` [m], 0 = unknown, infinite where it is only known to be far; None: no depth.
         classes: uint8 `[H,W]`, by number in `names`; 255 = unknown.
         guess: where no depth is known, one of a flat street is taken, see `guessed_depth`.
+        told_sky: classes that are sky beside that of the name.
         camera_height_m: above the road, for what is mirrored in it and for a guess [m].
     """
 
@@ -51,7 +52,8 @@ class Scene:
     names: Sequence[str] = ()
     guess: bool = False
     camera_height_m: float = _CAMERA_HEIGHT_M
-    roles: dict[str, tuple[str, ...]] = field(default_factory=lambda: ROLES)
+    told_sky: Sequence[int] = ()
+    roles: Mapping[str, Sequence[str]] = field(default_factory=lambda: ROLES)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,7 +65,8 @@ class Scene:
         if self.classes is None:
             return np.zeros(self.shape, np.bool_)
         ids = [number for number, name in enumerate(self.names) if name.lower() in self.roles[role]]
-        return np.asarray(np.isin(self.classes, ids))
+        ids += self.told_sky if role == "sky" else ()
+        return _any_of(self.classes, ids)
 
     @cached_property
     def knows_depth(self) -> bool:
@@ -135,6 +138,12 @@ class Scene:
             up[(steps > 0.06 * inverse) | self.sky] = 0  # an edge between near and far faces nowhere
         up[ground] = np.maximum(up[ground], 1)
         return up
+
+
+def _any_of(classes: UInt8, ids: Sequence[int]) -> Bool:
+    table = np.zeros(256, np.bool_)
+    table[list(ids)] = True
+    return np.asarray(table[classes])
 
 
 def filled(values: Floats, known: Bool) -> Floats:
