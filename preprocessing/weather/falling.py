@@ -62,7 +62,9 @@ def flakes(scene: Scene, per_m3: float, flake_mm: float, rng: np.random.Generato
         x, y = rng.random(count) * width, rng.random(count) * height
         sizes = rng.uniform(0.6, 1.5, count)
         if radius < 0.8:  # a part of a pixel
-            np.maximum.at(drawn, (y.astype(int), x.astype(int)), (np.minimum(1, radius * sizes) ** 1.5).astype(np.float32))
+            np.maximum.at(
+                drawn, (y.astype(int), x.astype(int)), (np.minimum(1, radius * sizes) ** 1.5).astype(np.float32)
+            )
         else:
             for u, v, size in zip(x, y, sizes, strict=True):
                 centre = round(16 * float(u)), round(16 * float(v))

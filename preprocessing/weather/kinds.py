@@ -112,8 +112,11 @@ KINDS: dict[str, Kind] = {
             "visibility_m": replace(_VISIBILITY, usual=(120, 800)),
             "flakes_per_m3": Parameter("1/m³", (10, 120), (0, 1000), "flakes in the air"),
         },
-        _five(cover=(0.15, 0.35, 0.55, 0.75, 0.95), visibility_m=(800, 450, 280, 180, 110),
-              flakes_per_m3=(10, 25, 50, 90, 150)),
+        _five(
+            cover=(0.15, 0.35, 0.55, 0.75, 0.95),
+            visibility_m=(800, 450, 280, 180, 110),
+            flakes_per_m3=(10, 25, 50, 90, 150),
+        ),
         helped_by="classes and depth (where snow lies)",
     ),
     "dusk": Kind(
@@ -236,7 +239,9 @@ def lacking(scene: Scene, name: str, table: Mapping[str, Kind] = KINDS) -> str:
     return f"weather {name}: needs depth, and the frame has none; {how}"
 
 
-def check_kind(name: str, given: Mapping[str, Any], table: Mapping[str, Kind] = KINDS) -> dict[str, tuple[float, float]]:
+def check_kind(
+    name: str, given: Mapping[str, Any], table: Mapping[str, Kind] = KINDS
+) -> dict[str, tuple[float, float]]:
     """Ranges of a kind's parameters as they are written, a number or [least, most]. Raises: ValueError, one line."""
     if name not in table:
         close = difflib.get_close_matches(name, table, 1)
@@ -248,7 +253,9 @@ def check_kind(name: str, given: Mapping[str, Any], table: Mapping[str, Kind] = 
         if key not in known:
             raise ValueError(f"{name}.{key}: no such parameter; {name} has {', '.join(known)}")
         pair = [value, value] if isinstance(value, int | float) else value
-        numbers = isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(one, int | float) for one in pair)
+        numbers = (
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(one, int | float) for one in pair)
+        )
         if not numbers or isinstance(value, bool):
             raise ValueError(f"{name}.{key}: {value!r}; write a number or [least, most] in {known[key].unit}")
         low, high = (float(one) for one in pair)

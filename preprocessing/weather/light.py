@@ -57,7 +57,9 @@ def mixed(light: Floats, other: Floats, share: Floats) -> Floats:
 def shouldered(light: Floats, knee: float, width: float) -> Floats:
     """What is brighter than `knee` drawn in below white, as films and sensors' curves do."""
     bright = light > knee
-    light[bright] = np.float32(knee) + np.float32(1 - knee) * np.tanh((light[bright] - np.float32(knee)) / np.float32(width))
+    light[bright] = np.float32(knee) + np.float32(1 - knee) * np.tanh(
+        (light[bright] - np.float32(knee)) / np.float32(width)
+    )
     return light
 
 

@@ -58,7 +58,11 @@ def dark(
         lit = _with_glow_of_town(scene, lit, left, night)
     lamps = _car_lamps(scene, rng) + _street_lamps(scene, rng, night)
     if distance is not None:
-        fall = _headlights(scene, distance) * np.float32(4.5 * night)
+        # The camera opens until the road ahead is of a middle grey, whatever it is made of.
+        ahead = luma(scenery)[scene.shape[0] * 3 // 5 :]
+        fall = _headlights(scene, distance) * np.float32(
+            night * np.clip(0.16 / max(float(np.median(ahead)), 1e-3), 1, 5)
+        )
         for lamp in lamps:
             if lamp.colour is _LAMP:
                 fall = fall + _pool(scene, distance, lamp) * np.float32(night)
@@ -177,7 +181,9 @@ def _street_lamps(scene: Scene, rng: np.random.Generator, night: float) -> list[
         metres = 18.0 if scene.distance_m is None else float(np.median(scene.distance_m[own])) if own.any() else 18.0
         if not np.isfinite(metres) or rng.random() < 0.15:
             continue
-        head = float(np.flatnonzero(parts[top + 1] == part).mean()) if (parts[top + 1] == part).any() else left + width / 2
+        head = (
+            float(np.flatnonzero(parts[top + 1] == part).mean()) if (parts[top + 1] == part).any() else left + width / 2
+        )
         radius = max(0.7, 0.16 * scene.lens.fx_px / max(metres, 2.0))
         lamps.append(_Lamp(head, top + 0.5, metres, radius, _LAMP, 3.0 * max(night, 0.3)))
     return sorted(lamps, key=lambda lamp: lamp.metres)[:8]
@@ -209,4 +215,3 @@ def _draw(shine: Floats, lamps: list[_Lamp], night: float) -> None:
         colour = tuple(float(one) for one in lamp.colour * lamp.strength * (0.35 + 0.65 * night))
         centre = round(16 * lamp.u), round(16 * lamp.v)
         cv2.circle(shine, centre, round(16 * lamp.radius), colour, -1, cv2.LINE_AA, 4)
-

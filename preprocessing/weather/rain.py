@@ -51,14 +51,14 @@ def wet_road(scene: Scene, light: Floats, wetness: float, rng: np.random.Generat
     cosine = down / np.sqrt(1 + down * down + scene.rays[0] ** 2)
     fresnel = _WATER + (1 - _WATER) * (1 - cosine) ** 5
     patches = smooth_noise((64, 64), 10, rng)
-    puddles = smoothstep(_on_ground(scene, patches), 0.75 - 0.35 * wetness, 0.9 - 0.25 * wetness)
+    puddles = smoothstep(on_ground(scene, patches), 0.75 - 0.35 * wetness, 0.9 - 0.25 * wetness)
     amount = np.float32(wetness) * fresnel * (0.3 + 0.7 * puddles)
     soaked = light * wide(1 - np.float32(_DARKER * wetness) * (0.8 + 0.2 * puddles))
     wet = soaked + (mirrored - soaked * np.float32(0.5)) * wide(amount)
     return mixed(light, wet, np.asarray(cv2.GaussianBlur(road.astype(np.float32), (0, 0), 0.7)) * road)
 
 
-def _on_ground(scene: Scene, grid: Floats, cell_m: float = 0.5) -> Floats:
+def on_ground(scene: Scene, grid: Floats, cell_m: float = 0.5) -> Floats:
     """A square map laid on the road again and again, as it is seen [H,W]."""
     across, down = scene.rays
     along = np.clip(scene.camera_height_m / np.maximum(down, 1e-3), 0, 200)

@@ -8,7 +8,7 @@ import numpy as np
 from preprocessing.weather.air import transmission, veiled
 from preprocessing.weather.falling import flakes
 from preprocessing.weather.light import Floats, airlight, blurred, luma, mixed, row, smooth_noise, smoothstep, wide
-from preprocessing.weather.rain import overcast
+from preprocessing.weather.rain import on_ground, overcast
 from preprocessing.weather.scene import Scene
 
 _ALBEDO = np.array([0.80, 0.83, 0.87], np.float32)
@@ -30,8 +30,10 @@ def lying(scene: Scene, light: Floats, cover: float, rng: np.random.Generator) -
     edge[band:] &= ~cars[:-band]
     amount = np.where(cars, 0.9 * edge, amount)
     amount = np.where(scene.seen("building") | scene.seen("upright") | scene.seen("pole"), 0.3 * amount, amount)
+    ground = scene.seen("ground") | road
     patches = smooth_noise(scene.shape, max(4, scene.shape[1] / 40), rng)
-    amount *= smoothstep(patches + np.float32(cover), 0.45, 0.95)
+    patches = np.where(ground, on_ground(scene, smooth_noise((64, 64), 6, rng), 0.3), patches)
+    amount *= smoothstep(patches + np.float32(cover), 0.4, 1.1)
     if scene.distance_m is not None:
         x = scene.rays[0] * np.where(np.isfinite(scene.distance_m), scene.distance_m, 0)
         beside = np.abs(np.abs((x + 1.75) % 3.5 - 1.75) - np.float32(_TRACKS_M[0]))  # lanes of 3.5 m
@@ -40,8 +42,8 @@ def lying(scene: Scene, light: Floats, cover: float, rng: np.random.Generator) -
     amount = np.where(scene.sky | scene.seen("own car"), 0, amount).astype(np.float32)
     amount = np.asarray(cv2.GaussianBlur(amount, (0, 0), 0.8), np.float32)
     # What the ground gives back tells how much light falls on it, shadows included.
-    ground = (scene.upward > 0.7) & ~scene.sky
-    usual = float(np.median(grey[ground])) if ground.any() else 0.2
+    flat = (scene.upward > 0.7) & ~scene.sky
+    usual = float(np.median(grey[flat])) if flat.any() else 0.2
     shade = np.clip(blurred(grey, 2.5) / max(usual, 1e-3), 0.55, 1.15)
     level = 0.62 * shade * (0.93 + 0.14 * patches)
     return mixed(light, wide(level) * row(_ALBEDO, light), amount)

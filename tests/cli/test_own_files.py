@@ -30,6 +30,7 @@ PLAIN = {
     *("right_info", "truth", "init_part", "input", "scales", "sliding_window", "stride", "protocol", "official"),
     *("metrics", "objective", "sampler", "pruner", "reference", "title", "by", "provider", "fit", "target"),
     *("calibration", "policy", "runtime", "verify", "crop", "camera_size", "camera_format", "live"),
+    *("kind", "hidden", "kinds"),
 }
 # Outputs that are folders; all others are files, of an ending that the command takes.
 SHARED = {("synth", "out"), ("preprocess", "out"), ("quality", "out"), ("train", "out")}

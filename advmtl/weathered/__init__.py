@@ -1,0 +1,6 @@
+"""`advmtl weather`: a set under weather, as a set of the same format with the same labels; imports torch only through
+the tables of tasks.
+"""
+
+from advmtl.weathered.set_files import MANIFEST, SETTINGS
+from advmtl.weathered.write import Summary, Way, read_ways, write_weather
