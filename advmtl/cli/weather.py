@@ -29,9 +29,9 @@ def weather(
     """Write a set under weather: pictures changed, labels, depth and cameras as they are, in the same format.
 
     Kinds: fog, haze, rain, wet, snow, dusk, night, drops, dirt, motion, defocus, noise, jpeg, bright, contrast; their
-    numbers stand in docs/weather.md. Each frame gets one of the kinds by seed and name. weather.jsonl has a line per frame:
-    kind, numbers, how much of the street is hidden; weather.png shows some. An interrupted run resumes. Exit code 3:
-    done, but frames were left out.
+    numbers stand in docs/weather.md. Each frame gets one of the kinds by seed and name. weather.jsonl has a line per
+    frame: kind, numbers, how much of the street is hidden; weather.png shows some. An interrupted run resumes. Exit
+    code 3: done, but frames were left out.
 
     \b
     Examples:

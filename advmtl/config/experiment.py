@@ -96,8 +96,8 @@ class Config(Strict):
 
     Names of tasks, their losses and these losses' options are checked against `TASKS`, and those of adversarial
     objectives against `OBJECTIVES`, or against the tables that are given to the validation as its context, {"tasks": …,
-    "objectives": …, "encoders": …, "weather": …}; so checking loads torch. Whatever is built of a configuration takes its parts from
-    `task_table`, `objective_table` and `tables`.
+    "objectives": …, "encoders": …, "weather": …}; so checking loads torch. Whatever is built of a configuration takes
+    its parts from `task_table`, `objective_table` and `tables`.
     """
 
     name: str = "run"

@@ -26,7 +26,7 @@ class WeatherConfig(Strict):
     """
 
     chance: Fraction = 0.5
-    kinds: Ranges = dict.fromkeys(_USUAL, {})
+    kinds: Ranges = {name: {} for name in _USUAL}
     hidden: Literal["keep", "ignore"] = "keep"
     guess_depth: bool = False
 
@@ -35,7 +35,7 @@ class WeatherConfig(Strict):
     def _known(cls, told: Any, info: ValidationInfo) -> Any:
         table: Mapping[str, Kind] = (info.context or {}).get("weather", KINDS)
         if isinstance(told, list) and all(isinstance(name, str) for name in told):
-            told = dict.fromkeys(told, {})
+            told = {name: {} for name in told}
         if not isinstance(told, dict) or not told:
             raise ValueError("write kinds with ranges, {fog: {visibility_m: [30, 300]}}, or a list, [fog, night]")
         for name, given in told.items():

@@ -68,8 +68,8 @@ def augment(
     """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays; labels become
     those behind the canonical lens.
 
-    `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours; `weather`: after it,
-    with the zoom that labels were freed of, and the window.
+    `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours;
+    `weather`: after it, with the zoom that labels were freed of, and the window.
     """
     geometry = draw_geometry(rng, _size(frame), crop, settings)
     jitter = draw_jitter(rng, settings)

@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from advmtl.config import Config
-from advmtl.data import NamedLoader, Sample, TaskFrames, in_order, lens_of, scene_of
-from advmtl.data.frames import Arrays
+from advmtl.data import Arrays, NamedLoader, Sample, TaskFrames, in_order, lens_of, scene_of
 from advmtl.evaluation.manner import PLAIN, Manner
 from advmtl.evaluation.measure import evaluate
 from advmtl.evaluation.tables import main_metrics
@@ -106,9 +105,8 @@ def corruption_figures(
     figures = {name: main_metrics(task) for name, task in tasks.items() if name in clean and name in config.tasks}
     records = [record for _, loader in loaders for record in loader.dataset.records]
     distance, classes = teller(config.task_table, "distance"), teller(config.task_table, "classes")
-    known = (
-        distance in config.tasks and any(config.task_table[distance].has(one) for one in records) if distance else False
-    )
+    shown = distance is not None and distance in config.tasks
+    known = shown and any(config.task_table[str(distance)].has(one) for one in records)
     guessed = not known and classes in config.tasks
     able = [kind for kind in kinds if known or guessed or not table[kind].needs_depth]
     left = {kind: "needs depth, and no frame has any" for kind in kinds if kind not in able}
@@ -122,16 +120,11 @@ def corruption_figures(
                     for name, loader in loaders
                 ]
                 result = measure(generator, own, config, device, tasks=tasks, manner=manner)
-                rows.append(
-                    {
-                        "strength": strength,
-                        "parameters": dict(table[kind].strengths[strength - 1]),
-                        **{
-                            task: {name: result.get(task, {}).get(name) for name in names}
-                            for task, names in figures.items()
-                        },
-                    }
-                )
+                values = {
+                    task: {name: result.get(task, {}).get(name) for name in names} for task, names in figures.items()
+                }
+                given = dict(table[kind].strengths[strength - 1])
+                rows.append({"strength": strength, "parameters": given, **values})
                 bar.advance(1, note=f"{kind} {strength}")
             found[kind] = {"strengths": rows, "mean": _mean(rows, figures)}
     mean = _mean([one["mean"] for one in found.values()], figures)
@@ -150,11 +143,12 @@ def corruption_figures(
     }
 
 
-def _mean(
-    rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, float | None]]:
+_Figures = dict[str, dict[str, float | None]]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, Sequence[str]]) -> _Figures:
     """Of each figure over rows; None where one of them has none: a mean of some kinds would be another figure."""
-    result: dict[str, dict[str, float | None]] = {}
+    result: _Figures = {}
     for task, names in figures.items():
         result[task] = {}
         for name in names:

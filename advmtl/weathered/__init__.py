@@ -2,5 +2,6 @@
 the tables of tasks.
 """
 
+from advmtl.weathered.frame import Way
 from advmtl.weathered.set_files import MANIFEST, SETTINGS
-from advmtl.weathered.write import Summary, Way, read_ways, write_weather
+from advmtl.weathered.write import Summary, read_ways, write_weather

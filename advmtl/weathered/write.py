@@ -1,7 +1,6 @@
 """A set under weather: each frame's picture changed by draws from (seed, name), all else carried over."""
 
 import json
-import zlib
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import closing
@@ -9,35 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from advmtl.config import Source
-from advmtl.data import index_source, lens_of, scene_of
-from advmtl.data.frames import load_frame
+from advmtl.data import index_source
 from advmtl.inspection import ask, own_classes
-from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec, teller
-from advmtl.weathered.set_files import MANIFEST, SETTINGS, carry, depth_files, files_of, place_of, texts_in
+from advmtl.tasks import TASKS, FrameRecord, TaskSpec
+from advmtl.weathered.frame import ENCODERS, Job, Way, key_of, make, picture_of
+from advmtl.weathered.set_files import MANIFEST, SETTINGS, carry, texts_in
 from advmtl.weathered.sheet import write_sheet
 from preprocessing.ground import (
     InputError,
-    encode_png,
     progress,
-    read_grey_or_index,
     read_json,
     worker_pool,
     write_bytes,
     write_json,
-    write_png,
 )
-from preprocessing.weather import KINDS, Kind, read_kind, weathered
+from preprocessing.weather import KINDS, Kind, read_kind
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
-_STREAM = 0x3EA8
-_TASKS = ("segmentation", "depth")
-Ranges = Mapping[str, tuple[float, float]]
-Way = tuple[tuple[str, Ranges], ...]
-"""Kinds that are applied to one picture, one after another."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +36,6 @@ class Summary:
     made: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Job:
-    record: FrameRecord
-    root: Path
-    out: Path
-    ways: tuple[Way, ...]
-    seed: int
-    ignore: bool
-    guess: bool
-    copy: bool
-    spec: TaskSpec
 
 
 def read_ways(texts: Sequence[str], table: Mapping[str, Kind] = KINDS) -> tuple[Way, ...]:
@@ -113,8 +88,8 @@ def write_weather(
     _claim(out, settings)
     carry(texts_in(root, out.resolve()), root, out, copy=True)  # texts are appended to and edited: never links
     done = _finished(out)
-    jobs = [_Job(one, root, out, tuple(ways), seed, hidden == "ignore", guess_depth, copy, spec) for one in records]
-    missing = [job for job in jobs if _key(job) not in done or not _picture(job).exists()]
+    jobs = [Job(one, root, out, tuple(ways), seed, hidden == "ignore", guess_depth, copy, spec) for one in records]
+    missing = [job for job in jobs if key_of(job) not in done or not picture_of(job).exists()]
     skipped: list[tuple[str, str]] = []
     rows = _run(missing, workers)
     with (
@@ -151,7 +126,7 @@ def check(records: Sequence[FrameRecord], ways: Sequence[Way], guess: bool, text
         raise InputError(
             f"{first.image}: holds both views; split it first (advmtl rectify), or use data.augment.weather"
         )
-    if first.image.suffix.lower() not in _ENCODERS:
+    if first.image.suffix.lower() not in ENCODERS:
         raise InputError(
             f"{first.image}: is no picture file of its own, so no set of its format can be written; in training "
             "data.augment.weather does the same"
@@ -197,90 +172,15 @@ def _finished(out: Path) -> set[str]:
     return {row["picture"] for row in rows}
 
 
-def _key(job: _Job) -> str:
-    return place_of(job.record.image, job.root).as_posix()
-
-
-def _picture(job: _Job) -> Path:
-    return job.out / place_of(job.record.image, job.root)
-
-
-def _run(jobs: list[_Job], workers: int) -> Generator[tuple[_Job, dict[str, Any] | str], None, None]:
+def _run(jobs: list[Job], workers: int) -> Generator[tuple[Job, dict[str, Any] | str], None, None]:
     if workers == 1 or len(jobs) < 4:
         for job in jobs:
-            yield job, _make(job)
+            yield job, make(job)
         return
     with worker_pool(min(workers, len(jobs))) as pool:
-        waiting = {pool.submit(_make, job): job for job in jobs}
+        waiting = {pool.submit(make, job): job for job in jobs}
         for one in as_completed(waiting):
             yield waiting[one], one.result()
-
-
-def _make(job: _Job) -> dict[str, Any] | str:
-    """Make one frame, its picture last. Returns: its line of the manifest, or why it was left out."""
-    try:
-        return _made(job)
-    except InputError as error:
-        return str(error)
-
-
-def _made(job: _Job) -> dict[str, Any]:
-    record, key = job.record, _key(job)
-    height, width = record.shape()
-    tasks: dict[str, Task] = {name: TASKS[name] for name in _TASKS}
-    arrays = load_frame(record, (width, height), tasks, job.spec)
-    told = record.lens((width, height))
-    lens = told or lens_of(1.0, (width, height), TaskSpec(width_px=width))
-    scene = scene_of(arrays, lens, tasks, job.spec, guess=job.guess)
-    rng = np.random.default_rng((_STREAM, job.seed, zlib.crc32(key.encode())))
-    way = job.ways[int(rng.random() * len(job.ways))]
-    drawn = [(name, KINDS[name].drawn(ranges, rng)) for name, ranges in way]
-    done = weathered(scene, drawn, rng)
-    carried = files_of(record, job.root)
-    distance = teller(tasks, "distance")
-    if job.ignore and distance is not None and done.hidden.any():
-        for file in depth_files(record):
-            if file in carried:
-                carried.remove(file)
-                _write_hidden(file, job.out / place_of(file, job.root), done.hidden)
-    carry(carried, job.root, job.out, copy=job.copy)
-    picture = _picture(job)
-    write_bytes(picture, _encoded(done.image, picture.suffix))
-    depth = "known" if scene.knows_depth else "guessed" if scene.distance_m is not None else "none"
-    return {
-        "picture": key,
-        "kinds": [{"kind": name, **{one: round(value, 6) for one, value in given.items()}} for name, given in drawn],
-        "hidden": round(float(done.hidden.mean()), 6),
-        "depth": depth,
-        "lens": "assumed" if told is None else "told",
-    }
-
-
-_ENCODERS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
-
-
-def _encoded(image: np.ndarray, suffix: str) -> bytes:
-    if suffix.lower() == ".png":
-        return encode_png(image)
-    options = [int(cv2.IMWRITE_JPEG_QUALITY), 95] if suffix.lower() in (".jpg", ".jpeg") else []
-    done, content = cv2.imencode(suffix.lower(), image[..., ::-1], options)
-    if not done:
-        raise InputError(f"{suffix}: pictures of this kind cannot be written")
-    return content.tobytes()
-
-
-def _write_hidden(file: Path, target: Path, hidden: np.ndarray) -> None:
-    """The depth or disparity file with 0, unknown, where the street is hidden."""
-    from PIL import Image
-
-    stored = read_grey_or_index(file) if file.suffix.lower() == ".png" else None
-    if stored is None or stored.dtype != np.uint16 or stored.shape != hidden.shape:
-        raise InputError(f"{file}: only a 16-bit PNG of the picture's size can have hidden pixels; leave --hidden keep")
-    text = {}
-    if file.is_file():
-        with Image.open(file) as image:
-            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
-    write_png(target, np.where(hidden, 0, stored).astype(np.uint16), text)
 
 
 def _notes(sources: Sequence[Source], out: Path) -> list[str]:

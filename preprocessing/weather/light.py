@@ -93,8 +93,8 @@ def blurred(light: Floats, sigma_px: float) -> Floats:
 
 def airlight(light: Floats, sky: NDArray[np.bool_] | None = None) -> Floats:
     """The light of the air itself, linear RGB `[3]`, from the picture as Sakaridis et al. (2018) do after He et al.
-    (2009): the median of the 0.1 % of pixels whose darkest channel within 15 px is brightest. Drops of water scatter all
-    colours alike, so most of the colour of a blue sky is taken out.
+    (2009): the median of the 0.1 % of pixels whose darkest channel within 15 px is brightest. Drops of water scatter
+    all colours alike, so most of the colour of a blue sky is taken out.
 
     `sky`: where it is known and seen, only its pixels count.
     """

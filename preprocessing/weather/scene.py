@@ -1,4 +1,4 @@
-"""What weather needs to know of a picture: distances without holes, what each pixel is, the lens, which way it faces."""
+"""What weather needs to know of a picture: distances without holes, what each pixel is, lens, which way it faces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
