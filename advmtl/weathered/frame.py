@@ -110,5 +110,5 @@ def _write_hidden(file: Path, target: Path, hidden: np.ndarray) -> None:
     text = {}
     if file.is_file():
         with Image.open(file) as image:
-            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
+            text = {str(name): value for name, value in image.info.items() if isinstance(value, str)}
     write_png(target, np.where(hidden, 0, stored).astype(np.uint16), text)

@@ -12,7 +12,7 @@ from advmtl.config import Source
 from advmtl.data import index_source
 from advmtl.inspection import ask, own_classes
 from advmtl.tasks import TASKS, FrameRecord, TaskSpec
-from advmtl.weathered.frame import ENCODERS, Job, Way, key_of, make, picture_of
+from advmtl.weathered.frame import ENCODERS, Job, Way, key_of, make
 from advmtl.weathered.set_files import MANIFEST, SETTINGS, carry, texts_in
 from advmtl.weathered.sheet import write_sheet
 from preprocessing.ground import (
@@ -89,7 +89,7 @@ def write_weather(
     carry(texts_in(root, out.resolve()), root, out, copy=True)  # texts are appended to and edited: never links
     done = _finished(out)
     jobs = [Job(one, root, out, tuple(ways), seed, hidden == "ignore", guess_depth, copy, spec) for one in records]
-    missing = [job for job in jobs if key_of(job) not in done or not picture_of(job).exists()]
+    missing = [job for job in jobs if key_of(job) not in done]
     skipped: list[tuple[str, str]] = []
     rows = _run(missing, workers)
     with (
@@ -123,9 +123,7 @@ def check(records: Sequence[FrameRecord], ways: Sequence[Way], guess: bool, text
         raise InputError(f"{text}: {', '.join(needing)} needs depth, and no frame has any; {how}")
     first = records[0]
     if first.reading.half:
-        raise InputError(
-            f"{first.image}: holds both views; split it first (advmtl rectify), or use data.augment.weather"
-        )
+        raise InputError(f"{first.image}: holds both views; in training data.augment.weather takes the left one")
     if first.image.suffix.lower() not in ENCODERS:
         raise InputError(
             f"{first.image}: is no picture file of its own, so no set of its format can be written; in training "
@@ -150,14 +148,12 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
             raise InputError(f"{path}: the set there was made with another {', '.join(other)}; choose another folder")
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out}: is there and holds no {SETTINGS}, a set that weather did not make; choose another folder"
-        )
+        raise InputError(f"{out}: holds no {SETTINGS}, so weather did not make it; choose another folder")
     write_json(path, settings)
 
 
 def _finished(out: Path) -> set[str]:
-    """Pictures that have their line; a line that was cut off is removed."""
+    """Pictures that are there and have their line; lines of others, and one that was cut off, are removed."""
     path = out / MANIFEST
     if not path.exists():
         return set()
@@ -168,6 +164,7 @@ def _finished(out: Path) -> set[str]:
         except ValueError:
             continue
     rows = list({row["picture"]: row for row in rows if isinstance(row, dict) and "picture" in row}.values())
+    rows = [row for row in rows if (out / row["picture"]).exists()]
     write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return {row["picture"] for row in rows}
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from preprocessing.weather.light import (
     Floats,
+    UInt8,
     blurred,
     encoded,
     linear,
@@ -73,7 +74,7 @@ def motion(scene: Scene, light: Floats, given: Mapping[str, float], rng: np.rand
     across, down = scene.rays
     inverse = np.zeros(scene.shape, np.float32)
     if scene.distance_m is not None:
-        inverse = 1 / np.maximum(scene.distance_m, 0.5)
+        inverse = np.asarray(1 / np.maximum(scene.distance_m, 0.5), np.float32)
     forward, turn = np.float32(given["forward_m"]), np.float32(np.deg2rad(given["yaw_deg"]) * rng.choice((-1.0, 1.0)))
     # To Z − T at the end of the exposure: u' = u / (1 − T / Z), to the first order.
     flow_x = np.float32(scene.lens.fx_px) * (across * forward * inverse + turn * (1 + across * across))
@@ -109,7 +110,8 @@ def jpeg(scene: Scene, light: Floats, given: Mapping[str, float], rng: np.random
     quality = [int(cv2.IMWRITE_JPEG_QUALITY), round(given["quality"])]
     done, content = cv2.imencode(".jpg", encoded(light)[..., ::-1], quality)
     assert done
-    return linear(np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])), None
+    back: UInt8 = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+    return linear(np.ascontiguousarray(back[..., ::-1])), None
 
 
 def exposure(scene: Scene, light: Floats, given: Mapping[str, float], rng: np.random.Generator) -> Done:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 UInt8 = NDArray[np.uint8]
+Numbers = NDArray[np.floating[Any]]
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709, of linear light
 _STEPS = 16384
@@ -38,9 +39,10 @@ def encoded(light: Floats) -> UInt8:
     return _CODE[places.astype(np.uint16)]
 
 
-def wide(share: Floats) -> Floats:
+def wide(share: Numbers) -> Floats:
     """A map [H,W] for each colour, `[H,W,3]`: to broadcast over the last axis of three takes NumPy ten times longer."""
-    return np.asarray(cv2.merge([share, share, share]), np.float32)
+    one = np.asarray(share, np.float32)
+    return np.asarray(cv2.merge([one, one, one]), np.float32)
 
 
 def row(colour: Floats, light: Floats) -> Floats:
@@ -48,7 +50,7 @@ def row(colour: Floats, light: Floats) -> Floats:
     return np.tile(np.asarray(colour, np.float32), light.shape[1]).reshape(1, -1, 3)
 
 
-def mixed(light: Floats, other: Floats, share: Floats) -> Floats:
+def mixed(light: Floats, other: Floats, share: Numbers) -> Floats:
     """`other`, a picture or a colour [3], over `light` by a map [H,W] of its share."""
     over = row(other, light) if other.ndim == 1 else other
     return np.asarray(light + (over - light) * wide(share), np.float32)
@@ -115,7 +117,7 @@ def sensor_noise(light: Floats, electrons: float, read_electrons: float, rng: np
     `electrons`: that white gives at this gain; fewer at a higher gain.
     """
     variance = np.maximum(light, 0) / np.float32(electrons) + np.float32((read_electrons / electrons) ** 2)
-    return light + np.sqrt(variance) * rng.standard_normal(light.shape, np.float32)
+    return np.asarray(light + np.sqrt(variance) * rng.standard_normal(light.shape, np.float32), np.float32)
 
 
 def smooth_noise(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> Floats:
@@ -124,11 +126,13 @@ def smooth_noise(shape: tuple[int, int], cell_px: float, rng: np.random.Generato
     for cell, weight in ((cell_px, 0.65), (cell_px / 2.5, 0.35)):
         rows, columns = (max(2, int(np.ceil(side / max(cell, 1)) + 1)) for side in shape)
         grid = rng.random((rows, columns), np.float32)
-        total += weight * np.asarray(cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC))
+        total += np.float32(weight) * np.asarray(
+            cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32
+        )
     return total
 
 
-def smoothstep(values: Floats, low: float, high: float) -> Floats:
+def smoothstep(values: Numbers, low: float, high: float) -> Floats:
     """0 up to `low`, 1 from `high` on, smooth between."""
     share = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(share * share * (3 - 2 * share), np.float32)

@@ -64,8 +64,8 @@ def on_ground(scene: Scene, grid: Floats, cell_m: float = 0.5) -> Floats:
     along = np.clip(scene.camera_height_m / np.maximum(down, 1e-3), 0, 200)
     x, y = across * along / cell_m, along / cell_m / 3  # puddles and tracks lie along the street
     x, y = np.broadcast_arrays(x % grid.shape[1], y % grid.shape[0])
-    flat = (np.ascontiguousarray(one, np.float32) for one in (x, y))
-    return np.asarray(cv2.remap(grid, *flat, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+    columns, rows = (np.ascontiguousarray(one, np.float32) for one in (x, y))
+    return np.asarray(cv2.remap(grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
 def overcast(scene: Scene, light: Floats, amount: float, sky_luma: float = 0.62) -> Floats:
