@@ -121,12 +121,16 @@ def _pool(scene: Scene, distance: Floats, lamp: _Lamp) -> Floats:
 
 
 def _signals(scene: Scene, light: Floats) -> Floats:
-    """What of traffic lights is lit already shines: their brightest saturated spots."""
+    """What of traffic lights is lit by day shines: of each housing the brightest colour alone."""
     shine = np.zeros_like(light)
     lamps = scene.seen("lights")
     if lamps.any():
         brightest, darkest = most(light), least(light)
         strong = lamps & (brightest > 0.15) & (brightest - darkest > 0.55 * brightest)
+        count, parts = cv2.connectedComponents(lamps.astype(np.uint8), connectivity=8)
+        top = np.zeros(count, np.float32)
+        np.maximum.at(top, parts[strong], brightest[strong])
+        strong &= brightest > 0.8 * top[parts]
         colour = light / wide(np.maximum(brightest, 1e-3))
         shine[strong] = (1.6 * colour[strong] ** 1.6).astype(np.float32)
     return shine
@@ -167,7 +171,7 @@ def _car_lamps(scene: Scene, rng: np.random.Generator) -> list[_Lamp]:
 
 def _street_lamps(scene: Scene, rng: np.random.Generator, night: float) -> list[_Lamp]:
     """At the heads of poles that reach well above the horizon, eight at most, the nearest."""
-    poles = scene.seen("pole")
+    poles, boards = scene.seen("pole"), scene.seen("lights") | scene.seen("upright")
     if not poles.any():
         return []
     joined = cv2.morphologyEx(poles.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 3), np.uint8))
@@ -177,6 +181,8 @@ def _street_lamps(scene: Scene, rng: np.random.Generator, night: float) -> list[
         left, top, width, height, _ = (int(one) for one in boxes[part])
         if height < scene.shape[0] / 7 or top > scene.lens.cy_px - scene.shape[0] / 10 or top < 3:
             continue
+        if boards[max(0, top - 5) : top + 2, max(0, left - 2) : left + width + 2].any():
+            continue  # that of a sign or a traffic light
         own = (parts == part) & poles
         metres = 18.0 if scene.distance_m is None else float(np.median(scene.distance_m[own])) if own.any() else 18.0
         if not np.isfinite(metres) or rng.random() < 0.15:

@@ -42,9 +42,10 @@ def wet_road(scene: Scene, light: Floats, wetness: float, rng: np.random.Generat
     columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
     # Ripples: each place of the road mirrors a little from beside.
     tremble = (smooth_noise(scene.shape, max(3, width / 90), rng) - 0.5) * np.clip((rows - edge) / height * 40, 0, 8)
-    near = np.asarray(cv2.remap(light, columns + tremble, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    beside = (columns + tremble).astype(np.float32)
+    near = np.asarray(cv2.remap(light, beside, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
     sigma = max(1.0, height / 40)
-    rough = np.asarray(cv2.GaussianBlur(near, (0, 0), sigmaX=max(0.8, sigma / 4), sigmaY=sigma))
+    rough = np.asarray(cv2.GaussianBlur(near, (0, 0), sigmaX=max(0.8, sigma / 4), sigmaY=sigma), np.float32)
     share = smoothstep((rows - edge) / height, 0.0, 0.25)
     mirrored = mixed(near, rough, 0.35 + 0.65 * share)
     down = np.maximum(scene.rays[1], 1e-3)
@@ -54,7 +55,7 @@ def wet_road(scene: Scene, light: Floats, wetness: float, rng: np.random.Generat
     puddles = smoothstep(on_ground(scene, patches), 0.75 - 0.35 * wetness, 0.9 - 0.25 * wetness)
     amount = np.float32(wetness) * fresnel * (0.3 + 0.7 * puddles)
     soaked = light * wide(1 - np.float32(_DARKER * wetness) * (0.8 + 0.2 * puddles))
-    wet = soaked + (mirrored - soaked * np.float32(0.5)) * wide(amount)
+    wet = np.asarray(soaked + (mirrored - soaked * np.float32(0.5)) * wide(amount), np.float32)
     return mixed(light, wet, np.asarray(cv2.GaussianBlur(road.astype(np.float32), (0, 0), 0.7)) * road)
 
 

@@ -17,7 +17,9 @@ from preprocessing.weather import (
     transmission,
     weathered,
 )
+from preprocessing.weather.falling import streaks
 from preprocessing.weather.light import encoded, linear, sensor_noise
+from preprocessing.weather.rain import drops_per_m3, extinction_per_m
 
 NAMES = label_set("cityscapes19").names
 ROAD, CAR, SKY, LIGHT, POLE, BUILDING = (
@@ -114,16 +116,12 @@ def test_five_strengths_go_from_light_to_heavy(kind: str) -> None:
 
 
 def test_more_rain_is_more_streaks() -> None:
-    """Seen before an even wall under a bright strip of sky, which the drops show."""
-    flat = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
-    flat[:8] = 235
-    scene = street(
-        image=flat,
-        classes=np.full((HEIGHT, WIDTH), BUILDING, np.uint8),
-        depth_m=np.full((HEIGHT, WIDTH), 40, np.float32),
-    )
-    spread = [shown(scene, "rain", rate_mm_h=rate, wetness=0)[30:].astype(float).std() for rate in (2, 20, 150)]
-    assert spread[0] < spread[1] < spread[2]
+    """Four times the drops cover four times as much; and by Marshall and Palmer 20 mm/h have more drops than 2."""
+    scene = street(depth_m=np.full((HEIGHT, WIDTH), 40, np.float32))
+    means = [streaks(scene, per_m3, 2.0, 0.12, np.random.default_rng(1)).mean() for per_m3 in (0.2, 0.8)]
+    assert 3 < means[1] / means[0] < 5
+    assert drops_per_m3(20) > 3 * drops_per_m3(2)
+    assert extinction_per_m(50) == pytest.approx(0.312 * 50**0.67 / 1000)
 
 
 def test_streaks_stay_behind_what_is_nearer() -> None:
