@@ -1,6 +1,6 @@
 """What weather in training is worth under corruptions, and what it costs on clear frames, with equal steps.
 
-    python benchmarks/weather_gain.py SET [--val SET] [--config model3] [--steps 600] [--size 256x128] [--seeds 0,1]
+    python benchmarks/weather_gain.py SET [--val SET] [--config demo] [--steps 600] [--size 256x128] [--seeds 0,1]
         [--kinds fog,rain,snow,night,noise] [--out FOLDER]
 
 Trains the configuration without and with `data.augment.weather` on one thread, then measures both on the validation frames as they
@@ -30,13 +30,14 @@ def config_of(given: argparse.Namespace, seed: int, weather: bool) -> Config:
     """The configuration of one run."""
     overrides = [
         f"seed={seed}",
-        f"data.train=[{{format: cityscapes, root: {given.set}, split: train}}]",
-        f"data.val=[{{format: cityscapes, root: {given.val or given.set}, split: val}}]",
+        f"data.train=[{{format: cityscapes, root: {given.source}, split: train}}]",
+        f"data.val=[{{format: cityscapes, root: {given.val or given.source}, split: val}}]",
         f"data.size={given.size}",
         "data.workers=0",
         f"data.batch_size={given.batch}",
         f"train.max_steps={given.steps}",
         "train.panels=0",
+        *given.override,
     ]
     if weather:
         kinds = f", kinds: [{given.train_kinds}]" if given.train_kinds else ""
@@ -55,15 +56,16 @@ def measured(config: Config, folder: Path, kinds: list[str]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", type=Path)
+    parser.add_argument("source", metavar="SET", type=Path)
     parser.add_argument("--val", type=Path)
-    parser.add_argument("--config", default="model3")
+    parser.add_argument("--config", default="demo")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--size", default="256x128")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--chance", type=float, default=0.5)
     parser.add_argument("--kinds", default=",".join(CORRUPTIONS))
+    parser.add_argument("--set", dest="override", action="append", default=[], help="KEY=VALUE of both")
     parser.add_argument("--train-kinds", default="")
     parser.add_argument("--out", type=Path, default=Path("runs/weather_gain"))
     given = parser.parse_args()
