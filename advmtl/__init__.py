@@ -331,6 +331,7 @@ def export(
     hfov_deg: float | None = None,
     fit: Literal["crop", "pad", "stretch"] | None = None,
     sky: str = "infinite",
+    batch: int = 1,
 ) -> ExportReport:
     """Write one ONNX file, camera frame in (uint8 RGB), deployed outputs out, checked against the model on pictures.
 
@@ -344,6 +345,7 @@ def export(
         camera, fx_px, hfov_deg: the lens whose factor is baked in, as for `predict`.
         fit: how frames of another aspect are to be shown; None: as in training.
         sky: "infinite", no distance where the class is sky; "far", what the network says.
+        batch: frames at a time, of as many cameras; more than 1 for "gpu".
     Returns: megabytes, metadata, and the differences measured, to truth too where validation frames have depth.
     Raises: InputError; `export.convert.ParityError` where the file's outputs differ, and nothing is then written. For
         fp16, int8 and engines: `advmtl export`.
@@ -353,7 +355,7 @@ def export(
     from export.convert import Deployment, export_model
     from export.graph import told_lens
 
-    where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky)
+    where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky, batch)
     found = _model(model)
     pictures = Path(frames) if isinstance(frames, str | Path) else frames
     return export_model(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from preprocessing.ground import (
     FILM,
@@ -32,7 +32,10 @@ class InferOptions:
     """
 
     model: Annotated[Path, Help("Exported .onnx, a folder of them, run folder or .pt checkpoint.")]
-    source: Annotated[str, Help("Folder of pictures, video, camera (0, /dev/video0), URL or GStreamer pipeline.")]
+    source: Annotated[
+        str, Help("Folder of pictures, video, ROS bag, camera (0, /dev/video0), URL or GStreamer pipeline.")
+    ]
+    topic: Annotated[str | None, Help("Of a bag, the topic of pictures; default: its only one.")] = None
     camera: Annotated[
         Path | None, Help("Calibration file of the frames as they are; without any, the model's own lens is taken.")
     ] = None
@@ -48,7 +51,14 @@ class InferOptions:
     camera_format: Annotated[str | None, Help("Pixel format asked of a camera: MJPG, YUYV.")] = None
     camera_exposure: Annotated[float | None, Help("Exposure asked of a camera [ms]; 0 = automatic.", 0)] = None
     live: Annotated[str, Help("yes or no for a URL or pipe that does not say; auto: by what it announces.")] = "auto"
-    out: Annotated[Path | None, Help("A .mp4 or .mkv file or a folder for pictures.")] = None
+    out: Annotated[
+        tuple[Path, ...],
+        Help("A .mp4 or .mkv film, a folder for pictures, a .mcap bag, a .rrd recording, points as .ply; may repeat."),
+    ] = ()
+    raw: Annotated[Path | None, Help("Folder for maps: classes and 16-bit depth as PNG.")] = None
+    raw_size: Annotated[str, Help("Size of these maps and of the depth video: network or frame.")] = "network"
+    depth_video: Annotated[Path | None, Help("A .mkv file for depth, 16-bit grey without loss.")] = None
+    clouds: Annotated[Path | None, Help("Folder for points with class and colour, one .ply a frame.")] = None
     arrays: Annotated[Path | None, Help("Folder for raw maps, one .npz a frame.")] = None
     log: Annotated[Path | None, Help("File for a line of JSON a frame with its latencies.")] = None
     show: Annotated[bool, Help("Show the frames in a window.")] = False
@@ -56,7 +66,11 @@ class InferOptions:
     limit: Annotated[int | None, Help("Frames at most.", 1)] = None
     loop: Annotated[int, Help("How often a file or folder is repeated; 0 = for ever.", 0)] = 1
     reconnect_seconds: Annotated[float, Help("How long a lost camera or stream is tried again [s].", 0)] = 30.0
-    fps: Annotated[float, Help("Rate of the written video; 0 = that of the source.", 0)] = 0.0
+    damaged: Annotated[str, Help("Frames of a damaged video: skip (and list them) or keep (and tell them).")] = "skip"
+    fps: Annotated[
+        float, Help("A constant rate of written films, and of a source without times; 0 = the times of the source.", 0)
+    ] = 0.0
+    codec: Annotated[str, Help("Of written films: auto, h264, hevc or mpeg4.")] = "auto"
     threads: Annotated[
         int, Help("CPU threads that a frame in the network may use; 0 = all cores, shared by the frames in flight.", 0)
     ] = 0
@@ -74,6 +88,9 @@ class InferOptions:
     runtime: Annotated[str, Help("What runs an .onnx file: onnxruntime or openvino.")] = "onnxruntime"
     report: Annotated[Path | None, Help("Write the latency report as JSON.")] = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", (self.out,) if isinstance(self.out, Path) else tuple(self.out))
+
 
 class Option(NamedTuple):
     """A field of `InferOptions`; `default` is `MISSING` for an argument."""
@@ -82,6 +99,11 @@ class Option(NamedTuple):
     type: Any
     default: Any
     help: Help
+
+    @property
+    def several(self) -> Any | None:
+        """Of an option that may be repeated the type of each value, else None."""
+        return get_args(self.type)[0] if get_origin(self.type) is tuple else None
 
 
 def _option(name: str, annotation: Any, default: Any) -> Option:
@@ -109,6 +131,9 @@ def _out(option: str, path: Path) -> list[Output]:
 WRITES: dict[str, Callable[[str, Path], Iterable[Output]]] = {
     "out": _out,
     "arrays": lambda option, path: [Output(option, path, folder=True, endings=(".npz",))],
+    "raw": lambda option, path: [Output(option, path, folder=True, endings=(".png",))],
+    "clouds": lambda option, path: [Output(option, path, folder=True, endings=(".ply",))],
+    "depth_video": lambda option, path: [Output(option, path, FILM)],
     "log": lambda option, path: [Output(option, path, LOG, stream=True)],
     "report": lambda option, path: [Output(option, path, REPORT)],
 }
@@ -128,10 +153,17 @@ def check_places(given: Mapping[str, Any], read: Sequence[Input] = ()) -> None:
     outputs = [
         output
         for name, written in WRITES.items()
-        if given.get(name) is not None
-        for output in written(f"--{name.replace('_', '-')}", Path(given[name]))
+        for path in paths_in(given.get(name))
+        for output in written(f"--{name.replace('_', '-')}", path)
     ]
     check_outputs(outputs, read)
+
+
+def paths_in(value: Any) -> list[Path]:
+    """The paths that an option's value names: none, one, or those of an option that may be repeated."""
+    if value is None:
+        return []
+    return [Path(value)] if isinstance(value, str | Path) else [Path(one) for one in value]
 
 
 def _called(name: str) -> str:

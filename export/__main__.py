@@ -18,6 +18,8 @@ def _parser() -> argparse.ArgumentParser:
         kind: Any = next(iter(get_args(one.type)), one.type)  # Path of Path | None
         if one.default is MISSING:
             parser.add_argument(one.name, type=kind, help=text)
+        elif one.several is not None:
+            parser.add_argument(flag, action="append", type=one.several, default=[], help=text)
         elif kind is bool:
             parser.add_argument(flag, action="store_true", help=text)
         else:

@@ -8,7 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from export.card import Card, FileFacts, card_path, write_card
 from export.convert import (
+    ExportReport,
     ParityError,
     Verified,
     check_runtimes,
@@ -53,6 +55,7 @@ def export_all(
         metadata = single.metadata
         written, refused, following = [out], None, out
         write_json(out.with_suffix(".json"), single.to_dict() | _verified(run, written, verify, frames, count, found))
+        _write_card(run, single, FileFacts(out, single.megabytes, "fp32", options.target), console)
     else:
         report = export_precisions(run, out, options, frames=frames, count=count)
         print_precisions(report)
@@ -67,6 +70,7 @@ def export_all(
                 own = {**one.to_dict(), "quantisation": steps}
                 own |= {name: values[name] for name in ("metadata", "processor")}
                 write_json(path_of(one.precision, out).with_suffix(".json"), own)
+                _write_card(run, report, _facts(one, report), console)
         refused = refusal(report, out)
     if found:
         print_verified(found, console)
@@ -85,7 +89,26 @@ def export_all(
         refused = "; ".join([*([refused] if refused else []), *wrong, "what was written stays"])
     if refused is not None:
         raise ParityError(refused)
-    console.print(f"next: advmtl infer {following} VIDEO --out result.mp4", highlight=False)
+    if metadata.batch == 1:
+        console.print(f"next: advmtl infer {following} VIDEO --out result.mp4", highlight=False)
+
+
+def _write_card(run: Path, report: ExportReport | PrecisionReport, facts: FileFacts, console: Console) -> None:
+    """The card beside an exported file, with the report's figures, and a line that names it."""
+    if report.config is None:
+        return
+    path = write_card(Card(facts, report.config, report.metadata, report.parity, report.truth, run))
+    edited = ", since the one that is there was edited" if path != card_path(facts.path) else ""
+    console.print(f"model card: {path}{edited}", highlight=False, markup=False)
+
+
+def _facts(one: Candidate, report: PrecisionReport) -> FileFacts:
+    """What a card says of one precision: figures beside float32's where it is another."""
+    reference, rows = report.models[0], []
+    if one.precision != reference.precision:
+        rows = [[name.strip(), cells[1], cells[0]] for name, cells in _rows([reference, one], reference.figures)]
+    assert one.path is not None
+    return FileFacts(one.path, one.megabytes, one.precision, report.target, report.processor.description, compared=rows)
 
 
 def _verified(
@@ -130,7 +153,8 @@ def print_precisions(report: PrecisionReport, console: Console | None = None) ->
     console = console or Console(emoji=False)
     reference = report.models[0].figures
     width, height = report.metadata.size
-    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU")
+    several = "" if report.metadata.batch == 1 else f", {report.metadata.batch} at a time"
+    table = Table(title=f"{reference.frames} validation frames at {width}x{height}, network on the CPU{several}")
     table.add_column("")
     # A column a model, so that the table fits into a narrow terminal.
     for one in report.models:

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.drawing import result_panel
-from advmtl.tasks import FrameRecord, MapFile, Task, tasks_of
+from advmtl.tasks import FrameRecord, tasks_of
 from export.graph import View
 from export.session import Result, Session, complete, fault_of, spec_of, unpack
-from export.stream import Loaded, Skipped, Views, find_images, unique_name
+from export.sinks import map_files
+from export.stream import Loaded, Skipped, Views, find_images, open_source, unique_name
 from preprocessing.ground import (
     DRAWN,
     PICTURE,
+    PICTURE_KINDS,
     InputError,
     Output,
     Reading,
@@ -89,18 +91,23 @@ def _open(text: str, session: Session, views: Views) -> tuple[Sequence[Any], Ite
     if path.is_dir():
         paths = find_images(path)
         return paths, _pictures(paths, path, views)
+    if path.suffix.lower() not in PICTURE_KINDS:
+        _refuse_video(path)
     return [path], _pictures([path], path.parent, views)
 
 
-def _files(name: str, tasks: Mapping[str, Task], outputs: Mapping[str, NDArray[Any]]) -> dict[str, MapFile]:
-    """The files written beside a panel, by the ending of their names."""
-    files: dict[str, MapFile] = {}
-    for which, task in tasks.items():
+def _refuse_video(path: Path) -> None:
+    """Raise InputError where a file is no picture but a video."""
+    try:
+        read_image(path)
+    except InputError:
         try:
-            files |= task.arrays.files(outputs)
-        except ValueError as error:  # clipping it would give a file of wrong values that looks right
-            raise InputError(f"--raw: the {which} of {name} cannot be written, {error}; leave --raw out") from None
-    return files
+            open_source(path)
+        except InputError:
+            return
+        raise InputError(
+            f"{path}: is a video, and predict takes pictures; for its maps: advmtl infer MODEL {path} --raw FOLDER"
+        ) from None
 
 
 def _result(session: Session, picture: _Picture) -> Result:
@@ -173,7 +180,7 @@ def predict(
             truth = {name: np.ascontiguousarray(one[..., shown[0], shown[1]]) for name, one in picture.truth.items()}
             image = np.ascontiguousarray(picture.image[shown])
             panel = result_panel(image, result.outputs, truth, spec, tasks)
-            files = _files(picture.name, tasks, result.outputs) if raw else {}
+            files = map_files(picture.name, tasks, result.outputs) if raw else {}
             name = unique_name(picture.name.replace("/", "_"), used, ("", *(f"_{ending}" for ending in files)))
             write_png(out / f"{name}.png", panel, DRAWN)
             for ending, file in files.items():

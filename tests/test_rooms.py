@@ -50,6 +50,7 @@ FLOORS = {
         "measure",
         "predict",
         "calibrate",
+        "card",
         "command",
     ],
 }

@@ -77,6 +77,9 @@ def export(
     sky: Annotated[
         str, typer.Option(help="infinite: no distance where the class is sky, +Inf; far: what the network says.")
     ] = "infinite",
+    batch: Annotated[
+        int, typer.Option(min=1, help="Frames at a time, of as many cameras; more than 1 with --target gpu.")
+    ] = 1,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
     verify: Annotated[
         list[str] | None,
@@ -98,6 +101,7 @@ def export(
       advmtl export runs/model3 --camera calibration.json --out vehicle.onnx
       advmtl export runs/model3 --precision fp32 --precision int8
       advmtl export runs/model3 --precision fp16 --target gpu --engine
+      advmtl export runs/model3 --target gpu --batch 6 --out vehicle6.onnx
       advmtl export runs/model3 --verify openvino
     """
     from export.command import export_all
@@ -106,11 +110,12 @@ def export(
 
     options = Options(
         precisions=tuple(precision or ["fp32"]),
-        target=target,  # type: ignore[arg-type]
+        target="gpu" if engine else target,  # type: ignore[arg-type]
         size=size_of(size) if size else None,
         lens=told_lens(camera, fx_px, hfov_deg),
         fit=fit,  # type: ignore[arg-type]
         sky=sky,
+        batch=batch,
         calibration_frames=calibration_frames,
         calibration=calibration,
         bounds=Bounds({"miou": max_miou_loss, "abs_rel": max_absrel_loss, "offset_rmse_px": max_offset_loss}),

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from advmtl.infer_options import READS as READS_OF_INFER
 from advmtl.infer_options import WRITES as WRITES_OF_INFER
+from advmtl.infer_options import paths_in
 from preprocessing.ground import (
     MODEL_FILE,
     Input,
@@ -176,8 +177,9 @@ class OwnFiles(TyperCommand):
         outputs = [
             output
             for option, written in WRITES[name].items()
-            if values[option] is not None and str(values[option]) != "-"  # - is standard output
-            for output in written(called[option], Path(values[option]))
+            for path in paths_in(values[option])
+            if str(path) != "-"  # - is standard output
+            for output in written(called[option], path)
         ]
         return outputs, [one for option in READS[name] for one in inputs_in(called[option], values[option])]
 

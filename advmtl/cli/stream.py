@@ -39,7 +39,8 @@ def _parameter(one: Option) -> Parameter:
     else:
         flags = ["--" + one.name] if one.type is bool else []  # else there would be a --no-show
         how, default = typer.Option(*flags, help=one.help.text, min=one.help.least), one.default
-    return Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[one.type, how])
+    kind = one.type if one.several is None else list[one.several]  # type: ignore[name-defined]
+    return Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 
 infer.__signature__ = Signature([_parameter(one) for one in OPTIONS.values()])  # type: ignore[attr-defined]

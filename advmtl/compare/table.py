@@ -31,6 +31,15 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     words: bool = False  # the other columns hold text, which reads from the left
 
+    def within(self, width: int) -> "Grid":
+        """The same with rows for columns, where it is wider than so many characters and narrower so."""
+        turned = Grid(self.title, *_turned((self.heads, *self.rows)), self.words)
+        return turned if self._width > width and turned._width < self._width else self
+
+    @property
+    def _width(self) -> int:
+        return sum(max(map(len, column)) + 3 for column in zip(self.heads, *self.rows, strict=True)) + 1
+
     def rich(self) -> Table:
         """For the terminal."""
         table = Table(title=self.title, title_justify="left")
@@ -45,6 +54,11 @@ class Grid:
         """For a page."""
         lines = [self.heads, ("---", *("---" if self.words else "---:" for _ in self.heads[1:])), *self.rows]
         return f"**{self.title}**\n\n" + "\n".join(f"| {' | '.join(_escaped(line))} |" for line in lines)
+
+
+def _turned(lines: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    heads, *rows = zip(*lines, strict=True)
+    return heads, tuple(rows)
 
 
 def _escaped(cells: Sequence[str]) -> list[str]:

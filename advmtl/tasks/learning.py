@@ -20,13 +20,14 @@ Sharpness = Literal["soft", "confident", "sharp"]
 _LARGEST = 65504.0
 
 
-def are_numbers(logits: Tensor) -> Tensor:
-    """Whether all logits, of any shape, are numbers, one bool.
+def are_numbers(logits: Tensor, frames: int = 1) -> Tensor:
+    """Whether all logits, of any shape, are numbers, one bool; of several `frames` [N,K,h,w] one each, bool [N,1,1].
 
     Arg max compares, and what it makes of NaN depends on who computes it: ONNX Runtime says class 0, road. One NaN or
     infinity makes the mean one, and the comparison is false for both, in every precision.
     """
-    return logits.mean().abs() <= _LARGEST
+    mean = logits.mean() if frames == 1 else logits.mean((1, 2, 3))[:, None, None]
+    return mean.abs() <= _LARGEST
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def print_outcome(tuned: Tuned, console: Console) -> None:
     """Print the tables, and where everything is."""
     plan = tuned.plan
     for grid in grids(tuned):
-        console.print(grid.rich())
+        console.print(grid.within(console.width).rich())  # many keys are more columns than a terminal has
     if tuned.front is not None:
         where = ", ".join(f"{key} {value:.4g}" for key, value in tuned.front.reference.items())
         given = "the worst of the complete trials" if tuned.front.worst else "as given"

@@ -148,6 +148,12 @@ def compare(
     return ParityReport(len(pairs), found)
 
 
+def _groups(frames: Sequence[NDArray[np.uint8]], size: int) -> list[list[NDArray[np.uint8]]]:
+    """Frames by `size`, different ones as far as there are so many; the last is filled up from the first on."""
+    count = -(-len(frames) // size) * size
+    return [[frames[(first + i) % len(frames)] for i in range(size)] for first in range(0, count, size)]
+
+
 def check_parity(
     generator: nn.Module, path: Path, frames: Sequence[NDArray[np.uint8]], tasks: Mapping[str, Task] = TASKS
 ) -> ParityReport:
@@ -155,7 +161,7 @@ def check_parity(
 
     Raises: ParityError where a bound does not hold or an output is not finite.
     """
-    report = parity_of(open_session(path, "cpu"), generator, frames, tasks)
+    report = parity_of(open_session(path, "cpu", batches=True), generator, frames, tasks)
     if reason := report.shortfall():
         raise ParityError(f"parity: {reason}, over {len(frames)} frames; no model was written")
     return report
@@ -173,11 +179,13 @@ def parity_of(
     device = next(iter(generator.parameters())).device
     model.to(device)
 
-    def wanted(image: NDArray[np.uint8], zoom: float | None) -> Outputs:
-        with torch.no_grad():
-            factor = None if zoom is None else torch.full((1,), zoom, device=device)
-            outputs = model(torch.from_numpy(image).to(device), factor)
-        return {name: value.cpu().numpy() for name, value in outputs.items()}
+    def wanted(images: NDArray[np.uint8], zooms: NDArray[np.float32] | None) -> Outputs:
+        found = []
+        for i in range(len(images)):  # one by one: nothing of a batch is taken for granted
+            factor = None if zooms is None else torch.from_numpy(zooms[i : i + 1]).to(device)
+            with torch.no_grad():
+                found.append(model(torch.from_numpy(images[i : i + 1]).to(device), factor))
+        return {name: torch.cat([one[name] for one in found]).cpu().numpy() for name in found[0]}
 
     return replace(compare(_pairs(session, wanted, frames), tasks, metadata.sky), frames=len(frames))
 
@@ -195,15 +203,16 @@ def runtimes_parity(
 
 def _pairs(
     session: Session,
-    wanted: Callable[[NDArray[np.uint8], float | None], Outputs],
+    wanted: Callable[[NDArray[np.uint8], NDArray[np.float32] | None], Outputs],
     frames: Sequence[NDArray[np.uint8]],
 ) -> list[tuple[Outputs, Outputs]]:
     """Outputs of both on every frame; on the first one once more behind another lens, where there can be one."""
     metadata = session.metadata
+    other = metadata.zoom * np.linspace(ANOTHER, 1, metadata.batch, dtype=np.float32)  # of each frame of a batch
     pairs: list[tuple[Outputs, Outputs]] = []
-    for frame in frames:
-        image = prepare(frame, metadata.size, metadata.fit)
+    for group in _groups(frames, metadata.batch):
+        images = np.concatenate([prepare(frame, metadata.size, metadata.fit) for frame in group])
         # Once behind the lens that is baked in, once behind another one, where there can be one.
-        zooms = (None, ANOTHER * metadata.zoom)[: 1 + (session.takes_zoom and not pairs)]
-        pairs += [(session.infer(image, zoom), wanted(image, zoom)) for zoom in zooms]
+        zooms = (None, other)[: 1 + (session.takes_zoom and not pairs)]
+        pairs += [(session.infer(images, zoom), wanted(images, zoom)) for zoom in zooms]
     return pairs

@@ -32,10 +32,11 @@ from export.graph import (
     deployable_for,
     describe,
     gmacs_of,
+    of_batch,
     offer_zoom,
     to_properties,
 )
-from export.session import open_session
+from export.session import filled, open_session
 from export.stream import Skipped, find_images
 from preprocessing.ground import (
     FITS,
@@ -65,6 +66,7 @@ class Deployment:
         lens: of the frames there, whose factor becomes the file's own; None: that of the training data.
         fit: how frames of another aspect are shown; None: as in training.
         sky: "infinite", the sky has no distance, or "far", as the network gives it.
+        batch: frames at a time, of as many cameras; more than 1 for "gpu" alone.
     Raises: InputError for values that there are not.
     """
 
@@ -73,10 +75,18 @@ class Deployment:
     lens: ToldLens | Lens | None = None
     fit: Fit | None = None
     sky: str = "infinite"
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise InputError(f"target {self.target!r}: choose {' or '.join(TARGETS)}")
+        if self.batch < 1:
+            raise InputError(f"batch {self.batch}: a model takes at least one frame at a time")
+        if self.batch > 1 and self.target != "gpu":
+            raise InputError(
+                f"batch {self.batch} needs --target gpu: the graph for processors takes one frame, and runs them one "
+                "after another as fast"
+            )
         if self.sky not in SKIES:
             raise InputError(f"sky {self.sky!r}: choose {' or '.join(SKIES)}")
         if self.fit is not None and self.fit not in FITS:
@@ -88,7 +98,8 @@ class Deployment:
         Raises: InputError for a lens that such frames cannot have.
         """
         endless = self.sky == "infinite"
-        return describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
+        one = describe(config, self.size, lens=self.lens, fit=self.fit, endless_sky=endless, lenses=lenses or {})
+        return one if self.batch == 1 else of_batch(one, self.batch)
 
 
 SKIES = ("infinite", "far")
@@ -97,7 +108,7 @@ SKIES = ("infinite", "far")
 @dataclass(frozen=True)
 class ExportReport:
     """What `export_run` wrote, how close it is to the checkpoint and to truth (None where no validation frame has
-    depth), and the frames that could not be compared.
+    depth), and the frames that could not be compared. config: what the network was trained by, for its card.
     """
 
     path: Path
@@ -106,6 +117,7 @@ class ExportReport:
     parity: ParityReport
     truth: TruthReport | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    config: Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -146,9 +158,9 @@ def export_onnx(
     model = deployable_for(
         plain, metadata.size, target, tasks, metadata.zoom, metadata.sky, metadata.size_factor
     ).eval()
-    example: tuple[Tensor, ...] = (torch.zeros(1, height, width, 3, dtype=torch.uint8),)
+    example: tuple[Tensor, ...] = (torch.zeros(metadata.batch, height, width, 3, dtype=torch.uint8),)
     if metadata.of_lens:
-        example += (torch.full((1,), metadata.zoom),)
+        example += (torch.full((metadata.batch,), metadata.zoom),)
     with torch.no_grad():
         outputs = tuple(model(*example))
         if outputs != metadata.outputs:
@@ -287,8 +299,9 @@ def export_model(
     metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, lenses))
     with atomic_write(out) as temporary:
         report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
-        truth = check_truth(open_session(temporary, "cpu", tasks=tasks), generator, config, count, lenses)
-    return replace(report, path=out, truth=truth, skipped=skipped)
+        session = filled(open_session(temporary, "cpu", tasks=tasks, batches=True))
+        truth = check_truth(session, generator, config, count, lenses)
+    return replace(report, path=out, truth=truth, skipped=skipped, config=config)
 
 
 def print_export(report: ExportReport, console: Console | None = None) -> None:
@@ -308,7 +321,10 @@ def print_export(report: ExportReport, console: Console | None = None) -> None:
         largest, bound = in_unit(name, one.comparison, one.largest, 5), in_unit(name, one.comparison, one.bound, 2)
         table.add_row(f"{name}, difference, largest", largest, f"≤ {bound}")
     lens = report.metadata.lens
-    console.print(f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}", highlight=False, soft_wrap=True)
+    several = f", {report.metadata.batch} frames at a time" if report.metadata.batch > 1 else ""
+    console.print(
+        f"{report.path}: {report.megabytes:.1f} MB, {width}x{height}{several}", highlight=False, soft_wrap=True
+    )
     console.print(table)
     print_truth(report.truth, console)
     if report.metadata.size_factor != 1:

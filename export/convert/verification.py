@@ -62,13 +62,13 @@ def verify(
     Raises: InputError for a runtime that is not there, a file that it cannot read, or no frames.
     """
     version = runtime_of(runtime, table).version()
-    session = open_session(path, "cpu", tasks=tasks, runtime=runtime, runtimes=table)
+    session = open_session(path, "cpu", tasks=tasks, runtime=runtime, runtimes=table, batches=True)
     report, reason = None, None
     try:
         if generator is not None:
             report = parity_of(session, generator, frames, tasks)
         else:
-            report = runtimes_parity(session, open_session(path, "cpu", tasks=tasks), frames, tasks)
+            report = runtimes_parity(session, open_session(path, "cpu", tasks=tasks, batches=True), frames, tasks)
         reason = report.shortfall()
     except ParityError as error:
         reason = str(error)

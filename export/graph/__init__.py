@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names as below, for type checkers; a test compares
         Metadata,
         from_json,
         from_properties,
+        of_batch,
         to_properties,
     )
     from export.graph.properties import read_properties
@@ -51,7 +52,7 @@ _NAMES = {
     "edits": "attributes before_convolutions constant consumers drop_unused in_order makers replace_nodes set_constant",
     "lens_input": "fix_zoom offer_zoom",
     "metadata": "CLASSES DEPTH DEPTH_ERROR IGNORED_CLASS INPUT JUDGED KEY MEASURED OFFSETS PRECISION SAFE_INTEGERS "
-    "ZOOM Metadata from_json from_properties to_properties",
+    "ZOOM Metadata from_json from_properties of_batch to_properties",
     "properties": "read_properties",
     "tensorrt_edits": "fit_types unsupported",
     "view": "MAX_ZOOM View own_lens told_lens view_of",

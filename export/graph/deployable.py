@@ -48,7 +48,8 @@ class Deployable(nn.Module):
 
     `forward` takes uint8 `[1, H, W, 3]`, RGB, and gives a dict of the tasks' outputs by name, in the order of `tasks`:
     `classes`, uint8 `[1, H, W]`, `depth_m`, float32 `[1, H, W]` in metres, and so on (`TaskLearning.deploy`). It also
-    takes the ratio of the lens to the canonical one, float32 [1], `zoom` where it is not given.
+    takes the ratio of the lens to the canonical one, float32 [1], `zoom` where it is not given. N frames at a time
+    have N ratios, and nothing in common.
     """
 
     shift: Tensor
@@ -76,6 +77,8 @@ class Deployable(nn.Module):
         planes = image.permute(0, 3, 1, 2)
         if torch.compiler.is_exporting():
             planes = planes.contiguous()
+        if zoom is not None and zoom.numel() > 1:
+            zoom = zoom.reshape(-1, 1, 1, 1)
         maps = self.generator((planes.float() - self.shift) * self.factor)
         outputs: dict[str, Tensor] = {}
         for name in self.finish.learning:

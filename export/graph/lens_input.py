@@ -20,10 +20,16 @@ def offer_zoom(model: onnx.ModelProto, zoom: float | None = None) -> onnx.ModelP
     graph = model.graph
     used = any(ZOOM in node.input for node in graph.node)
     if zoom is not None and used:
-        set_constant(graph, ZOOM, np.array([zoom], np.float32))
-    if constant(graph, ZOOM) is not None and used and all(one.name != ZOOM for one in graph.input):
-        graph.input.append(helper.make_tensor_value_info(ZOOM, TensorProto.FLOAT, [1]))
+        set_constant(graph, ZOOM, np.full(_frames(graph), zoom, np.float32))
+    held = constant(graph, ZOOM)
+    if held is not None and used and all(one.name != ZOOM for one in graph.input):
+        graph.input.append(helper.make_tensor_value_info(ZOOM, TensorProto.FLOAT, held.shape))
     return model
+
+
+def _frames(graph: onnx.GraphProto) -> int:
+    """How many frames the graph takes at a time: as many factors."""
+    return int(graph.input[0].type.tensor_type.shape.dim[0].dim_value) or 1
 
 
 def fix_zoom(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ Plain dataclasses: a vehicle that runs the model has NumPy, OpenCV and ONNX Runt
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -49,14 +49,21 @@ _OF_VERSION_2 = (
 LAYOUTS = layouts_of(TASKS)
 
 
+def of_batch(metadata: "Metadata", frames: int) -> "Metadata":
+    """The metadata of the same network that takes so many frames at a time."""
+    layouts = {name: text.replace("[1,", f"[{frames},", 1) for name, text in metadata.layouts.items()}
+    return replace(metadata, batch=frames, layouts=layouts)
+
+
 @dataclass(frozen=True)
 class Metadata:
     """Everything a reader of the file needs to use its outputs, and where the model came from.
 
-    `size` is (width, height) of the network, `trained_size` that of its training. `outputs` are what `layouts`
-    describes. `camera` is the camera of the training data, if it is known, in pixels of pictures of `camera_size`, the
-    training size; None in files without it. `things` are the classes that have instances; elsewhere an offset means
-    nothing. `own_classes`: the content of a label set that is none of advmtl's own, by which label files can be read.
+    `size` is (width, height) of the network, `trained_size` that of its training. `batch` is how many frames it takes
+    at a time, each with a zoom of its own. `outputs` are what `layouts` describes. `camera` is the camera of the
+    training data, if it is known, in pixels of pictures of `camera_size`, the training size; None in files without it.
+    `things` are the classes that have instances; elsewhere an offset means nothing. `own_classes`: the content of a
+    label set that is none of advmtl's own, by which label files can be read.
     `normalisation` happens inside the graph and is recorded for information: (pixel / 255 − mean) / deviation.
 
     A network knows the metres of `lens_outputs` for one focal length in its own pixels: a lens twice as long makes
@@ -86,6 +93,7 @@ class Metadata:
 
     advmtl_version: str
     size: tuple[int, int]
+    batch: int = 1
     format_version: int = FORMAT_VERSION
     outputs: tuple[str, ...] = (CLASSES, DEPTH)
     layouts: dict[str, str] = field(default_factory=lambda: dict(LAYOUTS))
@@ -123,6 +131,8 @@ class Metadata:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size {self.size} is not a width and a height")
         known = tuple(name for name in self.layouts if name != INPUT)
+        if self.batch < 1:
+            raise ValueError(f"batch {self.batch} is no number of frames")
         if not self.outputs or any(name not in known for name in self.outputs):
             raise ValueError(f"outputs {self.outputs} are not among {known}")
         if CLASSES in self.outputs and not self.class_names:
@@ -240,6 +250,7 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 # How JSON becomes the fields again; those that are not here are text.
 _READ: dict[str, Any] = {
     "size": _pair,
+    "batch": int,
     "format_version": int,
     "outputs": tuple,
     "own_classes": _optional(dict),
@@ -277,7 +288,7 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
         f"{KEY}.format": str(metadata.format_version),
         f"{KEY}.version": metadata.advmtl_version,
         f"{KEY}.configuration": f"{metadata.configuration} {metadata.configuration_hash}".strip(),
-        f"{KEY}.input": f"{INPUT}: {LAYOUTS[INPUT]}, H={height}, W={width}",
+        f"{KEY}.input": f"{INPUT}: {metadata.layouts.get(INPUT, LAYOUTS[INPUT])}, H={height}, W={width}",
     }
     if CLASSES in metadata.outputs:
         properties[f"{KEY}.classes"] = ", ".join(metadata.class_names)
@@ -329,8 +340,8 @@ def _of_frames(metadata: Metadata) -> dict[str, str]:
         )
     if metadata.of_lens and metadata.learnt_fx_px is not None:
         told[f"{KEY}.{ZOOM}"] = (
-            f"{ZOOM}: float32 [1], optional, {metadata.zoom:g} where it is not given: the frame's focal length in "
-            f"pixels of what the network sees, over {metadata.learnt_fx_px:g}"
+            f"{ZOOM}: float32 [{metadata.batch}], optional, {metadata.zoom:g} where it is not given: the frame's "
+            f"focal length in pixels of what the network sees, over {metadata.learnt_fx_px:g}"
         )
     return told
 

@@ -29,7 +29,7 @@ from export.quantize.fp16 import to_half
 from export.quantize.int8 import Target
 from export.quantize.sensitivity import Calibration, Quantisation, open_to_measure, to_integers
 from export.quantize.weights import overflowing
-from export.session import Processor, Session, open_session, this_processor
+from export.session import Processor, Session, filled, open_session, this_processor
 from export.stream import Skipped
 from preprocessing.ground import Fit, InputError, Lens, atomic_write
 from preprocessing.sets import ToldLens
@@ -49,6 +49,7 @@ class Options:
     lens: ToldLens | Lens | None = None
     fit: Fit | None = None
     sky: str = "infinite"
+    batch: int = 1
     calibration_frames: int = 100
     calibration: str = "minmax"
     bounds: Bounds = field(default_factory=Bounds)
@@ -59,13 +60,15 @@ class Options:
         if unknown or not self.precisions:
             raise InputError(f"precision {', '.join(unknown) or 'none'}: choose of {', '.join(PRECISIONS)}")
         self.where  # noqa: B018 it refuses what there is not
+        if self.batch > 1 and "int8" in self.precisions:
+            raise InputError(f"batch {self.batch} in int8: 8 bits are calibrated of one frame; choose fp32 or fp16")
         if self.calibration not in METHODS:
             raise InputError(f"calibration {self.calibration!r}: choose of {', '.join(METHODS)}")
 
     @property
     def where(self) -> Deployment:
         """Where the models will run. Raises: InputError."""
-        return Deployment(self.size, self.target, self.lens, self.fit, self.sky)
+        return Deployment(self.size, self.target, self.lens, self.fit, self.sky, self.batch)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class PrecisionReport:
 
     failed: by precision, why there is no model to measure. skipped: pictures that float32 was not checked on.
     processor: the one that all were measured on. truth: float32's metres against it, None where there is none.
+    config: what the network was trained by, for its card.
     """
 
     models: list[Candidate]
@@ -106,6 +110,7 @@ class PrecisionReport:
     processor: Processor = field(default_factory=this_processor)
     target: Target = "cpu"
     truth: TruthReport | None = None
+    config: Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -166,9 +171,8 @@ def export_precisions(
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name
         parity = export_checked(generator, metadata, path, pictures, options.target, config.task_table).parity
-        truth = check_truth(
-            open_session(path, "cpu", tasks=config.task_table), generator, config, count, trained.lenses
-        )
+        session = filled(open_session(path, "cpu", tasks=config.task_table, batches=True))
+        truth = check_truth(session, generator, config, count, trained.lenses)
         # Frames are shown as the files say, which need not be as they were in training.
         config = config.model_copy(update={"data": config.data.model_copy(update={"fit": metadata.fit})})
         if options.target == "gpu":
@@ -179,7 +183,16 @@ def export_precisions(
         written = [_write(one, path_of(one.precision, out), made[0], options) for one in made]
     names = [f"{source.format}:{source.root}" for source in config.data.val]
     return PrecisionReport(
-        written, parity, metadata, names, quantisation, failed, skipped, target=options.target, truth=truth
+        written,
+        parity,
+        metadata,
+        names,
+        quantisation,
+        failed,
+        skipped,
+        target=options.target,
+        truth=truth,
+        config=trained.config,
     )
 
 

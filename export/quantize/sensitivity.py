@@ -20,7 +20,7 @@ from export.convert import Comparison, differences, outputs_of
 from export.quantize.accept import Bounds, accuracy_drop, compare_models
 from export.quantize.calibrate import calibration_samples
 from export.quantize.int8 import Quantizer, Target, prepare_quantizer
-from export.session import Session, open_session
+from export.session import Session, filled, open_session
 from preprocessing.ground import progress
 
 Outputs = dict[str, NDArray]
@@ -47,12 +47,12 @@ def session_of(model: onnx.ModelProto, target: Target = "cpu") -> Session:
 
 
 def open_to_measure(path: Path, target: Target) -> Session:
-    """A model on the CPU; one for "gpu" exactly as it is written.
+    """A model on the CPU, a frame at a time; one for "gpu" exactly as it is written.
 
     ONNX Runtime's optimiser puts float layers beside integers into 8 bits too (`shield_float_convolutions`). TensorRT
     does not, and a graph for it has no shields.
     """
-    return open_session(path, "cpu", optimise=target == "cpu")
+    return filled(open_session(path, "cpu", optimise=target == "cpu", batches=True))
 
 
 def deviations(

@@ -20,10 +20,12 @@ from export.session.session import (
     Session,
     complete,
     fault_of,
+    filled,
     fit,
     prepare,
     spec_of,
     uncropped,
+    unknown,
     unpack,
 )
 from export.session.waiting import MeasuredWaiting, spinning

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, Task
-from export.session.session import Session
+from export.session.session import Session, Zoom
 from export.session.session import fit as resize_result
 from preprocessing.ground import Fit, InputError
 from preprocessing.sets import ToldLens
@@ -64,8 +64,8 @@ def session_of_network(generator: Any, metadata: "Metadata", tasks: Mapping[str,
     model = Deployable(generator, tasks, metadata.zoom, metadata.sky, metadata.size_factor)
     model = model.eval().to(device).to(memory_format=torch.channels_last)
 
-    def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
-        factor = None if zoom is None else torch.full((1,), zoom, device=device)
+    def network(image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
+        factor = None if zoom is None else torch.from_numpy(np.atleast_1d(np.float32(zoom))).to(device)
         with torch.inference_mode():
             outputs = model(torch.from_numpy(image).to(device), factor)
         # The copy to the host waits for the device.

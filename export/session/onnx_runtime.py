@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from export.graph import INPUT, ZOOM, Metadata, from_properties
 from export.session.cuda_driver import load_driver
 from export.session.processor import integers_here, this_processor, threads_here
-from export.session.session import Session
+from export.session.session import Session, Zoom
 from preprocessing.ground import InputError, first_line
 
 # Tried in this order by "auto".
@@ -183,13 +183,13 @@ def open_onnx(path: Path, provider: str, options: Any) -> Session:
     inputs = [(value.name, value.shape, value.type) for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
     width, height = metadata.size
-    check_described(path, metadata, inputs, [(INPUT, [1, height, width, 3], "tensor(uint8)")], names)
+    check_described(path, metadata, inputs, [(INPUT, [metadata.batch, height, width, 3], "tensor(uint8)")], names)
     takes_zoom = any(value.name == ZOOM for value in session.get_overridable_initializers())
 
-    def network(image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+    def network(image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
         given: dict[str, NDArray[Any]] = {INPUT: image}
         if zoom is not None:
-            given[ZOOM] = np.array([zoom], np.float32)
+            given[ZOOM] = np.full(metadata.batch, zoom, np.float32)
         try:
             return dict(zip(names, session.run(names, given), strict=True))
         except Exception as error:

@@ -30,6 +30,7 @@ def open_session(
     fit: Fit | None = None,
     runtime: str = "onnxruntime",
     runtimes: Mapping[str, Runtime] = RUNTIMES,
+    batches: bool = False,
 ) -> Session:
     """Open an exported `.onnx` file, a folder of them, a TensorRT `.engine`, a run folder or a `.pt` checkpoint.
 
@@ -42,7 +43,8 @@ def open_session(
     else to do; None: as proves faster on the first frames (`MeasuredWaiting`). tasks: a table with those that the model
     has learnt. lens: of the frames as they are, where they bring none (`told_lens`); None: the model's own. fit: crop,
     pad or stretch frames of another aspect; None: as the model says. runtime: a name of `runtimes`, what runs an
-    `.onnx` file; onnxruntime and openvino.
+    `.onnx` file; onnxruntime and openvino. batches: a file of several frames at a time will do, for
+    `Session.run_batch`.
     Raises: InputError, one line, for a missing file, a model that is not ours, a runtime or provider this machine
     lacks. A provider that is asked for runs, or it is an error; nothing falls back, at run time either.
     """
@@ -69,6 +71,11 @@ def open_session(
         session = replace(open_engine(path), tasks=tasks)
     else:
         raise InputError(f"{path}: not a model; give an .onnx or .engine file, a run folder or a .pt checkpoint")
+    if session.metadata.batch != 1 and not batches:
+        raise InputError(
+            f"{path}: takes {session.metadata.batch} frames at a time (export --batch) and is given one here; export "
+            "it without --batch, or see docs/deployed_file.md#several-cameras-at-a-time for a program of your own"
+        )
     return replace(session, lens=lens, fit=fit)
 
 

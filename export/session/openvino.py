@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from export.graph import CLASSES, DEPTH_ERROR, IGNORED_CLASS, INPUT, ZOOM, from_properties, read_properties
 from export.session.onnx_runtime import check_described
 from export.session.processor import threads_here
-from export.session.session import Session
+from export.session.session import Session, Zoom
 from preprocessing.ground import InputError, first_line
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def open_openvino(path: Path, asked: "Asked") -> Session:
     except Exception as error:  # its exceptions share no other parent
         raise InputError(f"{path}: OpenVINO cannot read it ({first_line(error)})") from None
     metadata = from_properties(read_properties(path), path)
+    if metadata.batch != 1:
+        raise InputError(f"{path}: takes {metadata.batch} frames at a time; --runtime openvino runs files of one")
     width, height = metadata.size
     names = [value.get_any_name() for value in model.outputs]
     inputs = [(one.get_any_name(), list(one.get_shape()), one.get_element_type()) for one in model.inputs]
@@ -129,7 +131,7 @@ class _Network:
         self._summed = summed and core.compile_model(summed, "CPU", settings).create_infer_request()
         self._zoom, self._frames, self._broken = zoom, 0, False
 
-    def __call__(self, image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
         look = self._summed and (self._broken or self._frames % CHECKED_EVERY == 0)
         self._frames += 1
         request = self._summed if look else self._request

@@ -3,7 +3,7 @@
 Nothing here imports torch or a runtime: NumPy and OpenCV are enough.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS, ErrorScale, Task, TaskSpec, names_of, tasks_of, with_derived
-from export.graph import CLASSES, DEPTH, DEPTH_ERROR, IGNORED_CLASS, Metadata, View, view_of
-from preprocessing.ground import Fit, Framing, LabelSet, Lens
+from export.graph import CLASSES, DEPTH, DEPTH_ERROR, IGNORED_CLASS, Metadata, View, of_batch, view_of
+from preprocessing.ground import Fit, Framing, InputError, LabelSet, Lens
 from preprocessing.sets import ToldLens
+
+Zoom = float | NDArray[np.float32]
+"""The factor of the lens of all frames of a batch, or float32 `[N]`, one each."""
 
 
 class Network(Protocol):
@@ -21,7 +24,7 @@ class Network(Protocol):
     `zoom` times as long as the one that depth was learnt for, which is given only to a session that `takes_zoom`.
     """
 
-    def __call__(self, image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]: ...
+    def __call__(self, image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]: ...
 
 
 class _Plain(Protocol):
@@ -117,10 +120,10 @@ class Session:
         """
         return view_of(self.metadata, frame, self.lens if lens is None else lens, self.fit)
 
-    def infer(self, image: NDArray[np.uint8], zoom: float | None = None) -> dict[str, NDArray[Any]]:
+    def infer(self, image: NDArray[np.uint8], zoom: Zoom | None = None) -> dict[str, NDArray[Any]]:
         """`network`, for a lens `zoom` times as long as the one that depth was learnt for; None: the file's own."""
         own = self.metadata.zoom
-        if zoom is None or zoom == own or not self.metadata.of_lens:
+        if zoom is None or np.all(np.float32(zoom) == np.float32(own)) or not self.metadata.of_lens:
             return self.network(image)
         if self.takes_zoom:
             return self.network(image, zoom)  # type: ignore[call-arg]
@@ -131,18 +134,55 @@ class Session:
 
         lens: of this frame as it is; None: that of the session. Raises: InputError where the frame cannot have it.
         """
+        if self.metadata.batch != 1:
+            raise InputError(f"this model takes {self.metadata.batch} frames at a time: give them to `run_batch`")
         view = self.view((frame.shape[1], frame.shape[0]), lens)
         result = unpack(self.infer(view.framing.picture(frame)[None], view.zoom), view.framing)
         return complete(result, self.metadata, self.tasks)
 
+    def run_batch(
+        self, frames: Sequence[NDArray[np.uint8]], lenses: Sequence[ToldLens | Lens | None] | None = None
+    ) -> list[Result]:
+        """Infer as many frames as the file takes at a time (`metadata.batch`), uint8 `[H, W, 3]` RGB, each of any size.
 
-def _rescaled(outputs: dict[str, NDArray[Any]], factor: float, metadata: Metadata) -> dict[str, NDArray[Any]]:
+        lenses: of each frame as it is; None: that of the session. Raises: InputError for another number of frames, or
+        a lens that a frame cannot have.
+        """
+        count = self.metadata.batch
+        lenses = [None] * len(frames) if lenses is None else lenses
+        if len(frames) != count or len(lenses) != count:
+            raise InputError(f"{len(frames)} frames, {len(lenses)} lenses: this model takes {count} at a time")
+        views = [self.view((frame.shape[1], frame.shape[0]), lens) for frame, lens in zip(frames, lenses, strict=True)]
+        images = np.stack([view.framing.picture(frame) for view, frame in zip(views, frames, strict=True)])
+        outputs = self.infer(images, np.array([view.zoom for view in views], np.float32))
+        singles = [{name: value[i : i + 1] for name, value in outputs.items()} for i in range(count)]
+        return [
+            complete(unpack(one, view.framing), self.metadata, self.tasks)
+            for one, view in zip(singles, views, strict=True)
+        ]
+
+
+def filled(session: Session) -> Session:
+    """The same model as one of a frame at a time, its batch filled with copies of it: to measure it as others are."""
+    count = session.metadata.batch
+    if count == 1:
+        return session
+
+    def network(image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
+        outputs = session.infer(np.repeat(image, count, axis=0), zoom)
+        return {name: value[:1] for name, value in outputs.items()}
+
+    return replace(session, network=network, metadata=of_batch(session.metadata, 1), takes_zoom=True)
+
+
+def _rescaled(outputs: dict[str, NDArray[Any]], factor: Zoom, metadata: Metadata) -> dict[str, NDArray[Any]]:
     """The outputs with the metres of a lens `factor` times as long; normals and the like need the graph's own input."""
     low, high = metadata.depth_range_m or (0.0, np.inf)
     scaled = dict(outputs)
     if DEPTH in outputs:
         metres = outputs[DEPTH]
-        within = np.clip(metres * np.float32(factor), np.float32(low), np.float32(high))
+        factors = np.reshape(factor, (-1, 1, 1)).astype(np.float32)
+        within = np.clip(metres * factors, np.float32(low), np.float32(high))
         scaled[DEPTH] = np.where(np.isposinf(metres), metres, within)
     return scaled
 

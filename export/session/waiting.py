@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.session.session import Network
+from export.session.session import Network, Zoom
 from preprocessing.ground import InputError
 
 WAYS = ("sleep", "spin")
@@ -68,7 +68,7 @@ class MeasuredWaiting:
         sleep, spin = (1e3 * statistics.median(self._times[way].within) for way in WAYS)
         return f"threads {self.chosen}: {sleep:.1f} ms in the network asleep, {spin:.1f} spinning"
 
-    def __call__(self, image: NDArray[np.uint8], zoom: float | None = None, /) -> dict[str, NDArray[Any]]:
+    def __call__(self, image: NDArray[np.uint8], zoom: Zoom | None = None, /) -> dict[str, NDArray[Any]]:
         """Run a frame in the way whose turn it is."""
         with self._lock:
             way, timed = self.chosen, False

@@ -15,25 +15,21 @@ Picture = NDArray[np.uint8]
 PANEL_WIDTH = 512  # smaller networks are drawn enlarged, by a whole factor, so that the text is readable
 
 
-def _even(picture: Picture) -> Picture:
-    """Pad to even sides: the video's chroma has half resolution."""
-    height, width = picture.shape[:2]
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=BACKGROUND)
-
-
 class Painter:
     """Draws the frames of one model; legends are drawn once. All its pictures have one size."""
 
     def __init__(self, metadata: Metadata, tasks: Mapping[str, Task] = TASKS) -> None:
         self.metadata, self.spec = metadata, spec_of(metadata)
         self.tasks = tasks_of(metadata.outputs, tasks)
-        self.factor = max(1, round(PANEL_WIDTH / metadata.size[0]))
-        width = self.factor * metadata.size[0]
-        strips = [task.arrays.footer(self.spec, width) for task in self.tasks.values()]
-        height = max(len(strip) for strip in strips)
-        self.footer = np.hstack(
-            [np.pad(strip, ((0, height - len(strip)), (0, 0), (0, 0)), constant_values=BACKGROUND) for strip in strips]
-        )
+        factor = max(1, round(PANEL_WIDTH / metadata.size[0]))
+        self.panel = factor * metadata.size[0], factor * metadata.size[1]  # (width, height) [px]
+        strips = [task.arrays.footer(self.spec, self.panel[0]) for task in self.tasks.values()]
+        height, width = self.panel[1] + max(len(strip) for strip in strips), self.panel[0] * len(strips)
+        # Even sides: a film's chroma has half resolution.
+        self.empty = np.full((height + height % 2, width + width % 2, 3), BACKGROUND, np.uint8)
+        for number, strip in enumerate(strips):
+            left = number * self.panel[0]
+            self.empty[self.panel[1] : self.panel[1] + len(strip), left : left + self.panel[0]] = strip
 
     def paint(self, image: Picture, result: Result) -> Picture:
         """Draw `result` beside its frame at network size, uint8 `[h, w, 3]` RGB, with the legends below.
@@ -45,9 +41,13 @@ class Painter:
             whole = np.full((framing.size[1], framing.size[0], 3), BACKGROUND, np.uint8)
             whole[framing.shown] = image
             image, result = whole, uncropped(result)
-        outputs = result.outputs
-        row = np.hstack([task.arrays.paint(image, outputs, self.spec) for task in self.tasks.values()])
-        if self.factor > 1:
-            size = (self.factor * row.shape[1], self.factor * row.shape[0])
-            row = np.asarray(cv2.resize(row, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-        return _even(np.vstack([row, self.footer]))
+        width, height = self.panel
+        drawn = self.empty.copy()
+        for number, task in enumerate(self.tasks.values()):
+            painted = task.arrays.paint(image, result.outputs, self.spec)
+            place = drawn[:height, number * width : (number + 1) * width]
+            if painted.shape == place.shape:
+                place[...] = painted
+            else:
+                cv2.resize(painted, self.panel, dst=place, interpolation=cv2.INTER_NEAREST)
+        return drawn

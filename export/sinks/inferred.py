@@ -14,6 +14,8 @@ from advmtl.tasks import TASKS, Task
 from export.graph import DEPTH_ERROR, Metadata, View
 from export.session import Result, complete
 from export.sinks.draw import Painter
+from export.sources import Distortion
+from preprocessing.ground import Lens
 
 Record = Callable[[dict[str, Any]], None]
 
@@ -24,11 +26,12 @@ class Inferred:
 
     index: its number among the frames read from the source, from 0; dropped ones leave gaps. image: uint8 `[h, w, 3]`
     RGB at the network's size, without what stands beside a padded frame. frame_size: (width, height) in the source
-    [px]. view: how it was shown, and whose lens its metres are of. timestamp_ns, frame_id: see `Loaded`.
+    [px]. view: how it was shown, and whose lens its metres are of. timestamp_ns, frame_id, lens, distortion:
+    see `Loaded`.
     started: when the frame was there (`time.perf_counter`). dropped: frames dropped until it was inferred. decode_ms,
     wait_ms and net_ms: decoding and resizing, waiting for the network, the network. turn_ms: with several frames in
     flight, waiting for those before it; None with one. fault: why the result means nothing (`session.fault_of`), NaN
-    in it say; None where it is sound.
+    in it say; None where it is sound. damage: of the frame itself, see `Loaded`.
     """
 
     index: int
@@ -46,6 +49,9 @@ class Inferred:
     turn_ms: float | None = None
     fault: str | None = None
     frame_id: str = ""
+    lens: Lens | None = None
+    distortion: Distortion | None = None
+    damage: str = ""
 
     @property
     def timestamp_s(self) -> float | None:
@@ -76,6 +82,7 @@ class Inferred:
             **{name: round(value, 3) for name, value in times.items()},
             "dropped": self.dropped,
             "fault": self.fault,
+            "damage": self.damage or None,
             **self._stated(),
         }
 
@@ -92,6 +99,21 @@ RECORD_VERSION = 2
 """Of records, arrays and reports; 1 had none, metres of the training lens, frames stretched, and the sky finite."""
 
 OnFrame = Callable[[Inferred], None]
+
+
+def lens_of_maps(frame: Inferred) -> Lens | None:
+    """The lens of a result's maps in their own pixels: resized, cropped, and without what a frame was padded with.
+
+    It is the one that metres are of; where a model's outputs depend on none, the source's. None where nobody tells one.
+    """
+    known, framing = frame.view.lens or frame.lens, frame.view.framing
+    if known is None:
+        return None
+    lens = framing.lens(known)
+    if framing.plain:
+        return lens
+    rows, columns = framing.shown
+    return lens.cropped(columns.start, rows.start, (columns.stop - columns.start, rows.stop - rows.start))
 
 
 class Delivery:

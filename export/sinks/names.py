@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from preprocessing.ground import ARRAYS, PICTURE, is_free
+from preprocessing.ground import ARRAYS, PICTURE, beginning_kind, is_free
 
-KINDS = {".png": PICTURE, ".npz": ARRAYS}
+WRITTEN = "written by advmtl"
+"""Stands in the header of a file of points."""
+KINDS = {".png": PICTURE, ".npz": ARRAYS, ".ply": beginning_kind("points of infer", f"comment {WRITTEN}".encode())}
 """By the ending of a file: how one of a former stream is known. Of any other, none is."""
 
 

@@ -1,24 +1,36 @@
 """Where the results of a stream go: a table of kinds of files, and all of them opened and closed together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from export.sinks.arrays import open_arrays
+from export.sinks.bag import open_bag_sink
+from export.sinks.clouds import open_cloud, open_clouds
+from export.sinks.depth_video import open_depth_video
 from export.sinks.draw import Painter
 from export.sinks.film import open_film
 from export.sinks.inferred import Delivery, Inferred, OnFrame, Record, Sink, completed
 from export.sinks.log import open_frame_log
+from export.sinks.maps import open_maps
 from export.sinks.pictures import open_pictures
-from export.sinks.setting import Setting
+from export.sinks.rerun_file import open_rerun
+from export.sinks.setting import MapSize, Setting
 from export.sinks.window import Window
 from preprocessing.ground import InputError
 
 OpenSink = Callable[[Path, Setting], AbstractContextManager[Sink]]
 
-SINKS: dict[str, OpenSink] = {"": open_pictures, ".mp4": open_film, ".mkv": open_film}
+SINKS: dict[str, OpenSink] = {
+    "": open_pictures,
+    ".mp4": open_film,
+    ".mkv": open_film,
+    ".mcap": open_bag_sink,
+    ".ply": open_cloud,
+    ".rrd": open_rerun,
+}
 """By the ending of `--out`; the empty one is a folder."""
 
 
@@ -35,15 +47,36 @@ def sink_of(out: Path) -> OpenSink:
 class Outputs:
     """Where the results of a stream go; nothing by default.
 
-    out: a file of a kind in `SINKS`, or a folder for PNG files. fps: rate of a film, 0 = that of the source. arrays:
-    folder for one `.npz` a frame (see `open_arrays`). log: file for a line of JSON a frame. show: a live window.
+    out: a file of a kind in `SINKS`, or a folder for PNG files, or several of them. fps: a constant rate of films, 0 =
+    the times of the source. arrays: folder for one `.npz` a frame (see `open_arrays`). log: file for a line of JSON a
+    frame. show: a live window. raw: folder for the maps of each frame as PNG (see `open_maps`); raw_size: whether these
+    and the depth video have the network's size or the frame's. depth_video: file for depth (see `open_depth_video`).
+    clouds: folder for points (see `open_clouds`). codec: of films, `auto` or of `CODECS`.
     """
 
-    out: Path | None = None
+    out: Path | Sequence[Path] | None = None
     fps: float = 0.0
     arrays: Path | None = None
     log: Path | None = None
     show: bool = False
+    raw: Path | None = None
+    raw_size: MapSize = "network"
+    depth_video: Path | None = None
+    clouds: Path | None = None
+    codec: str = "auto"
+
+    @property
+    def outs(self) -> tuple[Path, ...]:
+        """All paths of `out`."""
+        if self.out is None:
+            return ()
+        return (self.out,) if isinstance(self.out, str | Path) else tuple(self.out)
+
+    @property
+    def paths(self) -> list[Path]:
+        """All that is written, the log last."""
+        others = (self.raw, self.depth_video, self.clouds, self.arrays, self.log)
+        return [*self.outs, *(path for path in others if path is not None)]
 
 
 @contextmanager
@@ -54,19 +87,25 @@ def open_outputs(
 
     `stop` is called when the user closes the window. Raises: InputError for what cannot be written or shown.
     """
+    kinds = [(sink_of(path), path) for path in outputs.outs]
     with ExitStack() as stack:
         sinks: list[Sink] = []
-        kind = None if outputs.out is None else sink_of(outputs.out)
         if outputs.show:
             window = Window()
             stack.callback(window.close)
             sinks.append(_shown(window, stop))
         record = stack.enter_context(open_frame_log(outputs.log))
-        if outputs.arrays is not None:
-            sinks.append(stack.enter_context(open_arrays(outputs.arrays, setting)))
-        if kind is not None and outputs.out is not None:
-            # Last, so that it is closed first: an incomplete video is reported with all else in place.
-            sinks.append(stack.enter_context(kind(outputs.out, setting)))
+        maps: list[tuple[OpenSink, Path | None]] = [
+            (open_arrays, outputs.arrays),
+            (open_maps, outputs.raw),
+            (open_clouds, outputs.clouds),
+            (open_depth_video, outputs.depth_video),
+        ]
+        # Files of the whole stream last, so that they are closed first: an incomplete one is reported with all else
+        # in place.
+        for opened, path in (*maps, *kinds):
+            if path is not None:
+                sinks.append(stack.enter_context(opened(path, setting)))
         yield (_shared(sinks, setting) if sinks else None), record
 
 

@@ -15,13 +15,25 @@ DEFAULT_FPS = 10.0
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """How a raw picture is bent, in the words of a CameraInfo: `distortion_model` and D, for coordinates over focal
+    lengths, so the same at every size.
+    """
+
+    model: str
+    coefficients: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Loaded:
     """One decoded frame, uint8 `[H, W, 3]` RGB.
 
     timestamp_ns: its time in the video [ns]; of a message that of its header, to the nanosecond; of a live source that
     of the clock (Unix time) when it arrived; None where there is none. arrived: when it arrived on
-    `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it. frame_id: the
-    coordinate frame that a message names, handed through.
+    `time.perf_counter`, for live sources only. lens: of this frame as it is, where the source tells it, and
+    distortion: how it departs from it; None where it does not, or nobody says so. frame_id: the coordinate frame that a
+    message names, handed through. damage: why it is not whole, "" where it is or nobody
+    knows.
     """
 
     name: str
@@ -30,6 +42,8 @@ class Loaded:
     arrived: float | None = None
     lens: Lens | None = None
     frame_id: str = ""
+    distortion: Distortion | None = None
+    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,17 @@ class Source:
     total: int | None
     fps: float
     live: bool = False
+
+
+def without_lens(source: Source) -> Source:
+    """The source with no lens of its own: a user has told another."""
+
+    def frames() -> Frames:
+        with closing(source.frames()) as taken:
+            for frame in taken:
+                yield replace(frame, lens=None) if isinstance(frame, Loaded) else frame
+
+    return replace(source, frames=frames)
 
 
 def looped(source: Source, times: int) -> Source:

@@ -137,7 +137,8 @@ class _Way:
             image = np.ascontiguousarray(image[top : top + height, left : left + width])
             if lens is None and frame.lens is not None:
                 lens = frame.lens.cropped(left, top, (width, height))
-        return replace(frame, image=image, lens=lens)
+        bent = None if self.draw is not None else frame.distortion
+        return replace(frame, image=image, lens=lens, distortion=bent)
 
 
 def _distorts(path: Path) -> bool:

@@ -1,13 +1,14 @@
 """How a source is read: every frame or the latest, how many, how often, and how long a lost one is tried again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.sources.camera_settings import CameraSettings
-from export.sources.frames import Source, looped
+from export.sources.frames import Source, looped, without_lens
 from export.sources.opening import open_source
 from export.sources.preparing import Preparing
+from export.sources.video import Film
 from preprocessing.ground import InputError
 
 POLICIES = ("auto", "every", "latest")
@@ -24,6 +25,8 @@ class Reading:
     is never more than one in it, and a session opened for several would be slower for it.
     camera: what is asked of a camera. live: yes or no says whether a URL or pipe is live; auto: by what it announces.
     preparing: what is done to each frame before it is shown.
+    topic: of a bag, the pictures that are read; None = its only one. own_lens: False where a user tells another lens
+    than the source does. film: how video files are read.
     Raises: InputError for values that cannot be.
     """
 
@@ -35,6 +38,9 @@ class Reading:
     camera: CameraSettings | None = None
     live: str = "auto"
     preparing: Preparing | None = None
+    topic: str | None = None
+    own_lens: bool = True
+    film: Film = field(default_factory=Film)
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -54,7 +60,17 @@ class Reading:
         if isinstance(source, Source):
             opened = source
         else:
-            opened = open_source(source, self.reconnect_s, without, camera=self.camera, live=self.live)
+            opened = open_source(
+                source,
+                self.reconnect_s,
+                without,
+                camera=self.camera,
+                live=self.live,
+                topic=self.topic,
+                film=self.film,
+            )
+        if not self.own_lens:
+            opened = without_lens(opened)
         if self.preparing is not None:
             opened = self.preparing.of(opened)
         if self.in_flight > 1 and self.takes_latest(opened):

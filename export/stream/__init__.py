@@ -8,7 +8,7 @@ NumPy, OpenCV and what runs the model are all that it needs.
 """
 
 from export.sinks import Inferred, OnFrame, Outputs, Painter, Record, unique_name
-from export.sources import Frames, Loaded, Notice, Reading, Skipped, Source, find_images, looped, open_source
+from export.sources import Film, Frames, Loaded, Notice, Reading, Skipped, Source, find_images, looped, open_source
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport, print_report
 from export.stream.stream import infer, infer_from, run

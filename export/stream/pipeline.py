@@ -57,6 +57,7 @@ class StreamState:
     last_done: float = 0.0
     skipped: Listed = field(default_factory=lambda: Listed("skipped"))
     faulty: Listed = field(default_factory=lambda: Listed("with invalid outputs"))
+    damaged: Listed = field(default_factory=lambda: Listed("not whole"))
     notices: list[str] = field(default_factory=list)
     dropped: int = 0
     interrupted: bool = False
@@ -172,6 +173,9 @@ def _infer(run: StreamState, session: Session, job: _Job) -> Inferred:
         frame_size=(width, height),
         timestamp_ns=job.frame.timestamp_ns,
         frame_id=job.frame.frame_id,
+        lens=job.frame.lens,
+        distortion=job.frame.distortion,
+        damage=job.frame.damage,
         started=job.started,
         view=job.view,
         dropped=run.dropped,
@@ -190,6 +194,8 @@ def _deliver(
         start = time.perf_counter()
         if frame.fault is not None:
             run.faulty.add(frame.name, frame.fault, run.source.description)
+        if frame.damage:
+            run.damaged.add(frame.name, frame.damage, run.source.description)
         if take is not None:
             take(frame)
         end = time.perf_counter()
@@ -227,7 +233,7 @@ def overlap(
         for thread in threads:
             # A camera may block in its read for long; its thread is a daemon and is not awaited then.
             thread.join(timeout=2.0)
-    for listed in (run.skipped, run.faulty):
+    for listed in (run.skipped, run.faulty, run.damaged):
         listed.sum_up(run.source.description)
     if run.error is not None:
         raise run.error

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Listed:
-    """Frames that are skipped or have invalid outputs; `word` names the kind in the log. One thread adds them."""
+    """Frames that are skipped, have invalid outputs or are not whole; `word` names the kind in the log. One thread adds
+    them.
+    """
 
     word: str
     count: int = 0
@@ -54,9 +56,10 @@ class StreamReport:
     frames_per_second is more than total gives. The first `warm_up` frames count in `frames` only. `dropped` frames came
     too fast (policy "latest"). skipped: names and reasons of those that could not be read, the first of
     `skipped_frames`; faulty: the same of those whose result means nothing, NaN in it say, among `frames` and handed on
-    with the others; lost: a live source ended by itself and stayed away; notices: what else happened to the source, the
-    first of them, and whose lens the metres are of. view: how the first frame was shown (`View.facts`), None without a
-    frame. version: of what its values mean.
+    with the others; damaged: the same of those that are not whole and are kept; lost: a live source ended by
+    itself and stayed away; notices: what else happened to the source, the first of them, and whose lens the metres are
+    of. view: how the first frame was shown (`View.facts`), None without a frame.
+    version: of what its values mean.
     """
 
     source: str
@@ -78,12 +81,14 @@ class StreamReport:
     frames_per_second: float
     stages: dict[str, Latency]
     view: dict[str, Any] | None = None
+    damaged_frames: int = 0
+    damaged: list[tuple[str, str]] = field(default_factory=list)
     version: int = 2
 
     @property
     def complete(self) -> bool:
-        """Whether every frame could be read and has valid outputs."""
-        return not self.skipped_frames and not self.faulty_frames
+        """Whether every frame could be read whole and has valid outputs."""
+        return not (self.skipped_frames or self.faulty_frames or self.damaged_frames)
 
     @property
     def exit_code(self) -> int:
@@ -93,19 +98,23 @@ class StreamReport:
         return 0 if self.complete else EXIT_SKIPPED
 
     def lost_lines(self) -> list[str]:
-        """A line for every frame that was skipped or has invalid outputs."""
+        """A line for every frame that was skipped, has invalid outputs or is not whole."""
         lines = [f"skipped {name}: {reason}" for name, reason in self.skipped]
         if self.skipped_frames > len(self.skipped):
             lines.append(f"and {self.skipped_frames - len(self.skipped)} more skipped")
         lines += [f"invalid outputs on {name}: {reason}" for name, reason in self.faulty]
         if self.faulty_frames > len(self.faulty):
             lines.append(f"and {self.faulty_frames - len(self.faulty)} more with invalid outputs")
+        lines += [f"not whole: {name}: {reason}" for name, reason in self.damaged]
+        if self.damaged_frames > len(self.damaged):
+            lines.append(f"and {self.damaged_frames - len(self.damaged)} more not whole")
         return lines
 
     def summary(self) -> list[str]:
         """The lines below the latencies."""
         left_out = f"; {self.dropped} dropped" if self.dropped else ""
         left_out += f"; {self.faulty_frames} with invalid outputs" if self.faulty_frames else ""
+        left_out += f"; {self.damaged_frames} not whole" if self.damaged_frames else ""
         return [
             *([self.note] if self.note else []),
             f"{self.frames} frames, {self.frames_per_second:.1f} frames/s with the stages overlapped"

@@ -6,7 +6,9 @@ publishes them.
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from advmtl.infer_options import InferOptions, check_files, check_places
 from export.graph import told_lens
 from export.session import WARM_UP, Session, open_session, spinning
 from export.sinks import RECORD_VERSION, Inferred, OnFrame, Outputs, Setting, completed, open_outputs
-from export.sources import CameraSettings, Preparing, Reading, Source, crop_of, find_images
+from export.sources import CameraSettings, Film, Preparing, Reading, Source, bag_of, crop_of, find_images
 from export.stream.pipeline import StreamState, overlap
 from export.stream.queue import session_threads
 from export.stream.report import StreamReport
@@ -49,9 +51,12 @@ def run(
 
 
 def infer(
-    session: Session, source: Source | str | Path, outputs: Outputs | Path | None = None, reading: Reading | None = None
+    session: Session,
+    source: Source | str | Path,
+    outputs: Outputs | Path | Sequence[Path] | None = None,
+    reading: Reading | None = None,
 ) -> StreamReport:
-    """Run `session` over `source` into `outputs`; a path alone is where the drawn frames go.
+    """Run `session` over `source` into `outputs`; paths alone are where the drawn frames go.
 
     A frame that cannot be read is listed and left out. The first Ctrl-C or SIGTERM ends the stream and finishes the
     files, the second, like any error, leaves no video behind.
@@ -60,9 +65,16 @@ def infer(
     reading = reading or Reading()
     outputs = outputs if isinstance(outputs, Outputs) else Outputs(outputs)
     check_own(source, outputs)
-    results = [path for path in (outputs.out, outputs.arrays) if path is not None]
-    shared = StreamState(reading.open(source, results), reading)
-    setting = Setting(session.metadata, outputs.fps or shared.source.fps, session.tasks)
+    shared = StreamState(reading.open(source, outputs.paths), reading)
+    setting = Setting(
+        session.metadata,
+        outputs.fps or shared.source.fps,
+        session.tasks,
+        constant=bool(outputs.fps),
+        codec=outputs.codec,
+        map_size=outputs.raw_size,
+        notice=shared.notice,
+    )
     started = time.perf_counter()
     with (
         stop_requests(shared.interrupt),
@@ -70,7 +82,7 @@ def infer(
         _progress(shared) as bar,
     ):
         overlap(shared, session, take, record, bar.advance if bar is not None else _nobody)
-    return _report(shared, session, [outputs.out, outputs.arrays, outputs.log], started)
+    return _report(shared, session, outputs.paths, started)
 
 
 def infer_from(options: InferOptions) -> StreamReport:
@@ -91,8 +103,11 @@ def infer_from(options: InferOptions) -> StreamReport:
         ),
         live=options.live,
         preparing=None if preparing.nothing else preparing,
+        topic=options.topic,
+        own_lens=lens is None,
+        film=Film(options.damaged, options.fps),
     )
-    outputs = Outputs(options.out, options.fps, options.arrays, options.log, options.show)
+    outputs = Outputs(**{one.name: getattr(options, one.name) for one in fields(Outputs)})
     threads = session_threads(options.model, options.threads, options.in_flight)
     if preparing.undistort is not None:  # each frame brings the lens that it was drawn for
         lens = None
@@ -115,14 +130,20 @@ def check_own(source: Source | str | Path, outputs: Outputs) -> None:
         return
     check_places(vars(outputs), inputs_in("the source", source))
     folder = Path(source).expanduser()
-    if outputs.out is None or not outputs.out.is_dir():
-        return
-    if folder.is_file():
-        check_among("--out", outputs.out, folder.parent, [(folder.stem, folder)], PICTURE)
-    elif folder.is_dir():
-        paths = find_images(folder)
-        read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
-        check_among("--out", outputs.out, folder, read, PICTURE)
+    bag = bag_of(source)
+    for out in outputs.outs:
+        if bag is not None:
+            if bag.is_dir() and out.resolve().parent == bag.resolve():
+                raise InputError(f"--out {out}: lies in the bag {bag}, as one of its files; give a place beside it")
+            continue
+        if not out.is_dir():
+            continue
+        if folder.is_file():
+            check_among("--out", out, folder.parent, [(folder.stem, folder)], PICTURE)
+        elif folder.is_dir():
+            paths = find_images(folder)
+            read = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in paths]
+            check_among("--out", out, folder, read, PICTURE)
 
 
 def _nobody() -> None:
@@ -140,14 +161,14 @@ def _progress(run: StreamState) -> AbstractContextManager[Any]:
     return progress("infer", total if limit is None else min(limit, total or limit))
 
 
-def _report(run: StreamState, session: Session, out: list[Path | None], started: float) -> StreamReport:
+def _report(run: StreamState, session: Session, out: list[Path], started: float) -> StreamReport:
     frames = run.total.count
     warm_up = max(0, min(WARM_UP, frames - 1))
     since = run.first_done[warm_up - 1] if warm_up else started
     timers = {**run.timers, "total": run.total}
     return StreamReport(
         source=run.source.description,
-        out=[str(path) for path in out if path is not None],
+        out=[str(path) for path in out],
         provider=session.provider,
         note=session.told,
         model_size=session.metadata.size,
@@ -158,6 +179,8 @@ def _report(run: StreamState, session: Session, out: list[Path | None], started:
         skipped=run.skipped.first,
         faulty_frames=run.faulty.count,
         faulty=run.faulty.first,
+        damaged_frames=run.damaged.count,
+        damaged=run.damaged.first,
         notices=run.notices,
         interrupted=run.interrupted,
         lost=run.lost,

@@ -25,6 +25,10 @@ class Views:
 
     def at(self, name: str, size: tuple[int, int], lens: Lens | None = None) -> View:
         """The same by a frame's name, size and lens."""
+        metadata = self._session.metadata
+        if lens is not None and metadata.of_lens and metadata.learnt_fx_px is None and self._session.lens is None:
+            lens = None  # nobody asked for it
+            self._once("unused lens", "the frames tell their lens, but this model does not tell its own: left out")
         view = self._of_size.get(size) if lens is None else None
         if view is not None:
             return view

@@ -29,8 +29,22 @@ PLAIN = {
     *("fill", "infinity", "sky", "labels", "setting", "rectify", "labels_on", "left", "right", "left_info"),
     *("right_info", "truth", "init_part", "input", "scales", "sliding_window", "stride", "protocol", "official"),
     *("metrics", "objective", "sampler", "pruner", "reference", "title", "by", "provider", "fit", "target"),
-    *("calibration", "policy", "runtime", "verify", "crop", "camera_size", "camera_format", "live"),
     *("kind", "hidden", "kinds"),
+    *(
+        "calibration",
+        "policy",
+        "runtime",
+        "verify",
+        "crop",
+        "camera_size",
+        "camera_format",
+        "live",
+        "raw_size",
+        "waiting",
+        "damaged",
+        "topic",
+        "codec",
+    ),
 }
 # Outputs that are folders; all others are files, of an ending that the command takes.
 SHARED = {("synth", "out"), ("preprocess", "out"), ("quality", "out"), ("train", "out")}

@@ -15,7 +15,7 @@ from advmtl.compare import comparison as compare_module
 from advmtl.compare.comparison import compare
 from advmtl.compare.configs import Difference, differences, single_task
 from advmtl.compare.metrics import Row
-from advmtl.compare.table import grids
+from advmtl.compare.table import Grid, grids
 from advmtl.config import Config, load_config
 from advmtl.config.typed import validate
 from preprocessing.ground.errors import InputError
@@ -142,3 +142,12 @@ def test_budgets_of_steps_must_agree(configs: list[Config]) -> None:
     other = load_config(configs[0].model_dump(mode="json"), ["train.max_steps=9", "name=other"])
     with pytest.raises(InputError, match=r"train\.max_steps is None in plain and 9 in other"):
         compare_module.check_comparable([configs[0], other])
+
+
+def test_a_table_too_wide_for_a_terminal_has_rows_for_columns() -> None:
+    many = Grid("t", ("trial", *(f"key_{i}" for i in range(9))), (("0", *"123456789"), ("1", *"abcdefghi")))
+    turned = many.within(40)
+    assert turned.heads == ("trial", "0", "1") and turned.rows[:2] == (("key_0", "1", "a"), ("key_1", "2", "b"))
+    assert many.within(200) is many
+    tall = Grid("t", ("a word that is long", "b"), tuple((str(i), "x") for i in range(9)))
+    assert tall.within(10) is tall, "turned it would be wider"

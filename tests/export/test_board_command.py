@@ -30,7 +30,10 @@ LINE += ["--limit", "7", "--loop", "2", "--reconnect-seconds", "1.5", "--fps", "
 LINE += ["--in-flight", "4", "--provider", "cpu", "--report", "r.json", "--camera", "c.json", "--fx-px", "700"]
 LINE += ["--hfov-deg", "60", "--fit", "crop", "--runtime", "openvino", "--undistort", "--crop", "0,8,64,32"]
 LINE += ["--camera-size", "640x480", "--camera-fps", "15", "--camera-format", "MJPG", "--camera-exposure", "4"]
-LINE += ["--live", "yes", "--waiting", "spin"]
+LINE += ["--live", "yes", "--waiting", "spin", "--out", "o.rrd", "--raw", "w", "--raw-size", "frame"]
+LINE += ["--clouds", "c", "--depth-video", "d.mkv", "--codec", "hevc"]
+LINE += ["--topic", "/camera/image_raw"]
+LINE += ["--damaged", "keep"]
 
 
 @pytest.mark.parametrize("line", [LINE[:2], LINE], ids=["defaults", "all"])

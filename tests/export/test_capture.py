@@ -289,7 +289,7 @@ def test_addresses_go_to_the_backend_that_reads_them(monkeypatch: pytest.MonkeyP
         "2": (2, True),
         "/dev/video3": (3, True),
         "rtsp://a/b": ("rtsp://a/b", True),
-        "http://a/b.mp4": (None, True),  # this one announces no end
+        "http://a/stream": (None, True),  # this one announces no end
     }
     for text, (target, live) in cases.items():
         assert open_source(text).live == live

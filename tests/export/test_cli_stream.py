@@ -14,12 +14,14 @@ def test_infer_into_everything(model_path: Path, picture_folder: Callable[[int],
     result = advmtl(
         *("infer", model_path, folder, "--loop", 2, "--out", paths["mkv"], "--arrays", paths["arrays"]),
         *("--log", paths["jsonl"], "--report", paths["json"], "--threads", 1, "--policy", "every", "--in-flight", 2),
+        *("--out", tmp_path / "drawn", "--raw", tmp_path / "raw"),
     )
     assert result.exit_code == 0, result.output
     report = json.loads(paths["json"].read_text())
-    assert (report["frames"], report["policy"], len(report["out"])) == (6, "every", 3)
+    assert (report["frames"], report["policy"], len(report["out"])) == (6, "every", 5)
     # The second round's names are taken, so it gets a number.
     assert len(list(paths["arrays"].glob("*.npz"))) == len(paths["jsonl"].read_text().splitlines()) == 6
+    assert len(list((tmp_path / "drawn").iterdir())) == 6 and len(list((tmp_path / "raw").iterdir())) == 12
     assert paths["mkv"].stat().st_size > 0
 
 
@@ -37,6 +39,8 @@ def test_frames_left_out_are_an_exit_code(
     [
         (["--policy", "newest"], "policy 'newest'"),
         (["--out", "x.avi"], "x.avi"),
+        (["--out", "x.mp4", "--codec", "vp9"], "codec 'vp9': choose auto, h264"),
+        (["--raw", "x", "--raw-size", "double"], "--raw-size double"),
         (["--provider", "metal"], "metal"),
         (["--arrays", "/dev/null/x"], "/dev/null/x"),
         (["--policy", "latest", "--in-flight", "2"], "in flight: with policy latest"),

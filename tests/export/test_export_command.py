@@ -73,7 +73,7 @@ def test_float32_alone_needs_no_labels(
     said = capsys.readouterr().out
     assert "skipped 001.png" in said and "1 frames" in said and str(out) in said
     assert (unsupported(onnx.load(out)) == []) == (target == "gpu")
-    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.json", "model.onnx", "model_card.md"]
 
 
 def test_a_lens_that_training_has_not_shown_is_doubted_when_it_is_baked_in(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from standins import SIZE, make_frame, make_metadata, make_session
@@ -82,3 +83,16 @@ def test_raw_depth_that_its_file_cannot_hold(tmp_path: Path) -> None:
         predict(session, str(tmp_path / "a.png"), tmp_path / "out", raw=True)
     assert not list((tmp_path / "out").glob("*_depth.png"))
     assert predict(session, str(tmp_path / "a.png"), tmp_path / "out") == (1, [])
+
+
+def test_a_video_is_sent_to_infer(model_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 96))
+    writer.write(make_frame(0))
+    writer.release()
+    with pytest.raises(InputError, match=r"is a video, and predict takes pictures; .*infer MODEL .*drive\.mp4 --raw"):
+        predict(open_session(model_path, "cpu", 1), str(path), tmp_path / "out")
+    nothing = tmp_path / "notes.txt"
+    nothing.write_text("no picture")
+    with pytest.raises(InputError, match=r"notes\.txt: not a readable image"):
+        predict(open_session(model_path, "cpu", 1), str(nothing), tmp_path / "out")

@@ -21,7 +21,7 @@ def open_sink(path: Path, fps: float = 8.0) -> AbstractContextManager[Sink]:
 
 
 def drawn(name: str, picture: np.ndarray) -> Delivery:
-    return cast(Delivery, SimpleNamespace(frame=SimpleNamespace(name=name), picture=picture))
+    return cast(Delivery, SimpleNamespace(frame=SimpleNamespace(name=name, timestamp_ns=None), picture=picture))
 
 
 def test_video_holds_what_was_written(tmp_path: Path) -> None:
@@ -60,6 +60,7 @@ def test_an_incomplete_video_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
             return getattr(self.writer, name)
 
     Forgetful.fourcc = real.fourcc  # type: ignore[attr-defined]
+    monkeypatch.setattr(film, "import_av", lambda: None)
     monkeypatch.setattr(film.cv2, "VideoWriter", Forgetful)
     with pytest.raises(OSError, match="holds 2 of 3 frames"), open_sink(tmp_path / "out.mp4", 8.0) as write:
         for i in range(3):

@@ -9,7 +9,7 @@ from PIL import Image
 from shared_files import shared_file
 from standins import make_frame
 
-from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source
+from export.sources import Loaded, Notice, Skipped, find_images, looped, open_source, opening
 from preprocessing.ground.errors import InputError
 from preprocessing.ground.files import read_image, read_picture
 
@@ -120,7 +120,8 @@ def test_a_video_cut_off_in_the_middle_gives_what_is_there(tmp_path: Path) -> No
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     *frames, last = open_source(tmp_path / "cut.mkv").frames()
     assert 10 < len(frames) < 55 and all(isinstance(frame, Loaded) for frame in frames)
-    assert isinstance(last, Skipped) and f"ends after {len(frames)} of the 60" in last.reason
+    assert isinstance(last, Skipped) and "cut off: the last frame ends at" in last.reason
+    assert f"{len(frames) * 0.08:.3f} s of the 4.800 s announced" in last.reason
 
 
 def test_one_image(picture_folder: Callable[[int], Path]) -> None:
@@ -153,7 +154,8 @@ def test_video_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Monke
             return getattr(self.capture, name)
 
     monkeypatch.setattr(cv2, "VideoCapture", Short)
-    frames = list(open_source(path).frames())
+    monkeypatch.setattr(opening, "available", lambda: False)
+    _, *frames = open_source(path).frames()
     assert [type(frame) for frame in frames] == [Loaded] * 3 + [Skipped]
     assert isinstance(frames[-1], Skipped) and "after 3 of the 5" in frames[-1].reason
 

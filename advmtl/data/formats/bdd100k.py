@@ -34,5 +34,6 @@ BDD100K = Format(
     holds="images/10k/ labels/sem_seg/masks/ (BDD100K)",
     ids=_IDS,
     labels_apart=True,
+    licence="own licence: education, research and not-for-profit",
     strays=_strays,
 )

@@ -19,5 +19,6 @@ CAMVID = Format(
     kind=KINDS["camvid"],
     holds="images/ labels/ (CamVid's ids)",
     ids="camvid",
+    licence="academic use",
     strays=strays_by_name,
 )

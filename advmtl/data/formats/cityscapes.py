@@ -53,5 +53,6 @@ CITYSCAPES = Format(
     ids="cityscapes",
     stereo=True,
     labels_apart=True,
+    licence="Cityscapes: non-commercial use, own licence for companies; a set of yours in its layout: yours",
     strays=stereo_strays,
 )

@@ -33,5 +33,6 @@ COMMA10K = Format(
     kind=KINDS["comma10k"],
     holds="imgs/ masks/ (comma10k)",
     ids="comma10k",
+    licence="MIT",
     strays=_strays,
 )

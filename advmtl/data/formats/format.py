@@ -37,6 +37,7 @@ class Format:
         split_word: what a split is called in the help.
         stereo: whether it has what `advmtl preprocess` makes depth of, and with it a camera.
         labels_apart: whether the set is published with its labels in an archive of their own.
+        licence: what the publisher of such a set allows, in a few words; "" where the format tells nothing of the set.
         strays: (source, all its frames) -> the label files that belong to none of them.
     """
 
@@ -50,6 +51,7 @@ class Format:
     split_word: str = "SPLIT"
     stereo: bool = False
     labels_apart: bool = False
+    licence: str = ""
     strays: Callable[[Source, Sequence[FrameRecord]], list[Strays]] = no_strays
 
     def ids_at(self, source: Source) -> str | LabelSet:

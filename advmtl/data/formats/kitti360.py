@@ -14,5 +14,6 @@ KITTI360 = Format(
     ids="kitti360",
     stereo=True,
     labels_apart=True,
+    licence="CC BY-NC-SA 3.0: academic use",
     strays=stereo_strays,
 )

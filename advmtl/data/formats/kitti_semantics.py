@@ -48,5 +48,6 @@ KITTI_SEMANTICS = Format(
     holds="training/image_2/ training/semantic/ (KITTI's semantics)",
     ids="cityscapes",
     splits=False,
+    licence="CC BY-NC-SA 3.0: academic use",
     strays=_strays,
 )

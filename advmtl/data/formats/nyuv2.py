@@ -89,5 +89,6 @@ NYUV2 = Format(
     kind=KINDS["nyuv2"],
     holds="nyu_depth_v2_labeled.mat splits.mat, classMapping40.mat (NYU Depth V2)",
     ids=label_set_at,
+    licence="for research; ask its authors before anything else",
     strays=_strays,
 )

@@ -58,5 +58,6 @@ VISTAS = Format(
     kind=KINDS["vistas"],
     holds="training/ validation/ config.json (Mapillary Vistas)",
     ids=label_set_at,
+    licence="research edition: not commercial, its own terms; commercial edition by contract",
     strays=_strays,
 )

@@ -15,5 +15,6 @@ VKITTI2 = Format(
     splits=False,
     split_word="SCENE",
     stereo=True,
+    licence="CC BY-NC-SA 3.0: academic use",
     strays=stereo_strays,
 )

@@ -187,20 +187,23 @@ class DepthArrays(TaskArrays):
 
 @lru_cache(maxsize=4)
 def _turbo() -> RGB:
+    """Colours `[256,1,3]`, as OpenCV takes them."""
     # Reversed, near is red and far is blue; without the map's dark ends, which look like invalid (black).
     ramp = np.rint(np.linspace(245, 20, 256)).astype(np.uint8)[None]
-    return np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[0, :, ::-1])
+    return np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO)[0, :, None, ::-1])
 
 
 def color_depth(depth_m: NDArray[np.floating[Any]], min_m: float, max_m: float) -> RGB:
     """Draw metres `[H,W]` in turbo colours on a logarithmic scale: near red, far blue, invalid (0, NaN) black."""
-    span = np.log(max_m / min_m)
+    # OpenCV's look-up and its scaling to bytes, in place: every frame of a film comes through here.
     known = depth_m > 0  # NaN is not
-    clipped = np.clip(np.where(known, depth_m, min_m), min_m, max_m).astype(np.float32)
-    index = np.rint(cv2.log(clipped / np.float32(min_m)).reshape(depth_m.shape) * np.float32(255 / span))
-    colors = _turbo()[index.astype(np.uint8)]
-    colors[~known] = 0
-    return colors
+    every = bool(known.all())
+    shares = np.clip(depth_m if every else np.where(known, depth_m, min_m), min_m, max_m).astype(np.float32, order="C")
+    shares /= np.float32(min_m)
+    cv2.log(shares, shares)
+    index = cv2.convertScaleAbs(shares, alpha=float(np.float32(255 / np.log(max_m / min_m))))
+    colors = cv2.applyColorMap(index, _turbo())
+    return np.asarray(colors if every else cv2.copyTo(colors, known.view(np.uint8)), dtype=np.uint8)
 
 
 def depth_legend(height: int, min_m: float, max_m: float, width: int = 44) -> RGB:

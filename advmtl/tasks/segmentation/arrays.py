@@ -147,10 +147,10 @@ def _labels(record: FrameRecord, shape: tuple[int, ...]) -> LabelMap:
 
 def overlay(image: RGB, classes: NDArray[np.uint8], palette: RGB, opacity: float = 0.5) -> RGB:
     """Blend class colours over the image; pixels without a class (255) keep the image."""
-    colors = colorize(classes, palette)
-    blended = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
-    known = classes < len(palette)
-    return np.where(known[..., None], blended, image).astype(np.uint8)
+    blended = cv2.addWeighted(image, 1 - opacity, colorize(classes, palette), opacity, 0)
+    if classes.max(initial=0) >= len(palette):
+        cv2.copyTo(image, (classes >= len(palette)).view(np.uint8), blended)
+    return np.asarray(blended, dtype=np.uint8)
 
 
 def class_legend(label_set: LabelSet, height: int, width: int = 104) -> RGB:

@@ -157,7 +157,7 @@ class Segmentation(TaskLearning):
         255 everywhere where a logit is not a number.
         """
         # Upsampled by 4, each of the network's own logits has a share in one of these at least.
-        good = are_numbers(output[:, :, ::4, ::4])
+        good = are_numbers(output[:, :, ::4, ::4], output.shape[0])
         # As integers of the arg max: TensorRT has uint8 only at inputs and outputs.
         return {OUTPUT: torch.where(good, output.argmax(dim=1), IGNORE).to(torch.uint8)}
 

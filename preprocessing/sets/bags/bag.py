@@ -8,7 +8,7 @@ from pathlib import Path
 
 from preprocessing.ground import InputError, names_in
 from preprocessing.sets.bags import mcap, ros1, sqlite
-from preprocessing.sets.bags.message import CutOff, Message, ReadMessages
+from preprocessing.sets.bags.message import CutOff, Held, ListTopics, Message, ReadMessages
 
 READERS: dict[str, tuple[bytes, ReadMessages]] = {
     "MCAP": (mcap.MAGIC, mcap.read_mcap),
@@ -16,6 +16,11 @@ READERS: dict[str, tuple[bytes, ReadMessages]] = {
     "ROS 1": (ros1.MAGIC, ros1.read_ros1),
 }
 """Kind of bag -> how its files begin, and who reads them."""
+_INDICES: dict[str, ListTopics] = {
+    "MCAP": mcap.list_mcap,
+    "ROS 2, SQLite": sqlite.list_sqlite,
+    "ROS 1": ros1.list_ros1,
+}
 _ENDINGS = (".mcap", ".db3", ".bag")
 _METADATA = "metadata.yaml"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -45,6 +50,24 @@ class Bag:
             except CutOff as end:
                 if str(end) not in self.cut:
                     self.cut.append(str(end))
+
+    def topics(self) -> dict[str, Held]:
+        """Its topics by name, sorted: by the files' indices, without their messages; a file without one, as one that
+        was cut off, is read through.
+        """
+        found: dict[str, Held] = {}
+        for path in self.files:
+            held = _INDICES[self.kind](path)
+            for name, one in (self._counted(path) if held is None else held).items():
+                found[name] = Held(one.type, one.count + (found[name].count if name in found else 0))
+        return dict(sorted(found.items()))
+
+    def _counted(self, path: Path) -> dict[str, Held]:
+        found: dict[str, Held] = {}
+        for message in Bag(self.path, self.kind, [path]).messages():
+            former = found[message.topic].count if message.topic in found else 0
+            found[message.topic] = Held(message.type, former + 1)
+        return found
 
     def state(self) -> list[dict[str, object]]:
         """Name, size and time of change of each file, by which a later run knows the bag again."""
@@ -118,10 +141,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _stated(path: Path) -> list[str]:
-    import yaml
-
     try:
+        import yaml
+
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return [Path(str(name)).name for name in content["rosbag2_bagfile_information"]["relative_file_paths"]]
+    except ModuleNotFoundError:
+        return []  # a board may lack it: the numbers in the names say the same
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return []  # of a bag that was never closed

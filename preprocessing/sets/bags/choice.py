@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from preprocessing.ground import InputError
-from preprocessing.sets.bags.decoding import CAMERA_INFO, IMAGE
+from preprocessing.sets.bags.decoding import CAMERA_INFO, COMPRESSED, IMAGE
 from preprocessing.sets.bags.topics import Topic
 
 # Words for left and right in the names of topics; the first that a name has counts.
@@ -158,13 +158,46 @@ def is_rectified_name(name: str) -> bool:
 
 def _info(picture: str, infos: list[str]) -> str | None:
     """The CameraInfo that goes with a topic of pictures: camera_info in its folder or one above, else by its name."""
-    parts = picture.split("/")[:-1]
-    while len(parts) > 1:
-        if (name := "/".join((*parts, "camera_info"))) in infos:
-            return name
-        parts.pop()
+    if (beside := info_beside(picture, infos)) is not None:
+        return beside
     alike = [name for name in infos if _same_side(picture, name)]
     return max(alike, key=lambda name: difflib.SequenceMatcher(None, name, picture).ratio(), default=None)
+
+
+def info_beside(picture: str, infos: Iterable[str]) -> str | None:
+    """The CameraInfo in the folder of a topic of pictures, or in one above it; None where there is none."""
+    parts, known = picture.split("/")[:-1], set(infos)
+    while parts and parts != [""]:
+        if (name := "/".join((*parts, "camera_info"))) in known:
+            return name
+        parts.pop()
+    return None
+
+
+def choose_picture(types: Mapping[str, str], asked: str | None, bag: str) -> str:
+    """The topic of pictures that is asked for, with or without its slash in front; else the only one there is.
+
+    Args:
+        types: Topic -> type, of the whole bag.
+
+    Raises: InputError naming the topics of pictures where there are several or none.
+    """
+    pictures = [name for name, kind in types.items() if kind in (IMAGE, COMPRESSED)]
+    if asked is not None:
+        found = next((one for one in (asked, f"/{asked}") if one in pictures), None)
+        if found is not None:
+            return found
+        if asked in types:
+            raise InputError(f"{bag}: --topic {asked} is a {types[asked]}; pictures are in: {_listed(pictures)}")
+        near = difflib.get_close_matches(asked, pictures, 1, 0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"{bag}: no topic {asked}; {hint}pictures are in: {_listed(pictures)}")
+    usable = [name for name in pictures if not _NO_PICTURE.search(name)] or pictures
+    if not usable:
+        raise InputError(f"{bag}: no topic of pictures (sensor_msgs/Image, CompressedImage); it has {_listed(types)}")
+    if len(usable) > 1:
+        raise InputError(f"{bag}: {len(usable)} topics of pictures; choose with --topic: {_listed(usable)}")
+    return usable[0]
 
 
 def _same_side(picture: str, info: str) -> bool:

@@ -37,6 +37,16 @@ def stamp_of(message: Message) -> int:
     return int(seconds) * 10**9 + int(nanoseconds)
 
 
+def frame_id_of(message: Message) -> str:
+    """`header.frame_id` as it was sent, which follows the stamp; "" where the message is too short for one."""
+    try:
+        order = ">" if message.encoding == "cdr" and bytes(message.data[1:2]) == b"\x00" else "<"
+        (length,) = struct.unpack_from(order + "I", message.data, 12)
+    except struct.error:
+        return ""
+    return bytes(message.data[16 : 16 + length]).rstrip(b"\0").decode("utf-8", "replace")
+
+
 @cache
 def _store(encoding: Encoding) -> Any:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -94,7 +104,7 @@ def info_of(path: Path, message: Message) -> dict[str, Any]:
     ROS 2 writes k, d, r, p, ROS 1 K, D, R, P. Raises: InputError naming the topic where it was never calibrated.
     """
     fields = decode(message)
-    values = {name: _field(fields, name) for name in "kdrp"}
+    values = camera_fields(fields)
     model = str(fields.distortion_model).strip().lower()
     if model not in MODELS:
         raise InputError(f"{path}: {message.topic} has the distortion_model {model!r}; known: {', '.join(MODELS)}")
@@ -112,6 +122,11 @@ def info_of(path: Path, message: Message) -> dict[str, Any]:
         "model": MODELS[model],
         "size": (width, height) if width and height else None,
     }
+
+
+def camera_fields(fields: Any) -> dict[str, Any]:
+    """k, d, r, p of a decoded CameraInfo, flat; ROS 1 writes K, D, R, P."""
+    return {name: _field(fields, name) for name in "kdrp"}
 
 
 def _field(fields: Any, name: str) -> Any:

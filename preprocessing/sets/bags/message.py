@@ -30,6 +30,16 @@ class CutOff(Exception):
     """The file ends, or cannot be read, in the middle; what came before is whole. The text says where and why."""
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a bag says of one topic: its type, and how many messages it has."""
+
+    type: str
+    count: int
+
+
+ListTopics = Callable[[Path], dict[str, Held] | None]
+"""file -> its topics by its index, without its messages; None where it has none, as one that was cut off."""
 ReadMessages = Callable[[Path, Set[str] | None], Iterator[Message]]
 """(file, topics or None for all) -> its messages in the order of the file. Raises `CutOff` after the last whole one."""
 

@@ -90,7 +90,7 @@ def picture_of(message: Message) -> Pixels:
     """A picture: uint8 or uint16, [H, W, 3] RGB or [H, W] grey. Raises: InputError naming topic and encoding."""
     encoded = encoded_of(message)
     if encoded is None:
-        return _raw(message, decode(message))
+        return pixels_of(decode(message), message.topic)
     picture = cv2.imdecode(np.frombuffer(encoded[1], np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise InputError(f"{message.topic}: a picture is damaged")
@@ -99,12 +99,13 @@ def picture_of(message: Message) -> Pixels:
     return np.ascontiguousarray(picture[..., 2::-1])  # OpenCV's order
 
 
-def _raw(message: Message, fields: Any) -> Pixels:
+def pixels_of(fields: Any, topic: str) -> Pixels:
+    """The same of the fields of a sensor_msgs/Image, of `rosbags` or of rclpy."""
     name = str(fields.encoding)
     layout = ENCODINGS.get(name.lower())
     if layout is None:
-        raise InputError(f"{message.topic}: its pictures are {name!r}; read are {', '.join(ENCODINGS)}")
-    values = _rows(message, fields, layout)
+        raise InputError(f"{topic}: its pictures are {name!r}; read are {', '.join(ENCODINGS)}")
+    values = _rows(topic, fields, layout)
     if layout.to_rgb is not None:
         return np.asarray(cv2.cvtColor(values, layout.to_rgb))
     if layout.order is not None:
@@ -112,7 +113,7 @@ def _raw(message: Message, fields: Any) -> Pixels:
     return np.ascontiguousarray(values)
 
 
-def _rows(message: Message, fields: Any, layout: Layout) -> npt.NDArray[Any]:
+def _rows(topic: str, fields: Any, layout: Layout) -> npt.NDArray[Any]:
     """The values without what pads each row to `step` bytes: [H, W] or [H, W, C]."""
     dtype = np.dtype(layout.dtype).newbyteorder(">" if fields.is_bigendian else "<")
     height, width, step = round(fields.height * layout.rows), int(fields.width), int(fields.step)
@@ -120,7 +121,7 @@ def _rows(message: Message, fields: Any, layout: Layout) -> npt.NDArray[Any]:
     data = np.frombuffer(memoryview(fields.data).cast("B"), np.uint8)
     if step < used or len(data) < height * step - (step - used):
         raise InputError(
-            f"{message.topic}: a picture of {width}x{fields.height} {fields.encoding} has rows of {step} bytes and "
+            f"{topic}: a picture of {width}x{fields.height} {fields.encoding} has rows of {step} bytes and "
             f"{len(data)} bytes in all; {used} a row are needed"
         )
     whole = np.zeros(height * step, np.uint8)
@@ -149,7 +150,7 @@ def depth_of(message: Message) -> npt.NDArray[np.uint16]:
     if name not in _DEPTH:
         raise InputError(f"{message.topic}: depth is {fields.encoding!r}; 32FC1 [m] and 16UC1 [mm] are read")
     dtype, units = _DEPTH[name]
-    return _stored(_rows(message, fields, Layout(dtype, 1)), units)
+    return _stored(_rows(message.topic, fields, Layout(dtype, 1)), units)
 
 
 def _stored(values: npt.NDArray[Any], units: float) -> npt.NDArray[np.uint16]:
@@ -160,8 +161,15 @@ def _stored(values: npt.NDArray[Any], units: float) -> npt.NDArray[np.uint16]:
 
 def rgb_of(picture: Pixels, topic: str, bits: int = 16) -> npt.NDArray[np.uint8]:
     """8-bit RGB [H, W, 3] of a picture, the upper 8 of the lower `bits` of 16. Raises: InputError naming the topic."""
+    return rgb_and_note(picture, topic, bits)[0]
+
+
+def rgb_and_note(picture: Pixels, topic: str, bits: int = 16) -> tuple[npt.NDArray[np.uint8], str]:
+    """The same, and a note on what had to be changed, "" for 8-bit colour."""
+    if picture.ndim == 3 and picture.dtype == np.uint8:
+        return np.asarray(picture, np.uint8), ""
     bgr = picture[..., ::-1] if picture.ndim == 3 else picture
     try:
-        return to_rgb(np.ascontiguousarray(bgr), bits)[0]
+        return to_rgb(np.ascontiguousarray(bgr), bits)
     except WrongColour as error:
         raise InputError(f"{topic}: {error}") from None

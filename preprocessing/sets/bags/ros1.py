@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from preprocessing.ground import first_line
-from preprocessing.sets.bags.message import CutOff, Message, full_type
+from preprocessing.sets.bags.message import CutOff, Held, Message, full_type
 
 MAGIC = b"#ROSBAG V2.0\n"
-_MESSAGE, _CHUNK, _CONNECTION = 2, 5, 7
+_MESSAGE, _CHUNK, _CHUNK_INFO, _CONNECTION = 2, 5, 6, 7
 _LARGEST = 1 << 31
 
 
@@ -40,6 +40,36 @@ def read_ros1(path: Path, topics: Set[str] | None) -> Iterator[Message]:
                     yield from _message(fields, data, known, topics)
         except (ValueError, struct.error, EOFError, OSError, KeyError, RuntimeError, MemoryError) as error:
             raise CutOff(f"{path}: ends or is damaged at byte {file.tell()} ({first_line(error)})") from None
+
+
+def list_ros1(path: Path) -> dict[str, Held] | None:
+    """The topics of a file by the index at its end; None where it has none, as one that was cut off."""
+    counts: dict[int, int] = {}
+    known: dict[int, tuple[str, str]] = {}
+    try:
+        with open(path, "rb") as file:
+            file.seek(len(MAGIC))
+            head = _record(file)
+            (place,) = struct.unpack("<Q", head[0]["index_pos"]) if head is not None else (0,)
+            if not place:
+                return None
+            file.seek(place)
+            while (record := _record(file)) is not None:
+                fields, data = record
+                if _op(fields) == _CONNECTION:
+                    kind = _fields(data).get("type", b"").decode("utf-8", "replace")
+                    number = struct.unpack("<I", fields["conn"])[0]
+                    known[number] = fields["topic"].decode("utf-8", "replace"), full_type(kind)
+                elif _op(fields) == _CHUNK_INFO:
+                    for number, count in struct.iter_unpack("<II", data):
+                        counts[number] = counts.get(number, 0) + count
+    except (ValueError, struct.error, KeyError, MemoryError, OSError):
+        return None
+    found: dict[str, Held] = {}
+    for number, (topic, kind) in known.items():
+        former = found[topic].count if topic in found else 0  # each publisher has a connection of its own
+        found[topic] = Held(kind, former + counts.get(number, 0))
+    return found or None
 
 
 def _message(

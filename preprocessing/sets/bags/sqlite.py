@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from preprocessing.ground import InputError, first_line
-from preprocessing.sets.bags.message import CutOff, Message, full_type
+from preprocessing.sets.bags.message import CutOff, Held, Message, full_type
 
 MAGIC = b"SQLite format 3\0"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -29,6 +29,17 @@ def read_sqlite(path: Path, topics: Set[str] | None) -> Iterator[Message]:
                 yield Message(*known[number], "cdr", time_ns, _plain(path, data))
     except sqlite3.Error as error:
         raise CutOff(f"{path}: ends or is damaged in the middle ({first_line(error)})") from None
+
+
+def list_sqlite(path: Path) -> dict[str, Held] | None:
+    """The topics of a file by its tables; None where they cannot be read to their end."""
+    try:
+        with closing(_open(path)) as base:
+            counts = dict(base.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"))
+            topics = base.execute("SELECT id, name, type FROM topics WHERE serialization_format = 'cdr'")
+            return {name: Held(full_type(kind), counts.get(number, 0)) for number, name, kind in topics}
+    except sqlite3.Error:
+        return None
 
 
 def _open(path: Path) -> sqlite3.Connection:
