@@ -16,8 +16,9 @@ def weather(
     source: Annotated[str, typer.Argument(metavar="SET", help="A folder, or format:root[:split].")],
     out: Annotated[Path, typer.Option(help="Folder for the new set.")],
     kind: Annotated[
-        list[str], typer.Option(help="KIND, KIND=NAME:NUMBER or NAME:LEAST..MOST; A+B: both; repeatable: one a frame.")
-    ],
+        list[str] | None,
+        typer.Option(help="KIND, KIND=NAME:NUMBER or NAME:LEAST..MOST; A+B: both; repeatable: one a frame."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
     hidden: Annotated[str, typer.Option(help="Depth that is not seen any more: keep, or ignore (unknown).")] = "keep",
     guess_depth: Annotated[
@@ -41,6 +42,8 @@ def weather(
     """
     from advmtl.weathered import read_ways, write_weather
 
+    if not kind:
+        raise InputError("--kind: name at least one, e.g. --kind fog=visibility_m:60")
     if hidden not in ("keep", "ignore"):
         raise InputError(f"--hidden {hidden}: write keep or ignore")
     summary = write_weather(
