@@ -75,6 +75,9 @@ def _made(job: Job) -> dict[str, Any]:
                 carried.remove(file)
                 _write_hidden(file, job.out / place_of(file, job.root), done.hidden)
     carry(carried, job.root, job.out, copy=job.copy)
+    right = None if record.frame is None else record.frame.right
+    if right is not None and right.is_relative_to(job.root):  # its folder is how some layouts are known
+        (job.out / place_of(right, job.root)).parent.mkdir(parents=True, exist_ok=True)
     picture = picture_of(job)
     write_bytes(picture, _encoded(done.image, picture.suffix))
     depth = "known" if scene.knows_depth else "guessed" if scene.distance_m is not None else "none"

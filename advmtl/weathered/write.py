@@ -81,6 +81,8 @@ def write_weather(
         for record in index_source(one.source.model_copy(update={"root": str(root)}), classes, one.role)
     ]
     check(records, ways, guess_depth, text)
+    if out.resolve().is_relative_to(root):
+        raise InputError(f"{out}: lies in {root}, the set that is read, and its frames would become some of it")
     settings = {
         **{"version": VERSION, "source": text, "seed": seed, "hidden": hidden, "guess_depth": guess_depth},
         "kinds": [[[name, {key: list(span) for key, span in ranges.items()}] for name, ranges in way] for way in ways],

@@ -35,6 +35,8 @@ class Kind:
         strengths: five sets of parameters, from light to heavy, for `advmtl evaluate --corruptions`.
         needs_depth: it cannot be done without distances; others do less without.
         helped_by: what else it uses where it is there.
+        stage: of several kinds on one picture those of an earlier stage come first, however they are written: 0 what
+            lies and falls, 1 the air, 2 the light, 3 the lens, 4 the sensor and its file.
     """
 
     effect: Effect
@@ -43,6 +45,7 @@ class Kind:
     strengths: Sequence[Mapping[str, float]]
     needs_depth: bool = False
     helped_by: str = ""
+    stage: int = 3
 
     def drawn(self, ranges: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, float]:
         """Parameters drawn from ranges, evenly in their logarithm where they are positive; the same number of draws
@@ -72,6 +75,7 @@ KINDS: dict[str, Kind] = {
         {"visibility_m": _VISIBILITY},
         _five(visibility_m=(400, 200, 120, 70, 35)),
         needs_depth=True,
+        stage=1,
     ),
     "haze": Kind(
         air.fog,
@@ -79,6 +83,7 @@ KINDS: dict[str, Kind] = {
         {"visibility_m": replace(_VISIBILITY, usual=(500, 2000))},
         _five(visibility_m=(2000, 1400, 1000, 700, 500)),
         needs_depth=True,
+        stage=1,
     ),
     "rain": Kind(
         rain.rain,
@@ -89,6 +94,7 @@ KINDS: dict[str, Kind] = {
         },
         _five(rate_mm_h=(5, 15, 35, 70, 120), wetness=(0.5, 0.7, 0.85, 1, 1)),
         helped_by="classes (the wet road), depth (the veil)",
+        stage=0,
     ),
     "wet": Kind(
         rain.wet,
@@ -96,6 +102,7 @@ KINDS: dict[str, Kind] = {
         {"wetness": _WETNESS},
         _five(wetness=(0.3, 0.5, 0.7, 0.85, 1)),
         helped_by="classes (the road)",
+        stage=0,
     ),
     "snow": Kind(
         snow.snow,
@@ -111,6 +118,7 @@ KINDS: dict[str, Kind] = {
             flakes_per_m3=(10, 25, 50, 90, 150),
         ),
         helped_by="classes and depth (where snow lies)",
+        stage=0,
     ),
     "dusk": Kind(
         night.dark,
@@ -121,6 +129,7 @@ KINDS: dict[str, Kind] = {
         },
         _five(light=(0.35, 0.28, 0.22, 0.17, 0.12), electrons=(10000, 7000, 5000, 3500, 2000)),
         helped_by="classes (lamps), depth (what they light)",
+        stage=2,
     ),
     "night": Kind(
         night.dark,
@@ -131,6 +140,7 @@ KINDS: dict[str, Kind] = {
         },
         _five(light=(0.08, 0.05, 0.03, 0.018, 0.01), electrons=(3000, 1900, 1200, 700, 400)),
         helped_by="classes (lamps), depth (what they light)",
+        stage=2,
     ),
     "drops": Kind(
         faults.drops,
@@ -165,24 +175,28 @@ KINDS: dict[str, Kind] = {
         "sensor noise",
         {"electrons": Parameter("1", (60, 800), (10, 50000), _ELECTRONS)},
         _five(electrons=(600, 300, 150, 80, 45)),
+        stage=4,
     ),
     "jpeg": Kind(
         faults.jpeg,
         "JPEG",
         {"quality": Parameter("1", (10, 50), (1, 100), "of libjpeg")},
         _five(quality=(25, 18, 13, 9, 6)),
+        stage=4,
     ),
     "bright": Kind(
         faults.exposure,
         "exposed for too long",
         {"stops": Parameter("stops", (0.5, 2), (-6, 6), "more light")},
         _five(stops=(0.5, 0.9, 1.3, 1.7, 2.2)),
+        stage=4,
     ),
     "contrast": Kind(
         faults.contrast,
         "contrast lost",
         {"factor": Parameter("1", (0.2, 0.7), (0.02, 1), "of the values' distance from their mean")},
         _five(factor=(0.6, 0.45, 0.32, 0.2, 0.12)),
+        stage=4,
     ),
 }
 """By name. A caller's own go beside: KINDS | {"mine": Kind(…)}."""

@@ -74,6 +74,11 @@ class Scene:
         return self.depth_m is not None and bool(np.count_nonzero(self.depth_m) > _FEWEST * self.depth_m.size)
 
     @cached_property
+    def is_dense(self) -> bool:
+        """Whether so many pixels have a distance that surfaces show; not of a lidar."""
+        return self.depth_m is not None and bool(np.count_nonzero(self.depth_m) > 0.2 * self.depth_m.size)
+
+    @cached_property
     def knows_classes(self) -> bool:
         """Whether a pixel has a class."""
         return self.classes is not None and bool((self.classes < len(self.names)).any())
@@ -119,10 +124,12 @@ class Scene:
 
     @cached_property
     def upward(self) -> Floats:
-        """How far surfaces face up, −1..1 `[H,W]`: from depth and lens, 1 on ground by class, 0 where unknown."""
+        """How far surfaces face up, −1..1 `[H,W]`: from a dense depth and the lens, 1 on ground by
+        class, 0 where unknown.
+        """
         ground = self.seen("road") | self.seen("ground")
         up = np.zeros(self.shape, np.float32)
-        if self.knows_depth and self.distance_m is not None:
+        if self.is_dense and self.distance_m is not None:
             inverse = np.asarray(cv2.blur(1 / self.distance_m, (5, 5)), np.float32)  # a plane's is a plane
             depth = 1 / np.maximum(inverse, np.float32(1e-3))
             across, down = self.rays

@@ -36,13 +36,13 @@ def weathered(
     rng: np.random.Generator,
     table: Mapping[str, Kind] = KINDS,
 ) -> Weathered:
-    """The scene's picture under these kinds with all their parameters, one after another, in linear light.
+    """The scene's picture under these kinds with all their parameters, by their stages, in linear light.
 
     The sky is never counted as hidden: it has nothing to hide. Raises: InputError naming a kind that needs depth where
     the frame has none.
     """
     light, through = linear(scene.image), None
-    for name, given in kinds:
+    for name, given in sorted(kinds, key=lambda one: table[one[0]].stage):
         if lack := lacking(scene, name, table):
             raise InputError(lack)
         light, share = table[name].effect(scene, light, given, rng)

@@ -240,6 +240,23 @@ def test_hidden_is_said_and_never_of_the_sky() -> None:
     assert not done.hidden[:20].any()
 
 
+def test_several_kinds_come_in_the_order_in_which_they_happen() -> None:
+    """Rain falls before it is dark: clouds by day over a night would be a white sky."""
+    given = {kind: dict(KINDS[kind].strengths[3]) for kind in ("night", "rain", "noise")}
+    pictures = [
+        weathered(street(), [(kind, given[kind]) for kind in order], np.random.default_rng(0)).image
+        for order in (("night", "noise", "rain"), ("rain", "night", "noise"))
+    ]
+    np.testing.assert_array_equal(*pictures)
+    assert pictures[0][:10].mean() < 70
+
+
+def test_normals_are_not_made_up_between_lidar_points() -> None:
+    depth = street().depth_m
+    depth[np.random.default_rng(0).random(depth.shape) > 0.05] = 0  # type: ignore[index]
+    assert not street(depth_m=depth, classes=None).upward.any()
+
+
 def test_kinds_as_they_are_written() -> None:
     assert read_kind("fog") == ("fog", {})
     assert read_kind("rain=rate_mm_h:5..50,wetness:1") == ("rain", {"rate_mm_h": (5, 50), "wetness": (1, 1)})

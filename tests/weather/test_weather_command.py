@@ -125,6 +125,28 @@ def test_what_lies_there_is_not_touched(streets: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "which is read" in result.stderr
 
 
+def test_a_new_set_lies_outside_of_the_old_one(streets: Path) -> None:
+    result = advmtl("weather", streets, "--out", streets / "leftImg8bit/fog", "--kind", "fog")
+    assert result.exit_code == 2 and "the set that is read" in result.stderr
+    assert not (streets / "leftImg8bit/fog").exists()
+
+
+def test_a_rig_stays_a_rig_without_its_right_pictures(tmp_path: Path) -> None:
+    write_folder(tmp_path / "set", 2, depth_m=9)
+    rig = tmp_path / "rig"
+    (rig / "right").mkdir(parents=True)
+    (tmp_path / "set/images").rename(rig / "left")
+    (tmp_path / "set/depth").rename(rig / "depth")
+    (rig / "calibration.json").write_text('{"fx_px": 90, "baseline_m": 0.2}')
+    for path in (rig / "left").iterdir():
+        (rig / "right" / path.name).write_bytes(path.read_bytes())
+    result = advmtl("weather", rig, "--out", tmp_path / "night", "--kind", "night+rain")
+    assert result.exit_code == 0, result.output
+    assert list((tmp_path / "night/right").iterdir()) == []
+    records = index_source(Source(format="rig", root=str(tmp_path / "night")), "cityscapes19", "train")
+    assert [one.lens(SIZE).fx_px for one in records] == [90, 90] and all(one.depth for one in records)  # type: ignore
+
+
 def test_figures_under_corruptions(streets: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     fit(make_config(streets, critic=False, epochs=1, panels=0), run, CPU, quiet())
