@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format slow findings clean help
+.PHONY: demo test lint format slow findings versions board board-test clean help
 
 help:  ## these lines
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -45,6 +45,15 @@ slow: $(READY)  ## the tests that take minutes
 
 findings:  ## surprises about other packages, each run anew (minutes, needs a package index)
 	@failed=0; for script in findings/*.sh; do echo "== $$script"; PYTHON=$(PYTHON) bash $$script || failed=1; done; exit $$failed
+
+versions: $(READY)  ## the lowest and the newest of every declared dependency, and the board package (a package index, 8 GB)
+	PYTHON=$(abspath $(BIN)/python) .ci/versions low new board
+
+board: $(READY)  ## the wheel for boards, into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist ./board
+
+board-test: $(READY)  ## that wheel on Python 3.10 with the oldest and the newest it allows, against the results here
+	PYTHON=$(abspath $(BIN)/python) .ci/versions board
 
 clean:  ## remove what make made (.venv, runs/demo, data/demo)
 	rm -rf $(VENV) runs/demo data/demo

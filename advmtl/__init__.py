@@ -332,6 +332,7 @@ def export(
     fit: Literal["crop", "pad", "stretch"] | None = None,
     sky: str = "infinite",
     batch: int = 1,
+    ir_version: int = 8,
 ) -> ExportReport:
     """Write one ONNX file, camera frame in (uint8 RGB), deployed outputs out, checked against the model on pictures.
 
@@ -346,6 +347,7 @@ def export(
         fit: how frames of another aspect are to be shown; None: as in training.
         sky: "infinite", no distance where the class is sky; "far", what the network says.
         batch: frames at a time, of as many cameras; more than 1 for "gpu".
+        ir_version: of the file; ONNX Runtime 1.16 and 1.17 read up to 9.
     Returns: megabytes, metadata, and the differences measured, to truth too where validation frames have depth.
     Raises: InputError; `export.convert.ParityError` where the file's outputs differ, and nothing is then written. For
         fp16, int8 and engines: `advmtl export`.
@@ -355,7 +357,7 @@ def export(
     from export.convert import Deployment, export_model
     from export.graph import told_lens
 
-    where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky, batch)
+    where = Deployment(size, target, told_lens(camera, fx_px, hfov_deg), fit, sky, batch, ir_version)
     found = _model(model)
     pictures = Path(frames) if isinstance(frames, str | Path) else frames
     return export_model(

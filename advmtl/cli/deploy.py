@@ -80,6 +80,9 @@ def export(
     batch: Annotated[
         int, typer.Option(min=1, help="Frames at a time, of as many cameras; more than 1 with --target gpu.")
     ] = 1,
+    ir_version: Annotated[
+        int, typer.Option(help="IR version of the file: ONNX Runtime 1.16 and 1.17 read up to 9, newer ones more.")
+    ] = 8,
     engine: Annotated[bool, typer.Option("--engine", help="Also build a TensorRT engine of each model.")] = False,
     verify: Annotated[
         list[str] | None,
@@ -116,6 +119,7 @@ def export(
         fit=fit,  # type: ignore[arg-type]
         sky=sky,
         batch=batch,
+        ir_version=ir_version,
         calibration_frames=calibration_frames,
         calibration=calibration,
         bounds=Bounds({"miou": max_miou_loss, "abs_rel": max_absrel_loss, "offset_rmse_px": max_offset_loss}),

@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from advmtl.doctor.installed import Finding
+from advmtl.doctor.installed import Finding, installed_versions
+from advmtl.doctor.matched import jetpack_of, mismatch
 from advmtl.doctor.probe import Outcome, run_probe
 
 DEVICES, PROVIDERS, VIDEO = "devices", "ONNX Runtime", "video"
@@ -107,8 +109,13 @@ def _no_device_line(answer: dict[str, Any], driver: str | None, card: bool) -> F
     return Finding(DEVICES, "CUDA", "missing", "no NVIDIA GPU: everything runs on the CPU", facts=facts)
 
 
-def provider_lines(listed: Outcome, driver: str | None, attempt: Try = run_probe) -> Iterable[Finding]:
-    """A line for each provider that ONNX Runtime lists, after a model was run with it."""
+def provider_lines(
+    listed: Outcome, driver: str | None, attempt: Try = run_probe, installed: Mapping[str, str] | None = None
+) -> Iterable[Finding]:
+    """A line for each provider that ONNX Runtime lists, after a model was run with it.
+
+    installed: versions by distribution, those of this environment by default.
+    """
     answer = listed.answer or {"error": listed.fault}
     if "listed" not in answer:
         remedy = "pip install --force-reinstall onnxruntime-gpu (or onnxruntime)"
@@ -116,10 +123,40 @@ def provider_lines(listed: Outcome, driver: str | None, attempt: Try = run_probe
         return
     for provider in answer["listed"]:
         if provider not in _NO_TRIAL:
-            yield _provider_line(provider, attempt("provider", provider), driver)
+            line = _provider_line(provider, attempt("provider", provider), driver)
+            yield _with_versions(line, answer.get("version", ""), installed)
     if driver and "CUDAExecutionProvider" not in answer["listed"]:
         found = "a GPU is there, but this ONNX Runtime is built without CUDA"
         yield Finding(PROVIDERS, "CUDA", "warning", found, "pip uninstall onnxruntime; pip install onnxruntime-gpu")
+
+
+def _with_versions(line: Finding, onnxruntime: str, installed: Mapping[str, str] | None) -> Finding:
+    """The line of a provider; where it does not run and versions do not go together, that, and which do."""
+    if line.status == "ok" or line.name not in ("CUDA", "Tensorrt"):
+        return line
+    found = mismatch(line.name, onnxruntime, installed_versions() if installed is None else installed)
+    if found is None:
+        return line
+    said, remedy = found
+    facts = {**line.facts, "mismatch": said}
+    return replace(line, status="warning", found=f"{line.found}; {said}", remedy=remedy, facts=facts)
+
+
+def jetpack_lines(release_file: Path = Path("/etc/nv_tegra_release")) -> Iterable[Finding]:
+    """A line on a Jetson: what its JetPack brings, and what of it is too old for advmtl."""
+    found = jetpack_of(release_file)
+    if found is None:
+        return
+    python = ".".join(map(str, found.python))
+    what = f"JetPack {found.name}: CUDA {found.cuda}, TensorRT {found.tensorrt}, Python {python}"
+    facts = asdict(found)
+    if found.python < (3, 10):
+        remedy = "a container with Python 3.10 or newer, or JetPack 6: the board's package needs 3.10"
+        yield Finding(DEVICES, "JetPack", "warning", what, remedy, facts)
+    elif int(found.tensorrt.split(".")[0]) < 10:
+        yield Finding(DEVICES, "JetPack", "warning", what, "JetPack 6.1 or newer: engines need TensorRT 10", facts)
+    else:
+        yield Finding(DEVICES, "JetPack", "ok", what, facts=facts)
 
 
 def _provider_line(provider: str, outcome: Outcome, driver: str | None) -> Finding:

@@ -49,6 +49,7 @@ def examine(folder: Path, attempt: Callable[..., Outcome] = run_probe) -> Examin
         (installed.PACKAGES, "packages", installed.check_packages),
         (machine.SECTION, "machine", partial(machine.check_machine, folder)),
         (devices.DEVICES, "torch", lambda: devices.torch_lines(attempt("torch"), driver, card)),
+        (devices.DEVICES, "JetPack", devices.jetpack_lines),
         (devices.DEVICES, "TensorRT", lambda: devices.tensorrt_lines(attempt("tensorrt"), driver)),
         (
             devices.PROVIDERS,

@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import ceil
@@ -103,29 +103,33 @@ class Costs:
 
 
 def measure(config: Config, device: torch.device, folder: Path) -> Costs:
-    """Time some steps of every kind, batches read as in training, a measurement and a checkpoint."""
+    """Time some steps of every kind, batches read as in training, a measurement and a checkpoint.
+
+    On a processor in its own seconds, so that trials are as long as each other whatever else runs beside them.
+    """
+    clock = _clock(config, device)
     state, loader = ready(config.settled(_LENGTH), device), train_loader(config)
     settle_classes(state, loader)
     every = sorted({cast(Term, term).start_step for term in state.terms.values()} - {0})
     batches, settings = _endless(loader), config.train
     step_s = {
-        (small, past): _mean_step(state, batches, small, every[past - 1] if past else 0)
+        (small, past): _mean_step(state, batches, small, every[past - 1] if past else 0, clock)
         for small in ((True, False) if settings.halves else (False,))
         for past in range(len(every) + 1)
     }
-    start = time.perf_counter()
+    start = clock()
     evaluate(state.ema, val_loaders(config), config, device, tasks=config.task_table)
-    measured = time.perf_counter()
-    path = folder / "timed.pt"
+    measured_s = clock() - start
+    path, start = folder / "timed.pt", time.perf_counter()  # a disk's time is no processor's
     save_checkpoint(path, state.state_dict(), config)
-    saved = time.perf_counter()
+    saved_s = time.perf_counter() - start
     path.unlink()
     return Costs(
         step_s,
         tuple(_start(step, config) for step in every),
         settings.half_size_share,
-        measured - start,
-        saved - measured,
+        measured_s,
+        saved_s,
         loader.batch_sampler.batches,
         settings.evaluate_every_epochs,
     )
@@ -146,11 +150,22 @@ def _endless(loader: TrainLoader) -> Iterator[Batch]:
         epoch += 1
 
 
-def _mean_step(state: State, batches: Iterator[Batch], small: bool, number: int) -> float:
-    """Seconds of a step and the wait for its batch. The mean: what other processes take of the machine counts too."""
+def _clock(config: Config, device: torch.device) -> Callable[[], float]:
+    """Seconds: this process's own on the processor where it does all the work, shared by its threads; else of the wall.
+
+    Ten trials beside other work were given 0.5 to 1.0 of their seconds by the wall, and the shortest seemed the worst.
+    """
+    if device.type == "cpu" and config.data.workers == 0:
+        threads = torch.get_num_threads()
+        return lambda: time.process_time() / threads
+    return time.perf_counter
+
+
+def _mean_step(state: State, batches: Iterator[Batch], small: bool, number: int, clock: Callable[[], float]) -> float:
+    """Seconds of a step and the wait for its batch, the mean."""
     state.step, times = number, []
     for _ in range(_WARM_UP + _TIMED):
-        start = time.perf_counter()
+        start = clock()
         batch = next(batches)
         train_step(
             state, (batch.halved(state.config.task_table, state.config.spec) if small else batch).to(state.device)
@@ -158,5 +173,5 @@ def _mean_step(state: State, batches: Iterator[Batch], small: bool, number: int)
         state.step += 1
         if state.device.type == "cuda":
             torch.cuda.synchronize(state.device)
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return fmean(times[_WARM_UP:])

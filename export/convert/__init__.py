@@ -3,6 +3,7 @@
 from export.convert.other_size import size_factor
 from export.convert.parity import Comparison, ParityError, ParityReport, check_parity, differences, in_unit, outputs_of
 from export.convert.to_onnx import (
+    IR_VERSION,
     Deployment,
     ExportReport,
     export_checked,

@@ -52,8 +52,11 @@ from preprocessing.ground import (
 )
 from preprocessing.sets import ToldLens
 
-# Every provider of ONNX Runtime 1.20 and TensorRT 10 has all of opset 18's operators that appear here.
+# Every provider of ONNX Runtime 1.16 and TensorRT 10 has all of opset 18's operators that appear here.
 OPSET = 18
+# The container's version, as old as the opset allows: a newer one adds nothing to these graphs, and ONNX Runtime
+# refuses what is newer than itself (1.16 and 1.17 read 9 at most).
+IR_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Deployment:
         fit: how frames of another aspect are shown; None: as in training.
         sky: "infinite", the sky has no distance, or "far", as the network gives it.
         batch: frames at a time, of as many cameras; more than 1 for "gpu" alone.
+        ir_version: of the file, 8 to what the installed onnx knows; the oldest is read by every runtime.
     Raises: InputError for values that there are not.
     """
 
@@ -76,8 +80,14 @@ class Deployment:
     fit: Fit | None = None
     sky: str = "infinite"
     batch: int = 1
+    ir_version: int = IR_VERSION
 
     def __post_init__(self) -> None:
+        if not IR_VERSION <= self.ir_version <= onnx.IR_VERSION:
+            raise InputError(
+                f"ir_version {self.ir_version}: opset {OPSET} needs {IR_VERSION}, onnx {onnx.__version__} here "
+                f"writes up to {onnx.IR_VERSION}; give {IR_VERSION} to {onnx.IR_VERSION}"
+            )
         if self.target not in TARGETS:
             raise InputError(f"target {self.target!r}: choose {' or '.join(TARGETS)}")
         if self.batch < 1:
@@ -142,11 +152,17 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def export_onnx(
-    generator: nn.Module, metadata: Metadata, path: Path, target: str = "cpu", tasks: Mapping[str, Task] = TASKS
+    generator: nn.Module,
+    metadata: Metadata,
+    path: Path,
+    target: str = "cpu",
+    tasks: Mapping[str, Task] = TASKS,
+    ir_version: int = IR_VERSION,
 ) -> None:
     """Write `generator` with its pre- and post-processing as ONNX of one fixed size; `path` is overwritten.
 
-    target: "cpu" arranges the graph for processors, "gpu" keeps every shape in it fixed (`deployable_for`).
+    target: "cpu" arranges the graph for processors, "gpu" keeps every shape in it fixed (`deployable_for`). ir_version:
+    as `Deployment` has it.
 
     Uses torch.export's exporter (`dynamo=True`): the TorchScript one is deprecated since torch 2.9 and leaves
     shape arithmetic and identities in the graph. The weights stay inside the file. Parity is not checked
@@ -180,6 +196,7 @@ def export_onnx(
     proto = offer_zoom(proto, metadata.zoom)
     onnx.helper.set_model_props(proto, to_properties(metadata))
     proto.producer_name, proto.producer_version = "advmtl", metadata.advmtl_version
+    proto.ir_version = ir_version
     onnx.checker.check_model(proto, full_check=True)
     with atomic_write(path) as temporary:
         onnx.save(proto, temporary)
@@ -192,6 +209,7 @@ def export_checked(
     frames: Sequence[NDArray[np.uint8]],
     target: str = "cpu",
     tasks: Mapping[str, Task] = TASKS,
+    ir_version: int = IR_VERSION,
 ) -> ExportReport:
     """Export for `target` and compare with the checkpoint on `frames` (uint8 `[H, W, 3]` RGB, any size).
 
@@ -199,7 +217,7 @@ def export_checked(
     """
     metadata = replace(metadata, gmacs=gmacs_of(generator, metadata.size))
     with atomic_write(path) as temporary:
-        export_onnx(generator, metadata, temporary, target, tasks)
+        export_onnx(generator, metadata, temporary, target, tasks, ir_version)
         parity = check_parity(generator, temporary, frames, tasks)
         megabytes = temporary.stat().st_size / 1e6
     return ExportReport(path, megabytes, metadata, parity)
@@ -298,7 +316,7 @@ def export_model(
     metadata, tasks = where.describe(config, lenses), config.task_table
     metadata = replace(metadata, size_factor=size_factor(generator, config, metadata, lenses))
     with atomic_write(out) as temporary:
-        report = export_checked(generator, metadata, temporary, pictures, where.target, tasks)
+        report = export_checked(generator, metadata, temporary, pictures, where.target, tasks, where.ir_version)
         session = filled(open_session(temporary, "cpu", tasks=tasks, batches=True))
         truth = check_truth(session, generator, config, count, lenses)
     return replace(report, path=out, truth=truth, skipped=skipped, config=config)

@@ -12,6 +12,7 @@ import onnx
 from advmtl.config import Config
 from advmtl.training import load_trained
 from export.convert import (
+    IR_VERSION,
     Deployment,
     ExportReport,
     ParityReport,
@@ -41,7 +42,7 @@ ALL_FLOAT = "no layer can be in 8 bits within the bounds, so this would be float
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the export: target, size, lens, fit and sky (`Deployment`), calibration, bounds."""
+    """Options of the export: target, size, lens, fit, sky and IR (`Deployment`), calibration, bounds."""
 
     precisions: tuple[str, ...] = ("fp32",)
     target: Target = "cpu"
@@ -50,6 +51,7 @@ class Options:
     fit: Fit | None = None
     sky: str = "infinite"
     batch: int = 1
+    ir_version: int = IR_VERSION
     calibration_frames: int = 100
     calibration: str = "minmax"
     bounds: Bounds = field(default_factory=Bounds)
@@ -68,7 +70,7 @@ class Options:
     @property
     def where(self) -> Deployment:
         """Where the models will run. Raises: InputError."""
-        return Deployment(self.size, self.target, self.lens, self.fit, self.sky, self.batch)
+        return Deployment(self.size, self.target, self.lens, self.fit, self.sky, self.batch, self.ir_version)
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,9 @@ def export_precisions(
     pictures, skipped = parity_frames(config, frames, count)
     with tempfile.TemporaryDirectory(prefix="export") as scratch:
         path = Path(scratch) / out.name
-        parity = export_checked(generator, metadata, path, pictures, options.target, config.task_table).parity
+        parity = export_checked(
+            generator, metadata, path, pictures, options.target, config.task_table, options.ir_version
+        ).parity
         session = filled(open_session(path, "cpu", tasks=config.task_table, batches=True))
         truth = check_truth(session, generator, config, count, trained.lenses)
         # Frames are shown as the files say, which need not be as they were in training.

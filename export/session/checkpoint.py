@@ -25,10 +25,16 @@ def open_checkpoint(path: Path, provider: str, threads: int, tasks: Mapping[str,
 
     Raises: InputError for a provider that this machine lacks.
     """
-    import torch
+    try:
+        import torch
 
-    from advmtl.training import load_trained
-    from export.graph import describe
+        from advmtl.training import load_trained
+        from export.graph import describe
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path}: a checkpoint needs what trains ({error.name} is not here: pip install advmtl); here, give an "
+            "exported .onnx file"
+        ) from None
 
     if provider == "tensorrt":
         raise InputError(f"{path}: a checkpoint runs on cuda or cpu; export it first for tensorrt")

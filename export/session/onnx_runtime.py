@@ -1,6 +1,7 @@
 """Running an exported `.onnx` file with one of ONNX Runtime's providers: TensorRT, CUDA, the CPU."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,14 @@ def _provider_options(name: str, path: Path) -> dict[str, str]:
 
 
 def session_options(threads: int, optimise: bool, spin: bool) -> Any:
-    """ONNX Runtime's `SessionOptions`, as `open_session` describes these arguments."""
-    import onnxruntime as ort
+    """ONNX Runtime's `SessionOptions`, as `open_session` describes these arguments.
+
+    Raises: InputError where ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ModuleNotFoundError:
+        raise InputError("ONNX Runtime is not installed here: pip install onnxruntime (or onnxruntime-gpu)") from None
 
     options = ort.SessionOptions()
     # Left to count for itself, ONNX Runtime pins a thread to each core of the machine, also to those that this process
@@ -67,6 +74,20 @@ def session_options(threads: int, optimise: bool, spin: bool) -> Any:
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
+
+
+_TOO_NEW = re.compile(r"model IR version: (\d+), max supported IR version: (\d+)")
+
+
+def _unreadable(path: Path, error: Exception, version: str) -> str:
+    """One line on a file that ONNX Runtime refuses; where its IR is too new, how to get one that is not."""
+    if found := _TOO_NEW.search(str(error)):
+        theirs, ours = found.groups()
+        return (
+            f"{path}: its IR version is {theirs}, ONNX Runtime {version} reads up to {ours}; "
+            f"export it again with `advmtl export --ir-version {ours}`"
+        )
+    return f"{path}: ONNX Runtime cannot read it ({first_line(error)})"
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ def _tried(path: Path, name: str, options: Any) -> Any:
         )
     except Exception as error:  # ONNX Runtime's exceptions share no other parent
         if name == "cpu":
-            raise InputError(f"{path}: ONNX Runtime cannot read it ({first_line(error)})") from None
+            raise InputError(_unreadable(path, error, ort.__version__)) from None
         return _Missing(name, f"did not start: {first_line(error)}", _libraries(name))
     # A provider whose libraries are missing is left out silently, and the CPU would run under its name.
     if session.get_providers()[0] != PROVIDERS[name]:

@@ -3,6 +3,8 @@
 Nothing here imports torch or a runtime: NumPy and OpenCV are enough.
 """
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol

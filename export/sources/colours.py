@@ -17,6 +17,7 @@ class Pictures:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()  # kept: making one costs more than a frame's conversion
+        self._orientations = dict[Any, tuple[int, bool]]()
 
     def rgb(self, frame: Any) -> NDArray[np.uint8]:
         """uint8 `[H, W, 3]`, upright by the frame's display matrix, converted by the matrix (BT.601, 709, 2020) and
@@ -25,7 +26,11 @@ class Pictures:
         # Bicubic, as FFmpeg and OpenCV: it matters for chroma of more than 8 bits only.
         converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1)
         image = converted.to_ndarray()
-        turn, mirrored = orientation(frame)
+        # Asked once for each angle: a frame whose side data are looked at is in a cycle with them, and stays in memory
+        # with all its pixels until the garbage collector comes.
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = orientation(frame)
+        turn, mirrored = self._orientations[frame.rotation]
         if mirrored:
             image = image[:, ::-1]
         if turn:

@@ -42,7 +42,8 @@ _PNG_BITS = 24  # where it says the bits of a channel
 _MAP_OPTIONS = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+    # Since OpenCV 4.12; the older ones of boards write larger files of the same content.
+    *((cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB) if hasattr(cv2, "IMWRITE_PNG_FILTER") else ()),
 ]
 
 
@@ -124,7 +125,10 @@ def sha256_of(path: Path | str) -> str:
     """Return the SHA-256 of a file in hexadecimal. Raises: InputError naming the file where it cannot be read."""
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):  # hashlib.file_digest is Python 3.11's; boards have 3.10
+                digest.update(block)
+            return digest.hexdigest()
     except NotADirectoryError:
         return hashlib.sha256(read_content(path)).hexdigest()
     except OSError as error:

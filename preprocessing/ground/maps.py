@@ -1,5 +1,7 @@
 """Reading maps of numbers, depth or disparity, from any file that holds them: PNG, TIFF, EXR, PFM, NPY, NPZ."""
 
+from __future__ import annotations
+
 import struct
 import zipfile
 from pathlib import Path

@@ -4,6 +4,8 @@ Training and the deployed model resize by the same functions: a difference betwe
 test of either shows.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any, TypeVar
 

@@ -76,7 +76,7 @@ def ready(
 
 def copied(reports: dict[str, ExportReport]) -> Callable[..., ExportReport]:
     def copy(
-        generator: nn.Module, metadata: object, path: Path, frames: object, target: str, tasks: object
+        generator: nn.Module, metadata: object, path: Path, frames: object, target: str, *_: object
     ) -> ExportReport:
         path.write_bytes(reports[target].path.read_bytes())
         return reports[target]

@@ -1,5 +1,6 @@
 """Films through PyAV: times, turns, colours, ends and damages, of films made here."""
 
+import gc
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -218,3 +219,16 @@ def test_urls_of_files(film: Path) -> None:
     assert len(times_ms(film.as_uri())) == 60
     with pytest.raises(InputError, match="cannot be opened"):
         open_source("file:///nowhere/at/all.mp4")
+
+
+def test_frames_are_freed_as_they_are_dropped(film: Path) -> None:
+    """A frame in a cycle waits for the garbage collector with all its pixels: of a camera's, hundreds of MB."""
+    source = open_source(film)
+    gc.collect()
+    gc.disable()
+    try:
+        count = sum(isinstance(one, Loaded) for one in source.frames())
+        waiting = gc.collect()
+    finally:
+        gc.enable()
+    assert count >= 20 and waiting < count

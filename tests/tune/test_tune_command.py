@@ -1,6 +1,7 @@
 """`advmtl tune` on the command line, and what it takes from there."""
 
 import importlib.util
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from made_up_trials import MadeUp, street_config
 
 from advmtl.config.files import load_config
 from advmtl.tune import trial as trial_module
-from advmtl.tune.budget import Costs, measure
+from advmtl.tune.budget import Costs, _clock, measure
 
 SPACE = "train.learning_rate: {low: 1e-4, high: 1e-2, log: true}\n"
 
@@ -97,3 +98,14 @@ def test_every_kind_of_step_is_timed(streets: Path, tmp_path: Path) -> None:
     assert found.step_s.keys() == {(True, 0), (True, 1), (False, 0), (False, 1)}
     assert all(seconds > 0 for seconds in (*found.step_s.values(), found.measurement_s, found.saving_s))
     assert (found.starts, found.batches, list(tmp_path.iterdir())) == ((0.5,), 3, [])
+
+
+def test_seconds_are_the_processor_s_where_the_work_is_the_process_s_own() -> None:
+    """Else trials beside other work would be shorter than those on an idle machine, and seem worse."""
+    taken = {}
+    for workers in (0, 2):
+        clock = _clock(load_config("demo", [f"data.workers={workers}"]), torch.device("cpu"))
+        start = clock()
+        time.sleep(0.3)
+        taken[workers] = clock() - start
+    assert taken[0] < 0.15 and taken[2] >= 0.3

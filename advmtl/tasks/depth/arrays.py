@@ -1,5 +1,7 @@
 """Depth without torch: label files, pictures, and the output of a deployed model, in metres."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -1,5 +1,7 @@
 """The stated error of depth for the eye and as a file; imports no torch."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import Any
 

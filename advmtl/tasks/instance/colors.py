@@ -1,5 +1,7 @@
 """Colours of the instance task: offsets on a colour wheel, one colour per instance. NumPy and OpenCV alone."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import cv2

@@ -6,6 +6,8 @@ the number of instances. Classes come from the segmentation task. Imports no tor
 grouped where torch is not installed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -62,7 +62,7 @@ def _plain(node: "yaml.Node", place: Place, lines: dict[Place, int], marked: Mar
             key = _plain(key_node, (*place, "?"), {}, marked)
             if isinstance(key, list | dict):
                 raise InputError(f"{marked.where}:{key_node.start_mark.line + 1}: a key is a word, not {key}")
-            lines[*place, key] = key_node.start_mark.line + 1
+            lines[(*place, key)] = key_node.start_mark.line + 1
             if key in values:
                 raise marked.fault((*place, key), f"{key} stands here twice")
             values[key] = _plain(value, (*place, key), lines, marked)

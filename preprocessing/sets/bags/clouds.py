@@ -1,5 +1,7 @@
 """Points out of sensor_msgs/PointCloud2: x, y and z wherever they lie, in either byte order, with padded rows."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
