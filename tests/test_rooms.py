@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # The rooms of each package, lowest floor first. A room imports from its own floor's files and from lower floors only;
 # deferred imports and those for type checkers count as well.
 FLOORS = {
-    "preprocessing": ["ground", "sets", "stereo", "job", "quality", "scenes"],
+    "preprocessing": ["ground", "weather", "sets", "stereo", "job", "quality", "scenes"],
     "advmtl": [
         "version",
         "infer_options",
@@ -27,6 +27,7 @@ FLOORS = {
         "evaluation",
         "drawing",
         "inspection",
+        "weathered",
         "terms",
         "training",
         "compare",

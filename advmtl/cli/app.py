@@ -26,6 +26,7 @@ from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, train
 from advmtl.cli.tune import probe, tune
+from advmtl.cli.weather import weather
 from preprocessing.ground import (
     EXIT_BAD_INPUT,
     EXIT_FAILED,
@@ -158,6 +159,7 @@ def _advmtl(
 
 
 app.command(cls=OwnFiles, short_help="Generate a stereo data set with exact labels.")(synth)
+app.command(cls=OwnFiles, short_help="Fog, rain, snow, night, dirt on a labelled set.")(weather)
 app.command(cls=OwnFiles, short_help="Say what a set or bag holds, and what is read as what.")(inspect)
 app.command(cls=OwnFiles, short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
 app.command(cls=OwnFiles, short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)

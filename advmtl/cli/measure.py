@@ -44,6 +44,11 @@ def evaluate(
     protocol: Annotated[
         list[str] | None, typer.Option(help="Also as papers measure: garg, eigen, garg_median, …; repeatable.")
     ] = None,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Also under fog, rain, snow, night, noise, … at five strengths.")
+    ] = False,
+    kinds: Annotated[str | None, typer.Option(help="Of --corruptions, these alone: fog,night,jpeg.")] = None,
+    corruption_seed: Annotated[int, typer.Option("--corruption-seed", min=0, help="Seed of their pictures.")] = 0,
     official: Annotated[str | None, typer.Option(help="Also by a set's own scripts: cityscapes.")] = None,
     submit: Annotated[
         Path | None, typer.Option(help="Write classes as Cityscapes' server takes them into this folder.")
@@ -58,6 +63,7 @@ def evaluate(
       advmtl evaluate runs/model3 --data cityscapes:other_city:val
       advmtl evaluate runs/model3 --size labels --flip --scales 0.75,1,1.25
       advmtl evaluate runs/model3 --input 2048x1024 --size labels --sliding-window 512x256
+      advmtl evaluate runs/model3 --corruptions --kinds fog,night
       advmtl evaluate runs/model3 --official cityscapes
       advmtl evaluate runs/depth --data rig:kitti --size labels --protocol garg
 
@@ -65,13 +71,25 @@ def evaluate(
     the labels' own: --size labels. A picture shown larger than in training is that of a longer lens, and its metres are
     multiplied accordingly.
     """
-    from advmtl.evaluation import FrameMetrics, check_scripts, constant_baselines, print_table, write_evaluation
+    from advmtl.evaluation import (
+        FrameMetrics,
+        check_scripts,
+        chosen_kinds,
+        constant_baselines,
+        corruption_figures,
+        print_corruptions,
+        print_table,
+        write_evaluation,
+    )
     from advmtl.evaluation import evaluate as measure
 
     if official not in (None, "cityscapes"):
         raise InputError(f"--official {official}: there is cityscapes")
     if official:
         check_scripts()
+    if kinds is not None and not corruptions:
+        raise InputError("--kinds: are those of --corruptions; give it, too")
+    corrupted = chosen_kinds(kinds)
     manner = _manner(size, input, flip, scales, sliding_window, stride, protocol, at_labels=bool(official or submit))
     out = out or _place(model, manner, data or [])
     check_outputs(evaluation_files("--out", out))  # before hours of measuring; of the default place, too
@@ -99,6 +117,15 @@ def evaluate(
             metrics[f"constant_{task}"] = constants
             for name, figures in constants.items():
                 print_table({task: figures}, f"Predicting the {name} {task} everywhere", tasks=tasks)
+    if corruptions and measured:
+        metrics["corruptions"] = corruption_figures(
+            *(network, loaders, config, metrics, target),
+            kinds=corrupted,
+            seed=corruption_seed,
+            tasks={name: tasks[name] for name in measured},
+            manner=manner,
+        )
+        print_corruptions(metrics["corruptions"], tasks)
     if submit is not None and files is not None:
         console.print(f"{len(files.pairs)} class maps in {submit}", highlight=False)
     write_evaluation(out, metrics, frames.compute())

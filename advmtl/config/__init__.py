@@ -38,4 +38,5 @@ from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareF
 from advmtl.config.steps import value_at, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import IMAGE, Size, Strict, TaskName, parse_size, validate
+from advmtl.config.weather import WeatherConfig
 from advmtl.config.yaml_text import read_yaml

@@ -19,6 +19,7 @@ from pydantic import (
 from advmtl.config.depth_files import DepthFiles, DepthRule
 from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
 from advmtl.config.typed import Classes, Fraction, Size, Strict, validate
+from advmtl.config.weather import WeatherConfig
 from advmtl.config.yaml_text import read_yaml
 from advmtl.tasks import TASKS
 from preprocessing.ground import MAX_HFOV_DEG, MIN_HFOV_DEG, Fit, InputError
@@ -147,7 +148,10 @@ def _told(text: str) -> tuple[str, dict[str, Any]]:
 
 
 class Augment(Strict):
-    """Training-time transforms; each is drawn from (seed, epoch, frame index) alone."""
+    """Training-time transforms; each is drawn from (seed, epoch, frame index) alone.
+
+    `weather`: fog, rain, night and so on, see `WeatherConfig`; None: none.
+    """
 
     flip: Fraction = 0.5
     zoom: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.5)
@@ -156,6 +160,7 @@ class Augment(Strict):
     contrast: NonNegativeFloat = 0.2
     saturation: NonNegativeFloat = 0.2
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    weather: WeatherConfig | None = None
 
 
 _RATIO = re.compile(r"\d{1,4}(:\d{1,4})+")

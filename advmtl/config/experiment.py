@@ -80,6 +80,8 @@ LATER_OF_SOURCES: dict[str, Any] = {
     **{"classes": None, "map": {}, "camera": None, "fx_px": None, "hfov_deg": None},
     **{"bits": None, "list": None, "part": None, "share": 0.2, "seed": 0},
 }
+# Of augmentation.
+LATER_OF_AUGMENT: dict[str, Any] = {"weather": None}
 # And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 
@@ -94,8 +96,8 @@ class Config(Strict):
 
     Names of tasks, their losses and these losses' options are checked against `TASKS`, and those of adversarial
     objectives against `OBJECTIVES`, or against the tables that are given to the validation as its context, {"tasks": …,
-    "objectives": …, "encoders": …}; so checking loads torch. Whatever is built of a configuration takes its parts from
-    `task_table`, `objective_table` and `tables`.
+    "objectives": …, "encoders": …, "weather": …}; so checking loads torch. Whatever is built of a configuration takes
+    its parts from `task_table`, `objective_table` and `tables`.
     """
 
     name: str = "run"
@@ -356,6 +358,9 @@ class Config(Strict):
             section, _, name = key.partition(".")
             if values[section][name] == default:
                 del values[section][name]
+        for key, default in LATER_OF_AUGMENT.items():
+            if values["data"]["augment"][key] == default:
+                del values["data"]["augment"][key]
         for source in (*values["data"]["train"], *values["data"]["val"]):
             for key, default in LATER_OF_SOURCES.items():
                 if source[key] == default:

@@ -73,7 +73,7 @@ def _number(text: str) -> float | str:
         return text
 
 
-TABLES = ("tasks", "objectives", "encoders")
+TABLES = ("tasks", "objectives", "encoders", "weather")
 
 
 def load_config(

@@ -17,11 +17,12 @@ from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed
 from advmtl.data.lenses import Lenses, doubt_lenses, doubt_untold, shown_lenses
 from advmtl.data.rare_frames import class_probabilities, class_shares
 from advmtl.data.survey import Labels, Survey, survey_data, survey_val
+from advmtl.data.weather import TrainWeather, lens_of, scene_of
 
 if TYPE_CHECKING:
     from advmtl.data.batch import Batch, Sample, collate, normalize, on_device, with_labels_shown
     from advmtl.data.class_pixels import count_classes, draw_by_class
-    from advmtl.data.dataset import FrameDataset, TrainView
+    from advmtl.data.dataset import FrameDataset, TaskFrames, TrainView
     from advmtl.data.loading import (
         FrameSet,
         Loader,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         Positioned,
         TrainLoader,
         frame_loader,
+        in_order,
         train_loader,
         val_loaders,
     )
@@ -40,9 +42,9 @@ _TORCH = {
     **dict.fromkeys(("Batch", "Sample", "collate", "normalize"), "batch"),
     **dict.fromkeys(("on_device", "with_labels_shown"), "batch"),
     **dict.fromkeys(("count_classes", "draw_by_class"), "class_pixels"),
-    **dict.fromkeys(("FrameDataset", "TrainView"), "dataset"),
+    **dict.fromkeys(("FrameDataset", "TaskFrames", "TrainView"), "dataset"),
     **dict.fromkeys(("FrameSet", "Loader", "NamedLoader", "Positioned", "TrainLoader"), "loading"),
-    **dict.fromkeys(("frame_loader", "train_loader", "val_loaders"), "loading"),
+    **dict.fromkeys(("frame_loader", "in_order", "train_loader", "val_loaders"), "loading"),
     **dict.fromkeys(("Seen", "seen_frames"), "seen"),
     **dict.fromkeys(("Loaders", "OwnFrames", "check_loader", "checked_batches", "loaders"), "own"),
     "Presentation": "presentation",

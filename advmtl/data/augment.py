@@ -62,19 +62,24 @@ def augment(
     *,
     wanted: Wanted | None = None,
     mix: Callable[[Arrays], Arrays] | None = None,
+    weather: Callable[[Arrays, float, Window], Arrays] | None = None,
     spec: TaskSpec | None = None,
 ) -> Arrays:
     """Draw one flip, zoom, rotation, crop and colour change from `rng` and apply them to all arrays; labels become
     those behind the canonical lens.
 
-    `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours.
+    `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours;
+    `weather`: after it, with the zoom that labels were freed of, and the window.
     """
     geometry = draw_geometry(rng, _size(frame), crop, settings)
     jitter = draw_jitter(rng, settings)
     if wanted is not None:
         geometry = look_for(wanted, frame, geometry, crop, rng, settings, tasks)
-    shown = behind_lens(warp(frame, window_of(crop, geometry), tasks), tasks, spec)
+    window = window_of(crop, geometry)
+    cut = warp(frame, window, tasks)
+    shown = behind_lens(cut, tasks, spec)
     shown = shown if mix is None else mix(shown)
+    shown = shown if weather is None else weather(shown, cut.zoom, window)
     return replace(shown, image=apply_jitter(shown.image, jitter))
 
 

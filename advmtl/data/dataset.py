@@ -14,7 +14,9 @@ from advmtl.data.cache import FrameCache
 from advmtl.data.class_mix import STREAM, ClassMix
 from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame, zoom_of
 from advmtl.data.sampling import FrameKey
-from advmtl.tasks import FrameRecord, Size, Task, TaskSpec
+from advmtl.data.weather import STREAM as WEATHER_STREAM
+from advmtl.data.weather import TrainWeather
+from advmtl.tasks import FrameRecord, Size, Task, TaskSpec, Window
 from preprocessing.ground import Fit, Framing, InputError
 from preprocessing.sets import Strays
 
@@ -28,6 +30,7 @@ class TrainView:
     crop: Size
     augment: Augment
     seed: int
+    weather: TrainWeather | None = None
 
 
 class TaskFrames(Dataset[Sample]):
@@ -107,7 +110,18 @@ class FrameDataset(TaskFrames):
             wanted = Wanted(task, key[3], share, tries)
         rng = np.random.default_rng((view.seed, *drawn))
         mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
-        return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, mix=mix, spec=self.spec)
+        weather = None
+        if view.weather is not None and mixes:
+            size = frame.image.shape[1], frame.image.shape[0]
+            weather = partial(self._weathered, view.weather, size, (WEATHER_STREAM, view.seed, *drawn))
+        return augment(
+            *(frame, view.crop, rng, view.augment, self.tasks), wanted=wanted, mix=mix, weather=weather, spec=self.spec
+        )
+
+    def _weathered(
+        self, weather: TrainWeather, size: Size, key: tuple[int, ...], shown: Arrays, zoom: float, window: Window
+    ) -> Arrays:
+        return weather.changed(shown, zoom, window, size, np.random.default_rng(key), self.tasks, self.spec)
 
     def _mixed(self, mix: ClassMix, view: TrainView, key: tuple[int, int, int], shown: Arrays) -> Arrays:
         """The window of a frame with what is pasted into it, by draws from (seed, key) apart from its own."""

@@ -27,8 +27,10 @@ from advmtl.data.label_budget import frame_groups
 from advmtl.data.listing import checked_frames, configured, index_frames, the_first
 from advmtl.data.presentation import Presentation, PresentedFrames
 from advmtl.data.sampling import EpochSampler
+from advmtl.data.weather import TrainWeather
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
+from preprocessing.weather import KINDS
 
 Tasks = Mapping[str, Task]
 
@@ -118,7 +120,9 @@ def train_loader(
         if not found.good:
             raise InputError(f"none of the training frames is good{the_first(found.bad)}")
     groups = frame_groups(found.good, config)
-    view = TrainView(data.crop or data.size, data.augment, config.seed)
+    asked = data.augment.weather
+    weather = None if asked is None else TrainWeather(asked, config.tables.get("weather", KINDS))
+    view = TrainView(data.crop or data.size, data.augment, config.seed, weather)
     shown = [record for group, _ in groups for record in group]
     dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
     dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays

@@ -26,6 +26,32 @@ def main_metrics(task: Task) -> list[str]:
     return [one.name for one in task.learning.figures if one.main]
 
 
+def print_corruptions(
+    found: Mapping[str, Any], tasks: Mapping[str, Task] = TASKS, console: Console | None = None
+) -> None:
+    """Print a table a task of its first main figure by kind and strength, and the mean over all."""
+    console = console or Console(emoji=False)
+    for task in found["clean"]:
+        figure = main_metrics(tasks[task])[0]
+        table = Table(title=f"{task}: {figure} [{UNITS.get(figure, '1')}] under corruptions, strengths 1 to 5")
+        table.add_column("kind")
+        for name in ("1", "2", "3", "4", "5", "mean"):
+            table.add_column(name, justify="right")
+        for kind, one in found["kinds"].items():
+            values = [row[task][figure] for row in one["strengths"]]
+            table.add_row(kind, *map(_cell, values), _cell(one["mean"][task][figure]))
+        table.add_section()
+        mean, relative = found["mean"][task][figure], found["relative"][task][figure]
+        table.add_row("mean", *[""] * 5, _cell(mean), style="bold")
+        table.add_row("as they are", *[""] * 5, _cell(found["clean"][task][figure]))
+        table.add_row("mean / as they are", *[""] * 5, _cell(relative))
+        console.print(table)
+    for kind, why in found.get("left_out", {}).items():
+        console.print(f"{kind}: left out, {why}", style="yellow", highlight=False)
+    if found["depth"] == "guessed":
+        console.print("no frame has depth: fog and the like take them for flat streets", highlight=False)
+
+
 def result_table(result: Mapping[str, Any], title: str = "Evaluation", tasks: Mapping[str, Task] = TASKS) -> Table:
     """Metrics with their units, one column for all sources and one for each where there are several."""
     columns = {"all": result, **result["sources"]} if "sources" in result else {"value": result}

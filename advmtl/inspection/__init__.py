@@ -6,6 +6,6 @@ the files, so that it says what they will say. Imports no torch.
 
 from advmtl.inspection.asked import Asked, ask
 from advmtl.inspection.facts import KIND, facts_of
-from advmtl.inspection.report import Report, inspect_sources
+from advmtl.inspection.report import Report, inspect_sources, own_classes
 from advmtl.inspection.sheet import write_sheets
 from advmtl.inspection.words import report_lines

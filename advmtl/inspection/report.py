@@ -120,11 +120,11 @@ def _together(
         return [(classes, list(named))] if named else []
     found: dict[tuple[str | LabelSet, str], list[Named]] = {}
     for one in named:
-        found.setdefault((_own_classes(one, formats), one.source.root), []).append(one)
+        found.setdefault((own_classes(one, formats), one.source.root), []).append(one)
     return [(own, sources) for (own, _), sources in found.items()]
 
 
-def _own_classes(one: Named, formats: Mapping[str, Format]) -> str | LabelSet:
+def own_classes(one: Named, formats: Mapping[str, Format]) -> str | LabelSet:
     """The classes that a source's label files have."""
     try:
         own = one.source.classes or ids_of(one.source, one.role, formats)

@@ -119,6 +119,7 @@ def page(
         comparable=tables.comparable(runs),
         classes=tables.class_tables(runs),
         sources=tables.source_table(runs),
+        corruptions=tables.corruption_tables(runs),
         confusions=tables.confusions(runs),
         hot=tables.HOT,
         band_charts=band_charts,

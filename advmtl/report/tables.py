@@ -112,6 +112,33 @@ def source_table(runs: Sequence[RunRecord]) -> Table | None:
     return Table("By source of the validation frames", head, rows, text=True) if rows else None
 
 
+def corruption_tables(runs: Sequence[RunRecord]) -> list[Table]:
+    """A table a task: its first main metric by kind of corruption, mean of five strengths, and over all kinds."""
+    measured = [run for run in runs if isinstance(run.evaluation.get("corruptions"), Mapping)]
+    found = []
+    for task in TASKS:
+        figure = next(iter(main_metrics_of(task)), None)
+        values = [(run, _corrupted(run, task, figure)) for run in measured]
+        kinds = list(dict.fromkeys(kind for _, own in values for kind in own))
+        if figure is None or not kinds:
+            continue
+        rows = [[kind, *(cell(own.get(kind)) for _, own in values)] for kind in kinds]
+        caption = f"{name_of(figure)} of {task} under corruptions, mean of strengths 1 to 5 {unit_of(figure)}".strip()
+        found.append(Table(caption, ["Kind", *(run.name for run, _ in values)], rows))
+    return found
+
+
+def _corrupted(run: RunRecord, task: str, figure: str | None) -> dict[str, Any]:
+    """By kind, then of all, of the frames as they are, and the ratio of the two; empty where it was not measured."""
+    part = run.evaluation["corruptions"]
+    try:
+        own = {kind: one["mean"][task][figure] for kind, one in part["kinds"].items()}
+        last = {"mean": "mean", "as they are": "clean", "mean / as they are": "relative"}
+        return own | {words: part[key][task][figure] for words, key in last.items()}
+    except (KeyError, TypeError, AttributeError):
+        return {}
+
+
 def class_tables(runs: Sequence[RunRecord]) -> list[Table]:
     """IoU of every class, of each task that has classes."""
     tables = []

@@ -10,7 +10,7 @@ import pytest
 import advmtl
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["python", "extending", "architecture"]
+PAGES = ["python", "extending", "architecture", "weather"]
 NOTEBOOK = ROOT / "examples" / "train_in_a_notebook.ipynb"
 
 

@@ -1,0 +1,37 @@
+"""What is said of the weather of a training before its first step."""
+
+from advmtl.config import Config, Plan
+from advmtl.data import Line
+from advmtl.tasks import teller
+from preprocessing.weather import KINDS
+
+
+def weather_lines(config: Config, plan: Plan) -> list[Line]:
+    """Which weather the pictures have, and which kinds need a depth that frames do not have; [] without weather."""
+    weather = config.data.augment.weather
+    if weather is None:
+        return []
+    table = config.tables.get("weather", KINDS)
+    words = []
+    for name, ranges in weather.kinds.items():
+        text = ", ".join(f"{key} {low:g} to {high:g}" for key, (low, high) in ranges.items())
+        words.append(f"{name} ({text})" if text else name)
+    lines = [Line(f"weather: {weather.chance:.0%} of the pictures are under one of {', '.join(words)}; labels stay")]
+    needing = [name for name in weather.kinds if table[name].needs_depth]
+    distance = teller(config.task_table, "distance")
+    learnt = distance in config.tasks
+    without = sum(count for own, count in plan.labels.items() if not learnt or distance not in own)
+    if needing and without:
+        who = "no frame has depth" if without == plan.frames else f"{without} of {plan.frames} frames have no depth"
+        if weather.guess_depth:
+            lines.append(Line(f"weather: {who}, and is taken for a flat street where its classes show a ground"))
+        else:
+            never = len(needing) == len(weather.kinds)
+            lines.append(
+                Line(
+                    f"data.augment.weather: {who}, so {', '.join(needing)} {'is' if len(needing) == 1 else 'are'} not "
+                    "drawn there; guess_depth: true takes them for flat streets",
+                    doubtful=never,
+                )
+            )
+    return lines
