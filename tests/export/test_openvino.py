@@ -104,8 +104,9 @@ def test_one_bad_frame_is_found_where_it_is_looked_at(tmp_path: Path, monkeypatc
     generator = trained_looking({"depth": 1}, width=0.5, channels=16)
     export_onnx(generator, make_metadata(SIZE, ("depth_m",)), path)
     session = open_session(path, "cpu", 1, runtime="openvino")
+    images = [make_frame(number)[None] for number in range(6)]
     looked: list[bool] = []
-    finite = np.isfinite
+    finite = np.isfinite  # which NumPy's own random numbers ask, too
 
     def judged(values: np.ndarray) -> np.ndarray:
         looked.append(True)
@@ -113,7 +114,6 @@ def test_one_bad_frame_is_found_where_it_is_looked_at(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(ours, "CHECKED_EVERY", 3)
     monkeypatch.setattr(ours.np, "isfinite", judged)
-    images = [make_frame(number)[None] for number in range(6)]
     broken = [bool(np.isnan(session.network(image)["depth_m"]).all()) for image in images]
     assert broken == [False, False, False, True, False, False] and len(looked) == 4
 
