@@ -1,5 +1,6 @@
 """How a source is read: every frame or the latest, how many, how often, and how long a lost one is tried again."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class Reading:
             raise InputError(f"policy {self.policy!r}: choose {', '.join(POLICIES)}")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"limit {self.limit}: give at least one frame")
+        if not (math.isfinite(self.reconnect_s) and self.reconnect_s >= 0):
+            raise InputError(f"reconnect seconds {self.reconnect_s:g}: give seconds, 0 = not tried again")
         if self.in_flight < 1:
             raise InputError(f"in flight {self.in_flight}: give at least one frame")
         if self.in_flight > 1 and self.policy == "latest":
