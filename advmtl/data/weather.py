@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
 from advmtl.config import WeatherConfig
 from advmtl.data.frames import Arrays
-from advmtl.tasks import Array, Size, Task, TaskSpec, Window, teller
+from advmtl.tasks import Array, Size, Task, TaskSpec, Window
 from preprocessing.ground import Lens
 from preprocessing.weather import KINDS, Kind, Scene, lacking, weathered
 
@@ -15,11 +16,17 @@ STREAM = 0x3EA7  # draws apart from those of the frame's window and colours
 _PER_WIDTH = 1.1  # focal length over width where nobody tells it, Cityscapes'
 
 
+def _teller(tasks: Mapping[str, Task], what: Literal["classes", "distance"]) -> str | None:
+    from advmtl.tasks import teller  # comes with torch, which a look at frames does without
+
+    return teller(tasks, what)
+
+
 def scene_of(
     arrays: Arrays, lens: Lens, tasks: Mapping[str, Task], spec: TaskSpec, *, metres: float = 1.0, guess: bool = False
 ) -> Scene:
     """A frame as weather sees it. `metres`: what its stored depth is multiplied by to be that behind `lens`."""
-    classes, distance = teller(tasks, "classes"), teller(tasks, "distance")
+    classes, distance = _teller(tasks, "classes"), _teller(tasks, "distance")
     depth: Array | None = arrays.labels.get(distance) if distance else None
     if depth is not None:
         depth = depth.reshape(arrays.image.shape[:2]).astype(np.float32) * np.float32(metres)
@@ -78,7 +85,7 @@ class TrainWeather:
         given = self.table[name].drawn(self.settings.kinds[name], rng)
         done = weathered(scene, [(name, given)], rng, self.table)
         labels = dict(shown.labels)
-        distance = teller(tasks, "distance")
+        distance = _teller(tasks, "distance")
         if self.settings.hidden == "ignore" and distance in labels and done.hidden.any():
             arrays = tasks[distance].arrays
             labels[distance] = arrays.paste(labels[distance], arrays.blank(window.crop), done.hidden)

@@ -305,11 +305,17 @@ def test_pictures_without_times_get_those_of_the_rate(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_bag_is_whole(tmp_path: Path) -> None:
+    # A job started in the background comes with Ctrl-C ignored.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def before(number: int) -> None:
         if number == 4:
             signal.raise_signal(signal.SIGINT)
 
-    report = infer(make_session(), make_source(1000, fps=100.0, before=before), tmp_path / "out.mcap")
+    try:
+        report = infer(make_session(), make_source(1000, fps=100.0, before=before), tmp_path / "out.mcap")
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert report.interrupted and len(read(tmp_path / "out.mcap").times["/advmtl/depth"]) == report.frames
 
 
