@@ -42,7 +42,8 @@ def evaluation(tuned: Tuned, number: int) -> object:
 def test_a_killed_trial_goes_on_from_its_checkpoint_and_none_is_lost(streets: Path, tmp_path: Path) -> None:
     """The kill comes after the first trial's first epoch. What is gone on with ends in the same bits."""
     killed = tmp_path / "killed"
-    process = multiprocessing.get_context("fork").Process(target=study, args=(streets, killed))
+    # Not a fork: threads that former tests have left would be missing in it, and their locks held.
+    process = multiprocessing.get_context("spawn").Process(target=study, args=(streets, killed))
     process.start()
     saved = killed / "trials" / "0000" / "checkpoints" / "last.pt"
     deadline = time.monotonic() + 120
