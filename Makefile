@@ -28,7 +28,7 @@ demo: $(READY)  ## stereo scenes -> depth -> training -> ONNX -> video, minutes 
 	$(BIN)/advmtl evaluate $(DEMO)
 	@echo "written: $(DEMO)/panels/ $(DEMO)/evolution.gif $(DEMO)/infer.mp4; metrics: $(DEMO)/evaluation.json"
 
-test: $(READY) lint  ## the default tests (no network, about nine minutes on two cores)
+test: $(READY) lint  ## the default tests (no network, about fourteen minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --durations=10
 
 lint: $(READY)  ## ruff and mypy
