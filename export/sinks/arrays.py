@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from export.sinks.folders import make_folder, unsynced
 from export.sinks.inferred import RECORD_VERSION, Delivery, Inferred, Sink
 from export.sinks.names import new_paths
 from export.sinks.setting import Setting
-from preprocessing.ground import InputError
 
 NO_TIME = np.iinfo(np.int64).min
 
@@ -27,33 +27,22 @@ def open_arrays(folder: Path, _: Setting | None = None) -> Iterator[Sink]:
     (`View.facts`). Not compressed: that takes longer than the
     network. Raises: InputError where the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path_of = new_paths(folder, ".npz")
-    except OSError as error:
-        raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
+    make_folder(folder)
+    path_of = new_paths(folder, ".npz")
 
     def write(delivery: Delivery) -> None:
         frame = delivery.frame
         maps: dict[str, Any] = {**frame.result.outputs}
-        path = path_of(frame.name)
-        # Whole or not there; not synced, which on a memory card takes longer than the network.
-        temporary = path.with_name(f".{path.name}")
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(
-                    file,
-                    index=frame.index,
-                    timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
-                    timestamp_ns=NO_TIME if frame.timestamp_ns is None else frame.timestamp_ns,
-                    frame_size=frame.frame_size,
-                    **_of_view(frame),
-                    **maps,
-                )
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+        with unsynced(path_of(frame.name)) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                index=frame.index,
+                timestamp_s=np.nan if frame.timestamp_s is None else frame.timestamp_s,
+                timestamp_ns=NO_TIME if frame.timestamp_ns is None else frame.timestamp_ns,
+                frame_size=frame.frame_size,
+                **_of_view(frame),
+                **maps,
+            )
 
     yield write
 

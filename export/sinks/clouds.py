@@ -1,6 +1,6 @@
 """Points with class and colour, a PLY file a frame."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.graph import CLASSES, IGNORED_CLASS, Metadata
+from export.sinks.folders import make_folder, unsynced
 from export.sinks.inferred import Delivery, Inferred, Sink, lens_of_maps
-from export.sinks.maps import check_depth, write_unsynced
+from export.sinks.maps import check_depth
 from export.sinks.names import WRITTEN, new_paths
 from export.sinks.setting import Setting
 from preprocessing.ground import InputError, Lens, atomic_write
@@ -101,15 +102,12 @@ def open_cloud(path: Path, setting: Setting) -> Iterator[Sink]:
 def open_clouds(folder: Path, setting: Setting) -> Iterator[Sink]:
     """Write `<name>.ply` into `folder`, made where missing, for every frame. Raises: InputError as `open_cloud`."""
     check_depth("--clouds", setting)
-    path_of: Callable[[str], Path]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path_of = new_paths(folder, ".ply")
-    except OSError as error:
-        raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
+    make_folder(folder)
+    path_of = new_paths(folder, ".ply")
 
     def write(delivery: Delivery) -> None:
         content = ply_of(delivery.frame, setting.metadata)
-        write_unsynced(path_of(delivery.frame.name), content)
+        with unsynced(path_of(delivery.frame.name)) as temporary:
+            temporary.write_bytes(content)
 
     yield write

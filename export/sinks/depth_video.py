@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advmtl.tasks import TASKS
-from export.sinks.film import INSTALL, tags_of
+from export.sinks.film import tags_of
 from export.sinks.film_times import FilmTimes
 from export.sinks.inferred import Delivery, Sink
 from export.sinks.maps import check_depth, map_files, sized
 from export.sinks.setting import Setting
-from export.sinks.video_file import Coding, import_av, open_video_file, plane
+from export.sinks.video_file import Coding, open_video_file, plane
+from export.sources import INSTALL_PYAV, import_av
 from preprocessing.ground import DEPTH_SCALE, InputError
 
 SCALE, TEXT = "depth_scale", f"depth, uint16 = metres x {DEPTH_SCALE:g}, 0 = none"
@@ -40,7 +41,7 @@ def open_depth_video(path: Path, setting: Setting) -> Iterator[Sink]:
     if path.suffix.lower() != ".mkv":
         raise InputError(f"--depth-video {path}: FFV1 goes into Matroska; give a name ending in .mkv")
     if import_av() is None:
-        raise InputError(f"--depth-video needs PyAV: {INSTALL}")
+        raise InputError(f"--depth-video needs PyAV: {INSTALL_PYAV}")
     times = FilmTimes(setting.fps, CODING.ticks, constant=setting.constant)
     depth = {"depth": setting.tasks.get("depth", TASKS["depth"])}
     with open_video_file(path, CODING, setting.fps, 1) as video:

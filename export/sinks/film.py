@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from export.sinks.film_times import FilmTimes
 from export.sinks.inferred import Delivery, Sink
 from export.sinks.setting import Setting
-from export.sinks.video_file import Coding, has_encoder, import_av, open_video_file, plane
+from export.sinks.video_file import Coding, has_encoder, open_video_file, plane
+from export.sources import INSTALL_PYAV, import_av
 from preprocessing.ground import InputError, atomic_write, mark_film, usable_cores
 
-INSTALL = "pip install 'advmtl[video]'"
 START = "advmtl_zero_ns"
 """Key of a film's text that says which stamp of the source its time 0 is [ns]."""
 
@@ -70,9 +70,9 @@ def open_film(path: Path, setting: Setting) -> AbstractContextManager[Sink]:
     av = import_av()
     if av is None:
         if setting.codec not in ("auto", "mpeg4"):
-            raise InputError(f"--codec {setting.codec} needs PyAV: {INSTALL}")
+            raise InputError(f"--codec {setting.codec} needs PyAV: {INSTALL_PYAV}")
         kept = "" if setting.constant else " at a constant rate, without the source's times"
-        setting.notice(f"{path}: PyAV is not installed, so the film is MPEG-4 by OpenCV{kept}; {INSTALL}")
+        setting.notice(f"{path}: PyAV is not installed, so the film is MPEG-4 by OpenCV{kept}; {INSTALL_PYAV}")
         return _by_opencv(path, setting)
     wanted = ("h264", "mpeg4") if setting.codec == "auto" else (setting.codec,)
     found = [(name, coding) for name in wanted if (coding := _coding(av, name)) is not None]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from advmtl.tasks import MapFile, Task
 from export.graph import DEPTH
 from export.session import Result, fit, uncropped, unknown
+from export.sinks.folders import make_folder, unsynced
 from export.sinks.inferred import Delivery, Inferred, Sink
 from export.sinks.names import new_paths
 from export.sinks.setting import MAP_SIZES, Setting
@@ -78,10 +79,7 @@ def open_maps(folder: Path, setting: Setting) -> Iterator[Sink]:
     """
     check_map_size(setting)
     check_range("--raw", setting)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: not a folder to write to ({error.strerror or error})") from None
+    make_folder(folder)
     tasks, path_of, first = setting.tasks, None, ""
 
     def beside(path: Path, ending: str) -> Path:
@@ -101,17 +99,7 @@ def open_maps(folder: Path, setting: Setting) -> Iterator[Sink]:
         while not all(is_free(beside(path, ending), PICTURE) for ending in files):
             path, number = path_of(f"{frame.name}_{number:06d}"), number + 1
         for ending, file in files.items():
-            write_unsynced(beside(path, ending), encode_png(file.array, {**DRAWN, **file.text}))
+            with unsynced(beside(path, ending)) as temporary:
+                temporary.write_bytes(encode_png(file.array, {**DRAWN, **file.text}))
 
     yield write
-
-
-def write_unsynced(path: Path, content: bytes) -> None:
-    """Write a whole file or none; not synced, which on a memory card takes longer than the network."""
-    temporary = path.with_name(f".{path.name}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.sources import import_av
 from preprocessing.ground import InputError, atomic_write, mark_film
 
 AHEAD = 2  # pictures that wait for the encoder: drawing the next one overlaps, and a slow disk is felt soon
@@ -37,15 +38,6 @@ class Coding:
     ticks: int = 90_000
     tag: str = ""
     colour: bool = True
-
-
-def import_av() -> Any | None:
-    """PyAV; None where it is not installed or cannot be loaded."""
-    try:
-        import av
-    except ImportError:
-        return None
-    return av
 
 
 def has_encoder(av: Any, name: str) -> bool:

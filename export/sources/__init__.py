@@ -24,4 +24,4 @@ from export.sources.opening import open_source
 from export.sources.pictures import find_images
 from export.sources.preparing import Preparing, crop_of
 from export.sources.reading import Reading
-from export.sources.video import Film
+from export.sources.video import INSTALL_PYAV, Film, import_av

@@ -8,7 +8,7 @@ from export.sources.camera_settings import CameraSettings
 from export.sources.capture import open_camera, open_pipe, open_pipeline, open_url, open_video
 from export.sources.frames import Source
 from export.sources.pictures import open_folder, open_pictures
-from export.sources.video import Film, available, by_opencv, is_film, open_film
+from export.sources.video import Film, by_opencv, import_av, is_film, open_film
 from preprocessing.ground import PICTURE_KINDS, InputError
 
 LIVE = ("auto", "yes", "no")
@@ -50,7 +50,7 @@ def open_source(
         raise InputError(f"{text}: --topic {topic} is for ROS bags, and this is none")
     if " ! " in text:
         return open_pipeline(text, reconnect_s)
-    if is_film(text) and said is not True and available():
+    if is_film(text) and said is not True and import_av() is not None:
         return open_film(text, film)
     if "://" in text:
         return open_url(text, reconnect_s, said)
@@ -65,7 +65,7 @@ def open_source(
         )
     if path.suffix.lower() in PICTURE_KINDS:
         return open_pictures([(path.stem, path)], text)
-    return open_film(str(path), film) if available() else by_opencv(open_video(path))
+    return open_film(str(path), film) if import_av() is not None else by_opencv(open_video(path))
 
 
 def _camera_at(text: str) -> str | None:

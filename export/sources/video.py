@@ -14,7 +14,7 @@ from export.sources.nal import follow
 from export.sources.times import Times
 from preprocessing.ground import InputError
 
-INSTALL = "pip install 'advmtl[video]'"
+INSTALL_PYAV = "pip install 'advmtl[video]'"
 # URLs of these endings are files; others may be live.
 KINDS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 DAMAGED = ("skip", "keep")
@@ -46,13 +46,13 @@ class Film:
         check_fps(self.fps)
 
 
-def available() -> bool:
-    """Whether PyAV can be imported."""
+def import_av() -> Any | None:
+    """PyAV; None where it is not installed or cannot be loaded."""
     try:
-        import av  # noqa: F401
+        import av
     except ImportError:
-        return False
-    return True
+        return None
+    return av
 
 
 def is_film(url: str) -> bool:
@@ -68,7 +68,8 @@ def by_opencv(source: Source) -> Source:
 
     def frames() -> Frames:
         yield Notice(
-            f"{source.description}: read by OpenCV, which tells neither damaged frames nor all times; {INSTALL} does"
+            f"{source.description}: read by OpenCV, which tells neither damaged frames nor all times;"
+            f" {INSTALL_PYAV} does"
         )
         yield from source.frames()
 

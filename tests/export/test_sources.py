@@ -154,7 +154,7 @@ def test_video_that_breaks_off_says_so(tmp_path: Path, monkeypatch: pytest.Monke
             return getattr(self.capture, name)
 
     monkeypatch.setattr(cv2, "VideoCapture", Short)
-    monkeypatch.setattr(opening, "available", lambda: False)
+    monkeypatch.setattr(opening, "import_av", lambda: None)
     _, *frames = open_source(path).frames()
     assert [type(frame) for frame in frames] == [Loaded] * 3 + [Skipped]
     assert isinstance(frames[-1], Skipped) and "after 3 of the 5" in frames[-1].reason

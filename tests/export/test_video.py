@@ -212,7 +212,7 @@ def test_a_stream_lists_damaged_frames_or_keeps_and_tells_them(film: Path, tmp_p
 
 
 def test_without_pyav_opencv_reads_and_says_what_it_lacks(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "available", lambda: False)
+    monkeypatch.setattr(opening, "import_av", lambda: None)
     frames, skipped, notices = read(film)
     assert len(frames) == 60 and not skipped and "pip install 'advmtl[video]'" in notices[0]
 
