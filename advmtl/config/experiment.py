@@ -12,9 +12,7 @@ from pydantic import (
     NonNegativeInt,
     PrivateAttr,
     SerializerFunctionWrapHandler,
-    ValidationError,
     ValidationInfo,
-    create_model,
     field_validator,
     model_serializer,
     model_validator,
@@ -22,10 +20,10 @@ from pydantic import (
 
 from advmtl.config.affinity import AffinityConfig
 from advmtl.config.balance import METHODS, BalanceConfig, check_balance
-from advmtl.config.best import MEAN, check_best
+from advmtl.config.best import check_best
 from advmtl.config.data import DataConfig, DepthConfig
-from advmtl.config.going_on import OPERATIONAL
 from advmtl.config.growth import GrowthConfig
+from advmtl.config.identity import what_shapes
 from advmtl.config.networks import (
     DiscriminatorConfig,
     EncoderConfig,
@@ -39,8 +37,9 @@ from advmtl.config.partial import PartialConfig
 from advmtl.config.parts import check_parts
 from advmtl.config.rare_classes import check_class_weights, check_shown
 from advmtl.config.steps import put_back, shares_of, whole_steps
+from advmtl.config.task_options import checked_task
 from advmtl.config.training import GuardsConfig, TrainConfig
-from advmtl.config.typed import Strict, TaskName, class_weights_stand
+from advmtl.config.typed import Strict, TaskName
 from advmtl.tasks import EXPECTED_ERROR, TASKS, ErrorScale, Task, TaskSpec
 from preprocessing.ground import InputError
 
@@ -48,47 +47,8 @@ if TYPE_CHECKING:
     from advmtl.adversarial_objectives import AdversarialObjective
 
 _NAME = re.compile(r"[A-Za-z]\w*")
-# Keys that came after the first runs; left out of the hash at these values, so that it still names those runs.
-LATER: dict[str, Any] = {
-    "encoder.name": "mobilenet_v3_small",
-    "train.max_steps": None,
-    "train.precision": "fp32",
-    "train.adversarial_ramp_steps": 0,
-    "train.discriminator_betas": [0.5, 0.99],
-    "train.batch_norm": "local",
-    "train.patience": None,
-    "depth.lens": "ignored",
-    "depth.canonical_fx_px": None,
-    "data.fit": "stretch",
-    "depth.scale": 1.0,
-    "train.best": MEAN,
-    "train.best_of": ["average"],
-    "train.measure": ["average"],
-    "train.keep": 0,
-    "train.freeze": {},
-    "train.rates": {},
-    "train.small_share": 0.0,
-    "train.small_every": 0,
-    "data.label_budget": "all",
-    "data.label_seed": 0,
-    "data.unlabelled_weight": None,
-    "data.rare_frames": None,
-    "data.class_mix": None,
-}
-# The same of every source of data.
-LATER_OF_SOURCES: dict[str, Any] = {
-    **{"classes": None, "map": {}, "camera": None, "fx_px": None, "hfov_deg": None},
-    **{"bits": None, "list": None, "part": None, "share": 0.2, "seed": 0},
-}
-# Of augmentation.
-LATER_OF_AUGMENT: dict[str, Any] = {"weather": None}
-# And of every discriminator.
-LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
-
 CANONICAL_PER_WIDTH = 1.1
 """Focal length over the width of the picture: of Cityscapes' cameras, 2262.52 / 2048."""
-# Options that a run's hash has always named, given or not.
-_HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
 
 
 class Config(Strict):
@@ -141,7 +101,7 @@ class Config(Strict):
     @classmethod
     def _known(cls, tasks: dict[str, TaskConfig], info: ValidationInfo) -> dict[str, TaskConfig]:
         table = (info.context or {}).get("tasks", TASKS)
-        return {name: _checked_task(name, settings, table) for name, settings in tasks.items()}
+        return {name: checked_task(name, settings, table) for name, settings in tasks.items()}
 
     @model_validator(mode="after")
     def _possible(self, info: ValidationInfo) -> "Config":
@@ -345,41 +305,8 @@ class Config(Strict):
     def computed(self) -> dict[str, Any]:
         """Plain values of everything that shapes the result."""
         values = self.model_dump(mode="json", exclude={"name", "guards", "affinity"})
-        for task in values["tasks"].values():
-            if task["loss_stride"] == 1:  # a run from before there was such a thing
-                del task["loss_stride"]
-            task["options"] = {loss: {**_HASHED_OPTIONS, **given} for loss, given in task["options"].items()}
-            if task["class_weights"] is None:
-                del task["class_weights"]
-        for key in OPERATIONAL:
-            section, _, name = key.partition(".")
-            del values[section][name]
-        for key, default in LATER.items():
-            section, _, name = key.partition(".")
-            if values[section][name] == default:
-                del values[section][name]
-        for key, default in LATER_OF_AUGMENT.items():
-            if values["data"]["augment"][key] == default:
-                del values["data"]["augment"][key]
-        for source in (*values["data"]["train"], *values["data"]["val"]):
-            for key, default in LATER_OF_SOURCES.items():
-                if source[key] == default:
-                    del source[key]
-        adversary = (values["partial"] or {}).get("adversary") or {}
-        for discriminator in (*values["discriminators"].values(), adversary):
-            for key, default in LATER_OF_DISCRIMINATORS.items():
-                if discriminator.get(key) == default:
-                    discriminator.pop(key, None)
-        if self.data.label_budget == "all" or self.partial is None or not self.partial.needs_no_label:
-            values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
-        if values["partial"] is not None:  # options of methods that are off do not count
-            values["partial"] = {name: part for name, part in values["partial"].items() if part is not None} or None
-        for part in ("growth", "partial", "init"):
-            if values[part] is None:  # a run from before there was such a thing
-                del values[part]
-        if not self._multi_task_discriminators():
-            del values["balance"]["multi_task_row"]  # a place for an objective that is not there
-        return values
+        labelled_apart = self.data.label_budget != "all" and self.partial is not None and self.partial.needs_no_label
+        return what_shapes(values, labelled_apart=labelled_apart, own_rows=bool(self._multi_task_discriminators()))
 
     def to_yaml(self) -> str:
         """The resolved configuration; reading it back gives an equal one."""
@@ -391,42 +318,3 @@ def _objectives(tables: Mapping[str, Any]) -> Mapping[str, "AdversarialObjective
 
     table: Mapping[str, AdversarialObjective] = tables.get("objectives", OBJECTIVES)
     return table
-
-
-def _checked_task(name: str, settings: TaskConfig, table: Mapping[str, Task]) -> TaskConfig:
-    """The settings with their options read. Raises: ValueError, one line naming the key below `tasks`."""
-    if name not in table:
-        raise ValueError(f".{name}: no such task; there are {', '.join(table)}")
-    losses = table[name].learning.losses
-    unknown = [loss for loss in (*settings.losses, *settings.options) if loss not in losses]
-    if unknown:
-        hint = class_weights_stand(unknown[0], name)
-        raise ValueError(f".{name}.losses.{unknown[0]}: no such loss; {name} has {', '.join(losses)}{hint}")
-    learnt = [loss for loss, weight in settings.losses.items() if weight > 0 and losses[loss].function is not None]
-    if learnt and all(losses[loss].of_error for loss in learnt):
-        raise ValueError(f".{name}.losses: {learnt[0]} teaches no {name}, only its error; add another loss")
-    if not learnt:
-        raise ValueError(f".{name}.losses: every supervised loss has weight 0; nothing would be learnt")
-    options = {
-        loss: _checked_options(f".{name}.options", name, loss, given, losses[loss].options)
-        for loss, given in settings.options.items()
-    }
-    return settings.model_copy(update={"options": options})
-
-
-def _checked_options(
-    key: str, task: str, loss: str, given: Mapping[str, Any], known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Options of a loss, as their annotations read them; null is as good as not given."""
-    key = f"{key}.{loss}"
-    given = {name: value for name, value in given.items() if value is not None}
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        hint = class_weights_stand(unknown[0], task)
-        raise ValueError(f"{key}.{unknown[0]}: {loss} has no such option; it has {', '.join(known) or 'none'}{hint}")
-    fields: dict[str, Any] = {name: (known[name], ...) for name in given}
-    try:
-        return create_model(loss, __base__=Strict, **fields).model_validate(given).model_dump()
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{key}.{first['loc'][0]}: {first['msg']}") from None
