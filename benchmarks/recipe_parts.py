@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from against_others import CPU, FIGURES, Plain, by_us, config_of, ignoring_lenses, mean_and_deviation, measured, taught
+from against_others import FIGURES, by_us, config_of, ignoring_lenses, mean_and_deviation, measured
+from other_trainers import CPU, Plain, taught
 
 from preprocessing.ground import write_json
 
