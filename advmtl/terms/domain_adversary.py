@@ -158,7 +158,8 @@ class DomainAdversary(Term):
             whole[domains.first : domains.first + domains.frames] = masks
             masks = step.processes.total(whole).bool()
         slots = [(self.seen[task] + index) % _REMEMBERED for index in range(len(places))]
-        self._holes(task)[index_on(slots, masks)] = masks[index_on(places, masks)]
+        holes = self._holes(task)
+        holes[index_on(slots, masks)] = _of_size(masks[index_on(places, masks)], holes)
         self.seen[task] += len(places)
 
     def _masks(self, task: str, domains: Domains, step: StepContext) -> Tensor:
@@ -171,7 +172,7 @@ class DomainAdversary(Term):
         partners = draws.integers(known, size=len(domains.everywhere))[domains.first :]
         masks = step.masks[task].clone()
         holes = self._holes(task)[index_on(partners[domains.unlabelled].tolist(), masks)]
-        masks[index_on(domains.unlabelled, masks)] = holes
+        masks[index_on(domains.unlabelled, masks)] = _of_size(holes, masks)
         return masks
 
     def _holes(self, task: str) -> Tensor:
@@ -227,6 +228,12 @@ class DomainAdversary(Term):
         if intra:
             terms["intra"] = -intra * said[len(others) :][: len(labelled), TRUTH].sum()
         return terms
+
+
+def _of_size(masks: Tensor, like: Tensor) -> Tensor:
+    """Masks [N,1,H,W] by nearest at another's height and width: holes of half-size pictures serve full ones, too."""
+    size = like.shape[-2:]
+    return masks if masks.shape[-2:] == size else F.interpolate(masks.float(), size, mode="nearest").bool()
 
 
 def _said(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:

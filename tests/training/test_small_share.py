@@ -1,5 +1,6 @@
 """Small pictures first: what a step is shown, at which rate, and that a resume keeps to it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import advmtl.training.loop
 from advmtl.config.typed import validate
 from advmtl.data.batch import Batch
 from advmtl.tasks import TASKS
+from advmtl.terms.domain_adversary import _of_size
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
 from advmtl.training.optimizers import learning_rate_factor
@@ -84,6 +86,40 @@ def test_the_first_steps_see_half_and_a_resume_gives_the_same_bits(
     assert seen[6:] == [(16, 32)] * 3 + [(16, 32)] + [(32, 64)] * 3  # the step that was not finished is taken again
     (a, _), (b, _) = (load_checkpoint(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "resumed"))
     assert_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        {"adversary": {"transform": "flip", "agreement": 0.2}},
+        {"adversary": {"scale": 2, "channels": 4, "layers": 2}},
+        {"consistency": {"width": 4, "ramp_steps": 0}},
+        {"mean_teacher": {"start_step": 0, "ramp_steps": 1}},
+        {"mean_teacher": {"start_step": 0, "ramp_steps": 1, "mix": "class"}, "adversary": {"align": "both"}},
+    ],
+    ids=lambda partial: "+".join(partial),
+)
+def test_partial_supervision_learns_from_pictures_of_both_sizes(
+    streets: Path, tmp_path: Path, partial: dict[str, dict[str, object]]
+) -> None:
+    """What is remembered of small frames, the adversary's holes, serves large ones; the terms act at both sizes."""
+    values = make_config(streets, critic=False, small_share=0.5).model_dump(mode="json")
+    values["partial"], values["data"]["label_budget"] = partial, "one"
+    config = validate(type(make_config(streets)), values, "test")
+    fit(config, tmp_path / "run", CPU, quiet())
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if row["kind"] == "train"]
+    assert len(steps) == 6
+    for name in partial:
+        acting = [any(key.startswith(f"partial/{name}") for key in row) for row in steps]
+        assert any(acting[:3]) and any(acting[3:]), f"{name}: {acting}"
+
+
+def test_masks_of_half_the_size_by_hand() -> None:
+    half = torch.tensor([[[[True, False, True]]]])
+    full = _of_size(half, torch.empty(8, 1, 2, 6))
+    assert full.shape == (1, 1, 2, 6) and full[0, 0, 1].tolist() == [True, True, False, False, True, True]
+    assert torch.equal(_of_size(full, half), half)
 
 
 def test_what_cannot_be_halved_is_refused(streets: Path) -> None:

@@ -1,0 +1,217 @@
+"""From generated streets to a real one: what weather, restyled copies, and unlabelled pictures of the real street are worth.
+
+    advmtl synth data/demo --scenes 192 --size 512x256 --seed 1 && advmtl preprocess data/demo
+    advmtl restyle cityscapes:data/demo:train --like camvid:../shared/data/camvid:train --out data/like_camvid
+    python benchmarks/unlabelled.py --streets data/demo --restyled data/like_camvid --seconds 300 --seeds 0 1
+
+No row but the last learns from a label of a real picture. All rows have `configs/unlabelled.yaml`, less what they are without, ImageNet weights
+of the encoder, and the same seconds of the processor, one thread each; what a step costs is measured before. Rows take turns within a seed.
+
+| row | learns from |
+|---|---|
+| streets | generated streets as they are |
+| + weather | the same under weather (`data.augment.weather`) |
+| + restyled | the same and copies in the look of the real pictures (`--restyled`, repeatable: a row each) |
+| + adversary, teacher | generated streets with labels, CamVid's and the drive's training pictures without |
+| all | all of it |
+| real labels | CamVid's labels and the drive's lidar: what labels would have brought in the same seconds |
+
+Measured on CamVid's val (11 classes, 7 categories) and the drive's held-back frames (lidar; metres, and by Garg's crop with median scaling: scale
+apart). `--labelled 20` adds so many of CamVid's labelled frames, evenly over the training frames, to every row but the last.
+Prints a table with the share of the gap between the first and the last row, writes JSON.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from advmtl.config import Config, load_config
+from advmtl.data import val_loaders
+from advmtl.evaluation import Manner, evaluate
+from advmtl.training import fit
+from advmtl.tune import Budget
+from preprocessing.ground import InputError, write_json
+
+CPU = torch.device("cpu")
+SCALE_APART = "garg_median"
+FIGURES = {  # the name in the table: where it stands in an evaluation
+    "mIoU, 11": "segmentation.miou",
+    "mIoU, 7": "segmentation.miou_categories",
+    "AbsRel": "depth.abs_rel",
+    "AbsRel, scale apart": f"depth.protocols.{SCALE_APART}.abs_rel",
+    "RMSE [m]": "depth.rmse_m",
+    "δ1": "depth.delta1",
+}
+PLAIN = ["data.augment.weather=null", "partial.adversary=null", "partial.mean_teacher=null"]
+FIRST, LAST = "streets", "real labels"
+
+
+def rows_of(args: argparse.Namespace) -> dict[str, tuple[list[str], list[str]]]:
+    """By name: the training sources and the overrides of a row."""
+    streets = [_source("cityscapes", args.streets, split="train", size="480x240")]
+    restyled = {
+        f"+ restyled, {Path(root).name}" if len(args.restyled) > 1 else "+ restyled": _source(
+            "cityscapes", root, split="train", size="480x240"
+        )
+        for root in args.restyled
+    }
+    unlabelled = [_camvid(args, labels="none"), _drive(args, (0, 27), depth="none")]
+    rows = {
+        FIRST: (streets, PLAIN),
+        "+ weather": (streets, PLAIN[1:]),
+        **{name: ([*streets, source], PLAIN) for name, source in restyled.items()},
+        "+ adversary, teacher": (streets + unlabelled, PLAIN[:1]),
+        "all": (streets + list(restyled.values())[-1:] + unlabelled, []),
+        LAST: ([_camvid(args), _drive(args, (0, 27), weight=4)], PLAIN),
+    }
+    few = [_camvid(args, list=args.list)] if args.labelled else []
+    return {name: (sources + (few if name != LAST else []), changes) for name, (sources, changes) in rows.items()}
+
+
+def _source(kind: str, root: str, **told: Any) -> str:
+    given = {"format": kind, "root": root, **told}
+    return "{" + ", ".join(f"{key}: {value}" for key, value in given.items()) + "}"
+
+
+def _camvid(args: argparse.Namespace, **told: Any) -> str:
+    return _source("camvid", args.camvid, **{"split": "train", "size": "320x240", **told})
+
+
+def _drive(args: argparse.Namespace, frames: tuple[int, int], **told: Any) -> str:
+    return _source(
+        "folder", args.drive, frames=list(frames), size="640x192", camera=f"{args.drive}/camera.json", **told
+    )
+
+
+def config_of(args: argparse.Namespace, row: str, seed: int) -> Config:
+    """The configuration of a row."""
+    sources, changes = rows_of(args)[row]
+    val = [_camvid(args, split="val"), _drive(args, (30, 39))]
+    return load_config(
+        "unlabelled",
+        [
+            f"seed={seed}",
+            "data.classes=camvid11",
+            f"data.train=[{', '.join(sources)}]",
+            f"data.val=[{', '.join(val)}]",
+            f"encoder={{weights: {args.weights}, width: 0.75}}",
+            "train.evaluate_every_epochs=1000000",
+            "train.panels=0",
+            *changes,
+            *args.set,
+        ],
+    )
+
+
+def one(args: argparse.Namespace, row: str, seed: int) -> dict[str, Any]:
+    """Train and measure one row, in a process of its own."""
+    torch.set_num_threads(1)
+    config = config_of(args, row, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        length = Budget("seconds", args.seconds).length(config, CPU, Path(folder))
+        train = config.train.model_copy(update=length)
+        start = time.process_time()
+        fitted = fit(
+            config.model_copy(update={"train": train}),
+            Path(args.keep or folder) / f"{row}_{seed}".replace(" ", "_"),
+            CPU,
+        )
+        spent = time.process_time() - start
+    config = fitted.model.config
+    figures = evaluate(fitted.model.network, val_loaders(config), config, CPU, manner=Manner(protocols=(SCALE_APART,)))
+    return {"row": row, "seed": seed, "steps": length["max_steps"], "cpu_s": spent, "figures": figures}
+
+
+def values_of(rows: list[dict[str, Any]], row: str, where: str) -> list[float]:
+    """One figure of a row, over its seeds."""
+    found = []
+    for figures in (one["figures"] for one in rows if one["row"] == row):
+        for key in where.split("."):
+            figures = figures.get(key, {})
+        found += [figures] if figures else []
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: means and deviations over seeds, and the share of the gap that a row closes."""
+    lines = ["| | steps | " + " | ".join(FIGURES) + " | gap closed |", "|---|" + "---|" * (len(FIGURES) + 2)]
+    for name in dict.fromkeys(row["row"] for row in rows):
+        cells = []
+        for where in FIGURES.values():
+            values = values_of(rows, name, where)
+            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{spread}" if values else "–")
+        steps = np.mean([row["steps"] for row in rows if row["row"] == name])
+        lines.append(f"| {name} | {steps:.0f} | " + " | ".join(cells) + f" | {_closed(rows, name)} |")
+    return "\n".join(lines)
+
+
+def _closed(rows: list[dict[str, Any]], name: str) -> str:
+    """The shares of the gaps of mIoU and of AbsRel."""
+    shares = []
+    for where in (FIGURES["mIoU, 11"], FIGURES["AbsRel, scale apart"]):
+        low, here, high = (values_of(rows, row, where) for row in (FIRST, name, LAST))
+        if not (low and here and high):
+            return "–"
+        gap = np.mean(high) - np.mean(low)
+        shares.append(f"{100 * (np.mean(here) - np.mean(low)) / gap:.0f} %" if gap else "–")
+    return ", ".join(shares)
+
+
+def main() -> None:
+    """See the module's first lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streets", default="data/demo")
+    parser.add_argument("--restyled", nargs="*", default=[], help="roots of copies; the last is that of `all`")
+    parser.add_argument("--camvid", default="../shared/data/camvid")
+    parser.add_argument("--drive", default="../shared/data/kitti_drive")
+    parser.add_argument("--weights", default="../shared/weights/mnv3s075_features_torchvision.pth")
+    parser.add_argument("--labelled", type=int, default=0, help="frames of CamVid whose labels are given")
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rows", nargs="+", help="only these")
+    parser.add_argument("--set", nargs="*", default=[], help="key=value of every row")
+    parser.add_argument("--keep", help="a folder for the run folders")
+    parser.add_argument("--out", type=Path, default=Path("runs/unlabelled.json"))
+    parser.add_argument("--list", help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(one(args, args.one[0], int(args.one[1]))))
+        return
+    listed: list[str] = []
+    if args.labelled:
+        names = sorted(path.name for path in Path(args.camvid, "images/train").iterdir())
+        chosen = [names[index] for index in np.linspace(0, len(names) - 1, args.labelled).round().astype(int)]
+        path = args.out.with_suffix(".txt").absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"images/train/{name}\n" for name in chosen))
+        listed = ["--list", str(path)]
+    wanted = args.rows or list(rows_of(args))
+    if unknown := set(wanted) - set(rows_of(args)):
+        raise InputError(f"--rows {sorted(unknown)[0]}: of {', '.join(rows_of(args))}")
+    rows: list[dict[str, Any]] = []
+    for seed in args.seeds:
+        for row in wanted:
+            command = [sys.executable, __file__, *sys.argv[1:], *listed, "--one", row, str(seed)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                print(f"failed: {row}, seed {seed}")
+                continue
+            rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            write_json(args.out, {"arguments": sys.argv[1:], "rows": rows})
+            print(table(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()
