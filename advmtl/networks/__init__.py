@@ -15,5 +15,5 @@ from advmtl.networks.grown import Architecture, Kernels, architecture, grow, reg
 from advmtl.networks.parts import modules_within, part_parameters, rate_factors
 from advmtl.networks.perceptual import Perceptual
 from advmtl.networks.rotated_head import RotatedHead
-from advmtl.networks.task_maps import Lattice, TaskMaps, drawn_lattice
+from advmtl.networks.task_maps import Lattice, TaskMaps, drawn_lattice, on_lattice
 from advmtl.networks.weights import read_state_dict

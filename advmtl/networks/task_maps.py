@@ -92,6 +92,11 @@ class TaskMaps(Mapping[str, Tensor]):
         return self._activate(task, head)
 
 
+def on_lattice(lattice: Lattice, outputs: Mapping[str, Tensor], task: str) -> Tensor:
+    """A task's map on a lattice, of `TaskMaps` or of whole maps."""
+    return outputs.on(lattice, task) if isinstance(outputs, TaskMaps) else lattice.of(outputs[task])
+
+
 def _interpolated(head: Tensor, size: tuple[int, int], aside: int) -> Tensor:
     """Bilinear; the `aside` last channels apart, since how torch rounds depends on how many there are."""
     if aside:

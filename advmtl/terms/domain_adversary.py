@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from advmtl.config import Config, DomainAdversaryConfig, Plan
 from advmtl.networks import PatchDiscriminator, discriminator_input, input_channels
-from advmtl.tasks import index_on, send, shrink, to_device
+from advmtl.tasks import index_on, send, shrink, shrink_mask, to_device
 from advmtl.terms.domains import LABELLED, TRUTH, UNLABELLED, Domains, domains_of, transformed_outputs
 from advmtl.terms.term import Logs, StepContext, Term, named
 
@@ -37,13 +37,13 @@ class _View:
 
     Attributes:
         domains: of the frames.
-        output: the task's map of this process's frames, with graph; those of unlabelled ones may be transformed.
-        masks: the pixels of them that are not zeroed, bool [N,1,H,W].
+        masks: the pixels of this process's frames that are not zeroed, bool [N,1,H,W].
+        output: the task's map of them, with graph, those of unlabelled ones transformed; None: the step's own.
     """
 
     domains: Domains
-    output: Tensor
     masks: Tensor
+    output: Tensor | None = None
 
 
 class DomainAdversary(Term):
@@ -113,10 +113,9 @@ class DomainAdversary(Term):
         for task in step.config.tasks:
             if task not in views:
                 continue
-            predicted = step.encode_prediction(task, views[task].output)
-            found = self._adversarial(task, views[task], predicted, step)
+            found = self._adversarial(task, views[task], step)
             if self.settings.agreement > 0 and views[task].domains.weight(labelled=False):
-                found["agreement"] = _agreement(task, views[task], predicted, step)
+                found["agreement"] = _agreement(task, views[task], step)
             weights = {
                 "inter": self.settings.weight,
                 "intra": self.settings.weight * self.settings.labelled_weight,
@@ -138,13 +137,28 @@ class DomainAdversary(Term):
             turned = transformed_outputs(step, self.settings.transform)
         views = {}
         for task, found in domains.items():
-            output = step.outputs[task]
+            output = None
             if turned:
+                output = step.outputs[task]
                 other = send(torch.tensor([one >= UNLABELLED for one in found.own]), output)
                 output = torch.where(other[:, None, None, None], turned[task], output)
             self._remember(task, found, step)
-            views[task] = _View(found, output, self._masks(task, found, step))
+            views[task] = _View(found, self._masks(task, found, step), output)
         return views
+
+    def _maps(self, task: str, view: _View, step: StepContext) -> Tensor:
+        """All frames' predictions as the discriminator sees them [N,C,h,w], masked, with graph; once per step.
+
+        The step's own are what the heads give at that size: whole maps, which nobody else may need, cost more than the
+        discriminator does.
+        """
+
+        def make() -> Tensor:
+            if view.output is not None:
+                return shrink(step.encode_prediction(task, view.output), self.settings.scale, view.masks)
+            return step.encode_prediction_at(task, self.settings.scale) * shrink_mask(view.masks, self.settings.scale)
+
+        return step.once((self, "maps", task), make)
 
     def _remember(self, task: str, domains: Domains, step: StepContext) -> None:
         """Keep the masks of the step's labelled frames, of all processes in their order, in place of the oldest."""
@@ -181,13 +195,12 @@ class DomainAdversary(Term):
     def _cross_entropy(self, task: str, view: _View, step: StepContext) -> tuple[Tensor, Logs]:
         """One discriminator's loss, its accuracy by patch and its log probability by frame, per domain."""
         own, labelled = view.domains.own, view.domains.labelled
-        predicted = step.encode_prediction(task, view.output.detach())
-        scale = self.settings.scale
-        maps, kinds = shrink(predicted, scale, view.masks), [domain or UNLABELLED for domain in own]
+        maps, kinds = self._maps(task, view, step).detach(), [domain or UNLABELLED for domain in own]
         if labelled:
-            chosen = index_on(labelled, maps)
-            truth = step.encode_label(task, step.batch.targets[task][chosen], self.settings.label_smoothing)
-            maps = torch.cat([shrink(truth, scale, view.masks[chosen]), maps])
+            chosen, scale = index_on(labelled, maps), self.settings.scale
+            target = step.batch.targets[task][chosen]
+            truth = step.encode_label(task, target, self.settings.label_smoothing, scale)
+            maps = torch.cat([truth * shrink_mask(view.masks[chosen], scale), maps])
             kinds = [TRUTH] * len(labelled) + kinds
         scores = step.scores(self.discriminators[task], discriminator_input({task: maps}, [task], None))
         sure, right = _said(scores, index_on(kinds, scores))
@@ -204,7 +217,7 @@ class DomainAdversary(Term):
             logs |= {f"accuracy_{name}": (weights * right).sum(), f"log_probability_{name}": -losses[-1]}
         return torch.stack(losses).mean(), logs
 
-    def _adversarial(self, task: str, view: _View, predicted: Tensor, step: StepContext) -> Logs:
+    def _adversarial(self, task: str, view: _View, step: StepContext) -> Logs:
         """Eq. 40, L_inter, and the same of labelled predictions, L_intra, with graph; empty where there are none.
 
         Also empty until there has been a labelled frame: the discriminator is untrained until then.
@@ -217,8 +230,8 @@ class DomainAdversary(Term):
         # What is not chosen has no part in the graph: labelled predictions are not pushed unless asked for.
         others, labelled = domains.unlabelled if inter else [], domains.labelled if intra else []
         # Where only other processes have some, all must do the same.
-        chosen = index_on(others + labelled or [0], predicted)
-        shown = shrink(predicted[chosen], self.settings.scale, view.masks[chosen])
+        shown = self._maps(task, view, step)
+        shown = shown[index_on(others + labelled or [0], shown)]
         maps = discriminator_input({task: shown}, [task], None)
         scores = step.scores(self.discriminators[task], maps)
         said = F.log_softmax(scores, 1).mean((2, 3))[:, : LABELLED + 1]
@@ -246,13 +259,15 @@ def _said(scores: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     return sure, right
 
 
-def _agreement(task: str, view: _View, predicted: Tensor, step: StepContext) -> Tensor:
+def _agreement(task: str, view: _View, step: StepContext) -> Tensor:
     """Squared difference of an unlabelled frame's transformed prediction from its plain one, which is detached.
 
     Summed over channels, means over pixels and frames; every pixel counts, since no label is needed.
     """
     with torch.no_grad():
         plain = step.encode_prediction(task, step.outputs[task])
+    assert view.output is not None  # agreement needs a transform
+    predicted = step.encode_prediction(task, view.output)
     weight = view.domains.weight(labelled=False)
     weights = to_device([weight * (domain >= UNLABELLED) for domain in view.domains.own], plain)
     return (weights * (predicted - plain).square().sum(1).mean((1, 2))).sum()

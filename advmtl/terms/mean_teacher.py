@@ -5,7 +5,7 @@ Tarvainen & Valpola 2017 for the teacher, Hoyer et al. 2021 for DepthMix (Fontan
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advmtl.config import Config, MeanTeacherConfig, Plan
+from advmtl.networks import Lattice, drawn_lattice, on_lattice
 from advmtl.tasks import teller, to_device
 from advmtl.terms.mixing import Frames, StrongAugment, half_of_the_classes, nearer, partners
+from advmtl.terms.supervised import WHOLE, is_pointwise
 from advmtl.terms.term import Logs, StepContext, Term, half_heard, named
 from preprocessing.ground import IGNORE, InputError
 
@@ -87,9 +89,9 @@ class MeanTeacher(Term):
         weight = self.settings.weight * ramp(step.number - self.start_step, self.settings.ramp_steps)
         added: dict[str, Tensor] = {}
         if (task := teller(step.generator.tasks, "classes")) is not None:
-            added[task] = weight * _class_loss(step, task, outputs[task], mixed)
+            added[task] = weight * _class_loss(step, task, outputs, mixed)
         if (task := teller(step.generator.tasks, "distance")) is not None:
-            added[task] = weight * _distance_loss(step, task, outputs[task], mixed)
+            added[task] = weight * _distance_loss(step, task, outputs, mixed)
         logs = self._logs(prediction, mask, mixed) | {"weight": mixed.weight.new_full((), weight)}
         return added, named("partial/mean_teacher", added, logs)
 
@@ -135,26 +137,35 @@ def kept_statistics(network: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
 
 
-def _class_loss(step: StepContext, task: str, logits: Tensor, mixed: Frames) -> Tensor:
+def _class_loss(step: StepContext, task: str, outputs: Mapping[str, Tensor], mixed: Frames) -> Tensor:
     """Cross entropy, each pixel by its weight, over the number of pixels with a class, confident or not."""
-    settings, classes = step.config.tasks[task], mixed.classes[:, 0]
+    settings, where = step.config.tasks[task], _lattice(step, task)
+    logits = step.generator.tasks[task].learning.as_compared(on_lattice(where, outputs, task))
+    classes = where.of(mixed.classes[:, 0])
     per_pixel = F.cross_entropy(logits, classes, ignore_index=IGNORE, reduction="none")
-    loss = (per_pixel * mixed.weight[:, 0]).sum() / step.processes.global_count((classes != IGNORE).sum())
+    known = step.processes.global_count((classes != IGNORE).sum())
+    loss = (per_pixel * where.of(mixed.weight[:, 0])).sum() / known
     return settings.weight * (settings.losses.get("cross_entropy") or 1.0) * loss
 
 
-def _distance_loss(step: StepContext, task: str, metres: Tensor, mixed: Frames) -> Tensor:
+def _distance_loss(step: StepContext, task: str, outputs: Mapping[str, Tensor], mixed: Frames) -> Tensor:
     """The task's own losses where there is a depth to learn, times the share of such pixels."""
     settings, processes, known = step.config.tasks[task], step.processes, step.generator.tasks[task].learning.losses
     # Not smoothness, which the seams of a mixed frame would mislead, nor what needs another network.
     able = {name: loss.function for name, loss in known.items() if loss.seams and loss.function is not None}
     own = {name: weight for name, weight in settings.losses.items() if weight > 0 and name in able}
-    losses = [
-        weight * able[name](metres, mixed.depth, processes=processes, **settings.options_of(name))
-        for name, weight in (own or {next(iter(able)): 1.0}).items()
-    ]
-    share = processes.total((mixed.depth > 0).to(metres.dtype).mean()) / processes.count
+    losses = []
+    for name, weight in (own or {next(iter(able)): 1.0}).items():
+        where = _lattice(step, task) if is_pointwise(known[name], settings, name) else WHOLE
+        seen = on_lattice(where, outputs, task), where.of(mixed.depth)
+        losses.append(weight * able[name](*seen, processes=processes, **settings.options_of(name)))
+    share = processes.total((mixed.depth > 0).to(mixed.depth.dtype).mean()) / processes.count
     return settings.weight * share * torch.stack(losses).sum()
+
+
+def _lattice(step: StepContext, task: str) -> Lattice:
+    """The pixels that the task's pointwise losses see in this step."""
+    return drawn_lattice(step.config.tasks[task].loss_stride, step.config.seed, step.number)
 
 
 @torch.no_grad()

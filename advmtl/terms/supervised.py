@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from advmtl.config import Config, TaskConfig, weighs
 from advmtl.data import Batch
 from advmtl.distributed import SINGLE, Processes
-from advmtl.networks import Generator, Lattice, Perceptual, TaskMaps, drawn_lattice
+from advmtl.networks import Generator, Lattice, Perceptual, drawn_lattice, on_lattice
 from advmtl.tasks import Loss
 from advmtl.terms.class_weights import class_weights_of
 from advmtl.terms.term import Logs, StepContext, Term
@@ -61,9 +61,9 @@ class SupervisedLosses(Term):
             for name, weight in settings.losses.items():
                 if weight == 0:
                     continue
-                where = lattices[task] if lattices and _pointwise(learning.losses[name], settings, name) else WHOLE
+                where = lattices[task] if lattices and is_pointwise(learning.losses[name], settings, name) else WHOLE
                 if where not in shown:
-                    shown[where] = learning.as_compared(_on(where, outputs, task)), where.of(batch.targets[task])
+                    shown[where] = learning.as_compared(on_lattice(where, outputs, task)), where.of(batch.targets[task])
                 seen = (*shown[where], batch.image, masks[task])
                 found.setdefault(task, {})[name] = self._loss(task, name, seen, generator, processes)
         return found
@@ -111,12 +111,9 @@ class SupervisedLosses(Term):
         return found, logs
 
 
-def _pointwise(loss: Loss, settings: TaskConfig, name: str) -> bool:
+def is_pointwise(loss: Loss, settings: TaskConfig, name: str) -> bool:
+    """Whether a loss, with its options, may be taken on some pixels alone."""
     return loss.pointwise and not any(settings.options_of(name).get(option) for option in loss.whole_with)
-
-
-def _on(lattice: Lattice, outputs: Mapping[str, Tensor], task: str) -> Tensor:
-    return outputs.on(lattice, task) if isinstance(outputs, TaskMaps) else lattice.of(outputs[task])
 
 
 def build_supervised(config: Config, device: torch.device) -> dict[str, Term]:

@@ -18,6 +18,8 @@ from advmtl.tasks.segmentation.metrics import SegmentationMetrics, frame_confusi
 from advmtl.tasks.spec import TaskSpec
 from preprocessing.ground import IGNORE, LabelSet
 
+_SHORT_ROW = 16  # float32 in a vector of AVX-512
+
 NAME = "segmentation"
 OUTPUT = "classes"
 
@@ -112,7 +114,10 @@ class Segmentation(TaskLearning):
 
     def encode_fake(self, output: Tensor, spec: TaskSpec) -> Tensor:
         """Softmax [N,K,H,W]; never arg max, which lets no gradient through."""
-        # Over the last dimension of the channels_last layout: over dimension 1 torch copies to the default one first.
+        # Over dimension 1 torch copies to the default layout first. Over the last one of channels_last it need not, but
+        # takes rows shorter than its vectors one by one: ten times as long for 11 classes, 0.6 of it for 19.
+        if output.shape[1] < _SHORT_ROW:
+            return F.softmax(output, dim=1).contiguous(memory_format=torch.channels_last)
         return F.softmax(output.permute(0, 2, 3, 1), dim=-1).permute(0, 3, 1, 2)
 
     def as_compared(self, output: Tensor) -> Tensor:
