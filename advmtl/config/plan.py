@@ -14,6 +14,7 @@ class Plan:
         measurements: of the average on the validation sources, the one after the last step among them.
         frames_per_step: of all processes.
         labels: training frames by the tasks whose label they have, {frozenset({"a", "b"}): 12}.
+        labelled_share: of the frames that are drawn, weights of the sources counted: those with any label.
     """
 
     steps: int
@@ -21,6 +22,7 @@ class Plan:
     measurements: int
     frames_per_step: int
     labels: Mapping[frozenset[str], int]
+    labelled_share: float = 1.0
 
     @property
     def frames(self) -> int:

@@ -51,6 +51,12 @@ class EpochSampler:
         """Batches in a whole epoch; a set smaller than one batch gives one, filled by repeating frames."""
         return max(1, sum(self.lengths) // (self.batch_size * self.world_size))
 
+    def share_drawn(self, chosen: Sequence[bool]) -> float:
+        """How much of an epoch the `chosen` frames make up, weights of their sources counted; `chosen`: all frames."""
+        counts, parts = shares(self.lengths, self.weights), np.split(np.asarray(chosen, float), np.cumsum(self.lengths))
+        found = sum(count * part.mean() for count, part in zip(counts, parts, strict=False) if len(part))
+        return float(found) / max(1, sum(counts))
+
     def __len__(self) -> int:
         return self.batches - self.start_batch
 

@@ -22,6 +22,10 @@ _LONG_WARM_UP = 0.25
 """Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
 
 
+_FEW_LABELLED = 0.4
+"""Of the frames drawn, where others have none: what labels teach then comes less often than it need."""
+
+
 @dataclass(frozen=True)
 class Foresight:
     """What is foreseen.
@@ -59,14 +63,14 @@ def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
     batches, settings = loader.batch_sampler.batches, config.train
     steps, table = settings.steps(batches), {name: config.task_table[name] for name in config.tasks}
     epochs = math.ceil(steps / batches)
+    own = [frozenset(name for name, task in table.items() if task.has(record)) for record in loader.dataset.records]
     return Plan(
         steps=steps,
         epochs=epochs,
         measurements=math.ceil(epochs / settings.evaluate_every_epochs),
         frames_per_step=config.data.batch_size * processes,
-        labels=Counter(
-            frozenset(name for name, task in table.items() if task.has(record)) for record in loader.dataset.records
-        ),
+        labels=Counter(own),
+        labelled_share=loader.batch_sampler.share_drawn([bool(one) for one in own]),
     )
 
 
@@ -83,7 +87,7 @@ def foresee(state: State, plan: Plan, prepared: Prepared | None = None) -> Fores
     found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
     found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
     found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
-    lines = [Line(text, doubtful=True) for text in (*found, *_idle(config, plan))]
+    lines = [Line(text, doubtful=True) for text in (*found, *_idle(config, plan), *_drowned(config, plan))]
     lines += weather_lines(config, plan)
     lines += [] if prepared is None else [*prepared.lines, *map(Line, describe_classes(state))]
     rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)
@@ -216,6 +220,16 @@ def _idle(config: Config, plan: Plan) -> list[str]:
             "frames without labels; leave it out"
         )
     return found
+
+
+def _drowned(config: Config, plan: Plan) -> list[str]:
+    """More frames without any label than there should be beside those that teach what labels are."""
+    if plan.labelled_share >= _FEW_LABELLED or not _unlabelled_wanted(config) or not plan.labelled_share:
+        return []
+    return [
+        f"data.train: {plan.labelled_share:.0%} of the frames drawn have a label; give the sources with labels a "
+        "weight, as in cityscapes:streets:train,weight=4, so that about half have"
+    ]
 
 
 def _unlabelled_wanted(config: Config) -> bool:

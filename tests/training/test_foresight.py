@@ -79,6 +79,29 @@ def test_a_plan_is_of_the_frames_and_labels_of_a_loader(streets: Path, tmp_path:
     assert plan_of(cut, train_loader(cut), processes=1) == Plan(9, 3, 1, 2, found.labels)
 
 
+def test_few_labels_among_the_frames_drawn_are_doubted_where_others_are_learnt_from(
+    streets: Path, tmp_path: Path
+) -> None:
+    """6 labelled and 18 plain pictures: a quarter of the frames drawn; with weight 3 on the labelled, a half."""
+    write_folder(tmp_path, 18)
+    config = make_config(streets, critic=False)
+
+    def share(weight: float, partial: object) -> tuple[float, list[str]]:
+        labelled = [one.model_copy(update={"weight": weight}) for one in config.data.train]
+        values = config.model_dump(mode="json") | {"partial": partial}
+        own = Config.model_validate(values)
+        own = own.model_copy(update={"data": config.data.model_copy(update={"train": [*labelled, *_folder(tmp_path)]})})
+        plan = plan_of(own, train_loader(own))
+        told = foresee(build(own, CPU), plan).doubts
+        return plan.labelled_share, [one for one in told if one.startswith("data.train")]
+
+    found, told = share(1.0, {"adversary": {}})
+    assert found == pytest.approx(0.25) and len(told) == 1 and "25% of the frames drawn have a label" in told[0]
+    found, told = share(3.0, {"adversary": {}})
+    assert found == pytest.approx(0.5) and told == []
+    assert share(1.0, None)[1] == []
+
+
 def _folder(root: Path) -> list[object]:
     values = {
         "tasks": {"depth": {"losses": {"berhu": 1}}},
