@@ -3,5 +3,4 @@ the tables of tasks.
 """
 
 from advmtl.weathered.frame import Way
-from advmtl.weathered.set_files import MANIFEST, SETTINGS
 from advmtl.weathered.write import Summary, read_ways, write_weather

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from advmtl.data import lens_of, load_frame, scene_of
+from advmtl.derived import carry, depth_files, encoded, files_of, place_of
 from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec, teller
-from advmtl.weathered.set_files import carry, depth_files, files_of, place_of
-from preprocessing.ground import InputError, encode_png, read_grey_or_index, write_bytes, write_png
+from preprocessing.ground import InputError, read_grey_or_index, write_bytes, write_png
 from preprocessing.weather import KINDS, weathered
 
 _STREAM = 0x3EA8
@@ -37,11 +36,6 @@ class Job:
     spec: TaskSpec
 
 
-def key_of(job: Job) -> str:
-    """The picture's path below the new root, which names the frame."""
-    return place_of(job.record.image, job.root).as_posix()
-
-
 def picture_of(job: Job) -> Path:
     """Where its picture goes."""
     return job.out / place_of(job.record.image, job.root)
@@ -56,7 +50,7 @@ def make(job: Job) -> dict[str, Any] | str:
 
 
 def _made(job: Job) -> dict[str, Any]:
-    record, key = job.record, key_of(job)
+    record, key = job.record, place_of(job.record.image, job.root).as_posix()
     height, width = record.shape()
     tasks: dict[str, Task] = {name: TASKS[name] for name in _TASKS}
     arrays = load_frame(record, (width, height), tasks, job.spec)
@@ -79,7 +73,7 @@ def _made(job: Job) -> dict[str, Any]:
     if right is not None and right.is_relative_to(job.root):  # its folder is how some layouts are known
         (job.out / place_of(right, job.root)).parent.mkdir(parents=True, exist_ok=True)
     picture = picture_of(job)
-    write_bytes(picture, _encoded(done.image, picture.suffix))
+    write_bytes(picture, encoded(done.image, picture.suffix))
     depth = "known" if scene.knows_depth else "guessed" if scene.distance_m is not None else "none"
     return {
         "picture": key,
@@ -88,19 +82,6 @@ def _made(job: Job) -> dict[str, Any]:
         "depth": depth,
         "lens": "assumed" if told is None else "told",
     }
-
-
-ENCODERS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
-
-
-def _encoded(image: np.ndarray, suffix: str) -> bytes:
-    if suffix.lower() == ".png":
-        return encode_png(image)
-    options = [int(cv2.IMWRITE_JPEG_QUALITY), 95] if suffix.lower() in (".jpg", ".jpeg") else []
-    done, content = cv2.imencode(suffix.lower(), image[..., ::-1], options)
-    if not done:
-        raise InputError(f"{suffix}: pictures of this kind cannot be written")
-    return content.tobytes()
 
 
 def _write_hidden(file: Path, target: Path, hidden: np.ndarray) -> None:

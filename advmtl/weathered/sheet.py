@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from advmtl.data import load_frame
+from advmtl.derived import place_of
 from advmtl.tasks import RGB, TASKS, FrameRecord, TaskSpec, caption, color_depth, row_of, stack
-from advmtl.weathered.set_files import place_of
 from preprocessing.ground import InputError, encode_png, read_image, resize_image, write_bytes
 
 _WIDTH = 400

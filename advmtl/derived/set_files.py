@@ -8,12 +8,14 @@ from pathlib import Path
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import InputError, atomic_write, read_content, write_bytes
 
-SETTINGS = "weather.json"
-MANIFEST = "weather.jsonl"
 _TEXTS = (".json", ".yaml", ".yml", ".txt", ".csv", ".xml", ".toml")
 _LARGEST_TEXT = 2**22
 _DEEPEST = 4
-_OTHERS = {SETTINGS, "synth.json", "preprocess.json", "rectification.json"}  # these say how their own set was made
+# These say how their own set was made.
+_OTHERS = {
+    *("weather.json", "restyle.json", "restyle_figures.json"),
+    *("synth.json", "preprocess.json", "rectification.json"),
+}
 _ARCHIVES = (".zip",)
 
 

@@ -1,0 +1,16 @@
+"""A set made from another one: its pictures changed, all else carried over, in the same format; imports torch only
+through the tables of tasks.
+"""
+
+from advmtl.derived.making import (
+    Made,
+    Maker,
+    check_pictures,
+    check_place,
+    encoded,
+    make_frames,
+    read_rows,
+    train_with,
+)
+from advmtl.derived.original import Original, original
+from advmtl.derived.set_files import carry, depth_files, files_of, place_of

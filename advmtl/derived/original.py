@@ -1,0 +1,49 @@
+"""The set that another one is made from: its sources, classes, root and frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advmtl.config import Source
+from advmtl.data import FORMATS, index_source
+from advmtl.inspection import ask, own_classes
+from advmtl.tasks import FrameRecord
+from preprocessing.ground import InputError, LabelSet
+
+
+@dataclass(frozen=True)
+class Original:
+    """What an argument of the command line names.
+
+    Attributes:
+        text: the argument.
+        sources: one a split, all below one root.
+        classes: those that its frames are read with.
+        root: of the set.
+        records: its frames.
+    """
+
+    text: str
+    sources: Sequence[Source]
+    classes: str | LabelSet
+    root: Path
+    records: Sequence[FrameRecord]
+
+
+def original(text: str, classes: str | LabelSet | None = None) -> Original:
+    """The set that `text` names, a folder or format:root[:split], read with `classes`, by default those that its label
+    files have.
+
+    Raises: InputError where it is no set of pictures or has no frames.
+    """
+    named = ask(text).named
+    if not named:
+        raise InputError(f"{text}: is no set of pictures; give a folder or format:root[:split]")
+    own = own_classes(named[0], FORMATS) if classes is None else classes
+    root = Path(named[0].source.root).expanduser().resolve()
+    records = [
+        record
+        for one in named
+        for record in index_source(one.source.model_copy(update={"root": str(root)}), own, one.role)
+    ]
+    return Original(text, [one.source for one in named], own, root, records)
