@@ -22,6 +22,7 @@ from advmtl.cli.measure import evaluate
 from advmtl.cli.own_files import OwnFiles
 from advmtl.cli.rectify import rectify
 from advmtl.cli.report import report
+from advmtl.cli.restyle import restyle
 from advmtl.cli.stereo import preprocess, quality, synth
 from advmtl.cli.stream import benchmark, infer
 from advmtl.cli.train import compare, train
@@ -160,6 +161,7 @@ def _advmtl(
 
 app.command(cls=OwnFiles, short_help="Generate a stereo data set with exact labels.")(synth)
 app.command(cls=OwnFiles, short_help="Fog, rain, snow, night, dirt on a labelled set.")(weather)
+app.command(cls=OwnFiles, short_help="A labelled set in the look of recordings without labels.")(restyle)
 app.command(cls=OwnFiles, short_help="Say what a set or bag holds, and what is read as what.")(inspect)
 app.command(cls=OwnFiles, short_help="Turn stereo pairs into disparity and metric depth.")(preprocess)
 app.command(cls=OwnFiles, short_help="Rectify stereo pairs of raw cameras into a set of their own.")(rectify)

@@ -111,6 +111,7 @@ def _files_of(mark: str, names: tuple[str, ...], *keys: str) -> Written:
 WRITES: dict[str, dict[str, Written]] = {
     "synth": {"out": _shared_folder},
     "weather": {"out": _folder},
+    "restyle": {"out": _folder, "run": _folder},
     "inspect": {"json": _json("a report of inspect", "kind", "doubts"), "pictures": _folder},
     "preprocess": {"out": _shared_folder},
     "rectify": {"out": _folder},
@@ -141,6 +142,7 @@ WRITES: dict[str, dict[str, Written]] = {
 READS: dict[str, tuple[str, ...]] = {
     "synth": (),
     "weather": ("source",),
+    "restyle": ("source", "like", "model", "features", "style"),
     "inspect": ("sources", "classes"),
     "preprocess": ("root", "weights", "weights_init", "classes", "lidar_to_camera", "calibration"),
     "rectify": ("root", "calibration"),

@@ -35,6 +35,7 @@ from advmtl.config.partial import ConsistencyConfig, DomainAdversaryConfig, Mean
 from advmtl.config.parts import PARTS
 from advmtl.config.plan import Plan
 from advmtl.config.rare_classes import ClassMixConfig, ClassWeightsConfig, RareFramesConfig, weighs
+from advmtl.config.restyle import RestyleConfig
 from advmtl.config.steps import value_at, whole_steps
 from advmtl.config.training import GuardsConfig, TrainConfig
 from advmtl.config.typed import IMAGE, Size, Strict, TaskName, parse_size, validate

@@ -18,6 +18,7 @@ from pydantic import (
 
 from advmtl.config.depth_files import DepthFiles, DepthRule
 from advmtl.config.rare_classes import ClassMixConfig, RareFramesConfig
+from advmtl.config.restyle import RestyleConfig
 from advmtl.config.typed import Classes, Fraction, Size, Strict, validate
 from advmtl.config.weather import WeatherConfig
 from advmtl.config.yaml_text import read_yaml
@@ -150,7 +151,8 @@ def _told(text: str) -> tuple[str, dict[str, Any]]:
 class Augment(Strict):
     """Training-time transforms; each is drawn from (seed, epoch, frame index) alone.
 
-    `weather`: fog, rain, night and so on, see `WeatherConfig`; None: none.
+    `weather`: fog, rain, night and so on, see `WeatherConfig`; `restyle`: the look of other recordings, see
+    `RestyleConfig`; None: none.
     """
 
     flip: Fraction = 0.5
@@ -161,6 +163,7 @@ class Augment(Strict):
     saturation: NonNegativeFloat = 0.2
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     weather: WeatherConfig | None = None
+    restyle: RestyleConfig | None = None
 
 
 _RATIO = re.compile(r"\d{1,4}(:\d{1,4})+")

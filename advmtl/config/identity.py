@@ -38,7 +38,7 @@ LATER_OF_SOURCES: dict[str, Any] = {
     **{"bits": None, "list": None, "part": None, "share": 0.2, "seed": 0},
 }
 # Of augmentation.
-LATER_OF_AUGMENT: dict[str, Any] = {"weather": None}
+LATER_OF_AUGMENT: dict[str, Any] = {"weather": None, "restyle": None}
 # And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 # Options that a run's hash has always named, given or not.

@@ -62,6 +62,7 @@ def augment(
     *,
     wanted: Wanted | None = None,
     mix: Callable[[Arrays], Arrays] | None = None,
+    restyle: Callable[[Arrays], Arrays] | None = None,
     weather: Callable[[Arrays, float, Window], Arrays] | None = None,
     spec: TaskSpec | None = None,
 ) -> Arrays:
@@ -69,7 +70,7 @@ def augment(
     those behind the canonical lens.
 
     `wanted`: what the window is looked for by; `mix`: what is done between the cut and the change of colours;
-    `weather`: after it, with the zoom that labels were freed of, and the window.
+    `restyle`: after it; `weather`: after that, with the zoom that labels were freed of, and the window.
     """
     geometry = draw_geometry(rng, _size(frame), crop, settings)
     jitter = draw_jitter(rng, settings)
@@ -79,6 +80,7 @@ def augment(
     cut = warp(frame, window, tasks)
     shown = behind_lens(cut, tasks, spec)
     shown = shown if mix is None else mix(shown)
+    shown = shown if restyle is None else restyle(shown)
     shown = shown if weather is None else weather(shown, cut.zoom, window)
     return replace(shown, image=apply_jitter(shown.image, jitter))
 

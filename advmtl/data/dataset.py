@@ -13,6 +13,8 @@ from advmtl.data.batch import Batch, Sample, collate
 from advmtl.data.cache import FrameCache
 from advmtl.data.class_mix import STREAM, ClassMix
 from advmtl.data.frames import Arrays, BadFrame, Look, blank_frame, load_frame, zoom_of
+from advmtl.data.restyle import STREAM as RESTYLE_STREAM
+from advmtl.data.restyle import TrainRestyle
 from advmtl.data.sampling import FrameKey
 from advmtl.data.weather import STREAM as WEATHER_STREAM
 from advmtl.data.weather import TrainWeather
@@ -31,6 +33,7 @@ class TrainView:
     augment: Augment
     seed: int
     weather: TrainWeather | None = None
+    restyle: TrainRestyle | None = None
 
 
 class TaskFrames(Dataset[Sample]):
@@ -110,13 +113,14 @@ class FrameDataset(TaskFrames):
             wanted = Wanted(task, key[3], share, tries)
         rng = np.random.default_rng((view.seed, *drawn))
         mix = partial(self._mixed, self.mix, view, drawn) if self.mix is not None and mixes else None
-        weather = None
+        restyle, weather = None, None
+        if view.restyle is not None and mixes:
+            restyle = partial(view.restyle.changed, rng=np.random.default_rng((RESTYLE_STREAM, view.seed, *drawn)))
         if view.weather is not None and mixes:
             size = frame.image.shape[1], frame.image.shape[0]
             weather = partial(self._weathered, view.weather, size, (WEATHER_STREAM, view.seed, *drawn))
-        return augment(
-            *(frame, view.crop, rng, view.augment, self.tasks), wanted=wanted, mix=mix, weather=weather, spec=self.spec
-        )
+        effects = {"mix": mix, "restyle": restyle, "weather": weather}
+        return augment(frame, view.crop, rng, view.augment, self.tasks, wanted=wanted, spec=self.spec, **effects)
 
     def _weathered(
         self, weather: TrainWeather, size: Size, key: tuple[int, ...], shown: Arrays, zoom: float, window: Window

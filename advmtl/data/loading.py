@@ -26,7 +26,8 @@ from advmtl.data.index import source_name
 from advmtl.data.label_budget import frame_groups
 from advmtl.data.listing import checked_frames, configured, index_frames, the_first
 from advmtl.data.presentation import Presentation, PresentedFrames
-from advmtl.data.sampling import EpochSampler
+from advmtl.data.restyle import train_restyle
+from advmtl.data.sampling import EpochSampler, FrameKey
 from advmtl.data.weather import TrainWeather
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
@@ -122,7 +123,9 @@ def train_loader(
     groups = frame_groups(found.good, config)
     asked = data.augment.weather
     weather = None if asked is None else TrainWeather(asked, config.tables.get("weather", KINDS))
-    view = TrainView(data.crop or data.size, data.augment, config.seed, weather)
+    size = data.crop or data.size
+    restyle = train_restyle(data.augment.restyle, size)
+    view = TrainView(size, data.augment, config.seed, weather, restyle)
     shown = [record for group, _ in groups for record in group]
     dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
     dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays
@@ -233,12 +236,12 @@ def _dataset(
 
 
 def batches_of(
-    dataset: TaskFrames, sampler: EpochSampler | list[list[int]], workers: int, *, training: bool
+    dataset: TaskFrames, sampler: EpochSampler | Sequence[Sequence[FrameKey | int]], workers: int, *, training: bool
 ) -> DataLoader[Sample]:
     """The samples of a dataset that knows its `tasks`, in the sampler's order, as batches."""
     return DataLoader(
         dataset,
-        batch_sampler=sampler,
+        batch_sampler=sampler,  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=partial(collate, tasks=dataset.tasks, spec=dataset.spec, training=training),
         pin_memory=torch.cuda.is_available(),

@@ -13,4 +13,4 @@ from advmtl.derived.making import (
     train_with,
 )
 from advmtl.derived.original import Original, original
-from advmtl.derived.set_files import carry, depth_files, files_of, place_of
+from advmtl.derived.set_files import carry, depth_files, files_of, keep_right_folder, place_of

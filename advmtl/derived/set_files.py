@@ -86,3 +86,10 @@ def carry(paths: Iterable[Path], root: Path, out: Path, *, copy: bool) -> None:
                 pass
         with atomic_write(target) as temporary:
             shutil.copyfile(path, temporary)
+
+
+def keep_right_folder(record: FrameRecord, root: Path, out: Path) -> None:
+    """The folder of the right pictures, empty: it is how some layouts are known."""
+    right = None if record.frame is None else record.frame.right
+    if right is not None and right.is_relative_to(root):
+        (out / place_of(right, root)).parent.mkdir(parents=True, exist_ok=True)

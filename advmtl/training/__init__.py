@@ -17,8 +17,10 @@ if TYPE_CHECKING:
         load_checkpoint,
         load_generator,
         load_trained,
+        read_sealed,
         recorded_growth,
         save_checkpoint,
+        write_sealed,
     )
     from advmtl.training.class_counts import settle_classes
     from advmtl.training.finite import NonFiniteLoss
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from advmtl.training.opening import Opening, load_newest, open_run
     from advmtl.training.precision import Precision
     from advmtl.training.rehearsal import dry_run
-    from advmtl.training.run_folder import Run
+    from advmtl.training.run_folder import Run, lock_run
     from advmtl.training.scores import checked, headline, score
-    from advmtl.training.signals import Preempted
+    from advmtl.training.signals import Interrupt, Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
 
@@ -50,6 +52,7 @@ _HOMES = {
     "load_trained": "checkpoint",
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
+    **dict.fromkeys(("read_sealed", "write_sealed"), "checkpoint"),
     "settle_classes": "class_counts",
     "dry_run": "rehearsal",
     "NonFiniteLoss": "finite",
@@ -67,7 +70,7 @@ _HOMES = {
     "warn": "loop",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder", "with_init"), "model"),
     "Precision": "precision",
-    "Run": "run_folder",
+    **dict.fromkeys(("Run", "lock_run"), "run_folder"),
     "difference": "going_on",
     "Opening": "opening",
     "load_newest": "opening",
@@ -75,7 +78,7 @@ _HOMES = {
     "checked": "scores",
     "headline": "scores",
     "score": "scores",
-    "Preempted": "signals",
+    **dict.fromkeys(("Interrupt", "Preempted"), "signals"),
     "State": "state",
     "build": "state",
     "generator_from": "state",

@@ -43,8 +43,13 @@ def save_checkpoint(path: Path, state: dict[str, Any], config: Config, *, former
     `former`: where the file that is replaced stays. At every moment one of both is whole. Raises: OSError naming the
     file where it cannot be written; what was there stays.
     """
+    write_sealed(path, {"format": FORMAT, "config": config.model_dump(mode="json"), "state": state}, former=former)
+
+
+def write_sealed(path: Path, payload: dict[str, Any], *, former: Path | None = None) -> None:
+    """Write tensors and plain values with their checksum; see `save_checkpoint`."""
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "config": config.model_dump(mode="json"), "state": state}, buffer)
+    torch.save(payload, buffer)
     # Sealed in memory: a checksum of what the disk gives back would accept what the disk got wrong.
     content = buffer.getvalue()
     with atomic_write(path) as temporary:
@@ -77,7 +82,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
     Returns: (state, configuration). Raises: UnusableCheckpoint naming the file where it is missing or damaged,
         InputError where it would run code on loading, is of another version, or is none of ours.
     """
-    payload, sealed = _payload(path)
+    payload, sealed = read_sealed(path)
     if not isinstance(payload, dict) or not payload.keys() >= _LAYOUT:
         raise InputError(f"{path}: not a checkpoint of advmtl")
     if payload["format"] not in _READS:
@@ -87,8 +92,11 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
     return payload["state"], validate(Config, as_then(payload["config"]), str(path), tables)
 
 
-def _payload(path: Path) -> tuple[Any, bool]:
-    """What the file holds, and whether a checksum vouches for it."""
+def read_sealed(path: Path) -> tuple[Any, bool]:
+    """What a file of tensors and plain values holds, and whether a checksum vouches for it.
+
+    Raises: UnusableCheckpoint where it is missing or damaged, InputError where it would run code on loading.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -116,7 +124,7 @@ def _payload(path: Path) -> tuple[Any, bool]:
 def is_checkpoint(path: Path) -> bool:
     """Whether a file can be read and is laid out as one of ours."""
     try:
-        payload, _ = _payload(path)
+        payload, _ = read_sealed(path)
     except InputError:
         return False
     return isinstance(payload, dict) and payload.keys() >= _LAYOUT

@@ -16,7 +16,7 @@ from advmtl.training.loop import warn
 from advmtl.training.optimizers import highest_rate
 from advmtl.training.prepared import Prepared
 from advmtl.training.state import State
-from advmtl.training.weather import weather_lines
+from advmtl.training.weather import restyle_lines, weather_lines
 
 _LONG_WARM_UP = 0.25
 """Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
@@ -88,6 +88,7 @@ def foresee(state: State, plan: Plan, prepared: Prepared | None = None) -> Fores
     found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
     found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
     lines = [Line(text, doubtful=True) for text in (*found, *_idle(config, plan), *_drowned(config, plan))]
+    lines += restyle_lines(config)
     lines += weather_lines(config, plan)
     lines += [] if prepared is None else [*prepared.lines, *map(Line, describe_classes(state))]
     rate, highest = config.train.learning_rate, highest_rate(plan.steps, config)

@@ -6,14 +6,20 @@ import logging
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
 from advmtl.training.run_folder import Run
-from advmtl.training.state import State
 
 LOGGER = logging.getLogger("advmtl.training")
+
+
+class Logged(Protocol):
+    """What a log is of: a state between two steps."""
+
+    step: int
+    log_bytes: int
 
 
 class Log:
@@ -23,7 +29,7 @@ class Log:
         lost_bytes: what the checkpoint knows of and `metrics.jsonl` no longer has.
     """
 
-    def __init__(self, run: Run, state: State) -> None:
+    def __init__(self, run: Run, state: Logged) -> None:
         run.metrics.touch()
         with run.metrics.open("r+b") as file:
             # What was logged after the checkpoint belongs to steps that will be taken again.

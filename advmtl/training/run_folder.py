@@ -92,10 +92,10 @@ class Run:
 
 
 @contextmanager
-def lock_run(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path, option: str = "--out") -> Iterator[None]:
     """Lock the run folder for this process while the block runs; released whenever and however the process ends.
 
-    A folder that was made for it and holds nothing else at the end is removed.
+    A folder that was made for it and holds nothing else at the end is removed. `option`: that names it.
     Raises: InputError where another process trains into it.
     """
     if fcntl is None:
@@ -109,7 +109,7 @@ def lock_run(folder: Path) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise InputError(
-                f"{folder}: another process trains into this folder; wait for it, or choose another --out"
+                f"{folder}: another process trains into this folder; wait for it, or choose another {option}"
             ) from None
         except OSError:
             pass  # a network disk without locks

@@ -1,9 +1,17 @@
-"""What is said of the weather of a training before its first step."""
+"""What is said of weather and restyling of a training before its first step."""
 
 from advmtl.config import Config, Plan
 from advmtl.data import Line
 from advmtl.tasks import teller
 from preprocessing.weather import KINDS
+
+
+def restyle_lines(config: Config) -> list[Line]:
+    """Which look pictures get, and how often; [] without one."""
+    restyle = config.data.augment.restyle
+    if restyle is None:
+        return []
+    return [Line(f"restyle: {restyle.chance:.0%} of the pictures are in the look of {restyle.file}; labels stay")]
 
 
 def weather_lines(config: Config, plan: Plan) -> list[Line]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from advmtl.data import lens_of, load_frame, scene_of
-from advmtl.derived import carry, depth_files, encoded, files_of, place_of
+from advmtl.derived import carry, depth_files, encoded, files_of, keep_right_folder, place_of
 from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec, teller
 from preprocessing.ground import InputError, read_grey_or_index, write_bytes, write_png
 from preprocessing.weather import KINDS, weathered
@@ -69,9 +69,7 @@ def _made(job: Job) -> dict[str, Any]:
                 carried.remove(file)
                 _write_hidden(file, job.out / place_of(file, job.root), done.hidden)
     carry(carried, job.root, job.out, copy=job.copy)
-    right = None if record.frame is None else record.frame.right
-    if right is not None and right.is_relative_to(job.root):  # its folder is how some layouts are known
-        (job.out / place_of(right, job.root)).parent.mkdir(parents=True, exist_ok=True)
+    keep_right_folder(record, job.root, job.out)
     picture = picture_of(job)
     write_bytes(picture, encoded(done.image, picture.suffix))
     depth = "known" if scene.knows_depth else "guessed" if scene.distance_m is not None else "none"

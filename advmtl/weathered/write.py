@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from advmtl.derived import Maker, check_pictures, check_place, make_frames, original, read_rows, train_with
 from advmtl.tasks import TASKS, FrameRecord, TaskSpec

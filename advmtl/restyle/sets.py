@@ -1,0 +1,107 @@
+"""The two sets: a labelled one, and recordings without labels whose look it shall have; what is doubtful of them."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advmtl.data import index_source
+from advmtl.derived import Original, check_pictures, check_place, original
+from advmtl.inspection import ask
+from advmtl.restyle.judge import Judge
+from advmtl.restyle.settings import Asked
+from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec
+from preprocessing.ground import InputError
+
+FEW = 50
+_OTHER_LENS = 1.15  # ratio of focal length to width from which on things look otherwise large
+_TASKS = ("segmentation", "depth")
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The pictures of both.
+
+    Attributes:
+        source: the labelled set, read with the model's classes where there is a model, else with its own.
+        target: the recordings, without labels.
+        roots: of the recordings.
+        tasks, spec: what labels are read as.
+        doubts: lines on what can hardly be meant so.
+    """
+
+    source: Original
+    target: Sequence[FrameRecord]
+    roots: Sequence[Path]
+    tasks: dict[str, Task]
+    spec: TaskSpec
+    doubts: Sequence[str]
+
+    def mark(self) -> int:
+        """A number that other frames would hardly have."""
+        names = [str(one.name) for one in (*self.source.records, *self.target)]
+        return zlib.crc32("\n".join(names).encode())
+
+
+def open_sets(asked: Asked, judge: Judge | None) -> Sets:
+    """List both sets.
+
+    Raises: InputError where one has fewer than two pictures, they share some, or a new set would lie in one of them.
+    """
+    source = original(asked.source, None if judge is None else judge.config.data.classes)
+    target, roots = _recordings(asked.like)
+    spec = TaskSpec(source.classes) if judge is None else judge.config.spec
+    tasks = {name: TASKS[name] for name in _TASKS} if judge is None else judge.tasks
+    for text, records in ((asked.source, source.records), (f"--like {' '.join(asked.like)}", target)):
+        if len(records) < 2 and (asked.like or records is not target):
+            raise InputError(f"{text}: has {len(records)} picture; a look is that of many, give {FEW} at least")
+    shared = {one.image.resolve() for one in source.records} & {one.image.resolve() for one in target}
+    if shared:
+        raise InputError(f"--like: {len(shared)} of its pictures are in {asked.source}, too; give other recordings")
+    if asked.out is not None:
+        check_place(asked.out, source.root, *roots)
+        check_pictures(source.records, "data.augment.restyle")
+    check_place(asked.run, source.root, *roots)
+    return Sets(source, target, roots, tasks, spec, _doubts(asked, source, target))
+
+
+def _recordings(texts: Sequence[str]) -> tuple[list[FrameRecord], list[Path]]:
+    records: list[FrameRecord] = []
+    roots: list[Path] = []
+    for text in texts:
+        named = ask(text).named
+        if not named:
+            raise InputError(f"--like {text}: is no set of pictures; give a folder or format:root[:split]")
+        for one in named:
+            bare: dict[str, Any] = {"labels": "none", "depth": "none"}
+            found = index_source(one.source.model_copy(update=bare), "cityscapes19", one.role)
+            records += [record.changed(source=0) for record in found]
+            roots.append(Path(one.source.root).expanduser().resolve())
+    return records, list(dict.fromkeys(roots))
+
+
+def _doubts(asked: Asked, source: Original, target: Sequence[FrameRecord]) -> list[str]:
+    lines = []
+    for text, records in ((asked.source, source.records), (f"--like {' '.join(asked.like)}", target)):
+        if 0 < len(records) < FEW:
+            lines.append(
+                f"{text}: {len(records)} pictures are few; what they have in common by chance becomes the look: give "
+                "more, or take --method colour"
+            )
+    own, other = (_per_width(records) for records in (source.records, target))
+    if own and other and max(own / other, other / own) > _OTHER_LENS:
+        lines.append(
+            f"--like: its focal length is {other:.2f} of the picture's width, the source's {own:.2f}; the new set keeps "
+            "the source's lens and metres, the look alone goes over"
+        )
+    return lines
+
+
+def _per_width(records: Sequence[FrameRecord]) -> float | None:
+    """Focal length over width of the first frame, where anything tells it."""
+    if not records:
+        return None
+    height, width = records[0].shape()
+    lens = records[0].lens((width, height))
+    return None if lens is None else lens.fx_px / width
