@@ -79,9 +79,8 @@ class Measure:
             found |= {"frechet": distances} if distances else {}
         if self.judge is not None:
             compared = "labels" if labelled else "the network's maps of the pictures as they were"
-            before_after = [one.compute() for one in meters]
-            found["agreement"] = {"with": compared, "before": before_after[0], "after": before_after[1]}
-            found["agreement"]["kept"] = kept(*before_after, self.judge)
+            own, new = (one.compute() for one in meters)
+            found["agreement"] = {"with": compared, "before": own, "after": new, "kept": kept(own, new, self.judge)}
         return found
 
     def _target(self, records: Sequence[FrameRecord], bar: Any) -> list[Tensor]:

@@ -101,9 +101,7 @@ class Learning:
             values = dict(zip(logs, torch.stack([one.float() for one in logs.values()]).tolist(), strict=True))
             bad = next((name for name, value in values.items() if value - value != 0), None)
             if bad is not None:
-                raise NonFiniteLoss(
-                    f"step {step}: {bad} is {values[bad]}; the last saved state stays; lower --consistency"
-                )
+                raise NonFiniteLoss(f"step {step}: {bad} is {values[bad]}; the last saved state stays")
             log.write("train", step, 0, values)
             note = f"contrast {values.get('contrast', 0):.2f}, fooled {1 - values['patch_accuracy']:.0%}"
         bar.advance(1, note)

@@ -92,7 +92,7 @@ def _doubts(asked: Asked, source: Original, target: Sequence[FrameRecord]) -> li
     own, other = (_per_width(records) for records in (source.records, target))
     if own and other and max(own / other, other / own) > _OTHER_LENS:
         lines.append(
-            f"--like: its focal length is {other:.2f} of the picture's width, the source's {own:.2f}; the new set keeps "
+            f"--like: its focal length is {other:.2f} of the width, the source's {own:.2f}; the new set keeps "
             "the source's lens and metres, the look alone goes over"
         )
     return lines

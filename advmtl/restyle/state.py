@@ -71,8 +71,8 @@ class State:
     def update_average(self) -> None:
         """Move the averaged generator towards the current one; the decay warms up as that of a run's average."""
         decay = min(_AVERAGE, (1 + self.step) / (10 + self.step))
-        pairs = ([p for p in one.parameters()] for one in (self.average, self.generator))
-        averaged, current = pairs
+        averaged: list[torch.Tensor] = list(self.average.parameters())
+        current: list[torch.Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(averaged, current, 1 - decay)
 
 
