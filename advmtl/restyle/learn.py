@@ -63,6 +63,7 @@ class Learning:
         settings, state = self.state.settings, self.state
         if self.finished:
             return
+        self.run.folder.mkdir(parents=True, exist_ok=True)
         log = Log(self.run, state)
         try:
             with Interrupt() as interrupt, progress("Restyle", settings.steps, "steps") as bar:
