@@ -5,6 +5,7 @@ through the tables of tasks.
 from advmtl.derived.making import (
     Made,
     Maker,
+    check_free,
     check_pictures,
     check_place,
     encoded,
@@ -12,5 +13,5 @@ from advmtl.derived.making import (
     read_rows,
     train_with,
 )
-from advmtl.derived.original import Original, original
+from advmtl.derived.origin import Original, original
 from advmtl.derived.set_files import carry, depth_files, files_of, keep_right_folder, place_of

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from advmtl.config import Source
-from advmtl.derived.original import Original
+from advmtl.derived.origin import Original
 from advmtl.derived.set_files import carry, place_of, texts_in
 from advmtl.tasks import FrameRecord
 from preprocessing.ground import InputError, encode_png, progress, read_json, worker_pool, write_bytes, write_json
@@ -131,6 +131,12 @@ def make_frames(
     return Made(len(jobs), made, skipped)
 
 
+def check_free(maker: Maker[J], out: Path) -> None:
+    """Raises: InputError where the folder holds something else than a set of this command."""
+    if not (out / maker.settings).exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: holds no {maker.settings}, so {maker.name} did not make it; choose another folder")
+
+
 def _claim(maker: Maker[J], out: Path, settings: Mapping[str, Any]) -> None:
     """Raises: InputError where the folder holds something else."""
     path = out / maker.settings
@@ -141,8 +147,7 @@ def _claim(maker: Maker[J], out: Path, settings: Mapping[str, Any]) -> None:
         if other:
             raise InputError(f"{path}: the set there was made with another {', '.join(other)}; choose another folder")
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: holds no {maker.settings}, so {maker.name} did not make it; choose another folder")
+    check_free(maker, out)
     write_json(path, dict(settings))
 
 

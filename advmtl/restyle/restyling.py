@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from advmtl.derived import Made, Maker, make_frames, train_with
+from advmtl.derived import Made, Maker, check_free, make_frames, train_with
 from advmtl.restyle.figures import MOST, Measure, evenly, figure_lines
 from advmtl.restyle.frame import Job, make
 from advmtl.restyle.frechet import features_of
@@ -22,7 +22,7 @@ from advmtl.styles import Style, colours_of, histogram_of, read_style, write_sty
 from advmtl.training import Run, lock_run, warn
 from preprocessing.ground import InputError, read_json, sha256_of, track, write_json
 
-STYLE, FIGURES, RECORD, SHEET = "restyle.pt", "figures.json", "restyle_run.json", "restyle.png"
+STYLE, FIGURES, RECORD, SHEET, LOCK = "restyle.pt", "figures.json", "restyle_run.json", "restyle.png", "run.lock"
 VERSION = 1  # raised whenever the same settings begin to give other looks
 _LITTLE = 0.3  # share of pixels: a network that agrees with fewer labels to begin with says little
 _MAKER = Maker("restyle", make, "Write")
@@ -59,8 +59,11 @@ def restyle(asked: Asked, settings: Settings = Settings(), console: Console | No
     for line in (*sets.doubts, *_doubts(settings, judge)):
         warn(told, line)
     features = features_of(asked.features, judge)
+    if asked.out is not None:
+        check_free(_MAKER, asked.out)  # now, and not after an hour of learning
     if asked.style is not None:
         return _applied(asked, settings, sets, judge, told)
+    _check_run(asked.run)
     with lock_run(asked.run, "--run"):
         _claim(asked, settings, sets)
         style = _style(asked, settings, sets, judge, told)
@@ -114,9 +117,15 @@ def _claim(asked: Asked, settings: Settings, sets: Sets) -> None:
         if other:
             raise InputError(f"{path}: the look there was made with another {', '.join(other)}; choose another --run")
         return
-    if asked.run.exists() and (not asked.run.is_dir() or {one.name for one in asked.run.iterdir()} - {"run.lock"}):
-        raise InputError(f"{asked.run}: holds no {RECORD}, so restyle did not make it; choose another --run")
     write_json(path, own)
+
+
+def _check_run(run: Path) -> None:
+    """Raises: InputError where the folder holds something else."""
+    if (run / RECORD).exists() or not run.exists():
+        return
+    if not run.is_dir() or {one.name for one in run.iterdir()} - {LOCK}:
+        raise InputError(f"{run}: holds no {RECORD}, so restyle did not make it; choose another --run")
 
 
 def _style(asked: Asked, settings: Settings, sets: Sets, judge: Judge | None, told: Console) -> Style:

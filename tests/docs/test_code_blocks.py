@@ -10,7 +10,7 @@ import pytest
 import advmtl
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["python", "extending", "architecture", "weather"]
+PAGES = ["python", "extending", "architecture", "weather", "restyle"]
 NOTEBOOK = ROOT / "examples" / "train_in_a_notebook.ipynb"
 
 
