@@ -50,7 +50,7 @@ class Measure:
 
         Of a source without labels the agreement is that with what the network sees in the pictures as they were.
         """
-        source, target = (evenly(records, MOST) for records in (sets.source.records, sets.target))
+        source, target = (evenly(records, MOST) for records in (sets.records, sets.target))
         tasks = {} if self.judge is None else sets.tasks
         labelled = any(task.has(one) for one in source for task in tasks.values())
         meters = [Meters(sets.spec, tasks), Meters(sets.spec, tasks)]

@@ -14,7 +14,7 @@ from advmtl.restyle.sheet import write_sheet
 from advmtl.restyle.state import State
 from advmtl.restyle.step import Logs, restyle_step
 from advmtl.styles import Network, Style
-from advmtl.training import Interrupt, Log, NonFiniteLoss, Run, read_sealed, write_sealed
+from advmtl.training import Interrupt, Log, NonFiniteLoss, Run, UnusableCheckpoint, read_sealed, warn, write_sealed
 from preprocessing.ground import Bar, InputError, progress
 
 KIND = "advmtl restyle state"
@@ -47,11 +47,19 @@ class Learning:
 
     def resume(self) -> None:
         """Take up what the folder holds. Raises: InputError where it is damaged or of another version."""
-        if not self.run.last.is_file():
+        kept = [path for path in (self.run.last, self.run.previous) if path.is_file()]
+        if not kept:
             return
-        found, _ = read_sealed(self.run.last)
+        try:
+            found, _ = read_sealed(kept[0])
+        except UnusableCheckpoint as error:
+            if len(kept) < 2:
+                raise InputError(f"{error}; choose another --run") from None
+            warn(self.console, f"{error}; going on from the one before")
+            found, _ = read_sealed(kept[1])
+            kept[0].replace(self.run.damaged)  # the next save must not put it in the place of the good one
         if not isinstance(found, dict) or found.get("kind") != KIND:
-            raise InputError(f"{self.run.last}: is no state of restyle; choose another --run")
+            raise InputError(f"{kept[0]}: is no state of restyle; choose another --run")
         self.state.load_state_dict(found["state"])
         self.console.print(f"{self.run.folder}: goes on at step {self.state.step}", markup=False, highlight=False)
 
@@ -89,7 +97,7 @@ class Learning:
 
     def _windows(self, name: str) -> Any:
         own, state = self.sets, self.state
-        records, tasks = (own.source.records, own.tasks) if name == "source" else (own.target, {})
+        records, tasks = (own.records, own.tasks) if name == "source" else (own.target, {})
         windows = Windows(records, state.settings, tasks if state.judge is not None else {}, own.spec, name)
         return windows.batches(state.step, state.settings.steps, self.workers // 2, state.device)
 

@@ -56,7 +56,7 @@ def restyle(asked: Asked, settings: Settings = Settings(), console: Console | No
     if not asked.like and asked.style is None:
         raise InputError("--like: name recordings whose look is wanted, a folder or format:root[:split]; or --style")
     sets = open_sets(asked, judge)
-    for line in (*sets.doubts, *_doubts(settings, judge)):
+    for line in (*sets.doubts, *(_doubts(settings, judge) if asked.style is None else ())):
         warn(told, line)
     features = features_of(asked.features, judge)
     if asked.out is not None:
@@ -177,7 +177,10 @@ def _figures(path: Path, file: Path, measure: Measure, style: Style, sets: Sets)
 def _check(figures: Mapping[str, Any], asked: Asked, judge: Judge | None, told: Console) -> None:
     """Raises: InputError where too little agreement is left and it is not forced."""
     agreement = figures.get("agreement")
-    if agreement is None or judge is None or agreement["kept"] is None:
+    if agreement is None or judge is None or judge.classes is None:
+        return
+    if agreement["kept"] is None:
+        warn(told, "--model: agrees with no label as they are, so what is left of that is not known")
         return
     start = agreement["before"][judge.classes].get("pixel_accuracy")
     if start is not None and start < _LITTLE:

@@ -1,12 +1,12 @@
 """The two sets: a labelled one, and recordings without labels whose look it shall have; what is doubtful of them."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advmtl.data import index_source
+from advmtl.data import check_frames, index_source
 from advmtl.derived import Original, check_pictures, check_place, original
 from advmtl.inspection import ask
 from advmtl.restyle.judge import Judge
@@ -25,13 +25,15 @@ class Sets:
 
     Attributes:
         source: the labelled set, read with the model's classes where there is a model, else with its own.
-        target: the recordings, without labels.
+        records: its frames that can be read, which are learnt from and measured.
+        target: the recordings, without labels, those that can be read.
         roots: of the recordings.
         tasks, spec: what labels are read as.
         doubts: lines on what can hardly be meant so.
     """
 
     source: Original
+    records: Sequence[FrameRecord]
     target: Sequence[FrameRecord]
     roots: Sequence[Path]
     tasks: dict[str, Task]
@@ -40,7 +42,7 @@ class Sets:
 
     def mark(self) -> int:
         """A number that other frames would hardly have."""
-        names = [str(one.name) for one in (*self.source.records, *self.target)]
+        names = [one.name for one in (*self.records, *self.target)]
         return zlib.crc32("\n".join(names).encode())
 
 
@@ -51,11 +53,9 @@ def open_sets(asked: Asked, judge: Judge | None) -> Sets:
     """
     source = original(asked.source, None if judge is None else judge.config.data.classes)
     target, roots = _recordings(asked.like)
+    like = f"--like {' '.join(asked.like)}"
     spec = TaskSpec(source.classes) if judge is None else judge.config.spec
     tasks = {name: TASKS[name] for name in _TASKS} if judge is None else judge.tasks
-    for text, records in ((asked.source, source.records), (f"--like {' '.join(asked.like)}", target)):
-        if len(records) < 2 and (asked.like or records is not target):
-            raise InputError(f"{text}: has {len(records)} picture; a look is that of many, give {FEW} at least")
     shared = {one.image.resolve() for one in source.records} & {one.image.resolve() for one in target}
     if shared:
         raise InputError(f"--like: {len(shared)} of its pictures are in {asked.source}, too; give other recordings")
@@ -63,7 +63,22 @@ def open_sets(asked: Asked, judge: Judge | None) -> Sets:
         check_place(asked.out, source.root, *roots)
         check_pictures(source.records, "data.augment.restyle")
     check_place(asked.run, source.root, *roots)
-    return Sets(source, target, roots, tasks, spec, _doubts(asked, source, target))
+    records, lines = _readable(source.records, tasks, asked.source)
+    target, more = _readable(target, {}, like)
+    if asked.style is None and min(len(records), len(target)) < 2:
+        fewest, text = min((len(records), asked.source), (len(target), like))
+        raise InputError(f"{text}: has {fewest} readable picture; a look is that of many, give {FEW} at least")
+    few = _few({asked.source: len(records), like: len(target)}) if asked.style is None else []
+    doubts = [*lines, *more, *few, *_lenses(records, target)]
+    return Sets(source, records, target, roots, tasks, spec, doubts)
+
+
+def _readable(
+    records: Sequence[FrameRecord], tasks: Mapping[str, Task], text: str
+) -> tuple[list[FrameRecord], list[str]]:
+    """Those whose files are whole, and a line on the others."""
+    good, bad = check_frames(records, tasks)
+    return good, [f"{text}: {len(bad)} pictures are not looked at; the first: {bad[0].reason}"] if bad else []
 
 
 def _recordings(texts: Sequence[str]) -> tuple[list[FrameRecord], list[Path]]:
@@ -81,21 +96,23 @@ def _recordings(texts: Sequence[str]) -> tuple[list[FrameRecord], list[Path]]:
     return records, list(dict.fromkeys(roots))
 
 
-def _doubts(asked: Asked, source: Original, target: Sequence[FrameRecord]) -> list[str]:
-    lines = []
-    for text, records in ((asked.source, source.records), (f"--like {' '.join(asked.like)}", target)):
-        if 0 < len(records) < FEW:
-            lines.append(
-                f"{text}: {len(records)} pictures are few; what they have in common by chance becomes the look: give "
-                "more, or take --method colour"
-            )
-    own, other = (_per_width(records) for records in (source.records, target))
-    if own and other and max(own / other, other / own) > _OTHER_LENS:
-        lines.append(
-            f"--like: its focal length is {other:.2f} of the width, the source's {own:.2f}; the new set keeps "
-            "the source's lens and metres, the look alone goes over"
-        )
-    return lines
+def _few(counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"{text}: {count} pictures are few; what they have in common by chance becomes the look: give more, or take "
+        "--method colour"
+        for text, count in counts.items()
+        if count < FEW
+    ]
+
+
+def _lenses(source: Sequence[FrameRecord], target: Sequence[FrameRecord]) -> list[str]:
+    own, other = (_per_width(records) for records in (source, target))
+    if not own or not other or max(own / other, other / own) <= _OTHER_LENS:
+        return []
+    return [
+        f"--like: its focal length is {other:.2f} of the width, the source's {own:.2f}; the new set keeps the source's "
+        "lens and metres, the look alone goes over"
+    ]
 
 
 def _per_width(records: Sequence[FrameRecord]) -> float | None:

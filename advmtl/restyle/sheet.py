@@ -22,7 +22,7 @@ def write_sheet(path: Path, look: Look, sets: Sets, size: Size, seed: int) -> RG
 
     Returns: it, RGB uint8.
     """
-    rows = [_row(record, look, sets, size, seed) for record in evenly(sets.source.records, _ROWS)]
+    rows = [_row(record, look, sets, size, seed) for record in evenly(sets.records, _ROWS)]
     like = [_picture(record, size) for record in evenly(sets.target, _COLUMNS)]
     if like:
         rows.append(row_of([caption(image, _ascii(f"target: {name}")) for name, image in like]))

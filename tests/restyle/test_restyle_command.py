@@ -182,7 +182,7 @@ def test_what_cannot_be_is_refused_in_a_line(streets: Path, drive: Path, tmp_pat
     given: list[tuple[tuple[object, ...], str]] = [
         ((streets, *run), "--like"),
         ((streets, "--like", f"cityscapes:{streets}:val", *run), "are in"),
-        ((streets, "--like", tmp_path / "one", *run), "has 1 picture"),
+        ((streets, "--like", tmp_path / "one", *run), "has 1 readable picture"),
         ((streets, *like, *run, "--out", streets / "new"), "the set that is read"),
         ((streets, *like, *run, "--out", drive / "new"), "the set that is read"),
         ((streets, *like, "--run", drive / "run"), "the set that is read"),

@@ -80,7 +80,7 @@ def test_a_budget_of_time_ends_it(sets: Sets, tmp_path: Path) -> None:
 
 def test_every_pass_has_every_frame_once(sets: Sets) -> None:
     settings = Settings(batch=2, **SMALL)  # type: ignore[arg-type]
-    windows = Windows(sets.source.records, settings, {}, sets.spec, "source")
+    windows = Windows(sets.records, settings, {}, sets.spec, "source")
     keys = [key for step in range(6) for key in windows.keys(step)]
     assert [sorted(frame for turn, frame, _ in keys if turn == one) for one in range(4)] == [[0, 1, 2]] * 4
     other = Windows(sets.target, settings, {}, sets.spec, "target")
@@ -96,6 +96,23 @@ def test_every_objective_moves_the_generator(sets: Sets, tmp_path: Path, objecti
     fresh = begin(learning.state.settings, CPU)
     assert not torch.equal(fresh.generator.head.weight, learning.state.generator.head.weight)
     assert all(bool(one.isfinite().all()) for one in learning.state.generator.parameters())
+
+
+def test_half_precision_learns_too(sets: Sets, tmp_path: Path) -> None:
+    learning = learn(sets, tmp_path, 1, precision="bf16")
+    assert all(bool(one.isfinite().all()) for one in learning.state.generator.parameters())
+
+
+def test_a_damaged_state_gives_way_to_the_one_before(sets: Sets, tmp_path: Path) -> None:
+    learn(sets, tmp_path, 1)
+    learn(sets, tmp_path, 2)
+    last = tmp_path / "checkpoints/last.pt"
+    last.write_bytes(last.read_bytes()[:-500])
+    assert learn(sets, tmp_path, 1).state.step == 1
+    (tmp_path / "checkpoints/previous.pt").replace(last)
+    last.write_bytes(last.read_bytes()[:-500])
+    with pytest.raises(InputError, match=r"damaged checkpoint.*choose another --run"):
+        learn(sets, tmp_path, 2)
 
 
 def test_a_look_comes_back_from_its_file(sets: Sets, tmp_path: Path) -> None:
