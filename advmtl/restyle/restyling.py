@@ -55,7 +55,7 @@ def restyle(asked: Asked, settings: Settings = Settings(), console: Console | No
     judge = load_judge(asked.model)
     if not asked.like and asked.style is None:
         raise InputError("--like: name recordings whose look is wanted, a folder or format:root[:split]; or --style")
-    sets = open_sets(asked, judge)
+    sets = open_sets(asked, judge, settings.method)
     for line in (*sets.doubts, *(_doubts(settings, judge) if asked.style is None else ())):
         warn(told, line)
     features = features_of(asked.features, judge)
@@ -196,8 +196,8 @@ def _check(figures: Mapping[str, Any], asked: Asked, judge: Judge | None, told: 
     )
     if not asked.force:
         raise InputError(
-            f"{line}: classes may have turned over, see {asked.run / SHEET}; no set is written, the look stays in "
-            f"{asked.run}; take more --consistency or --method colour in another --run, or --force"
+            f"{line}: classes turned over, or the model has never seen such pictures; see {asked.run / SHEET}; no set "
+            f"is written, the look stays; take more --consistency in another --run, or --force"
         )
     warn(told, f"{line}; written by --force")
 

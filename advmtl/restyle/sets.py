@@ -46,8 +46,8 @@ class Sets:
         return zlib.crc32("\n".join(names).encode())
 
 
-def open_sets(asked: Asked, judge: Judge | None) -> Sets:
-    """List both sets.
+def open_sets(asked: Asked, judge: Judge | None, method: str = "cut") -> Sets:
+    """List both sets. `method`: what a doubt of few pictures proposes instead.
 
     Raises: InputError where one has fewer than two pictures, they share some, or a new set would lie in one of them.
     """
@@ -68,7 +68,7 @@ def open_sets(asked: Asked, judge: Judge | None) -> Sets:
     if asked.style is None and min(len(records), len(target)) < 2:
         fewest, text = min((len(records), asked.source), (len(target), like))
         raise InputError(f"{text}: has {fewest} readable picture; a look is that of many, give {FEW} at least")
-    few = _few({asked.source: len(records), like: len(target)}) if asked.style is None else []
+    few = _few({asked.source: len(records), like: len(target)}, method) if asked.style is None else []
     doubts = [*lines, *more, *few, *_lenses(records, target)]
     return Sets(source, records, target, roots, tasks, spec, doubts)
 
@@ -76,8 +76,10 @@ def open_sets(asked: Asked, judge: Judge | None) -> Sets:
 def _readable(
     records: Sequence[FrameRecord], tasks: Mapping[str, Task], text: str
 ) -> tuple[list[FrameRecord], list[str]]:
-    """Those whose files are whole, and a line on the others."""
+    """Those whose files are whole, and a line on the others. Raises: InputError where it is none, with the reason."""
     good, bad = check_frames(records, tasks)
+    if bad and not good:
+        raise InputError(f"{text}: none of {len(bad)} pictures can be read; {bad[0].reason}")
     return good, [f"{text}: {len(bad)} pictures are not looked at; the first: {bad[0].reason}"] if bad else []
 
 
@@ -96,10 +98,10 @@ def _recordings(texts: Sequence[str]) -> tuple[list[FrameRecord], list[Path]]:
     return records, list(dict.fromkeys(roots))
 
 
-def _few(counts: Mapping[str, int]) -> list[str]:
+def _few(counts: Mapping[str, int], method: str) -> list[str]:
+    other = ", or take --method colour" if method == "cut" else ""
     return [
-        f"{text}: {count} pictures are few; what they have in common by chance becomes the look: give more, or take "
-        "--method colour"
+        f"{text}: {count} pictures are few; what they have in common by chance becomes the look: give more{other}"
         for text, count in counts.items()
         if count < FEW
     ]

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from advmtl.data import index_source
 from advmtl.restyle import restyling
 from advmtl.restyle.judge import Judge
 from advmtl.tasks import TASKS
-from preprocessing.ground import read_grey_or_index, read_image, write_png
+from preprocessing.ground import label_set_of, read_grey_or_index, read_image, write_png
 
 CUT = ("--size", "64x32", "--steps", 2, "--workers", 1, "--device", "cpu")
 
@@ -51,8 +51,9 @@ class Averages(nn.Module):
 class Reversed(nn.Module):
     """Road (0) to the left, car (13) to the right, as the labels have it; the other way round in the dark."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 19, car: int = 13) -> None:
         super().__init__()
+        self.classes, self.car = classes, car
         self.tasks = {"segmentation": TASKS["segmentation"]}
         self.encoder = Averages()
 
@@ -60,8 +61,8 @@ class Reversed(nn.Module):
         left = torch.linspace(1, -1, image.shape[-1]).expand(len(image), image.shape[-2], -1)
         bright = image.mean((1, 2, 3)) > -0.8
         road = torch.where(bright[:, None, None], left, -left)
-        logits = torch.full((len(image), 19, *image.shape[-2:]), -9.0)
-        logits[:, 0], logits[:, 13] = road, -road
+        logits = torch.full((len(image), self.classes, *image.shape[-2:]), -9.0)
+        logits[:, 0], logits[:, self.car] = road, -road
         return {"segmentation": logits}
 
 
@@ -213,3 +214,25 @@ def test_another_lens_is_doubted(streets: Path, drive: Path, tmp_path: Path) -> 
     assert other.exit_code == 0 and "0.50 of the width, the source's 2.08" in other.stdout
     same = advmtl(*line, "--like", f"folder:{drive},fx_px=200", "--run", tmp_path / "b")
     assert same.exit_code == 0 and "of the width" not in same.stdout
+
+
+def test_a_model_of_other_classes_is_refused_and_of_some_others_compared_on_what_is_shared(
+    streets: Path, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tiny_run import make_config
+
+    def use(classes: list[str]) -> None:
+        own = make_config(streets, critic=False)
+        config = own.model_copy(update={"data": own.data.model_copy(update={"classes": label_set_of(classes, "mine")})})
+        judge = Judge(cast(Any, Reversed(2, 1).eval()), config, "segmentation", None)
+        monkeypatch.setattr(restyling, "load_judge", lambda path: judge)
+
+    line = ("restyle", streets, "--like", drive, "--run", tmp_path / "run", "--method", "histogram", "--workers", 1)
+    use(["apple", "pear"])
+    result = advmtl(*line, "--size", "64x32", "--model", "mine.pt")
+    assert result.exit_code == 2 and "apple" in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    use(["road", "apple"])  # cars are ignored: what is left is road, all of it right
+    result = advmtl(*line, "--size", "64x32", "--model", "mine.pt")
+    assert result.exit_code == 0, result.output
+    figures = json.loads((tmp_path / "run/figures.json").read_text())["agreement"]["before"]["segmentation"]
+    assert figures["pixel_accuracy"] == 1 and set(figures["iou_per_class"]) == {"road", "apple"}
