@@ -34,6 +34,8 @@ def restyle(
     size: Annotated[str, typer.Option(help="Of the pictures that are learnt from.")] = "256x128",
     batch: Annotated[int, typer.Option(min=1, help="Pictures of either set in a step.")] = 1,
     objective: Annotated[str, typer.Option(help="lsgan, hinge, wgan_gp or r3gan.")] = "lsgan",
+    adversarial: Annotated[float, typer.Option(min=0, help="Weight of the discriminator: more changes more.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(help="Of the small network and its discriminator.")] = 2e-4,
     consistency: Annotated[float, typer.Option(min=0, help="Weight of the model's agreement.")] = 1.0,
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
     min_agreement: Annotated[
@@ -70,6 +72,8 @@ def restyle(
         seed=seed,
         objective=objective,
         batch=batch,
+        learning_rate=learning_rate,
+        adversarial=adversarial,
         consistency=consistency,
         precision=precision,
         steps=steps,

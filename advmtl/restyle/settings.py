@@ -24,6 +24,8 @@ class Settings:
         seed: of weights and draws.
         objective: key of `OBJECTIVES`, of the discriminator that sees pictures.
         batch: pictures of either set in a step.
+        learning_rate: of the generator, and of a discriminator whose objective has none of its own.
+        adversarial: weight of the discriminator's word.
         consistency: weight of the agreement of a user's network.
         contrast: weight of the contrastive loss.
         width, blocks: of the generator.
@@ -38,6 +40,8 @@ class Settings:
     seed: int = 0
     objective: str = "lsgan"
     batch: int = 1
+    learning_rate: float = 2e-4
+    adversarial: float = 1.0
     consistency: float = 1.0
     contrast: float = 1.0
     width: int = 16
@@ -59,8 +63,8 @@ class Settings:
         if any(side % 4 or side < LEAST_SIDE for side in self.size):
             given = "x".join(str(side) for side in self.size)
             raise InputError(f"--size {given}: sides are multiples of 4, {LEAST_SIDE} at least")
-        if min(self.consistency, self.contrast) < 0:
-            raise InputError("--consistency: a weight is 0 or more")
+        if min(self.adversarial, self.consistency, self.contrast) < 0 or self.learning_rate <= 0:
+            raise InputError("--adversarial, --consistency: a weight is 0 or more; --learning-rate is more than 0")
         if self.minutes is not None and self.minutes <= 0:
             raise InputError(f"--minutes {self.minutes}: is more than 0")
 

@@ -16,7 +16,7 @@ from advmtl.styles import RestyleGenerator
 from advmtl.training import Precision
 from preprocessing.ground import InputError
 
-_RATE, _BETAS = 2e-4, (0.5, 0.999)
+_BETAS = (0.5, 0.999)
 _AVERAGE = 0.999
 _CHANNELS = 64  # of the discriminator's second layer
 _PARTS = ("generator", "average", "heads", "discriminator")
@@ -87,8 +87,8 @@ def begin(settings: Settings, device: torch.device, judge: Judge | None = None) 
     generator, heads, discriminator = (cast(Any, one).to(device) for one in (generator, heads, discriminator))
     learnt = [*generator.parameters(), *heads.parameters()]
     optimizers = {
-        "generator": _adam(learnt, _RATE),
-        "discriminator": _adam(list(discriminator.parameters()), objective.learning_rate or _RATE),
+        "generator": _adam(learnt, settings.learning_rate),
+        "discriminator": _adam(list(discriminator.parameters()), objective.learning_rate or settings.learning_rate),
     }
     return State(
         settings=settings,

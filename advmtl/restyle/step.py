@@ -73,7 +73,7 @@ def _heard(state: State, restyled: Tensor, like: Tensor, logs: Logs) -> Tensor:
             with torch.no_grad():
                 told.append(network.scores(_shown(like)))
     logs["adversarial"] = objective.generator(*told).mean()
-    return logs["adversarial"]
+    return state.settings.adversarial * logs["adversarial"]
 
 
 def _contrast(state: State, features: list[Tensor], picture: Tensor, draws: torch.Generator) -> Tensor:
