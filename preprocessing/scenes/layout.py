@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,7 @@ class Street:
         return pose(x, y, z, np.pi / 2 - float(self.heading_at(s)) + turn, 0.0, scale)
 
 
+@cache
 def _stations() -> NDArray[np.float64]:
     return np.arange(NEAR, FAR + _STEP / 2, _STEP)
 

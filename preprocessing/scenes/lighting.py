@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.compose import Light
-from preprocessing.scenes.mesh import Floats, rgb
+from preprocessing.scenes.mesh import Floats, dot, rgb
 from preprocessing.scenes.noise import layered
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN, Geometry
 
@@ -29,7 +29,7 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
         cover = np.clip((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * np.clip(up * 12, 0, 1)
         body = 0.72 + 0.2 * np.clip(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
         colour = colour + (body[:, None] * rgb(1, 1.01, 1.03) - colour) * (0.85 * cover)[:, None]
-    near_sun = np.clip(np.einsum("ij,j->i", directions, light.sun.astype(np.float32)), 0, 1)
+    near_sun = np.clip(dot(directions, light.sun.astype(np.float32)), 0, 1)
     glare = 0.35 * near_sun**24 + 0.15 * near_sun**4
     return np.asarray(colour + glare[:, None] * light.sun_colour * 0.35, np.float32)
 
@@ -50,7 +50,7 @@ class ContactShade:
     def at(self, x: Floats, y: Floats) -> Floats:
         """Share [n] of ambient light left at world (x, y)."""
         count, row = x.size, 1024
-        maps = np.zeros((2, -(-count // row) * row), np.float32)
+        maps = np.zeros((2, max(-(-count // row), 1) * row), np.float32)
         maps[0, :count], maps[1, :count] = (x + _REACH) / _CELL, (y + 10) / _CELL
         columns, rows = maps.reshape(2, -1, row)
         looked = cv2.remap(self.grid, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)

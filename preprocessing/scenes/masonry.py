@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, rgb
 from preprocessing.scenes.noise import hashed, layered, noise
-from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, _mix, _shade, band
+from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, _mix, _mixed_at, _shade, band
 
 
 def _courses(p: Points, length: float, height: float, joint: float) -> tuple[Floats, Floats]:
@@ -70,10 +72,10 @@ def facade(p: Points, street: Street) -> Finish:
     column, floor = np.floor(across / bay), np.floor(z / storey)
     x, h = (across / bay - column) * bay, z - floor * storey
     soft = np.clip(p.size, 0.02, 0.4)
-    wall = _wall(p, style, h, storey, soft)
-    style = np.floor(style)
-    wide = bay * (0.2 + 0.14 * hashed(style, 1))
-    sill, head = storey * (0.22 + 0.12 * hashed(style, 2)), storey * (0.8 + 0.08 * hashed(style, 3))
+    albedo = _wall(p, style, h, storey, soft)
+    drawn = _styles()[:, style.astype(np.int64)]
+    wide = bay * (0.2 + 0.14 * drawn[1])
+    sill, head = storey * (0.22 + 0.12 * drawn[2]), storey * (0.8 + 0.08 * drawn[3])
     ground = (floor == 0) & (p.axis == 1)
     door = ground & (hashed(column, p.seed, 5) < 0.22)
     wide = np.where(ground & (shop > 0), bay * 0.44, np.where(door, np.minimum(bay * 0.3, 0.62), wide))
@@ -83,52 +85,78 @@ def facade(p: Points, street: Street) -> Finish:
     blind_wall = (p.axis == 2) | (floor < 0) | (z > tall - 0.45) | ((p.axis == 0) & (hashed(column, p.seed, 9) < 0.5))
     hole = band(h, sill, head, soft) * band(off, -1, wide, soft) * ~blind_wall
     frame = band(h, sill - 0.12, head + 0.12, soft) * band(off, -1, wide + 0.12, soft) * ~blind_wall
-    frame_tone = np.where(hashed(style, 4) < 0.6, 0.62, 0.16)[:, None] * np.ones(3, np.float32)
-    albedo = _mix(wall, frame_tone.astype(np.float32), frame * 0.8)
-    pane = _pane(p, np.stack([column, floor, x - bay / 2, h, sill, head, wide], 1).astype(np.float32), soft)
-    pane = np.where(door[:, None] & (shop < 1)[:, None], _door(p, style), pane)
-    albedo = _mix(albedo, pane, hole)
+    tone = np.where(drawn[4] < 0.6, np.float32(0.62), np.float32(0.16))
+    albedo = _mix(albedo, tone[:, None], frame * 0.8)
+    cell = np.stack([column, floor, x - bay / 2, h, sill, head, wide]).astype(np.float32)
+    albedo = _with_openings(p, albedo, (hole, door & (shop < 1), cell, soft))
     board = band(h, storey * 0.78, storey * 0.97, soft) * ground * (shop > 0) * ~blind_wall
-    albedo = _mix(albedo, _signboard(p, across, h), board)
+    if (rows := np.flatnonzero(board)).size:
+        albedo = _mixed_at(albedo, rows, _signboard(p.at(rows), across[rows], h[rows]), board[rows])
     shadow = band(h, head - 0.16, head, 0.1) * hole
     return Finish(_shade(albedo, 1 - 0.55 * shadow), 0.22 * hole * ~door)
 
 
+@cache
+def _styles() -> Floats:
+    """`hashed(style, k)` of every style of house, at [k, style]."""
+    return np.stack([hashed(np.arange(1 << 12), k) for k in range(7)])
+
+
+def _with_openings(p: Points, albedo: Floats, opening: tuple[Floats, Floats, Floats, Floats]) -> Floats:
+    """Panes and doors where there are holes; a point without one costs nothing."""
+    hole, door, cell, soft = opening
+    rows = np.flatnonzero(hole)
+    if not rows.size:
+        return albedo
+    inside = p.at(rows)
+    pane = _pane(inside, cell[:, rows], soft[rows])
+    if (doors := np.flatnonzero(door[rows])).size:
+        pane[doors] = _door(inside.at(doors), np.floor(inside.params[doors, 4]))
+    return _mixed_at(albedo, rows, pane, hole[rows])
+
+
 def _wall(p: Points, style: Floats, h: Floats, storey: Floats, soft: Floats) -> Floats:
-    mortar, tone = _courses(p, 0.26, 0.09, 0.016)
-    bricks = np.mod(style, 1) > 0.25
     stain = p.noise({4.5: 0.07, 1.6: 0.08, 0.5: 0.08, 0.16: 0.08, 0.055: 0.07})
     drip = layered(p.u * 1.6, p.v * 0.16, {0.9: 0.07, 0.35: 0.06}, p.size * 2)
-    albedo = _shade(p.colour, 1 + stain + drip + np.where(bricks, 0.5 * tone, 0))
-    albedo = _mix(albedo, [0.36, 0.33, 0.29], np.where(bricks, 0.5 * mortar, 0).astype(np.float32))
-    course = band(h, storey - 0.14, storey, soft) * (hashed(np.floor(style), 6) < 0.6)
+    tone, mortar = np.zeros_like(stain), np.zeros_like(stain)
+    if (bricks := np.flatnonzero(np.mod(style, 1) > 0.25)).size:
+        share, brightness = _courses(p.at(bricks), 0.26, 0.09, 0.016)
+        mortar[bricks], tone[bricks] = 0.5 * share, 0.5 * brightness
+    albedo = _mix(_shade(p.colour, 1 + stain + drip + tone), [0.36, 0.33, 0.29], mortar)
+    course = band(h, storey - 0.14, storey, soft) * (_styles()[6][style.astype(np.int64)] < 0.6)
     base = band(p.local[:, 2], -9, 0.55, soft)
     return _shade(albedo, (1 + 0.25 * course) * (1 - 0.35 * base))
 
 
 def _pane(p: Points, cell: Floats, soft: Floats) -> Floats:
     """What is seen in a window: dark room or sky, curtains, blinds, glazing bars."""
-    column, floor, x, h, sill, head, wide = cell.T
+    column, floor, x, h, sill, head, wide = cell
     luck = hashed(column, floor, p.seed, 11)
     up = (h - sill) / np.maximum(head - sill, 0.1)
     room = 0.03 + 0.12 * hashed(column, floor, p.seed, 12) * up + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
-    albedo = np.clip(room, 0.01, 1)[:, None] * rgb(0.85, 0.95, 1.1)
-    folds = 0.42 * (1 + layered(p.u * 3, p.v * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size * 2))
+    albedo = _tints(np.clip(room, 0.01, 1), (0.85, 0.95, 1.1))
     drawn = np.where(luck < 0.25, np.abs(x) > wide * (0.2 + 0.8 * hashed(column, floor, 13)), False)
     blind = (luck > 0.78) & (up > hashed(column, floor, p.seed, 14))
-    albedo = _mix(albedo, folds[:, None] * rgb(1, 0.96, 0.88), (drawn | blind).astype(np.float32))
+    if (rows := np.flatnonzero(drawn | blind)).size:
+        folds = 0.42 * (1 + layered(p.u[rows] * 3, p.v[rows] * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size[rows] * 2))
+        albedo = _mixed_at(albedo, rows, _tints(folds, (1, 0.96, 0.88)), np.ones_like(folds))
     bars = np.maximum(band(np.abs(x), -1, 0.035, soft), band(np.abs(up - 0.68), -1, 0.02, soft / 2))
     return _mix(albedo, [0.5, 0.5, 0.48], bars * (wide < 1.0) * 0.9)
 
 
+def _tints(tone: Floats, colour: tuple[float, float, float]) -> Floats:
+    """One colour at every brightness of `tone` [n]: [n,3]."""
+    return np.asarray((rgb(*colour)[:, None] * tone).T)
+
+
 def _door(p: Points, style: Floats) -> Floats:
-    tint = np.stack([0.05 + 0.2 * hashed(style, p.seed, 20 + k) for k in range(3)], 1)
+    tint = np.stack([0.05 + 0.2 * hashed(style, p.seed, 20 + k) for k in range(3)]).T
     return _shade(tint, 1 + p.noise({0.5: 0.15, 0.15: 0.15, 0.05: 0.1}))
 
 
 def _signboard(p: Points, across: Floats, h: Floats) -> Floats:
     shop = np.floor(across / 5.5)
-    tint = np.stack([0.04 + 0.5 * hashed(shop, p.seed, 30 + k) ** 2 for k in range(3)], 1)
+    tint = np.stack([0.04 + 0.5 * hashed(shop, p.seed, 30 + k) ** 2 for k in range(3)]).T
     letters = (noise(p.u * 1.6, p.v, 0.3) > 0.5) & (hashed(shop, p.seed, 34) < 0.8)
     return _mix(_shade(tint, 1 + p.noise(GRAIN)), [0.7, 0.7, 0.62], letters * 0.9)
 
@@ -146,9 +174,14 @@ def asphalt(p: Points, street: Street) -> Finish:
     tone = tone - 0.35 * np.clip(1 - crack / 0.03, 0, 1) * np.clip(0.06 / p.size, 0, 1)
     albedo = _shade(p.colour, 1 + tone)
     hole = np.hypot(np.mod(s, 17.0) - 8, np.mod(t + street.seed % 3, 5.1) - 2.5)
-    albedo = _shade(albedo, 1 - 0.5 * band(hole, -1, 0.32, p.size + 0.02) * (hashed(s / 17, t / 5.1, 3) < 0.5))
-    wear = np.clip(0.85 + p.noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
-    albedo = _mix(albedo, [0.62, 0.62, 0.6], markings(s, t, p.size, street) * wear)
+    cover = band(hole, -1, 0.32, p.size + 0.02)
+    if (rows := np.flatnonzero(cover)).size:
+        cover[rows] *= hashed(s[rows] / 17, t[rows] / 5.1, 3) < 0.5
+    albedo = _shade(albedo, 1 - 0.5 * cover)
+    white = markings(s, t, p.size, street)
+    if (rows := np.flatnonzero(white)).size:
+        wear = np.clip(0.85 + p.at(rows).noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
+        albedo = _mixed_at(albedo, rows, [0.62, 0.62, 0.6], white[rows] * wear)
     if street.rails:
         albedo = _rails(albedo, t, p, street)
     return Finish(albedo)

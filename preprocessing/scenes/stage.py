@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.scenes.mesh import Floats, Mesh, Pose, join, placed
+from preprocessing.scenes.mesh import Floats, Mesh, Pose, build, cross, join, turned, unit
 
 # Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4 and 5 are void in every label set).
 EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8
@@ -72,7 +72,7 @@ class Stage:
     """Collects parts; `actor` starts an object."""
 
     placed: list[Placed] = field(default_factory=list)
-    _rows: list[tuple[Mesh, Mesh, Look, int, int, float]] = field(default_factory=list)
+    _rows: list[tuple[Mesh | None, Mesh, Look, Actor]] = field(default_factory=list)
     _counts: dict[int, int] = field(default_factory=dict)
     _objects: int = 0
 
@@ -88,35 +88,58 @@ class Stage:
 
     def add(self, local: Mesh, actor: Actor, look: Look) -> None:
         """Put one part of an actor on the stage."""
-        self.add_raw(placed(local, actor.where), local, actor, look)
+        self._rows.append((None, local, look, actor))
 
     def add_raw(self, world: Mesh, local: Mesh, actor: Actor, look: Look) -> None:
         """Put a part on the stage whose world shape is no rigid placement of its local one (the ground)."""
-        self._rows.append((world, local, look, actor.label, actor.instance, actor.seed))
+        self._rows.append((world, local, look, actor))
 
     def finish(self) -> Geometry:
         """Everything added so far as arrays."""
         rows = self._rows
-        world, local = join([r[0] for r in rows]), join([r[1] for r in rows])
-        sizes = [len(r[0].corners) for r in rows]
-        edges = local.corners[:, 1:] - local.corners[:, :1]
-        facing = np.abs(np.cross(edges[:, 0], edges[:, 1]))
+        local, local_normals = build(piece for row in rows for piece in row[1].pieces)
+        sizes = [sum(piece.kind.faces for piece in row[1].pieces) for row in rows]
+        corners, normals = self._in_the_world(local, local_normals, np.cumsum([0, *sizes]))
+        edges = local[:, 1:] - local[:, :1]
+        facing = np.abs(cross(edges[:, 0], edges[:, 1]))
         params = np.zeros((len(rows), PARAMS), np.float32)
         for k, row in enumerate(rows):
             params[k, : len(row[2].params)] = row[2].params
         return Geometry(
-            corners=world.corners,
-            normals=world.normals,
-            local=local.corners,
+            corners=corners,
+            normals=normals,
+            local=local,
             axis=facing.argmax(1).astype(np.int8),
             part=np.repeat(np.arange(len(rows), dtype=np.int32), sizes),
-            label=np.array([r[3] for r in rows], np.uint8),
-            instance=np.array([r[4] for r in rows], np.uint16),
+            label=np.array([r[3].label for r in rows], np.uint8),
+            instance=np.array([r[3].instance for r in rows], np.uint16),
             texture=np.array([r[2].texture for r in rows]),
             colour=np.array([r[2].colour for r in rows], np.float32),
             params=params,
-            seed=np.array([r[5] for r in rows], np.float32),
+            seed=np.array([r[3].seed for r in rows], np.float32),
         )
+
+    def _in_the_world(self, local: Floats, local_normals: Floats, edges: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Corners and normals of all rows; row k is faces edges[k] to edges[k + 1]. Rows of one actor go together."""
+        corners, normals = np.empty_like(local), np.empty_like(local)
+        raw: list[tuple[slice, Floats]] = []
+        k = 0
+        while k < len(self._rows):
+            world, _, _, actor = self._rows[k]
+            end = k + 1
+            while world is None and end < len(self._rows) and self._rows[end][3] is actor:
+                end += 1
+            at = slice(edges[k], edges[end])
+            if world is None:
+                corners[at], normals[at] = turned(local[at], local_normals[at], actor.where)
+            else:
+                corners[at], ready = build(world.pieces)
+                raw.append((at, ready))
+            k = end
+        normals = unit(normals)
+        for at, ready in raw:
+            normals[at] = ready
+        return corners, normals
 
 
 @dataclass(frozen=True)

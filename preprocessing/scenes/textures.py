@@ -33,6 +33,19 @@ class Points:
         """Noise of mean 0 along the face, {wavelength [m]: deviation}."""
         return layered(self.u, self.v, waves, self.size)
 
+    def at(self, rows: np.ndarray) -> Points:
+        """Some of the points."""
+        return Points(
+            self.local[rows],
+            self.u[rows],
+            self.v[rows],
+            self.axis[rows],
+            self.colour[rows],
+            self.params[rows],
+            self.seed[rows],
+            self.size[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -53,6 +66,12 @@ def _shade(colour: Floats, factor: Floats) -> Floats:
 
 def _mix(a: Floats, b: Floats | list[float], share: Floats) -> Floats:
     return a + (np.asarray(b, np.float32) - a) * share[:, None]
+
+
+def _mixed_at(a: Floats, rows: np.ndarray, b: Floats | list[float], share: Floats) -> Floats:
+    """`_mix` in some rows, for which `b` and `share` are given."""
+    a[rows] = _mix(a[rows], b, share)
+    return a
 
 
 def band(x: Floats, low: Floats | float, high: Floats | float, soft: Floats | float) -> Floats:

@@ -1,0 +1,166 @@
+"""Light that leaves a surface towards the eye: paint, sky, sun and shadow, gloss.
+
+Points are worked on in runs of one texture and of a length that stays in the processor's cache; arrays of rows
+[n,3] lie in memory channel by channel, so that arithmetic with one number a row is as fast as it can be. Neither
+changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from preprocessing.scenes.compose import Scene
+from preprocessing.scenes.lighting import ContactShade, contact_shade, environment, hazed, sky
+from preprocessing.scenes.masonry import TEXTURES
+from preprocessing.scenes.mesh import Floats, dot, unit
+from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN
+from preprocessing.scenes.textures import Points
+
+_RUN = 8192
+# Its paint depends on the first point of a run, so that it is never divided.
+_UNDIVIDED = "display"
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where n rays met the scene."""
+
+    face: NDArray[np.int32]  # [n], -1 = sky
+    depth: Floats
+    a: Floats  # [n] barycentric weight of the second corner
+    b: Floats  # [n] of the third
+    directions: Floats  # [n,3], forward component 1
+    origin: Floats
+
+
+@dataclass(frozen=True)
+class _Spots:
+    """n points of surfaces with one texture."""
+
+    face: NDArray[np.int32]
+    depth: Floats
+    point: Floats  # [n,3] world
+    local: Floats  # [n,3] object
+    normal: Floats  # [n,3] towards the left eye
+    outlook: Floats  # [n,3] unit vector to the left eye
+    facing: Floats  # [n] cosine between outlook and the surface's own normal
+
+
+class Shader:
+    """Colours what rays of one scene meet."""
+
+    def __init__(self, scene: Scene, embree: EmbreeScene) -> None:
+        geometry = scene.geometry
+        self.scene, self._embree = scene, embree
+        self._contact: ContactShade = contact_shade(geometry)
+        names, kinds = np.unique(geometry.texture, return_inverse=True)
+        self._names = [str(name) for name in names]
+        # The last entry is what face -1, the sky, finds.
+        self._kind = np.append(kinds.astype(np.int16)[geometry.part], np.int16(-1))
+        self._ground = np.isin(geometry.label, (ROAD, SIDEWALK, TERRAIN))
+        self._corners = np.concatenate([geometry.normals, geometry.local], 2).reshape(-1, 18)
+
+    def shade(self, hits: Hits) -> Floats:
+        """Radiance [n,3] that comes along each ray."""
+        colour = np.empty((len(hits.face), 3), np.float32)
+        for name, rows in self._runs(hits.face):
+            directions = _by_channel(np.take(hits.directions, rows, axis=0))
+            if not name:
+                colour[rows] = sky(unit(directions), self.scene.light)
+                continue
+            spots = self._spots(hits, rows, directions)
+            colour[rows] = hazed(self._surface(spots, name), spots.depth, self.scene.light)
+        return colour
+
+    def _runs(self, face: NDArray[np.int32]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Rows of one texture at a time, "" for the sky, in their order."""
+        kind = self._kind[face]
+        order = np.argsort(kind, kind="stable")
+        found, starts = np.unique(kind[order], return_index=True)
+        for k, rows in zip(found, np.split(order, starts[1:]), strict=True):
+            name = self._names[k] if k >= 0 else ""
+            step = len(rows) if name == _UNDIVIDED else _RUN
+            for start in range(0, len(rows), step):
+                yield name, rows[start : start + step]
+
+    def _spots(self, hits: Hits, rows: NDArray[np.int64], directions: Floats) -> _Spots:
+        face, depth, a, b = hits.face[rows], hits.depth[rows], hits.a[rows], hits.b[rows]
+        corners = np.take(self._corners, face, axis=0).T
+        blended = corners[:6] * (1 - a - b)
+        blended += corners[6:12] * a
+        blended += corners[12:] * b
+        point = hits.origin + directions * depth[:, None]
+        normal = unit(blended[:3].T)
+        # Sheets are lit from both sides; the left eye decides for both views, so that they agree.
+        outlook = unit(self.scene.rig.centre.astype(np.float32) - point)
+        facing = dot(normal, outlook)
+        normal = np.where((facing < -0.15)[:, None], -normal, normal)
+        return _Spots(face, depth, point, blended[3:].T, normal, outlook, facing)
+
+    def _surface(self, spots: _Spots, name: str) -> Floats:
+        light, normal = self.scene.light, spots.normal
+        facing = np.abs(spots.facing)
+        part = self.scene.geometry.part[spots.face]
+        finish = TEXTURES[name](self._points(spots, part, facing), self.scene.street)
+        sun = self._sunlight(spots.point, normal)
+        open_sky = self._open_sky(spots, self._ground[part])
+        up = normal[:, 2]
+        lift, low = (0.62 + 0.38 * up), 0.09 * np.clip(0.5 - up, 0, 1)
+        radiance = np.empty((3, len(part)), np.float32)
+        albedo = finish.albedo.T
+        for k in range(3):
+            ambient = lift * light.sky_colour[k] * 0.62 + np.float32(0.1) * light.horizon_colour[k]
+            ambient = ambient + low * light.sun_colour[k]
+            radiance[k] = albedo[k] * (ambient * open_sky + sun * light.sun_colour[k])
+        glossy = np.flatnonzero(np.broadcast_to(finish.gloss, facing.shape))
+        if glossy.size:
+            gloss = np.broadcast_to(np.asarray(finish.gloss, np.float32), facing.shape)[glossy]
+            slant = facing[glossy]
+            mirrored = (2 * slant * normal.T[:, glossy] - spots.outlook.T[:, glossy]).T
+            fresnel = gloss * (0.25 + 0.75 * (1 - np.clip(slant, 0, 1)) ** 3)
+            radiance[:, glossy] += (fresnel * open_sky[glossy]) * environment(mirrored, light).T
+        if np.any(finish.glow):
+            radiance += albedo * np.asarray(finish.glow, np.float32)
+        return radiance.T
+
+    def _open_sky(self, spots: _Spots, ground: NDArray[np.bool_]) -> Floats:
+        """Share [n] of the sky's light that what stands near leaves."""
+        share = np.empty(len(ground), np.float32)
+        level, risen = np.flatnonzero(ground), np.flatnonzero(~ground)
+        share[level] = self._contact.at(spots.point[level, 0], spots.point[level, 1])
+        share[risen] = 1 - 0.42 * np.exp(-np.clip(spots.local[risen, 2], 0, 50) / 0.5)
+        return share
+
+    def _points(self, spots: _Spots, part: NDArray[np.int32], facing: Floats) -> Points:
+        geometry, local = self.scene.geometry, spots.local
+        axis, seed = geometry.axis[spots.face], geometry.seed[part]
+        return Points(
+            local=local,
+            u=np.where(axis == 0, local[:, 1], local[:, 0]) + seed,
+            v=np.where(axis == 2, local[:, 1], local[:, 2]) + np.where(axis == 2, seed, 0),
+            axis=axis,
+            colour=_by_channel(geometry.colour[part]),
+            params=_by_channel(geometry.params[part]),
+            seed=seed,
+            size=spots.depth / self.scene.rig.camera.fx_px / np.sqrt(np.clip(facing, 0.05, 1)),
+        )
+
+    def _sunlight(self, point: Floats, normal: Floats) -> Floats:
+        """Cosine of the sun's incidence [n], 0 in shadow."""
+        sun = self.scene.light.sun.astype(np.float32)
+        cosine = np.clip(dot(normal, sun), 0, None)
+        at = np.flatnonzero(cosine > 0)
+        start = point[at] + normal[at] * 0.012 + sun * 0.004
+        blocked = self._embree.run(np.ascontiguousarray(start), np.tile(sun, (at.size, 1)), query="OCCLUDED")
+        cosine[at[np.asarray(blocked) >= 0]] = 0
+        return np.asarray(cosine, np.float32)
+
+
+def _by_channel(rows: Floats) -> Floats:
+    """The same rows [n,k], laid out channel by channel."""
+    return np.asfortranarray(rows)
