@@ -58,28 +58,29 @@ def pose(x: float, y: float, z: float, heading: float = 0.0, pitch: float = 0.0,
     return Pose(yaw @ tilt * scale, np.array([x, y, z], float))
 
 
-def given(corners: Floats, normals: Floats) -> Mesh:
-    """A mesh of ready triangles with a normal at every corner: both float32 [F,3,3] (face, corner, xyz)."""
-    return Mesh((Piece(Given(len(corners)), (corners, normals)),))
+def given(vertices: Floats, kind: Given, normals: Floats) -> Mesh:
+    """Ready triangles with a normal at every corner [F,3,3]."""
+    return Mesh((Piece(kind, (vertices, normals)),))
 
 
-def turned(corners: Floats, normals: Floats, where: Pose) -> tuple[Floats, Floats]:
-    """Triangles [F,3,3] moved by a pose; normals keep the pose's scale."""
+def turned(vertices: Floats, normals: Floats, where: Pose) -> tuple[Floats, Floats]:
+    """Vertices [V,3] and normals [F,3,3] moved by a pose; normals keep the pose's scale."""
     across = where.matrix.astype(np.float32).T
-    corners = (corners.reshape(-1, 3) @ across).reshape(-1, 3, 3) + where.offset.astype(np.float32)
-    return corners, (normals.reshape(-1, 3) @ across).reshape(-1, 3, 3)
+    return vertices @ across + where.offset.astype(np.float32), (normals.reshape(-1, 3) @ across).reshape(-1, 3, 3)
 
 
 def placed(mesh: Mesh, where: Pose) -> Mesh:
     """The mesh moved by a pose; normals stay unit length."""
-    corners, normals = turned(*build(mesh.pieces), where)
-    return given(corners, unit(normals))
+    made = build([mesh.pieces])[0]
+    vertices, normals = turned(made.vertices, made.normals, where)
+    return given(vertices, Given(made.index.astype(np.int64)), unit(normals))
 
 
 def moved(mesh: Mesh, x: float, y: float, z: float) -> Mesh:
     """The mesh shifted by (x, y, z)."""
-    corners, normals = build(mesh.pieces)
-    return given(corners + np.array([x, y, z], np.float32), normals)
+    made = build([mesh.pieces])[0]
+    shift = np.array([x, y, z], np.float32)
+    return given(made.vertices + shift, Given(made.index.astype(np.int64)), made.normals)
 
 
 def join(meshes: list[Mesh]) -> Mesh:
@@ -100,7 +101,7 @@ def smooth(vertices: ArrayLike, faces: Index) -> Mesh:
     normals = np.zeros_like(points)
     for k in range(3):
         np.add.at(normals, faces[:, k], area)
-    return given(corners, unit(normals)[faces])
+    return given(points, Given(faces), unit(normals)[faces])
 
 
 _BOX = Box()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -18,11 +18,11 @@ class Kind(Protocol):
     """What a piece is but for its numbers; equal kinds are built together."""
 
     @property
-    def faces(self) -> int:
-        """Triangles of one piece."""
+    def index(self) -> Index:
+        """Triangles [F,3] of one piece over its vertices, V of them."""
 
     def build(self, numbers: list[Any]) -> tuple[Floats, Floats]:
-        """Corners and normals [K,F,3,3] float32 of K pieces, from what each was given."""
+        """Vertices [K,V,3] and normals at corners [K,F,3,3], float32, of K pieces from what each was given."""
 
 
 @dataclass(frozen=True)
@@ -75,36 +75,37 @@ class Topology:
             slots[: len(faces), vertex] = faces
         return cls(index, slots)
 
-    def smooth(self, points: Floats) -> tuple[Floats, Floats]:
-        """Corners and normals [K,F,3,3] of points float32 [K,V,3], normals averaged at vertices, weighted by area."""
+    def smooth(self, points: Floats) -> Floats:
+        """Normals [K,F,3,3] of points float32 [K,V,3], averaged at vertices, weighted by area."""
         corners = points[:, self.index]
         area = cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
         area = np.concatenate([area, np.zeros_like(area[:, :1])], 1)
         normals = np.zeros_like(points)
         for faces in self.slots:
             normals += area[:, faces]
-        return corners, unit(normals)[:, self.index]
+        return unit(normals)[:, self.index]
 
 
-def faceted(points: Floats, index: Index) -> tuple[Floats, Floats]:
-    """Corners and normals [K,F,3,3] of points float32 [K,V,3], every triangle flat."""
+def faceted(points: Floats, index: Index) -> Floats:
+    """Normals [K,F,3,3] of points float32 [K,V,3], every triangle flat."""
     corners = points[:, index]
     normal = unit(cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]))
-    return corners, np.repeat(normal[:, :, None], 3, axis=2)
+    return np.repeat(normal[:, :, None], 3, axis=2)
 
 
 @dataclass(frozen=True)
 class Faceted:
     """Flat triangles; numbers: vertices [V,3]."""
 
-    index: tuple[tuple[int, int, int], ...]
+    triangles: tuple[tuple[int, int, int], ...]
 
     @property
-    def faces(self) -> int:
-        return len(self.index)
+    def index(self) -> Index:
+        return np.array(self.triangles)
 
     def build(self, numbers: list[ArrayLike]) -> tuple[Floats, Floats]:
-        return faceted(np.array(numbers, np.float32), np.array(self.index))
+        points = np.array(numbers, np.float32)
+        return points, faceted(points, self.index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,31 +116,34 @@ class Smooth:
     ends: tuple[Index, ...] = ()
 
     @property
-    def faces(self) -> int:
-        return len(self.topology.index) + sum(map(len, self.ends))
+    def index(self) -> Index:
+        return np.concatenate([self.topology.index, *self.ends])
 
     def build(self, numbers: list[ArrayLike]) -> tuple[Floats, Floats]:
         points = np.array(numbers, np.float32)
-        parts = [self.topology.smooth(points), *(faceted(points, lid) for lid in self.ends)]
-        return np.concatenate([p[0] for p in parts], 1), np.concatenate([p[1] for p in parts], 1)
+        return points, np.concatenate(
+            [self.topology.smooth(points), *(faceted(points, lid) for lid in self.ends)], axis=1
+        )
 
 
-_BOX = ((0, 2, 1), (0, 3, 2), (4, 5, 6), (4, 6, 7), (0, 1, 5), (0, 5, 4))
-_BOX += ((1, 2, 6), (1, 6, 5), (2, 3, 7), (2, 7, 6), (3, 0, 4), (3, 4, 7))
+_BOX = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7], [0, 1, 5], [0, 5, 4]]
+_BOX += [[1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7]]
 
 
 @dataclass(frozen=True)
 class Box:
     """Numbers: least and greatest corner, and by how much the top is drawn in: 7."""
 
-    faces: int = 12
+    @property
+    def index(self) -> Index:
+        return np.array(_BOX)
 
     def build(self, numbers: list[ArrayLike]) -> tuple[Floats, Floats]:
         x0, y0, z0, x1, y1, z1, i = np.array(numbers, float).T
         foot = [(x0, y0, z0), (x1, y0, z0), (x1, y1, z0), (x0, y1, z0)]
         head = [(x0 + i, y0 + i, z1), (x1 - i, y0 + i, z1), (x1 - i, y1 - i, z1), (x0 + i, y1 - i, z1)]
-        points = np.stack([np.stack(corner, -1) for corner in foot + head], 1)
-        return faceted(points.astype(np.float32), np.array(_BOX))
+        points = np.stack([np.stack(corner, -1) for corner in foot + head], 1).astype(np.float32)
+        return points, faceted(points, self.index)
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,8 @@ class Tube:
     sides: int
 
     @property
-    def faces(self) -> int:
-        return 2 * self.sides + 2 * (self.sides - 2)
+    def index(self) -> Index:
+        return _barrel(self.sides).index
 
     def build(self, numbers: list[ArrayLike]) -> tuple[Floats, Floats]:
         table = np.array(numbers, float)
@@ -172,22 +176,21 @@ class Ball:
     detail: int
 
     @property
-    def faces(self) -> int:
-        return len(sphere(self.detail)[1].index)
+    def index(self) -> Index:
+        return sphere(self.detail)[1].index
 
     def build(self, numbers: list[ArrayLike]) -> tuple[Floats, Floats]:
         points, topology = sphere(self.detail)
         table = np.array(numbers, float).astype(np.float32)[:, None]
         centre, half = table[..., :3], table[..., 3:]
-        normals = unit(points / half)
-        return (points * half + centre)[:, topology.index], normals[:, topology.index]
+        return points * half + centre, unit(points / half)[:, topology.index]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Given:
-    """Ready triangles; numbers: corners and normals, both float32 [F,3,3]."""
+    """Numbers: vertices [V,3] and normals [F,3,3], both float32."""
 
-    faces: int
+    index: Index
 
     def build(self, numbers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
         return np.stack([n[0] for n in numbers]), np.stack([n[1] for n in numbers])
@@ -245,17 +248,43 @@ def sphere(subdivisions: int) -> tuple[Floats, Topology]:
     return unit_points, Topology.of(index)
 
 
-def build(pieces: Iterable[Piece]) -> tuple[Floats, Floats]:
-    """Corners and normals float32 [F,3,3] of pieces, one after the other."""
-    by_kind: dict[Kind, tuple[list[int], list[Any]]] = {}
-    total = 0
-    for piece in pieces:
-        starts, numbers = by_kind.setdefault(piece.kind, ([], []))
-        starts.append(total)
-        numbers.append(piece.numbers)
-        total += piece.kind.faces
-    corners, normals = np.empty((total, 3, 3), np.float32), np.empty((total, 3, 3), np.float32)
-    for kind, (starts, numbers) in by_kind.items():
-        rows = np.array(starts)[:, None] + np.arange(kind.faces)
-        corners[rows], normals[rows] = kind.build(numbers)
-    return corners, normals
+@dataclass(frozen=True)
+class Triangles:
+    """Vertices [V,3], triangles [F,3] over them, a normal at every corner [F,3,3]."""
+
+    vertices: Floats
+    index: NDArray[np.int32]
+    normals: Floats
+
+    @property
+    def corners(self) -> Floats:
+        """[F,3,3]: face, corner, xyz."""
+        return np.asarray(self.vertices[self.index])
+
+
+def build(parts: Sequence[Sequence[Piece]]) -> tuple[Triangles, Index, Index]:
+    """All parts' triangles, one after the other, and where each part's vertices and triangles begin (and the end)."""
+    shapes: dict[Kind, tuple[Index, int]] = {}
+    rows: dict[Kind, list[tuple[int, int, Any]]] = {}
+    vertices = faces = 0
+    starts = [(0, 0)]
+    for part in parts:
+        for piece in part:
+            if piece.kind not in shapes:
+                index = piece.kind.index
+                shapes[piece.kind] = index, int(index.max()) + 1
+                rows[piece.kind] = []
+            rows[piece.kind].append((vertices, faces, piece.numbers))
+            index, count = shapes[piece.kind]
+            vertices, faces = vertices + count, faces + len(index)
+        starts.append((vertices, faces))
+    points, normals = np.empty((vertices, 3), np.float32), np.empty((faces, 3, 3), np.float32)
+    triangles = np.empty((faces, 3), np.int32)
+    for kind, found in rows.items():
+        index, count = shapes[kind]
+        first, at = np.array([row[0] for row in found]), np.array([row[1] for row in found])
+        at = at[:, None] + np.arange(len(index))
+        points[first[:, None] + np.arange(count)], normals[at] = kind.build([row[2] for row in found])
+        triangles[at] = index + first[:, None, None]
+    edges = np.array(starts)
+    return Triangles(points, triangles, normals), edges[:, 0], edges[:, 1]

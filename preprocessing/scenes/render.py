@@ -35,7 +35,7 @@ class Renderer:
         self.scene = scene
         self._embree = EmbreeScene()
         # The mesh object must outlive the casting: embree refers to its buffers.
-        self._mesh = TriangleMesh(self._embree, scene.geometry.corners)
+        self._mesh = TriangleMesh(self._embree, scene.geometry.vertices, scene.geometry.triangles.astype(np.int64))
         self._shader = Shader(scene, self._embree)
 
     def view(self, size: tuple[int, int], shift_m: float) -> View:
@@ -48,7 +48,7 @@ class Renderer:
         if fine.size:
             samples, where = np.tile(np.arange(4), fine.size), np.repeat(fine, 4)
             finer = self._cast(u[where] + _SUBPIXELS[samples, 0], v[where] + _SUBPIXELS[samples, 1], shift_m)
-            radiance[fine] = np.minimum(self._shader.shade(finer), 4).reshape(-1, 4, 3).mean(1)
+            radiance[fine] = _mean_of_four(np.minimum(self._shader.shade(finer), 4))
         part = self.scene.geometry.part[hits.face]
         seen = hits.face >= 0
         shape = (height, width)
@@ -64,7 +64,7 @@ class Renderer:
         x, y = (u - rig.camera.u0_px) / rig.camera.fx_px, (v - rig.camera.v0_px) / rig.camera.fy_px
         # The forward component is 1, so the ray parameter of a hit is its depth Z.
         # Written out: BLAS may round a row differently by where it falls among its threads.
-        directions = np.empty((len(x), 3), np.float32)
+        directions, x, y = np.empty((len(x), 3), np.float32), x.astype(np.float64), y.astype(np.float64)
         for k, (right, down, forward) in enumerate(rig.axes.T):
             directions[:, k] = x * right + y * down + forward
         origin = (rig.centre + shift_m * rig.axes[0]).astype(np.float32)
@@ -75,10 +75,17 @@ class Renderer:
         """Pixels (flat indices) at outlines or strong contrast: only these are worth more rays."""
         width, height = size
         part = np.where(hits.face >= 0, self.scene.geometry.part[hits.face], -1).reshape(height, width)
-        grey = 255 * np.power(np.clip(radiance.mean(1), 0, 1), 1 / 2.2).reshape(height, width)
+        mean = (radiance[:, 0] + (radiance[:, 1] + radiance[:, 2])) / np.float32(3)
+        grey = 255 * np.power(np.clip(mean, 0, 1), 1 / 2.2).reshape(height, width)
         busy = np.zeros((height, width), bool)
         for here, there in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
             change = (part[here] != part[there]) | (np.abs(grey[here] - grey[there]) > _CONTRAST)
             busy[here] |= change
             busy[there] |= change
         return np.nonzero(busy.reshape(-1))[0]
+
+
+def _mean_of_four(samples: Floats) -> Floats:
+    """[4n,3] to [n,3]."""
+    a, b, c, d = np.moveaxis(samples.reshape(-1, 4, 3), 1, 0)
+    return np.asarray((a + b + c + d) / np.float32(4))

@@ -90,7 +90,7 @@ class Shader:
 
     def _spots(self, hits: Hits, rows: NDArray[np.int64], directions: Floats) -> _Spots:
         face, depth, a, b = hits.face[rows], hits.depth[rows], hits.a[rows], hits.b[rows]
-        corners = np.take(self._corners, face, axis=0).T
+        corners = np.ascontiguousarray(np.take(self._corners, face, axis=0).T)
         blended = corners[:6] * (1 - a - b)
         blended += corners[6:12] * a
         blended += corners[12:] * b

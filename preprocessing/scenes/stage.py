@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, build, cross, join, turned, unit
+from preprocessing.scenes.pieces import Triangles
 
 # Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4 and 5 are void in every label set).
 EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8
@@ -54,7 +55,9 @@ class Placed:
 class Geometry:
     """All triangles of a scene (F) and the parts they belong to (P)."""
 
-    corners: Floats  # [F,3,3] world
+    vertices: Floats  # [V,3] world
+    triangles: NDArray[np.int32]  # [F,3] vertices of each
+    corners: Floats  # [F,3,3] the same
     normals: Floats  # [F,3,3] world, unit
     local: Floats  # [F,3,3] object coordinates: what textures are functions of
     axis: NDArray[np.int8]  # [F] the object axis the face looks along most
@@ -97,20 +100,21 @@ class Stage:
     def finish(self) -> Geometry:
         """Everything added so far as arrays."""
         rows = self._rows
-        local, local_normals = build(piece for row in rows for piece in row[1].pieces)
-        sizes = [sum(piece.kind.faces for piece in row[1].pieces) for row in rows]
-        corners, normals = self._in_the_world(local, local_normals, np.cumsum([0, *sizes]))
-        edges = local[:, 1:] - local[:, :1]
-        facing = np.abs(cross(edges[:, 0], edges[:, 1]))
+        made, first_vertex, first_face = build([row[1].pieces for row in rows])
+        vertices, normals = self._in_the_world(made, first_vertex, first_face)
+        local = made.corners
+        facing = np.abs(cross(local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]))
         params = np.zeros((len(rows), PARAMS), np.float32)
         for k, row in enumerate(rows):
             params[k, : len(row[2].params)] = row[2].params
         return Geometry(
-            corners=corners,
+            vertices=vertices,
+            triangles=made.index,
+            corners=vertices[made.index],
             normals=normals,
             local=local,
             axis=facing.argmax(1).astype(np.int8),
-            part=np.repeat(np.arange(len(rows), dtype=np.int32), sizes),
+            part=np.repeat(np.arange(len(rows), dtype=np.int32), np.diff(first_face)),
             label=np.array([r[3].label for r in rows], np.uint8),
             instance=np.array([r[3].instance for r in rows], np.uint16),
             texture=np.array([r[2].texture for r in rows]),
@@ -119,27 +123,30 @@ class Stage:
             seed=np.array([r[3].seed for r in rows], np.float32),
         )
 
-    def _in_the_world(self, local: Floats, local_normals: Floats, edges: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Corners and normals of all rows; row k is faces edges[k] to edges[k + 1]. Rows of one actor go together."""
-        corners, normals = np.empty_like(local), np.empty_like(local)
-        raw: list[tuple[slice, Floats]] = []
+    def _in_the_world(
+        self, made: Triangles, first_vertex: NDArray[np.int64], first_face: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """World vertices and normals of all rows; rows of one actor go together."""
+        vertices, normals = np.empty_like(made.vertices), np.zeros_like(made.normals)
+        ready: list[tuple[slice, Floats]] = []
         k = 0
         while k < len(self._rows):
             world, _, _, actor = self._rows[k]
             end = k + 1
             while world is None and end < len(self._rows) and self._rows[end][3] is actor:
                 end += 1
-            at = slice(edges[k], edges[end])
+            points, faces = slice(first_vertex[k], first_vertex[end]), slice(first_face[k], first_face[end])
             if world is None:
-                corners[at], normals[at] = turned(local[at], local_normals[at], actor.where)
+                vertices[points], normals[faces] = turned(made.vertices[points], made.normals[faces], actor.where)
             else:
-                corners[at], ready = build(world.pieces)
-                raw.append((at, ready))
+                raw = build([world.pieces])[0]
+                vertices[points] = raw.vertices
+                ready.append((faces, raw.normals))
             k = end
         normals = unit(normals)
-        for at, ready in raw:
-            normals[at] = ready
-        return corners, normals
+        for faces, own in ready:
+            normals[faces] = own
+        return vertices, normals
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, given, join, lump, sphere_points, tube
+from preprocessing.scenes.pieces import Given
 from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage, pick, tinted
 
 _LEAVES: tuple[Colour, ...] = (
@@ -38,11 +41,15 @@ def leaves(rng: np.random.Generator, centre: Floats, radii: Floats, count: int, 
     middle = centre + out * radii * rng.uniform(0.92, 1.12, (count, 1))
     a, b = rng.normal(size=(2, count, 3)) * size
     points = np.stack([middle - a, middle + b, middle + a, middle - b], 1).reshape(-1, 3)
-    first = np.arange(count)[:, None] * 4
-    faces = np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])])
     # Sprays are lit like the crown they belong to: their own normals would sparkle.
     normals = np.repeat(np.concatenate([out, out])[:, None], 3, axis=1).astype(np.float32)
-    return given(points.astype(np.float32)[faces], normals)
+    return given(points.astype(np.float32), _sprays(count), normals)
+
+
+@cache
+def _sprays(count: int) -> Given:
+    first = np.arange(count)[:, None] * 4
+    return Given(np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])]))
 
 
 def add_tree(stage: Stage, rng: np.random.Generator, where: Pose, look: Look, far: bool) -> None:
