@@ -8,7 +8,7 @@ import numpy as np
 
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, rgb
-from preprocessing.scenes.noise import hashed, layered, noise
+from preprocessing.scenes.noise import clamped, hashed, layered, noise
 from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, _mix, _mixed_at, _shade, band
 
 
@@ -16,7 +16,7 @@ def _courses(p: Points, length: float, height: float, joint: float) -> tuple[Flo
     """Brick bond: the share of mortar and a random number per brick."""
     row = np.floor(p.v / height)
     x = p.u / length + 0.5 * np.mod(row, 2)
-    seen = np.clip(1.2 * height / p.size - 0.6, 0, 1)
+    seen = clamped(1.2 * height / p.size - 0.6, 0, 1)
     inside = band(np.mod(p.v, height), joint / 2, height - joint / 2, joint / 2)
     inside = inside * band(np.mod(x, 1) * length, joint / 2, length - joint / 2, joint / 2)
     return (1 - inside) * seen, (hashed(x, row, p.seed) - 0.5) * seen
@@ -45,7 +45,7 @@ def stone(p: Points, street: Street) -> Finish:
 def concrete(p: Points, street: Street) -> Finish:
     """Cast panels, streaked by rain."""
     streaks = layered(p.u * 2.2, p.v * 0.25, {0.9: 0.1, 0.3: 0.12}, p.size * 2)
-    seam = band(np.mod(p.u, 2.4), 0, 0.03, 0.02) * np.clip(0.06 / p.size, 0, 1)
+    seam = band(np.mod(p.u, 2.4), 0, 0.03, 0.02) * clamped(0.06 / p.size, 0, 1)
     return Finish(
         _shade(p.colour, (1 + streaks + p.noise({1.5: 0.1, 0.5: 0.1, 0.16: 0.09, 0.05: 0.08})) * (1 - 0.5 * seam))
     )
@@ -55,11 +55,11 @@ def roof(p: Points, street: Street) -> Finish:
     """Tiles in rows."""
     row = np.floor(p.v / 0.32)
     tone = hashed(p.u / 0.24, row, p.seed) - 0.5
-    edge = band(np.mod(p.v, 0.32), 0, 0.05, 0.04) * np.clip(0.2 / p.size, 0, 1)
+    edge = band(np.mod(p.v, 0.32), 0, 0.05, 0.04) * clamped(0.2 / p.size, 0, 1)
     return Finish(
         _shade(
             p.colour,
-            (1 + 0.5 * tone * np.clip(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12})) * (1 - 0.35 * edge),
+            (1 + 0.5 * tone * clamped(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12})) * (1 - 0.35 * edge),
         )
     )
 
@@ -71,7 +71,7 @@ def facade(p: Points, street: Street) -> Finish:
     z = p.local[:, 2]
     column, floor = np.floor(across / bay), np.floor(z / storey)
     x, h = (across / bay - column) * bay, z - floor * storey
-    soft = np.clip(p.size, 0.02, 0.4)
+    soft = clamped(p.size, 0.02, 0.4)
     albedo = _wall(p, style, h, storey, soft)
     drawn = _styles()[:, style.astype(np.int64)]
     wide = bay * (0.2 + 0.14 * drawn[1])
@@ -134,7 +134,7 @@ def _pane(p: Points, cell: Floats, soft: Floats) -> Floats:
     luck = hashed(column, floor, p.seed, 11)
     up = (h - sill) / np.maximum(head - sill, 0.1)
     room = 0.03 + 0.12 * hashed(column, floor, p.seed, 12) * up + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
-    albedo = _tints(np.clip(room, 0.01, 1), (0.85, 0.95, 1.1))
+    albedo = _tints(clamped(room, 0.01, 1), (0.85, 0.95, 1.1))
     drawn = np.where(luck < 0.25, np.abs(x) > wide * (0.2 + 0.8 * hashed(column, floor, 13)), False)
     blind = (luck > 0.78) & (up > hashed(column, floor, p.seed, 14))
     if (rows := np.flatnonzero(drawn | blind)).size:
@@ -171,7 +171,7 @@ def asphalt(p: Points, street: Street) -> Finish:
     patch = hashed(s / 7.3, t / 2.6, street.seed)
     tone = tone + np.where(patch < 0.14, -0.22, np.where(patch > 0.93, 0.16, 0.0))
     crack = np.abs(layered(s, t, {3.0: 1.0, 0.8: 0.4}, p.size * 0.3))
-    tone = tone - 0.35 * np.clip(1 - crack / 0.03, 0, 1) * np.clip(0.06 / p.size, 0, 1)
+    tone = tone - 0.35 * clamped(1 - crack / 0.03, 0, 1) * clamped(0.06 / p.size, 0, 1)
     albedo = _shade(p.colour, 1 + tone)
     hole = np.hypot(np.mod(s, 17.0) - 8, np.mod(t + street.seed % 3, 5.1) - 2.5)
     cover = band(hole, -1, 0.32, p.size + 0.02)
@@ -180,7 +180,7 @@ def asphalt(p: Points, street: Street) -> Finish:
     albedo = _shade(albedo, 1 - 0.5 * cover)
     white = markings(s, t, p.size, street)
     if (rows := np.flatnonzero(white)).size:
-        wear = np.clip(0.85 + p.at(rows).noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
+        wear = clamped(0.85 + p.at(rows).noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
         albedo = _mixed_at(albedo, rows, [0.62, 0.62, 0.6], white[rows] * wear)
     if street.rails:
         albedo = _rails(albedo, t, p, street)
@@ -189,7 +189,7 @@ def asphalt(p: Points, street: Street) -> Finish:
 
 def markings(s: Floats, t: Floats, size: Floats, street: Street) -> Floats:
     """The share of white paint at (s, t): lane lines, edge lines, stop lines, zebra crossings."""
-    soft = np.clip(size, 0.02, 0.25)
+    soft = clamped(size, 0.02, 0.25)
     open_road = np.ones_like(s)
     white = np.zeros_like(s)
     if street.junction is not None:
@@ -214,7 +214,7 @@ def markings(s: Floats, t: Floats, size: Floats, street: Street) -> Floats:
 
 
 def _rails(albedo: Floats, t: Floats, p: Points, street: Street) -> Floats:
-    soft = np.clip(p.size, 0.02, 0.2)
+    soft = clamped(p.size, 0.02, 0.2)
     for middle in (street.lane_width * 0.5, -street.lane_width * 0.5):
         off = np.abs(np.abs(t - middle) - 0.72)
         albedo = _shade(albedo, 1 - 0.25 * band(np.abs(t - middle), -1, 1.15, soft))
@@ -228,7 +228,7 @@ def paving(p: Points, street: Street) -> Finish:
     side = 0.3 + 0.3 * float(street.seed % 4) / 3
     joint, tone = _courses(p, side * 1.4, side, 0.016)
     grime = p.noise({5.0: 0.07, 1.7: 0.08, 0.55: 0.09, 0.18: 0.09, 0.06: 0.1, 0.022: 0.08})
-    return Finish(_shade(p.colour, (1 + 0.35 * tone + grime) * (1 - 0.4 * joint * np.clip(0.03 / p.size, 0, 1))))
+    return Finish(_shade(p.colour, (1 + 0.35 * tone + grime) * (1 - 0.4 * joint * clamped(0.03 / p.size, 0, 1))))
 
 
 def kerb(p: Points, street: Street) -> Finish:
@@ -240,7 +240,7 @@ def kerb(p: Points, street: Street) -> Finish:
 def grass(p: Points, street: Street) -> Finish:
     """Grass with dry and bare places."""
     tone = p.noise({6.0: 0.1, 2.0: 0.12, 0.6: 0.16, 0.2: 0.2, 0.07: 0.2, 0.03: 0.15})
-    dry = np.clip(0.25 + 0.4 * layered(p.u, p.v, {5.0: 1.0, 1.3: 0.6}, p.size), 0, 0.8)
+    dry = clamped(0.25 + 0.4 * layered(p.u, p.v, {5.0: 1.0, 1.3: 0.6}, p.size), 0, 0.8)
     return Finish(_shade(_mix(p.colour, [0.2, 0.16, 0.08], dry), 1 + tone))
 
 

@@ -15,6 +15,11 @@ _TEXELS_PER_CELL = 4
 _ROW = 1024
 
 
+def clamped(x: Floats, low: float, high: float) -> Floats:
+    """`x` within low and high; np.clip takes four times as long to begin."""
+    return np.asarray(np.minimum(np.maximum(x, low), high))
+
+
 @cache
 def _table() -> Floats:
     """A tiling field of smooth noise [512,512] with mean 0 and standard deviation 1, one for every scene."""
@@ -49,12 +54,13 @@ def layered(u: Floats, v: Floats, waves: dict[float, float], footprint: Floats) 
     """A sum of noises {wavelength [m]: amplitude}; those finer than two pixel footprints [n] [m] fade."""
     total = np.zeros(u.shape, np.float32)
     for k, (wavelength, amplitude) in enumerate(waves.items()):
-        seen = np.clip(wavelength / footprint - 1.2, 0, 1)
+        seen = clamped(wavelength / footprint - 1.2, 0, 1)
         shift = np.float32(37.7 * k + 11.3)
-        where = np.nonzero(seen)[0]
-        if where.size == seen.size:
+        count = np.count_nonzero(seen)
+        if count == seen.size:
             total += amplitude * seen * noise(u + shift, v - shift, wavelength)
-        elif where.size:
+        elif count:
+            where = np.flatnonzero(seen)
             total[where] += amplitude * seen[where] * noise(u[where] + shift, v[where] - shift, wavelength)
     return total
 
@@ -69,8 +75,10 @@ def hashed(*keys: NDArray[np.generic] | float | int) -> Floats:
     state = np.uint32(0x9E3779B9)
     total = np.full(np.broadcast_shapes(*(np.shape(k) for k in keys)), state, np.uint32)
     for key in keys:
-        total = total ^ _whole(key)
-        total = total * np.uint32(0x85EBCA6B)
-        total = (total ^ (total >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-        total = total ^ (total >> np.uint32(16))
-    return (total >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
+        total ^= _whole(key)
+        total *= np.uint32(0x85EBCA6B)
+        total ^= total >> np.uint32(13)
+        total *= np.uint32(0xC2B2AE35)
+        total ^= total >> np.uint32(16)
+    total >>= np.uint32(8)
+    return total.astype(np.float32) * np.float32(1 / (1 << 24))

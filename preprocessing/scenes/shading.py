@@ -18,6 +18,7 @@ from preprocessing.scenes.compose import Scene
 from preprocessing.scenes.lighting import ContactShade, contact_shade, environment, hazed, sky
 from preprocessing.scenes.masonry import TEXTURES
 from preprocessing.scenes.mesh import Floats, dot, unit
+from preprocessing.scenes.noise import clamped
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN
 from preprocessing.scenes.textures import Points
 
@@ -63,6 +64,7 @@ class Shader:
         # The last entry is what face -1, the sky, finds.
         self._kind = np.append(kinds.astype(np.int16)[geometry.part], np.int16(-1))
         self._ground = np.isin(geometry.label, (ROAD, SIDEWALK, TERRAIN))
+        self._colour, self._params = (np.ascontiguousarray(table.T) for table in (geometry.colour, geometry.params))
         self._corners = np.concatenate([geometry.normals, geometry.local], 2).reshape(-1, 18)
 
     def shade(self, hits: Hits) -> Floats:
@@ -110,7 +112,7 @@ class Shader:
         sun = self._sunlight(spots.point, normal)
         open_sky = self._open_sky(spots, self._ground[part])
         up = normal[:, 2]
-        lift, low = (0.62 + 0.38 * up), 0.09 * np.clip(0.5 - up, 0, 1)
+        lift, low = (0.62 + 0.38 * up), 0.09 * clamped(0.5 - up, 0, 1)
         radiance = np.empty((3, len(part)), np.float32)
         albedo = finish.albedo.T
         for k in range(3):
@@ -122,7 +124,7 @@ class Shader:
             gloss = np.broadcast_to(np.asarray(finish.gloss, np.float32), facing.shape)[glossy]
             slant = facing[glossy]
             mirrored = (2 * slant * normal.T[:, glossy] - spots.outlook.T[:, glossy]).T
-            fresnel = gloss * (0.25 + 0.75 * (1 - np.clip(slant, 0, 1)) ** 3)
+            fresnel = gloss * (0.25 + 0.75 * (1 - clamped(slant, 0, 1)) ** 3)
             radiance[:, glossy] += (fresnel * open_sky[glossy]) * environment(mirrored, light).T
         if np.any(finish.glow):
             radiance += albedo * np.asarray(finish.glow, np.float32)
@@ -133,7 +135,7 @@ class Shader:
         share = np.empty(len(ground), np.float32)
         level, risen = np.flatnonzero(ground), np.flatnonzero(~ground)
         share[level] = self._contact.at(spots.point[level, 0], spots.point[level, 1])
-        share[risen] = 1 - 0.42 * np.exp(-np.clip(spots.local[risen, 2], 0, 50) / 0.5)
+        share[risen] = 1 - 0.42 * np.exp(-clamped(spots.local[risen, 2], 0, 50) / 0.5)
         return share
 
     def _points(self, spots: _Spots, part: NDArray[np.int32], facing: Floats) -> Points:
@@ -144,10 +146,10 @@ class Shader:
             u=np.where(axis == 0, local[:, 1], local[:, 0]) + seed,
             v=np.where(axis == 2, local[:, 1], local[:, 2]) + np.where(axis == 2, seed, 0),
             axis=axis,
-            colour=_by_channel(geometry.colour[part]),
-            params=_by_channel(geometry.params[part]),
+            colour=np.take(self._colour, part, axis=1).T,
+            params=np.take(self._params, part, axis=1).T,
             seed=seed,
-            size=spots.depth / self.scene.rig.camera.fx_px / np.sqrt(np.clip(facing, 0.05, 1)),
+            size=spots.depth / self.scene.rig.camera.fx_px / np.sqrt(clamped(facing, 0.05, 1)),
         )
 
     def _sunlight(self, point: Floats, normal: Floats) -> Floats:

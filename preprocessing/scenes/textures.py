@@ -13,7 +13,7 @@ import numpy as np
 
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Floats, rgb
-from preprocessing.scenes.noise import hashed, layered
+from preprocessing.scenes.noise import clamped, hashed, layered
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,10 @@ class Points:
 
     def at(self, rows: np.ndarray) -> Points:
         """Some of the points."""
-        return Points(
-            self.local[rows],
-            self.u[rows],
-            self.v[rows],
-            self.axis[rows],
-            self.colour[rows],
-            self.params[rows],
-            self.seed[rows],
-            self.size[rows],
-        )
+        tables = (np.take(table.T, rows, axis=1).T for table in (self.local, self.colour, self.params))
+        local, colour, params = tables
+        u, v, seed, size = self.u[rows], self.v[rows], self.seed[rows], self.size[rows]
+        return Points(local, u, v, self.axis[rows], colour, params, seed, size)
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ GRAIN = {2.3: 0.06, 0.7: 0.06, 0.22: 0.06, 0.07: 0.06, 0.025: 0.05}
 
 
 def _shade(colour: Floats, factor: Floats) -> Floats:
-    return colour * np.clip(factor, 0.12, 3)[:, None]
+    return colour * clamped(factor, 0.12, 3)[:, None]
 
 
 def _mix(a: Floats, b: Floats | list[float], share: Floats) -> Floats:
@@ -76,8 +70,8 @@ def _mixed_at(a: Floats, rows: np.ndarray, b: Floats | list[float], share: Float
 
 def band(x: Floats, low: Floats | float, high: Floats | float, soft: Floats | float) -> Floats:
     """1 between low and high, 0 outside, with edges blurred over `soft`."""
-    rise = np.clip((x - low) / soft + 0.5, 0, 1)
-    return np.asarray(rise * np.clip((high - x) / soft + 0.5, 0, 1), np.float32)
+    rise = clamped((x - low) / soft + 0.5, 0, 1)
+    return np.asarray(rise * clamped((high - x) / soft + 0.5, 0, 1), np.float32)
 
 
 def plain(p: Points, street: Street) -> Finish:
@@ -108,10 +102,10 @@ def rubber(p: Points, street: Street) -> Finish:
 
 def paint(p: Points, street: Street) -> Finish:
     """Car paint: dust towards the sills, clear coat."""
-    dust = np.clip(0.75 - p.local[:, 2], 0, 1) * (0.35 + p.noise({0.5: 0.2, 0.15: 0.15}))
+    dust = clamped(0.75 - p.local[:, 2], 0, 1) * (0.35 + p.noise({0.5: 0.2, 0.15: 0.15}))
     tone = 1 + p.noise({1.3: 0.07, 0.4: 0.06, 0.13: 0.06, 0.045: 0.06})
     seams = _seams(p)
-    colour = _mix(_shade(p.colour, tone * seams), [0.12, 0.11, 0.09], np.clip(dust, 0, 0.6))
+    colour = _mix(_shade(p.colour, tone * seams), [0.12, 0.11, 0.09], clamped(dust, 0, 0.6))
     return Finish(colour, 0.22)
 
 
@@ -121,14 +115,14 @@ def _seams(p: Points) -> Floats:
     flank = (p.axis == 1) & (p.local[:, 2] > 0.3)
     gap = np.maximum(band(np.abs(x + 0.05), 0.0, 0.02, 0.015), band(np.abs(np.abs(x + 0.1) - 0.95), 0, 0.02, 0.015))
     gap = np.maximum(gap * flank, band(np.abs(np.abs(y) - 0.7), 0, 0.012, 0.01) * (p.axis == 2))
-    return np.asarray(1 - 0.75 * gap * np.clip(0.03 / p.size, 0, 1), np.float32)
+    return np.asarray(1 - 0.75 * gap * clamped(0.03 / p.size, 0, 1), np.float32)
 
 
 def cabin(p: Points, street: Street) -> Finish:
     """The upper body of a car: glass between pillars; params: belt, roof, roof ends x, half width, van."""
     x, y, z = p.local.T
     belt, top, rear, front, half, van = p.params.T
-    soft = np.clip(p.size, 0.01, 0.2)
+    soft = clamped(p.size, 0.01, 0.2)
     upright = band(z, belt + 0.03, top - 0.09, soft)
     flank = p.axis == 1
     middle = (rear + front) / 2
@@ -156,7 +150,7 @@ def coach(p: Points, street: Street) -> Finish:
     """Bus and tram bodies; params: window foot, window head, pane length, half width, skirt height."""
     x, y, z = p.local.T
     low, high, pane, half, skirt, _ = p.params.T
-    soft = np.clip(p.size, 0.015, 0.3)
+    soft = clamped(p.size, 0.015, 0.3)
     along = np.where(p.axis == 0, y, x)
     step = np.where(p.axis == 0, half, pane)
     cell = np.mod(along / step, 1.0) * step
@@ -183,7 +177,7 @@ def coach(p: Points, street: Street) -> Finish:
 def panel(p: Points, street: Street) -> Finish:
     """Sheet-metal boxes with seams and a painted band."""
     x, z = p.u, p.local[:, 2]
-    seam = band(np.mod(x, 1.2), 0, 0.03, np.clip(p.size, 0.01, 0.2)) * np.clip(0.05 / p.size, 0, 1)
+    seam = band(np.mod(x, 1.2), 0, 0.03, clamped(p.size, 0.01, 0.2)) * clamped(0.05 / p.size, 0, 1)
     tone = (1 - 0.4 * seam) * (1 + p.noise({1.7: 0.09, 0.5: 0.08, 0.17: 0.08, 0.06: 0.07}))
     letters = band(z, 1.9, 2.6, p.size + 0.02) * (p.noise({0.55: 1.0, 0.2: 0.7}) > 0.75)
     tint = np.stack([hashed(p.seed, k) for k in range(3)], 1) * 0.6
@@ -213,7 +207,7 @@ def sign(p: Points, street: Street) -> Finish:
     """A traffic sign's face towards local -x; params: kind, height of its middle, size."""
     y, z = p.local[:, 1], p.local[:, 2] - p.params[:, 1]
     kind, size = p.params[:, 0], p.params[:, 2]
-    soft = np.clip(p.size, 0.006, 0.1)
+    soft = clamped(p.size, 0.006, 0.1)
     radius = np.where(kind == 2, np.maximum(-z * 2, np.abs(y) * 1.732 + z), np.hypot(y, z))
     rim = band(radius, size * np.where(kind == 2, 0.72, 0.76), 9, soft)
     rim = rim * np.isin(kind, (0, 2))
@@ -248,11 +242,11 @@ def wood(p: Points, street: Street) -> Finish:
     """Boards, each of its own tone."""
     board = hashed(p.u / 0.14, p.seed, 7) - 0.5
     grain = layered(p.u * 4, p.v * 0.6, {0.6: 0.14, 0.2: 0.14, 0.07: 0.1}, p.size * 3)
-    gap = band(np.mod(p.u, 0.14), 0, 0.012, 0.012) * np.clip(0.02 / p.size, 0, 1)
+    gap = band(np.mod(p.u, 0.14), 0, 0.012, 0.012) * clamped(0.02 / p.size, 0, 1)
     return Finish(
         _shade(
             p.colour,
-            (1 + 0.6 * board * np.clip(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1})) * (1 - 0.7 * gap),
+            (1 + 0.6 * board * clamped(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1})) * (1 - 0.7 * gap),
         )
     )
 
