@@ -36,9 +36,14 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
 
 def environment(directions: Floats, light: Light) -> Floats:
     """What a glossy surface mirrors: sky above, a dim street front below 20 degrees."""
-    share = clamped((directions[:, 2] - 0.12) * 4, 0, 1)[:, None]
+    share = clamped((directions[:, 2] - 0.12) * 4, 0, 1)
     street = 0.16 * (light.horizon_colour + light.sky_colour)
-    return np.asarray(street + (sky(directions, light, clouds=False) - street) * share, np.float32)
+    seen = np.empty((3, len(share)), np.float32).T
+    seen[:] = street
+    high = np.flatnonzero(share)
+    above = sky(np.take(directions.T, high, axis=1).T, light, clouds=False)
+    seen[high] = street + (above - street) * share[high, None]
+    return seen
 
 
 @dataclass(frozen=True)

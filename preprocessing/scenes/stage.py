@@ -57,7 +57,6 @@ class Geometry:
 
     vertices: Floats  # [V,3] world
     triangles: NDArray[np.int32]  # [F,3] vertices of each
-    corners: Floats  # [F,3,3] the same
     normals: Floats  # [F,3,3] world, unit
     local: Floats  # [F,3,3] object coordinates: what textures are functions of
     axis: NDArray[np.int8]  # [F] the object axis the face looks along most
@@ -68,6 +67,11 @@ class Geometry:
     colour: Floats  # [P,3]
     params: Floats  # [P,PARAMS]
     seed: Floats  # [P] a number per object that shifts its noise
+
+    @property
+    def corners(self) -> Floats:
+        """[F,3,3] world."""
+        return np.asarray(self.vertices[self.triangles])
 
 
 @dataclass
@@ -110,7 +114,6 @@ class Stage:
         return Geometry(
             vertices=vertices,
             triangles=made.index,
-            corners=vertices[made.index],
             normals=normals,
             local=local,
             axis=facing.argmax(1).astype(np.int8),
