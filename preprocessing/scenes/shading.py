@@ -20,7 +20,7 @@ from preprocessing.scenes.masonry import TEXTURES
 from preprocessing.scenes.mesh import Floats, dot, unit
 from preprocessing.scenes.noise import clamped
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN
-from preprocessing.scenes.textures import Points
+from preprocessing.scenes.textures import Finish, Points
 
 _RUN = 8192
 # Its paint depends on the first point of a run, so that it is never divided.
@@ -114,21 +114,25 @@ class Shader:
         up = normal[:, 2]
         lift, low = (0.62 + 0.38 * up), 0.09 * clamped(0.5 - up, 0, 1)
         radiance = np.empty((3, len(part)), np.float32)
-        albedo = finish.albedo.T
+        albedo = np.asarray(finish.albedo, np.float32).T
         for k in range(3):
             ambient = lift * light.sky_colour[k] * 0.62 + np.float32(0.1) * light.horizon_colour[k]
             ambient = ambient + low * light.sun_colour[k]
             radiance[k] = albedo[k] * (ambient * open_sky + sun * light.sun_colour[k])
+        return (radiance + self._own_light(spots, finish, open_sky)).T
+
+    def _own_light(self, spots: _Spots, finish: Finish, open_sky: Floats) -> Floats:
+        """What the surface mirrors and what it gives off: [3,n]."""
+        facing, normal = np.abs(spots.facing), spots.normal
+        added = np.asarray(finish.albedo, np.float32).T * np.asarray(finish.glow, np.float32)
         glossy = np.flatnonzero(np.broadcast_to(finish.gloss, facing.shape))
         if glossy.size:
             gloss = np.broadcast_to(np.asarray(finish.gloss, np.float32), facing.shape)[glossy]
             slant = facing[glossy]
             mirrored = (2 * slant * normal.T[:, glossy] - spots.outlook.T[:, glossy]).T
             fresnel = gloss * (0.25 + 0.75 * (1 - clamped(slant, 0, 1)) ** 3)
-            radiance[:, glossy] += (fresnel * open_sky[glossy]) * environment(mirrored, light).T
-        if np.any(finish.glow):
-            radiance += albedo * np.asarray(finish.glow, np.float32)
-        return radiance.T
+            added[:, glossy] += (fresnel * open_sky[glossy]) * environment(mirrored, self.scene.light).T
+        return added
 
     def _open_sky(self, spots: _Spots, ground: NDArray[np.bool_]) -> Floats:
         """Share [n] of the sky's light that what stands near leaves."""
