@@ -93,7 +93,13 @@ def facade(p: Points, street: Street) -> Finish:
     if (rows := np.flatnonzero(board)).size:
         albedo = _mixed_at(albedo, rows, _signboard(p.at(rows), across[rows], h[rows]), board[rows])
     shadow = band(h, head - 0.16, head, 0.1) * hole
-    return Finish(_shade(albedo, 1 - 0.55 * shadow), 0.22 * hole * ~door)
+    albedo = _shade(albedo, 1 - 0.55 * shadow)
+    if not street.lamps:
+        return Finish(albedo, 0.22 * hole * ~door)
+    lit = (hole * ~door * ~(ground & (shop > 0) & (hashed(p.seed, 16) < 0.4))).astype(np.float32)
+    lit *= hashed(column, floor, p.seed, 15) < np.where(ground & (shop > 0), 0.8, 0.3)
+    room = rgb(0.55, 0.4, 0.22)[:, None] * (0.35 + 0.65 * hashed(column, floor, p.seed, 17))
+    return Finish(_mix(albedo, room.T + 0.6 * albedo, lit), 0.22 * hole * ~door, 0.9 * street.lamps * lit)
 
 
 @cache

@@ -15,12 +15,14 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from preprocessing.scenes.compose import Scene
+from preprocessing.scenes.lamps import LitBy
 from preprocessing.scenes.lighting import ContactShade, contact_shade, environment, hazed, sky
 from preprocessing.scenes.masonry import TEXTURES
 from preprocessing.scenes.mesh import Floats, dot, unit
 from preprocessing.scenes.noise import clamped
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN
 from preprocessing.scenes.textures import Finish, Points
+from preprocessing.scenes.wet import DARKER, mirrored
 
 _RUN = 8192
 # Its paint depends on the first point of a run, so that it is never divided.
@@ -35,8 +37,9 @@ class Hits:
     depth: Floats
     a: Floats  # [n] barycentric weight of the second corner
     b: Floats  # [n] of the third
-    directions: Floats  # [n,3], forward component 1
-    origin: Floats
+    directions: Floats  # [n,3]; of an eye, forward component 1
+    origin: Floats  # [3], or [n,3] of mirrored rays
+    before: Floats | None = None  # [n] metres that mirrored light goes on to the eye
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class _Spots:
     normal: Floats  # [n,3] towards the left eye
     outlook: Floats  # [n,3] unit vector to the left eye
     facing: Floats  # [n] cosine between outlook and the surface's own normal
+    ray: Floats  # [n,3] the unit direction it is seen along
+    size: Floats  # [n] metres on the surface that one pixel covers
 
 
 class Shader:
@@ -63,12 +68,14 @@ class Shader:
         self._names = [str(name) for name in names]
         # The last entry is what face -1, the sky, finds.
         self._kind = np.append(kinds.astype(np.int16)[geometry.part], np.int16(-1))
+        self._lamps = LitBy(scene.lamps, scene.light.lamps, embree)
+        self._watered = np.isin(geometry.label, (ROAD, SIDEWALK)) & scene.wet
         self._ground = np.isin(geometry.label, (ROAD, SIDEWALK, TERRAIN))
         self._colour, self._params = (np.ascontiguousarray(table.T) for table in (geometry.colour, geometry.params))
         self._corners = np.concatenate([geometry.normals, geometry.local], 2).reshape(-1, 18)
 
     def shade(self, hits: Hits) -> Floats:
-        """Radiance [n,3] that comes along each ray."""
+        """Radiance [n,3] that comes along each ray; what is seen in a mirror is itself dry."""
         colour = np.empty((len(hits.face), 3), np.float32)
         for name, rows in self._runs(hits.face):
             directions = _by_channel(np.take(hits.directions, rows, axis=0))
@@ -76,7 +83,10 @@ class Shader:
                 colour[rows] = sky(unit(directions), self.scene.light)
                 continue
             spots = self._spots(hits, rows, directions)
-            colour[rows] = hazed(self._surface(spots, name), spots.depth, self.scene.light)
+            radiance = self._surface(spots, name)
+            if self.scene.wet and hits.before is None:
+                radiance = self._mirror(spots, radiance)
+            colour[rows] = hazed(radiance, spots.depth, self.scene.light)
         return colour
 
     def _runs(self, face: NDArray[np.int32]) -> Iterator[tuple[str, NDArray[np.int64]]]:
@@ -96,29 +106,49 @@ class Shader:
         blended = corners[:6] * (1 - a - b)
         blended += corners[6:12] * a
         blended += corners[12:] * b
-        point = hits.origin + directions * depth[:, None]
-        normal = unit(blended[:3].T)
+        origin = hits.origin if hits.before is None else _by_channel(hits.origin[rows])
+        point = origin + directions * depth[:, None]
+        normal, ray = unit(blended[:3].T), unit(directions)
         # Sheets are lit from both sides; the left eye decides for both views, so that they agree.
-        outlook = unit(self.scene.rig.centre.astype(np.float32) - point)
+        outlook = unit(self.scene.rig.centre.astype(np.float32) - point) if hits.before is None else -ray
         facing = dot(normal, outlook)
         normal = np.where((facing < -0.15)[:, None], -normal, normal)
-        return _Spots(face, depth, point, blended[3:].T, normal, outlook, facing)
+        way = depth if hits.before is None else depth + hits.before[rows]
+        size = way / self.scene.rig.camera.fx_px / np.sqrt(clamped(np.abs(facing), 0.05, 1))
+        return _Spots(face, depth, point, blended[3:].T, normal, outlook, facing, ray, size)
+
+    def _mirror(self, spots: _Spots, radiance: Floats) -> Floats:
+        """The same with what wet ground mirrors, by a ray from every point of it."""
+        wet = np.flatnonzero(self._watered[self.scene.geometry.part[spots.face]])
+        if not wet.size:
+            return radiance
+        point, normal = spots.point[wet], spots.normal[wet]
+        back, share = mirrored(point, normal, spots.ray[wet], spots.size[wet])
+        start = np.ascontiguousarray(point + normal * 0.02, np.float32)
+        back = np.ascontiguousarray(back, np.float32)
+        found = self._embree.run(start, back, query="INTERSECT", output=True)
+        seen = self.shade(Hits(found["primID"], found["tfar"], found["u"], found["v"], back, start, spots.depth[wet]))
+        radiance[wet] = radiance[wet] * (1 - share)[:, None] + seen * share[:, None]
+        return radiance
 
     def _surface(self, spots: _Spots, name: str) -> Floats:
         light, normal = self.scene.light, spots.normal
-        facing = np.abs(spots.facing)
         part = self.scene.geometry.part[spots.face]
-        finish = TEXTURES[name](self._points(spots, part, facing), self.scene.street)
+        finish = TEXTURES[name](self._points(spots, part), self.scene.street)
         sun = self._sunlight(spots.point, normal)
         open_sky = self._open_sky(spots, self._ground[part])
         up = normal[:, 2]
         lift, low = (0.62 + 0.38 * up), 0.09 * clamped(0.5 - up, 0, 1)
         radiance = np.empty((3, len(part)), np.float32)
         albedo = np.asarray(finish.albedo, np.float32).T
+        if self.scene.wet:
+            albedo = albedo * np.where(self._watered[part], DARKER, np.float32(1))
         for k in range(3):
             ambient = lift * light.sky_colour[k] * 0.62 + np.float32(0.1) * light.horizon_colour[k]
             ambient = ambient + low * light.sun_colour[k]
             radiance[k] = albedo[k] * (ambient * open_sky + sun * light.sun_colour[k])
+        if self.scene.lamps:
+            radiance += albedo * self._lamps.at(spots.point, normal)
         return (radiance + self._own_light(spots, finish, open_sky)).T
 
     def _own_light(self, spots: _Spots, finish: Finish, open_sky: Floats) -> Floats:
@@ -142,7 +172,7 @@ class Shader:
         share[risen] = 1 - 0.42 * np.exp(-clamped(spots.local[risen, 2], 0, 50) / 0.5)
         return share
 
-    def _points(self, spots: _Spots, part: NDArray[np.int32], facing: Floats) -> Points:
+    def _points(self, spots: _Spots, part: NDArray[np.int32]) -> Points:
         geometry, local = self.scene.geometry, spots.local
         axis, seed = geometry.axis[spots.face], geometry.seed[part]
         return Points(
@@ -153,7 +183,7 @@ class Shader:
             colour=np.take(self._colour, part, axis=1).T,
             params=np.take(self._params, part, axis=1).T,
             seed=seed,
-            size=spots.depth / self.scene.rig.camera.fx_px / np.sqrt(clamped(facing, 0.05, 1)),
+            size=spots.size,
         )
 
     def _sunlight(self, point: Floats, normal: Floats) -> Floats:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.scenes.lamps import Lamp
 from preprocessing.scenes.mesh import Floats, Mesh, Pose, build, cross, join, turned, unit
 from preprocessing.scenes.pieces import Triangles
 
-# Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4 and 5 are void in every label set).
+# Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4, 5 and 14 are void in every label set).
 EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8
-BUILDING, WALL, FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN = 11, 12, 13, 17, 19, 20
+BUILDING, WALL, FENCE, GUARD_RAIL, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN = 11, 12, 13, 14, 17, 19, 20
 VEGETATION, TERRAIN, SKY, PERSON, RIDER, CAR, TRUCK, BUS = 21, 22, 23, 24, 25, 26, 27, 28
 TRAIN, MOTORCYCLE, BICYCLE = 31, 32, 33
 THINGS = frozenset((PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE))
@@ -49,6 +50,7 @@ class Placed:
     x: float
     y: float
     radius: float
+    seed: float = 0.0  # of its actor
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Stage:
     """Collects parts; `actor` starts an object."""
 
     placed: list[Placed] = field(default_factory=list)
+    lamps: list[Lamp] = field(default_factory=list)
     _rows: list[tuple[Mesh | None, Mesh, Look, Actor]] = field(default_factory=list)
     _counts: dict[int, int] = field(default_factory=dict)
     _objects: int = 0
@@ -86,12 +89,13 @@ class Stage:
     def actor(self, label: int, where: Pose, radius: float = 0.3) -> Actor:
         """A new object of class `label` at `where`; things get their own instance id (class * 1000 + k)."""
         self._objects += 1
-        self.placed.append(Placed(label, float(where.offset[0]), float(where.offset[1]), radius))
+        seed = self._objects * 17.31
+        self.placed.append(Placed(label, float(where.offset[0]), float(where.offset[1]), radius, seed))
         instance = label
         if label in THINGS:
             instance = label * 1000 + self._counts.get(label, 0)
             self._counts[label] = self._counts.get(label, 0) + 1
-        return Actor(self, label, instance, where, self._objects * 17.31)
+        return Actor(self, label, instance, where, seed)
 
     def add(self, local: Mesh, actor: Actor, look: Look) -> None:
         """Put one part of an actor on the stage."""
@@ -100,6 +104,11 @@ class Stage:
     def add_raw(self, world: Mesh, local: Mesh, actor: Actor, look: Look) -> None:
         """Put a part on the stage whose world shape is no rigid placement of its local one (the ground)."""
         self._rows.append((world, local, look, actor))
+
+    def drop(self, seeds: set[float]) -> None:
+        """Take actors (by their `seed`) off the stage again, with what stands there."""
+        self._rows = [row for row in self._rows if row[3].seed not in seeds]
+        self.placed = [placed for placed in self.placed if placed.seed not in seeds]
 
     def finish(self) -> Geometry:
         """Everything added so far as arrays."""

@@ -29,7 +29,7 @@ from preprocessing.ground import (
     write_json,
     write_png,
 )
-from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
+from preprocessing.scenes.asked import AS_EVER, Asked
 from preprocessing.sets import frame_path, write_camera
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
@@ -84,7 +84,7 @@ class _Task:
     seed: int
     size: tuple[int, int]
     val_fraction: float
-    mounting: Mounting
+    asked: Asked
 
 
 def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]:
@@ -98,7 +98,7 @@ def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]
     return split, city, f"{city}_{index:06d}_000000"
 
 
-def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, mounting: Mounting = AS_CITYSCAPES) -> Pair:
+def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, asked: Asked = AS_EVER) -> Pair:
     """Make scene `index` of the set with this seed as arrays; `size` is (width, height) [px].
 
     The same arguments give the same bytes, in any process. Raises: InputError where embreex is not installed.
@@ -111,7 +111,7 @@ def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, mounting: M
     from preprocessing.scenes.lighting import developed
     from preprocessing.scenes.stage import EGO_VEHICLE
 
-    scene = compose(seed, index, size, mounting)
+    scene = compose(seed, index, size, asked)
     renderer, camera = Renderer(scene), scene.rig.camera
     left, right = renderer.view(size, 0.0), renderer.view(size, camera.baseline_m)
     valid = (left.depth > 0) & (left.labels != EGO_VEHICLE)
@@ -135,7 +135,7 @@ def generate(
     seed: int = 0,
     workers: int | None = None,
     val_fraction: float = 1 / 8,
-    mounting: Mounting = AS_CITYSCAPES,
+    asked: Asked = AS_EVER,
 ) -> Summary:
     """Write `scenes` stereo pairs under `out` in the Cityscapes layout, and `out`/synth.json beside them.
 
@@ -147,7 +147,7 @@ def generate(
         size: (width, height) in pixels.
         workers: Processes; None for one per core.
         val_fraction: Share of the scenes that goes to the split `val`, the rest is `train`.
-        mounting: Lens, height and pitch of the camera; the streets are the same under any.
+        asked: Camera, light, weather and streets; the streets are the same under any camera, light and weather.
 
     Raises:
         InputError: impossible numbers, or `out` holds a set made with other settings.
@@ -155,8 +155,8 @@ def generate(
     _check(scenes, size, val_fraction, workers)
     started = time.perf_counter()
     settings = {"version": VERSION, "seed": seed, "size": list(size), "val_fraction": val_fraction}
-    made_with = _claim_folder(out, {**settings, **mounting.given()})
-    tasks = [_Task(out, index, seed, size, val_fraction, mounting) for index in range(scenes)]
+    made_with = _claim_folder(out, {**settings, **asked.given()})
+    tasks = [_Task(out, index, seed, size, val_fraction, asked) for index in range(scenes)]
     missing = [task for task in tasks if not _complete(task)]
     present: dict[int, tuple[int, ...]] = {}
     made = _run(missing, workers or os.cpu_count() or 1)
@@ -237,7 +237,7 @@ def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, tuple[int, ..
 
 def _make(task: _Task) -> tuple[int, tuple[int, ...]]:
     """Render and write one frame, the left image last: it is what frame searches go by."""
-    pair = render_pair(task.seed, task.index, task.size, task.mounting)
+    pair = render_pair(task.seed, task.index, task.size, task.asked)
     write_png(_path(task, "right"), pair.right)
     write_png(_path(task, "labels"), pair.labels)
     write_png(_path(task, "instances"), pair.instances)

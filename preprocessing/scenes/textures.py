@@ -192,8 +192,11 @@ def tarpaulin(p: Points, street: Street) -> Finish:
 
 
 def glow(p: Points, street: Street) -> Finish:
-    """Lamps; params: light given off."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.1: 0.1, 0.04: 0.12})), 0.1, p.params[:, 0])
+    """Lamps; params: light given off by day, 1 = off where others are lit."""
+    light = p.params[:, 0]
+    if street.lamps:
+        light = light * (1 + np.where(p.params[:, 1] > 0, -1, 9) * np.float32(street.lamps))
+    return Finish(_shade(p.colour, 1 + p.noise({0.1: 0.1, 0.04: 0.12})), 0.1, light)
 
 
 def display(p: Points, street: Street) -> Finish:
