@@ -35,7 +35,7 @@ for line in sys.stdin:
 
 
 def _ask(tree: Path, out: Path, size: str, seed: int) -> subprocess.Popen[str]:
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(out), size, str(seed)],
         stdin=subprocess.PIPE,
@@ -108,7 +108,9 @@ def main() -> int:
     print(f"CPU seconds per pair of {arguments.size}, one thread, {arguments.pairs} pairs in turn:")
     print(f"  before  {found['cpu_s_per_pair_before']:.3f} s\n  now     {found['cpu_s_per_pair_now']:.3f} s")
     least, most = found["ratio_least_and_most"]  # type: ignore[misc]
-    print(f"  ratio   {found['ratio_of_sums']:.2f} (median of pairs {found['ratio_median']:.2f}, {least:.2f}-{most:.2f})")
+    print(
+        f"  ratio   {found['ratio_of_sums']:.2f} (median of pairs {found['ratio_median']:.2f}, {least:.2f}-{most:.2f})"
+    )
     print(f"files that differ: {found['files_that_differ']} of {found['files']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")

@@ -139,7 +139,7 @@ WRITES: dict[str, dict[str, Written]] = {
 
 
 READS: dict[str, tuple[str, ...]] = {
-    "synth": (),
+    "synth": ("density", "camera"),
     "weather": ("source",),
     "inspect": ("sources", "classes"),
     "preprocess": ("root", "weights", "weights_init", "classes", "lidar_to_camera", "calibration"),

@@ -13,7 +13,13 @@ MANIFEST = "weather.jsonl"
 _TEXTS = (".json", ".yaml", ".yml", ".txt", ".csv", ".xml", ".toml")
 _LARGEST_TEXT = 2**22
 _DEEPEST = 4
-_OTHERS = {SETTINGS, "synth.json", "preprocess.json", "rectification.json"}  # these say how their own set was made
+_OTHERS = {
+    SETTINGS,
+    "synth.json",
+    "coverage.json",
+    "preprocess.json",
+    "rectification.json",
+}  # these say how their own set was made
 _ARCHIVES = (".zip",)
 
 

@@ -42,7 +42,13 @@ def add_house(stage: Stage, rng: np.random.Generator, where: Pose, width: float,
     _relief(actor, rng, look, (width, storey, floors), -1 if side < 0 else 1)
 
 
-_HALLS: tuple[Colour, ...] = ((0.4, 0.42, 0.44), (0.5, 0.5, 0.47), (0.2, 0.28, 0.36), (0.36, 0.3, 0.24), (0.3, 0.36, 0.32))
+_HALLS: tuple[Colour, ...] = (
+    (0.4, 0.42, 0.44),
+    (0.5, 0.5, 0.47),
+    (0.2, 0.28, 0.36),
+    (0.36, 0.3, 0.24),
+    (0.3, 0.36, 0.32),
+)
 _GATES: tuple[Colour, ...] = ((0.25, 0.27, 0.3), (0.45, 0.12, 0.06), (0.1, 0.18, 0.3), (0.55, 0.5, 0.3))
 
 
@@ -61,7 +67,10 @@ def add_hall(stage: Stage, rng: np.random.Generator, where: Pose, width: float, 
         actor.add(box([x - 0.25, bumper[0], 0.3], [x - 0.05, bumper[1], 1.0]), Look("plain", (0.5, 0.4, 0.03)))
         x += rng.uniform(4.6, 8)
     strip = sorted((0.0, out * 0.05))
-    actor.add(box([-width * 0.42, strip[0], tall - 1.4], [width * 0.42, strip[1], tall - 0.7]), Look("glass", (0.05, 0.07, 0.08)))
+    actor.add(
+        box([-width * 0.42, strip[0], tall - 1.4], [width * 0.42, strip[1], tall - 0.7]),
+        Look("glass", (0.05, 0.07, 0.08)),
+    )
 
 
 def _roof(actor: Actor, rng: np.random.Generator, shape: tuple[float, float, float, float], pitched: bool) -> None:

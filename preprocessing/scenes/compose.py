@@ -67,13 +67,15 @@ def _rig(
     width, height = size
     zoom = float(rng.uniform(0.96, 1.04))
     focal = mounting.focal_px(width, (zoom - 0.96) / 0.08) or DEFAULT_FOCAL_PX * width / DEFAULT_WIDTH_PX * zoom
+    apart = float(rng.uniform(0.96, 1.04))
     camera = Camera(
-        baseline_m=round(DEFAULT_BASELINE_M * float(rng.uniform(0.96, 1.04)), 6),
+        baseline_m=round(DEFAULT_BASELINE_M * apart, 6),
         fx_px=round(focal, 4),
         fy_px=round(focal, 4),
         u0_px=round((width - 1) / 2 + float(rng.uniform(-0.02, 0.02)) * width, 4),
         v0_px=round((height - 1) / 2 + float(rng.uniform(-0.03, 0.03)) * height, 4),
     )
+    camera = mounting.camera(camera, (apart - 0.96) / 0.08)
     drawn = float(rng.uniform(1.2, 1.55))
     above = mounting.height_m(drawn, (drawn - 1.2) / 0.35)
     where = street.pose(0.0, ego_t, above)

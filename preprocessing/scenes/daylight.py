@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.scenes.mesh import Floats, rgb
+from preprocessing.scenes.vectors import Floats, rgb
 
 
 @dataclass(frozen=True)

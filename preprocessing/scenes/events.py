@@ -10,7 +10,13 @@ from preprocessing.scenes.mesh import Mesh, Pose, box, capsule, ellipsoid, slab,
 from preprocessing.scenes.populate import Plan
 from preprocessing.scenes.stage import DYNAMIC, GUARD_RAIL, STATIC, Colour, Look, Stage, pick
 
-_BOXES: tuple[Colour, ...] = ((0.4, 0.28, 0.15), (0.3, 0.2, 0.1), (0.5, 0.5, 0.48), (0.1, 0.2, 0.35), (0.35, 0.08, 0.06))
+_BOXES: tuple[Colour, ...] = (
+    (0.4, 0.28, 0.15),
+    (0.3, 0.2, 0.1),
+    (0.5, 0.5, 0.48),
+    (0.1, 0.2, 0.35),
+    (0.35, 0.08, 0.06),
+)
 _COATS: tuple[Colour, ...] = ((0.25, 0.15, 0.07), (0.05, 0.04, 0.035), (0.5, 0.45, 0.38), (0.3, 0.2, 0.12))
 
 
@@ -41,11 +47,12 @@ def _fallen_load(plan: Plan) -> None:
     """Boxes, sacks and planks on a lane (dynamic: void)."""
     street, rng = plan.street, plan.rng
     lanes = [t for t, way in street.lanes() if way > 0]
-    s, t = float(rng.uniform(9, 26)), lanes[int(rng.integers(len(lanes)))]
+    for _ in range(20):  # somewhere with a gap in the traffic
+        s, t = float(rng.uniform(8, 26)), lanes[int(rng.integers(len(lanes)))]
+        if plan.claim(s, t, 3.0, 1.6):
+            break
     for _ in range(int(rng.integers(3, 8))):
-        at_s, at_t = s + rng.normal(0, 1.2), t + rng.normal(0, 0.6)
-        if not plan.claim(at_s, at_t, 0.7, 0.5):
-            continue
+        at_s, at_t = s + rng.uniform(-1.5, 1.5), t + rng.uniform(-0.8, 0.8)
         where = street.pose(at_s, at_t, 0.0, float(rng.uniform(0, 6.3)))
         actor, kind = plan.stage.actor(DYNAMIC, where, 0.5), int(rng.integers(3))
         if kind == 0:
@@ -68,7 +75,9 @@ def add_animal(stage: Stage, rng: np.random.Generator, where: Pose, tall: float)
             parts.append(capsule([x * k, y * k, 0.7 * k], [(x + lift) * k, y * k, 0.04 * k], 0.065 * k, 0.04 * k))
     parts.append(capsule([0.45 * k, 0, 0.9 * k], [0.72 * k, 0, 1.2 * k], 0.12 * k, 0.09 * k))
     parts.append(ellipsoid([0.82 * k, 0, 1.24 * k], [0.2 * k, 0.09 * k, 0.1 * k], 2))
-    parts += [tube([0.72 * k, y * k, 1.28 * k], [0.68 * k, 1.6 * y * k, 1.44 * k], 0.035 * k, 0.01) for y in (-0.07, 0.07)]
+    parts += [
+        tube([0.72 * k, y * k, 1.28 * k], [0.68 * k, 1.6 * y * k, 1.44 * k], 0.035 * k, 0.01) for y in (-0.07, 0.07)
+    ]
     parts.append(capsule([-0.55 * k, 0, 0.85 * k], [-0.72 * k, 0, 0.6 * k], 0.04 * k, 0.025 * k))
     actor.add(parts, Look("cloth", pick(rng, _COATS)))
 
@@ -96,8 +105,14 @@ def _boards(plan: Plan, s: float, t: float, turn: float) -> None:
 def _cone(plan: Plan, s: float, t: float) -> None:
     """A traffic cone (static: void)."""
     actor = plan.stage.actor(STATIC, plan.street.upright(s, t, 0.0), 0.25)
-    actor.add([slab([0.38, 0.38, 0.04], [0, 0, 0.02]), tube([0, 0, 0.03], [0, 0, 0.75], 0.15, 0.03)], Look("plain", (0.75, 0.16, 0.02)))
-    actor.add([tube([0, 0, z], [0, 0, z + 0.12], 0.19 - 0.16 * z, 0.165 - 0.16 * z) for z in (0.3, 0.5)], Look("plain", (0.75, 0.75, 0.73)))
+    actor.add(
+        [slab([0.38, 0.38, 0.04], [0, 0, 0.02]), tube([0, 0, 0.03], [0, 0, 0.75], 0.15, 0.03)],
+        Look("plain", (0.75, 0.16, 0.02)),
+    )
+    actor.add(
+        [tube([0, 0, z], [0, 0, z + 0.12], 0.19 - 0.16 * z, 0.165 - 0.16 * z) for z in (0.3, 0.5)],
+        Look("plain", (0.75, 0.75, 0.73)),
+    )
 
 
 def _roadworks(plan: Plan) -> None:
@@ -106,7 +121,9 @@ def _roadworks(plan: Plan) -> None:
     side = 1 if plan.chance(0.75) else -1
     start, length = float(rng.uniform(9, 16)), float(rng.uniform(9, 16))
     inner, outer = street.kerb(side) - float(rng.uniform(1.6, 2.3)), street.kerb(side)
-    gone = {p.seed for p in plan.stage.placed if _on_site(plan, (p.x, p.y), (start, length), side * inner, side * outer)}
+    gone = {
+        p.seed for p in plan.stage.placed if _on_site(plan, (p.x, p.y), (start, length), side * inner, side * outer)
+    }
     plan.stage.drop(gone)
     for t in np.arange(inner, outer, 1.7):
         for s in (start, start + length):
@@ -117,7 +134,12 @@ def _roadworks(plan: Plan) -> None:
     heap = plan.stage.actor(STATIC, street.upright(start + length * 0.7, side * (inner + outer) / 2, 0.0), 1.0)
     heap.add(ellipsoid([0, 0, 0], [1.5, 0.75, 0.8], 2), Look("grass", (0.22, 0.15, 0.09)))
     for _ in range(int(rng.integers(1, 4))):
-        at = street.upright(start + length * rng.uniform(0.15, 0.5), side * rng.uniform(inner + 0.3, outer - 0.4), 0.0, float(rng.uniform(0, 6.3)))
+        at = street.upright(
+            start + length * rng.uniform(0.15, 0.5),
+            side * rng.uniform(inner + 0.3, outer - 0.4),
+            0.0,
+            float(rng.uniform(0, 6.3)),
+        )
         people.add_person(plan.stage, rng, at, walking=False)
     sign = street.upright(start - 1.5, side * (outer + 0.4), KERB, 0.0)
     furniture.add_sign(plan.stage, rng, sign, furniture.steel(rng))
@@ -125,7 +147,9 @@ def _roadworks(plan: Plan) -> None:
 
 def _on_site(plan: Plan, at: tuple[float, float], span: tuple[float, float], inner: float, outer: float) -> bool:
     """Whether something stands within a site, by its place in the world."""
-    ends = [plan.street.ground_point(span[0] + share * span[1], (inner + outer) / 2)[:2] for share in np.linspace(0, 1, 9)]
+    ends = [
+        plan.street.ground_point(span[0] + share * span[1], (inner + outer) / 2)[:2] for share in np.linspace(0, 1, 9)
+    ]
     return bool(min(np.hypot(*(np.array(at) - end)) for end in ends) < 1.7)
 
 

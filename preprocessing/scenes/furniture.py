@@ -161,7 +161,9 @@ def add_guard_rail(stage: Stage, street: Street, span: tuple[float, float], t: f
         actor.add([*beam, box([-0.05, -0.06, -0.5], [0.05, 0.0, 0.7])], look)
 
 
-def add_noise_barrier(stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float) -> None:
+def add_noise_barrier(
+    stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float
+) -> None:
     """A tall wall of panels along a fast road (class wall)."""
     tall, look = rng.uniform(2.5, 4.5), Look("panel", tinted((0.3, 0.36, 0.3), rng.uniform(0.7, 1.3, 3)))
     for a, b in _pieces(span, 5.0):

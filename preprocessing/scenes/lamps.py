@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from embreex.rtcore_scene import EmbreeScene
 
-from preprocessing.scenes.mesh import Floats, Pose, dot
+from preprocessing.scenes.mesh import Pose
 from preprocessing.scenes.noise import clamped
+from preprocessing.scenes.vectors import Floats, dot
+
+if TYPE_CHECKING:
+    from embreex.rtcore_scene import EmbreeScene
 
 _FAINT = 0.004  # irradiance below which no shadow is looked for and nothing is added
 
@@ -86,8 +90,6 @@ class LitBy:
         way = towards[lit] * np.maximum(length[lit] - 0.7, 0.01)[:, None]
         # The lamp's own housing stands before it: rays end 0.7 m short.
         limit = np.ones(lit.size, np.float32)
-        hidden = self._embree.run(
-            np.ascontiguousarray(start), np.ascontiguousarray(way), dists=limit, query="OCCLUDED"
-        )
+        hidden = self._embree.run(np.ascontiguousarray(start), np.ascontiguousarray(way), dists=limit, query="OCCLUDED")
         free = lit[np.asarray(hidden) < 0]
         total[:, near[free]] += np.array(lamp.colour, np.float32)[:, None] * share[free]

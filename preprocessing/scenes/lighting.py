@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.daylight import Light
-from preprocessing.scenes.mesh import Floats, dot, rgb
 from preprocessing.scenes.noise import clamped, layered
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN, Geometry
+from preprocessing.scenes.vectors import Floats, dot, rgb
 
 _CELL = 0.25
 _REACH = 70.0
@@ -28,7 +28,10 @@ def sky(directions: Floats, light: Light, clouds: bool = True) -> Floats:
         puffs = layered(flat[:, 0], flat[:, 1], {2.4: 0.6, 0.9: 0.45, 0.35: 0.28, 0.13: 0.15}, np.full_like(up, 0.02))
         cover = clamped((puffs + 2.4 * light.clouds - 1.2) * 1.3, 0, 1) * clamped(up * 12, 0, 1)
         body = 0.72 + 0.2 * clamped(puffs, -1, 1.3) + 0.1 * (1 - light.clouds)
-        colour = colour + (body[:, None] * rgb(1, 1.01, 1.03) * np.float32(light.cloud_light) - colour) * (0.85 * cover)[:, None]
+        colour = (
+            colour
+            + (body[:, None] * rgb(1, 1.01, 1.03) * np.float32(light.cloud_light) - colour) * (0.85 * cover)[:, None]
+        )
     near_sun = clamped(dot(directions, light.sun.astype(np.float32)), 0, 1)
     glare = 0.35 * near_sun**24 + 0.15 * near_sun**4
     return np.asarray(colour + glare[:, None] * light.sun_colour * 0.35, np.float32)

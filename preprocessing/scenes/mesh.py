@@ -8,27 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from preprocessing.scenes.pieces import (
-    Ball,
-    Box,
-    Faceted,
-    Floats,
-    Given,
-    Index,
-    Piece,
-    Smooth,
-    Tube,
-    build,
-    cross,
-    dot,
-    lofted,
-    rgb,
-    rolled,
-    sphere,
-    unit,
-)
-
-__all__ = ["Floats", "Mesh", "Piece", "Pose", "build", "cross", "dot", "rgb", "unit"]
+from preprocessing.scenes.pieces import Ball, Box, Faceted, Given, Piece, Smooth, Tube, build, lofted, rolled
+from preprocessing.scenes.topology import sphere
+from preprocessing.scenes.vectors import Floats, Index, cross, unit
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from preprocessing.scenes.compose import Scene
-from preprocessing.scenes.mesh import Floats
 from preprocessing.scenes.shading import Hits, Shader
 from preprocessing.scenes.stage import SKY
+from preprocessing.scenes.vectors import Floats
 
 _CONTRAST = 14.0  # grey levels between neighbours from which a pixel is sampled more finely
 _SUBPIXELS = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)], np.float32)

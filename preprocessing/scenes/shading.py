@@ -18,10 +18,10 @@ from preprocessing.scenes.compose import Scene
 from preprocessing.scenes.lamps import LitBy
 from preprocessing.scenes.lighting import ContactShade, contact_shade, environment, hazed, sky
 from preprocessing.scenes.masonry import TEXTURES
-from preprocessing.scenes.mesh import Floats, dot, unit
 from preprocessing.scenes.noise import clamped
 from preprocessing.scenes.stage import ROAD, SIDEWALK, TERRAIN
 from preprocessing.scenes.textures import Finish, Points
+from preprocessing.scenes.vectors import Floats, dot, unit
 from preprocessing.scenes.wet import DARKER, mirrored
 
 _RUN = 8192

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.lamps import Lamp
-from preprocessing.scenes.mesh import Floats, Mesh, Pose, build, cross, join, turned, unit
-from preprocessing.scenes.pieces import Triangles
+from preprocessing.scenes.mesh import Mesh, Pose, join, turned
+from preprocessing.scenes.pieces import Triangles, build
+from preprocessing.scenes.vectors import Floats, cross, unit
 
 # Cityscapes labelIds (cityscapesScripts, helpers/labels.py; ids 1, 4, 5 and 14 are void in every label set).
 EGO_VEHICLE, STATIC, DYNAMIC, ROAD, SIDEWALK = 1, 4, 5, 7, 8

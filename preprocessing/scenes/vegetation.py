@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, given, join, lump, sphere_points, tube
+from preprocessing.scenes.mesh import Mesh, Pose, ellipsoid, given, join, lump, sphere_points, tube
 from preprocessing.scenes.pieces import Given
 from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage, pick, tinted
+from preprocessing.scenes.vectors import Floats
 
 _LEAVES: tuple[Colour, ...] = (
     (0.085, 0.16, 0.035),

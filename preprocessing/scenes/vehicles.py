@@ -125,7 +125,10 @@ def _car_details(
     front, rear = length / 2, -length / 2
     lamp, tail = bonnet - 0.22, belt - 0.2
     sides = (-1, 1)
-    actor.add([slab([0.16, 0.32, 0.13], [front - 0.09, y * (half - 0.27), lamp]) for y in sides], HEADLIGHT if moving else HEADLIGHT_OFF)
+    actor.add(
+        [slab([0.16, 0.32, 0.13], [front - 0.09, y * (half - 0.27), lamp]) for y in sides],
+        HEADLIGHT if moving else HEADLIGHT_OFF,
+    )
     braking = moving and rng.random() < 0.35
     tails = [slab([0.14, 0.2, 0.2], [rear + 0.055, y * (half - 0.2), tail]) for y in sides]
     actor.add(tails, BRAKELIGHT if braking else TAILLIGHT if moving else TAILLIGHT_OFF)

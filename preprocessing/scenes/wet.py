@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.scenes.mesh import Floats, dot, unit
 from preprocessing.scenes.noise import clamped, layered
+from preprocessing.scenes.vectors import Floats, dot, unit
 
 DARKER = np.float32(0.5)
 """Albedo of wet ground, as a share of its dry one (Lekner and Dorf 1988 give about half for asphalt)."""
