@@ -28,19 +28,22 @@ def add_event(plan: Plan, name: str) -> None:
 def _stepping_out(plan: Plan) -> None:
     """People step onto the road from between parked cars, one to three places of it (person)."""
     street, rng = plan.street, plan.rng
-    for _ in range(int(rng.integers(1, 4))):
-        side, s = (1 if plan.chance(0.7) else -1), float(rng.uniform(8, 28))
-        if street.in_junction(s, 10):
-            continue
+    places = int(rng.integers(1, 4))
+    for _ in range(12 * places):
+        side, s = (1 if plan.chance(0.7) else -1), float(rng.uniform(8, 24))
         bay = street.side(side).parking
-        t = side * (street.kerb(side) - (1.05 if bay else 0.95))
-        facing = 0.0 if side > 0 else np.pi
+        step = side * (street.lane_edge(side) - float(rng.uniform(-0.5, 0.9)) - (0.0 if bay else 2.0))
+        if street.in_junction(s, 10) or not plan.claim(s, step, 0.9, 0.7):
+            continue
+        t, facing = side * (street.kerb(side) - (1.05 if bay else 0.95)), 0.0 if side > 0 else np.pi
         for ahead in (-3.4, 3.4):
             if plan.claim(s + ahead, t, 5.6, 2.0):
                 vehicles.add_car(plan.stage, rng, street.pose(s + ahead, t, 0.0, facing), moving=False)
-        step = side * (street.lane_edge(side) - float(rng.uniform(-0.6, 0.9)) - (0.0 if bay else 2.0))
         turn = side * np.pi / 2 + rng.normal(0, 0.2)  # towards the middle of the road
-        people.add_person(plan.stage, rng, street.upright(s + rng.uniform(-0.3, 0.3), step, 0.0, turn))
+        people.add_person(plan.stage, rng, street.upright(s, step, 0.0, turn))
+        places -= 1
+        if not places:
+            return
 
 
 def _fallen_load(plan: Plan) -> None:
