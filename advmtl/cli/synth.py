@@ -107,7 +107,7 @@ def _densities(text: str) -> tuple[tuple[str, float], ...]:
 
 def _coverage_table(coverage: dict[str, Any]) -> Table:
     table = Table(title=f"What {coverage['frames']} pairs show")
-    for heading in ("class", "pixels", "pairs", "instances", "25, 50, 75 % nearer than [m]"):
+    for heading in ("class", "pixels", "pairs", "instances", "25, 50, 75 % nearer, m"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for name, found in coverage["classes"].items():
         things, metres = found["instances"], found["distance_quartiles_m"]
