@@ -23,8 +23,9 @@ from advmtl.cli.own_files import OwnFiles
 from advmtl.cli.rectify import rectify
 from advmtl.cli.report import report
 from advmtl.cli.restyle import restyle
-from advmtl.cli.stereo import preprocess, quality, synth
+from advmtl.cli.stereo import preprocess, quality
 from advmtl.cli.stream import benchmark, infer
+from advmtl.cli.synth import synth
 from advmtl.cli.train import compare, train
 from advmtl.cli.tune import probe, tune
 from advmtl.cli.weather import weather

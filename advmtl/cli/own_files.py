@@ -140,7 +140,7 @@ WRITES: dict[str, dict[str, Written]] = {
 
 
 READS: dict[str, tuple[str, ...]] = {
-    "synth": (),
+    "synth": ("density", "camera"),
     "weather": ("source",),
     "restyle": ("source", "like", "model", "features", "style"),
     "inspect": ("sources", "classes"),

@@ -1,4 +1,4 @@
-"""The commands `synth`, `preprocess` and `quality`. They need `preprocessing` alone."""
+"""The commands `preprocess` and `quality`. They need `preprocessing` alone."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,49 +11,6 @@ from advmtl.cli.options import Alpha, LabelsOn, PairTolerance, Workers, size_of
 from preprocessing.ground import EXIT_BAD_INPUT, EXIT_SKIPPED
 
 _LISTED = 20
-
-
-def synth(
-    out: Annotated[Path, typer.Argument(help="Folder for the new set.")],
-    scenes: Annotated[int, typer.Option(min=1, help="Stereo pairs to make.")] = 200,
-    size: Annotated[str, typer.Option(help="Picture size, WIDTHxHEIGHT [px].")] = "512x256",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
-    workers: Workers = 2,
-    val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
-    hfov_deg: Annotated[
-        str | None, typer.Option("--hfov-deg", help="Field of view from side to side, 50 or 48:56 [degrees]; 49 ± 2.")
-    ] = None,
-    camera_height: Annotated[
-        str | None, typer.Option("--camera-height", help="Of the lens above the road, 1.4 or 1.2:2.5 [m]; 1.2:1.55.")
-    ] = None,
-    pitch_deg: Annotated[
-        str | None, typer.Option("--pitch-deg", help="Of the camera, downwards, 3 or -2:6 [degrees]; 0.7 ± 0.7.")
-    ] = None,
-) -> None:
-    """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
-
-    The same seed gives the same streets through any lens and from any height; LEAST:MOST is drawn scene by scene.
-
-    Examples:
-
-    advmtl synth data/synth --scenes 200 --size 512x256 --seed 1 --workers 2
-
-    advmtl synth data/tele --scenes 50 --seed 7 --hfov-deg 30 --camera-height 2.2 --pitch-deg 4
-    """
-    from preprocessing.scenes import Mounting, generate, span_of
-
-    asked = {"hfov_deg": hfov_deg, "camera_height_m": camera_height, "pitch_deg": pitch_deg}
-    mounting = Mounting(**{name: span_of(text, name) for name, text in asked.items() if text is not None})
-    summary = generate(out, scenes, size_of(size), seed, workers, val_fraction=val_fraction, mounting=mounting)
-    if summary.note:
-        Console(soft_wrap=True, emoji=False).print(f"[yellow]warning[/] {out}: {summary.note}", highlight=False)
-    classes = ", ".join(f"{name} {count}" for name, count in summary.class_frames.items())
-    Console(soft_wrap=True, emoji=False).print(
-        f"{summary.train} train and {summary.val} val pairs in {out}; "
-        f"{summary.made} made now in {summary.seconds:.1f} s\n"
-        f"pairs with each class: {classes}\nnext: advmtl preprocess {out}",
-        highlight=False,
-    )
 
 
 def preprocess(

@@ -16,6 +16,7 @@ from advmtl.data.index import index_source, index_with_strays, missing_label, so
 from advmtl.data.label_budget import hidden_by_budget, keep_labels, list_changed, record_budget
 from advmtl.data.lenses import Lenses, doubt_lenses, doubt_untold, shown_lenses
 from advmtl.data.rare_frames import class_probabilities, class_shares
+from advmtl.data.sampling import EpochSampler
 from advmtl.data.survey import Labels, Survey, survey_data, survey_val
 from advmtl.data.weather import TrainWeather, lens_of, scene_of
 

@@ -14,7 +14,7 @@ _DEEPEST = 4
 # These say how their own set was made.
 _OTHERS = {
     *("weather.json", "restyle.json", "restyle_figures.json"),
-    *("synth.json", "preprocess.json", "rectification.json"),
+    *("synth.json", "coverage.json", "preprocess.json", "rectification.json"),
 }
 _ARCHIVES = (".zip",)
 

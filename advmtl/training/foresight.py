@@ -9,9 +9,10 @@ from typing import Any, cast
 from rich.console import Console
 
 from advmtl.config import Config, Plan, measured, value_at
-from advmtl.data import Labels, Line, TrainLoader
+from advmtl.data import EpochSampler, Labels, Line, TrainLoader
 from advmtl.terms import Term
 from advmtl.training.class_counts import describe_classes
+from advmtl.training.idle_settings import drowned, idle
 from advmtl.training.loop import warn
 from advmtl.training.optimizers import highest_rate
 from advmtl.training.prepared import Prepared
@@ -20,10 +21,6 @@ from advmtl.training.weather import restyle_lines, weather_lines
 
 _LONG_WARM_UP = 0.25
 """Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
-
-
-_FEW_LABELLED = 0.4
-"""Of the frames drawn, where others have none: what labels teach then comes less often than it need."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,8 @@ class Foresight:
 
 def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
     """The plan of a training on these batches by so many processes."""
-    batches, settings = loader.batch_sampler.batches, config.train
+    sampler, settings = loader.batch_sampler, config.train
+    batches = sampler.batches
     steps, table = settings.steps(batches), {name: config.task_table[name] for name in config.tasks}
     epochs = math.ceil(steps / batches)
     own = [frozenset(name for name, task in table.items() if task.has(record)) for record in loader.dataset.records]
@@ -70,7 +68,7 @@ def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
         measurements=math.ceil(epochs / settings.evaluate_every_epochs),
         frames_per_step=config.data.batch_size * processes,
         labels=Counter(own),
-        labelled_share=loader.batch_sampler.share_drawn([bool(one) for one in own]),
+        labelled_share=sampler.share_drawn([bool(one) for one in own]) if isinstance(sampler, EpochSampler) else 1.0,
     )
 
 
@@ -87,7 +85,7 @@ def foresee(state: State, plan: Plan, prepared: Prepared | None = None) -> Fores
     found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
     found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
     found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
-    lines = [Line(text, doubtful=True) for text in (*found, *_idle(config, plan), *_drowned(config, plan))]
+    lines = [Line(text, doubtful=True) for text in (*found, *idle(config, plan), *drowned(config, plan))]
     lines += restyle_lines(config)
     lines += weather_lines(config, plan)
     lines += [] if prepared is None else [*prepared.lines, *map(Line, describe_classes(state))]
@@ -200,41 +198,6 @@ def _budget(config: Config, plan: Plan) -> list[str]:
             "lower it"
         )
     return found
-
-
-def _idle(config: Config, plan: Plan) -> list[str]:
-    """Settings that say nothing in this training, and change nothing of what is learnt."""
-    train, data, steps = config.train, config.data, plan.steps
-    found = []
-    if train.log_every > steps:
-        found.append(
-            f"train.log_every: {train.log_every}, and the training has {steps} steps: none is logged; lower it"
-        )
-    if train.patience is not None and train.patience >= plan.measurements:
-        found.append(
-            f"train.patience: {train.patience}, and the training is measured {plan.measurements} times, so it never "
-            "stops earlier; lower it, or train.evaluate_every_epochs"
-        )
-    if data.unlabelled_weight is not None and (data.label_budget == "all" or not _unlabelled_wanted(config)):
-        found.append(
-            "data.unlabelled_weight: says nothing without a data.label_budget and a part of partial that learns from "
-            "frames without labels; leave it out"
-        )
-    return found
-
-
-def _drowned(config: Config, plan: Plan) -> list[str]:
-    """More frames without any label than there should be beside those that teach what labels are."""
-    if plan.labelled_share >= _FEW_LABELLED or not _unlabelled_wanted(config) or not plan.labelled_share:
-        return []
-    return [
-        f"data.train: {plan.labelled_share:.0%} of the frames drawn have a label; give the sources with labels a "
-        "weight, as in cityscapes:streets:train,weight=4, so that about half have"
-    ]
-
-
-def _unlabelled_wanted(config: Config) -> bool:
-    return config.partial is not None and config.partial.needs_no_label
 
 
 def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:

@@ -42,6 +42,37 @@ def add_house(stage: Stage, rng: np.random.Generator, where: Pose, width: float,
     _relief(actor, rng, look, (width, storey, floors), -1 if side < 0 else 1)
 
 
+_HALLS: tuple[Colour, ...] = (
+    (0.4, 0.42, 0.44),
+    (0.5, 0.5, 0.47),
+    (0.2, 0.28, 0.36),
+    (0.36, 0.3, 0.24),
+    (0.3, 0.36, 0.32),
+)
+_GATES: tuple[Colour, ...] = ((0.25, 0.27, 0.3), (0.45, 0.12, 0.06), (0.1, 0.18, 0.3), (0.55, 0.5, 0.3))
+
+
+def add_hall(stage: Stage, rng: np.random.Generator, where: Pose, width: float, side: int) -> None:
+    """A hall of sheet metal with gates and a strip of windows; placed as a house."""
+    actor = stage.actor(BUILDING, where, width / 2)
+    depth, tall, out = rng.uniform(14, 24), rng.uniform(5, 10), -1 if side < 0 else 1
+    y0, y1 = (-depth, 0.0) if side > 0 else (0.0, depth)
+    actor.add(box([-width / 2, y0, -1.5], [width / 2, y1, tall]), Look("panel", pick(rng, _HALLS)))
+    actor.add(box([-width / 2, y0 - 0.1, tall], [width / 2, y1 + 0.1, tall + 0.4]), Look("metal", (0.3, 0.31, 0.32)))
+    gate, x = Look("awning", pick(rng, _GATES)), -width / 2 + rng.uniform(1.5, 4)
+    while x + 3.6 < width / 2:
+        front = sorted((0.0, out * 0.09))
+        actor.add(box([x, front[0], 0.1], [x + 3.4, front[1], 3.8]), gate)
+        bumper = sorted((0.0, out * 0.3))
+        actor.add(box([x - 0.25, bumper[0], 0.3], [x - 0.05, bumper[1], 1.0]), Look("plain", (0.5, 0.4, 0.03)))
+        x += rng.uniform(4.6, 8)
+    strip = sorted((0.0, out * 0.05))
+    actor.add(
+        box([-width * 0.42, strip[0], tall - 1.4], [width * 0.42, strip[1], tall - 0.7]),
+        Look("glass", (0.05, 0.07, 0.08)),
+    )
+
+
 def _roof(actor: Actor, rng: np.random.Generator, shape: tuple[float, float, float, float], pitched: bool) -> None:
     width, y0, y1, tall = shape
     half, middle = width / 2, (y0 + y1) / 2

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.ground import Camera
-from preprocessing.scenes import populate, roadside, vehicles
+from preprocessing.scenes import density, events, furniture, populate, roadside, vehicles
+from preprocessing.scenes.asked import AS_EVER, Asked
+from preprocessing.scenes.daylight import Light, draw_light
 from preprocessing.scenes.ground import build_ground
+from preprocessing.scenes.lamps import Lamp
 from preprocessing.scenes.layout import Street, plan_street
-from preprocessing.scenes.mesh import Floats
-from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
+from preprocessing.scenes.mounting import Mounting
 from preprocessing.scenes.stage import EGO_VEHICLE, Geometry, Placed, Stage
+from preprocessing.scenes.street_types import STREET_TYPES
 from preprocessing.sets import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
 
 # Every scene must show some of the rare classes: entry i mod len is drawn on top of what chance brings.
@@ -28,21 +31,6 @@ RARE: tuple[frozenset[str], ...] = (
     frozenset({"motorcycle", "wall"}),
     frozenset({"truck", "rider"}),
 )
-
-
-@dataclass(frozen=True)
-class Light:
-    """Sun, sky and air. Colours are linear RGB."""
-
-    sun: NDArray[np.float64]  # unit vector to the sun, world
-    sun_colour: Floats
-    sky_colour: Floats  # at the zenith; also what shadows are lit by
-    horizon_colour: Floats
-    haze_per_m: float
-    clouds: float  # share of the sky, 0..1
-    exposure: float
-    noise: float  # sensor noise, grey levels
-    tint: Floats  # white balance
 
 
 @dataclass(frozen=True)
@@ -64,34 +52,8 @@ class Scene:
     rig: Rig
     placed: tuple[Placed, ...]
     seed: int
-
-
-def _light(rng: np.random.Generator) -> Light:
-    weather = str(rng.choice(["clear", "cloudy", "overcast", "low"], p=[0.5, 0.2, 0.15, 0.15]))
-    height = np.radians(rng.uniform(12, 25) if weather == "low" else rng.uniform(28, 62))
-    bearing = rng.uniform(0, 2 * np.pi)
-    sun = np.array([np.cos(height) * np.sin(bearing), np.cos(height) * np.cos(bearing), np.sin(height)])
-    warm = np.clip((np.radians(40) - height) / np.radians(30), 0, 1)
-    strength = {"clear": 3.4, "cloudy": 2.3, "overcast": 0.12, "low": 2.9}[weather]
-    sun_colour = strength * np.array([1.0, 0.95 - 0.17 * warm, 0.86 - 0.42 * warm])
-    blue = {"clear": 0.85, "cloudy": 0.5, "overcast": 0.05, "low": 0.6}[weather]
-    sky = np.array([0.62, 0.65, 0.68]) * (1 - blue) + np.array([0.16, 0.34, 0.72]) * blue
-    horizon = (np.array([0.84, 0.88, 0.93]) + np.array([-0.1, 0.0, 0.1]) * blue) * (1 - 0.25 * warm) + np.array(
-        [0.25, 0.1, -0.08]
-    ) * warm
-    haze = float(rng.choice([0.0006, 0.0015, 0.0035, 0.008], p=[0.42, 0.33, 0.18, 0.07]))
-    bright = {"clear": 0.8, "cloudy": 0.92, "overcast": 1.4, "low": 1.0}[weather]
-    return Light(
-        sun=sun,
-        sun_colour=sun_colour.astype(np.float32),
-        sky_colour=sky.astype(np.float32),
-        horizon_colour=horizon.astype(np.float32),
-        haze_per_m=haze * float(rng.uniform(0.7, 1.3)),
-        clouds={"clear": 0.25, "cloudy": 0.6, "overcast": 1.0, "low": 0.4}[weather],
-        exposure=bright * float(rng.uniform(0.85, 1.15)),
-        noise=float(rng.uniform(0.6, 2.0)),
-        tint=rng.normal(1, 0.03, 3).astype(np.float32),
-    )
+    lamps: tuple[Lamp, ...] = ()
+    wet: bool = False
 
 
 def _rig(
@@ -105,13 +67,15 @@ def _rig(
     width, height = size
     zoom = float(rng.uniform(0.96, 1.04))
     focal = mounting.focal_px(width, (zoom - 0.96) / 0.08) or DEFAULT_FOCAL_PX * width / DEFAULT_WIDTH_PX * zoom
+    apart = float(rng.uniform(0.96, 1.04))
     camera = Camera(
-        baseline_m=round(DEFAULT_BASELINE_M * float(rng.uniform(0.96, 1.04)), 6),
+        baseline_m=round(DEFAULT_BASELINE_M * apart, 6),
         fx_px=round(focal, 4),
         fy_px=round(focal, 4),
         u0_px=round((width - 1) / 2 + float(rng.uniform(-0.02, 0.02)) * width, 4),
         v0_px=round((height - 1) / 2 + float(rng.uniform(-0.03, 0.03)) * height, 4),
     )
+    camera = mounting.camera(camera, (apart - 0.96) / 0.08)
     drawn = float(rng.uniform(1.2, 1.55))
     above = mounting.height_m(drawn, (drawn - 1.2) / 0.35)
     where = street.pose(0.0, ego_t, above)
@@ -124,14 +88,32 @@ def _rig(
     return Rig(camera, where.offset, np.stack([-left, -up, forward])), above - drawn
 
 
-def compose(seed: int, index: int, size: tuple[int, int], mounting: Mounting = AS_CITYSCAPES) -> Scene:
+_THEMES = (("city", 0.5), ("suburb", 0.28), ("avenue", 0.22))
+
+
+def street_type(seed: int, index: int, asked: Asked = AS_EVER) -> str:
+    """The type of street of a scene, without making it."""
+    return _drawn_type(_stream(seed, index), asked)
+
+
+def _stream(seed: int, index: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, index]))
+
+
+def _drawn_type(rng: np.random.Generator, asked: Asked) -> str:
+    types = asked.streets or _THEMES
+    weights = np.array([weight for _, weight in types])
+    return str(rng.choice([name for name, _ in types], p=weights / weights.sum()))
+
+
+def compose(seed: int, index: int, size: tuple[int, int], asked: Asked = AS_EVER) -> Scene:
     """Scene `index` of the set with this seed, for images of (width, height); the same whoever asks.
 
-    Another mounting sees the same street from the same place on the road.
+    Another mounting, light or wetness sees the same street from the same place on the road.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    wanted = RARE[index % len(RARE)]
-    theme = str(rng.choice(["city", "suburb", "avenue"], p=[0.5, 0.28, 0.22]))
+    rng = _stream(seed, index)
+    theme = _drawn_type(rng, asked)
+    wanted = RARE[index % len(RARE)] & STREET_TYPES[theme].wanted
     street = plan_street(rng, rails="tram" in wanted, theme=theme, wanted=wanted)
     stage = Stage()
     right = [lane for lane in street.lanes() if lane[0] > 0]
@@ -139,22 +121,40 @@ def compose(seed: int, index: int, size: tuple[int, int], mounting: Mounting = A
     autumn = bool(rng.random() < 0.2)
     build_ground(stage, street, _ground_colours(rng))
     plan = populate.Plan(stage, street, rng, wanted)
-    roadside.add_plots(plan, autumn)
-    roadside.add_backdrop(plan, autumn)
-    roadside.add_signals(plan)
-    populate.add_traffic(plan, ego_t)
-    populate.add_parked(plan)
-    roadside.add_signs(plan)
-    roadside.add_lamps(plan)
-    roadside.add_street_trees(plan, autumn)
-    populate.add_kerbside(plan)
-    populate.add_pedestrians(plan)
-    rig, raised = _rig(rng, street, ego_t, size, mounting)
-    light = _light(rng)
+    _fill(plan, ego_t, autumn)
+    rig, raised = _rig(rng, street, ego_t, size, asked.mounting)
+    light = draw_light(rng, asked.light)
     if rng.random() < 0.3:  # it is raised with the camera: a bonnet as high as the lens would hide the street
         vehicles.add_bonnet(stage, rng, street.pose(0.0, ego_t, raised), EGO_VEHICLE)
     scene_seed = int(rng.integers(1 << 30))
-    return Scene(stage.finish(), street, light, rig, tuple(stage.placed), scene_seed)
+    # What is asked for beyond the street draws from a stream of its own, so that the street stays as it is.
+    extra = replace(plan, rng=np.random.default_rng(np.random.SeedSequence([seed, index, 1])))
+    if asked.events:
+        events.add_event(extra, asked.events[index % len(asked.events)])
+    density.add_more(extra, ego_t, autumn, dict(asked.density))
+    density.thin_out(extra, dict(asked.density))
+    lamps = (*stage.lamps, vehicles.headlights(street.pose(0.0, ego_t), 2.2, 0.65)) if light.lamps else ()
+    furniture.add_bulbs(stage, list(lamps))
+    street = replace(street, lamps=light.lamps)
+    return Scene(stage.finish(), street, light, rig, tuple(stage.placed), scene_seed, lamps, asked.wet)
+
+
+def _fill(plan: populate.Plan, ego_t: float, autumn: bool) -> None:
+    """Put everything on a street; the order is part of the picture."""
+    roadside.add_plots(plan, autumn)
+    roadside.add_backdrop(plan, autumn)
+    if plan.street.kind.signals:
+        roadside.add_signals(plan)
+    populate.add_traffic(plan, ego_t)
+    populate.add_parked(plan)
+    roadside.add_signs(plan)
+    if plan.street.kind.lamps:
+        roadside.add_lamps(plan)
+    if plan.street.kind.trees:
+        roadside.add_street_trees(plan, autumn)
+    if plan.street.kind.walkers:
+        populate.add_kerbside(plan)
+        populate.add_pedestrians(plan)
 
 
 def _ground_colours(rng: np.random.Generator) -> dict[str, tuple[float, float, float]]:

@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from preprocessing.scenes.lamps import Lamp, street_lamp
 from preprocessing.scenes.layout import Street
 from preprocessing.scenes.mesh import Mesh, Pose, box, ellipsoid, flat, pose, slab, tube
 from preprocessing.scenes.stage import (
     FENCE,
+    GUARD_RAIL,
     POLE,
     STATIC,
     TRAFFIC_LIGHT,
@@ -46,6 +48,15 @@ def add_lamp(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) ->
     post = [tube([0, 0, 0], [0, 0, 1.1], 0.12), tube([0, 0, 1.0], [0, 0, tall], 0.085, 0.06)]
     post += [tube([0, 0, tall - 0.05], [0, reach, tall + 0.35], 0.05)]
     actor.add([*post, slab([0.26, 0.7, 0.12], [0, reach + 0.25, tall + 0.38])], look)
+    stage.lamps.append(street_lamp(where, (0, reach + 0.25, tall + 0.31)))
+
+
+def add_bulbs(stage: Stage, lamps: list[Lamp]) -> None:
+    """What can be seen of street lamps that are lit: a bright pane under each head (class pole, as the lamp)."""
+    for lamp in lamps:
+        if lamp.aim[2] < -0.9:
+            actor = stage.actor(POLE, pose(*lamp.place), 0.2)
+            actor.add(slab([0.3, 0.3, 0.03], [0, 0, -0.02]), Look("glow", (1.0, 0.85, 0.6), (1.5,)))
 
 
 def add_post(stage: Stage, rng: np.random.Generator, where: Pose, look: Look) -> None:
@@ -138,6 +149,28 @@ def add_bin(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
         )
     else:
         actor.add(box([-0.65, -0.4, 0.1], [0.65, 0.4, 1.2], -0.06), Look("plain", (0.04, 0.09, 0.05)))
+
+
+def add_guard_rail(stage: Stage, street: Street, span: tuple[float, float], t: float) -> None:
+    """A crash barrier of steel (class guard rail: void among the 19)."""
+    look = Look("metal", (0.36, 0.37, 0.38))
+    for a, b in _pieces(span, 4.0):
+        where, length = _along(street, a, b, t)
+        actor = stage.actor(GUARD_RAIL, where, 0.2)
+        beam = [slab([length, 0.05, 0.12], [length / 2, y, z]) for y, z in ((0.04, 0.5), (0.04, 0.68), (0.0, 0.59))]
+        actor.add([*beam, box([-0.05, -0.06, -0.5], [0.05, 0.0, 0.7])], look)
+
+
+def add_noise_barrier(
+    stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float
+) -> None:
+    """A tall wall of panels along a fast road (class wall)."""
+    tall, look = rng.uniform(2.5, 4.5), Look("panel", tinted((0.3, 0.36, 0.3), rng.uniform(0.7, 1.3, 3)))
+    for a, b in _pieces(span, 5.0):
+        where, length = _along(street, a, b, t)
+        actor = stage.actor(WALL, where, 0.3)
+        actor.add(box([0, -0.08, -0.6], [length, 0.08, tall]), look)
+        actor.add(box([-0.12, -0.15, -0.6], [0.12, 0.15, tall + 0.05]), Look("metal", (0.25, 0.26, 0.26)))
 
 
 def add_wall(stage: Stage, rng: np.random.Generator, street: Street, span: tuple[float, float], t: float) -> None:

@@ -62,11 +62,12 @@ def surface_at(street: Street, s: float, t: float) -> str:
     if out < street.frontage(side):
         return "walk"
     plot = _plot_at(street, side, s)
-    if plot is None or plot.kind == "houses":
-        return "walk" if out < street.frontage(side) + 8 and street.theme == "city" else "park"
+    if plot is None or plot.kind in ("houses", "works"):
+        return "walk" if out < street.frontage(side) + 8 and street.theme in _PAVED else "park"
     return "park"
 
 
+_PAVED = ("city", "plaza", "industrial")
 _LOOKS = {"road": "asphalt", "walk": "paving", "verge": "grass", "park": "grass"}
 _LABELS = {"road": ROAD, "walk": SIDEWALK, "verge": TERRAIN, "park": TERRAIN}
 

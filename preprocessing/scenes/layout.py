@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.scenes.mesh import Pose, pose
+from preprocessing.scenes.street_types import STREET_TYPES, StreetType
 
 Station = float | NDArray[np.float64]
 NEAR, FAR = -14.0, 168.0
@@ -22,7 +24,7 @@ class Plot:
     side: int
     start: float
     end: float
-    kind: str  # houses | park | wall | fence | open
+    kind: str  # houses | park | wall | fence | open | works | rail | barrier
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,14 @@ class Street:
     plots: tuple[Plot, ...]
     rails: bool
     one_way: bool
-    theme: str  # city | suburb | avenue
+    theme: str  # a key of STREET_TYPES
     seed: int
+    lamps: float = 0.0  # strength of lamps and lit windows, 0 by day
+
+    @property
+    def kind(self) -> StreetType:
+        """What makes its type."""
+        return STREET_TYPES[self.theme]
 
     def side(self, side: int) -> Side:
         """The left (-1) or the right (+1) side."""
@@ -106,6 +114,7 @@ class Street:
         return pose(x, y, z, np.pi / 2 - float(self.heading_at(s)) + turn, 0.0, scale)
 
 
+@cache
 def _stations() -> NDArray[np.float64]:
     return np.arange(NEAR, FAR + _STEP / 2, _STEP)
 
@@ -128,14 +137,14 @@ def _centre_line(rng: np.random.Generator) -> tuple[NDArray[np.float64], ...]:
 
 
 def _plots(rng: np.random.Generator, side: int, junction: tuple[float, float] | None, theme: str) -> list[Plot]:
-    odds = {"city": [0.72, 0.1, 0.08, 0.08, 0.02], "suburb": [0.45, 0.2, 0.12, 0.18, 0.05]}
-    odds["avenue"] = [0.45, 0.35, 0.08, 0.08, 0.04]
+    kinds = [kind for kind, _ in STREET_TYPES[theme].plots]
+    odds = [share for _, share in STREET_TYPES[theme].plots]
     plots, s = [], NEAR
     while s < FAR - 8:
         end = min(s + rng.uniform(18, 55), FAR)
         if junction is not None and s < junction[0] - 3 < end + 8:
             end = junction[0] - 3
-        kind = str(rng.choice(["houses", "park", "wall", "fence", "open"], p=odds[theme]))
+        kind = str(rng.choice(kinds, p=odds))
         plots.append(Plot(side, s, end, kind))
         s = end
         if junction is not None and abs(s - (junction[0] - 3)) < 0.01:
@@ -144,29 +153,36 @@ def _plots(rng: np.random.Generator, side: int, junction: tuple[float, float] | 
 
 
 def _side(rng: np.random.Generator, theme: str) -> Side:
-    parking = 2.2 if rng.random() < 0.55 else 0.0
+    kind = STREET_TYPES[theme]
+    parking = 2.2 if rng.random() < 0.55 and kind.parking else 0.0
+    if kind.walk is not None:
+        wide = kind.verge or (0.0, 1.0)
+        return Side(parking, float(rng.uniform(*wide)), float(rng.uniform(*kind.walk)))
     verge = float(rng.uniform(0.8, 2.4)) if rng.random() < (0.25 if theme == "city" else 0.5) else 0.0
     return Side(parking, verge, float(rng.uniform(1.8, 4.2)))
 
 
 def plan_street(rng: np.random.Generator, *, rails: bool, theme: str, wanted: frozenset[str]) -> Street:
-    """A random street; `rails` lays tram tracks in the inner lanes, `theme` is city, suburb or avenue.
+    """A random street; `rails` lays tram tracks in the inner lanes, `theme` is a key of STREET_TYPES.
 
     A "wall" or "fence" in `wanted` puts one on a plot that can be seen.
     """
     heading, x, y, z = _centre_line(rng)
     junction = None
-    if rng.random() < 0.5:
+    kind = STREET_TYPES[theme]
+    if rng.random() < 0.5 and kind.junctions:
         start = float(rng.uniform(16, 62))
         junction = (start, start + float(rng.uniform(7, 13)))
     many = rng.random() < (0.45 if theme == "avenue" else 0.15) or rails
     lanes_right = 2 if many else 1
     lanes_left = 2 if (many and rng.random() < 0.6) or rails else 1
+    if kind.lanes is not None:
+        lanes_right, lanes_left = kind.lanes
     plots = _plots(rng, -1, junction, theme) + _plots(rng, 1, junction, theme)
-    for kind in sorted(wanted & {"wall", "fence"}):
+    for called in sorted(wanted & {"wall", "fence"}):
         seen = [k for k, plot in enumerate(plots) if plot.start < 40 and plot.end > 14]
         k = seen[int(rng.integers(len(seen)))]
-        plots[k] = replace(plots[k], kind=kind)
+        plots[k] = replace(plots[k], kind=called)
     return Street(
         heading=heading,
         x=x,

@@ -1,39 +1,33 @@
-"""Textures of built surfaces: facades, roofs, walls, road, paving, grass; rules as in textures.py."""
+"""Textures of built surfaces: facades, roofs, walls; rules as in textures.py."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from preprocessing.scenes.bodywork import BODYWORK
+from preprocessing.scenes.ground_textures import GROUND, courses
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats, rgb
-from preprocessing.scenes.noise import hashed, layered, noise
-from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, _mix, _shade, band
-
-
-def _courses(p: Points, length: float, height: float, joint: float) -> tuple[Floats, Floats]:
-    """Brick bond: the share of mortar and a random number per brick."""
-    row = np.floor(p.v / height)
-    x = p.u / length + 0.5 * np.mod(row, 2)
-    seen = np.clip(1.2 * height / p.size - 0.6, 0, 1)
-    inside = band(np.mod(p.v, height), joint / 2, height - joint / 2, joint / 2)
-    inside = inside * band(np.mod(x, 1) * length, joint / 2, length - joint / 2, joint / 2)
-    return (1 - inside) * seen, (hashed(x, row, p.seed) - 0.5) * seen
+from preprocessing.scenes.noise import clamped, hashed, layered, noise
+from preprocessing.scenes.textures import GRAIN, MATERIALS, Finish, Points, Texture, band, mixed, mixed_at, shaded
+from preprocessing.scenes.vectors import Floats, rgb
 
 
 def brick(p: Points, street: Street) -> Finish:
     """Brickwork with stains."""
-    mortar, tone = _courses(p, 0.25, 0.083, 0.014)
+    mortar, tone = courses(p, 0.25, 0.083, 0.014)
     stain = p.noise({3.1: 0.1, 1.1: 0.12, 0.4: 0.12, 0.15: 0.1})
-    return Finish(_mix(_shade(p.colour, 1 + 0.5 * tone + stain), [0.36, 0.33, 0.29], mortar * 0.6))
+    return Finish(mixed(shaded(p.colour, 1 + 0.5 * tone + stain), [0.36, 0.33, 0.29], mortar * 0.6))
 
 
 def stone(p: Points, street: Street) -> Finish:
     """Squared rubble."""
     wobble = 0.05 * noise(p.u, p.v, 0.5)
     moved = Points(p.local, p.u + wobble, p.v + wobble, p.axis, p.colour, p.params, p.seed, p.size)
-    joint, tone = _courses(moved, 0.55, 0.3, 0.03)
+    joint, tone = courses(moved, 0.55, 0.3, 0.03)
     return Finish(
-        _shade(
+        shaded(
             p.colour,
             (1 + 0.7 * tone + p.noise({2.1: 0.1, 0.5: 0.12, 0.15: 0.14, 0.05: 0.1})) * (1 - 0.5 * joint),
         )
@@ -43,9 +37,9 @@ def stone(p: Points, street: Street) -> Finish:
 def concrete(p: Points, street: Street) -> Finish:
     """Cast panels, streaked by rain."""
     streaks = layered(p.u * 2.2, p.v * 0.25, {0.9: 0.1, 0.3: 0.12}, p.size * 2)
-    seam = band(np.mod(p.u, 2.4), 0, 0.03, 0.02) * np.clip(0.06 / p.size, 0, 1)
+    seam = band(np.mod(p.u, 2.4), 0, 0.03, 0.02) * clamped(0.06 / p.size, 0, 1)
     return Finish(
-        _shade(p.colour, (1 + streaks + p.noise({1.5: 0.1, 0.5: 0.1, 0.16: 0.09, 0.05: 0.08})) * (1 - 0.5 * seam))
+        shaded(p.colour, (1 + streaks + p.noise({1.5: 0.1, 0.5: 0.1, 0.16: 0.09, 0.05: 0.08})) * (1 - 0.5 * seam))
     )
 
 
@@ -53,11 +47,11 @@ def roof(p: Points, street: Street) -> Finish:
     """Tiles in rows."""
     row = np.floor(p.v / 0.32)
     tone = hashed(p.u / 0.24, row, p.seed) - 0.5
-    edge = band(np.mod(p.v, 0.32), 0, 0.05, 0.04) * np.clip(0.2 / p.size, 0, 1)
+    edge = band(np.mod(p.v, 0.32), 0, 0.05, 0.04) * clamped(0.2 / p.size, 0, 1)
     return Finish(
-        _shade(
+        shaded(
             p.colour,
-            (1 + 0.5 * tone * np.clip(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12})) * (1 - 0.35 * edge),
+            (1 + 0.5 * tone * clamped(0.2 / p.size, 0, 1) + p.noise({2.3: 0.14, 0.6: 0.12})) * (1 - 0.35 * edge),
         )
     )
 
@@ -69,11 +63,11 @@ def facade(p: Points, street: Street) -> Finish:
     z = p.local[:, 2]
     column, floor = np.floor(across / bay), np.floor(z / storey)
     x, h = (across / bay - column) * bay, z - floor * storey
-    soft = np.clip(p.size, 0.02, 0.4)
-    wall = _wall(p, style, h, storey, soft)
-    style = np.floor(style)
-    wide = bay * (0.2 + 0.14 * hashed(style, 1))
-    sill, head = storey * (0.22 + 0.12 * hashed(style, 2)), storey * (0.8 + 0.08 * hashed(style, 3))
+    soft = clamped(p.size, 0.02, 0.4)
+    albedo = _wall(p, style, h, storey, soft)
+    drawn = _styles()[:, style.astype(np.int64)]
+    wide = bay * (0.2 + 0.14 * drawn[1])
+    sill, head = storey * (0.22 + 0.12 * drawn[2]), storey * (0.8 + 0.08 * drawn[3])
     ground = (floor == 0) & (p.axis == 1)
     door = ground & (hashed(column, p.seed, 5) < 0.22)
     wide = np.where(ground & (shop > 0), bay * 0.44, np.where(door, np.minimum(bay * 0.3, 0.62), wide))
@@ -83,135 +77,88 @@ def facade(p: Points, street: Street) -> Finish:
     blind_wall = (p.axis == 2) | (floor < 0) | (z > tall - 0.45) | ((p.axis == 0) & (hashed(column, p.seed, 9) < 0.5))
     hole = band(h, sill, head, soft) * band(off, -1, wide, soft) * ~blind_wall
     frame = band(h, sill - 0.12, head + 0.12, soft) * band(off, -1, wide + 0.12, soft) * ~blind_wall
-    frame_tone = np.where(hashed(style, 4) < 0.6, 0.62, 0.16)[:, None] * np.ones(3, np.float32)
-    albedo = _mix(wall, frame_tone.astype(np.float32), frame * 0.8)
-    pane = _pane(p, np.stack([column, floor, x - bay / 2, h, sill, head, wide], 1).astype(np.float32), soft)
-    pane = np.where(door[:, None] & (shop < 1)[:, None], _door(p, style), pane)
-    albedo = _mix(albedo, pane, hole)
+    tone = np.where(drawn[4] < 0.6, np.float32(0.62), np.float32(0.16))
+    albedo = mixed(albedo, tone[:, None], frame * 0.8)
+    cell = np.stack([column, floor, x - bay / 2, h, sill, head, wide]).astype(np.float32)
+    albedo = _with_openings(p, albedo, (hole, door & (shop < 1), cell, soft))
     board = band(h, storey * 0.78, storey * 0.97, soft) * ground * (shop > 0) * ~blind_wall
-    albedo = _mix(albedo, _signboard(p, across, h), board)
+    if (rows := np.flatnonzero(board)).size:
+        albedo = mixed_at(albedo, rows, _signboard(p.at(rows), across[rows], h[rows]), board[rows])
     shadow = band(h, head - 0.16, head, 0.1) * hole
-    return Finish(_shade(albedo, 1 - 0.55 * shadow), 0.22 * hole * ~door)
+    albedo = shaded(albedo, 1 - 0.55 * shadow)
+    if not street.lamps:
+        return Finish(albedo, 0.22 * hole * ~door)
+    lit = (hole * ~door * ~(ground & (shop > 0) & (hashed(p.seed, 16) < 0.4))).astype(np.float32)
+    lit *= hashed(column, floor, p.seed, 15) < np.where(ground & (shop > 0), 0.8, 0.3)
+    room = rgb(0.55, 0.4, 0.22)[:, None] * (0.35 + 0.65 * hashed(column, floor, p.seed, 17))
+    return Finish(mixed(albedo, room.T + 0.6 * albedo, lit), 0.22 * hole * ~door, 0.9 * street.lamps * lit)
+
+
+@cache
+def _styles() -> Floats:
+    """`hashed(style, k)` of every style of house, at [k, style]."""
+    return np.stack([hashed(np.arange(1 << 12), k) for k in range(7)])
+
+
+def _with_openings(p: Points, albedo: Floats, opening: tuple[Floats, Floats, Floats, Floats]) -> Floats:
+    """Panes and doors where there are holes; a point without one costs nothing."""
+    hole, door, cell, soft = opening
+    rows = np.flatnonzero(hole)
+    if not rows.size:
+        return albedo
+    inside = p.at(rows)
+    pane = _pane(inside, cell[:, rows], soft[rows])
+    if (doors := np.flatnonzero(door[rows])).size:
+        pane[doors] = _door(inside.at(doors), np.floor(inside.params[doors, 4]))
+    return mixed_at(albedo, rows, pane, hole[rows])
 
 
 def _wall(p: Points, style: Floats, h: Floats, storey: Floats, soft: Floats) -> Floats:
-    mortar, tone = _courses(p, 0.26, 0.09, 0.016)
-    bricks = np.mod(style, 1) > 0.25
     stain = p.noise({4.5: 0.07, 1.6: 0.08, 0.5: 0.08, 0.16: 0.08, 0.055: 0.07})
     drip = layered(p.u * 1.6, p.v * 0.16, {0.9: 0.07, 0.35: 0.06}, p.size * 2)
-    albedo = _shade(p.colour, 1 + stain + drip + np.where(bricks, 0.5 * tone, 0))
-    albedo = _mix(albedo, [0.36, 0.33, 0.29], np.where(bricks, 0.5 * mortar, 0).astype(np.float32))
-    course = band(h, storey - 0.14, storey, soft) * (hashed(np.floor(style), 6) < 0.6)
+    tone, mortar = np.zeros_like(stain), np.zeros_like(stain)
+    if (bricks := np.flatnonzero(np.mod(style, 1) > 0.25)).size:
+        share, brightness = courses(p.at(bricks), 0.26, 0.09, 0.016)
+        mortar[bricks], tone[bricks] = 0.5 * share, 0.5 * brightness
+    albedo = mixed(shaded(p.colour, 1 + stain + drip + tone), [0.36, 0.33, 0.29], mortar)
+    course = band(h, storey - 0.14, storey, soft) * (_styles()[6][style.astype(np.int64)] < 0.6)
     base = band(p.local[:, 2], -9, 0.55, soft)
-    return _shade(albedo, (1 + 0.25 * course) * (1 - 0.35 * base))
+    return shaded(albedo, (1 + 0.25 * course) * (1 - 0.35 * base))
 
 
 def _pane(p: Points, cell: Floats, soft: Floats) -> Floats:
     """What is seen in a window: dark room or sky, curtains, blinds, glazing bars."""
-    column, floor, x, h, sill, head, wide = cell.T
+    column, floor, x, h, sill, head, wide = cell
     luck = hashed(column, floor, p.seed, 11)
     up = (h - sill) / np.maximum(head - sill, 0.1)
     room = 0.03 + 0.12 * hashed(column, floor, p.seed, 12) * up + 0.02 * p.noise({1.1: 1.0, 0.35: 0.8, 0.12: 0.5})
-    albedo = np.clip(room, 0.01, 1)[:, None] * rgb(0.85, 0.95, 1.1)
-    folds = 0.42 * (1 + layered(p.u * 3, p.v * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size * 2))
+    albedo = _tints(clamped(room, 0.01, 1), (0.85, 0.95, 1.1))
     drawn = np.where(luck < 0.25, np.abs(x) > wide * (0.2 + 0.8 * hashed(column, floor, 13)), False)
     blind = (luck > 0.78) & (up > hashed(column, floor, p.seed, 14))
-    albedo = _mix(albedo, folds[:, None] * rgb(1, 0.96, 0.88), (drawn | blind).astype(np.float32))
+    if (rows := np.flatnonzero(drawn | blind)).size:
+        folds = 0.42 * (1 + layered(p.u[rows] * 3, p.v[rows] * 0.3, {0.5: 0.25, 0.2: 0.2}, p.size[rows] * 2))
+        albedo = mixed_at(albedo, rows, _tints(folds, (1, 0.96, 0.88)), np.ones_like(folds))
     bars = np.maximum(band(np.abs(x), -1, 0.035, soft), band(np.abs(up - 0.68), -1, 0.02, soft / 2))
-    return _mix(albedo, [0.5, 0.5, 0.48], bars * (wide < 1.0) * 0.9)
+    return mixed(albedo, [0.5, 0.5, 0.48], bars * (wide < 1.0) * 0.9)
+
+
+def _tints(tone: Floats, colour: tuple[float, float, float]) -> Floats:
+    """One colour at every brightness of `tone` [n]: [n,3]."""
+    return np.asarray((rgb(*colour)[:, None] * tone).T)
 
 
 def _door(p: Points, style: Floats) -> Floats:
-    tint = np.stack([0.05 + 0.2 * hashed(style, p.seed, 20 + k) for k in range(3)], 1)
-    return _shade(tint, 1 + p.noise({0.5: 0.15, 0.15: 0.15, 0.05: 0.1}))
+    tint = np.stack([0.05 + 0.2 * hashed(style, p.seed, 20 + k) for k in range(3)]).T
+    return shaded(tint, 1 + p.noise({0.5: 0.15, 0.15: 0.15, 0.05: 0.1}))
 
 
 def _signboard(p: Points, across: Floats, h: Floats) -> Floats:
     shop = np.floor(across / 5.5)
-    tint = np.stack([0.04 + 0.5 * hashed(shop, p.seed, 30 + k) ** 2 for k in range(3)], 1)
+    tint = np.stack([0.04 + 0.5 * hashed(shop, p.seed, 30 + k) ** 2 for k in range(3)]).T
     letters = (noise(p.u * 1.6, p.v, 0.3) > 0.5) & (hashed(shop, p.seed, 34) < 0.8)
-    return _mix(_shade(tint, 1 + p.noise(GRAIN)), [0.7, 0.7, 0.62], letters * 0.9)
+    return mixed(shaded(tint, 1 + p.noise(GRAIN)), [0.7, 0.7, 0.62], letters * 0.9)
 
 
-def asphalt(p: Points, street: Street) -> Finish:
-    """Carriageway in (s, t): wear, cracks, patches, manholes, then the markings."""
-    s, t = p.local[:, 0], p.local[:, 1]
-    tone = p.noise({9.0: 0.06, 2.7: 0.08, 0.9: 0.07, 0.3: 0.09, 0.1: 0.12, 0.035: 0.12, 0.013: 0.1})
-    lane = street.lane_width
-    tracks = np.cos((np.mod(np.abs(t), lane) / lane - 0.5) * 4 * np.pi)
-    tone = tone - 0.05 * tracks
-    patch = hashed(s / 7.3, t / 2.6, street.seed)
-    tone = tone + np.where(patch < 0.14, -0.22, np.where(patch > 0.93, 0.16, 0.0))
-    crack = np.abs(layered(s, t, {3.0: 1.0, 0.8: 0.4}, p.size * 0.3))
-    tone = tone - 0.35 * np.clip(1 - crack / 0.03, 0, 1) * np.clip(0.06 / p.size, 0, 1)
-    albedo = _shade(p.colour, 1 + tone)
-    hole = np.hypot(np.mod(s, 17.0) - 8, np.mod(t + street.seed % 3, 5.1) - 2.5)
-    albedo = _shade(albedo, 1 - 0.5 * band(hole, -1, 0.32, p.size + 0.02) * (hashed(s / 17, t / 5.1, 3) < 0.5))
-    wear = np.clip(0.85 + p.noise({0.8: 0.12, 0.2: 0.15, 0.06: 0.15}), 0.3, 1)
-    albedo = _mix(albedo, [0.62, 0.62, 0.6], markings(s, t, p.size, street) * wear)
-    if street.rails:
-        albedo = _rails(albedo, t, p, street)
-    return Finish(albedo)
-
-
-def markings(s: Floats, t: Floats, size: Floats, street: Street) -> Floats:
-    """The share of white paint at (s, t): lane lines, edge lines, stop lines, zebra crossings."""
-    soft = np.clip(size, 0.02, 0.25)
-    open_road = np.ones_like(s)
-    white = np.zeros_like(s)
-    if street.junction is not None:
-        a, b = street.junction
-        open_road = 1 - band(s, a - 4.6, b + 4.6, soft)
-        for start in (a - 4.2, b + 1.2):
-            inside = band(s, start, start + 3.0, soft) * band(t, -street.kerb(-1), street.kerb(1), soft)
-            white = np.maximum(white, inside * band(np.mod(t, 1.0), 0.25, 0.75, soft))
-        white = np.maximum(white, band(s, a - 5.6, a - 5.2, soft) * band(t, 0.1, street.kerb(1), soft))
-        white = np.maximum(white, band(s, b + 5.2, b + 5.6, soft) * band(t, -street.kerb(-1), -0.1, soft))
-    dashes = band(np.mod(s, 9.0), 0, 3.0, soft)
-    solid = street.seed % 3 == 0
-    middle = band(np.abs(t), -1, 0.07, soft) * (1 if solid else dashes)
-    for edge in [street.lane_width] * (street.lanes_right > 1) + [-street.lane_width] * (street.lanes_left > 1):
-        middle = np.maximum(middle, band(np.abs(t - edge), -1, 0.06, soft) * dashes)
-    for side in (-1, 1):
-        if street.side(side).parking or street.seed % 2:
-            at = side * (street.lane_edge(side) - (0.0 if street.side(side).parking else 0.3))
-            middle = np.maximum(middle, band(np.abs(t - at), -1, 0.06, soft))
-    kerbs = band(t, -street.kerb(-1), street.kerb(1), 0.01)
-    return np.asarray(np.maximum(white, middle * open_road * kerbs), np.float32)
-
-
-def _rails(albedo: Floats, t: Floats, p: Points, street: Street) -> Floats:
-    soft = np.clip(p.size, 0.02, 0.2)
-    for middle in (street.lane_width * 0.5, -street.lane_width * 0.5):
-        off = np.abs(np.abs(t - middle) - 0.72)
-        albedo = _shade(albedo, 1 - 0.25 * band(np.abs(t - middle), -1, 1.15, soft))
-        albedo = _mix(albedo, [0.03, 0.03, 0.03], band(off, -1, 0.09, soft) * 0.8)
-        albedo = _mix(albedo, [0.4, 0.4, 0.4], band(off, -1, 0.035, soft))
-    return albedo
-
-
-def paving(p: Points, street: Street) -> Finish:
-    """Slabs of uneven tone."""
-    side = 0.3 + 0.3 * float(street.seed % 4) / 3
-    joint, tone = _courses(p, side * 1.4, side, 0.016)
-    grime = p.noise({5.0: 0.07, 1.7: 0.08, 0.55: 0.09, 0.18: 0.09, 0.06: 0.1, 0.022: 0.08})
-    return Finish(_shade(p.colour, (1 + 0.35 * tone + grime) * (1 - 0.4 * joint * np.clip(0.03 / p.size, 0, 1))))
-
-
-def kerb(p: Points, street: Street) -> Finish:
-    """Kerb stones."""
-    tone = hashed(p.local[:, 0], p.local[:, 1] > 0, 3) - 0.5
-    return Finish(_shade(p.colour, 1 + 0.25 * tone + p.noise({0.6: 0.1, 0.2: 0.1, 0.07: 0.1})))
-
-
-def grass(p: Points, street: Street) -> Finish:
-    """Grass with dry and bare places."""
-    tone = p.noise({6.0: 0.1, 2.0: 0.12, 0.6: 0.16, 0.2: 0.2, 0.07: 0.2, 0.03: 0.15})
-    dry = np.clip(0.25 + 0.4 * layered(p.u, p.v, {5.0: 1.0, 1.3: 0.6}, p.size), 0, 0.8)
-    return Finish(_shade(_mix(p.colour, [0.2, 0.16, 0.08], dry), 1 + tone))
-
-
-TEXTURES: dict[str, Texture] = MATERIALS | {
-    "brick": brick, "stone": stone, "concrete": concrete, "roof": roof, "facade": facade, "asphalt": asphalt,
-    "paving": paving, "kerb": kerb, "grass": grass,
+TEXTURES: dict[str, Texture] = MATERIALS | BODYWORK | GROUND | {
+    "brick": brick, "stone": stone, "concrete": concrete, "roof": roof, "facade": facade,
 }  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
-from preprocessing.ground import InputError, Lens
+from preprocessing.ground import Camera, InputError, Lens
 
 Span = tuple[float, float]
 """Least and greatest; every scene draws its own in between."""
 # A lens on the road sees nothing but the next kerb; one higher than this looks over the houses that are modelled.
 _HEIGHTS_M = (0.3, 6.0)
 _PITCHES_DEG = (-30.0, 45.0)
+_BASELINES_M = (0.02, 3.0)
+_SPANS = ("hfov_deg", "camera_height_m", "pitch_deg", "baseline_m")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Mounting:
         hfov_deg: Horizontal field of view, 2 atan(width / (2 fx)) [degrees]; None = 48.7 and 4 % of fx around it.
         camera_height_m: Of the lens above the road [m]; None = 1.2 to 1.55.
         pitch_deg: Downwards from the road's own direction [degrees]; None = 0.7 and a little around it.
+        baseline_m: Between the two eyes [m]; None = 0.2093 and 4 % around it.
+        lens: Focal lengths and principal point, in pixels of the pictures asked for, instead of `hfov_deg`.
 
     Raises: InputError naming the value that no such camera has.
     """
@@ -29,21 +33,43 @@ class Mounting:
     hfov_deg: Span | None = None
     camera_height_m: Span | None = None
     pitch_deg: Span | None = None
+    baseline_m: Span | None = None
+    lens: Lens | None = None
 
     def __post_init__(self) -> None:
-        for name, bounds in (("camera_height_m", _HEIGHTS_M), ("pitch_deg", _PITCHES_DEG)):
+        for name, bounds in (
+            ("camera_height_m", _HEIGHTS_M),
+            ("pitch_deg", _PITCHES_DEG),
+            ("baseline_m", _BASELINES_M),
+        ):
             for value in getattr(self, name) or ():
                 if not bounds[0] <= value <= bounds[1]:
                     raise InputError(f"{name}: {value:g} must be within {bounds[0]:g}..{bounds[1]:g}")
-        for name, span in self.given().items():
-            if span[0] > span[1]:
+        for name in _SPANS:
+            span = getattr(self, name)
+            if span is not None and span[0] > span[1]:
                 raise InputError(f"{name}: {span[0]:g}:{span[1]:g}; the smaller one comes first")
         for value in self.hfov_deg or ():
             Lens.of_hfov(value, (1024, 512))
+        if self.lens is not None and self.hfov_deg is not None:
+            raise InputError("hfov_deg: a camera file tells the field of view already; give one of the two")
 
-    def given(self) -> dict[str, list[float]]:
-        """What is asked for, as synth.json holds it: name -> [least, greatest]."""
-        return {name: list(span) for name, span in asdict(self).items() if span is not None}
+    def given(self) -> dict[str, object]:
+        """What is asked for, as synth.json holds it: name -> [least, greatest], and the lens in pixels."""
+        spans: dict[str, object] = {
+            name: list(getattr(self, name)) for name in _SPANS if getattr(self, name) is not None
+        }
+        lens = self.lens
+        return spans if lens is None else {**spans, "lens_px": [lens.fx_px, lens.fy_px, lens.cx_px, lens.cy_px]}
+
+    def camera(self, drawn: Camera, share: float) -> Camera:
+        """The stereo camera: `drawn`, or what is asked for; `share` is how far its baseline lies from the shortest."""
+        if self.baseline_m is not None:
+            drawn = replace(drawn, baseline_m=round(_within(self.baseline_m, share), 6))
+        if self.lens is None:
+            return drawn
+        lens = self.lens
+        return replace(drawn, fx_px=lens.fx_px, fy_px=lens.fy_px, u0_px=lens.cx_px, v0_px=lens.cy_px)
 
     def focal_px(self, width: int, share: float) -> float | None:
         """Focal length for pictures of this width [px], `share` of the way from the narrowest view to the widest."""

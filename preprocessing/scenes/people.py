@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.scenes.mesh import (
-    Mesh,
-    Pose,
-    box,
-    capsule,
-    ellipsoid,
-    join,
-    placed,
-    pose,
-    ring,
-    slab,
-    tube,
-)
+from preprocessing.scenes.mesh import Mesh, Pose, box, capsule, ellipsoid, join, placed, pose, ring, slab, tube
 from preprocessing.scenes.stage import (
     BICYCLE,
     DYNAMIC,

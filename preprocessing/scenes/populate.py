@@ -38,7 +38,7 @@ class Plan:
 Vehicle = Callable[[float, float, int], None]
 
 
-def _vehicle(plan: Plan, kind: str, s: float, t: float, way: int) -> bool:
+def add_vehicle(plan: Plan, kind: str, s: float, t: float, way: int) -> bool:
     """Put a vehicle of a kind at (s, t), heading with (+1) or against (-1) the street."""
     room = {"car": 5.6, "truck": 11.5, "bus": 13.5, "tram": 30.0, "motorcycle": 3.0, "bicycle": 2.6}[kind]
     if not plan.claim(s, t, room, 2.5):
@@ -62,7 +62,7 @@ def _try(plan: Plan, kind: str, spots: list[tuple[float, int]], near: float, far
     """Try a vehicle in several places until one is free."""
     for _ in range(12):
         t, way = spots[int(plan.rng.integers(len(spots)))]
-        if _vehicle(plan, kind, float(plan.rng.uniform(near, far)), t, way):
+        if add_vehicle(plan, kind, float(plan.rng.uniform(near, far)), t, way):
             return
 
 
@@ -78,16 +78,16 @@ def add_traffic(plan: Plan, ego_t: float) -> None:
         if kind in plan.wanted or plan.chance(odds):
             _try(plan, kind, lanes, 17, 45)
     edge = [(street.lane_edge(1) - 0.8, 1), (-street.lane_edge(-1) + 0.8, 1 if street.one_way else -1)]
-    if "rider" in plan.wanted or plan.chance(0.45):
+    if "rider" in plan.wanted or (street.kind.riders and plan.chance(0.45)):
         for _ in range(int(rng.integers(1, 4))):
             _try(plan, "bicycle", edge, 8, 32)
     if "motorcycle" in plan.wanted or plan.chance(0.2):
         _try(plan, "motorcycle", lanes, 9, 30)
-    busy = rng.uniform(0.02, 0.07)
+    busy = rng.uniform(*street.kind.busy)
     for t, way in lanes:
         for s in np.cumsum(rng.exponential(1 / busy, 8)) + 8:
             if s < 140:
-                _vehicle(plan, str(rng.choice(["car", "truck", "bus"], p=[0.93, 0.05, 0.02])), float(s), t, way)
+                add_vehicle(plan, str(rng.choice(["car", "truck", "bus"], p=street.kind.traffic)), float(s), t, way)
 
 
 def add_parked(plan: Plan) -> None:
@@ -116,10 +116,21 @@ def _walk_t(plan: Plan, side: int) -> float:
     return side * float(plan.rng.uniform(low, max(street.frontage(side) - 0.4, low + 0.1)))
 
 
+def add_walker(plan: Plan) -> bool:
+    """One more person on a pavement, or beside the road where there is none; whether there was room."""
+    side = 1 if plan.chance(0.5) else -1
+    s, t = 6 + 60 * float(plan.rng.random()) ** 1.4, _walk_t(plan, side)
+    if plan.street.in_junction(s, 0.5) or not plan.claim(s, t, 0.9, 0.7):
+        return False
+    turn = (0 if plan.chance(0.5) else np.pi) + plan.rng.normal(0, 0.4)
+    people.add_person(plan.stage, plan.rng, plan.street.upright(s, t, KERB, turn), walking=plan.chance(0.8))
+    return True
+
+
 def add_pedestrians(plan: Plan) -> None:
     """People on the pavements and on the crossings, a pram now and then."""
     street, rng = plan.street, plan.rng
-    for _ in range(int(rng.integers(4, 17))):
+    for _ in range(int(rng.integers(*street.kind.walks))):
         side = 1 if plan.chance(0.5) else -1
         s, t = 6 + 60 * float(rng.random()) ** 1.4, _walk_t(plan, side)
         if street.in_junction(s, 0.5) or not plan.claim(s, t, 0.9, 0.7):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from preprocessing.scenes import furniture, vegetation
-from preprocessing.scenes.buildings import add_house
+from preprocessing.scenes.buildings import add_hall, add_house
 from preprocessing.scenes.ground import ground_height
-from preprocessing.scenes.layout import FAR, KERB, Plot
+from preprocessing.scenes.layout import FAR, KERB, NEAR, Plot
 from preprocessing.scenes.populate import Plan
 from preprocessing.scenes.stage import Look
 
@@ -18,20 +18,44 @@ def add_plots(plan: Plan, autumn: bool) -> None:
         if plot.kind == "houses":
             _houses(plan, plot, autumn)
             continue
+        if plot.kind == "works":
+            _works(plan, plot)
+            continue
         span, t = (plot.start + 0.3, plot.end - 0.3), plot.side * (plan.street.frontage(plot.side) + 0.3)
         if plot.kind == "wall":
             furniture.add_wall(plan.stage, plan.rng, plan.street, span, t)
         elif plot.kind == "fence":
             furniture.add_fence(plan.stage, plan.rng, plan.street, span, t)
+        elif plot.kind == "rail":
+            furniture.add_guard_rail(plan.stage, plan.street, span, t)
+        elif plot.kind == "barrier":
+            furniture.add_noise_barrier(plan.stage, plan.rng, plan.street, span, t + plot.side * 2)
         elif plot.kind == "park" and plan.chance(0.35):
             leaf = vegetation.leaf_look(plan.rng, autumn)
             vegetation.add_hedge(plan.stage, plan.rng, plan.street, span, t, leaf)
         _greenery(plan, plot, autumn)
+    if plan.street.theme == "motorway":
+        for t in (-0.35, 0.35):
+            furniture.add_guard_rail(plan.stage, plan.street, (NEAR, FAR), t)
+
+
+def _works(plan: Plan, plot: Plot) -> None:
+    """Halls behind a yard, fenced off now and then."""
+    street, rng, s = plan.street, plan.rng, plot.start
+    setback = float(rng.uniform(3, 9))
+    while plot.end - s > 9:
+        width = min(float(rng.uniform(18, 40)), plot.end - s)
+        where = street.upright(s + width / 2, plot.side * (street.frontage(plot.side) + setback), KERB)
+        add_hall(plan.stage, rng, where, max(width - float(rng.uniform(0.5, 4)), 6.0), plot.side)
+        s += width
+    if plan.chance(0.55):
+        t = plot.side * (street.frontage(plot.side) + 0.25)
+        furniture.add_fence(plan.stage, rng, street, (plot.start + 0.3, plot.end - 5.0), t)
 
 
 def _houses(plan: Plan, plot: Plot, autumn: bool) -> None:
     street, rng = plan.street, plan.rng
-    suburb = street.theme == "suburb"
+    suburb = street.theme in ("suburb", "rural")
     setback = float(rng.uniform(3, 7)) if suburb else (float(rng.uniform(0, 0.6)))
     s = plot.start
     while plot.end - s > 6:
@@ -71,7 +95,7 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
     """Trees and bushes on open ground, and houses far behind it."""
     street, rng = plan.street, plan.rng
     length, edge = plot.end - plot.start, street.frontage(plot.side)
-    dense = {"park": 1.0, "wall": 0.7, "fence": 0.6, "open": 0.25}[plot.kind]
+    dense = {"park": 1.0, "wall": 0.7, "fence": 0.6, "open": 0.25, "rail": 0.8, "barrier": 0.7}[plot.kind]
     for _ in range(int(length * dense * rng.uniform(0.12, 0.3))):
         s, t = (
             float(rng.uniform(plot.start, plot.end)),
@@ -85,7 +109,7 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
             vegetation.add_bush(plan.stage, rng, where, look)
         else:
             vegetation.add_tree(plan.stage, rng, where, look, far=s > 35 or abs(t) > edge + 10)
-    if plan.chance(0.7):
+    if street.kind.backdrop == "houses" and plan.chance(0.7):
         for s in np.arange(plot.start + 8, plot.end, 22):
             where = street.upright(float(s), plot.side * (edge + rng.uniform(34, 40)), 0.0)
             add_house(plan.stage, rng, where, float(rng.uniform(12, 19)), plot.side, street.theme)
@@ -103,7 +127,10 @@ def add_backdrop(plan: Plan, autumn: bool) -> None:
         t = low
         while t < high - 8:
             width = float(rng.uniform(9, 18))
-            if plan.chance(0.8):
+            if street.kind.backdrop == "works":
+                where = street.upright(s, t + width / 2, KERB - 0.3, -np.pi / 2)
+                add_hall(plan.stage, rng, where, width - 0.02, side)
+            elif street.kind.backdrop == "houses" and plan.chance(0.8):
                 add_house(
                     plan.stage,
                     rng,

@@ -7,30 +7,30 @@ import time
 from collections.abc import Generator
 from concurrent.futures import as_completed
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.ground import (
-    IGNORE,
     MAX_STORED_PX,
     Camera,
     InputError,
-    label_set,
-    lookup_table,
     progress,
+    read_disparity,
     read_grey_or_index,
-    read_json,
     worker_pool,
     write_disparity,
     write_json,
     write_png,
 )
-from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
-from preprocessing.sets import frame_path, write_camera
+from preprocessing.scenes.asked import AS_EVER, Asked
+from preprocessing.scenes.compose import street_type
+from preprocessing.scenes.coverage import Counts, count, report
+from preprocessing.scenes.set_folder import COVERAGE, KINDS, claim_folder, mixed_versions
+from preprocessing.sets import frame_path, read_frame_camera, write_camera
 
 VERSION = 1  # raised whenever the same seed begins to give other pictures
 SIZE = (512, 256)
@@ -38,7 +38,6 @@ _CITIES = {
     "train": ("aldermoor", "brackenhall", "corvenstadt", "dunmere", "eschbruck", "fennwick"),
     "val": ("greyhaven", "holmstadt"),
 }
-_KINDS = ("right", "labels", "instances", "disparity", "camera", "left")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Pair:
 @dataclass(frozen=True)
 class Summary:
     """What `generate` made: frame numbers, time, in how many frames each of the 19 classes occurs, and a note where the
-    set is now of two versions of OpenCV.
+    set is now of two versions of OpenCV; and what coverage.json holds.
     """
 
     scenes: int
@@ -75,6 +74,7 @@ class Summary:
     seconds: float
     class_frames: dict[str, int]
     note: str = ""
+    coverage: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Task:
     seed: int
     size: tuple[int, int]
     val_fraction: float
-    mounting: Mounting
+    asked: Asked
 
 
 def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]:
@@ -98,7 +98,7 @@ def frame_of(index: int, seed: int, val_fraction: float) -> tuple[str, str, str]
     return split, city, f"{city}_{index:06d}_000000"
 
 
-def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, mounting: Mounting = AS_CITYSCAPES) -> Pair:
+def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, asked: Asked = AS_EVER) -> Pair:
     """Make scene `index` of the set with this seed as arrays; `size` is (width, height) [px].
 
     The same arguments give the same bytes, in any process. Raises: InputError where embreex is not installed.
@@ -111,7 +111,7 @@ def render_pair(seed: int, index: int, size: tuple[int, int] = SIZE, mounting: M
     from preprocessing.scenes.lighting import developed
     from preprocessing.scenes.stage import EGO_VEHICLE
 
-    scene = compose(seed, index, size, mounting)
+    scene = compose(seed, index, size, asked)
     renderer, camera = Renderer(scene), scene.rig.camera
     left, right = renderer.view(size, 0.0), renderer.view(size, camera.baseline_m)
     valid = (left.depth > 0) & (left.labels != EGO_VEHICLE)
@@ -135,7 +135,7 @@ def generate(
     seed: int = 0,
     workers: int | None = None,
     val_fraction: float = 1 / 8,
-    mounting: Mounting = AS_CITYSCAPES,
+    asked: Asked = AS_EVER,
 ) -> Summary:
     """Write `scenes` stereo pairs under `out` in the Cityscapes layout, and `out`/synth.json beside them.
 
@@ -147,7 +147,7 @@ def generate(
         size: (width, height) in pixels.
         workers: Processes; None for one per core.
         val_fraction: Share of the scenes that goes to the split `val`, the rest is `train`.
-        mounting: Lens, height and pitch of the camera; the streets are the same under any.
+        asked: Camera, light, weather and streets; the streets are the same under any camera, light and weather.
 
     Raises:
         InputError: impossible numbers, or `out` holds a set made with other settings.
@@ -155,24 +155,23 @@ def generate(
     _check(scenes, size, val_fraction, workers)
     started = time.perf_counter()
     settings = {"version": VERSION, "seed": seed, "size": list(size), "val_fraction": val_fraction}
-    made_with = _claim_folder(out, {**settings, **mounting.given()})
-    tasks = [_Task(out, index, seed, size, val_fraction, mounting) for index in range(scenes)]
+    made_with = claim_folder(out, {**settings, **asked.given()})
+    tasks = [_Task(out, index, seed, size, val_fraction, asked) for index in range(scenes)]
     missing = [task for task in tasks if not _complete(task)]
-    present: dict[int, tuple[int, ...]] = {}
+    counted: dict[int, Counts] = {}
     made = _run(missing, workers or os.cpu_count() or 1)
     with closing(made), progress("Scenes", len(tasks), "pairs") as bar:
         bar.advance(len(tasks) - len(missing))
-        for index, classes in made:
-            present[index] = classes
+        for index, counts in made:
+            counted[index] = counts
             bar.advance()
-    for task in tasks:
-        if task.index not in present:
-            present[task.index] = _classes_in(read_grey_or_index(_path(task, "labels")))
-    names = label_set("cityscapes19").names
-    counts = {name: sum(k in seen for seen in present.values()) for k, name in enumerate(names)}
+    streets = [street_type(seed, task.index, asked) for task in tasks]
+    coverage = report(zip(streets, (counted.get(t.index) or _counted(t) for t in tasks), strict=True))
+    write_json(out / COVERAGE, coverage)
+    frames = {name: found["frames"] for name, found in coverage["classes"].items()}
     val = sum(frame_of(task.index, seed, val_fraction)[0] == "val" for task in tasks)
-    note = _mixed(made_with) if 0 < len(missing) < len(tasks) else ""
-    return Summary(scenes, len(missing), scenes - val, val, time.perf_counter() - started, counts, note)
+    note = mixed_versions(made_with) if 0 < len(missing) < len(tasks) else ""
+    return Summary(scenes, len(missing), scenes - val, val, time.perf_counter() - started, frames, note, coverage)
 
 
 def _check(scenes: int, size: tuple[int, int], val_fraction: float, workers: int | None) -> None:
@@ -186,47 +185,15 @@ def _check(scenes: int, size: tuple[int, int], val_fraction: float, workers: int
         raise InputError(f"workers: {workers} given, at least 1 is needed")
 
 
-def _claim_folder(out: Path, settings: dict[str, object]) -> str:
-    """Take the folder for a set of these settings. Returns: the version of OpenCV that its first frames were made with,
-    "" of a set from before it was written down. Raises: InputError where it holds another set.
-    """
-    manifest = out / "synth.json"
-    if not manifest.exists():
-        folders = {frame_path(out, kind, "train", "", "").relative_to(out).parts[0] for kind in _KINDS}
-        if foreign := sorted(name for name in folders if (out / name).exists()):
-            raise InputError(
-                f"{out}: holds {foreign[0]} and no synth.json, a set that synth did not make; choose another folder"
-            )
-        write_json(manifest, {**settings, "opencv": str(cv2.__version__)})
-        return str(cv2.__version__)
-    found = read_json(manifest)
-    made_with = found.pop("opencv", "") if isinstance(found, dict) else ""
-    if found != settings:
-        there = found if isinstance(found, dict) else {}
-        other = sorted(key for key in {**settings, **there} if there.get(key) != settings.get(key))
-        raise InputError(f"{manifest}: the set there was made with another {', '.join(other)}; choose another folder")
-    return str(made_with)
-
-
-def _mixed(made_with: str) -> str:
-    """A line where what is there was made with another major version of OpenCV; else empty."""
-    if not made_with or made_with.split(".")[0] == cv2.__version__.split(".")[0]:
-        return ""
-    return (
-        f"the set was begun with OpenCV {made_with} and goes on with {cv2.__version__}, which samples pictures "
-        "otherwise: the same seed gives other bytes there"
-    )
-
-
 def _path(task: _Task, kind: str) -> Path:
     return frame_path(task.out, kind, *frame_of(task.index, task.seed, task.val_fraction))
 
 
 def _complete(task: _Task) -> bool:
-    return all(_path(task, kind).exists() for kind in _KINDS)
+    return all(_path(task, kind).exists() for kind in KINDS)
 
 
-def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, tuple[int, ...]], None, None]:
+def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, Counts], None, None]:
     if workers == 1 or len(tasks) < 2:
         yield from map(_make, tasks)
         return
@@ -235,9 +202,9 @@ def _run(tasks: list[_Task], workers: int) -> Generator[tuple[int, tuple[int, ..
             yield job.result()
 
 
-def _make(task: _Task) -> tuple[int, tuple[int, ...]]:
+def _make(task: _Task) -> tuple[int, Counts]:
     """Render and write one frame, the left image last: it is what frame searches go by."""
-    pair = render_pair(task.seed, task.index, task.size, task.mounting)
+    pair = render_pair(task.seed, task.index, task.size, task.asked)
     write_png(_path(task, "right"), pair.right)
     write_png(_path(task, "labels"), pair.labels)
     write_png(_path(task, "instances"), pair.instances)
@@ -245,10 +212,14 @@ def _make(task: _Task) -> tuple[int, tuple[int, ...]]:
     write_disparity(_path(task, "disparity"), pair.disparity, stored)
     write_camera(_path(task, "camera"), pair.camera)
     write_png(_path(task, "left"), pair.left)
-    return task.index, _classes_in(pair.labels)
+    return task.index, count(
+        pair.labels, pair.instances, np.where(pair.valid, pair.disparity, 0), pair.camera.baseline_m * pair.camera.fx_px
+    )
 
 
-def _classes_in(labels: NDArray[np.uint8]) -> tuple[int, ...]:
-    """The train ids among the 19 classes that occur in a labelIds picture."""
-    table = lookup_table("cityscapes", "cityscapes19")
-    return tuple(int(k) for k in np.unique(table[labels]) if k != IGNORE)
+def _counted(task: _Task) -> Counts:
+    """The coverage of a frame that was there before."""
+    labels, instances = (read_grey_or_index(_path(task, kind)) for kind in ("labels", "instances"))
+    disparity, valid = read_disparity(_path(task, "disparity"))
+    camera = read_frame_camera(_path(task, "camera"))
+    return count(labels, instances, np.where(valid, disparity, np.float32(0)), camera.baseline_m * camera.fx_px)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats, rgb
-from preprocessing.scenes.noise import hashed, layered
+from preprocessing.scenes.noise import clamped, hashed, layered
+from preprocessing.scenes.vectors import Floats, rgb
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ class Points:
         """Noise of mean 0 along the face, {wavelength [m]: deviation}."""
         return layered(self.u, self.v, waves, self.size)
 
+    def at(self, rows: np.ndarray) -> Points:
+        """Some of the points."""
+        tables = (np.take(table.T, rows, axis=1).T for table in (self.local, self.colour, self.params))
+        local, colour, params = tables
+        u, v, seed, size = self.u[rows], self.v[rows], self.seed[rows], self.size[rows]
+        return Points(local, u, v, self.axis[rows], colour, params, seed, size)
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -47,154 +54,72 @@ Texture = Callable[[Points, Street], Finish]
 GRAIN = {2.3: 0.06, 0.7: 0.06, 0.22: 0.06, 0.07: 0.06, 0.025: 0.05}
 
 
-def _shade(colour: Floats, factor: Floats) -> Floats:
-    return colour * np.clip(factor, 0.12, 3)[:, None]
+def shaded(colour: Floats, factor: Floats) -> Floats:
+    return colour * clamped(factor, 0.12, 3)[:, None]
 
 
-def _mix(a: Floats, b: Floats | list[float], share: Floats) -> Floats:
+def mixed(a: Floats, b: Floats | list[float], share: Floats) -> Floats:
     return a + (np.asarray(b, np.float32) - a) * share[:, None]
+
+
+def mixed_at(a: Floats, rows: np.ndarray, b: Floats | list[float], share: Floats) -> Floats:
+    """`mixed` in some rows, for which `b` and `share` are given."""
+    a[rows] = mixed(a[rows], b, share)
+    return a
 
 
 def band(x: Floats, low: Floats | float, high: Floats | float, soft: Floats | float) -> Floats:
     """1 between low and high, 0 outside, with edges blurred over `soft`."""
-    rise = np.clip((x - low) / soft + 0.5, 0, 1)
-    return np.asarray(rise * np.clip((high - x) / soft + 0.5, 0, 1), np.float32)
+    rise = clamped((x - low) / soft + 0.5, 0, 1)
+    return np.asarray(rise * clamped((high - x) / soft + 0.5, 0, 1), np.float32)
 
 
 def plain(p: Points, street: Street) -> Finish:
     """Even paint with a little dirt."""
-    return Finish(_shade(p.colour, 1 + p.noise(GRAIN)), 0.03)
+    return Finish(shaded(p.colour, 1 + p.noise(GRAIN)), 0.03)
 
 
 def cloth(p: Points, street: Street) -> Finish:
     """Fabric with folds."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.5: 0.1, 0.16: 0.16, 0.05: 0.14, 0.02: 0.1})))
+    return Finish(shaded(p.colour, 1 + p.noise({0.5: 0.1, 0.16: 0.16, 0.05: 0.14, 0.02: 0.1})))
 
 
 def skin(p: Points, street: Street) -> Finish:
     """Skin."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.15: 0.06, 0.05: 0.08})), 0.02)
+    return Finish(shaded(p.colour, 1 + p.noise({0.15: 0.06, 0.05: 0.08})), 0.02)
 
 
 def metal(p: Points, street: Street) -> Finish:
     """Painted or galvanised steel with stickers and rust low down."""
     tone = 1 + p.noise({1.1: 0.12, 0.35: 0.14, 0.12: 0.12, 0.04: 0.08})
-    return Finish(_shade(p.colour, tone), 0.06)
+    return Finish(shaded(p.colour, tone), 0.06)
 
 
 def rubber(p: Points, street: Street) -> Finish:
     """Tyres."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.2: 0.2, 0.06: 0.25})))
-
-
-def paint(p: Points, street: Street) -> Finish:
-    """Car paint: dust towards the sills, clear coat."""
-    dust = np.clip(0.75 - p.local[:, 2], 0, 1) * (0.35 + p.noise({0.5: 0.2, 0.15: 0.15}))
-    tone = 1 + p.noise({1.3: 0.07, 0.4: 0.06, 0.13: 0.06, 0.045: 0.06})
-    seams = _seams(p)
-    colour = _mix(_shade(p.colour, tone * seams), [0.12, 0.11, 0.09], np.clip(dust, 0, 0.6))
-    return Finish(colour, 0.22)
-
-
-def _seams(p: Points) -> Floats:
-    """Dark door gaps on the flanks and around the bonnet, in car coordinates."""
-    x, y = p.local[:, 0], p.local[:, 1]
-    flank = (p.axis == 1) & (p.local[:, 2] > 0.3)
-    gap = np.maximum(band(np.abs(x + 0.05), 0.0, 0.02, 0.015), band(np.abs(np.abs(x + 0.1) - 0.95), 0, 0.02, 0.015))
-    gap = np.maximum(gap * flank, band(np.abs(np.abs(y) - 0.7), 0, 0.012, 0.01) * (p.axis == 2))
-    return np.asarray(1 - 0.75 * gap * np.clip(0.03 / p.size, 0, 1), np.float32)
-
-
-def cabin(p: Points, street: Street) -> Finish:
-    """The upper body of a car: glass between pillars; params: belt, roof, roof ends x, half width, van."""
-    x, y, z = p.local.T
-    belt, top, rear, front, half, van = p.params.T
-    soft = np.clip(p.size, 0.01, 0.2)
-    upright = band(z, belt + 0.03, top - 0.09, soft)
-    flank = p.axis == 1
-    middle = (rear + front) / 2
-    pillar = band(np.abs(x - middle), 0, 0.05, soft)
-    side = upright * (1 - pillar) * np.where((van > 0) & (x < middle), 0, 1)
-    slope = np.maximum((rear + 0.02 - x), (x - front - 0.02))
-    edge = np.maximum(band(slope, 0.0, 0.09, soft), 0)
-    ends = upright * band(np.abs(y), -1, half * 0.95 - (z - belt) * 0.28 - 0.09, soft)
-    glass = np.where(flank, side * (1 - edge * 0.9), np.where(p.axis == 2, 0, ends))
-    steep = (p.axis == 2) & ((x > front + 0.03) | (x < rear - 0.03)) & (z < top - 0.05)
-    glass = np.where(steep, band(np.abs(y), -1, half * 0.68, soft), glass)
-    inside = _shade(np.full_like(p.colour, 0.035), 1 + p.noise({0.6: 0.35, 0.2: 0.25, 0.07: 0.15}))
-    seats = band(z, belt - 0.1, belt + 0.22, 0.04) * band(np.abs(np.abs(y) - 0.35), 0, 0.2, 0.05)
-    inside = _shade(inside, 1 - 0.5 * seats)
-    body = _shade(p.colour, 1 + p.noise({1.3: 0.07, 0.4: 0.06, 0.13: 0.06, 0.045: 0.06}))
-    return Finish(_mix(body, inside, glass), 0.22 + 0.3 * glass)
-
-
-def glass(p: Points, street: Street) -> Finish:
-    """Dark panes."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.6: 0.35, 0.2: 0.3, 0.07: 0.2})), 0.5)
-
-
-def coach(p: Points, street: Street) -> Finish:
-    """Bus and tram bodies; params: window foot, window head, pane length, half width, skirt height."""
-    x, y, z = p.local.T
-    low, high, pane, half, skirt, _ = p.params.T
-    soft = np.clip(p.size, 0.015, 0.3)
-    along = np.where(p.axis == 0, y, x)
-    step = np.where(p.axis == 0, half, pane)
-    cell = np.mod(along / step, 1.0) * step
-    number = np.floor(along / step)
-    window = band(z, low, high, soft) * band(cell, 0.05, step - 0.05, soft)
-    door = (p.axis == 1) & (np.mod(number + np.floor(p.seed), 4) == 1)
-    window = np.where(
-        door, band(z, 0.5, high, soft) * band(np.abs(cell - step / 2), 0.03, step / 2 - 0.06, soft), window
-    )
-    window = np.where(p.axis == 2, 0, window).astype(np.float32)
-    people = hashed(number, p.seed, 3)
-    seat = band(z, low - 0.1, low + 0.25 + 0.35 * people, 0.05)
-    inside = _shade(
-        np.full_like(p.colour, 0.05),
-        (1 - 0.5 * seat) * (1 + 0.5 * (people - 0.5)) + p.noise({0.5: 0.3, 0.15: 0.2}),
-    )
-    stripe = band(z, skirt - 0.06, skirt - 0.0, soft)
-    body = _shade(p.colour, (1 - 0.5 * stripe) * (1 + p.noise(GRAIN)))
-    body = _mix(body, [0.6, 0.6, 0.58], band(z, high + 0.1, 9, soft) * (p.axis != 2))
-    body = _mix(body, [0.05, 0.05, 0.055], band(z, -1, 0.42, soft))
-    return Finish(_mix(body, inside, window), 0.12 + 0.3 * window)
-
-
-def panel(p: Points, street: Street) -> Finish:
-    """Sheet-metal boxes with seams and a painted band."""
-    x, z = p.u, p.local[:, 2]
-    seam = band(np.mod(x, 1.2), 0, 0.03, np.clip(p.size, 0.01, 0.2)) * np.clip(0.05 / p.size, 0, 1)
-    tone = (1 - 0.4 * seam) * (1 + p.noise({1.7: 0.09, 0.5: 0.08, 0.17: 0.08, 0.06: 0.07}))
-    letters = band(z, 1.9, 2.6, p.size + 0.02) * (p.noise({0.55: 1.0, 0.2: 0.7}) > 0.75)
-    tint = np.stack([hashed(p.seed, k) for k in range(3)], 1) * 0.6
-    return Finish(_mix(_shade(p.colour, tone), tint, letters * 0.9), 0.05)
-
-
-def tarpaulin(p: Points, street: Street) -> Finish:
-    """Canvas with folds."""
-    tone = 1 + p.noise({0.9: 0.12, 0.3: 0.14, 0.1: 0.1, 0.04: 0.07})
-    letters = (p.noise({0.7: 1.0, 0.25: 0.6}) > 0.9) * band(p.local[:, 2], 1.7, 2.5, 0.05)
-    return Finish(_mix(_shade(p.colour, tone), [0.7, 0.7, 0.65], letters * 0.8), 0.04)
+    return Finish(shaded(p.colour, 1 + p.noise({0.2: 0.2, 0.06: 0.25})))
 
 
 def glow(p: Points, street: Street) -> Finish:
-    """Lamps; params: light given off."""
-    return Finish(_shade(p.colour, 1 + p.noise({0.1: 0.1, 0.04: 0.12})), 0.1, p.params[:, 0])
+    """Lamps; params: light given off by day, 1 = off where others are lit."""
+    light = p.params[:, 0]
+    if street.lamps:
+        light = light * (1 + np.where(p.params[:, 1] > 0, -1, 9) * np.float32(street.lamps))
+    return Finish(shaded(p.colour, 1 + p.noise({0.1: 0.1, 0.04: 0.12})), 0.1, light)
 
 
 def display(p: Points, street: Street) -> Finish:
     """A lit destination board."""
     y, z = p.local[:, 1], p.local[:, 2]
     lit = (hashed(y / 0.045, z / 0.05, p.seed) > 0.55) & (p.axis == 0)
-    return Finish(_mix(np.full_like(p.colour, 0.015), p.colour[0], lit.astype(np.float32)), 0.05, lit * 0.7)
+    return Finish(mixed(np.full_like(p.colour, 0.015), p.colour[0], lit.astype(np.float32)), 0.05, lit * 0.7)
 
 
 def sign(p: Points, street: Street) -> Finish:
     """A traffic sign's face towards local -x; params: kind, height of its middle, size."""
     y, z = p.local[:, 1], p.local[:, 2] - p.params[:, 1]
     kind, size = p.params[:, 0], p.params[:, 2]
-    soft = np.clip(p.size, 0.006, 0.1)
+    soft = clamped(p.size, 0.006, 0.1)
     radius = np.where(kind == 2, np.maximum(-z * 2, np.abs(y) * 1.732 + z), np.hypot(y, z))
     rim = band(radius, size * np.where(kind == 2, 0.72, 0.76), 9, soft)
     rim = rim * np.isin(kind, (0, 2))
@@ -204,11 +129,11 @@ def sign(p: Points, street: Street) -> Finish:
         np.abs(y) < size * 1.7
     )
     ink = np.where((kind == 0) | (kind == 2) | (kind == 5), 0.03, 0.75)[:, None] * np.ones(3, np.float32)
-    face = _mix(p.colour, ink.astype(np.float32), (rows * words).astype(np.float32))
-    face = _mix(face, [0.6, 0.02, 0.03], rim.astype(np.float32))
+    face = mixed(p.colour, ink.astype(np.float32), (rows * words).astype(np.float32))
+    face = mixed(face, [0.6, 0.02, 0.03], rim.astype(np.float32))
     back = (p.axis != 0) | (p.local[:, 0] > 0.0)
     face = np.where(back[:, None], rgb(0.3, 0.3, 0.31), face)
-    return Finish(_shade(face, 1 + p.noise({0.5: 0.06, 0.15: 0.06, 0.05: 0.05})), 0.05)
+    return Finish(shaded(face, 1 + p.noise({0.5: 0.06, 0.15: 0.06, 0.05: 0.05})), 0.05)
 
 
 def foliage(p: Points, street: Street) -> Finish:
@@ -216,24 +141,24 @@ def foliage(p: Points, street: Street) -> Finish:
     clumps = p.noise({1.2: 0.16, 0.45: 0.24, 0.17: 0.3, 0.07: 0.25})
     warm = p.noise({0.9: 0.12})
     tint = np.stack([1 + warm, np.ones_like(warm), 1 - warm], 1)
-    return Finish(_shade(p.colour * tint, 1 + clumps))
+    return Finish(shaded(p.colour * tint, 1 + clumps))
 
 
 def bark(p: Points, street: Street) -> Finish:
     """Tree bark, grained upwards."""
     stretched = layered(p.u * 3, p.v * 0.7, {0.5: 0.15, 0.18: 0.25, 0.08: 0.2}, p.size * 2)
-    return Finish(_shade(p.colour, 1 + stretched + p.noise({0.6: 0.12})))
+    return Finish(shaded(p.colour, 1 + stretched + p.noise({0.6: 0.12})))
 
 
 def wood(p: Points, street: Street) -> Finish:
     """Boards, each of its own tone."""
     board = hashed(p.u / 0.14, p.seed, 7) - 0.5
     grain = layered(p.u * 4, p.v * 0.6, {0.6: 0.14, 0.2: 0.14, 0.07: 0.1}, p.size * 3)
-    gap = band(np.mod(p.u, 0.14), 0, 0.012, 0.012) * np.clip(0.02 / p.size, 0, 1)
+    gap = band(np.mod(p.u, 0.14), 0, 0.012, 0.012) * clamped(0.02 / p.size, 0, 1)
     return Finish(
-        _shade(
+        shaded(
             p.colour,
-            (1 + 0.6 * board * np.clip(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1})) * (1 - 0.7 * gap),
+            (1 + 0.6 * board * clamped(0.1 / p.size, 0, 1) + grain + p.noise({1.5: 0.1, 0.3: 0.1})) * (1 - 0.7 * gap),
         )
     )
 
@@ -241,11 +166,10 @@ def wood(p: Points, street: Street) -> Finish:
 def awning(p: Points, street: Street) -> Finish:
     """Striped canvas."""
     stripe = np.where(np.mod(p.local[:, 0], 0.7) < 0.35, 1.0, 0.0).astype(np.float32)
-    return Finish(_mix(_shade(p.colour, 1 + p.noise(GRAIN)), [0.6, 0.58, 0.5], stripe * (hashed(p.seed) > 0.4)))
+    return Finish(mixed(shaded(p.colour, 1 + p.noise(GRAIN)), [0.6, 0.58, 0.5], stripe * (hashed(p.seed) > 0.4)))
 
 
 MATERIALS: dict[str, Texture] = {
-    "plain": plain, "cloth": cloth, "skin": skin, "metal": metal, "rubber": rubber, "paint": paint,
-    "cabin": cabin, "glass": glass, "coach": coach, "panel": panel, "tarpaulin": tarpaulin, "glow": glow,
-    "display": display, "sign": sign, "foliage": foliage, "bark": bark, "wood": wood, "awning": awning,
+    "plain": plain, "cloth": cloth, "skin": skin, "metal": metal, "rubber": rubber, "glow": glow, "display": display,
+    "sign": sign, "foliage": foliage, "bark": bark, "wood": wood, "awning": awning,
 }  # fmt: skip

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from preprocessing.scenes.layout import Street
-from preprocessing.scenes.mesh import Floats, Mesh, Pose, ellipsoid, flat, join, smooth, sphere_points, tube
+from preprocessing.scenes.mesh import Mesh, Pose, ellipsoid, given, join, lump, sphere_points, tube
+from preprocessing.scenes.pieces import Given
 from preprocessing.scenes.stage import VEGETATION, Colour, Look, Stage, pick, tinted
+from preprocessing.scenes.vectors import Floats
 
 _LEAVES: tuple[Colour, ...] = (
     (0.085, 0.16, 0.035),
@@ -24,11 +28,11 @@ def leaf_look(rng: np.random.Generator, autumn: bool) -> Look:
 
 def blob(rng: np.random.Generator, centre: Floats, radii: Floats, detail: int) -> Mesh:
     """An ellipsoid with an uneven surface."""
-    points, index = sphere_points(detail)
+    points = sphere_points(detail)
     waves = rng.normal(size=(4, 3)) * np.array([[2.5], [3.5], [5.0], [7.0]])
     phase = rng.uniform(0, 6.3, 4)
     bump = 1 + 0.07 * np.sin(points @ waves.T + phase).sum(1)
-    return smooth(points * bump[:, None] * radii + centre, index)
+    return lump(points * bump[:, None] * radii + centre, detail)
 
 
 def leaves(rng: np.random.Generator, centre: Floats, radii: Floats, count: int, size: float) -> Mesh:
@@ -38,11 +42,15 @@ def leaves(rng: np.random.Generator, centre: Floats, radii: Floats, count: int, 
     middle = centre + out * radii * rng.uniform(0.92, 1.12, (count, 1))
     a, b = rng.normal(size=(2, count, 3)) * size
     points = np.stack([middle - a, middle + b, middle + a, middle - b], 1).reshape(-1, 3)
-    first = np.arange(count)[:, None] * 4
-    mesh = flat(points, np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])]))
     # Sprays are lit like the crown they belong to: their own normals would sparkle.
     normals = np.repeat(np.concatenate([out, out])[:, None], 3, axis=1).astype(np.float32)
-    return Mesh(mesh.corners, normals)
+    return given(points.astype(np.float32), _sprays(count), normals)
+
+
+@cache
+def _sprays(count: int) -> Given:
+    first = np.arange(count)[:, None] * 4
+    return Given(np.concatenate([first + np.array(corner) for corner in ([0, 1, 2], [0, 2, 3])]))
 
 
 def add_tree(stage: Stage, rng: np.random.Generator, where: Pose, look: Look, far: bool) -> None:

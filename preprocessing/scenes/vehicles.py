@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.scenes.lamps import headlights
 from preprocessing.scenes.mesh import Mesh, Pose, box, join, loft, moved, slab, tube
 from preprocessing.scenes.stage import BUS, CAR, TRAIN, TRUCK, Actor, Colour, Look, Stage, pick, tinted
 
@@ -12,7 +13,9 @@ TYRE = Look("rubber", (0.018, 0.018, 0.02))
 DARK = Look("plain", (0.03, 0.03, 0.032))
 HUB = Look("metal", (0.35, 0.36, 0.38))
 HEADLIGHT = Look("glow", (0.9, 0.9, 0.85), (0.35,))
+HEADLIGHT_OFF = Look("glow", (0.9, 0.9, 0.85), (0.35, 1.0))
 TAILLIGHT = Look("glow", (0.45, 0.02, 0.02), (0.15,))
+TAILLIGHT_OFF = Look("glow", (0.45, 0.02, 0.02), (0.15, 1.0))
 BRAKELIGHT = Look("glow", (0.9, 0.05, 0.04), (0.6,))
 PLATE = Look("plain", (0.75, 0.75, 0.7))
 GLASS = Look("glass", (0.03, 0.04, 0.05))
@@ -122,10 +125,15 @@ def _car_details(
     front, rear = length / 2, -length / 2
     lamp, tail = bonnet - 0.22, belt - 0.2
     sides = (-1, 1)
-    actor.add([slab([0.16, 0.32, 0.13], [front - 0.09, y * (half - 0.27), lamp]) for y in sides], HEADLIGHT)
+    actor.add(
+        [slab([0.16, 0.32, 0.13], [front - 0.09, y * (half - 0.27), lamp]) for y in sides],
+        HEADLIGHT if moving else HEADLIGHT_OFF,
+    )
     braking = moving and rng.random() < 0.35
     tails = [slab([0.14, 0.2, 0.2], [rear + 0.055, y * (half - 0.2), tail]) for y in sides]
-    actor.add(tails, BRAKELIGHT if braking else TAILLIGHT)
+    actor.add(tails, BRAKELIGHT if braking else TAILLIGHT if moving else TAILLIGHT_OFF)
+    if moving:
+        actor.stage.lamps.append(headlights(actor.where, front + 0.2, lamp))
     actor.add([slab([0.05, 0.52, 0.11], [rear - 0.005, 0, 0.62]), slab([0.05, 0.52, 0.11], [front, 0, 0.42])], PLATE)
     grille = [slab([0.05, half * 1.0, 0.12], [front - 0.012, 0, 0.58])]
     grille += [slab([0.1, half * 1.75, 0.12], [e, 0, 0.33]) for e in (rear + 0.02, front - 0.03)]
@@ -158,6 +166,7 @@ def add_truck(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     actor.add([slab([0.08, 0.34, 0.2], [front - 0.01, y * (half - 0.3), 0.75]) for y in (-1, 1)], HEADLIGHT)
     actor.add(slab([0.03, 0.5, 0.11], [rear - 0.01, 0, 0.75]), PLATE)
     add_wheels(actor, [rear + 1.1, rear + 2.3, front - 1.2], half, 0.48, 0.3)
+    stage.lamps.append(headlights(where, front + 0.2, 0.75))
 
 
 def add_bus(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
@@ -172,6 +181,7 @@ def add_bus(stage: Stage, rng: np.random.Generator, where: Pose) -> None:
     actor.add([slab([0.06, 0.36, 0.2], [ends[1], y * (half - 0.35), 0.7]) for y in (-1, 1)], HEADLIGHT)
     actor.add([slab([0.05, 0.5, 0.11], [x, 0, 0.55]) for x in ends], PLATE)
     add_wheels(actor, [ends[0] + 2.6, ends[1] - 2.5], half, 0.48, 0.3)
+    stage.lamps.append(headlights(where, ends[1] + 0.2, 0.7))
 
 
 def _coach(actor: Actor, shape: tuple[float, float, float, float], look: Look) -> None:

@@ -29,6 +29,7 @@ from preprocessing.sets.cityscapes import (
     frame_path,
     write_camera,
 )
+from preprocessing.sets.cityscapes import read_camera as read_frame_camera
 from preprocessing.sets.frame_list import pick
 from preprocessing.sets.kinds import KINDS, NYUV2_FILE, describe, kind_of, sets_near
 from preprocessing.sets.layout import Layout
