@@ -12,8 +12,9 @@ of the encoder, and the same seconds of the processor, one thread each; what a s
 | streets | generated streets as they are |
 | + weather | the same under weather (`data.augment.weather`) |
 | + restyled | the same and copies in the look of the real pictures (`--restyled`, repeatable: a row each) |
+| + weather, restyled | both |
 | + adversary, teacher | generated streets with labels, CamVid's and the drive's training pictures without |
-| all | all of it |
+| all | all of it; of several restyled sets the last |
 | real labels | CamVid's labels and the drive's lidar: what labels would have brought in the same seconds |
 
 Measured on CamVid's val (11 classes, 7 categories) and the drive's held-back frames (lidar; metres, and by Garg's crop with median scaling: scale
@@ -70,6 +71,7 @@ def rows_of(args: argparse.Namespace) -> dict[str, tuple[list[str], list[str]]]:
         FIRST: (streets, PLAIN),
         "+ weather": (streets, PLAIN[1:]),
         **{name: ([*streets, source], PLAIN) for name, source in restyled.items()},
+        "+ weather, restyled": (streets + list(restyled.values())[-1:], PLAIN[1:]),
         "+ adversary, teacher": (streets + unlabelled, PLAIN[:1]),
         "all": (streets + list(restyled.values())[-1:] + unlabelled, []),
         LAST: ([_camvid(args), _drive(args, (0, 27), weight=4)], PLAIN),
