@@ -37,6 +37,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
     lines = [
         *(Line(one.words, one.doubtful) for one in survey.strays),
         *turned_lines(survey.looks),
+        *_twice(survey),
         *_shared(survey),
         *_mapped(survey),
         *(Line(text, doubtful) for text, doubtful in lens_lines(survey.lenses, config)),
@@ -48,6 +49,7 @@ def survey_lines(survey: Survey, config: Config) -> list[Line]:
             text = "no validation frame has this label; it is not measured and does not choose the best state"
             lines.append(Line(f"tasks.{task}: {text}", doubtful=True))
         lines += [Line(doubt, doubtful=True) for doubt in dict.fromkeys((*train.doubts, *val.doubts))]
+        lines += _alike(task, train) if task == config.classes_task else []
         lines += [*_classes(task, train, val), *_quantity(task, train, val), *_sampled(task, train, val)]
     return sorted(lines, key=lambda line: not line.doubtful)
 
@@ -102,6 +104,18 @@ def files_of(count: int) -> str:
     return f"{count} file" + ("s" if count != 1 else "")
 
 
+def _twice(survey: Survey) -> list[Line]:
+    return [
+        Line(
+            f"data.{role}: {len(names)} frames stand there twice, e.g. {names[0]}, and count double; leave one source "
+            "out (how often frames come is said by weight)",
+            doubtful=True,
+        )
+        for role, names in survey.twice.items()
+        if names
+    ]
+
+
 def _shared(survey: Survey) -> list[Line]:
     count, frames = len(survey.shared), max((one.frames for one in survey.val.values()), default=0)
     if not count:
@@ -128,6 +142,15 @@ def _void(task: str, labels: Labels, role: str) -> list[Line]:
     count = f"{len(labels.void)} of {labels.files} label files of {role}"
     text = f"{task}: {count} have no valid pixel and count as none, e.g. of {labels.void[0]}"
     return [Line(text, doubtful=True)]
+
+
+def _alike(task: str, train: Labels) -> list[Line]:
+    """Classes of which training shows one: whatever is predicted everywhere is right."""
+    shown = np.flatnonzero(train.class_pixels)
+    if len(shown) != 1 or len(train.classes) < 2 or train.counted < train.files:
+        return []
+    text = f"every labelled pixel of training is {train.classes[shown[0]]}, so there is nothing to tell apart"
+    return [Line(f"{task}: {text}; are the other classes void in the files?", doubtful=True)]
 
 
 def _classes(task: str, train: Labels, val: Labels) -> list[Line]:

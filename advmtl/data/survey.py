@@ -74,6 +74,7 @@ class Survey:
     Attributes:
         train, val: by configured task.
         strays: label files of both roles that belong to no picture.
+        twice: by role, names of the frames that stand there with the same files before.
         shared: names of the validation frames whose picture is one of training, by file or by content.
         lenses: by role.
         looks: at all frames of both roles.
@@ -83,6 +84,7 @@ class Survey:
     train: Mapping[str, Labels]
     val: Mapping[str, Labels]
     strays: tuple[Strays, ...] = ()
+    twice: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
     lenses: Mapping[str, Lenses] = field(default_factory=dict)
     looks: Sequence[tuple[FrameRecord, Look]] = field(default=(), repr=False)
@@ -103,6 +105,7 @@ def survey_data(config: Config, train: Surveyed, val: Sequence[Surveyed]) -> Sur
         train=_role(frames[0], config, "train"),
         val=_role(frames[1], config, "val"),
         strays=tuple(dict.fromkeys(strays)),
+        twice={role: _twice(own) for role, own in zip(("train", "val"), frames, strict=True)},
         shared=_shared(*frames),
         looks=(*frames[0], *frames[1]),
         lenses={role: lenses_of(own, config, role) for role, own in zip(("train", "val"), frames, strict=True)},
@@ -193,6 +196,18 @@ def _doubts(task: Task, found: Sequence[tuple[FrameRecord, Contents]], config: C
         for number, files in sorted(by_source.items())
         for doubt in task.arrays.doubts(files, config.spec)
     ]
+
+
+def _twice(frames: Frames) -> tuple[str, ...]:
+    """Names of the frames of which another one has the same picture and the same labels."""
+    seen: set[object] = set()
+    found = []
+    for record, look in frames:
+        files = (record.image, record.labels, record.depth, record.disparity, record.instances, *record.extra.values())
+        if look.picture is not None and files in seen:
+            found.append(record.name)
+        seen.add(files)
+    return tuple(found)
 
 
 def _shared(train: Frames, val: Frames) -> tuple[str, ...]:

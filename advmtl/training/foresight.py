@@ -12,15 +12,14 @@ from advmtl.config import Config, Plan, measured, value_at
 from advmtl.data import EpochSampler, Labels, Line, TrainLoader
 from advmtl.terms import Term
 from advmtl.training.class_counts import describe_classes
+from advmtl.training.class_doubts import class_doubts
 from advmtl.training.idle_settings import drowned, idle
 from advmtl.training.loop import warn
 from advmtl.training.optimizers import highest_rate
 from advmtl.training.prepared import Prepared
+from advmtl.training.setting_doubts import setting_doubts
 from advmtl.training.state import State
 from advmtl.training.weather import restyle_lines, weather_lines
-
-_LONG_WARM_UP = 0.25
-"""Of the steps; a longer warm-up is doubted. With `poly` the rate then rises to three quarters of itself."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ def foresee(state: State, plan: Plan, prepared: Prepared | None = None) -> Fores
     config, balance = state.config, state.balancer.foresee(plan)
     found = [f"{name}: {doubt}" for name, doubt in doubts.items()]
     found += [] if balance is None else [f"balance.method: {_balancer(state)} {balance}"]
-    found += [*_growth(config, plan), *_affinity(state, plan), *_budget(config, plan)]
+    found += [] if prepared is None else class_doubts(config, prepared.survey.train)
+    found += [*_growth(config, plan), *_affinity(state, plan), *setting_doubts(config, plan)]
     lines = [Line(text, doubtful=True) for text in (*found, *idle(config, plan), *drowned(config, plan))]
     lines += restyle_lines(config)
     lines += weather_lines(config, plan)
@@ -175,37 +175,13 @@ def _growth(config: Config, plan: Plan) -> list[str]:
     return found
 
 
-def _budget(config: Config, plan: Plan) -> list[str]:
-    """Schedules and frames against the number of steps."""
-    train, steps = config.train, plan.steps
-    found = []
-    if train.warmup_steps > max(1, _LONG_WARM_UP * steps):  # a warm-up of one step is none
-        share, at = highest_rate(steps, config)
-        found.append(
-            f"train.warmup_steps: {train.warmup_steps} of {steps} steps; the learning rate rises to "
-            f"{train.learning_rate * share:.3g}, {share:.0%} of {train.learning_rate:g}, at step {at}; write a share "
-            "of the steps, e.g. train.warmup_steps=10%"
-        )
-    for part, until in train.freeze.items():
-        if until is not None and until >= steps:
-            found.append(
-                f"train.freeze: {part} learns after {until} steps, and the training has {steps}, so it never does; "
-                "lower it, or name the part alone"
-            )
-    if plan.frames < plan.frames_per_step:
-        found.append(
-            f"data.batch_size: {plan.frames_per_step} frames a step of {plan.frames} there are: some come twice in it; "
-            "lower it"
-        )
-    return found
-
-
 def _schedule(config: Config, plan: Plan, highest: tuple[float, int]) -> str:
     train = config.train
     warm = f", {train.warmup_steps} steps of warm-up" if train.warmup_steps else ""
     small = small_steps(config, plan.steps)
-    half = f"; pictures at half the size until step {small}" if small else ""
-    half += f", then every {train.small_every} steps" if train.small_every else ""
+    parts = [f"until step {small}"] if small else []
+    parts += [f"every {train.small_every} steps"] if train.small_every else []
+    half = f"; pictures at half the size {', then '.join(parts)}" if parts else ""
     times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
     shares = "".join(f"; {key} {share} = {value_at(config, key)}" for key, share in config.shares.items())
     return (

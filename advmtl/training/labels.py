@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from advmtl.config import Config
+from advmtl.config import MEAN, RANKS, Config
 from advmtl.data import (
     Loader,
     Survey,
@@ -35,7 +35,26 @@ def label_counts(config: Config, found: Survey) -> str:
             raise InputError(f"tasks.{task}: no training frame has this label; {reason}")
         parts.append(f"{task} {count} train, {found.val[task].labelled} val")
     check_measurable(found.val, "data.val")
+    _check_best(config, found)
     return "; ".join(parts)
+
+
+def _check_best(config: Config, found: Survey) -> None:
+    """Raises: InputError where no state could become the best, since what chooses it can never be measured."""
+    best = config.train.best
+    asked = best if isinstance(best, dict) else [] if best in (MEAN, RANKS) else [best]
+    for path in asked:
+        task, _, part = path.partition(".")
+        labels, name = found.val[task], part.partition(".")[2]
+        reason = "" if labels.labelled else "has this label"
+        if name in labels.classes and labels.counted == labels.files:
+            shown = labels.class_pixels[labels.classes.index(name)]
+            reason = reason or ("" if shown else f"shows {name}")
+        if reason:
+            raise InputError(
+                f"train.best: {path}: no validation frame {reason}, so no state could become the best; name a figure "
+                "that is measured, or add such frames"
+            )
 
 
 def _why_missing(task: str, config: Config, found: Survey) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from street_set import SIZE, config, noise, write_cityscapes
 
@@ -90,6 +91,8 @@ def test_a_file_without_a_valid_pixel_is_no_label_and_is_said(tmp_path: Path) ->
     assert depth.quantiles == (9, 9, 9)
     assert [line.text for line in survey_lines(found, settings) if line.doubtful] == [
         "segmentation: 3 of 4 label files of training have no valid pixel and count as none, e.g. of f1",
+        "segmentation: every labelled pixel of training is vegetation, so there is nothing to tell apart; are the "
+        "other classes void in the files?",
         "depth: 1 of 4 label files of training have no valid pixel and count as none, e.g. of f2",
     ]
     assert label_counts(settings, found) == "segmentation 1 train, 2 val; depth 3 train, 2 val"
@@ -198,6 +201,33 @@ def test_classes_that_only_validation_has_and_classes_that_nothing_has(tmp_path:
         "vegetation, terrain and 8 more",
         "segmentation: pixels of training: road 50 %, sidewalk 50 %",
     ]
+
+
+def test_a_source_that_is_given_twice_is_said(tmp_path: Path) -> None:
+    """Pictures with other labels are other frames."""
+    train, val = write_split(tmp_path, "train", 3), write_split(tmp_path, "val", 2, seed=9)
+    (found,) = lines(config([train, train], [val]))
+    assert found.startswith("data.train: 3 frames stand there twice, e.g. f0, and count double; leave one source out")
+    (found,) = lines(config([train], [val, val]))
+    assert found.startswith("data.val: 2 frames stand there twice, e.g. f0")
+    assert lines(config([train], [val])) == []
+
+
+def test_masks_of_0_and_255_are_told_how_to_be_two_classes(tmp_path: Path) -> None:
+    """With 255 void there is one class, and nothing to learn; the remedy of the line makes it two."""
+
+    def mask(number: int) -> Labels:
+        return np.where(np.arange(SIZE[0]) < 20, 255, 0).astype(np.uint8) * np.ones(SHAPE, np.uint8)
+
+    sources = [write_split(tmp_path, "train", 2, mask)], [write_split(tmp_path, "val", 1, mask, seed=9)]
+    masks, alike = (line for line in lines(config(*sources)) if "apart" in line or f"{tmp_path}:train" in line)
+    assert masks.startswith(f"{sources[0][0]}: segmentation: 2 of 2 files hold 0 and 255 alone")
+    assert alike.startswith("segmentation: every labelled pixel of training is road, so there is nothing to tell")
+    remedy = yaml.safe_load(masks[masks.index("{classes") :])
+    settings = config(*sources, classes=remedy)
+    assert lines(settings) == []
+    pixels = surveyed(settings).train["segmentation"].class_pixels
+    assert pixels.tolist() == [2 * (SIZE[0] - 20) * SIZE[1], 2 * 20 * SIZE[1]]
 
 
 @pytest.mark.parametrize(

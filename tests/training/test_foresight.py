@@ -54,12 +54,46 @@ def test_a_warm_up_is_doubted_from_a_quarter_of_the_steps_on(streets: Path) -> N
     assert doubts(streets, the_plan(steps=2), warmup_steps=1) == []  # one step of warm-up is none
 
 
+def test_rates_beyond_what_weights_are_and_rates_that_move_none_are_doubted(streets: Path) -> None:
+    """A step of Adam is about its rate in every weight: 100 steps at a constant 5e-8 go 5e-6."""
+    still = {"warmup_steps": 0, "schedule": "constant"}
+    assert doubts(streets, the_plan(), learning_rate=0.1) == []
+    (high,) = doubts(streets, the_plan(), learning_rate=3000.0)
+    assert high.startswith("train.learning_rate: 3000, and a step moves most weights by about as much")
+    (low,) = doubts(streets, the_plan(steps=100), learning_rate=5e-8, **still)
+    assert low.startswith("train.learning_rate: 5e-08, so no weight moves by much more than 5e-06 in the 100 steps")
+    assert doubts(streets, the_plan(steps=1000), learning_rate=5e-8, **still) == []
+    config = make_config(streets, critic=True, discriminator_learning_rate=2.0)
+    (critic,) = foresee(build(config, CPU), the_plan()).doubts
+    assert critic.startswith("train.discriminator_learning_rate: 2, ")
+
+
+@pytest.mark.parametrize(
+    ("small", "words"),
+    [
+        ({"small_share": 0.25}, "pictures at half the size until step 25"),
+        ({"small_every": 3}, "pictures at half the size every 3 steps"),
+        ({"small_share": 0.25, "small_every": 3}, "pictures at half the size until step 25, then every 3 steps"),
+    ],
+)
+def test_the_schedule_says_when_pictures_are_small(streets: Path, small: dict[str, float], words: str) -> None:
+    config = make_config(streets, critic=False, warmup_steps=0, **small)
+    (line,) = (one.text for one in foresee(build(config, CPU), the_plan(steps=100)).lines if "schedule:" in one.text)
+    assert line.endswith(f"; {words}")
+
+
 def test_what_says_nothing_in_a_training_is_told_and_is_no_caveat(streets: Path) -> None:
     state = build(make_config(streets, critic=False, warmup_steps=0, log_every=10, patience=3), CPU)
     assert foresee(state, the_plan(steps=10, measurements=4)).doubts == []
     found = foresee(state, the_plan(steps=9, measurements=3))
     assert [line.partition(":")[0] for line in found.doubts] == ["train.log_every", "train.patience"]
     assert not found.caveats
+
+
+def test_frozen_norms_without_pretrained_weights_are_doubted(streets: Path) -> None:
+    assert make_config(streets).encoder.weights is None
+    (found,) = doubts(streets, the_plan(), batch_norm="frozen")
+    assert found.startswith("train.batch_norm: frozen keeps the statistics of pretrained weights, and there are none")
 
 
 def test_a_batch_that_repeats_frames_is_told(streets: Path) -> None:

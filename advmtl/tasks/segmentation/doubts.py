@@ -23,7 +23,9 @@ def binary_masks(files: Sequence[Contents], how: Translation) -> list[str]:
     if other != IGNORE:
         return []  # the set itself says what 255 is
     return [
-        f"{count} of {len(files)} files hold 0 and 255 alone, as a binary mask does; here 0 is {meant} and 255 is void"
+        f"{count} of {len(files)} files hold 0 and 255 alone, as a binary mask does; here 0 is {meant} and 255 is "
+        "void; if 255 is a class, say so in data.classes, or in the source's classes: "
+        "{classes: [{name: rest, ids: [0]}, {name: thing, ids: [255]}]}"
     ]
 
 
