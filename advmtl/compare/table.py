@@ -166,9 +166,17 @@ def notes(comparison: Comparison) -> str:
         "itself varies. Parameters: what is deployed, without discriminators. Step time: median of "
         f"{STEPS} steps on one batch, each in turn with one of the plain sum (the first configuration without "
         "discriminators and balancer); reading frames is left out."
+        + _without_change(comparison)
         + (_GROWN if any(row.grows for row in comparison.rows) else "")
         + (f" px: of the network's input, {comparison.width_px} px wide." if pixels else "")
     )
+
+
+def _without_change(comparison: Comparison) -> str:
+    """Why there is no Δm: nothing is a relative change of 0."""
+    figures = {metric: comparison.reference.figure(metric) for metric in comparison.metrics}
+    none = [f"{metric.title} ({metric.task})" for metric, value in figures.items() if value and value.mean == 0]
+    return f" No Δm, since the single-task networks' {', '.join(none)} is 0: train for longer." if none else ""
 
 
 def markdown(comparison: Comparison) -> str:

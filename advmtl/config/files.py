@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from advmtl.config.experiment import Config
-from advmtl.config.typed import validate
+from advmtl.config.typed import shortened, validate
 from advmtl.config.yaml_text import read_yaml
 from preprocessing.ground import InputError, first_line
 
@@ -55,15 +55,20 @@ def _override(values: dict[str, Any], text: str) -> None:
         raise InputError(f"override {text!r}: write key=value, e.g. train.epochs=5")
     here = values
     for part in parts[:-1]:
-        if not isinstance(here.get(part, {}), dict):
+        # A run's config.yaml says null where nothing is configured: there keys may begin.
+        if here.get(part) is None:
+            here[part] = {}
+        if not isinstance(here[part], dict):
             raise InputError(f"override {text!r}: {part} holds a value, not keys")
-        here = here.setdefault(part, {})
+        here = here[part]
     try:
         # YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number.
         parsed = read_yaml(value)
         here[parts[-1]] = _number(parsed) if isinstance(parsed, str) else parsed
     except yaml.YAMLError:
-        raise InputError(f"override {text!r}: {value!r} is not readable as YAML") from None
+        torn = value.count("{") > value.count("}") or value.count("[") > value.count("]")
+        remedy = "; the shell ends it at a blank: put quotes around key and value" if torn else ""
+        raise InputError(f"override {text!r}: {value!r} is not readable as YAML{remedy}") from None
 
 
 def _number(text: str) -> float | str:
@@ -109,6 +114,27 @@ def load_config(
 def _checked(
     values: dict[str, Any], overrides: Sequence[str], where: str, tables: Mapping[str, Mapping[str, Any]] | None
 ) -> Config:
+    alone = copy.deepcopy(values) if overrides else values
     for text in overrides:
         _override(values, text)
-    return validate(Config, values, where, dict(tables or {}), overrides=overrides)
+    context = dict(tables or {})
+    try:
+        return validate(Config, values, where, context, overrides=overrides)
+    except InputError as error:
+        reason = str(error)
+        if not overrides or not reason.startswith(f"{where}: ") or not _fits(alone, context):
+            raise
+        reason = reason.removeprefix(f"{where}: ")
+        section = f"{reason.partition(': ')[0]}."
+        at_fault = [text for text in overrides if text.startswith(section)] or list(overrides)
+        told = ", ".join(repr(shortened(text)) for text in at_fault)
+        raise InputError(f"override{'s' if len(at_fault) > 1 else ''} {told}: {reason}") from None
+
+
+def _fits(values: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+    """Whether plain values are a configuration: what is wrong with overrides is then theirs together."""
+    try:
+        validate(Config, values, "", dict(context))
+    except InputError:
+        return False
+    return True

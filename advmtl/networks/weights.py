@@ -1,6 +1,7 @@
 """Weight files: given by path, from torchvision's cache, or downloaded once."""
 
 import importlib.util
+import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,9 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     except InputError:
         raise
     except Exception as error:  # torch.load raises many kinds (pickle, zip, EOF, runtime) on a file that is not its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Of pickles torch advises to load them with what they run; nobody here does.
+        code = isinstance(error, pickle.UnpicklingError)
+        reason = "it is none, or holds code, which is never run" if code else first_line(error)
         raise InputError(f"{key}: {path} is no PyTorch state dict ({reason}); give another file") from None
     if isinstance(state, Mapping) and isinstance(state.get("state"), Mapping) and "ema" in state["state"]:
         return _encoder_in(state["state"]["ema"])

@@ -31,6 +31,7 @@ def check_space(space: Space, config: Config) -> Space:
     do not go together is a matter of a trial, not of the space. Returns: the space, with whole-number ends as such only
     where the key takes no others. Raises: InputError naming the file, the key and the value.
     """
+    _check_order(space)
     values = config.model_dump(mode="json")
     space = replace(space, dimensions=tuple(_with_kind(one, space, values, config) for one in space.dimensions))
     for one in space.dimensions:
@@ -41,6 +42,14 @@ def check_space(space: Space, config: Config) -> Space:
                 drawn = override(one.key, value)
                 raise InputError(f"{space.file}: {drawn}: {error.removeprefix(f'override {drawn!r}: ')}")
     return space
+
+
+def _check_order(space: Space) -> None:
+    """Keys are set in the order of the file, so a section after a key of it would undo what was drawn for the key."""
+    for place, one in enumerate(space.dimensions):
+        undone = next((other.key for other in space.dimensions[:place] if other.key.startswith(f"{one.key}.")), None)
+        if undone is not None:
+            raise InputError(f"{space.file}: {one.key}: stands after {undone}, which it would replace; put it before")
 
 
 def doubts(space: Space) -> list[str]:

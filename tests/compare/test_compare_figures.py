@@ -3,6 +3,7 @@
 import pytest
 
 from advmtl.compare.metrics import (
+    Comparison,
     Metric,
     Outcome,
     Row,
@@ -14,6 +15,7 @@ from advmtl.compare.metrics import (
     values_of,
     win_rate,
 )
+from advmtl.compare.table import notes
 from preprocessing.ground.errors import InputError
 
 BOTH = ("segmentation", "depth")
@@ -82,6 +84,15 @@ def test_a_row_is_measured_seed_by_seed_against_the_means() -> None:
 def test_without_a_single_task_figure_there_is_no_delta() -> None:
     found = against(row([{"segmentation.miou": 0.6}], (Metric("segmentation", "miou"),)), {})
     assert found.delta_m == (None,) and found.win_rate == (None,)
+
+
+def test_why_there_is_no_delta_is_said() -> None:
+    """A network that is right nowhere has an mIoU of 0, and nothing is so many percent more."""
+    metrics = (Metric("segmentation", "miou"), Metric("depth", "rmse_m"))
+    for miou, said in ((0.0, " No Δm, since the single-task networks' mIoU (segmentation) is 0"), (0.1, None)):
+        reference = row([{"segmentation.miou": miou, "depth.rmse_m": 4.0}], metrics)
+        found = notes(Comparison(metrics, metrics, reference, (), 64))
+        assert said in found if said else "No Δm" not in found
 
 
 def test_every_task_weighs_the_same_by_default() -> None:

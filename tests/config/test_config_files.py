@@ -14,6 +14,14 @@ def test_overrides_reach_nested_keys_and_numbers_written_like_1e_minus_3() -> No
     assert config.tasks["depth"].losses == load_config("baseline").tasks["depth"].losses
 
 
+def test_keys_may_begin_where_a_runs_own_configuration_says_null() -> None:
+    whole = load_config("baseline").model_dump(mode="json")
+    assert whole["partial"] is None and whole["init"] is None
+    config = load_config(whole, ["partial.mean_teacher.start_step=7", "init.part=encoder", "init.weights=a.pt"])
+    assert config.partial is not None and config.partial.mean_teacher is not None
+    assert config.partial.mean_teacher.start_step == 7 and config.init is not None and config.init.part == "encoder"
+
+
 @pytest.mark.parametrize("text", ["train.epochs", "=3", "train..epochs=3", "name.x=1"])
 def test_a_malformed_override_is_named(text: str) -> None:
     with pytest.raises(InputError, match="override"):

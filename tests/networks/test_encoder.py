@@ -90,8 +90,9 @@ class _Payload:
 def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(_Payload(), protocol=2))
-    with pytest.raises(InputError, match="no PyTorch state dict"):
+    with pytest.raises(InputError, match="no PyTorch state dict") as caught:
         read_state_dict(tmp_path / "evil.pth", "encoder.weights")
+    assert "weights_only" not in str(caught.value)  # no advice to run it
     assert not (tmp_path / "executed").exists()
 
 

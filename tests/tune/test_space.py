@@ -91,6 +91,13 @@ def test_a_key_that_the_configuration_has_not_is_refused_before_the_first_trial(
     assert said == "space.yaml: train.learnin_rate=0.001: unknown key; did you mean learning_rate?"
 
 
+def test_a_section_after_a_key_of_it_would_undo_what_was_drawn(streets: Path) -> None:
+    key, section = {"tasks.depth.weight": [1, 2]}, {"tasks.depth": [{"losses": {"berhu": 1}}]}
+    said = refusal({**key, **section}, streets)
+    assert said == "space.yaml: tasks.depth: stands after tasks.depth.weight, which it would replace; put it before"
+    check_space(space({**section, **key}), street_config(streets))
+
+
 def test_ends_that_the_configuration_cannot_have_are_refused(streets: Path) -> None:
     said = refusal({"data.augment.hue": {"low": 0.1, "high": 0.9}}, streets)
     assert said.startswith("space.yaml: data.augment.hue=0.9: Input should be less than or equal")
