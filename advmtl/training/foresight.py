@@ -13,11 +13,10 @@ from advmtl.data import EpochSampler, Labels, Line, TrainLoader
 from advmtl.terms import Term
 from advmtl.training.class_counts import describe_classes
 from advmtl.training.class_doubts import class_doubts
-from advmtl.training.idle_settings import drowned, idle
 from advmtl.training.loop import warn
 from advmtl.training.optimizers import highest_rate
 from advmtl.training.prepared import Prepared
-from advmtl.training.setting_doubts import setting_doubts
+from advmtl.training.setting_doubts import drowned, idle, setting_doubts
 from advmtl.training.state import State
 from advmtl.training.weather import restyle_lines, weather_lines
 
