@@ -66,8 +66,10 @@ class Classes(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Logits."""
-        return {"segmentation": self.network(image)}
+        """Logits; of sides that 32 does not divide, which its network refuses, those of a padded picture."""
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (0, -width % 32, 0, -height % 32), mode="replicate")
+        return {"segmentation": self.network(padded)[..., :height, :width]}
 
 
 def class_loss(logits: Tensor, classes: Tensor) -> Tensor:

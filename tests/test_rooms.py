@@ -33,6 +33,7 @@ FLOORS = {
         "terms",
         "training",
         "restyle",
+        "adapt",
         "compare",
         "tune",
         "affinity",

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from advmtl.cli.adapt import adapt
 from advmtl.cli.affinity import affinity
 from advmtl.cli.calibrate import calibrate
 from advmtl.cli.deploy import export, predict
@@ -175,6 +176,7 @@ app.command(cls=OwnFiles, short_help="Propose weights from gradients of some ste
 app.command(cls=OwnFiles, short_help="Show which tasks help each other, and what to train together.")(affinity)
 app.command(cls=OwnFiles, short_help="Write an HTML report about one or several runs.")(report)
 app.command(cls=OwnFiles, short_help="Select the frames most worth labelling.")(select)
+app.command(cls=OwnFiles, short_help="Batch norms of a trained network for other recordings.")(adapt)
 app.command(cls=OwnFiles, short_help="Draw image | ground truth | prediction panels.")(predict)
 app.command(cls=OwnFiles, short_help="Export one verified ONNX file.")(export)
 app.command(cls=OwnFiles, short_help="Set the scale of a finished model by known distances.")(calibrate)

@@ -81,6 +81,14 @@ def _calibrated(option: str, path: Path) -> list[Output]:
     return [Output(option, path, kind), Output(option, path.with_suffix(".json"), CALIBRATION, beside=True)]
 
 
+def _adapted(option: str, path: Path) -> list[Output]:
+    """A checkpoint, figures and a picture; the figures say that all three are results."""
+    figures = json_kind("a report of adapt", "like", "strength")
+    own = with_mark("the result of adapt", path.with_suffix(".json").name, figures)
+    beside = Output(option, path.with_suffix(".json"), figures, beside=True)
+    return [Output(option, path, own), beside, Output(option, path.with_suffix(".png"), own, beside=True)]
+
+
 def _pictures(option: str, path: Path) -> list[Output]:
     return [Output(option, path, folder=True, endings=(".png",))]
 
@@ -130,6 +138,7 @@ WRITES: dict[str, dict[str, Written]] = {
             *("frames", "chosen", "radius"),
         )
     },
+    "adapt": {"out": _adapted},
     "predict": {"out": _pictures},
     "export": {"out": _exported},
     "calibrate": {"out": _calibrated, "report": lambda option, path: [Output(option, path, CALIBRATION)]},
@@ -155,6 +164,7 @@ READS: dict[str, tuple[str, ...]] = {
     "affinity": ("run",),
     "report": ("runs",),
     "select": ("run", "sources", "student", "labelled"),
+    "adapt": ("model", "like"),
     "predict": ("model", "source", "camera"),
     "export": ("run", "frames", "camera"),
     "calibrate": ("model", "points", "frames", "data", "stereo", "camera"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from advmtl.config import Source
 from advmtl.data import FORMATS, index_source
@@ -47,3 +48,22 @@ def original(text: str, classes: str | LabelSet | None = None) -> Original:
         for record in index_source(one.source.model_copy(update={"root": str(root)}), own, one.role)
     ]
     return Original(text, [one.source for one in named], own, root, records)
+
+
+def recordings(texts: Sequence[str], option: str = "--like") -> tuple[list[FrameRecord], list[Path]]:
+    """The pictures of all sets that `texts` name, without labels, and the roots of these sets.
+
+    Raises: InputError naming `option` where one is no set of pictures.
+    """
+    records: list[FrameRecord] = []
+    roots: list[Path] = []
+    for text in texts:
+        named = ask(text).named
+        if not named:
+            raise InputError(f"{option} {text}: is no set of pictures; give a folder or format:root[:split]")
+        for one in named:
+            bare: dict[str, Any] = {"labels": "none", "depth": "none"}
+            found = index_source(one.source.model_copy(update=bare), "cityscapes19", one.role)
+            records += [record.changed(source=0) for record in found]
+            roots.append(Path(one.source.root).expanduser().resolve())
+    return records, list(dict.fromkeys(roots))

@@ -4,11 +4,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from advmtl.data import check_frames, index_source
-from advmtl.derived import Original, check_pictures, check_place, original
-from advmtl.inspection import ask
+from advmtl.data import check_frames
+from advmtl.derived import Original, check_pictures, check_place, original, recordings
 from advmtl.restyle.judge import Judge
 from advmtl.restyle.settings import Asked
 from advmtl.tasks import TASKS, FrameRecord, Task, TaskSpec
@@ -52,7 +50,7 @@ def open_sets(asked: Asked, judge: Judge | None, method: str = "cut") -> Sets:
     Raises: InputError where one has fewer than two pictures, they share some, or a new set would lie in one of them.
     """
     source = original(asked.source, None if judge is None else judge.config.data.classes)
-    target, roots = _recordings(asked.like)
+    target, roots = recordings(asked.like)
     like = f"--like {' '.join(asked.like)}"
     spec = TaskSpec(source.classes) if judge is None else judge.config.spec
     tasks = {name: TASKS[name] for name in _TASKS} if judge is None else judge.tasks
@@ -81,21 +79,6 @@ def _readable(
     if bad and not good:
         raise InputError(f"{text}: none of {len(bad)} pictures can be read; {bad[0].reason}")
     return good, [f"{text}: {len(bad)} pictures are not looked at; the first: {bad[0].reason}"] if bad else []
-
-
-def _recordings(texts: Sequence[str]) -> tuple[list[FrameRecord], list[Path]]:
-    records: list[FrameRecord] = []
-    roots: list[Path] = []
-    for text in texts:
-        named = ask(text).named
-        if not named:
-            raise InputError(f"--like {text}: is no set of pictures; give a folder or format:root[:split]")
-        for one in named:
-            bare: dict[str, Any] = {"labels": "none", "depth": "none"}
-            found = index_source(one.source.model_copy(update=bare), "cityscapes19", one.role)
-            records += [record.changed(source=0) for record in found]
-            roots.append(Path(one.source.root).expanduser().resolve())
-    return records, list(dict.fromkeys(roots))
 
 
 def _few(counts: Mapping[str, int], method: str) -> list[str]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advmtl.training.callbacks import Callback
     from advmtl.training.checkpoint import (
+        NETWORKS,
+        Trained,
         UnusableCheckpoint,
         best_growth,
         checkpoint_path,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Callback": "callbacks",
+    **dict.fromkeys(("NETWORKS", "Trained"), "checkpoint"),
     "UnusableCheckpoint": "checkpoint",
     "best_growth": "checkpoint",
     "checkpoint_path": "checkpoint",

@@ -53,6 +53,7 @@ ENDINGS = {
     ("report", "out"): ".html",
     ("export", "out"): ".onnx",
     ("calibrate", "out"): ".onnx",
+    ("adapt", "out"): ".pt",
 }
 # Looked at where the other settings are known: `test_export_command`, of the files of each precision.
 LATER = {("export", "out")}
