@@ -84,7 +84,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
     """
     payload, sealed = read_sealed(path)
     if not isinstance(payload, dict) or not payload.keys() >= _LAYOUT:
-        raise InputError(f"{path}: not a checkpoint of advmtl")
+        raise InputError(f"{path}: not a checkpoint of advmtl; name a run folder or a .pt of its checkpoints")
     if payload["format"] not in _READS:
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     if payload["format"] > 1 and not sealed:
