@@ -103,6 +103,8 @@ def read_sealed(path: Path) -> tuple[Any, bool]:
         raise UnusableCheckpoint(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise UnusableCheckpoint(f"{path}: cannot be read ({error.strerror or error})") from None
+    if path.suffix.lower() == ".onnx":
+        raise InputError(f"{path}: is an exported model, not a checkpoint; name the run folder or .pt that it is from")
     body, seal = content[:-_SEAL_BYTES], content[-_SEAL_BYTES:]
     sealed = seal.startswith(_MARK)
     if sealed and seal != _seal(body):
