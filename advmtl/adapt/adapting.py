@@ -69,13 +69,13 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
 
     Weights stay as they are, and no label is read (AdaBN, Li et al. 2018).
     Raises: InputError for recordings of fewer than two pictures, a network without batch norms, an `out` that is there
-    (unless `overwrite`) or is the model's own file.
+    (unless `overwrite`), is the model's own file, or lies among the recordings.
     """
     source = checkpoint_path(asked.model)
     out = asked.out or source.with_name(f"{source.stem}_adapted.pt")
     trained = load_trained(asked.model)
     _check(asked, source, out, trained.generator)
-    records, lines = _records(asked)
+    records, lines = _records(asked, out)
     device, config = torch.device(device), trained.config
     network = trained.generator.to(device)
     data = config.data.model_copy(update={"batch_size": _BATCH, "workers": 0})
@@ -115,8 +115,11 @@ def _check(asked: Asked, source: Path, out: Path, network: Generator) -> None:
         raise InputError(f"{source}: its network has no batch norms with statistics of their own, so nothing can adapt")
 
 
-def _records(asked: Asked) -> tuple[list[FrameRecord], list[str]]:
+def _records(asked: Asked, out: Path) -> tuple[list[FrameRecord], list[str]]:
     records, _ = recordings(asked.like)
+    for folder in dict.fromkeys(record.image.parent.resolve() for record in records):
+        if out.resolve().is_relative_to(folder):  # its picture would be one of them the next time
+            raise InputError(f"--out {out}: lies among the recordings, {folder}; choose a place outside of them")
     good, bad = check_frames(_evenly(records, asked.pictures), {})
     like = " ".join(asked.like)
     if len(good) < 2:

@@ -46,5 +46,5 @@ def adapt(
         words.append(f"{done.figures['classes_changed']:.1%} of the pixels have another class")
     if (ratio := done.figures.get("metres_ratio")) is not None:
         words.append(f"metres {ratio:.2f} times what they were (median)")
-    console.print(f"statistics of {done.pictures} pictures; {'; '.join(words)}")
+    console.print("; ".join([f"statistics of {done.pictures} pictures", *words]))
     console.print(f"{done.out}; look at {done.out.with_suffix('.png')}")

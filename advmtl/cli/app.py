@@ -43,6 +43,12 @@ from preprocessing.ground import (
 # ClickException, whichever package typer takes it from (click before 0.2x, a copy of its own since).
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _ROOM = "free some space (advmtl doctor shows how much there is) and repeat the same command"
+_RIGHTS = "name a place that you may read and write, or change its rights (ls -ld shows them)"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _ROOM),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _RIGHTS),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file is where a folder should be; name another place"),
+}
 _TRAINING = {"train", "compare", "tune", "probe"}
 _FORMATS = "  (formats)"  # in the help, in the place of their lines
 _errors = Console(stderr=True, soft_wrap=True, emoji=False)  # folder:eight:val is no picture of an eight
@@ -68,9 +74,9 @@ class _Commands(TyperGroup):
                 _errors.print("[yellow]interrupted[/]; finished work is kept")
             raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = _REMEDIES.get(error.errno or 0, "--debug shows where")
             where = f"{error.filename}: " if error.filename else ""
-            _complain(ctx, f"{where}{error.strerror or error}; {_ROOM if full else '--debug shows where'}")
+            _complain(ctx, f"{where}{error.strerror or error}; {remedy}")
             raise typer.Exit(EXIT_FAILED) from None
         except FailedRun as error:
             _complain(ctx, str(error))

@@ -102,6 +102,9 @@ def _densities(text: str) -> tuple[tuple[str, float], ...]:
         raise InputError(f"density: {text}: not readable as YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(found, dict) or not found:
         raise InputError(f"density: {text}: expected lines such as person: 2")
+    for name, factor in found.items():
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            raise InputError(f"density: {text}: {name} is {factor!r}; expected a number, such as {name}: 2")
     return weights_of(",".join(f"{name}={factor}" for name, factor in found.items()), "density")
 
 

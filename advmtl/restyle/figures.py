@@ -102,7 +102,9 @@ class Measure:
     def _add(self, batches: Sequence[Batch], meters: Sequence[Meters], labelled: bool) -> None:
         if self.judge is None:
             return
-        seen = [maps_of(self.judge.network, one, PLAIN, self.judge.tasks, self.judge.config.spec) for one in batches]
+        network, spec = self.judge.network, self.judge.config.spec
+        told = [maps_of(network, one, PLAIN, network.tasks, spec) for one in batches]
+        seen = [{name: maps[name] for name in self.judge.tasks} for maps in told]  # of a third task nothing is asked
         for outputs, batch, meter in zip(seen, batches, meters, strict=True):
             meter.update(outputs, batch if labelled else self._by_itself(batch, seen[0]))
 

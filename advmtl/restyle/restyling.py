@@ -18,13 +18,14 @@ from advmtl.restyle.sets import Sets, open_sets
 from advmtl.restyle.settings import Asked, Settings
 from advmtl.restyle.sheet import style_pictures, write_sheet
 from advmtl.restyle.state import begin
-from advmtl.styles import Style, colours_of, histogram_of, read_style, write_style
-from advmtl.training import Run, lock_run, warn
+from advmtl.styles import Style, colours_of, histogram_of, is_bare, read_style, write_style
+from advmtl.training import Run, check_precision, lock_run, warn
 from preprocessing.ground import InputError, read_json, sha256_of, track, write_json
 
 STYLE, FIGURES, RECORD, SHEET, LOCK = "restyle.pt", "figures.json", "restyle_run.json", "restyle.png", "run.lock"
 VERSION = 1  # raised whenever the same settings begin to give other looks
 _LITTLE = 0.3  # share of pixels: a network that agrees with fewer labels to begin with says little
+_NO_SETTINGS = Settings()
 _MAKER = Maker("restyle", make, "Write")
 
 
@@ -61,6 +62,8 @@ def restyle(asked: Asked, settings: Settings = Settings(), console: Console | No
     features = features_of(asked.features, judge)
     if asked.out is not None:
         check_free(_MAKER, asked.out)  # now, and not after an hour of learning
+    if settings.method == "cut" and asked.style is None:  # before the folder remembers it
+        check_precision(settings.precision, torch.device(asked.device), "--precision")  # type: ignore[arg-type]
     if asked.style is not None:
         return _applied(asked, settings, sets, judge, told)
     _check_run(asked.run)
@@ -142,17 +145,26 @@ def _style(asked: Asked, settings: Settings, sets: Sets, judge: Judge | None, to
     elif where.exists():
         return read_style(where, "--run")
     else:
-        style = _statistics(settings, sets, facts)
+        style = _statistics(settings, sets, facts, told)
     write_style(where, style)
     write_sheet(asked.run / SHEET, style.look, sets, settings.size, settings.seed)
     return style
 
 
-def _statistics(settings: Settings, sets: Sets, facts: dict[str, Any]) -> Style:
+def _statistics(settings: Settings, sets: Sets, facts: dict[str, Any], told: Console) -> Style:
     chosen = evenly(sets.target, MOST)
     pictures = style_pictures(list(track(chosen, "Look", len(chosen))), settings.size)
     if not pictures:
         raise InputError(f"--like: none of {len(chosen)} pictures can be read")
+    if bare := [name for name, image in pictures if is_bare(image)]:
+        whole = "; a picture that takes its colours from one becomes nearly one colour, too" * (
+            settings.method == "colour"
+        )
+        warn(
+            told,
+            f"--like: {len(bare)} of {len(pictures)} pictures are of one colour (a covered lens?), the first: "
+            f"{bare[0]}{whole}; take them out",
+        )
     if settings.method == "colour":
         return Style("colour", colours_of(pictures), settings.size, facts)
     return Style("histogram", histogram_of(image for _, image in pictures), settings.size, facts)
@@ -218,6 +230,11 @@ def _applied(asked: Asked, settings: Settings, sets: Sets, judge: Judge | None, 
     assert asked.style is not None
     if asked.out is None:
         raise InputError("--style: a finished look is put on a set; name --out")
+    if other := [
+        name for name, value in vars(settings).items() if value != getattr(_NO_SETTINGS, name) and name != "seed"
+    ]:
+        option = f"--{other[0].replace('_', '-')}"
+        raise InputError(f"{option} and --style: a finished look is as it was made; leave {option} out")
     style = read_style(asked.style, "--style")
     features = features_of(asked.features, judge) if sets.target else None
     device = torch.device(asked.device)

@@ -61,6 +61,10 @@ def open_sets(asked: Asked, judge: Judge | None, method: str = "cut") -> Sets:
         check_place(asked.out, source.root, *roots)
         check_pictures(source.records, "data.augment.restyle")
     check_place(asked.run, source.root, *roots)
+    if asked.out is not None and asked.style is None and asked.run.resolve().is_relative_to(asked.out.resolve()):
+        raise InputError(
+            f"--run {asked.run}: lies in --out {asked.out}, which is for the set alone; choose another --run"
+        )
     records, lines = _readable(source.records, tasks, asked.source)
     target, more = _readable(target, {}, like)
     if asked.style is None and min(len(records), len(target)) < 2:

@@ -1,5 +1,6 @@
 """What is asked of a restyling: what shapes the look, and where things lie."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,10 +64,13 @@ class Settings:
         if any(side % 4 or side < LEAST_SIDE for side in self.size):
             given = "x".join(str(side) for side in self.size)
             raise InputError(f"--size {given}: sides are multiples of 4, {LEAST_SIDE} at least")
-        if min(self.adversarial, self.consistency, self.contrast) < 0 or self.learning_rate <= 0:
-            raise InputError("--adversarial, --consistency: a weight is 0 or more; --learning-rate is more than 0")
-        if self.minutes is not None and self.minutes <= 0:
-            raise InputError(f"--minutes {self.minutes}: is more than 0")
+        # Written so that NaN, which is neither more nor less than anything, is refused, too.
+        if not all(0 <= one < math.inf for one in (self.adversarial, self.consistency, self.contrast)):
+            raise InputError("--adversarial, --consistency: a weight is 0 or more and no infinity")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"--learning-rate {self.learning_rate:g}: is more than 0, e.g. 2e-4")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"--minutes {self.minutes:g}: is more than 0")
 
     def shaping(self) -> dict[str, Any]:
         """What shapes the look by step: plain values."""

@@ -67,6 +67,11 @@ def moments_of(image: RGB) -> NDArray[np.float32]:
     return np.stack([lab.mean(0), lab.std(0)])
 
 
+def is_bare(image: RGB) -> bool:
+    """Whether a picture is as good as one colour: its brightness deviates by less than a hundredth of the range."""
+    return bool(moments_of(image)[1, 0] < _LEAST_DEVIATION)
+
+
 def transferred(image: RGB, wanted: NDArray[np.float32]) -> RGB:
     """The picture with other means and deviations in Lab (Reinhard et al. 2001, Eq. 10 and 11, in CIE Lab for their
     lαβ); colours beyond RGB are clipped.

@@ -128,8 +128,10 @@ def read_style(path: Path, key: str) -> Style:
         raise InputError(f"{key}: no file {path}; advmtl restyle SOURCE --like TARGET --run FOLDER writes restyle.pt")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds on a file that is not its own
-        raise InputError(f"{key}: {path} is no readable look ({first_line(error).split('. ')[0]})") from None
+    except Exception:  # torch.load raises many kinds on a file that is not its own, and none says what to do
+        raise InputError(
+            f"{key}: {path} is no readable look, damaged or another file; name a restyle.pt of advmtl restyle"
+        ) from None
     if not isinstance(found, dict) or not found.keys() >= _KEYS or found["kind"] != KIND:
         raise InputError(f"{key}: {path} is not a look that advmtl restyle wrote; name its restyle.pt")
     if found["version"] != VERSION or found["method"] not in METHODS:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from advmtl.training.loop import warn
     from advmtl.training.model import Model, device_named, encoder_table, with_encoder, with_init
     from advmtl.training.opening import Opening, load_newest, open_run
-    from advmtl.training.precision import Precision
+    from advmtl.training.precision import Precision, check_precision
     from advmtl.training.rehearsal import dry_run
     from advmtl.training.run_folder import Run, lock_run
     from advmtl.training.scores import checked, headline, score
@@ -73,6 +73,7 @@ _HOMES = {
     "warn": "loop",
     **dict.fromkeys(("Model", "device_named", "encoder_table", "with_encoder", "with_init"), "model"),
     "Precision": "precision",
+    "check_precision": "precision",
     **dict.fromkeys(("Run", "lock_run"), "run_folder"),
     "difference": "going_on",
     "Opening": "opening",

@@ -84,7 +84,7 @@ def load_checkpoint(path: Path, tables: dict[str, Any] | None = None) -> tuple[d
     """
     payload, sealed = read_sealed(path)
     if not isinstance(payload, dict) or not payload.keys() >= _LAYOUT:
-        raise InputError(f"{path}: not a checkpoint of advmtl")
+        raise InputError(f"{path}: not a checkpoint of advmtl; name a run folder or a .pt of its checkpoints")
     if payload["format"] not in _READS:
         raise InputError(f"{path}: checkpoint format {payload['format']}, this version reads {FORMAT}")
     if payload["format"] > 1 and not sealed:
@@ -103,6 +103,8 @@ def read_sealed(path: Path) -> tuple[Any, bool]:
         raise UnusableCheckpoint(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise UnusableCheckpoint(f"{path}: cannot be read ({error.strerror or error})") from None
+    if path.suffix.lower() == ".onnx":
+        raise InputError(f"{path}: is an exported model, not a checkpoint; name the run folder or .pt that it is from")
     body, seal = content[:-_SEAL_BYTES], content[-_SEAL_BYTES:]
     sealed = seal.startswith(_MARK)
     if sealed and seal != _seal(body):

@@ -34,7 +34,7 @@ class Precision:
 
     def __init__(self, name: PrecisionName, device: torch.device, optimizers: Mapping[str, torch.optim.Optimizer]):
         """`optimizers` by name. Raises: InputError where the device cannot compute so."""
-        _refuse_unable(name, device)
+        check_precision(name, device)
         self.device, self.dtype = device, DTYPES[name]
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self._optimizers = dict(optimizers)
@@ -107,12 +107,13 @@ class Precision:
                 scaler.load_state_dict(state["scalers"][name])
 
 
-def _refuse_unable(name: PrecisionName, device: torch.device) -> None:
+def check_precision(name: PrecisionName, device: torch.device, key: str = "train.precision") -> None:
+    """Raises: InputError naming `key` where the device cannot compute so."""
     if name == "fp32":
         return
     if not is_autocast_available(device.type):
-        raise InputError(f"train.precision: {name} is not possible on {device.type}; set train.precision=fp32")
+        raise InputError(f"{key}: {name} is not possible on {device.type}; set {key}=fp32")
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise InputError("train.precision: bf16 needs a GPU of compute capability 8.0 or more; use fp16 or fp32")
+        raise InputError(f"{key}: bf16 needs a GPU of compute capability 8.0 or more; use fp16 or fp32")
     if name == "fp16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_fp16_supported():
-        raise InputError("train.precision: this CPU has no float16 arithmetic; use bf16 or fp32")
+        raise InputError(f"{key}: this CPU has no float16 arithmetic; use bf16 or fp32")

@@ -1,5 +1,6 @@
 """Reading images, and writing files atomically: no partial file under a final name."""
 
+import errno
 import hashlib
 import io
 import json
@@ -9,7 +10,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,11 +70,15 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         # The temporary name, or none at all, would lead astray; so would this one for an error of another file, of two
         # outputs the one on the full disk.
-        if error.filename is not None and os.fspath(error.filename) != str(temporary):
+        # Copying names both files, the one that is read first.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename2 is not None
+        named = error.filename2 if full else error.filename
+        if named is not None and os.fspath(named) != str(temporary):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read only says so here once more, of the temporary name
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -102,6 +102,9 @@ def check_among(option: str, out: Path, folder: Path, read: Sequence[tuple[str, 
 def _check_kind(output: Output) -> None:
     path, status = output.path, _status(output.path)
     if status is None:
+        above = next((one for one in path.parents if _status(one) is not None), None)
+        if above is not None and not above.is_dir():
+            raise InputError(f"{output.words}: {above} is a file; give a place in a folder")
         return
     if stat.S_ISDIR(status.st_mode) != output.folder:
         if output.folder:

@@ -124,6 +124,17 @@ def test_one_picture_and_a_place_that_is_taken(run: Path, tmp_path: Path) -> Non
     assert itself.exit_code == 2 and own.read_bytes() == content
 
 
+def test_its_picture_never_becomes_one_of_the_recordings(run: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "drive", 3)
+    (tmp_path / "mine").write_text("mine")
+    like = ("--like", f"folder:{tmp_path / 'drive'}")
+    picture = next((tmp_path / "drive").rglob("*.png"))
+    for out, words in ((picture.parent / "new.pt", "lies among the recordings"), (tmp_path / "mine/new.pt", "a file")):
+        found = advmtl("adapt", run, *like, "--out", out)
+        assert found.exit_code == 2 and words in found.output, found.output
+    assert not list(picture.parent.glob("new*")) and (tmp_path / "mine").read_text() == "mine"
+
+
 def test_a_network_without_batch_norms(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "drive", 2)
     monkeypatch.setattr("advmtl.adapt.adapting.batch_norms", lambda _: {})

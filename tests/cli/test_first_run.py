@@ -192,3 +192,16 @@ def test_a_full_disk_is_one_line_and_no_bad_input(monkeypatch: pytest.MonkeyPatc
     result = advmtl("preprocess", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: /a/b.png: No space left on device; free some space")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_place_without_rights_is_one_line_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "/a/b.png")
+
+    monkeypatch.setattr("preprocessing.job.preprocess", refused)
+    result = advmtl("preprocess", tmp_path)
+    assert result.exit_code == 1 and len(result.stderr.strip().splitlines()) == 1
+    assert "/a/b.png" in result.stderr and "name a place that you may read and write" in result.stderr

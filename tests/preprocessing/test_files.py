@@ -9,7 +9,15 @@ import pytest
 from PIL import Image
 
 from preprocessing.ground.errors import InputError
-from preprocessing.ground.files import atomic_write, read_grey_or_index, read_image, read_json, write_json, write_png
+from preprocessing.ground.files import (
+    atomic_write,
+    read_grey_or_index,
+    read_image,
+    read_json,
+    write_bytes,
+    write_json,
+    write_png,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 
@@ -120,4 +128,20 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "film.mp4") as temporary:
         raise OSError(errno.ENOSPC, "No space left on device", str(temporary))
     assert caught.value.filename == str(tmp_path / "film.mp4")
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "copy.png") as temporary:
+        raise OSError(errno.ENOSPC, "No space left on device", "read.png", None, str(temporary))  # as copyfile has it
+    assert caught.value.filename == str(tmp_path / "copy.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_read_only_names_the_file_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        write_bytes(tmp_path / "new.pt", b"x")
+    assert caught.value.filename == str(tmp_path / "new.pt")

@@ -259,3 +259,11 @@ def test_the_command_takes_all_of_it_and_says_in_one_line_what_it_cannot(tmp_pat
     refused = CliRunner().invoke(app, [*base, "--density", "pedestrian=2"])
     assert isinstance(refused.exception, InputError) or refused.exit_code == 2
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "many", "true", ""])
+def test_a_density_that_is_no_number_is_named_with_its_file(tmp_path: Path, value: str) -> None:
+    (tmp_path / "more.yaml").write_text(f"car: 1\nperson: {value}\n")
+    refused = CliRunner().invoke(app, ["synth", str(tmp_path / "set"), "--density", str(tmp_path / "more.yaml")])
+    assert refused.exit_code == 2 and "more.yaml: person is" in refused.output.replace("\n", " ")
+    assert not (tmp_path / "set").exists()

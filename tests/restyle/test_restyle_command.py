@@ -49,12 +49,14 @@ class Averages(nn.Module):
 
 
 class Reversed(nn.Module):
-    """Road (0) to the left, car (13) to the right, as the labels have it; the other way round in the dark."""
+    """Road (0) to the left, car (13) to the right, as the labels have it; the other way round in the dark. It has a
+    task more, which nobody asks.
+    """
 
     def __init__(self, classes: int = 19, car: int = 13) -> None:
         super().__init__()
         self.classes, self.car = classes, car
-        self.tasks = {"segmentation": TASKS["segmentation"]}
+        self.tasks = {name: TASKS[name] for name in ("segmentation", "normals")}
         self.encoder = Averages()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -63,7 +65,7 @@ class Reversed(nn.Module):
         road = torch.where(bright[:, None, None], left, -left)
         logits = torch.full((len(image), self.classes, *image.shape[-2:]), -9.0)
         logits[:, 0], logits[:, self.car] = road, -road
-        return {"segmentation": logits}
+        return {"segmentation": logits, "normals": torch.ones(len(image), 3, *image.shape[-2:])}
 
 
 @pytest.fixture
@@ -121,6 +123,8 @@ def test_dark_recordings_make_pictures_dark(streets: Path, drive: Path, tmp_path
     assert len(pictures) == 5 and all(30 < picture.mean() < 40 for picture in pictures)
     # A finished look, without recordings.
     style = ("--style", tmp_path / "run/restyle.pt", "--out", tmp_path / "again", "--workers", 1)
+    refused = advmtl("restyle", streets, *style, "--method", "colour")
+    assert refused.exit_code == 2 and "--method and --style: a finished look" in refused.stderr
     assert advmtl("restyle", streets, *style).exit_code == 0
     found = [read_image(path) for path in (tmp_path / "again/leftImg8bit").rglob("*.png")]
     assert all(np.array_equal(a, b) for a, b in zip(found, pictures, strict=True))
@@ -191,6 +195,12 @@ def test_what_cannot_be_is_refused_in_a_line(streets: Path, drive: Path, tmp_pat
         ((streets, *like, *run, "--method", "paint"), "cut, colour, histogram"),
         ((streets, *like, *run, "--objective", "gan"), "lsgan"),
         ((streets, *like, *run, "--size", "66x32"), "multiples of 4"),
+        ((streets, *like, *run, "--learning-rate", "nan"), "--learning-rate nan: is more than 0"),
+        ((streets, *like, *run, "--adversarial", "inf"), "--adversarial"),
+        ((streets, "--style", drive / "images/d0.png", "--out", tmp_path / "new"), "no readable look"),
+        ((streets, *like, *run, "--minutes", "nan"), "--minutes nan: is more than 0"),
+        ((streets, *like, "--out", tmp_path / "new", "--run", tmp_path / "new"), "which is for the set alone"),
+        ((streets, *like, "--out", tmp_path / "new", "--run", tmp_path / "new/run"), "which is for the set alone"),
         ((streets, *like, *run, "--model", tmp_path / "none.pt"), "no such checkpoint"),
         ((streets, *like, *run, "--features", tmp_path / "none.pth"), "--features"),
         ((streets, "--style", tmp_path / "none.pt", "--out", tmp_path / "new"), "no file"),
@@ -205,6 +215,15 @@ def test_what_cannot_be_is_refused_in_a_line(streets: Path, drive: Path, tmp_pat
     result = advmtl(*line)
     assert result.exit_code == 2 and "restyle did not make it" in result.stderr
     assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_recordings_of_one_colour_are_doubted(streets: Path, drive: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "capped/images/lens_cap.png", np.full((SIZE[1], SIZE[0], 3), 3, np.uint8))
+    like = ("--like", drive, "--like", tmp_path / "capped")
+    line = ("restyle", streets, *like, "--run", tmp_path / "run", "--method", "colour", "--size", "96x48")
+    result = advmtl(*line)
+    assert result.exit_code == 0, result.output
+    assert "1 of 7 pictures are of one colour (a covered lens?), the first: lens_cap;" in result.output
 
 
 def test_another_lens_is_doubted(streets: Path, drive: Path, tmp_path: Path) -> None:

@@ -11,7 +11,13 @@ from street_set import TASKS
 
 from advmtl.config.experiment import Config
 from advmtl.config.typed import validate
-from advmtl.training.checkpoint import UnusableCheckpoint, checkpoint_path, load_checkpoint, save_checkpoint
+from advmtl.training.checkpoint import (
+    UnusableCheckpoint,
+    checkpoint_path,
+    load_checkpoint,
+    load_trained,
+    save_checkpoint,
+)
 from preprocessing.ground.errors import InputError
 
 CONFIG = validate(Config, {"tasks": TASKS}, "test")
@@ -170,3 +176,9 @@ def test_best_goes_before_last(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "best.pt").write_bytes(b"")
     assert checkpoint_path(tmp_path).name == "best.pt"
     assert checkpoint_path(tmp_path / "other.pt") == tmp_path / "other.pt"
+
+
+def test_an_exported_model_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(InputError, match=r"model\.onnx: is an exported model, not a checkpoint; name the run folder"):
+        load_trained(tmp_path / "model.onnx")

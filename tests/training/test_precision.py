@@ -180,9 +180,9 @@ def test_a_device_that_cannot_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         Precision("bf16", torch.device("meta"), {})
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     with pytest.raises(InputError, match=r"train\.precision: bf16 needs a GPU"):
-        advmtl.training.precision._refuse_unable("bf16", torch.device("cuda"))
-    advmtl.training.precision._refuse_unable("fp16", torch.device("cuda"))
-    advmtl.training.precision._refuse_unable("fp32", torch.device("meta"))
+        advmtl.training.precision.check_precision("bf16", torch.device("cuda"))
+    advmtl.training.precision.check_precision("fp16", torch.device("cuda"))
+    advmtl.training.precision.check_precision("fp32", torch.device("meta"))
 
 
 def test_keys_that_came_later_leave_the_hash_of_earlier_runs_alone() -> None:

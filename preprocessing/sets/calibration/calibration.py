@@ -87,7 +87,7 @@ class Calibration:
         if _aspect_off(own, size) is not None:
             raise InputError(
                 f"{self.path}: is for {own[0]}x{own[1]} images, but the image is {size[0]}x{size[1]}: of "
-                "another shape, so cropped; give the calibration of the images as they are"
+                "another shape, so cropped; give the calibration of the images as they are, or images of its shape"
             )
         return sx, sy
 
