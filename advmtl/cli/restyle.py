@@ -58,7 +58,7 @@ def restyle(
     Examples:
       advmtl restyle data/synth --like folder:drives/monday --out data/synth_monday --model runs/model3
       advmtl restyle cityscapes:data/synth:train --like camvid:camvid:train --out synth_camvid --method colour
-      advmtl restyle data/synth --like drives/monday --run runs/monday --minutes 20     # a look, no set
+      advmtl restyle data/synth --like drives/monday --run runs/monday --minutes 20
       advmtl restyle data/more --style runs/monday/restyle.pt --out data/more_monday
     """
     from advmtl.restyle import Asked, Settings
