@@ -272,7 +272,7 @@ def test_a_place_that_cannot_hold_the_list_is_told_before_measuring(
 
     monkeypatch.setattr(selection, "measure_frames", measured)
     (tmp_path / "file").write_text("kept")
-    for out, why in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "below", "no folder can be made")):
+    for out, why in ((tmp_path / "file", "is a file"), (tmp_path / "file" / "below", f"{tmp_path / 'file'} is a file")):
         assert_one_line(advmtl("select", run, f"folder:{recordings}", "--out", out), f"--out {out}: {why}")
     assert (tmp_path / "file").read_text() == "kept"
 
