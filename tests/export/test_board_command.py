@@ -16,13 +16,24 @@ from preprocessing.ground.errors import InputError
 def test_a_report_that_cannot_be_written_is_one_line_after_the_figures(
     model_path: Path, picture_folder: Callable[[int], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").touch()
-    line = [str(model_path), str(picture_folder(2)), "--report", str(tmp_path / "file" / "r.json")]
-    assert command.main(line) == 1
+    report = tmp_path / f"{250 * 'r'}.json"  # a name that a disk can have, but not with the ending of a temporary one
+    assert command.main([str(model_path), str(picture_folder(2)), "--report", str(report)]) == 1
     printed = capsys.readouterr()
     assert "2 frames" in printed.out and "p50" in printed.out
     (error,) = printed.err.strip().splitlines()
-    assert error.startswith("error: ") and str(tmp_path / "file") in error
+    assert error.startswith("error: ") and str(tmp_path) in error
+
+
+def test_a_report_below_a_file_is_refused_before_the_first_frame(
+    model_path: Path, picture_folder: Callable[[int], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    line = [str(model_path), str(picture_folder(2)), "--report", str(tmp_path / "file" / "r.json")]
+    assert command.main(line) == 2
+    printed = capsys.readouterr()
+    assert "p50" not in printed.out
+    (error,) = printed.err.strip().splitlines()
+    assert error.startswith("error: --report") and f"{tmp_path / 'file'} is a file" in error
 
 
 LINE = ["m.onnx", "drive.mp4", "--out", "o.mkv", "--arrays", "a", "--log", "l.jsonl", "--show", "--policy", "every"]

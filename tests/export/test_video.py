@@ -180,7 +180,7 @@ def test_a_file_without_a_film_is_one_line(tmp_path: Path) -> None:
     "ending, kind, unknowable", [(".ts", "packets", 0), (".mp4", "sector", 2), (".mkv", "bursts", 2)]
 )
 def test_no_frame_of_a_damaged_film_is_taken_for_whole(ending: str, kind: str, unknowable: int, tmp_path: Path) -> None:
-    """Of six films. Lost packets show always, overwritten bytes not in one film of twenty (docs/streaming.md); where they
+    """Of six films. Lost packets show always, overwritten bytes not in one of twenty (docs/streaming.md); where they
     fall depends on the encoder's bytes, which are others on another processor.
     """
     path = films.write_film(tmp_path / f"whole{ending}", films.made_pictures(48, (320, 192)))
