@@ -42,7 +42,8 @@ def _ask(tree: Path, size: str, seed: int) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **one, "PYTHONPATH": str(tree)},
+        env={**os.environ, **one, "PYTHONPATH": str(tree.resolve())},
+        cwd=tree,  # `-c` looks into the folder it is called in before all others
         text=True,
     )
 
