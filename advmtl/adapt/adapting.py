@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from advmtl.adapt.statistics import batch_norms, measure_statistics, normalise_as
 from advmtl.data import check_frames, frame_loader, on_device
-from advmtl.derived import recordings
+from advmtl.derived import evenly, recordings
 from advmtl.evaluation import evaluating
 from advmtl.networks import Generator
 from advmtl.tasks import RGB, FrameRecord, caption, row_of, stack, teller
@@ -88,7 +87,7 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
                 bar.advance(len(batch))
 
         found = measure_statistics(network, shown())
-    compared = _evenly(records, _COMPARED)
+    compared = evenly(records, _COMPARED)
     own = _told(network, compared, trained, device)
     normalise_as(network, found, asked.strength)
     figures = _compare(own, _told(network, compared, trained, device))
@@ -96,9 +95,10 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
     changed = NETWORKS[trained.chosen["weights"]]
     record = {"like": list(asked.like), "pictures": len(records), "strength": asked.strength, **figures}
     weights = {name: value.cpu() for name, value in network.state_dict().items()}
-    save_checkpoint(out, {**state, changed: weights, "adaptation": record}, config)
+    # The figures say that the checkpoint is a result, so that a later call may replace it: they come first.
     write_json(out.with_suffix(".json"), {"model": str(source), **record})
-    _write_sheet(out.with_suffix(".png"), network, before, _evenly(records, _SHOWN), trained)
+    save_checkpoint(out, {**state, changed: weights, "adaptation": record}, config)
+    _write_sheet(out.with_suffix(".png"), network, before, evenly(records, _SHOWN), trained)
     return Adapted(out, len(records), figures, lines)
 
 
@@ -120,7 +120,7 @@ def _records(asked: Asked, out: Path) -> tuple[list[FrameRecord], list[str]]:
     for folder in dict.fromkeys(record.image.parent.resolve() for record in records):
         if out.resolve().is_relative_to(folder):  # its picture would be one of them the next time
             raise InputError(f"--out {out}: lies among the recordings, {folder}; choose a place outside of them")
-    good, bad = check_frames(_evenly(records, asked.pictures), {})
+    good, bad = check_frames(evenly(records, asked.pictures), {})
     like = " ".join(asked.like)
     if len(good) < 2:
         why = f"; {bad[0].reason}" if bad else ""
@@ -132,11 +132,6 @@ def _records(asked: Asked, out: Path) -> tuple[list[FrameRecord], list[str]]:
             f"{FEW} or more, or --strength 0.5"
         )
     return list(good), lines
-
-
-def _evenly(records: Sequence[FrameRecord], count: int) -> list[FrameRecord]:
-    places = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
-    return [records[place] for place in dict.fromkeys(places.tolist())]
 
 
 _Told = list[tuple[Tensor | None, Tensor | None, Tensor | None]]

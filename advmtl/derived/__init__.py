@@ -13,5 +13,5 @@ from advmtl.derived.making import (
     read_rows,
     train_with,
 )
-from advmtl.derived.origin import Original, original, recordings
+from advmtl.derived.origin import Original, evenly, original, recordings
 from advmtl.derived.set_files import carry, depth_files, files_of, keep_right_folder, place_of

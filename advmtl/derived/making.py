@@ -38,12 +38,12 @@ class Maker(Generic[J]):
     Attributes:
         name: of the command; NAME.json in the new set says how it was made, NAME.jsonl has a line a frame.
         make: makes one frame, its picture last; gives its line of the manifest, with its place below the root as
-            "picture", or why it was left out.
+            "picture". Where it raises an InputError the frame is left out, and the line says why.
         title: of the progress bar.
     """
 
     name: str
-    make: Callable[[J], dict[str, Any] | str]
+    make: Callable[[J], dict[str, Any]]
     title: str
 
     @property
@@ -176,12 +176,20 @@ def read_rows(out: Path, maker: Maker[J]) -> list[dict[str, Any]]:
 def _run(maker: Maker[J], jobs: list[J], workers: int) -> Generator[tuple[J, dict[str, Any] | str], None, None]:
     if workers == 1 or len(jobs) < 4:
         for job in jobs:
-            yield job, maker.make(job)
+            yield job, _attempted(maker.make, job)
         return
     with worker_pool(min(workers, len(jobs))) as pool:
-        waiting = {pool.submit(maker.make, job): job for job in jobs}
+        waiting = {pool.submit(_attempted, maker.make, job): job for job in jobs}
         for one in as_completed(waiting):
             yield waiting[one], one.result()
+
+
+def _attempted(make: Callable[[J], dict[str, Any]], job: J) -> dict[str, Any] | str:
+    """A frame's line, or why it was left out; in the worker, since not every error can be sent back."""
+    try:
+        return make(job)
+    except InputError as error:
+        return str(error)
 
 
 def train_with(sources: Sequence[Source], out: Path) -> list[str]:

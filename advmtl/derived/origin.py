@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from advmtl.config import Source
 from advmtl.data import FORMATS, index_source
 from advmtl.inspection import ask, own_classes
@@ -67,3 +69,9 @@ def recordings(texts: Sequence[str], option: str = "--like") -> tuple[list[Frame
             records += [record.changed(source=0) for record in found]
             roots.append(Path(one.source.root).expanduser().resolve())
     return records, list(dict.fromkeys(roots))
+
+
+def evenly(records: Sequence[FrameRecord], most: int) -> list[FrameRecord]:
+    """So many of the frames at most, evenly over all."""
+    places = np.linspace(0, len(records) - 1, min(most, len(records))).round().astype(int)
+    return [records[place] for place in dict.fromkeys(places.tolist())]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from advmtl.data import Batch, FrameDataset, collate
-from advmtl.derived import place_of
+from advmtl.derived import evenly, place_of
 from advmtl.evaluation import PLAIN, Meters, maps_of
 from advmtl.restyle.frechet import Features, set_distances
 from advmtl.restyle.judge import Judge
@@ -120,12 +120,6 @@ class Measure:
             targets={**batch.targets, name: known[name].argmax(1)},
             present={**batch.present, name: shown},
         )
-
-
-def evenly(records: Sequence[FrameRecord], most: int) -> list[FrameRecord]:
-    """So many of the frames at most, evenly over all."""
-    places = np.linspace(0, len(records) - 1, min(most, len(records))).round().astype(int)
-    return [records[place] for place in dict.fromkeys(places.tolist())]
 
 
 def kept(before: dict[str, Any], after: dict[str, Any], judge: Judge) -> float | None:

@@ -11,7 +11,7 @@ from advmtl.derived import carry, encoded, files_of, keep_right_folder, place_of
 from advmtl.restyle.figures import draws_of
 from advmtl.styles import Colours, Style, read_style
 from advmtl.tasks import FrameRecord
-from preprocessing.ground import InputError, write_bytes
+from preprocessing.ground import write_bytes
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,8 @@ def _style(path: Path) -> Style:
     return read_style(path, "--style")
 
 
-def make(job: Job) -> dict[str, Any] | str:
-    """Make one frame, its picture last. Returns: its line of the manifest, or why it was left out."""
-    try:
-        return _made(job)
-    except InputError as error:
-        return str(error)
-
-
-def _made(job: Job) -> dict[str, Any]:
+def make(job: Job) -> dict[str, Any]:
+    """Make one frame, its picture last. Returns: its line of the manifest. Raises: InputError, why it is left out."""
     style, place = _style(job.style), place_of(job.record.image, job.root)
     image = job.record.picture()
     after = style.restyled(image, draws_of(job.record, job.root, job.seed))

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from advmtl.derived import Made, Maker, check_free, make_frames, train_with
-from advmtl.restyle.figures import MOST, Measure, evenly, figure_lines
+from advmtl.derived import Made, Maker, check_free, evenly, make_frames, train_with
+from advmtl.restyle.figures import MOST, Measure, figure_lines
 from advmtl.restyle.frame import Job, make
 from advmtl.restyle.frechet import features_of
 from advmtl.restyle.judge import Judge, load_judge

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from advmtl.data import load_frame
-from advmtl.restyle.figures import draws_of, evenly
+from advmtl.derived import evenly
+from advmtl.restyle.figures import draws_of
 from advmtl.restyle.sets import Sets
 from advmtl.styles import Look
 from advmtl.tasks import RGB, FrameRecord, Size, Task, caption, row_of, stack

@@ -41,15 +41,8 @@ def picture_of(job: Job) -> Path:
     return job.out / place_of(job.record.image, job.root)
 
 
-def make(job: Job) -> dict[str, Any] | str:
-    """Make one frame, its picture last. Returns: its line of the manifest, or why it was left out."""
-    try:
-        return _made(job)
-    except InputError as error:
-        return str(error)
-
-
-def _made(job: Job) -> dict[str, Any]:
+def make(job: Job) -> dict[str, Any]:
+    """Make one frame, its picture last. Returns: its line of the manifest. Raises: InputError, why it is left out."""
     record, key = job.record, place_of(job.record.image, job.root).as_posix()
     height, width = record.shape()
     tasks: dict[str, Task] = {name: TASKS[name] for name in _TASKS}
