@@ -16,4 +16,5 @@ from advmtl.networks.parts import modules_within, part_parameters, rate_factors
 from advmtl.networks.perceptual import Perceptual
 from advmtl.networks.rotated_head import RotatedHead
 from advmtl.networks.task_maps import Lattice, TaskMaps, drawn_lattice, on_lattice
+from advmtl.networks.unfolding import folded_norms, unfold_norms
 from advmtl.networks.weights import read_state_dict

@@ -67,7 +67,7 @@ class ClassWeights(nn.Module):
         """The weights. Raises: InputError where they are to come from counts and nobody has counted."""
         if not self.known:
             raise InputError(
-                f"{self.key}: from_counts, and nobody has counted; call advmtl.training.settle_classes(state, loader) "
+                f"{self.key}: from_counts, and nobody has counted; call advmtl.training.settle(state, loader) "
                 "first, or give weights in classes"
             )
         return self.weights

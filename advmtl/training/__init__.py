@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         save_checkpoint,
         write_sealed,
     )
-    from advmtl.training.class_counts import settle_classes
     from advmtl.training.finite import NonFiniteLoss
     from advmtl.training.fitting import Fitted, fit, left_out
     from advmtl.training.foresight import Foresight, foresee, plan_of
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from advmtl.training.rehearsal import dry_run
     from advmtl.training.run_folder import Run, lock_run
     from advmtl.training.scores import checked, headline, score
+    from advmtl.training.settling import settle
     from advmtl.training.signals import Interrupt, Preempted
     from advmtl.training.state import State, build, generator_from
     from advmtl.training.step import train_step
@@ -56,7 +56,6 @@ _HOMES = {
     "recorded_growth": "checkpoint",
     "save_checkpoint": "checkpoint",
     **dict.fromkeys(("read_sealed", "write_sealed"), "checkpoint"),
-    "settle_classes": "class_counts",
     "dry_run": "rehearsal",
     "NonFiniteLoss": "finite",
     "Fitted": "fitting",
@@ -82,6 +81,7 @@ _HOMES = {
     "checked": "scores",
     "headline": "scores",
     "score": "scores",
+    "settle": "settling",
     **dict.fromkeys(("Interrupt", "Preempted"), "signals"),
     "State": "state",
     "build": "state",

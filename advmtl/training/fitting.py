@@ -19,7 +19,7 @@ from advmtl.evaluation import FrameMetrics, calibrate_errors, evaluate, print_ta
 from advmtl.networks import Generator
 from advmtl.training.callbacks import Audience, Callback
 from advmtl.training.checkpoint import Trained, add_error, best_growth
-from advmtl.training.class_counts import class_facts, settle_classes
+from advmtl.training.class_counts import class_facts
 from advmtl.training.compiling import compile_networks
 from advmtl.training.foresight import foresee, plan_of
 from advmtl.training.guards import external_failures
@@ -31,6 +31,7 @@ from advmtl.training.opening import Opening, open_run
 from advmtl.training.prepared import Prepared, first_line, prepare
 from advmtl.training.run_folder import Run, check_own, lock_run
 from advmtl.training.scores import checked
+from advmtl.training.settling import settle
 from advmtl.training.shared_run import NoLog, load_best_together, open_together
 from advmtl.training.signals import Interrupt
 from advmtl.training.state import State
@@ -148,7 +149,7 @@ def _in_folder(
         *(config, device, processes, told),
         given=how.given,
     )
-    settle_classes(state, data.train, told)
+    settle(state, data.train, told)
     if config.counts_classes and processes.is_main and not how.temporary:
         write_json(run.classes, class_facts(state))
     if config.data.label_budget != "all" and not how.temporary:

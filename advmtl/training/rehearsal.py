@@ -19,13 +19,13 @@ from advmtl.drawing import batch_picture
 from advmtl.evaluation import evaluate
 from advmtl.tasks import Task
 from advmtl.terms import Term
-from advmtl.training.class_counts import settle_classes
 from advmtl.training.compiling import compile_networks
 from advmtl.training.foresight import Foresight, foresee, plan_of, small_steps
 from advmtl.training.loop import set_learning_rate, warn
 from advmtl.training.opening import Opening, find_run, tell_changes
 from advmtl.training.prepared import first_line, prepare
 from advmtl.training.run_folder import Run, check_own
+from advmtl.training.settling import settle
 from advmtl.training.state import State, build
 from advmtl.training.step import train_step
 from advmtl.training.threads import chosen_threads, computing_with
@@ -87,7 +87,7 @@ def dry_run(
     warned, tell = partial(warn, console), partial(console.print, markup=False, highlight=False)
     how = Opening(overwrite, resume, data_changed, seen=prepared.seen, warn=warned, tell=tell)
     state = processes.raise_together(lambda: _state(config, run, device, how, processes))
-    settle_classes(state, data.train, warned)
+    settle(state, data.train, warned)
     plan = plan_of(config, data.train, processes.count)
     foresight = foresee(state, plan, prepared)
     console.print(first_line(state, prepared))

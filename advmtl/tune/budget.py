@@ -17,7 +17,7 @@ from advmtl.config import Config
 from advmtl.data import Batch, TrainLoader, train_loader, val_loaders
 from advmtl.evaluation import evaluate
 from advmtl.terms import Term
-from advmtl.training import State, save_checkpoint, settle_classes, train_step
+from advmtl.training import State, save_checkpoint, settle, train_step
 
 Unit = Literal["epochs", "steps", "seconds"]
 Length = dict[str, int | None]
@@ -109,7 +109,7 @@ def measure(config: Config, device: torch.device, folder: Path) -> Costs:
     """
     clock = _clock(config, device)
     state, loader = ready(config.settled(_LENGTH), device), train_loader(config)
-    settle_classes(state, loader)
+    settle(state, loader)
     every = sorted({cast(Term, term).start_step for term in state.terms.values()} - {0})
     batches, settings = _endless(loader), config.train
     step_s = {

@@ -114,7 +114,7 @@ def test_a_step_before_they_are_settled_is_refused_in_one_line(folder: Path) -> 
     own = rare_config(folder)
     state, loader = build(own, CPU), train_loader(own)
     batch = next(iter(loader))
-    with pytest.raises(InputError, match=r"call advmtl\.training\.settle_classes\(state, loader\) first"):
+    with pytest.raises(InputError, match=r"call advmtl\.training\.settle\(state, loader\) first"):
         train_step(state, batch)
     settle_classes(state, loader)
     assert train_step(state, batch)["segmentation/ohem"] > 0
