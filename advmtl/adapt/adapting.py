@@ -1,6 +1,6 @@
 """From a trained network and recordings to a checkpoint whose batch norms know these recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from advmtl.evaluation import evaluating
 from advmtl.networks import Generator
 from advmtl.tasks import RGB, FrameRecord, caption, row_of, stack, teller
 from advmtl.training import NETWORKS, Trained, checkpoint_path, load_checkpoint, load_trained, save_checkpoint
-from preprocessing.ground import InputError, denormalize, encode_png, progress, write_bytes, write_json
+from preprocessing.ground import IMAGENET_STD, InputError, denormalize, encode_png, progress, write_bytes, write_json
 
 FEW = 50
 _BATCH = 8
@@ -79,14 +79,21 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
     network = trained.generator.to(device)
     data = config.data.model_copy(update={"batch_size": _BATCH, "workers": 0})
     before = [one.clone() for norm in batch_norms(network).values() for one in norm.buffers()]
+    bare: list[str] = []
     with progress("Adapt", len(records)) as bar:
 
-        def shown() -> Any:
+        def shown() -> Iterator[Tensor]:
             for batch in on_device(frame_loader(records, [config.data.size], data), device):
+                bare.extend(name for name, flat in zip(batch.names, _of_one_colour(batch.image), strict=True) if flat)
                 yield batch.image
                 bar.advance(len(batch))
 
         found = measure_statistics(network, shown())
+    if bare:
+        lines.append(
+            f"--like {' '.join(asked.like)}: {len(bare)} of {len(records)} pictures are of one colour (a covered "
+            f"lens?), and statistics are theirs, too; take them out; the first: {bare[0]}"
+        )
     compared = evenly(records, _COMPARED)
     own = _told(network, compared, trained, device)
     normalise_as(network, found, asked.strength)
@@ -100,6 +107,11 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
     save_checkpoint(out, {**state, changed: weights, "adaptation": record}, config)
     _write_sheet(out.with_suffix(".png"), network, before, evenly(records, _SHOWN), trained)
     return Adapted(out, len(records), figures, lines)
+
+
+def _of_one_colour(image: Tensor) -> list[bool]:
+    """Of normalised pictures [N,3,H,W]: whether brightness deviates by less than a hundredth of the range."""
+    return list((image.mean(1).flatten(1).std(1) * IMAGENET_STD[1] < 0.01).tolist())
 
 
 def _check(asked: Asked, source: Path, out: Path, network: Generator) -> None:

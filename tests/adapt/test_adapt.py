@@ -13,7 +13,7 @@ from torch import nn
 
 from advmtl.adapt import Asked, adapt, batch_norms, measure_statistics, normalise_as
 from advmtl.training import fit, load_trained
-from preprocessing.ground import InputError, read_image
+from preprocessing.ground import InputError, read_image, write_png
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,19 @@ def test_one_picture_and_a_place_that_is_taken(run: Path, tmp_path: Path) -> Non
     content = own.read_bytes()
     itself = advmtl(*line[:-1], own, "--overwrite")
     assert itself.exit_code == 2 and own.read_bytes() == content
+
+
+def test_pictures_of_one_colour_are_doubted(run: Path, tmp_path: Path) -> None:
+    """A covered lens: its statistics are no street's."""
+    write_folder(tmp_path / "drive", 5)
+    for number in (1, 3):
+        write_png(tmp_path / f"drive/images/f{number}.png", np.full((48, 96, 3), 40 + number, np.uint8))
+    line = ("adapt", run, "--like", f"folder:{tmp_path / 'drive'}", "--out")
+    found = advmtl(*line, tmp_path / "new.pt")
+    assert found.exit_code == 0 and "2 of 5 pictures are of one colour" in found.output and "f1" in found.output
+    for number in (1, 3):
+        (tmp_path / f"drive/images/f{number}.png").unlink()
+    assert "one colour" not in advmtl(*line, tmp_path / "newer.pt").output
 
 
 def test_its_picture_never_becomes_one_of_the_recordings(run: Path, tmp_path: Path) -> None:
