@@ -1,8 +1,8 @@
 """From generated streets to a real one: what weather, restyled copies, and unlabelled pictures of the real street are worth.
 
     advmtl synth data/demo --scenes 192 --size 512x256 --seed 1 && advmtl preprocess data/demo
-    advmtl restyle cityscapes:data/demo:train --like camvid:../shared/data/camvid:train --out data/like_camvid
-    python benchmarks/unlabelled.py --streets data/demo --restyled data/like_camvid --seconds 300 --seeds 0 1
+    advmtl restyle cityscapes:data/demo:train --like camvid:../shared/data/camvid:train --run runs/look --method colour
+    python benchmarks/unlabelled.py --streets data/demo --looks runs/look/restyle.pt --seconds 300 --seeds 0 1
 
 No row but the last learns from a label of a real picture. All rows have `configs/unlabelled.yaml`, less what they are without, ImageNet weights
 of the encoder, and the same seconds of the processor, one thread each; what a step costs is measured before. Rows take turns within a seed.
@@ -11,10 +11,11 @@ of the encoder, and the same seconds of the processor, one thread each; what a s
 |---|---|
 | streets | generated streets as they are |
 | + weather | the same under weather (`data.augment.weather`) |
-| + restyled | the same and copies in the look of the real pictures (`--restyled`, repeatable: a row each) |
-| + weather, restyled | both |
+| + look | the same in the look of the real pictures, drawn anew for each picture (`data.augment.restyle`; `--looks`, a row each) |
+| + copies | the same and copies in that look (`--restyled`, a row each) |
+| + weather, look | both; of several looks the last |
 | + adversary, teacher | generated streets with labels, CamVid's and the drive's training pictures without |
-| all | all of it; of several restyled sets the last |
+| all | all of it but copies |
 | real labels | CamVid's labels and the drive's lidar: what labels would have brought in the same seconds |
 
 Each row has a second line, "adapted": the same network after `advmtl adapt` to CamVid's training pictures.
@@ -62,25 +63,34 @@ FIRST, LAST = "streets", "real labels"
 def rows_of(args: argparse.Namespace) -> dict[str, tuple[list[str], list[str]]]:
     """By name: the training sources and the overrides of a row."""
     streets = [_source("cityscapes", args.streets, split="train", size="480x240")]
-    restyled = {
-        f"+ restyled, {Path(root).name}" if len(args.restyled) > 1 else "+ restyled": _source(
-            "cityscapes", root, split="train", size="480x240"
-        )
+    looks = {_named("+ look", args.looks, Path(path).parent.name): _look(path) for path in args.looks}
+    copies = {
+        _named("+ copies", args.restyled, Path(root).name): _source("cityscapes", root, split="train", size="480x240")
         for root in args.restyled
     }
+    last = list(looks.values())[-1] if looks else []
     # Weights by which some six of ten frames have labels: more pictures without than with would drown these.
     unlabelled = [_camvid(args, labels="none", weight=0.25), _drive(args, (0, 27), depth="none")]
     rows = {
         FIRST: (streets, PLAIN),
         "+ weather": (streets, PLAIN[1:]),
-        **{name: ([*streets, source], PLAIN) for name, source in restyled.items()},
-        "+ weather, restyled": (streets + list(restyled.values())[-1:], PLAIN[1:]),
+        **{name: (streets, PLAIN + look) for name, look in looks.items()},
+        **{name: ([*streets, source], PLAIN) for name, source in copies.items()},
+        "+ weather, look": (streets, PLAIN[1:] + last),
         "+ adversary, teacher": (streets + unlabelled, PLAIN[:1]),
-        "all": (streets + list(restyled.values())[-1:] + unlabelled, []),
+        "all": (streets + unlabelled, last),
         LAST: ([_camvid(args), _drive(args, (0, 27), weight=4)], PLAIN),
     }
     few = [_camvid(args, list=args.list)] if args.labelled else []
     return {name: (sources + (few if name != LAST else []), changes) for name, (sources, changes) in rows.items()}
+
+
+def _named(row: str, several: list[str], name: str) -> str:
+    return f"{row}, {name}" if len(several) > 1 else row
+
+
+def _look(path: str) -> list[str]:
+    return [f"data.augment.restyle={{file: {path}, chance: 0.7}}"]
 
 
 def _source(kind: str, root: str, **told: Any) -> str:
@@ -186,7 +196,8 @@ def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streets", default="data/demo")
-    parser.add_argument("--restyled", nargs="*", default=[], help="roots of copies; the last is that of `all`")
+    parser.add_argument("--looks", nargs="*", default=[], help="restyle.pt of looks; the last is that of `all`")
+    parser.add_argument("--restyled", nargs="*", default=[], help="roots of copies")
     parser.add_argument("--camvid", default="../shared/data/camvid")
     parser.add_argument("--drive", default="../shared/data/kitti_drive")
     parser.add_argument("--weights", default="../shared/weights/mnv3s075_features_torchvision.pth")

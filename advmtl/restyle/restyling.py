@@ -24,6 +24,7 @@ from preprocessing.ground import InputError, read_json, sha256_of, track, write_
 
 STYLE, FIGURES, RECORD, SHEET, LOCK = "restyle.pt", "figures.json", "restyle_run.json", "restyle.png", "run.lock"
 VERSION = 1  # raised whenever the same settings begin to give other looks
+_HIGH_RATE = 0.01
 _LITTLE = 0.3  # share of pixels: a network that agrees with fewer labels to begin with says little
 _NO_SETTINGS = Settings()
 _MAKER = Maker("restyle", make, "Write")
@@ -91,17 +92,22 @@ def restyle(asked: Asked, settings: Settings = Settings(), console: Console | No
 
 
 def _doubts(settings: Settings, judge: Judge | None) -> list[str]:
+    learnt, found = settings.method == "cut", []
+    if learnt and settings.learning_rate > _HIGH_RATE:
+        found.append(
+            f"--learning-rate {settings.learning_rate:g}: above {_HIGH_RATE:g} a generator that learns against a "
+            "discriminator rarely settles; 2e-4 is usual"
+        )
     if judge is None:
-        if settings.method == "cut":
-            return [
-                "no --model: nothing but the contrastive loss keeps classes where they are, and nothing measures it"
-            ]
-        return []
+        line = "no --model: nothing but the contrastive loss keeps classes where they are, and nothing measures it"
+        return [*found, line] if learnt else found
     own = judge.config.data.size
     if own != settings.size:
         there, here = (f"{width}x{height}" for width, height in (own, settings.size))
-        return [f"--model: was trained at {there} and is asked at {here}, where it sees less well; or --size {there}"]
-    return []
+        found.append(
+            f"--model: was trained at {there} and is asked at {here}, where it sees less well; or --size {there}"
+        )
+    return found
 
 
 def _claim(asked: Asked, settings: Settings, sets: Sets) -> None:

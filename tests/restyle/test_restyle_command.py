@@ -226,6 +226,14 @@ def test_recordings_of_one_colour_are_doubted(streets: Path, drive: Path, tmp_pa
     assert "1 of 7 pictures are of one colour (a covered lens?), the first: lens_cap;" in result.output
 
 
+@pytest.mark.parametrize(("rate", "doubted"), [("0.5", True), ("0.01", False)])
+def test_a_learning_rate_that_never_settles_is_doubted(
+    streets: Path, drive: Path, tmp_path: Path, rate: str, doubted: bool
+) -> None:
+    result = advmtl("restyle", streets, "--like", drive, "--run", tmp_path / "run", *CUT, "--learning-rate", rate)
+    assert ("rarely settles" in result.output) is doubted, result.output
+
+
 def test_another_lens_is_doubted(streets: Path, drive: Path, tmp_path: Path) -> None:
     """The set's lens has 200 px of 96; one of 90 degrees has 48."""
     line = ("restyle", streets, "--method", "histogram", "--workers", 1, "--size", "64x32")
