@@ -2,7 +2,8 @@
 
     advmtl synth data/demo --scenes 192 --size 512x256 --seed 1 && advmtl preprocess data/demo
     advmtl restyle cityscapes:data/demo:train --like camvid:../shared/data/camvid:train --run runs/look --method colour
-    python benchmarks/unlabelled.py --streets data/demo --looks runs/look/restyle.pt --seconds 300 --seeds 0 1
+    advmtl synth data/winter --scenes 320 --size 512x256 --seed 11 --season winter=2,usual && advmtl preprocess data/winter
+    python benchmarks/unlabelled.py --looks runs/look/restyle.pt --more data/winter --seconds 240 --seeds 0 1
 
 No row but the last learns from a label of a real picture. All rows have `configs/unlabelled.yaml`, less what they are without, ImageNet weights
 of the encoder, and the same seconds of the processor, one thread each; what a step costs is measured before. Rows take turns within a seed.
@@ -13,9 +14,11 @@ of the encoder, and the same seconds of the processor, one thread each; what a s
 | + weather | the same under weather (`data.augment.weather`) |
 | + look | the same in the look of the real pictures, drawn anew for each picture (`data.augment.restyle`; `--looks`, a row each) |
 | + copies | the same and copies in that look (`--restyled`, a row each) |
-| + weather, look | both; of several looks the last |
+| + weather, look | both; of several looks the first |
+| + more streets | the first row and other generated streets (`--more`) |
+| + more streets, look | both |
 | + adversary, teacher | generated streets with labels, CamVid's and the drive's training pictures without |
-| all | all of it but copies |
+| all | all of it but copies and the other looks |
 | real labels | CamVid's labels and the drive's lidar: what labels would have brought in the same seconds |
 
 Each row has a second line, "adapted": the same network after `advmtl adapt` to CamVid's training pictures.
@@ -68,21 +71,31 @@ def rows_of(args: argparse.Namespace) -> dict[str, tuple[list[str], list[str]]]:
         _named("+ copies", args.restyled, Path(root).name): _source("cityscapes", root, split="train", size="480x240")
         for root in args.restyled
     }
-    last = list(looks.values())[-1] if looks else []
+    look = next(iter(looks.values()), [])
+    more = [_source("cityscapes", root, split="train", size="480x240") for root in args.more]
     # Weights by which some six of ten frames have labels: more pictures without than with would drown these.
-    unlabelled = [_camvid(args, labels="none", weight=0.25), _drive(args, (0, 27), depth="none")]
     rows = {
         FIRST: (streets, PLAIN),
         "+ weather": (streets, PLAIN[1:]),
-        **{name: (streets, PLAIN + look) for name, look in looks.items()},
+        **{name: (streets, PLAIN + one) for name, one in looks.items()},
         **{name: ([*streets, source], PLAIN) for name, source in copies.items()},
-        "+ weather, look": (streets, PLAIN[1:] + last),
-        "+ adversary, teacher": (streets + unlabelled, PLAIN[:1]),
-        "all": (streets + unlabelled, last),
+        "+ weather, look": (streets, PLAIN[1:] + look),
+        **(
+            {"+ more streets": (streets + more, PLAIN), "+ more streets, look": (streets + more, PLAIN + look)}
+            if more
+            else {}
+        ),
+        "+ adversary, teacher": (streets + _unlabelled(args, 1), PLAIN[:1]),
+        "all": (streets + more + _unlabelled(args, 2.6 if more else 1), look),
         LAST: ([_camvid(args), _drive(args, (0, 27), weight=4)], PLAIN),
     }
     few = [_camvid(args, list=args.list)] if args.labelled else []
     return {name: (sources + (few if name != LAST else []), changes) for name, (sources, changes) in rows.items()}
+
+
+def _unlabelled(args: argparse.Namespace, factor: float) -> list[str]:
+    """CamVid's and the drive's training pictures, `factor` times as often as beside the first streets alone."""
+    return [_camvid(args, labels="none", weight=0.25 * factor), _drive(args, (0, 27), depth="none", weight=factor)]
 
 
 def _named(row: str, several: list[str], name: str) -> str:
@@ -196,7 +209,8 @@ def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streets", default="data/demo")
-    parser.add_argument("--looks", nargs="*", default=[], help="restyle.pt of looks; the last is that of `all`")
+    parser.add_argument("--looks", nargs="*", default=[], help="restyle.pt of looks; the first is that of `all`")
+    parser.add_argument("--more", nargs="*", default=[], help="roots of more generated streets")
     parser.add_argument("--restyled", nargs="*", default=[], help="roots of copies")
     parser.add_argument("--camvid", default="../shared/data/camvid")
     parser.add_argument("--drive", default="../shared/data/kitti_drive")
