@@ -53,8 +53,8 @@ def synth(
 ) -> None:
     """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
-    The same seed gives the same streets through any lens, in any light, weather and season; LEAST:MOST is drawn scene by scene.
-    coverage.json tells what each class has; docs/scenes.md has more.
+    The same seed gives the same streets through any lens, in any light, weather and season; LEAST:MOST is drawn
+    scene by scene. coverage.json tells what each class has; docs/scenes.md has more.
 
     Examples:
 

@@ -78,14 +78,16 @@ def bare_crown(rng: np.random.Generator, room: Outline, far: bool) -> list[Mesh]
     levels = [limbs, limbs.forked(rng, 4 if far else 5, 0.55, 0.5, 0.3)]
     if not far:
         levels.append(levels[-1].forked(rng, 4, 0.6, 0.55, 0.25))
-    twigs = levels[-1].forked(rng, 24 if far else 16, 0.75, 0.6, 0.1)
+    twigs = levels[-1].forked(rng, 26 if far else 20, 0.8, 0.65, 0.1)
     grown = twigs.end - room.fork
     wide, tall = np.quantile(np.hypot(grown[:, 0], grown[:, 1]), 0.95), np.quantile(grown[:, 2], 0.99)
     factor = np.array([room.half / wide, room.half / wide, (room.top - room.fork[2]) / tall])
     levels, twigs = [level.stretched(room.fork, factor) for level in levels], twigs.stretched(room.fork, factor)
     middle = room.fork + np.array([0, 0, 0.4 * (room.top - room.fork[2])])
     wood = [level.tubes(max(6 - k - far, 3)) for k, level in enumerate(levels)]
-    return [*wood, twigs.twigs(rng, middle, 0.07 if far else 0.03)]
+    # Wider than real ones, as there are fewer: half of a crown of any size is covered.
+    width = (0.022 if far else 0.0098) * np.sqrt(room.half * (room.top - room.fork[2]))
+    return [*wood, twigs.twigs(rng, middle, float(width))]
 
 
 def _limbs(rng: np.random.Generator, room: Outline, count: int) -> _Boughs:

@@ -96,7 +96,7 @@ def add_tree(stage: Stage, rng: np.random.Generator, where: Pose, leaf: Leaf, fa
             wood.append(tube([lean[0], lean[1], fork - 0.1], centre, radius * 0.5, radius * 0.2, sides=6))
     if leaf.bare:
         own = _own(rng)
-        shape = Outline(np.array([*lean, fork]), radius * 0.75, tall, spread * 1.2)
+        shape = Outline(np.array([*lean, fork]), radius * 0.75, tall, spread * 1.3)
         actor.add([wood[0], *bare_crown(own, shape, far)], bark_of(own))
         return
     actor.add(wood, Look("bark", (0.1, 0.075, 0.05)))
