@@ -19,6 +19,10 @@ def synth(
     val_fraction: Annotated[float, typer.Option(min=0, max=0.9, help="Share of scenes in the val split.")] = 0.15,
     light: Annotated[str, typer.Option(help="day, dusk or night: the last two with lamps and lit windows.")] = "day",
     wet: Annotated[bool, typer.Option("--wet", help="Roads and pavements are wet and mirror.")] = False,
+    season: Annotated[
+        str | None,
+        typer.Option(help="usual, summer, autumn or winter (bare trees), or winter=2,summer: one a scene, by weight."),
+    ] = None,
     streets: Annotated[
         str | None,
         typer.Option(help="Types, with weights: motorway, or city=2,rural; city, suburb, avenue by default."),
@@ -49,8 +53,8 @@ def synth(
 ) -> None:
     """Generate a stereo street-scene set with exact labels, in the layout of Cityscapes.
 
-    The same seed gives the same streets through any lens, in any light and weather; LEAST:MOST is drawn scene by scene.
-    coverage.json tells what each class has; docs/scenes.md has more.
+    The same seed gives the same streets through any lens, in any light, weather and season; LEAST:MOST is drawn
+    scene by scene. coverage.json tells what each class has; docs/scenes.md has more.
 
     Examples:
 
@@ -59,6 +63,8 @@ def synth(
     advmtl synth data/tele --scenes 50 --seed 7 --hfov-deg 30 --camera-height 2.2 --pitch-deg 4
 
     advmtl synth data/rare --light night --wet --streets city,motorway=2 --events all --density person=2,rider=3
+
+    advmtl synth data/seasons --scenes 300 --season usual=2,winter
     """
     from preprocessing.scenes import EVENTS, Asked, Mounting, generate, span_of, weights_of
     from preprocessing.sets import read_lens
@@ -70,6 +76,7 @@ def synth(
         mounting=Mounting(**given, lens=read_lens(camera, picture) if camera else None),
         light=light,
         wet=wet,
+        season=weights_of(season, "season", bare=1.0) if season else (),
         streets=weights_of(streets, "streets", bare=1.0) if streets else (),
         events=EVENTS if events == "all" else tuple(events.split(",")) if events else (),
         density=_densities(density) if density else (),

@@ -11,6 +11,7 @@ from preprocessing.scenes.mounting import AS_CITYSCAPES, Mounting
 
 LIGHTS = ("day", "dusk", "night")
 STREETS = ("city", "suburb", "avenue", "motorway", "rural", "industrial", "plaza")
+SEASONS = ("usual", "summer", "autumn", "winter")
 EVENTS = ("stepping-out", "fallen-load", "animals", "roadworks", "barriers")
 DENSE = (
     "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "person", "rider", "car", "truck", "bus",
@@ -30,13 +31,14 @@ def _among(option: str, names: Iterable[str], known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """Light, weather, streets and what stands in them.
+    """Light, weather, season, streets and what stands in them.
 
     Attributes:
         mounting: Lens and place of the camera.
         light: One of LIGHTS.
         wet: Whether the ground is wet and mirrors.
         streets: Types of STREETS with weights; () = city, suburb and avenue as 50 : 28 : 22.
+        season: Of SEASONS with weights, drawn scene by scene; () = usual, summer with some autumn.
         events: Which of EVENTS may happen; each scene shows one of them, in turn.
         density: Class names of DENSE with factors over what a set has otherwise.
 
@@ -49,18 +51,23 @@ class Asked:
     streets: Weights = ()
     events: tuple[str, ...] = ()
     density: Weights = ()
+    season: Weights = ()
 
     def __post_init__(self) -> None:
         _among("light", (self.light,), LIGHTS)
         _among("streets", (name for name, _ in self.streets), STREETS)
+        _among("season", (name for name, _ in self.season), SEASONS)
         _among("events", self.events, EVENTS)
         _among("density", (name for name, _ in self.density), DENSE)
-        for option, values in (("streets", self.streets), ("density", self.density)):
+        for option, values in (("streets", self.streets), ("season", self.season), ("density", self.density)):
             for name, value in values:
                 if not (math.isfinite(value) and 0 <= value <= _MOST):
                     raise InputError(f"{option}: {name}={value:g} must be within 0..{_MOST:g}")
-        if self.streets and not sum(weight for _, weight in self.streets):
-            raise InputError("streets: all weights are 0; give one street some")
+        for option, one, values in (("streets", "street", self.streets), ("season", "season", self.season)):
+            if values and not sum(weight for _, weight in values):
+                raise InputError(f"{option}: all weights are 0; give one {one} some")
+        if all(name == "usual" for name, weight in self.season if weight):
+            object.__setattr__(self, "season", ())  # what sets are anyhow: recorded as if not asked
 
     def given(self) -> dict[str, object]:
         """What is asked for, as synth.json holds it."""
@@ -68,6 +75,7 @@ class Asked:
             "light": self.light if self.light != "day" else None,
             "wet": self.wet or None,
             "streets": dict(self.streets) or None,
+            "season": dict(self.season) or None,
             "events": list(self.events) or None,
             "density": dict(self.density) or None,
         }

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from preprocessing.ground import Camera
 from preprocessing.scenes import density, events, furniture, populate, roadside, vehicles
-from preprocessing.scenes.asked import AS_EVER, Asked
+from preprocessing.scenes.asked import AS_EVER, Asked, Weights
 from preprocessing.scenes.daylight import Light, draw_light
 from preprocessing.scenes.ground import build_ground
 from preprocessing.scenes.lamps import Lamp
 from preprocessing.scenes.layout import Street, plan_street
 from preprocessing.scenes.mounting import Mounting
-from preprocessing.scenes.stage import EGO_VEHICLE, Geometry, Placed, Stage
+from preprocessing.scenes.stage import EGO_VEHICLE, Colour, Geometry, Placed, Stage
 from preprocessing.scenes.street_types import STREET_TYPES
 from preprocessing.sets import DEFAULT_BASELINE_M, DEFAULT_FOCAL_PX, DEFAULT_WIDTH_PX
 
@@ -100,16 +100,26 @@ def _stream(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, index]))
 
 
+def season_asked(seed: int, index: int, asked: Asked = AS_EVER) -> str:
+    """One of SEASONS for a scene, without making it, from a stream of its own."""
+    if not asked.season:
+        return "usual"
+    return _weighted(np.random.default_rng(np.random.SeedSequence([seed, index, 2])), asked.season)
+
+
 def _drawn_type(rng: np.random.Generator, asked: Asked) -> str:
-    types = asked.streets or _THEMES
-    weights = np.array([weight for _, weight in types])
-    return str(rng.choice([name for name, _ in types], p=weights / weights.sum()))
+    return _weighted(rng, asked.streets or _THEMES)
+
+
+def _weighted(rng: np.random.Generator, names: Weights) -> str:
+    weights = np.array([weight for _, weight in names])
+    return str(rng.choice([name for name, _ in names], p=weights / weights.sum()))
 
 
 def compose(seed: int, index: int, size: tuple[int, int], asked: Asked = AS_EVER) -> Scene:
     """Scene `index` of the set with this seed, for images of (width, height); the same whoever asks.
 
-    Another mounting, light or wetness sees the same street from the same place on the road.
+    Another mounting, light, wetness or season sees the same street from the same place on the road.
     """
     rng = _stream(seed, index)
     theme = _drawn_type(rng, asked)
@@ -118,10 +128,12 @@ def compose(seed: int, index: int, size: tuple[int, int], asked: Asked = AS_EVER
     stage = Stage()
     right = [lane for lane in street.lanes() if lane[0] > 0]
     ego_t = right[int(rng.integers(len(right)))][0] + float(rng.normal(0, 0.15))
-    autumn = bool(rng.random() < 0.2)
-    build_ground(stage, street, _ground_colours(rng))
-    plan = populate.Plan(stage, street, rng, wanted)
-    _fill(plan, ego_t, autumn)
+    by_chance = "autumn" if rng.random() < 0.2 else "summer"  # drawn whatever is asked: the street stays as it is
+    season = season_asked(seed, index, asked)
+    season = by_chance if season == "usual" else season
+    build_ground(stage, street, _ground_colours(rng, season))
+    plan = populate.Plan(stage, street, rng, wanted, season)
+    _fill(plan, ego_t)
     rig, raised = _rig(rng, street, ego_t, size, asked.mounting)
     light = draw_light(rng, asked.light)
     if rng.random() < 0.3:  # it is raised with the camera: a bonnet as high as the lens would hide the street
@@ -131,7 +143,7 @@ def compose(seed: int, index: int, size: tuple[int, int], asked: Asked = AS_EVER
     extra = replace(plan, rng=np.random.default_rng(np.random.SeedSequence([seed, index, 1])))
     if asked.events:
         events.add_event(extra, asked.events[index % len(asked.events)])
-    density.add_more(extra, ego_t, autumn, dict(asked.density))
+    density.add_more(extra, ego_t, dict(asked.density))
     density.thin_out(extra, dict(asked.density))
     lamps = (*stage.lamps, vehicles.headlights(street.pose(0.0, ego_t), 2.2, 0.65)) if light.lamps else ()
     furniture.add_bulbs(stage, list(lamps))
@@ -139,10 +151,10 @@ def compose(seed: int, index: int, size: tuple[int, int], asked: Asked = AS_EVER
     return Scene(stage.finish(), street, light, rig, tuple(stage.placed), scene_seed, lamps, asked.wet)
 
 
-def _fill(plan: populate.Plan, ego_t: float, autumn: bool) -> None:
+def _fill(plan: populate.Plan, ego_t: float) -> None:
     """Put everything on a street; the order is part of the picture."""
-    roadside.add_plots(plan, autumn)
-    roadside.add_backdrop(plan, autumn)
+    roadside.add_plots(plan)
+    roadside.add_backdrop(plan)
     if plan.street.kind.signals:
         roadside.add_signals(plan)
     populate.add_traffic(plan, ego_t)
@@ -151,23 +163,32 @@ def _fill(plan: populate.Plan, ego_t: float, autumn: bool) -> None:
     if plan.street.kind.lamps:
         roadside.add_lamps(plan)
     if plan.street.kind.trees:
-        roadside.add_street_trees(plan, autumn)
+        roadside.add_street_trees(plan)
     if plan.street.kind.walkers:
         populate.add_kerbside(plan)
         populate.add_pedestrians(plan)
 
 
-def _ground_colours(rng: np.random.Generator) -> dict[str, tuple[float, float, float]]:
+def _ground_colours(rng: np.random.Generator, season: str) -> dict[str, tuple[float, float, float]]:
     def around(colour: tuple[float, float, float], spread: float) -> tuple[float, float, float]:
         r, g, b = np.array(colour) * rng.uniform(1 - spread, 1 + spread) * rng.uniform(0.97, 1.03, 3)
         return float(r), float(g), float(b)
 
     pavings = [(0.3, 0.29, 0.28), (0.34, 0.3, 0.25), (0.26, 0.26, 0.27), (0.3, 0.22, 0.18)]
     grass = [(0.09, 0.13, 0.035), (0.12, 0.15, 0.04), (0.13, 0.13, 0.05)]
-    return {
+    colours = {
         "road": around((0.13, 0.13, 0.135), 0.35),
         "walk": around(pavings[int(rng.integers(4))], 0.2),
         "verge": around(grass[int(rng.integers(3))], 0.2),
         "park": around(grass[int(rng.integers(3))], 0.2),
         "kerb": around((0.36, 0.35, 0.34), 0.2),
     }
+    if season == "winter":
+        colours |= {name: _dulled(colours[name]) for name in ("verge", "park")}
+    return colours
+
+
+def _dulled(grass: Colour) -> Colour:
+    """Grass of winter: less green, a little darker."""
+    r, g, b = (np.array(grass) * 0.6 + 0.4 * np.mean(grass)) * np.array([0.98, 0.86, 0.8])
+    return float(r), float(g), float(b)

@@ -28,13 +28,13 @@ _PIECES = {"wall": 3, "fence": 6}  # added at a time
 _TRIES = 25
 
 
-def add_more(plan: Plan, ego_t: float, autumn: bool, factors: dict[str, float]) -> None:
+def add_more(plan: Plan, ego_t: float, factors: dict[str, float]) -> None:
     """Place what factors above 1 ask for, on average factor - 1 times what a scene usually has."""
     for name in sorted(factors):
         extra = max(factors[name] - 1, 0) * _USUAL[name] / _PIECES.get(name, 1)
         for _ in range(int(plan.rng.poisson(extra))):
             for _ in range(_TRIES):
-                if _PLACERS[name](plan, ego_t, autumn):
+                if _PLACERS[name](plan, ego_t):
                     break
 
 
@@ -48,8 +48,8 @@ def thin_out(plan: Plan, factors: dict[str, float]) -> None:
     plan.stage.drop(gone)
 
 
-def _vehicle(kind: str) -> Callable[[Plan, float, bool], bool]:
-    def place(plan: Plan, ego_t: float, autumn: bool) -> bool:
+def _vehicle(kind: str) -> Callable[[Plan, float], bool]:
+    def place(plan: Plan, ego_t: float) -> bool:
         lanes = plan.street.lanes()
         t, way = lanes[int(plan.rng.integers(len(lanes)))]
         return populate.add_vehicle(plan, kind, 10 + 70 * float(plan.rng.random()) ** 1.3, t, way)
@@ -57,17 +57,17 @@ def _vehicle(kind: str) -> Callable[[Plan, float, bool], bool]:
     return place
 
 
-def _rider(plan: Plan, ego_t: float, autumn: bool) -> bool:
+def _rider(plan: Plan, ego_t: float) -> bool:
     side = 1 if plan.chance(0.6) else -1
     t = side * (plan.street.lane_edge(side) - 0.8)
     kind = "motorcycle" if plan.chance(0.25) else "bicycle"
     return populate.add_vehicle(plan, kind, float(plan.rng.uniform(8, 45)), t, side)
 
 
-def _kerbside(add: Callable[..., None], off: float, length: float) -> Callable[[Plan, float, bool], bool]:
+def _kerbside(add: Callable[..., None], off: float, length: float) -> Callable[[Plan, float], bool]:
     """Something at the kerb that `add` puts there."""
 
-    def place(plan: Plan, ego_t: float, autumn: bool) -> bool:
+    def place(plan: Plan, ego_t: float) -> bool:
         street, rng = plan.street, plan.rng
         side, s = (1 if plan.chance(0.5) else -1), float(rng.uniform(7, 60))
         t = side * (street.kerb(side) + off)
@@ -79,25 +79,25 @@ def _kerbside(add: Callable[..., None], off: float, length: float) -> Callable[[
     return place
 
 
-def _person(plan: Plan, ego_t: float, autumn: bool) -> bool:
+def _person(plan: Plan, ego_t: float) -> bool:
     return populate.add_walker(plan)
 
 
-def _tree(plan: Plan, ego_t: float, autumn: bool) -> bool:
+def _tree(plan: Plan, ego_t: float) -> bool:
     street, rng = plan.street, plan.rng
     side, s = (1 if plan.chance(0.5) else -1), float(rng.uniform(6, 120))
     t = side * float(street.frontage(side) + rng.uniform(-0.5, 14))
     if street.in_junction(s, 5) or not plan.claim(s, t, 1.2, 1.2):
         return False
     where = street.upright(s, t, KERB - 0.1, float(rng.uniform(0, 6)))
-    vegetation.add_tree(plan.stage, rng, where, vegetation.leaf_look(rng, autumn), far=s > 38)
+    vegetation.add_tree(plan.stage, rng, where, vegetation.leaf_of(rng, plan.season), far=s > 38)
     return True
 
 
-def _line(add: Callable[..., None]) -> Callable[[Plan, float, bool], bool]:
+def _line(add: Callable[..., None]) -> Callable[[Plan, float], bool]:
     """A stretch of wall or fence along the frontage."""
 
-    def place(plan: Plan, ego_t: float, autumn: bool) -> bool:
+    def place(plan: Plan, ego_t: float) -> bool:
         street, rng = plan.street, plan.rng
         side, s = (1 if plan.chance(0.5) else -1), float(rng.uniform(6, 90))
         t = side * (street.frontage(side) - 0.15)
@@ -121,7 +121,7 @@ def _post(stage_: stage.Stage, rng: np.random.Generator, where: stage.Pose) -> N
     furniture.add_post(stage_, rng, where, furniture.steel(rng))
 
 
-_PLACERS: dict[str, Callable[[Plan, float, bool], bool]] = {
+_PLACERS: dict[str, Callable[[Plan, float], bool]] = {
     "wall": _line(furniture.add_wall),
     "fence": _line(furniture.add_fence),
     "pole": _kerbside(_post, 0.5, 0.5),

@@ -20,6 +20,7 @@ class Plan:
     street: Street
     rng: np.random.Generator
     wanted: frozenset[str]  # rare classes this scene must show
+    season: str = "summer"  # or autumn or winter
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def claim(self, s: float, t: float, length: float, width: float) -> bool:

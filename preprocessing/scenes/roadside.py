@@ -12,11 +12,11 @@ from preprocessing.scenes.populate import Plan
 from preprocessing.scenes.stage import Look
 
 
-def add_plots(plan: Plan, autumn: bool) -> None:
+def add_plots(plan: Plan) -> None:
     """Fill every plot of both sides."""
     for plot in plan.street.plots:
         if plot.kind == "houses":
-            _houses(plan, plot, autumn)
+            _houses(plan, plot)
             continue
         if plot.kind == "works":
             _works(plan, plot)
@@ -31,9 +31,9 @@ def add_plots(plan: Plan, autumn: bool) -> None:
         elif plot.kind == "barrier":
             furniture.add_noise_barrier(plan.stage, plan.rng, plan.street, span, t + plot.side * 2)
         elif plot.kind == "park" and plan.chance(0.35):
-            leaf = vegetation.leaf_look(plan.rng, autumn)
+            leaf = vegetation.leaf_of(plan.rng, plan.season)
             vegetation.add_hedge(plan.stage, plan.rng, plan.street, span, t, leaf)
-        _greenery(plan, plot, autumn)
+        _greenery(plan, plot)
     if plan.street.theme == "motorway":
         for t in (-0.35, 0.35):
             furniture.add_guard_rail(plan.stage, plan.street, (NEAR, FAR), t)
@@ -53,7 +53,7 @@ def _works(plan: Plan, plot: Plot) -> None:
         furniture.add_fence(plan.stage, rng, street, (plot.start + 0.3, plot.end - 5.0), t)
 
 
-def _houses(plan: Plan, plot: Plot, autumn: bool) -> None:
+def _houses(plan: Plan, plot: Plot) -> None:
     street, rng = plan.street, plan.rng
     suburb = street.theme in ("suburb", "rural")
     setback = float(rng.uniform(3, 7)) if suburb else (float(rng.uniform(0, 0.6)))
@@ -71,10 +71,10 @@ def _houses(plan: Plan, plot: Plot, autumn: bool) -> None:
         add_house(plan.stage, rng, where, max(width * spread - gap, 4.0), plot.side, street.theme)
         s += width
     if suburb:
-        _front_garden(plan, plot, setback, autumn)
+        _front_garden(plan, plot, setback)
 
 
-def _front_garden(plan: Plan, plot: Plot, setback: float, autumn: bool) -> None:
+def _front_garden(plan: Plan, plot: Plot, setback: float) -> None:
     span, street, rng = (plot.start + 0.3, plot.end - 0.3), plan.street, plan.rng
     t = plot.side * (street.frontage(plot.side) + 0.25)
     kind = str(rng.choice(["fence", "wall", "hedge", "none"], p=[0.3, 0.2, 0.25, 0.25]))
@@ -83,15 +83,14 @@ def _front_garden(plan: Plan, plot: Plot, setback: float, autumn: bool) -> None:
     elif kind == "wall":
         furniture.add_wall(plan.stage, rng, street, span, t)
     elif kind == "hedge":
-        vegetation.add_hedge(plan.stage, rng, street, span, t, vegetation.leaf_look(rng, autumn))
+        vegetation.add_hedge(plan.stage, rng, street, span, t, vegetation.leaf_of(rng, plan.season))
     for _ in range(int((span[1] - span[0]) / 7)):
         s = float(rng.uniform(*span))
         where = street.upright(s, plot.side * (street.frontage(plot.side) + rng.uniform(1.2, setback - 1)), KERB)
-        look = vegetation.leaf_look(rng, autumn)
-        vegetation.add_bush(plan.stage, rng, where, look)
+        vegetation.add_bush(plan.stage, rng, where, vegetation.leaf_of(rng, plan.season))
 
 
-def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
+def _greenery(plan: Plan, plot: Plot) -> None:
     """Trees and bushes on open ground, and houses far behind it."""
     street, rng = plan.street, plan.rng
     length, edge = plot.end - plot.start, street.frontage(plot.side)
@@ -102,20 +101,20 @@ def _greenery(plan: Plan, plot: Plot, autumn: bool) -> None:
             plot.side * float(edge + 2.5 + 30 * rng.random() ** 1.5),
         )
         where = street.upright(s, t, ground_height(street, s, t) - 0.1, float(rng.uniform(0, 6)))
-        look = vegetation.leaf_look(rng, autumn)
+        leaf = vegetation.leaf_of(rng, plan.season)
         if plan.chance(0.2):
-            vegetation.add_conifer(plan.stage, rng, where, look)
+            vegetation.add_conifer(plan.stage, rng, where, leaf)
         elif plan.chance(0.25):
-            vegetation.add_bush(plan.stage, rng, where, look)
+            vegetation.add_bush(plan.stage, rng, where, leaf)
         else:
-            vegetation.add_tree(plan.stage, rng, where, look, far=s > 35 or abs(t) > edge + 10)
+            vegetation.add_tree(plan.stage, rng, where, leaf, far=s > 35 or abs(t) > edge + 10)
     if street.kind.backdrop == "houses" and plan.chance(0.7):
         for s in np.arange(plot.start + 8, plot.end, 22):
             where = street.upright(float(s), plot.side * (edge + rng.uniform(34, 40)), 0.0)
             add_house(plan.stage, rng, where, float(rng.uniform(12, 19)), plot.side, street.theme)
 
 
-def add_backdrop(plan: Plan, autumn: bool) -> None:
+def add_backdrop(plan: Plan) -> None:
     """Houses along the crossing street and across the far end, so that no gap shows the edge of the world."""
     street, rng = plan.street, plan.rng
     rows = [(FAR - 3, -1, -90.0, 90.0)]
@@ -141,11 +140,11 @@ def add_backdrop(plan: Plan, autumn: bool) -> None:
                 )
             else:
                 tree = street.upright(s - side * 4, t + width / 2, 0.0)
-                vegetation.add_tree(plan.stage, rng, tree, vegetation.leaf_look(rng, autumn), far=True)
+                vegetation.add_tree(plan.stage, rng, tree, vegetation.leaf_of(rng, plan.season), far=True)
             t += width
 
 
-def add_street_trees(plan: Plan, autumn: bool) -> None:
+def add_street_trees(plan: Plan) -> None:
     """A row of trees in the verge or at the kerb."""
     street, rng = plan.street, plan.rng
     for side in (-1, 1):
@@ -153,12 +152,12 @@ def add_street_trees(plan: Plan, autumn: bool) -> None:
         if not plan.chance(0.75 if verge else 0.25):
             continue
         t = side * (street.kerb(side) + (verge / 2 if verge else 0.6))
-        look, gap = vegetation.leaf_look(rng, autumn), rng.uniform(8, 16)
+        leaf, gap = vegetation.leaf_of(rng, plan.season), rng.uniform(8, 16)
         for s in np.arange(rng.uniform(6, 14), 140, gap):
             if street.in_junction(float(s), 5) or plan.chance(0.12) or not plan.claim(float(s), t, 1.0, 0.7):
                 continue
             where = street.upright(float(s), t, KERB, float(rng.uniform(0, 6)))
-            vegetation.add_tree(plan.stage, rng, where, look, far=bool(s > 38))
+            vegetation.add_tree(plan.stage, rng, where, leaf, far=bool(s > 38))
 
 
 def add_lamps(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import as_completed
 from contextlib import closing
@@ -27,7 +28,7 @@ from preprocessing.ground import (
     write_png,
 )
 from preprocessing.scenes.asked import AS_EVER, Asked
-from preprocessing.scenes.compose import street_type
+from preprocessing.scenes.compose import season_asked, street_type
 from preprocessing.scenes.coverage import Counts, count, report
 from preprocessing.scenes.set_folder import COVERAGE, KINDS, claim_folder, mixed_versions
 from preprocessing.sets import frame_path, read_frame_camera, write_camera
@@ -147,7 +148,7 @@ def generate(
         size: (width, height) in pixels.
         workers: Processes; None for one per core.
         val_fraction: Share of the scenes that goes to the split `val`, the rest is `train`.
-        asked: Camera, light, weather and streets; the streets are the same under any camera, light and weather.
+        asked: Camera, light, weather, season and streets; the streets are the same under any of the first four.
 
     Raises:
         InputError: impossible numbers, or `out` holds a set made with other settings.
@@ -167,6 +168,9 @@ def generate(
             bar.advance()
     streets = [street_type(seed, task.index, asked) for task in tasks]
     coverage = report(zip(streets, (counted.get(t.index) or _counted(t) for t in tasks), strict=True))
+    if asked.season:
+        drawn = Counter(season_asked(seed, task.index, asked) for task in tasks)
+        coverage["seasons"] = dict(sorted(drawn.items()))
     write_json(out / COVERAGE, coverage)
     frames = {name: found["frames"] for name, found in coverage["classes"].items()}
     val = sum(frame_of(task.index, seed, val_fraction)[0] == "val" for task in tasks)

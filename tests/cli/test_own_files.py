@@ -29,7 +29,7 @@ PLAIN = {
     *("fill", "infinity", "sky", "labels", "setting", "rectify", "labels_on", "left", "right", "left_info"),
     *("right_info", "truth", "init_part", "input", "scales", "sliding_window", "stride", "protocol", "official"),
     *("metrics", "objective", "sampler", "pruner", "reference", "title", "by", "provider", "fit", "target"),
-    *("kind", "hidden", "kinds", "method", "light", "streets", "events", "baseline_m"),
+    *("kind", "hidden", "kinds", "method", "light", "season", "streets", "events", "baseline_m"),
     *(
         "calibration",
         "policy",

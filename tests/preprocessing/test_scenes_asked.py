@@ -1,4 +1,4 @@
-"""What can be asked of the scene generator: light, wet ground, streets, events, densities, cameras, coverage."""
+"""What can be asked of the scene generator: light, water, seasons, streets, events, densities, cameras, coverage."""
 
 from __future__ import annotations
 
@@ -19,18 +19,34 @@ from typer.testing import CliRunner
 
 from advmtl.cli.app import app
 from preprocessing.ground.errors import InputError
-from preprocessing.scenes import EVENTS, STREETS, Asked, Mounting, Pair, generate, render_pair, stage, weights_of
-from preprocessing.scenes.compose import compose, street_type
+from preprocessing.scenes import (
+    EVENTS,
+    STREETS,
+    Asked,
+    Mounting,
+    Pair,
+    generate,
+    render_pair,
+    stage,
+    vegetation,
+    weights_of,
+)
+from preprocessing.scenes.compose import compose, season_asked, street_type
 from preprocessing.scenes.coverage import Counts, count, report
 from preprocessing.scenes.lamps import Lamp, LitBy
-from preprocessing.scenes.mesh import box, ellipsoid, loft, tube
+from preprocessing.scenes.mesh import box, ellipsoid, loft, pose, tube
 from preprocessing.scenes.pieces import build
 from preprocessing.scenes.render import Renderer
 from preprocessing.scenes.wet import mirrored
 
 SIZE = (160, 96)
 EVERYTHING = Asked(
-    light="night", wet=True, streets=(("rural", 1.0), ("plaza", 2.0)), events=EVENTS, density=(("person", 2.0),)
+    light="night",
+    wet=True,
+    season=(("winter", 1.0),),
+    streets=(("rural", 1.0), ("plaza", 2.0)),
+    events=EVENTS,
+    density=(("person", 2.0),),
 )
 
 
@@ -267,3 +283,92 @@ def test_a_density_that_is_no_number_is_named_with_its_file(tmp_path: Path, valu
     refused = CliRunner().invoke(app, ["synth", str(tmp_path / "set"), "--density", str(tmp_path / "more.yaml")])
     assert refused.exit_code == 2 and "more.yaml: person is" in refused.output.replace("\n", " ")
     assert not (tmp_path / "set").exists()
+
+
+def _in(season: str, index: int = 7) -> Pair:
+    return render_pair(3, index, SIZE, Asked(season=((season, 1.0),)))
+
+
+def _green(pair: Pair) -> int:
+    """Pixels of vegetation whose green stands out."""
+    red, green, blue = np.moveaxis(pair.left.astype(int), -1, 0)
+    leafy = (green > red + 6) & (green > blue + 6)
+    return int((leafy & (pair.labels == stage.VEGETATION)).sum())
+
+
+def test_winter_takes_the_leaves_and_leaves_the_trees() -> None:
+    """Street 7 of seed 3 has a row of trees: 2681 pixels of vegetation in summer, 1907 of them green."""
+    summer, winter = _in("summer"), _in("winter")
+    leafy, bare = ((pair.labels == stage.VEGETATION).sum() for pair in (summer, winter))
+    assert leafy > 1000 and 0.4 * leafy < bare < leafy
+    assert _green(winter) < 0.1 * _green(summer) and _green(summer) > 0.4 * leafy
+    sky = [(pair.labels == stage.SKY).sum() for pair in (summer, winter)]
+    assert sky[1] > sky[0], "one sees through the crowns"
+
+
+def test_the_season_changes_no_place_and_nothing_but_plants_and_ground() -> None:
+    seen = [compose(3, 7, SIZE, Asked(season=((name, 1.0),))).placed for name in ("summer", "autumn", "winter")]
+    assert seen[0] == seen[1] == seen[2]
+    summer, autumn = _in("summer"), _in("autumn")
+    assert np.array_equal(summer.labels, autumn.labels) and np.array_equal(summer.disparity, autumn.disparity)
+    assert _green(autumn) < 0.7 * _green(summer)
+    plants = summer.labels == stage.VEGETATION
+    changed = np.abs(summer.left.astype(int) - autumn.left.astype(int)).mean(-1)
+    assert changed[plants].mean() > 4 * changed[~plants].mean()
+
+
+def test_a_bare_tree_is_half_a_veil_and_far_ones_have_few_triangles() -> None:
+    """Rays through the middle of crowns, from 22 m: on average 0.35 to 0.65 of them hit wood."""
+    hits, triangles = [], {False: 0, True: 0}
+    for seed in range(8):
+        for far in (False, True):
+            street, rng = stage.Stage(), np.random.default_rng(seed)
+            vegetation.add_tree(street, rng, pose(0, 0, 0), vegetation.leaf_of(rng, "winter"), far)
+            geometry = street.finish()
+            triangles[far] += len(geometry.triangles)
+            embree = EmbreeScene()
+            mesh = TriangleMesh(embree, geometry.vertices, geometry.triangles.astype(np.int64))
+            top, wide = geometry.vertices[:, 2].max(), np.quantile(np.abs(geometry.vertices[:, 1]), 0.9)
+            y, z = (
+                line.reshape(-1)
+                for line in np.meshgrid(np.linspace(-wide, wide, 60) * 0.6, np.linspace(0.55, 0.85, 50) * top)
+            )
+            ways = np.stack([np.full_like(y, 22), y, z - 1.3], 1).astype(np.float32)
+            found = embree.run(np.tile(np.array([-22, 0, 1.3], np.float32), (len(ways), 1)), ways)
+            hits.append((np.asarray(found) >= 0).mean())
+            assert mesh is not None
+    assert 0.35 < np.mean(hits) < 0.65 and np.std(hits) < 0.15
+    assert triangles[True] < 0.25 * triangles[False]
+
+
+def test_the_usual_season_is_what_sets_are_without_asking(tmp_path: Path) -> None:
+    for name, asked in (("plain", Asked()), ("usual", Asked(season=(("usual", 2.0), ("winter", 0.0))))):
+        generate(tmp_path / name, 2, (64, 32), seed=4, workers=1, asked=asked)
+    plain = _digests(tmp_path / "plain")
+    assert plain == _digests(tmp_path / "usual") and len(plain) == 2 * 6 + 2
+
+
+def test_seasons_are_drawn_by_weight_and_workers_do_not_matter(tmp_path: Path) -> None:
+    asked = Asked(season=weights_of("winter=2,summer", "season", bare=1.0))
+    for name, workers in (("one", 1), ("two", 2)):
+        generate(tmp_path / name, 3, (64, 32), seed=4, workers=workers, asked=asked)
+    assert _digests(tmp_path / "one") == _digests(tmp_path / "two")
+    assert json.loads((tmp_path / "one" / "synth.json").read_text())["season"] == {"winter": 2.0, "summer": 1.0}
+    drawn = Counter(season_asked(4, index, asked) for index in range(300))
+    assert set(drawn) == {"winter", "summer"} and 1.5 < drawn["winter"] / drawn["summer"] < 2.7
+    first = Counter(season_asked(4, index, asked) for index in range(3))
+    assert json.loads((tmp_path / "one" / "coverage.json").read_text())["seasons"] == dict(first)
+
+
+def test_a_season_that_is_none_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    for text, told in (
+        ("monsoon", "'monsoon' is none of usual, summer, autumn, winter"),
+        ("winter=0", "weights are 0"),
+    ):
+        refused = CliRunner().invoke(app, ["synth", str(out), "--season", text])
+        lines = refused.stderr.strip().splitlines()
+        assert (
+            refused.exit_code == 2 and len(lines) == 1 and lines[0].startswith("error: season: ") and told in lines[0]
+        )
+        assert not out.exists()
