@@ -58,6 +58,8 @@ class Asked:
         _among("streets", (name for name, _ in self.streets), STREETS)
         _among("season", (name for name, _ in self.season), SEASONS)
         _among("events", self.events, EVENTS)
+        if twice := [name for name in self.events if self.events.count(name) > 1]:
+            raise InputError(f"events: {twice[0]} is named twice; scenes show them in turn, all equally often")
         _among("density", (name for name, _ in self.density), DENSE)
         for option, values in (("streets", self.streets), ("season", self.season), ("density", self.density)):
             for name, value in values:

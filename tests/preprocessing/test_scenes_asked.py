@@ -171,6 +171,7 @@ def test_densities_scale_the_number_of_things() -> None:
         ({"streets": (("canal", 1.0),)}, "streets: 'canal' is none of"),
         ({"streets": (("rural", 0.0),)}, "streets: all weights are 0"),
         ({"events": ("flood",)}, "events: 'flood'"),
+        ({"events": ("animals", "barriers", "animals")}, "events: animals is named twice"),
         ({"density": (("road", 2.0),)}, "density: 'road' is none of wall"),
         ({"density": (("person", -1.0),)}, "density: person=-1"),
     ],
