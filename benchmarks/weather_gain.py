@@ -1,7 +1,7 @@
 """What weather in training is worth under corruptions, and what it costs on clear frames, with equal steps.
 
     python benchmarks/weather_gain.py SET [--val SET] [--config demo] [--steps 600] [--size 256x128] [--seeds 0,1]
-        [--kinds fog,rain,snow,night,noise] [--out FOLDER]
+        [--kinds fog,rain,snow,night,noise] [--chance 0.2] [--until 80%] [--out FOLDER]
 
 Trains the configuration without and with `data.augment.weather` on one thread, then measures both on the validation frames as they
 are and under every kind at five strengths. Kinds of the training and of the evaluation may differ: --train-kinds fog,night tells what
@@ -41,7 +41,8 @@ def config_of(given: argparse.Namespace, seed: int, weather: bool) -> Config:
     ]
     if weather:
         kinds = f", kinds: [{given.train_kinds}]" if given.train_kinds else ""
-        overrides.append(f"data.augment.weather={{chance: {given.chance}{kinds}}}")
+        until = f", until: {given.until}" if given.until else ""
+        overrides.append(f"data.augment.weather={{chance: {given.chance}{kinds}{until}}}")
     return load_config(given.config, overrides)
 
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--chance", type=float, default=0.5)
+    parser.add_argument("--until", default="", help="data.augment.weather.until, such as 80%%")
     parser.add_argument("--kinds", default=",".join(CORRUPTIONS))
     parser.add_argument("--set", dest="override", action="append", default=[], help="KEY=VALUE of both")
     parser.add_argument("--train-kinds", default="")

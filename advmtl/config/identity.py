@@ -39,6 +39,8 @@ LATER_OF_SOURCES: dict[str, Any] = {
 }
 # Of augmentation.
 LATER_OF_AUGMENT: dict[str, Any] = {"weather": None, "restyle": None}
+# Of weather in it.
+LATER_OF_WEATHER: dict[str, Any] = {"until": None}
 # And of every discriminator.
 LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty_every": 1, "feature_matching": 0.0}
 # Options that a run's hash has always named, given or not.
@@ -64,6 +66,10 @@ def what_shapes(values: dict[str, Any], *, labelled_apart: bool, own_rows: bool)
         section, _, name = key.partition(".")
         if values[section][name] == default:
             del values[section][name]
+    weather = values["data"]["augment"]["weather"] or {}
+    for key, default in LATER_OF_WEATHER.items():
+        if weather and weather[key] == default:
+            del weather[key]
     for key, default in LATER_OF_AUGMENT.items():
         if values["data"]["augment"][key] == default:
             del values["data"]["augment"][key]

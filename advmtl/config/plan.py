@@ -15,6 +15,7 @@ class Plan:
         frames_per_step: of all processes.
         labels: training frames by the tasks whose label they have, {frozenset({"a", "b"}): 12}.
         labelled_share: of the frames that are drawn, weights of the sources counted: those with any label.
+        batches: steps of a whole epoch.
     """
 
     steps: int
@@ -23,6 +24,7 @@ class Plan:
     frames_per_step: int
     labels: Mapping[frozenset[str], int]
     labelled_share: float = 1.0
+    batches: int = 1
 
     @property
     def frames(self) -> int:

@@ -41,11 +41,13 @@ def _some_steps_or_none(value: Any) -> int | str | None:
 if TYPE_CHECKING:  # for who counts with them, which is after `whole_steps`
     Steps = int
     SomeSteps = int
+    SomeStepsOrNone = int | None
     StepsByName = dict[str, int | None]
 else:
     Steps = Annotated[int | str, BeforeValidator(_steps)]
     SomeSteps = Annotated[int | str, BeforeValidator(_some_steps)]
-    StepsByName = dict[str, Annotated[int | str | None, BeforeValidator(_some_steps_or_none)]]
+    SomeStepsOrNone = Annotated[int | str | None, BeforeValidator(_some_steps_or_none)]
+    StepsByName = dict[str, SomeStepsOrNone]
 
 
 def shares_of(settings: BaseModel, prefix: str = "") -> dict[str, str]:
@@ -118,4 +120,4 @@ def _counts_by_name(settings: BaseModel, name: str) -> bool:
 def _counts_steps(settings: BaseModel, name: str) -> bool:
     """Whether a field is one of `Steps`; others hold text as well."""
     metadata = type(settings).model_fields[name].metadata
-    return any(getattr(one, "func", None) in (_steps, _some_steps) for one in metadata)
+    return any(getattr(one, "func", None) in (_steps, _some_steps, _some_steps_or_none) for one in metadata)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from advmtl.config.steps import SomeStepsOrNone
 from advmtl.config.typed import Fraction, Strict
 from preprocessing.weather import KINDS, Kind, check_kind
 
@@ -23,12 +24,15 @@ class WeatherConfig(Strict):
         hidden: depth where less than 5 % of the street's light comes through: "keep", or "ignore", unknown there.
         guess_depth: a frame without depth is taken for a flat street, where its classes show a ground; else kinds that
             need depth are not drawn for it.
+        until: the step, or share of the training, after which pictures are clear, to the nearest epoch; None: to the
+            end. The last steps are then for what is seen most of the time.
     """
 
     chance: Fraction = 0.5
     kinds: Ranges = {name: {} for name in _USUAL}
     hidden: Literal["keep", "ignore"] = "keep"
     guess_depth: bool = False
+    until: SomeStepsOrNone = None
 
     @field_validator("kinds", mode="before")
     @classmethod

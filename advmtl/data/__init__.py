@@ -18,7 +18,7 @@ from advmtl.data.lenses import Lenses, doubt_lenses, doubt_untold, shown_lenses
 from advmtl.data.rare_frames import class_probabilities, class_shares
 from advmtl.data.sampling import EpochSampler
 from advmtl.data.survey import Labels, Survey, survey_data, survey_val
-from advmtl.data.weather import TrainWeather, lens_of, scene_of
+from advmtl.data.weather import TrainWeather, lens_of, scene_of, weather_epochs
 
 if TYPE_CHECKING:
     from advmtl.data.batch import Batch, Sample, collate, normalize, on_device, with_labels_shown

@@ -116,7 +116,7 @@ class FrameDataset(TaskFrames):
         restyle, weather = None, None
         if view.restyle is not None and mixes:
             restyle = partial(view.restyle.changed, rng=np.random.default_rng((RESTYLE_STREAM, view.seed, *drawn)))
-        if view.weather is not None and mixes:
+        if view.weather is not None and view.weather.falls_in(key[0]) and mixes:
             size = frame.image.shape[1], frame.image.shape[0]
             weather = partial(self._weathered, view.weather, size, (WEATHER_STREAM, view.seed, *drawn))
         effects = {"mix": mix, "restyle": restyle, "weather": weather}

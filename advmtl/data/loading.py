@@ -28,7 +28,7 @@ from advmtl.data.listing import checked_frames, configured, index_frames, the_fi
 from advmtl.data.presentation import Presentation, PresentedFrames
 from advmtl.data.restyle import train_restyle
 from advmtl.data.sampling import EpochSampler, FrameKey
-from advmtl.data.weather import TrainWeather
+from advmtl.data.weather import TrainWeather, weather_epochs
 from advmtl.tasks import FrameRecord, Size, Task
 from preprocessing.ground import InputError, ignore
 from preprocessing.weather import KINDS
@@ -121,14 +121,6 @@ def train_loader(
         if not found.good:
             raise InputError(f"none of the training frames is good{the_first(found.bad)}")
     groups = frame_groups(found.good, config)
-    asked = data.augment.weather
-    weather = None if asked is None else TrainWeather(asked, config.tables.get("weather", KINDS))
-    size = data.crop or data.size
-    restyle = train_restyle(data.augment.restyle, size)
-    view = TrainView(size, data.augment, config.seed, weather, restyle)
-    shown = [record for group, _ in groups for record in group]
-    dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
-    dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays
     sampler = EpochSampler(
         lengths=[len(group) for group, _ in groups],
         weights=[weight for _, weight in groups],
@@ -139,6 +131,15 @@ def train_loader(
         epoch=epoch,
         start_batch=start_batch,
     )
+    asked = data.augment.weather
+    epochs = weather_epochs(asked, config.train.steps(sampler.batches), sampler.batches)
+    weather = None if asked is None else TrainWeather(asked, config.tables.get("weather", KINDS), epochs)
+    size = data.crop or data.size
+    restyle = train_restyle(data.augment.restyle, size)
+    view = TrainView(size, data.augment, config.seed, weather, restyle)
+    shown = [record for group, _ in groups for record in group]
+    dataset = _dataset(shown, data.train, config, tasks, data.cache_mb * 0.75, view)
+    dataset.bad_frames, dataset.looks, dataset.strays = found.bad, found.looks_of(shown), found.strays
     loader = cast(TrainLoader, batches_of(dataset, sampler, data.workers, training=True))
     if data.rare_frames is not None or data.class_mix is not None:
         draw_by_class(config, loader, count_classes(config, loader))

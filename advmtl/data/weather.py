@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from advmtl.config import WeatherConfig
+from advmtl.config import WeatherConfig, whole_steps
 from advmtl.data.frames import Arrays
 from advmtl.tasks import Array, Size, Task, TaskSpec, Window
 from preprocessing.ground import Lens
@@ -45,12 +45,28 @@ def lens_of(zoom: float, size: Size, spec: TaskSpec, middle: tuple[float, float]
     return Lens(canonical * zoom, canonical * zoom, x, y, size)
 
 
+def weather_epochs(weather: WeatherConfig | None, steps: int, batches: int) -> int | None:
+    """How many of a training's first epochs have weather; None: all. An epoch has `batches` of the `steps`."""
+    until = None if weather is None else whole_steps(weather, steps, "data.augment.weather.").until
+    return None if until is None else max(1, round(until / batches))
+
+
 @dataclass(frozen=True)
 class TrainWeather:
-    """What a configuration asks for, drawn for each frame of training."""
+    """What a configuration asks for, drawn for each frame of training.
+
+    Attributes:
+        table: of kinds.
+        epochs: the first so many epochs have it; None: all.
+    """
 
     settings: WeatherConfig
     table: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
+    epochs: int | None = None
+
+    def falls_in(self, epoch: int) -> bool:
+        """Whether pictures of an epoch are changed at all."""
+        return self.epochs is None or epoch < self.epochs
 
     def changed(
         self,

@@ -67,6 +67,7 @@ def plan_of(config: Config, loader: TrainLoader, processes: int = 1) -> Plan:
         frames_per_step=config.data.batch_size * processes,
         labels=Counter(own),
         labelled_share=sampler.share_drawn([bool(one) for one in own]) if isinstance(sampler, EpochSampler) else 1.0,
+        batches=batches,
     )
 
 

@@ -1,7 +1,7 @@
 """What is said of weather and restyling of a training before its first step."""
 
 from advmtl.config import Config, Plan
-from advmtl.data import Line
+from advmtl.data import Line, weather_epochs
 from advmtl.tasks import teller
 from preprocessing.weather import KINDS
 
@@ -25,6 +25,9 @@ def weather_lines(config: Config, plan: Plan) -> list[Line]:
         text = ", ".join(f"{key} {low:g} to {high:g}" for key, (low, high) in ranges.items())
         words.append(f"{name} ({text})" if text else name)
     lines = [Line(f"weather: {weather.chance:.0%} of the pictures are under one of {', '.join(words)}; labels stay")]
+    epochs = weather_epochs(weather, plan.steps, plan.batches)
+    if epochs is not None:
+        lines.append(_until(epochs, plan))
     needing = [name for name in weather.kinds if table[name].needs_depth]
     distance = teller(config.task_table, "distance")
     learnt = distance in config.tasks
@@ -43,3 +46,14 @@ def weather_lines(config: Config, plan: Plan) -> list[Line]:
                 )
             )
     return lines
+
+
+def _until(epochs: int, plan: Plan) -> Line:
+    whole = -(-plan.steps // plan.batches)
+    if epochs >= whole:
+        return Line(
+            f"data.augment.weather.until: ends with the training, at epoch {whole}; an epoch is clear or it is not: "
+            "write a smaller share, or train more epochs",
+            doubtful=True,
+        )
+    return Line(f"weather: in the first {epochs} of {whole} epochs; then pictures are clear")

@@ -108,9 +108,9 @@ def test_a_plan_is_of_the_frames_and_labels_of_a_loader(streets: Path, tmp_path:
     mixed = config.data.model_copy(update={"train": [*config.data.train, *_folder(tmp_path)]})
     config = config.model_copy(update={"data": mixed})
     found = plan_of(config, train_loader(config))
-    assert found == Plan(32, 8, 3, 2, {BOTH: 6, frozenset({"segmentation"}): 3})
+    assert found == Plan(32, 8, 3, 2, {BOTH: 6, frozenset({"segmentation"}): 3}, batches=4)
     cut = config.model_copy(update={"train": config.train.model_copy(update={"max_steps": 9})})
-    assert plan_of(cut, train_loader(cut), processes=1) == Plan(9, 3, 1, 2, found.labels)
+    assert plan_of(cut, train_loader(cut), processes=1) == Plan(9, 3, 1, 2, found.labels, batches=4)
 
 
 def test_few_labels_among_the_frames_drawn_are_doubted_where_others_are_learnt_from(

@@ -98,6 +98,30 @@ def test_a_frame_without_depth_gets_the_kinds_that_need_none(tmp_path: Path) -> 
         assert np.array_equal(a.image, b.image) and not np.array_equal(a.image, c.image)
 
 
+@pytest.mark.parametrize(
+    ("until", "batches", "epochs"),
+    [("60%", 1, 3), (3, 1, 3), ("50%", 1, 2), ("1%", 1, 1), (None, 1, None), (3, 2, 2)],  # 2.5 epochs: to the even one
+)
+def test_weather_ends_with_an_epoch(streets: Path, until: object, batches: int, epochs: int | None) -> None:
+    """Five epochs, of one batch or, of two frames, of two: 3 steps are then 1.5 epochs."""
+    values = of(streets, {**FOG, "until": until}, **PLAIN).model_dump(mode="json")
+    values["data"]["batch_size"], values["train"]["epochs"] = 4 // batches, 5
+    own = load_config(values)
+    assert train_loader(own).batch_sampler.batches == batches
+    for epoch in range(5):
+        foggy = not np.array_equal(samples(own, epoch)[0].image, samples(of(streets, **PLAIN), epoch)[0].image)
+        assert foggy is (epochs is None or epoch < epochs), epoch
+
+
+def test_an_end_is_said_and_doubted_where_it_is_none(streets: Path) -> None:
+    plan = Plan(10, 5, 1, 4, {frozenset({"depth"}): 8}, batches=2)
+    first, second, *_ = weather_lines(of(streets, {**FOG, "until": "80%"}), plan)
+    assert second.text == "weather: in the first 4 of 5 epochs; then pictures are clear" and not second.doubtful
+    *_, last = weather_lines(of(streets, {**FOG, "until": "95%"}), plan)
+    assert last.doubtful and last.text.startswith("data.augment.weather.until: ends with the training, at epoch 5")
+    assert "until" not in first.text
+
+
 def test_it_is_said_before_the_first_step(streets: Path) -> None:
     def plan(*labels: str) -> Plan:
         return Plan(10, 1, 1, 4, {frozenset(labels): 4})
@@ -115,6 +139,16 @@ def test_hashes_of_runs_without_weather_stay() -> None:
     """Of the configuration in the package, as the version before had it."""
     assert "weather" not in load_config("model3").computed()["data"]["augment"]
     assert load_config("model3", ["data.augment.weather={}"]).hash != load_config("model3").hash
+
+
+def test_hashes_of_runs_with_weather_to_the_end_stay() -> None:
+    """As the version before had it."""
+
+    def hash_of(weather: object) -> str:
+        return of(Path("streets"), weather).hash
+
+    assert hash_of(FOG) == hash_of({**FOG, "until": None}) == "fb9a3e40bba4"
+    assert hash_of({**FOG, "until": "80%"}) != hash_of(FOG)
 
 
 def test_a_configuration_reads_back_as_it_was_written(streets: Path, tmp_path: Path) -> None:
