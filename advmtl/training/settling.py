@@ -40,10 +40,11 @@ def settle_norms(state: State, loader: TrainLoader, warn: Callable[[str], None] 
         weights = processes.object_from_rank0(state.generator.state_dict())
         for network in (state.generator, state.ema):
             network.load_state_dict(weights)
+    init = state.config.init
+    where = f"encoder.weights: {state.config.encoder.weights}" if init is None else f"init.weights: {init.weights}"
     warn(
-        f"encoder.weights: {state.config.encoder.weights}: {folded} batch norms are folded into their convolutions, "
-        f"and training would lose what was learnt; they now have mean and variance of {frames} training frames, and in "
-        "evaluation the network is the same"
+        f"{where}: {folded} batch norms are folded into their convolutions, and training would lose what was learnt; "
+        f"they now have mean and variance of {frames} training frames, and in evaluation the network is the same"
     )
 
 

@@ -26,7 +26,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = trained()
     fold(network)
     path = tmp_path_factory.mktemp("weights") / "folded.pth"
-    torch.save(network.features.state_dict(), path)
+    torch.save(network.state_dict(), path)
     return path
 
 
@@ -53,6 +53,14 @@ def test_both_networks_are_unfolded_once_before_the_first_step(streets: Path, we
     settle(state, loader, told.append)
     assert len(told) == 1
     assert_equal(state.generator.state_dict(), kept)
+
+
+def test_weights_of_init_are_named(streets: Path, weights: Path) -> None:
+    values = make_config(streets, critic=False).model_dump(mode="json")
+    values["init"] = {"weights": str(weights)}
+    config, told = validate(Config, values, "test"), []
+    settle(build(config, CPU), train_loader(config), told.append)
+    assert told[0].startswith(f"init.weights: {weights}: ")
 
 
 def test_a_run_says_so_and_resumes_to_the_same_bits(
