@@ -23,7 +23,7 @@ from advmtl.training import Run, check_precision, lock_run, warn
 from preprocessing.ground import InputError, read_json, sha256_of, track, write_json
 
 STYLE, FIGURES, RECORD, SHEET, LOCK = "restyle.pt", "figures.json", "restyle_run.json", "restyle.png", "run.lock"
-VERSION = 1  # raised whenever the same settings begin to give other looks
+VERSION = 2  # raised whenever the same settings begin to give other looks
 _HIGH_RATE = 0.01
 _LITTLE = 0.3  # share of pixels: a network that agrees with fewer labels to begin with says little
 _NO_SETTINGS = Settings()

@@ -63,8 +63,12 @@ def matching(own: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[n
 
 def moments_of(image: RGB) -> NDArray[np.float32]:
     """Mean and standard deviation of each channel in CIE Lab, float32 [2,3]."""
-    lab = _lab(image).reshape(-1, 3)
-    return np.stack([lab.mean(0), lab.std(0)])
+    return _moments(_lab(image))
+
+
+def _moments(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    # A tenth of NumPy's time, which goes over [H,W,3] three values at a time.
+    return np.stack([one.ravel() for one in cv2.meanStdDev(lab)]).astype(np.float32)
 
 
 def is_bare(image: RGB) -> bool:
@@ -77,9 +81,10 @@ def transferred(image: RGB, wanted: NDArray[np.float32]) -> RGB:
     lαβ); colours beyond RGB are clipped.
     """
     lab = _lab(image)
-    (mean, deviation), (other_mean, other_deviation) = moments_of(image), wanted
-    moved = (lab - mean) * (other_deviation / np.maximum(deviation, _LEAST_DEVIATION)) + other_mean
-    rgb = cv2.cvtColor(moved.astype(np.float32), cv2.COLOR_Lab2RGB)
+    (mean, deviation), (other_mean, other_deviation) = _moments(lab), wanted
+    factor = other_deviation / np.maximum(deviation, _LEAST_DEVIATION)
+    moved = cv2.transform(lab, np.column_stack([np.diag(factor), other_mean - factor * mean]))
+    rgb = cv2.cvtColor(moved, cv2.COLOR_Lab2RGB)
     return np.rint(rgb * 255).clip(0, 255).astype(np.uint8)
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from advmtl.tune.installed import require_optuna
 
 if TYPE_CHECKING:
-    from advmtl.tune.budget import Budget
+    from advmtl.tune.budget import Budget, measure
     from advmtl.tune.gradient_probe import Probe, probe
     from advmtl.tune.outcome import Tuned
     from advmtl.tune.space import Space, find_space, read_space
     from advmtl.tune.tuning import tune
 
 _HOMES = {
-    "Budget": "budget",
+    **dict.fromkeys(("Budget", "measure"), "budget"),
     "Tuned": "outcome",
     **dict.fromkeys(("Probe", "probe"), "gradient_probe"),
     **dict.fromkeys(("Space", "find_space", "read_space"), "space"),
