@@ -14,9 +14,10 @@ from advmtl.data import check_frames, frame_loader, on_device
 from advmtl.derived import evenly, recordings
 from advmtl.evaluation import evaluating
 from advmtl.networks import Generator
+from advmtl.styles import is_bare
 from advmtl.tasks import RGB, FrameRecord, caption, row_of, stack, teller
 from advmtl.training import NETWORKS, Trained, checkpoint_path, load_checkpoint, load_trained, save_checkpoint
-from preprocessing.ground import IMAGENET_STD, InputError, denormalize, encode_png, progress, write_bytes, write_json
+from preprocessing.ground import InputError, denormalize, encode_png, progress, write_bytes, write_json
 
 FEW = 50
 _BATCH = 8
@@ -84,7 +85,8 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
 
         def shown() -> Iterator[Tensor]:
             for batch in on_device(frame_loader(records, [config.data.size], data), device):
-                bare.extend(name for name, flat in zip(batch.names, _of_one_colour(batch.image), strict=True) if flat)
+                views = map(denormalize, batch.image.cpu().numpy())
+                bare.extend(name for name, view in zip(batch.names, views, strict=True) if is_bare(view))
                 yield batch.image
                 bar.advance(len(batch))
 
@@ -107,11 +109,6 @@ def adapt(asked: Asked, device: torch.device | str = "cpu") -> Adapted:
     save_checkpoint(out, {**state, changed: weights, "adaptation": record}, config)
     _write_sheet(out.with_suffix(".png"), network, before, evenly(records, _SHOWN), trained)
     return Adapted(out, len(records), figures, lines)
-
-
-def _of_one_colour(image: Tensor) -> list[bool]:
-    """Of normalised pictures [N,3,H,W]: whether brightness deviates by less than a hundredth of the range."""
-    return list((image.mean(1).flatten(1).std(1) * IMAGENET_STD[1] < 0.01).tolist())
 
 
 def _check(asked: Asked, source: Path, out: Path, network: Generator) -> None:

@@ -47,6 +47,13 @@ LATER_OF_DISCRIMINATORS = {"scale": 1, "maps": "soft", "penalty": None, "penalty
 _HASHED_OPTIONS = dict.fromkeys(("space", "lam", "delta", "epsilon"))
 
 
+def _forget(section: dict[str, Any], later: dict[str, Any]) -> None:
+    """Take out, in place, the keys that came later and have the value that they stand for where they are not given."""
+    for key, default in later.items():
+        if key in section and section[key] == default:
+            del section[key]
+
+
 def what_shapes(values: dict[str, Any], *, labelled_apart: bool, own_rows: bool) -> dict[str, Any]:
     """The plain values of a configuration without those that shape no result, in place.
 
@@ -66,22 +73,14 @@ def what_shapes(values: dict[str, Any], *, labelled_apart: bool, own_rows: bool)
         section, _, name = key.partition(".")
         if values[section][name] == default:
             del values[section][name]
-    weather = values["data"]["augment"]["weather"] or {}
-    for key, default in LATER_OF_WEATHER.items():
-        if weather and weather[key] == default:
-            del weather[key]
-    for key, default in LATER_OF_AUGMENT.items():
-        if values["data"]["augment"][key] == default:
-            del values["data"]["augment"][key]
+    augment = values["data"]["augment"]
+    _forget(augment["weather"] or {}, LATER_OF_WEATHER)
+    _forget(augment, LATER_OF_AUGMENT)
     for source in (*values["data"]["train"], *values["data"]["val"]):
-        for key, default in LATER_OF_SOURCES.items():
-            if source[key] == default:
-                del source[key]
+        _forget(source, LATER_OF_SOURCES)
     adversary = (values["partial"] or {}).get("adversary") or {}
     for discriminator in (*values["discriminators"].values(), adversary):
-        for key, default in LATER_OF_DISCRIMINATORS.items():
-            if discriminator.get(key) == default:
-                discriminator.pop(key, None)
+        _forget(discriminator, LATER_OF_DISCRIMINATORS)
     if not labelled_apart:
         values["data"].pop("unlabelled_weight", None)  # of frames that do not come apart, or not at all
     if values["partial"] is not None:  # options of methods that are off do not count

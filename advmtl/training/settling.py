@@ -1,7 +1,6 @@
 """What a run takes from its training frames before the first step: pixels of each class, statistics of batch norms."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -40,6 +39,8 @@ def settle_norms(state: State, loader: TrainLoader, warn: Callable[[str], None] 
         weights = processes.object_from_rank0(state.generator.state_dict())
         for network in (state.generator, state.ema):
             network.load_state_dict(weights)
+    if not frames:
+        return  # none can be read, which the first steps will say
     init = state.config.init
     where = f"encoder.weights: {state.config.encoder.weights}" if init is None else f"init.weights: {init.weights}"
     warn(
@@ -54,11 +55,13 @@ def _unfold(state: State, loader: TrainLoader) -> int:
 
     def pictures() -> Iterator[Tensor]:
         nonlocal count
-        for batch in on_device(islice(loader, max(2, -(-_FRAMES // state.config.data.batch_size))), state.device):
+        for batch in on_device(loader, state.device):
             read = [place for place in range(len(batch.names)) if place not in batch.unread]
             if read:
                 count += len(read)
                 yield batch.image[read]
+            if count >= _FRAMES:
+                return
 
     with torch.random.fork_rng(devices=[]):  # a loader's iterator draws a seed, and the run's draws are its own
         loader.batch_sampler.set_position(state.epoch, state.batch)

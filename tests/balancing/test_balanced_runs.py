@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulled_plug import plug_pulled_after
 from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
 
 from advmtl.config.balance import BalanceConfig
 from advmtl.config.experiment import Config
-from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.fitting import fit
 
@@ -18,10 +18,6 @@ from advmtl.training.fitting import fit
 def config_with(streets: Path, balance: dict[str, Any]) -> Config:
     config = make_config(streets, checkpoint_every_steps=1, panels=0)
     return config.model_copy(update={"balance": BalanceConfig(**balance, multi_task_row="own")})
-
-
-class _PulledPlugError(Exception):
-    """Stands for a power loss: the loop does not handle it."""
 
 
 @pytest.mark.parametrize(
@@ -34,24 +30,11 @@ class _PulledPlugError(Exception):
     ],
     ids=lambda balance: balance["method"],
 )
-def test_a_resume_gives_the_same_bits(
-    balance: dict, streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resume_gives_the_same_bits(balance: dict, streets: Path, tmp_path: Path) -> None:
     config = config_with(streets, balance)
     fit(config, tmp_path / "reference", CPU, quiet())
-    taken, real = 0, loop_module.train_step
-
-    def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
-        nonlocal taken
-        if taken == 4:
-            raise _PulledPlugError
-        taken += 1
-        return real(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
-    with pytest.raises(_PulledPlugError):
+    with plug_pulled_after(4):
         fit(config, tmp_path / "resumed", CPU, quiet())
-    monkeypatch.setattr(loop_module, "train_step", real)
     fit(config, tmp_path / "resumed", CPU, quiet())
     (a, _), (b, _) = (load_checkpoint(tmp_path / run / "checkpoints" / "last.pt") for run in ("reference", "resumed"))
     assert_equal(a, b)

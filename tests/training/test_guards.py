@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulled_plug import plug_pulled_after
 from rich.console import Console
 from same_bits import assert_equal
 from tiny_run import CPU, make_config, quiet
@@ -158,17 +159,7 @@ def test_a_plateau_stops_says_why_and_is_finished(
 def test_a_plateau_is_counted_on_over_a_resume(streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(streets, critic=False, epochs=9, patience=3, panels=0)
     no_better_after(1, monkeypatch)
-    real, taken = loop_module.train_step, 0
-
-    def pulled(*args: Any, **options: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == 8:  # in the third epoch
-            raise ConnectionAbortedError
-        return real(*args, **options)
-
-    monkeypatch.setattr(loop_module, "train_step", pulled)
-    with pytest.raises(ConnectionAbortedError):
+    with plug_pulled_after(7):  # in the third epoch
         fit(config, tmp_path / "run", CPU, quiet())
     fit(config, tmp_path / "run", CPU, quiet())
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")[0]["epoch"] == 4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_frames import Squares, squares_config
+from pulled_plug import plug_pulled_after
 from rich.console import Console
 from same_bits import assert_equal
 from street_set import config, write_folder
@@ -16,7 +17,6 @@ from tiny_run import CPU, quiet
 from advmtl.config.experiment import Config
 from advmtl.data.loading import train_loader
 from advmtl.data.own import loaders
-from advmtl.training import loop as loop_module
 from advmtl.training.checkpoint import load_checkpoint
 from advmtl.training.class_counts import settle_classes
 from advmtl.training.fitting import fit
@@ -47,27 +47,12 @@ def rare_config(folder: Path) -> Config:
     return Config.model_validate(values)
 
 
-class _StoppedError(Exception):
-    """Stands for a power loss."""
-
-
-def test_a_resume_gives_the_same_bits(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resume_gives_the_same_bits(folder: Path, tmp_path: Path) -> None:
     own = rare_config(folder)
     said = Console(file=io.StringIO(), width=400)
     fit(own, tmp_path / "whole", CPU, said)
-    real, taken = loop_module.train_step, 0
-
-    def step(*args: object, **options: object) -> object:
-        nonlocal taken
-        taken += 1
-        if taken == 3:
-            raise _StoppedError
-        return real(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop_module, "train_step", step)
-    with pytest.raises(_StoppedError):
+    with plug_pulled_after(2):
         fit(own, tmp_path / "resumed", CPU, quiet())
-    monkeypatch.setattr(loop_module, "train_step", real)
     fit(own, tmp_path / "resumed", CPU, quiet())
     (whole, _), (resumed, _) = (load_checkpoint(tmp_path / n / "checkpoints/last.pt") for n in ("whole", "resumed"))
     assert_equal(whole, resumed)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from folded import fold, trained
+from pulled_plug import plug_pulled_after
 from rich.console import Console
 from same_bits import assert_equal
 from shared_files import shared_file
@@ -17,7 +18,6 @@ from advmtl.data import train_loader
 from advmtl.networks import folded_norms
 from advmtl.networks.encoders import build_encoder
 from advmtl.training import build, fit, load_checkpoint, settle
-from advmtl.training import loop as loop_module
 
 
 @pytest.fixture(scope="module")
@@ -63,25 +63,12 @@ def test_weights_of_init_are_named(streets: Path, weights: Path) -> None:
     assert told[0].startswith(f"init.weights: {weights}: ")
 
 
-def test_a_run_says_so_and_resumes_to_the_same_bits(
-    streets: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_says_so_and_resumes_to_the_same_bits(streets: Path, weights: Path, tmp_path: Path) -> None:
     config, said = folded_config(streets, weights), Console(file=io.StringIO(), width=400)
     fit(config, tmp_path / "whole", CPU, said)
     assert "batch norms are folded into their convolutions" in said.file.getvalue()  # type: ignore[attr-defined]
-    real, taken = loop_module.train_step, 0
-
-    def step(*args: object, **options: object) -> object:
-        nonlocal taken
-        taken += 1
-        if taken == 3:
-            raise KeyboardInterrupt
-        return real(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop_module, "train_step", step)
-    with pytest.raises(KeyboardInterrupt):
+    with plug_pulled_after(2):
         fit(config, tmp_path / "resumed", CPU, quiet())
-    monkeypatch.setattr(loop_module, "train_step", real)
     again = Console(file=io.StringIO(), width=400)
     fit(config, tmp_path / "resumed", CPU, again)
     assert "folded" not in again.file.getvalue()  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pulled_plug import plug_pulled_after
 from same_bits import assert_equal
 from street_set import config as folder_config
 from street_set import write_folder
@@ -80,30 +81,15 @@ def test_every_step_is_logged_once_in_order(finished: Path) -> None:
     assert {"combined", "gradient_norm", "discriminator/both/score_fake", "learning_rate"} <= rows[0].keys()
 
 
-class _PulledPlugError(Exception):
-    """Stands for a power loss: the loop does not handle it."""
-
-
 @pytest.mark.parametrize("stop_after", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_resume_in_mid_epoch_gives_the_same_bits(
-    stop_after: int, streets: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_after: int, streets: Path, finished: Path, tmp_path: Path
 ) -> None:
     """`finished` saves at other steps, which changes no result."""
     config = make_config(streets, checkpoint_every_steps=1)
-    taken, real = 0, loop_module.train_step
-
-    def step_until_the_plug_is_pulled(*args: object, **options: object) -> object:
-        nonlocal taken
-        if taken == stop_after:
-            raise _PulledPlugError
-        taken += 1
-        return real(*args, **options)  # type: ignore[arg-type]
-
     folder = tmp_path / "resumed"
-    monkeypatch.setattr(loop_module, "train_step", step_until_the_plug_is_pulled)
-    with pytest.raises(_PulledPlugError):
+    with plug_pulled_after(stop_after):
         fit(config, folder, CPU, quiet())
-    monkeypatch.setattr(loop_module, "train_step", real)
     fit(config, folder, CPU, quiet())
     (a, _), (b, _) = (load_checkpoint(path / "checkpoints" / "last.pt") for path in (finished, folder))
     assert_equal(a, b)
