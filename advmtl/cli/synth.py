@@ -76,10 +76,10 @@ def synth(
         mounting=Mounting(**given, lens=read_lens(camera, picture) if camera else None),
         light=light,
         wet=wet,
-        season=weights_of(season, "season", bare=1.0) if season else (),
-        streets=weights_of(streets, "streets", bare=1.0) if streets else (),
-        events=EVENTS if events == "all" else tuple(events.split(",")) if events else (),
-        density=_densities(density) if density else (),
+        season=weights_of(season, "season", bare=1.0) if season is not None else (),
+        streets=weights_of(streets, "streets", bare=1.0) if streets is not None else (),
+        events=EVENTS if events == "all" else tuple(events.split(",")) if events is not None else (),
+        density=_densities(density) if density is not None else (),
     )
     summary = generate(out, scenes, picture, seed, workers, val_fraction=val_fraction, asked=asked)
     console = Console(soft_wrap=True, emoji=False)

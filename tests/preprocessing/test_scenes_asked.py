@@ -361,6 +361,14 @@ def test_seasons_are_drawn_by_weight_and_workers_do_not_matter(tmp_path: Path) -
     assert json.loads((tmp_path / "one" / "coverage.json").read_text())["seasons"] == dict(first)
 
 
+@pytest.mark.parametrize("option", ["season", "streets", "events", "density"])
+def test_an_option_without_a_value_is_refused(tmp_path: Path, option: str) -> None:
+    """As an unset variable of a shell gives it."""
+    refused = CliRunner().invoke(app, ["synth", str(tmp_path / "set"), f"--{option}", ""])
+    assert refused.exit_code == 2 and refused.stderr.startswith(f"error: {option}: ''")
+    assert not (tmp_path / "set").exists()
+
+
 def test_a_season_that_is_none_is_one_line(tmp_path: Path) -> None:
     out = tmp_path / "set"
     for text, told in (
